@@ -1,0 +1,1 @@
+"""Turn a training run into a verified bundle of ONNX graphs."""

@@ -1,0 +1,1 @@
+"""Pure array kernels of temporal action localization (Numba), and their NumPy twins."""

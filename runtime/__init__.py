@@ -1,0 +1,1 @@
+"""Run a bundle: features in, events out."""

@@ -1,0 +1,1 @@
+"""Learn a locator and a center-score head from one click per action (PyTorch)."""
