@@ -1,1 +1,37 @@
-"""Pure array kernels of temporal action localization (Numba), and their NumPy twins."""
+"""Pure array kernels of temporal action localization (Numba), each with a NumPy twin in `kernels.reference`.
+
+Coordinates: "snippet-centre coordinates" have x = t at the centre of snippet t, which covers
+[t - 0.5, t + 0.5); seconds = start_s + (x + 0.5) * stride_s. Kernels that only compare segments accept any unit.
+Nothing is compiled on import; the first call compiles or loads from the cache, `warm_up()` does all at once.
+"""
+
+from ._adapt import adapt_boundaries, adapt_groups
+from ._contrast import outer_inner_contrast, segment_mean
+from ._fuse import fuse_confidence
+from ._match import average_precision, match_detections
+from ._overlap import segment_iou
+from ._pool import bin_edges, pool_segments
+from ._runs import find_runs, find_runs_many
+from ._suppress import nms, soft_nms, suppress_groups
+from ._validate import KernelInputError
+from ._warmup import warm_up
+
+__all__ = [
+    "KernelInputError",
+    "adapt_boundaries",
+    "adapt_groups",
+    "average_precision",
+    "bin_edges",
+    "find_runs",
+    "find_runs_many",
+    "fuse_confidence",
+    "match_detections",
+    "nms",
+    "outer_inner_contrast",
+    "pool_segments",
+    "segment_iou",
+    "segment_mean",
+    "soft_nms",
+    "suppress_groups",
+    "warm_up",
+]
