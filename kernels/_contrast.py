@@ -53,9 +53,7 @@ def _inner_outer(track: Any, segments: Any, labels: Any, margin: float, max_marg
     which = index_of(which, "labels", len(seg), tracks.shape[1])
     inner, outer = np.empty(len(seg)), np.empty(len(seg))
     columns = np.ascontiguousarray(tracks.T)
-    _contrast(
-        columns, seg, which, positive(margin, "margin"), positive(max_margin, "max_margin"), inner, outer
-    )
+    _contrast(columns, seg, which, positive(margin, "margin"), positive(max_margin, "max_margin"), inner, outer)
     return inner, outer
 
 

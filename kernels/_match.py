@@ -33,9 +33,7 @@ def _match(pred_group, pred_segments, order, truth_offsets, truth_segments, thre
         ious = np.empty(b - a)
         which = np.empty(b - a, np.int64)
         for g in range(a, b):
-            iou = iou_of(
-                pred_segments[i, 0], pred_segments[i, 1], truth_segments[g, 0], truth_segments[g, 1], 0.0
-            )
+            iou = iou_of(pred_segments[i, 0], pred_segments[i, 1], truth_segments[g, 0], truth_segments[g, 1], 0.0)
             if iou >= lowest and iou > 0.0:
                 q = count  # insertion sort, stable, highest first: a handful of overlapping truths
                 while q > 0 and ious[q - 1] < iou:

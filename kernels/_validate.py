@@ -27,17 +27,13 @@ def _array(value: Any, name: str, dtype: Any, ndim: tuple[int, ...]) -> Any:
             raise TypeError(f"dtype {array.dtype}")
         array = np.ascontiguousarray(array, dtype=dtype)
     except (TypeError, ValueError) as error:
-        raise KernelInputError(
-            f"{name} is not a numeric array ({error})", "numbers", f"convert {name}"
-        ) from None
+        raise KernelInputError(f"{name} is not a numeric array ({error})", "numbers", f"convert {name}") from None
     if array.ndim not in ndim:
         raise KernelInputError(
             f"{name} has shape {array.shape}", f"{' or '.join(map(str, ndim))} dimensions", f"reshape {name}"
         )
     if array.dtype.kind == "f" and not np.isfinite(array).all():
-        raise KernelInputError(
-            f"{name} holds NaN or infinity", "finite numbers", f"find what produced {name}"
-        )
+        raise KernelInputError(f"{name} holds NaN or infinity", "finite numbers", f"find what produced {name}")
     return array
 
 
@@ -62,13 +58,9 @@ def segments_of(value: Any, name: str = "segments") -> F64:
 
 def vector_of(value: Any, name: str, length: int | None = None) -> F64:
     """float64 [N]."""
-    array = _array(
-        np.asarray(value, dtype=np.float64) if np.size(value) == 0 else value, name, np.float64, (1,)
-    )
+    array = _array(np.asarray(value, dtype=np.float64) if np.size(value) == 0 else value, name, np.float64, (1,))
     if length is not None and len(array) != length:
-        raise KernelInputError(
-            f"{name} has {len(array)} entries", f"{length}, one per segment", f"check {name}"
-        )
+        raise KernelInputError(f"{name} has {len(array)} entries", f"{length}, one per segment", f"check {name}")
     return array  # type: ignore[no-any-return]
 
 
@@ -78,9 +70,7 @@ def index_of(value: Any, name: str, length: int, below: int) -> I64:
     if array.shape != (length,):
         raise KernelInputError(f"{name} has shape {array.shape}", f"[{length}]", f"check {name}")
     if length and (array.min() < 0 or array.max() >= below):
-        raise KernelInputError(
-            f"{name} holds {array.min()}..{array.max()}", f"0..{below - 1}", f"check {name}"
-        )
+        raise KernelInputError(f"{name} holds {array.min()}..{array.max()}", f"0..{below - 1}", f"check {name}")
     return array
 
 
@@ -93,16 +83,8 @@ def matrix_of(value: Any, name: str, dtype: Any = np.float64) -> Any:
 def offsets_of(value: Any, length: int) -> I64:
     """Group offsets [G+1]: 0 = first, length = last, never decreasing."""
     array = np.ascontiguousarray(value, dtype=np.int64)
-    if (
-        array.ndim != 1
-        or len(array) < 1
-        or array[0] != 0
-        or array[-1] != length
-        or (np.diff(array) < 0).any()
-    ):
-        raise KernelInputError(
-            "group_offsets is not a partition", f"0 = o[0] <= ... <= o[-1] = {length}", "rebuild it"
-        )
+    if array.ndim != 1 or len(array) < 1 or array[0] != 0 or array[-1] != length or (np.diff(array) < 0).any():
+        raise KernelInputError("group_offsets is not a partition", f"0 = o[0] <= ... <= o[-1] = {length}", "rebuild it")
     return array
 
 

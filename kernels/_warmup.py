@@ -20,6 +20,4 @@ def warm_up() -> None:
     _runs.find_runs(track, [0.1, 0.4])
     _contrast.outer_inner_contrast(track, segments)
     _pool.pool_segments(track[:, None], segments)
-    _match.average_precision(
-        group, group, segments, group, group, segments, scores, [0.5], videos=1, classes=1
-    )
+    _match.average_precision(group, group, segments, group, group, segments, scores, [0.5], videos=1, classes=1)

@@ -1,1 +1,59 @@
-"""Run a bundle: features in, events out."""
+"""Run a bundle: features in, events out. Needs no torch; importing it loads no inference engine."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._version import __version__
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+    from .config import FeatureSpec, Fusion, PostProcess
+    from .dataset import Dataset
+    from .errors import InputError, PunctumError
+    from .evaluation import evaluate
+    from .events import Event
+    from .features import Features, load_features
+    from .localizer import Localizer
+    from .session import Session
+
+_HOME = {
+    "Bundle": "bundle",
+    "Dataset": "dataset",
+    "Event": "events",
+    "FeatureSpec": "config",
+    "Features": "features",
+    "Fusion": "config",
+    "InputError": "errors",
+    "Localizer": "localizer",
+    "PostProcess": "config",
+    "PunctumError": "errors",
+    "Session": "session",
+    "evaluate": "evaluation",
+    "load_features": "features",
+}
+
+__all__ = [
+    "Bundle",
+    "Dataset",
+    "Event",
+    "FeatureSpec",
+    "Features",
+    "Fusion",
+    "InputError",
+    "Localizer",
+    "PostProcess",
+    "PunctumError",
+    "Session",
+    "__version__",
+    "evaluate",
+    "load_features",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use, so that `import punctum.runtime` stays light."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,141 @@
+"""From tracks to scored segments inside one island: the one post-processing there is, live, offline, training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from punctum import kernels
+
+from .backends._protocol import Backend
+from .config import PostProcess
+from .errors import PunctumError
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+SHORTEST = 1e-6  # snippets; what is shorter has no inside to average
+
+
+@dataclass(frozen=True, slots=True)
+class Proposals:
+    """segments [M, 2] in snippet-centre coordinates, class index, contrast and mean class track inside, [M] each."""
+
+    segments: F64
+    label: I64
+    contrast: F64
+    base: F64
+
+
+def propose(
+    class_track: F32,
+    actionness: F32,
+    post: PostProcess,
+    *,
+    stride_s: float,
+    label: int | None = None,
+    bounds: tuple[float, float] | None = None,
+) -> Proposals:
+    """Runs of the class track, and of actionness where thresholds for it are given, as candidate segments.
+
+    class_track [T, C], actionness [T] of one window. With `label` and `bounds` only that class inside that island;
+    otherwise every class over the whole window (training). A run that leaves the bounds is clipped to them.
+    """
+    columns = class_track if label is None else class_track[:, label : label + 1]
+    segments, which, _ = kernels.find_runs_many(columns, post.class_thresholds)
+    labels = which if label is None else np.full(len(which), label, np.int64)
+    if post.actionness_thresholds:
+        extra, _ = kernels.find_runs(actionness, post.actionness_thresholds)
+        classes = np.arange(class_track.shape[1]) if label is None else np.array([label])
+        segments = np.concatenate([segments, np.repeat(extra, len(classes), axis=0)])
+        labels = np.concatenate([labels, np.tile(classes, len(extra))])
+    if bounds is not None:
+        segments = np.clip(segments, *bounds)
+    keep = segments[:, 1] - segments[:, 0] > SHORTEST
+    segments, labels = segments[keep], labels[keep].astype(np.int64)
+    margin = post.right_context_s / stride_s
+    base = kernels.segment_mean(class_track, segments, labels=labels)
+    contrast = kernels.outer_inner_contrast(
+        class_track, segments, margin=post.contrast_margin, max_margin=margin, labels=labels
+    )
+    if label is not None and len(contrast) > post.max_proposals:
+        best = np.sort(np.argsort(-contrast, kind="stable")[: post.max_proposals])
+        segments, labels, contrast, base = segments[best], labels[best], contrast[best], base[best]
+    return Proposals(segments, labels, contrast, base)
+
+
+def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProcess) -> F64:
+    """Product of the terms that the fusion weights name: float64 [M], never negative."""
+    weights = post.fusion
+    terms: list[tuple[F64, float]] = [
+        (np.maximum(proposals.contrast, 0.0), weights.contrast),
+        (proposals.base, weights.base),
+    ]
+    if weights.needs_head:
+        if head is None:
+            raise PunctumError(
+                "no-center-scorer",
+                "the fusion uses the center scorer but this bundle has none",
+                "fusion by contrast and base only",
+                "export a run that was trained with the center-score head",
+            )
+        probability, attention, center = (np.asarray(part, np.float64) for part in head)
+        rows = np.arange(len(proposals.label))
+        terms += [
+            (probability[rows, proposals.label], weights.class_probability),
+            (attention, weights.attention),
+            (center, weights.center),
+        ]
+    score = np.ones(len(proposals.label))
+    for term, weight in terms:
+        if weight > 0:
+            score = score * np.maximum(term, 0.0) ** weight
+    if not np.isfinite(score).all():
+        raise PunctumError(
+            "scores-not-finite",
+            "the graphs returned NaN or infinity",
+            "finite scores",
+            "check the features and the bundle's parity record",
+        )
+    return score
+
+
+def suppress(segments: F64, scores: F64, post: PostProcess) -> tuple[F64, F64]:
+    """ABA, suppression and score floor of one class in one island: (segments, scores), best first."""
+    if post.adapt:
+        segments = kernels.adapt_boundaries(segments, scores, iou_threshold=post.adapt_iou)
+    if post.suppression == "soft":
+        kept, scores = kernels.soft_nms(segments, scores, sigma=post.sigma, min_score=post.min_score)
+    else:
+        if post.suppression == "hard":
+            kept = kernels.nms(segments, scores, iou_threshold=post.nms_iou)
+        else:
+            kept = np.argsort(-scores, kind="stable").astype(np.int64)
+        kept = kept[scores[kept] >= post.min_score]
+        scores = scores[kept]
+    return segments[kept], scores
+
+
+def score_island(
+    features: F32,
+    class_track: F32,
+    actionness: F32,
+    label: int,
+    bounds: tuple[float, float],
+    post: PostProcess,
+    backend: Backend,
+    *,
+    stride_s: float,
+) -> tuple[F64, F64]:
+    """Everything from one island's window to its scored segments.
+
+    features [T, D], class_track [T, C], actionness [T] of the window; bounds = the island, in the window's
+    snippet-centre coordinates. Returns (segments [K, 2] in the same coordinates, scores [K]), best first.
+    """
+    proposals = propose(class_track, actionness, post, stride_s=stride_s, label=label, bounds=bounds)
+    head = None
+    if post.fusion.needs_head and len(proposals.label):
+        tracks = np.concatenate([class_track, actionness[:, None]], axis=1)
+        head = backend.score(features, tracks, proposals.segments.astype(np.float32), proposals.label)
+    return suppress(proposals.segments, fuse(proposals, head, post), post)

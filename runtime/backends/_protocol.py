@@ -1,0 +1,30 @@
+"""What an inference engine has to offer. Pre- and post-processing live outside, so engines cannot drift."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+F32 = npt.NDArray[np.float32]
+I64 = npt.NDArray[np.int64]
+
+
+class Backend(Protocol):
+    """An engine that runs the two graphs of a bundle. `requested` and `actual` device are data."""
+
+    requested: str
+    actual: str
+
+    def locate(self, features: F32) -> tuple[F32, F32]:
+        """features [T, D] -> (class track [T, C], actionness [T]), both in 0..1."""
+        ...
+
+    def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
+        """Score proposals in one window.
+
+        features [T, D]; tracks [T, C + 1] (class tracks, then actionness); segments [M, 2] in the snippet-centre
+        coordinates of this window; labels [M]. Returns (class probability [M, C], attention [M], center [M]).
+        """
+        ...

@@ -1,0 +1,103 @@
+"""ONNX Runtime on the CPU, configured for low latency (threads pinned, no spinning, strict provider list)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import InputError, MissingDependencyError
+from ._protocol import F32, I64
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+
+
+def _session(ort: Any, graph: bytes, threads: int) -> Any:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+    options.enable_mem_pattern = False  # lengths vary from window to window
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.log_severity_level = 3
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+
+
+class OnnxBackend:
+    """Runs the two graphs of a bundle. `requested` and `actual` are always equal: nothing falls back."""
+
+    def __init__(self, locator: Any, center: Any, *, classes: int, requested: str, actual: str) -> None:
+        self._locator, self._center, self._classes = locator, center, classes
+        self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
+        self.requested, self.actual = requested, actual
+
+    @classmethod
+    def open(cls, bundle: Bundle, *, device: str = "cpu", threads: int = 1) -> OnnxBackend:
+        """Load both graphs. Raises InputError for a device that this build cannot run and for graphs that do not fit
+        the manifest; MissingDependencyError without ONNX Runtime."""
+        if device != "cpu":
+            raise InputError(
+                "device-unavailable",
+                f"device {device!r}",
+                "'cpu' in this version (GPU engines are not built yet)",
+                "use --device cpu",
+            )
+        if threads < 1:
+            raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
+        try:
+            import onnxruntime as ort
+        except ImportError:
+            raise MissingDependencyError("onnxruntime", "cpu", "running a bundle") from None
+        manifest = bundle.manifest
+        sessions = []
+        for graph in (manifest.locator, manifest.center):
+            try:
+                sessions.append(None if graph is None else _session(ort, bundle.read(graph.file), threads))
+            except InputError:
+                raise
+            except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
+                name = graph.file if graph else ""
+                raise InputError(
+                    "graph-unreadable",
+                    f"ONNX Runtime cannot load {name}: {str(error)[:200]}",
+                    "a graph that ONNX Runtime loads",
+                    "export again",
+                ) from None
+        backend = cls(*sessions, classes=len(bundle.labels), requested=device, actual="cpu")
+        backend._check(manifest.features.dim, bundle.source)
+        return backend
+
+    def _check(self, dim: int, source: str) -> None:
+        shape = self._locator.get_inputs()[0].shape
+        if len(shape) != 2 or shape[1] != dim:
+            raise InputError(
+                "graph-mismatch",
+                f"the locator of {source} takes {shape}",
+                f"[T, {dim}] as the manifest says",
+                "export again",
+            )
+        outputs = {o.name: o.shape for o in self._locator.get_outputs()}
+        if set(outputs) != {"class_track", "actionness"} or outputs["class_track"][-1] != self._classes:
+            raise InputError(
+                "graph-mismatch",
+                f"the locator of {source} returns {outputs}",
+                f"class_track [T, {self._classes}] and actionness [T], as the manifest's labels say",
+                "export again",
+            )
+
+    def locate(self, features: F32) -> tuple[F32, F32]:
+        """features [T, D] -> (class track [T, C], actionness [T])."""
+        class_track, actionness = self._locator.run(["class_track", "actionness"], {"features": features})
+        return class_track, actionness
+
+    def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
+        """Proposals of one window; without a second graph every term is 1."""
+        if self._center is None:
+            one = np.ones(len(labels), np.float32)
+            return np.ones((len(labels), self._classes), np.float32), one, one
+        given = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+        names = ["class_probability", "attention", "center"]
+        probability, attention, center = self._center.run(names, {name: given[name] for name in self._center_inputs})
+        return probability, attention, center

@@ -1,0 +1,53 @@
+"""The commands and where they live. Upper floors register theirs by entry point, so nothing here imports upwards."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+
+import typer
+
+from .._version import __version__
+
+
+def _version(value: bool) -> None:
+    if not value:
+        return
+    parts = []
+    for library in ("numpy", "numba", "onnxruntime"):
+        try:
+            parts.append(f"{library} {metadata.version(library)}")
+        except metadata.PackageNotFoundError:
+            parts.append(f"{library} absent")
+    typer.echo(f"punctum {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
+    raise typer.Exit()
+
+
+def build() -> typer.Typer:
+    """The whole command line."""
+    from . import data, demo, eval, run
+
+    app = typer.Typer(
+        name="punctum",
+        help="Find every action in long or live recordings: learn from one click per action, export, run, judge.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="rich",
+    )
+
+    @app.callback()
+    def _root(
+        version: bool = typer.Option(
+            False, "--version", callback=_version, is_eager=True, help="Print versions and exit."
+        ),
+    ) -> None:
+        pass
+
+    app.command("run")(run.run)
+    app.command("eval")(eval.evaluate)
+    app.command("demo")(demo.demo)
+    app.add_typer(data.app, name="data", help="Check and make data sets.")
+    for point in metadata.entry_points(group="punctum.commands"):
+        app.command(point.name)(point.load())
+    return app

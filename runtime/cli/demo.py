@@ -1,0 +1,107 @@
+"""`punctum demo`: the shipped bundle on a sequence it has never seen, events beside the truth."""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib import resources
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    seed: Annotated[int, typer.Option(help="Sequence to make; training used other seeds.")] = 7,
+    seconds: Annotated[float, typer.Option(help="Length of the sequence.")] = 60.0,
+    min_score: Annotated[float, typer.Option(help="Show events from this score on.")] = 0.25,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Make an untrimmed sensor sequence, stream it through the shipped bundle, show events beside the truth.
+
+    Example: punctum demo --seed 7
+    """
+    import numpy as np
+    from punctum import kernels
+
+    from ..bundle import Bundle
+    from ..demo import LABELS, STRIDE_S, make_sequence
+    from ..errors import InputError
+    from ..localizer import Localizer
+
+    if not 10 <= seconds <= 3600:
+        raise InputError("seconds", f"--seconds {seconds}", "10 to 3600", "set --seconds")
+    began = time.perf_counter()
+    with resources.as_file(resources.files("punctum.runtime") / "assets" / "demo") as folder:
+        bundle = Bundle.load(folder)
+    localizer = Localizer(bundle)
+    kernels.warm_up()
+    ready_s = time.perf_counter() - began
+    sequence = make_sequence(1_000_003 + seed, seconds=seconds)
+    began = time.perf_counter()
+    chunks = np.array_split(sequence.features, max(1, len(sequence.features) // 10))  # one second at a time
+    events = [e for e in localizer.stream(iter(chunks), stream="demo") if e.score >= min_score]
+    spent = time.perf_counter() - began
+    events.sort(key=lambda e: e.start)
+    rows = []
+    segments = np.array([[e.start, e.end] for e in events]).reshape(-1, 2)
+    taken: set[int] = set()
+    for label, start, end in sequence.actions:
+        overlap = kernels.segment_iou([[start, end]], segments)[0] if len(segments) else np.zeros(0)
+        same = [
+            (overlap[i], i)
+            for i, e in enumerate(events)
+            if e.label == LABELS[label] and i not in taken and overlap[i] > 0.1
+        ]
+        iou, best = max(same, default=(0.0, -1))
+        if best >= 0:
+            taken.add(best)
+        rows.append((LABELS[label], start, end, events[best] if best >= 0 else None, float(iou)))
+    extra = [e for i, e in enumerate(events) if i not in taken]
+    record = {
+        "bundle": bundle.id,
+        "actions": len(rows),
+        "found": sum(1 for row in rows if row[3] is not None),
+        "false_alarms": len(extra),
+        "mean_iou": float(np.mean([row[4] for row in rows])) if rows else 0.0,
+        "ready_s": ready_s,
+        "real_time_factor": spent / (len(sequence.features) * STRIDE_S),
+        "events": [json.loads(e.to_json()) for e in events],
+    }
+    if as_json:
+        typer.echo(json.dumps(record))
+        return
+    _show(rows, extra, record)
+
+
+def _show(rows: list, extra: list, record: dict) -> None:  # type: ignore[type-arg]
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="actions in the sequence, and the events found")
+    for column in ("truth", "start", "end", "event", "start", "end", "score", "IoU"):
+        table.add_column(column, justify="left" if column in ("truth", "event") else "right")
+    for label, start, end, event, iou in rows:
+        cells = [label, f"{start:.2f}", f"{end:.2f}"]
+        if event is None:
+            cells += ["[red]missed[/red]", "", "", "", ""]
+        else:
+            cells += [event.label, f"{event.start:.2f}", f"{event.end:.2f}", f"{event.score:.2f}", f"{iou:.2f}"]
+        table.add_row(*cells)
+    for event in extra:
+        table.add_row(
+            "[yellow]nothing[/yellow]",
+            "",
+            "",
+            event.label,
+            f"{event.start:.2f}",
+            f"{event.end:.2f}",
+            f"{event.score:.2f}",
+            "",
+        )
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{record['found']} of {record['actions']} actions found, {record['false_alarms']} false alarms, "
+        f"mean IoU {record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.0f} times real time on one thread"
+    )
+    console.print(f"bundle {record['bundle']}")

@@ -1,0 +1,99 @@
+"""What a manifest may say: feature spec, graphs, post-processing. Validated once, at load."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Fusion(_Model):
+    """Exponents of the fused score: product of term ** weight; 0 leaves a term out.
+
+    The published rule is class_probability = attention = center = 1 and nothing else.
+    """
+
+    class_probability: float = Field(0.0, ge=0)
+    attention: float = Field(0.0, ge=0)
+    center: float = Field(0.0, ge=0)
+    contrast: float = Field(1.0, ge=0)
+    base: float = Field(0.0, ge=0)
+
+    @property
+    def needs_head(self) -> bool:
+        return self.class_probability > 0 or self.attention > 0 or self.center > 0
+
+
+class PostProcess(_Model):
+    """From tracks to events. Lengths in seconds; thresholds on tracks in 0..1."""
+
+    class_thresholds: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(1, 19))
+    """Levels of the class track that make proposals; the lowest bounds the islands."""
+    actionness_thresholds: tuple[float, ...] = ()
+    """Levels of the actionness track; their runs count inside an island, clipped to it."""
+    contrast_margin: float = Field(0.25, ge=0)
+    context: float = Field(0.25, ge=0)
+    right_context_s: float = Field(2.0, ge=0)
+    """Upper bound, on both sides, of the pooling context and the contrast margin: it bounds the delay."""
+    max_island_s: float = Field(20.0, gt=0)
+    fusion: Fusion = Fusion()
+    adapt: bool = True
+    adapt_iou: float = Field(0.4, gt=0, lt=1)
+    suppression: Literal["soft", "hard", "none"] = "soft"
+    sigma: float = Field(0.3, gt=0)
+    nms_iou: float = Field(0.7, gt=0, le=1)
+    min_score: float = Field(0.001, ge=0)
+    max_proposals: int = Field(500, ge=1)
+    gate: Literal["none", "video"] = "none"
+    """"video" is the published whole-video class gate, for comparisons offline; a stream refuses it."""
+    gate_threshold: float = Field(0.5, ge=0, le=1)
+
+    @field_validator("class_thresholds", "actionness_thresholds")
+    @classmethod
+    def _levels(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not (math.isfinite(level) and 0 < level < 1) for level in value) or list(value) != sorted(set(value)):
+            raise ValueError("thresholds must rise and lie strictly between 0 and 1")
+        return value
+
+    @field_validator("class_thresholds")
+    @classmethod
+    def _some(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("at least one class threshold is needed")
+        return value
+
+
+class Fingerprint(_Model):
+    """Statistics of the training features, to notice features from another extractor."""
+
+    mean: float
+    std: float
+    quantiles: tuple[float, ...] = ()
+
+
+class FeatureSpec(_Model):
+    """What the features are: one row per `stride_s` seconds, `dim` columns, made by `backbone`."""
+
+    dim: int = Field(ge=1)
+    stride_s: float = Field(gt=0)
+    backbone: str = ""
+    backbone_sha256: str = ""
+    fingerprint: Fingerprint | None = None
+
+
+class Graph(_Model):
+    """One ONNX graph: its file and, for the locator, its receptive field in snippets."""
+
+    file: str
+    left: int = Field(0, ge=0)
+    right: int = Field(0, ge=0)
+
+
+class FileRecord(_Model):
+    sha256: str
+    size: int = Field(ge=0)

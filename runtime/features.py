@@ -1,0 +1,96 @@
+"""Features and their time base, which travel together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InputError
+
+F32 = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """A stretch of features on the media clock.
+
+    data: float32 [T, D], one row a snippet; row t covers [start_s + t * stride_s, start_s + (t + 1) * stride_s).
+    """
+
+    data: F32
+    stride_s: float
+    start_s: float = 0.0
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.data) * self.stride_s
+
+    def __repr__(self) -> str:
+        return (
+            f"Features({self.data.shape[0]} x {self.data.shape[1]}, stride_s={self.stride_s}, start_s={self.start_s})"
+        )
+
+
+def check_features(value: Any, *, dim: int | None = None, name: str = "features") -> F32:
+    """float32 [T, D], finite. T may be 0. Raises InputError naming what is wrong."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            "features-dtype",
+            f"{name} have dtype {array.dtype}",
+            "float32 (or any real number)",
+            "convert them with astype(float32)",
+        )
+    if array.ndim != 2:
+        raise InputError(
+            "features-shape",
+            f"{name} have shape {array.shape}",
+            "[snippets, dimension]",
+            "reshape them to two dimensions",
+        )
+    if dim is not None and array.shape[1] != dim:
+        raise InputError(
+            "features-dimension",
+            f"{name} have dimension {array.shape[1]}",
+            f"{dim}, which this bundle was trained on",
+            "extract them with the backbone named in the bundle's feature spec",
+        )
+    array = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(array)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        raise InputError(
+            "features-not-finite",
+            f"{name} hold {array[row, column]} at snippet {row}, column {column}",
+            "finite numbers",
+            "check the extractor",
+        )
+    return array
+
+
+def load_features(path: str | Path, *, stride_s: float, start_s: float = 0.0, dim: int | None = None) -> Features:
+    """Read one `.npy` file. Raises InputError for anything that is not a usable [T, D] array; T must be > 0."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("features-missing", f"{path} is not a file", "a .npy file", "check the path")
+    try:
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise InputError(
+            "features-unreadable",
+            f"{path} is not a readable .npy array ({error})",
+            "a whole .npy file without pickles",
+            "write it again with numpy.save",
+        ) from None
+    if not isinstance(array, np.ndarray):
+        raise InputError(
+            "features-unreadable", f"{path} holds several arrays", "one .npy array", "save one array a file"
+        )
+    data = check_features(array, dim=dim, name=str(path))
+    if len(data) == 0:
+        raise InputError("features-empty", f"{path} holds no snippet", "at least one", "check the extractor")
+    return Features(data, float(stride_s), float(start_s))

@@ -1,0 +1,23 @@
+"""Events out: JSON Lines (canonical) and ActivityNet JSON (what every evaluator reads)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from .events import Event
+
+
+def to_jsonl(events: Iterable[Event]) -> str:
+    """One event a line."""
+    return "".join(event.to_json() + "\n" for event in events)
+
+
+def to_activitynet(results: Mapping[str, Iterable[Event]]) -> str:
+    """{"version", "results": {video: [{"label", "score", "segment": [start_s, end_s]}]}}; final events only."""
+    record: dict[str, Any] = {
+        video: [{"label": e.label, "score": e.score, "segment": [e.start, e.end]} for e in events if e.phase == "final"]
+        for video, events in results.items()
+    }
+    return json.dumps({"version": "punctum", "results": record, "external_data": {}}, indent=1) + "\n"

@@ -1,0 +1,183 @@
+"""The recipe of a training run as data: what config.json holds and `--config` reads.
+
+Every published rule that the default recipe changes is a field here, so each change has its ablation.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from punctum.runtime.config import Fusion, PostProcess
+from punctum.runtime.errors import InputError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Normalisation(_Config):
+    """What the graphs do to features first. Statistics come from the training videos."""
+
+    unit_length: bool = False  # divide every snippet by its own Euclidean norm, before the statistics
+    standardise: bool = True  # subtract the mean and divide by the standard deviation per dimension
+    clip: float | None = Field(default=5.0, gt=0)  # in standard deviations; an outlier cannot dominate
+
+
+class HiddenLayer(_Config):
+    """One temporal convolution and a ReLU. It sees (kernel - 1) * dilation + 1 snippets."""
+
+    kernel: int = Field(default=9, ge=1)
+    units: int = Field(default=256, ge=1)
+    dilation: int = Field(default=1, ge=1)
+
+
+class LocatorConfig(_Config):
+    """A temporal network with a finite receptive field: features [T, D] -> class track, actionness."""
+
+    normalisation: Normalisation = Normalisation()
+    embed: int = Field(default=0, ge=0)  # width of a linear map of every snippet before the layers; 0: none
+    hidden: tuple[HiddenLayer, ...] = (HiddenLayer(),)  # () is one linear layer (see `linear_kernel`)
+    linear_kernel: int = Field(default=1, ge=1)  # snippets the output layer sees
+    residual: bool = False  # add a layer's input to its output where the widths agree
+    dropout: float = Field(default=0.5, ge=0, lt=1)  # before the output layer, and after residual layers
+    input_dropout: float = Field(default=0.0, ge=0, lt=1)  # drops a feature dimension in the whole window
+    max_right: int | None = Field(default=None, ge=0)  # look-ahead in snippets; None: symmetric, 0: causal
+    smooth: int = Field(default=1, ge=0)  # passes of a 3-point mean over the tracks, inside the graph
+    output: Literal["softmax", "sigmoid"] = "softmax"  # sigmoid: LACP, P = S * (1 - background)
+    output_bias: bool = True
+    members: int = Field(default=1, ge=1)  # networks of this shape whose probabilities are averaged
+
+
+class PointsObjective(_Config):
+    """Cross-entropy at clicks and between them (training/objectives/points.py)."""
+
+    kind: Literal["points"] = "points"
+    background_share: float = Field(default=0.4, gt=0, le=1)  # middle part of the gap between two clicks
+    edge_background: Literal["auto", "always", "never"] = "auto"  # also before the first and after the last
+    smoothness: float = Field(default=0.05, ge=0)
+    label_smoothing: float = Field(default=0.0, ge=0, lt=1)
+    noise: float = Field(default=0.0, ge=0)  # standard deviation added to normalised features
+    batch: int = Field(default=256, ge=1)  # clicks a step, with as many gaps
+    window: int = Field(default=2, ge=2)  # output snippets per training window
+
+
+class LacpObjective(_Config):
+    """LACP (Lee and Byun, ICCV 2021), method.md 4.1."""
+
+    kind: Literal["lacp"] = "lacp"
+    weights: tuple[float, float, float, float, float] = (1.0, 0.5, 1.0, 1.0, 1.0)  # video, frame, bkg, score, feat
+    temperature: float = Field(default=0.1, gt=0)
+    search_every: int = Field(default=10, ge=1)
+    action_threshold: float = 0.1
+    background_threshold: float = 0.95
+    budget: int = Field(default=25, ge=1)
+    published_bug: bool = False  # contrast only the last class of a video, as the released code does
+    batch: int = Field(default=16, ge=1)  # videos a step
+
+
+class CenterConfig(_Config):
+    """The proposal-level head."""
+
+    kind: Literal["center", "published"] = "center"
+    bins: int = Field(default=12, ge=6, multiple_of=6)
+    context: float = Field(default=0.25, ge=0)
+    max_context_s: float | None = Field(default=None, gt=0)  # None: the post-processing's right_context_s
+    normalisation: Normalisation = Normalisation()
+    use_tracks: bool = True  # pooled class track of the proposal's class and actionness
+    use_length: bool = True  # logarithm of the length in snippets
+    embed: int = Field(default=64, ge=0)  # per-bin linear map; 0: none
+    hidden: int = Field(default=256, ge=1)
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    input_dropout: float = Field(default=0.3, ge=0, lt=1)
+    attention: bool = False  # a class-agnostic third output; off: constant 1
+    accumulate: Literal["float64", "float32"] = "float64"  # float32 for engines without doubles
+
+
+class CenterObjective(_Config):
+    """Point and saliency losses of TSPNet (Xia et al., CVPR 2024), method.md 4.3, and what we change."""
+
+    saliency_weight: float = Field(default=20.0, ge=0)
+    empty_label: float = Field(default=0.4, ge=0, le=1)  # center label of a proposal without a click
+    inside_logits: bool = False  # published: attention scales the logits in training (pitfall P9)
+    normalise_rows: bool = True  # published: several classes in a proposal count once each, unnormalised
+    several: Literal["max", "first"] = "max"  # several clicks in a proposal: best centred, or first in file
+    foreign: Literal["zero", "ignore"] = "zero"  # proposal holding another class's click: center label 0
+    crowded: Literal["divide", "ignore"] = "divide"  # n clicks of the class: center label / n
+    update: Literal["absolute", "published", "none"] = "absolute"  # saliency point update
+    update_every: int = Field(default=200, ge=1)  # steps
+    update_threshold: float = Field(default=0.8, ge=0, le=1)
+    max_proposals: int = Field(default=1000, ge=1)  # a video, cut in the data set, never in the model (P2)
+    batch: int = Field(default=10, ge=1)  # videos a step
+
+
+class OptimConfig(_Config):
+    epochs: int = Field(default=300, ge=1)  # one pass over the clicks (points) or the videos (others)
+    rate: float = Field(default=1e-3, gt=0)
+    weight_decay: float = Field(default=1e-3, ge=0)
+    decoupled: bool = True  # AdamW; False: Adam with L2, as published
+    schedule: Literal["cosine", "one-cycle", "constant"] = "cosine"
+    clip_gradient: float | None = Field(default=None, gt=0)
+
+
+class TrainConfig(_Config):
+    """The whole recipe."""
+
+    seed: int = Field(default=0, ge=0)
+    locator: LocatorConfig = LocatorConfig()
+    objective: PointsObjective | LacpObjective = Field(default_factory=PointsObjective, discriminator="kind")
+    locator_optim: OptimConfig = OptimConfig()
+    center: CenterConfig | None = CenterConfig()
+    center_objective: CenterObjective = CenterObjective()
+    center_optim: OptimConfig = OptimConfig(epochs=60, weight_decay=1e-2)
+    post: PostProcess = PostProcess(fusion=Fusion(center=1.0, contrast=1.0))
+    holdout: float = Field(default=0.0, ge=0, lt=1)  # share of the TRAINING videos kept aside
+    select: Literal["last", "best"] = "last"  # best: by the point criterion on the held-out videos
+    evaluate_every: int = Field(default=50, ge=1)  # steps, with select = best
+    save_every: int = Field(default=100, ge=1)  # steps between two states to resume from
+
+    @field_validator("post", mode="before")
+    @classmethod
+    def _known_fields(cls, value: Any) -> Any:
+        """A manifest may carry fields of later versions; a recipe with an unknown field has a typing error."""
+        if isinstance(value, dict):
+            unknown = set(value) - set(PostProcess.model_fields)
+            fusion = value.get("fusion")
+            if isinstance(fusion, dict):
+                unknown |= set(fusion) - set(Fusion.model_fields)
+            if unknown:
+                raise ValueError(f"unknown fields {sorted(unknown)}")
+        return value
+
+    @model_validator(mode="after")
+    def _selection_needs_holdout(self) -> TrainConfig:
+        if self.select == "best" and self.holdout == 0:
+            raise ValueError('select = "best" needs holdout > 0: models are never chosen on test videos')
+        return self
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a recipe file: the fields of `TrainConfig`, all optional. Raises InputError by field name."""
+    try:
+        return TrainConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(
+            "config-unreadable", f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("config-not-json", f"{path} is not JSON ({error})", "a JSON object", "repair it") from None
+    except ValidationError as error:
+        raise _explain(path, error) from None
+
+
+def _explain(path: Path, error: ValidationError) -> InputError:
+    first: Any = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the file"
+    return InputError(
+        "config-invalid",
+        f"{path}: {field}: {first['msg']}",
+        "the fields of TrainConfig, all optional (config.json of any run shows them)",
+        f"correct {field}",
+    )

@@ -1,0 +1,1 @@
+"""Networks: the locator, the proposal-level heads, and integral pooling, all exportable to ONNX."""

@@ -1,0 +1,151 @@
+"""Proposal-level heads: features, tracks and proposals -> class probability, attention, center score.
+
+`CenterHead` is ours; `PublishedCenterHead` is the head of TSPNet (Xia et al., CVPR 2024; method.md 4.3) on
+integral pooling instead of RoIAlign. Both have the signature of graph 2 of a bundle.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from ..config import CenterConfig
+from .locator import FeatureNormaliser
+from .pooling import SegmentPool
+
+
+class Pooled(NamedTuple):
+    """What a head sees of M proposals: features [M, B, D], own class track and actionness [M, B, 2], length [M, 1]."""
+
+    features: Tensor
+    tracks: Tensor
+    length: Tensor
+
+    def rows(self, index: Tensor) -> Pooled:
+        return Pooled(self.features[index], self.tracks[index], self.length[index])
+
+
+class HeadLogits(NamedTuple):
+    """classes [M, C+1] (last: background), attention [M], center [M]; before softmax and sigmoid."""
+
+    classes: Tensor
+    attention: Tensor
+    center: Tensor
+
+
+class ProposalHead(nn.Module):  # type: ignore[misc]
+    """Pooling and output activations shared by both heads; a subclass turns `Pooled` into `HeadLogits`."""
+
+    def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
+        """max_context: bound of the pooling context on each side, in snippets."""
+        super().__init__()
+        self.config, self.dim, self.classes = config, dim, classes
+        self.pooling = SegmentPool(
+            bins=config.bins,
+            context=config.context,
+            max_context=max_context,
+            double=config.accumulate == "float64",
+        )
+
+    def prepare(self, features: Tensor) -> Tensor:
+        """What happens to features [T, D] before pooling."""
+        return features
+
+    def pool(self, features: Tensor, tracks: Tensor, segments: Tensor, labels: Tensor) -> Pooled:
+        """features [T, D], tracks [T, C+1] = [P, A], segments [M, 2] (snippet-centre), labels [M]."""
+        x = self.prepare(features)
+        both = self.pooling(torch.cat([x, tracks], dim=1), segments)
+        rest = both[:, :, self.dim :]
+        own = torch.gather(rest, 2, labels[:, None, None].expand(-1, self.config.bins, 1))
+        length = segments[:, 1:2] - segments[:, 0:1]
+        return Pooled(both[:, :, : self.dim], torch.cat([own, rest[:, :, self.classes :]], dim=2), length)
+
+    def logits(self, pooled: Pooled) -> HeadLogits:
+        raise NotImplementedError
+
+    def forward(
+        self, features: Tensor, tracks: Tensor, segments: Tensor, labels: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """-> class probability [M, C], attention [M], center [M], all in 0..1."""
+        z = self.logits(self.pool(features, tracks, segments, labels))
+        probability = torch.softmax(z.classes, dim=1)[:, : self.classes]
+        return probability, torch.sigmoid(z.attention), torch.sigmoid(z.center)
+
+
+class CenterHead(ProposalHead):
+    """Normalised features and tracks per bin -> small embedding -> one hidden layer -> outputs."""
+
+    def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
+        super().__init__(config, dim=dim, classes=classes, max_context=max_context)
+        self.normalise = FeatureNormaliser(config.normalisation, dim=dim)
+        self.embed = nn.Linear(dim, config.embed) if config.embed else None
+        width = config.bins * ((config.embed or dim) + (2 if config.use_tracks else 0))
+        self.hidden = nn.Linear(width + (1 if config.use_length else 0), config.hidden)
+        self.output = nn.Linear(config.hidden, classes + 2 + (1 if config.attention else 0))
+        self.register_buffer("length_mean", torch.zeros(()))
+        self.register_buffer("length_deviation", torch.ones(()))
+
+    def fit(self, features: list[Tensor], lengths: Tensor) -> None:
+        """Statistics of the training videos [T_i, D] and of the proposals' lengths [N] in snippets."""
+        self.normalise.fit(features)
+        if len(lengths) > 1:
+            logs = torch.log(torch.clamp(lengths, min=1e-3)).double()
+            self.length_mean.copy_(logs.mean())
+            self.length_deviation.copy_(torch.clamp(logs.std(correction=0), min=1e-3))
+
+    def prepare(self, features: Tensor) -> Tensor:
+        return self.normalise(features)
+
+    def logits(self, pooled: Pooled) -> HeadLogits:
+        config, x = self.config, pooled.features
+        if self.training and config.input_dropout:
+            keep = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= config.input_dropout
+            x = x * keep / (1.0 - config.input_dropout)
+        if self.embed is not None:
+            x = self.embed(x)
+        parts = [x, pooled.tracks] if config.use_tracks else [x]
+        flat = [torch.cat(parts, dim=2).flatten(1)]
+        if config.use_length:
+            log = torch.log(torch.clamp(pooled.length, min=1e-3))
+            flat.append((log - self.length_mean) / self.length_deviation)
+        hidden = fn.relu(self.hidden(torch.cat(flat, dim=1)))
+        out = self.output(fn.dropout(hidden, config.dropout, self.training))
+        c = self.classes + 1
+        # A head without attention says 1: sigmoid of a large constant, so fusion and graphs need no special case.
+        attention = out[:, c + 1] if config.attention else 0.0 * out[:, c] + 30.0
+        return HeadLogits(out[:, :c], attention, out[:, c])
+
+
+class PublishedCenterHead(ProposalHead):
+    """The published network: bins -> [mid - left, mid, mid - right] maxima -> D -> three heads of D // 2."""
+
+    def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
+        super().__init__(config, dim=dim, classes=classes, max_context=max_context)
+        self.fusion = nn.Linear(3 * dim, dim)
+        half = max(dim // 2, 1)
+        self.classifier = self._branch(dim, half, classes + 1)
+        self.attention = self._branch(dim, half, 1)
+        self.center = self._branch(dim, half, 1)
+
+    @staticmethod
+    def _branch(dim: int, half: int, outputs: int) -> nn.Sequential:
+        return nn.Sequential(nn.Linear(dim, half), nn.ReLU(), nn.Linear(half, outputs))
+
+    def fuse(self, bins: Tensor) -> Tensor:
+        """Pooled bins [M, B, D] -> fused features [M, D]."""
+        q = bins.shape[1] // 6
+        left, mid, right = (part.amax(1) for part in (bins[:, :q], bins[:, q : 5 * q], bins[:, 5 * q :]))
+        return fn.relu(self.fusion(torch.cat([mid - left, mid, mid - right], dim=1)))
+
+    def logits(self, pooled: Pooled) -> HeadLogits:
+        x = fn.dropout(self.fuse(pooled.features), self.config.dropout, self.training)
+        return HeadLogits(self.classifier(x), self.attention(x)[:, 0], self.center(x)[:, 0])
+
+
+def build_head(config: CenterConfig, *, dim: int, classes: int, max_context: float = math.inf) -> ProposalHead:
+    kind = CenterHead if config.kind == "center" else PublishedCenterHead
+    return kind(config, dim=dim, classes=classes, max_context=max_context)

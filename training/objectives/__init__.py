@@ -1,0 +1,1 @@
+"""What is optimised: points (default), LACP, and the proposal-level losses."""

@@ -1,0 +1,39 @@
+"""All training videos as one padded tensor, so that a batch of windows is one gather."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from ..data import Sample
+from ..labels import I64
+from ..modules.locator import LocatorNet
+
+
+class WindowBank:
+    """Normalised videos, each between zeros: what the network sees beyond a video's ends (see LocatorNet)."""
+
+    def __init__(self, net: LocatorNet, samples: Sequence[Sample], *, window: int, device: torch.device) -> None:
+        self.length = np.array([len(s.features) for s in samples], np.int64)
+        gap = net.left + net.right + window
+        self.offset = gap + np.concatenate([[0], np.cumsum(self.length + gap)[:-1]]).astype(np.int64)
+        self._bank = torch.zeros(int((self.length + gap).sum()) + gap, net.dim, device=device)
+        with torch.no_grad():
+            for sample, offset in zip(samples, self.offset, strict=True):
+                rows = net.normalise(torch.from_numpy(sample.features).to(device))
+                self._bank[int(offset) : int(offset) + len(rows)] = rows
+        self._reach = torch.arange(-net.left, window + net.right, device=device)
+        self.window = window
+
+    def gather(self, video: I64, first: I64) -> Tensor:
+        """Windows [B, left + window + right, D] whose first output snippet is `first` of `video`."""
+        start = torch.from_numpy(self.offset[video] + first).to(self._reach.device)
+        return self._bank[start[:, None] + self._reach]
+
+    def place(self, video: I64, site: I64, rng: np.random.Generator) -> I64:
+        """First output snippets of windows that hold `site` at a random place, inside the video if it fits."""
+        first = site - rng.integers(0, self.window, len(site))
+        return np.clip(first, 0, np.maximum(self.length[video] - self.window, 0))

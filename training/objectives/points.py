@@ -1,0 +1,181 @@
+"""Default objective: cross-entropy at the clicks and in the middle between them, and smooth tracks.
+
+A click says what happens at one snippet. Between two neighbouring clicks the actions must end somewhere, so a
+random snippet of the middle part of the gap is taken for background: sometimes wrong where actions touch, but
+a new draw each step makes it a soft label. Nothing else is supervised; a small network over a few snippets and
+heavy dropout do the rest (hundreds of clicks over-fit anything deeper).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as fn
+
+from ..config import PointsObjective
+from ..data import Sample, TrainingSet
+from ..labels import F32, F64, I64
+from ..modules.locator import LocatorNet
+from .bank import WindowBank
+
+
+def gaps_of(sample: Sample, *, share: float, edges: bool) -> F64:
+    """Stretches [G, 2] (snippet-centre coordinates) in which background is drawn.
+
+    The middle `share` of each gap between neighbouring clicks; with `edges` also the outer part of the stretch
+    before the first and after the last click, as if a click stood that far beyond the end of the video.
+    """
+    at = np.unique(sample.clicks.position)
+    if len(at) == 0:
+        return np.zeros((0, 2))
+    low, high, last = at[:-1], at[1:], len(sample.features) - 0.5
+    cut = 0.5 - share / 2
+    inner = np.stack([low + (high - low) * cut, high - (high - low) * cut], axis=1)
+    inner = inner[high - low > 1.0]
+    if not edges:
+        return inner
+    before = np.array([[-0.5, -0.5 + (at[0] + 0.5) * (1 - 2 * cut)]])
+    after = np.array([[last - (last - at[-1]) * (1 - 2 * cut), last]])
+    return np.concatenate([before, inner, after])
+
+
+class PointsTask:
+    """Trains a LocatorNet on the default objective. See `loop.Task`."""
+
+    name = "locator"
+
+    def __init__(
+        self, net: LocatorNet, data: TrainingSet, objective: PointsObjective, *, epochs: int, seed: int
+    ) -> None:
+        self.module, self.objective, self.seed = net, objective, seed
+        self.device = next(net.parameters()).device
+        samples = data.samples
+        self.bank = WindowBank(net, samples, window=objective.window, device=self.device)
+        self.site_video, self.site, self.site_target = _sites(samples, net.classes)
+        edges = objective.edge_background == "always" or (
+            objective.edge_background == "auto" and _gap_count(samples, objective, edges=False) == 0
+        )
+        gaps = [gaps_of(s, share=objective.background_share, edges=edges) for s in samples]
+        self.gap = np.concatenate([*gaps, np.zeros((0, 2))])
+        self.gap_video = np.repeat(np.arange(len(samples)), [len(g) for g in gaps])
+        self.clicked = {(int(v), int(t)) for v, t in zip(self.site_video, self.site, strict=True)}
+        self.per_epoch = -(-len(self.site) // objective.batch)
+        self.steps = epochs * self.per_epoch
+        self.held_out = data.held_out
+        self.describe = {
+            "clicked_snippets": len(self.site),
+            "background_gaps": len(self.gap),
+            "edge_background": edges,
+        }
+
+    def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        net, objective = self.module, self.objective
+        epoch, part = divmod(step, self.per_epoch)
+        order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.site))
+        chosen = np.array_split(order, self.per_epoch)[part]
+        video, site, target = self.site_video[chosen], self.site[chosen], self.site_target[chosen]
+        empty_video, empty_site = self._draw_background(len(chosen), rng)
+        free_video, free_site = self._draw_anywhere(len(chosen), rng)
+        background = np.zeros((len(empty_site), target.shape[1]), np.float32)
+        background[:, -1] = 1.0
+        videos = np.concatenate([video, empty_video, free_video])
+        sites = np.concatenate([site, empty_site, free_site])
+        first = self.bank.place(videos, sites, rng)
+        x = self.bank.gather(videos, first)
+        if objective.noise:
+            x = x + objective.noise * torch.randn_like(x)
+        logits = net.windows(x).logits  # [K, B, C+1, W]
+        labelled = len(site) + len(empty_site)
+        y = torch.from_numpy(np.concatenate([target, background])).to(self.device)
+        row = torch.arange(labelled, device=self.device)
+        place = torch.from_numpy((sites - first)[:labelled]).to(self.device)
+        click = label_loss(logits[:, row, :, place].transpose(0, 1), y, net.config.output, objective.label_smoothing)
+        loss, terms = click, {"click": float(click.detach())}
+        if objective.smoothness:
+            inside = torch.from_numpy(
+                first[:, None] + np.arange(1, self.bank.window) < self.bank.length[videos][:, None]
+            )
+            p = net.probabilities(logits)
+            jump = ((p[..., 1:] - p[..., :-1]) ** 2).sum(-2) * inside.to(self.device)
+            smooth = jump.sum() / inside.sum().clamp(min=1)
+            loss = loss + objective.smoothness * smooth
+            terms["smooth"] = float(smooth.detach())
+        return loss, terms
+
+    def criterion(self) -> float:
+        """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
+        return point_log_likelihood(self.module, self.held_out, share=self.objective.background_share)
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing is carried from step to step."""
+
+    def _draw_background(self, count: int, rng: np.random.Generator) -> tuple[I64, I64]:
+        if len(self.gap) == 0:
+            return np.zeros(0, np.int64), np.zeros(0, np.int64)
+        which = rng.permutation(len(self.gap))[:count]
+        video = self.gap_video[which]
+        at = np.rint(rng.uniform(self.gap[which, 0], self.gap[which, 1])).astype(np.int64)
+        at = np.clip(at, 0, self.bank.length[video] - 1)
+        free = np.array([(int(v), int(t)) not in self.clicked for v, t in zip(video, at, strict=True)], bool)
+        return video[free], at[free]
+
+    def _draw_anywhere(self, count: int, rng: np.random.Generator) -> tuple[I64, I64]:
+        ends = np.cumsum(self.bank.length)
+        at = rng.integers(0, ends[-1], count)
+        video = np.searchsorted(ends, at, side="right")
+        return video, at - (ends - self.bank.length)[video]
+
+
+def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: float) -> Tensor:
+    """Loss of logits [K, N, C+1] against multi-hot targets [N, C+1]: mean over N, summed over members.
+
+    A snippet with several classes: softmax shares the probability among them, sigmoid asks for all.
+    """
+    if output == "softmax":
+        y = target / target.sum(1, keepdim=True)
+        if label_smoothing:
+            y = (1.0 - label_smoothing) * y + label_smoothing / y.shape[1]
+        return -(y * torch.log_softmax(logits, dim=-1)).sum(-1).mean(1).sum()
+    y = target.expand_as(logits)
+    return fn.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1).mean(1).sum()
+
+
+def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: float) -> float:
+    """Mean over clicks of log P[label], and over gap middles of log background, averaged half and half."""
+    device = next(net.parameters()).device
+    click: list[F32] = []
+    empty: list[F32] = []
+    training = net.training
+    net.eval()
+    with torch.no_grad():
+        for sample in samples:
+            p, a = (t.cpu().numpy() for t in net(torch.from_numpy(sample.features).to(device)))
+            click.append(p[sample.clicks.snippet, sample.clicks.label])
+            middle = gaps_of(sample, share=share, edges=False).mean(1)
+            empty.append(1.0 - a[np.clip(np.rint(middle).astype(int), 0, len(a) - 1)])
+    net.train(training)
+    parts = [np.log(np.maximum(np.concatenate(x), 1e-6)).mean() for x in (click, empty) if sum(map(len, x))]
+    return float(np.mean(parts)) if parts else 0.0
+
+
+def _sites(samples: Sequence[Sample], classes: int) -> tuple[I64, I64, F32]:
+    """Clicked snippets: video [N], snippet [N], multi-hot target [N, C+1] with an empty background column."""
+    videos, sites, targets = [], [], []
+    for index, sample in enumerate(samples):
+        snippets, inverse = np.unique(sample.clicks.snippet, return_inverse=True)
+        target = np.zeros((len(snippets), classes + 1), np.float32)
+        target[inverse, sample.clicks.label] = 1.0
+        videos.append(np.full(len(snippets), index, np.int64))
+        sites.append(snippets)
+        targets.append(target)
+    return np.concatenate(videos), np.concatenate(sites), np.concatenate(targets)
+
+
+def _gap_count(samples: Sequence[Sample], objective: PointsObjective, *, edges: bool) -> int:
+    return sum(len(gaps_of(s, share=objective.background_share, edges=edges)) for s in samples)

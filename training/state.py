@@ -1,0 +1,74 @@
+"""The state to resume from: one safetensors file per stage, replaced atomically. No pickle."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from punctum.runtime._files import atomic_write
+from punctum.runtime.errors import InputError
+from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class StageState:
+    """`step` steps are done. No random state: every step draws from its own seed (see loop.py)."""
+
+    step: int
+    module: dict[str, Tensor]
+    optimizer: dict[int, dict[str, Tensor]]
+    extra: dict[str, Tensor]
+    best: dict[str, Tensor]  # weights of the best step so far; empty without selection
+    facts: dict[str, Any]  # JSON: best step and score, seconds spent
+
+
+def save_state(path: Path, state: StageState) -> None:
+    from safetensors.torch import save
+
+    tensors: dict[str, Tensor] = {}
+    for prefix, group in (("module", state.module), ("extra", state.extra), ("best", state.best)):
+        tensors |= {f"{prefix}/{key}": value for key, value in group.items()}
+    for index, slots in state.optimizer.items():
+        tensors |= {f"optimizer/{index}/{key}": value for key, value in slots.items()}
+    flat = {key: value.detach().cpu().contiguous().clone() for key, value in tensors.items()}
+    meta = {"step": str(state.step), "facts": json.dumps(state.facts)}
+    atomic_write(path, save(flat, metadata=meta))
+
+
+def load_state(path: Path) -> StageState | None:
+    """None where there is no state. Raises InputError for a file that is not one."""
+    from safetensors import SafetensorError, safe_open
+
+    if not path.is_file():
+        return None
+    groups: dict[str, dict[str, Tensor]] = {"module": {}, "extra": {}, "best": {}}
+    optimizer: dict[int, dict[str, Tensor]] = {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            meta = file.metadata()
+            for key in file.keys():  # noqa: SIM118 - not a dict
+                head, _, rest = key.partition("/")
+                if head == "optimizer":
+                    index, _, slot = rest.partition("/")
+                    optimizer.setdefault(int(index), {})[slot] = file.get_tensor(key)
+                else:
+                    groups[head][rest] = file.get_tensor(key)
+        return StageState(
+            int(meta["step"]), groups["module"], optimizer, groups["extra"], groups["best"], json.loads(meta["facts"])
+        )
+    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+        raise InputError(
+            "state-damaged", f"{path} is not a training state ({error})", "a file that train wrote", "use --fresh"
+        ) from None
+
+
+def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    slots: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
+    return slots
+
+
+def restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Tensor]]) -> None:
+    optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -1,0 +1,42 @@
+"""Ctrl-C and SIGTERM as a flag, so that training stops between two steps and leaves a usable checkpoint."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from types import FrameType, TracebackType
+
+from punctum.runtime.errors import PunctumError
+
+
+class TrainingInterrupted(PunctumError):
+    """Stopped by the user; the run folder loads, and --resume continues it."""
+
+    exit_code = 130
+
+
+class StopSignal:
+    """`with StopSignal() as stop:` then ask `stop.requested`. A second Ctrl-C interrupts at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+        self._previous: dict[int, object] = {}
+
+    def __enter__(self) -> StopSignal:
+        # Only the main thread may set handlers; elsewhere the caller decides how to stop.
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._handle)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)  # type: ignore[arg-type]
+        self._previous.clear()
+
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.requested and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.requested = True
