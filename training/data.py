@@ -40,12 +40,20 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
     has a point.
     """
     samples = []
+    if not dataset.train:
+        raise InputError(
+            "list-missing",
+            f"data set {dataset.name} lists no training videos",
+            "a list with one video a line",
+            "check --split and --train-list",
+        )
+    clicked = dataset.points()
     for video in dataset.train:
         features = dataset.features(video)
-        points = dataset.points(video)
+        points = clicked.get(video, [])
         clicks = locate_clicks(
             [p.time_s for p in points],
-            [p.label_index for p in points],
+            [p.label for p in points],
             snippets=len(features.data),
             stride_s=features.stride_s,
             start_s=features.start_s,

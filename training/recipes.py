@@ -1,0 +1,64 @@
+"""Published rules as recipes: what `--objective lacp` and `--published-head` switch on."""
+
+from __future__ import annotations
+
+from punctum.runtime.config import Fusion
+
+from .config import (
+    CenterConfig,
+    CenterObjective,
+    HiddenLayer,
+    LacpObjective,
+    LocatorConfig,
+    Normalisation,
+    OptimConfig,
+    PointsObjective,
+    TrainConfig,
+)
+
+_RAW = Normalisation(standardise=False, clip=None)
+
+
+def with_lacp(recipe: TrainConfig) -> TrainConfig:
+    """LACP's network and training (method.md 4.1), with snippet-centre times and without its video gate.
+
+    The published width is that of its features (2048); here it is 256, and 2,000 steps of 16 videos become epochs.
+    """
+    locator = LocatorConfig(
+        normalisation=recipe.locator.normalisation,
+        hidden=(HiddenLayer(kernel=3, units=256),),
+        dropout=0.7,
+        smooth=0,
+        output="sigmoid",
+        output_bias=False,
+    )
+    optim = OptimConfig(epochs=200, rate=1e-4, weight_decay=5e-4, decoupled=False, schedule="constant")
+    return recipe.model_copy(update={"locator": locator, "objective": LacpObjective(), "locator_optim": optim})
+
+
+def with_points(recipe: TrainConfig) -> TrainConfig:
+    """The default network and objective in place of another."""
+    default = TrainConfig()
+    update = {"locator": default.locator, "objective": PointsObjective(), "locator_optim": default.locator_optim}
+    return recipe.model_copy(update=update)
+
+
+def with_published_head(recipe: TrainConfig) -> TrainConfig:
+    """TSPNet's head, labels, losses, oscillating point update, and class x attention x center (method.md 4.3)."""
+    return recipe.model_copy(
+        update={
+            "center": CenterConfig(kind="published", normalisation=_RAW, dropout=0.5, input_dropout=0.0),
+            "center_objective": CenterObjective(
+                inside_logits=True,
+                normalise_rows=False,
+                several="first",
+                foreign="ignore",
+                crowded="ignore",
+                update="published",
+            ),
+            "center_optim": OptimConfig(epochs=100, rate=1e-4, weight_decay=1e-3, decoupled=False, schedule="constant"),
+            "post": recipe.post.model_copy(
+                update={"fusion": Fusion(class_probability=1.0, attention=1.0, center=1.0, contrast=0.0, base=0.0)}
+            ),
+        }
+    )
