@@ -1,64 +1,147 @@
-"""`punctum train`."""
+"""`punctum train`: from clicks to a run folder."""
 
 from __future__ import annotations
 
-import sys
+import json
+import warnings
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from .config import TrainConfig
+
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder with features and points.csv.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder; goes on if it holds the same run.")],
-    split: Annotated[str | None, typer.Option(help="Split folder, for example split_1.")] = None,
-    points: Annotated[str, typer.Option(help="Points file.")] = "points.csv",
+    dataset: Annotated[Path, typer.Argument(help="Data set folder (dataset.json, features, points, lists).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
+    split: Annotated[str | None, typer.Option(help="Split folder in the data set, e.g. split_1.")] = None,
+    points: Annotated[str, typer.Option(help="Points file in the data set.")] = "points.csv",
     train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",
-    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
-    config: Annotated[Path | None, typer.Option(help="JSON file with settings (see config.json of any run).")] = None,
-    fresh: Annotated[bool, typer.Option("--fresh", help="Start over in an existing run folder.")] = False,
+    proposals: Annotated[
+        Path | None, typer.Option(help="Train the head on another locator's results (ActivityNet JSON).")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
+    objective: Annotated[str | None, typer.Option(help="Locator objective: points or lacp.")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of both stages [the recipe's].")] = None,
+    no_center: Annotated[bool, typer.Option("--no-center", help="Ablation: no center-score head.")] = False,
+    no_adapt: Annotated[bool, typer.Option("--no-adapt", help="Ablation: no boundary adaptation.")] = False,
+    no_point_update: Annotated[
+        bool, typer.Option("--no-point-update", help="Ablation: points stay where they were clicked.")
+    ] = False,
+    published_head: Annotated[
+        bool, typer.Option("--published-head", help="The published head, labels, losses, update and fusion.")
+    ] = False,
+    device: Annotated[str, typer.Option(help="cpu or cuda; never falls back silently.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0 leaves its default.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the run folder holds.")] = False,
+    config: Annotated[
+        Path | None, typer.Option(help="Recipe (JSON; see config.json of any run, field config).")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Learn to localize actions from one click per action.
+    """Learn to find actions from one click per action.
 
-    Example: punctum train data/gtea --split split_1 --out runs/gtea-1
+    RUN then holds config.json, the weights (safetensors), post.json, log.jsonl and summary.json; `punctum export`
+    makes a bundle of it. Ctrl-C leaves a usable checkpoint, and --resume continues it.
+
+    Example: punctum train data/gtea --split split_1 --out runs/gtea-1 --seed 0
     """
-    from punctum.runtime import Dataset, InputError
-    from punctum.runtime.dataset import read_json
-    from punctum.runtime.errors import MissingDependencyError
-    from pydantic import ValidationError
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+    from punctum.runtime.errors import InputError, MissingDependencyError
 
     try:
-        import torch  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError("torch", "train", "training") from None
-    from .config import TrainConfig
-    from .train import train_run
-
-    try:
-        settings = TrainConfig.model_validate({**(read_json(config) if config else {}), "seed": seed})
-    except (ValidationError, TypeError) as error:
-        raise InputError(
-            "config-invalid", f"{config}: {str(error)[:300]}", 'fields of config.json\'s "train"', "fix the file"
-        ) from None
-    data = Dataset.open(dataset, split=split, points=points, train_list=train_list)
-    with Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed}/{task.total}"),
-        TimeRemainingColumn(),
-        disable=not sys.stderr.isatty(),
-        transient=True,
-    ) as bar:
-        tasks: dict[str, object] = {}
-
-        def progress(name: str, step: int, steps: int) -> None:
-            if name not in tasks:
-                tasks[name] = bar.add_task(name, total=steps)
-            bar.update(tasks[name], completed=step)  # type: ignore[arg-type]
-
-        summary = train_run(data, out, settings, fresh=fresh, progress=progress)
-    typer.echo(
-        f"trained on {summary['clicks']} clicks in {summary['videos']} recordings in {summary['seconds']} s: {out}"
+        import safetensors  # noqa: F401
+        import torch
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
+    if resume and fresh:
+        raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
+    recipe = recipe_of(
+        config,
+        seed=seed,
+        objective=objective,
+        epochs=epochs,
+        center=not no_center,
+        adapt=not no_adapt,
+        point_update=not no_point_update,
+        published=published_head,
     )
+    if proposals is not None and recipe.center is None:
+        raise InputError("flags-exclusive", "--proposals without a head to train", "a head", "drop --no-center")
+    if threads:
+        torch.set_num_threads(threads)
+
+    from punctum.runtime.dataset import Dataset
+
+    from .data import load_training_set
+    from .trainer import train_run
+
+    opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
+    data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _tell
+        summary = train_run(
+            data, recipe, out, proposals=proposals, resume=resume, fresh=fresh, device=device, quiet=quiet
+        )
+    if json_output:
+        typer.echo(json.dumps(summary))
+    elif not quiet:
+        _show(summary, out)
+
+
+def recipe_of(
+    file: Path | None,
+    *,
+    seed: int | None = None,
+    objective: str | None = None,
+    epochs: int | None = None,
+    center: bool = True,
+    adapt: bool = True,
+    point_update: bool = True,
+    published: bool = False,
+) -> TrainConfig:
+    """The recipe file (or the default recipe) with the command line's switches applied."""
+    from punctum.runtime.errors import InputError
+
+    from . import recipes
+    from .config import TrainConfig, load_config
+
+    recipe = TrainConfig() if file is None else load_config(file)
+    if objective not in (None, "points", "lacp"):
+        raise InputError("objective-unknown", f"--objective {objective}", "points, lacp", "choose one of them")
+    if objective == "lacp" and recipe.objective.kind != "lacp":
+        recipe = recipes.with_lacp(recipe)
+    elif objective == "points" and recipe.objective.kind != "points":
+        recipe = recipes.with_points(recipe)
+    if published:
+        recipe = recipes.with_published_head(recipe)
+    changes: dict[str, Any] = {}
+    if seed is not None:
+        changes["seed"] = seed
+    if epochs is not None:
+        changes["locator_optim"] = recipe.locator_optim.model_copy(update={"epochs": epochs})
+        changes["center_optim"] = recipe.center_optim.model_copy(update={"epochs": epochs})
+    if not center:
+        changes["center"] = None
+    if not adapt:
+        changes["post"] = recipe.post.model_copy(update={"adapt": False})
+    if not point_update:
+        changes["center_objective"] = recipe.center_objective.model_copy(update={"update": "none"})
+    return recipe.model_copy(update=changes)
+
+
+def _tell(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+    typer.echo(f"warning: {message}", err=True)
+
+
+def _show(summary: dict[str, Any], out: Path) -> None:
+    typer.echo(f"{summary['videos']} videos, {summary['clicks']} clicks, {summary['seconds']:.1f} s -> {out}")
+    for name, stage in summary["stages"].items():
+        if "steps" in stage:
+            typer.echo(f"  {name}: {stage['steps']} steps, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
+        else:
+            typer.echo(f"  {name}: done before")

@@ -1,36 +1,66 @@
-"""The modules behind the runtime's backend protocol: training evaluates with the code that runs in the field."""
+"""The modules behind the runtime's Backend protocol, so that training is judged by the code that runs in the field."""
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from .center import CenterHead
-from .modules import LocatorNet
+from punctum.runtime.errors import InputError
+from punctum.runtime.localizer import Localizer
 
-F32 = npt.NDArray[np.float32]
-I64 = npt.NDArray[np.int64]
+from .checkpoint import Run
+from .labels import F32, I64
+from .modules.center import ProposalHead
+from .modules.locator import LocatorNet
 
 
 class TorchBackend:
-    """`Backend` around a locator and, if there is one, a center head."""
+    """`locate` and `score` with torch. Without a head every proposal scores 1."""
 
-    requested = actual = "torch"
+    def __init__(self, locator: LocatorNet, center: ProposalHead | None = None, *, device: str = "cpu") -> None:
+        self.requested = device
+        self._place = torch_device(device)
+        self.actual: str = self._place.type
+        self.locator = locator.to(self._place).eval()
+        self.center = None if center is None else center.to(self._place).eval()
 
-    def __init__(self, locator: LocatorNet, center: CenterHead | None = None) -> None:
-        self._locator, self._center = locator.eval(), center.eval() if center else None
-
-    @torch.no_grad()
     def locate(self, features: F32) -> tuple[F32, F32]:
-        track, actionness = self._locator(torch.from_numpy(np.ascontiguousarray(features)))
-        return track.numpy(), actionness.numpy()
+        with torch.inference_mode():
+            p, a = self.locator(self._tensor(features))
+        return p.cpu().numpy(), a.cpu().numpy()
 
-    @torch.no_grad()
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
-        if self._center is None:
-            one = np.ones(len(labels), np.float32)
-            return np.ones((len(labels), tracks.shape[1] - 1), np.float32), one, one
-        parts = (torch.from_numpy(np.ascontiguousarray(a)) for a in (features, tracks, segments, labels))
-        probability, attention, center = self._center(*parts)
-        return probability.numpy(), attention.numpy(), center.numpy()
+        if self.center is None:
+            ones = np.ones(len(segments), np.float32)
+            return np.ones((len(segments), self.locator.classes), np.float32), ones, ones.copy()
+        with torch.inference_mode():
+            parts = self.center(*(self._tensor(x) for x in (features, tracks, segments, labels)))
+        probability, attention, center = (part.cpu().numpy() for part in parts)
+        return probability, attention, center
+
+    def _tensor(self, array: F32 | I64) -> torch.Tensor:
+        return torch.from_numpy(np.ascontiguousarray(array)).to(self._place)
+
+
+def torch_device(name: str) -> torch.device:
+    """ "cpu" or "cuda"; what is asked for is there or this raises InputError, never a silent fallback."""
+    if name not in ("cpu", "cuda"):
+        raise InputError("device-unknown", f"device {name!r}", "cpu, cuda", "choose one of them")
+    if name == "cuda" and not torch.cuda.is_available():
+        reason = "this torch was built without CUDA" if torch.version.cuda is None else "torch finds no NVIDIA GPU"
+        raise InputError(
+            "device-missing", f"device cuda, but {reason}", "cpu", "use --device cpu or install a CUDA torch"
+        )
+    return torch.device(name)
+
+
+def localizer_of(run: Run, *, device: str = "cpu") -> Localizer:
+    """The runtime's Localizer around a run, without a bundle."""
+    return Localizer.from_parts(
+        TorchBackend(run.locator, run.center, device=device),
+        labels=run.labels,
+        dim=run.feature_spec.dim,
+        stride_s=run.feature_spec.stride_s,
+        post=run.post,
+        receptive_field=run.receptive_field,
+    )
