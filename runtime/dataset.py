@@ -1,14 +1,13 @@
 """A data set folder: features, points, splits, and ground truth that only evaluation reads.
 
 Layout: `dataset.json` (name, classes, fps, snippet_frames, feature_dim), `gt.json` (ActivityNet form), `points.csv`
-(columns class, video_id, point in frames); `features/`, `train.txt`, `test.txt` at the top or in a split folder.
-The published layouts of LACP and HR-Pro are read as well, through `_layouts`.
+(columns class, video_id, point in frames); `features/`, `train.txt`, `test.txt` at the top or in a split folder;
+`fps.json` where videos have their own frame rates. The published layouts of LACP and HR-Pro are read as well
+(`_layouts`).
 """
 
 from __future__ import annotations
 
-import csv
-import json
 import math
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,8 +16,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._layouts import feature_files, find_points, first_of, header_dim, published, read_facts, read_rates
+from ._tables import read_json, read_list, read_points, scan_points
 from .errors import InputError
 from .features import Features, check_features, load_features
+
+__all__ = ["Dataset", "Point", "Truth", "read_json", "read_list", "read_points", "read_truth", "scan_points"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,72 +41,6 @@ class Truth:
     video: npt.NDArray[np.int64]
     label: npt.NDArray[np.int64]
     segments: npt.NDArray[np.float64]
-
-
-def read_json(path: Path) -> Any:
-    """Parsed JSON; InputError where the file is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
-    except FileNotFoundError:
-        raise InputError(
-            "file-missing", f"{path} does not exist", "a data set folder with this file", "see `punctum data check`"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError, OSError) as error:
-        raise InputError(
-            "json-unreadable", f"{path} is not JSON ({error})", "one JSON document", "check the file"
-        ) from None
-
-
-def read_list(path: Path) -> list[str]:
-    """One video id a line; blank lines are ignored."""
-    try:
-        return [line.strip() for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "list-unreadable",
-            f"{path} cannot be read ({error})",
-            "a text file, one video a line",
-            "check --split and the lists",
-        ) from None
-
-
-def read_points(path: Path) -> list[tuple[int, str, str, float]]:
-    """Rows of a points file: (line number, class, video, frame).
-
-    Only the columns class, video_id and point are looked at. Published files carry start and stop frames as well;
-    those are ground truth and are dropped here, before anything can learn from them.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.DictReader(stream)
-            missing = {"class", "video_id", "point"} - set(reader.fieldnames or [])
-            if missing:
-                raise InputError(
-                    "points-columns",
-                    f"{path} lacks {', '.join(sorted(missing))}",
-                    "columns class, video_id, point",
-                    "add a header",
-                )
-            rows = [(reader.line_num, row["class"], row["video_id"], row["point"]) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(
-            "points-unreadable", f"{path} cannot be read ({error})", "a CSV file", "check --points"
-        ) from None
-    points = []
-    for line, label, video, frame in rows:
-        try:
-            number = float(frame)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number) or label is None or video is None:
-            raise InputError(
-                "points-row",
-                f"{path} line {line}: point {frame!r} of {video!r}",
-                "a frame number",
-                "see `punctum data check`",
-            )
-        points.append((line, label, video, number))
-    return points
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,65 +69,73 @@ class Dataset:
         points: str = "points.csv",
         train_list: str = "train.txt",
         test_list: str = "test.txt",
+        need_features: bool = True,
     ) -> Dataset:
-        """Raises InputError naming the file that is missing or wrong."""
+        """Open `folder`, or one split of it. Raises InputError naming the file that is missing or wrong.
+
+        need_features: False where only points and truth matter, as when detections made elsewhere are judged.
+        """
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError("dataset-missing", f"{folder} is not a folder", "a data set folder", "check the path")
-        base = folder / split if split else folder
-        if not base.is_dir():
-            found = sorted(p.name for p in folder.glob("split_*"))
-            raise InputError(
-                "split-missing", f"{base} is not a folder", ", ".join(found) or "no splits here", "check --split"
-            )
-        if not (base / "features").is_dir():
-            found = sorted(p.parent.name for p in folder.glob("*/features"))
-            if found and not split:
-                raise InputError(
-                    "split-needed", f"{folder} has splits and none was named", ", ".join(found), "give --split"
-                )
-            if (base / "videos").is_dir():
-                raise InputError(
-                    "videos-unsupported",
-                    f"{base} holds videos",
-                    "features/",
-                    "extract features; video input comes later",
-                )
-            raise InputError(
-                "features-missing", f"{base} has no features folder", "features/<video>.npy", "check the path"
-            )
-        info = read_json(folder / "dataset.json")
-        try:
-            labels = tuple(str(label) for label in info["classes"])
-            fps, frames, dim = float(info["fps"]), float(info["snippet_frames"]), int(info["feature_dim"])
-            name = str(info.get("name", folder.name))
-            if not labels or len(set(labels)) != len(labels) or not (fps > 0 and frames > 0 and dim > 0):
-                raise ValueError("classes must be distinct, numbers positive")
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise InputError(
-                "dataset-json",
-                f"{folder / 'dataset.json'}: {error!r}",
-                "name, classes, fps, snippet_frames, feature_dim",
-                "complete it",
-            ) from None
+        base = _split_folder(folder, split, need_features)
+        points_file = find_points(folder, points)
+        facts = read_facts(folder, points_file)
+        truth_file = first_of(folder / "gt.json", folder / "gt_full.json")
+        train = tuple(_listed(base, train_list, "train"))
+        test = tuple(_listed(base, test_list, "test"))
+        dim = facts.feature_dim
+        if need_features and dim == 0:
+            dim = next((d for v in train + test if (d := header_dim(feature_files(base / "features", v)))), 0)
         return cls(
             folder=folder,
-            name=name,
-            labels=labels,
-            fps=fps,
-            stride_s=frames / fps,
+            name=facts.name,
+            labels=facts.labels,
+            fps=facts.fps,
+            stride_s=facts.stride_s,
             feature_dim=dim,
-            train=tuple(read_list(base / train_list)) if (base / train_list).exists() else (),
-            test=tuple(read_list(base / test_list)) if (base / test_list).exists() else (),
+            train=train,
+            test=test,
             features_dir=base / "features",
-            points_file=folder / points,
-            truth_file=folder / "gt.json",
+            points_file=points_file,
+            truth_file=truth_file,
+            fps_of=read_rates(folder, truth_file),
         )
 
+    def feature_files(self, video: str) -> tuple[Path, ...]:
+        """The file that holds a video's features, or its RGB and flow files."""
+        return feature_files(self.features_dir, video)
+
     def features(self, video: str) -> Features:
-        """Checked features of one video."""
-        loaded = load_features(self.features_dir / f"{video}.npy", stride_s=self.stride_s)
-        return Features(check_features(loaded.data, dim=self.feature_dim, name=video), self.stride_s)
+        """Checked features of one video; RGB and flow side by side where they come apart."""
+        parts = [load_features(path, stride_s=self.stride_s).data for path in self.feature_files(video)]
+        if len({len(part) for part in parts}) > 1:
+            raise InputError(
+                "features-length",
+                f"RGB and flow of {video} have {' and '.join(str(len(p)) for p in parts)} snippets",
+                "the same number",
+                "extract both again",
+            )
+        data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        if self.feature_dim and data.shape[1] != self.feature_dim:
+            raise InputError(
+                "features-dimension",
+                f"{self.feature_files(video)[0]} has dimension {data.shape[1]}",
+                f"{self.feature_dim}, as the data set states",
+                "correct feature_dim in dataset.json, or extract the file again",
+            )
+        return Features(check_features(data, name=video), self.stride_s)
+
+    def rate(self, video: str) -> float:
+        """Frames per second of a video. Raises InputError where a published folder does not tell."""
+        if video not in self.fps_of and published(self.folder):
+            raise InputError(
+                "fps-missing",
+                f"{self.folder} gives no frame rate for {video}",
+                "fps.json or fps_dict.json with every video",
+                "add it, or a dataset.json with fps",
+            )
+        return self.fps_of.get(video, self.fps)
 
     def points(self) -> dict[str, list[Point]]:
         """Clicks of every video, in time order. Raises InputError for a class that the data set does not have."""
@@ -204,22 +149,74 @@ class Dataset:
                     ", ".join(self.labels),
                     "fix the class name",
                 )
-            rate = self.fps_of.get(video, self.fps)
-            found.setdefault(video, []).append(Point(index[label], frame / rate))
+            found.setdefault(video, []).append(Point(index[label], frame / self.rate(video)))
         return {video: sorted(points, key=lambda p: (p.time_s, p.label)) for video, points in found.items()}
 
     def truth(self, subset: str = "test") -> Truth:
-        """Ground truth of the "test" or "train" videos: for evaluation only."""
+        """Ground truth of the "test" or "train" videos: for evaluation only.
+
+        Without a list, the videos that the truth file itself marks with this subset.
+        """
         videos = self.test if subset == "test" else self.train
         if not videos:
+            videos = _marked(read_json(self.truth_file), subset)
+        if not videos:
             raise InputError(
-                "list-missing", f"{self.folder} lists no {subset} videos", f"a {subset}.txt", "check --split"
+                "list-missing",
+                f"{self.folder} lists no {subset} videos",
+                f"a {subset}.txt with one video a line",
+                "check --split",
             )
         return read_truth(self.truth_file, videos, self.labels)
 
 
+def _split_folder(folder: Path, split: str | None, need_features: bool) -> Path:
+    base = folder / split if split else folder
+    splits = sorted({path.parent.name for path in folder.glob("*/features") if path.is_dir()})
+    if not base.is_dir():
+        raise InputError(
+            "split-missing", f"{base} is not a folder", ", ".join(splits) or "no splits here", "check --split"
+        )
+    if (base / "features").is_dir():
+        return base
+    if splits and not split:
+        raise InputError("split-needed", f"{folder} has splits and none was named", ", ".join(splits), "give --split")
+    if not need_features:
+        return base
+    if (base / "videos").is_dir():
+        raise InputError(
+            "videos-unsupported",
+            f"{base} holds videos",
+            "features/<video>.npy",
+            "extract features first; training from videos is not supported yet",
+        )
+    raise InputError("features-missing", f"{base} has no features folder", "features/<video>.npy", "check the path")
+
+
+def _listed(base: Path, name: str, subset: str) -> list[str]:
+    """Videos of a list. Absent is allowed under the usual name only: who names a list means it."""
+    path = base / name
+    if name == f"{subset}.txt":
+        path = first_of(path, base / f"split_{subset}.txt")
+        if not path.exists():
+            return []
+    elif not path.is_file():
+        found = ", ".join(sorted(p.name for p in base.glob("*.txt")))
+        raise InputError("list-missing", f"{path} does not exist", found or "no lists here", f"check --{subset}-list")
+    return list(dict.fromkeys(read_list(path)))
+
+
+def _marked(record: Any, subset: str) -> tuple[str, ...]:
+    database = record.get("database") if isinstance(record, dict) else None
+    items = database.items() if isinstance(database, dict) else ()
+    return tuple(video for video, entry in items if isinstance(entry, dict) and entry.get("subset") == subset)
+
+
 def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> Truth:
-    """Ground truth in ActivityNet form: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`."""
+    """Ground truth in ActivityNet form: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
+
+    Raises InputError for a listed video that is absent, a label outside `labels`, a segment that is not start < end.
+    """
     record = read_json(path)
     index = {label: i for i, label in enumerate(labels)}
     owner, which, segments = [], [], []
@@ -246,7 +243,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                     raise InputError(
                         "truth-segment",
                         f"{path}: {video} annotation {row}: [{start}, {end}]",
-                        "start < end",
+                        "finite seconds, start < end",
                         "see `punctum data check`",
                     )
                 owner.append(v)
@@ -256,7 +253,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
         raise InputError(
             "truth-form",
             f"{path} is not in ActivityNet form ({error!r})",
-            "database.<video>.annotations",
+            'database.<video>.annotations: [{"label", "segment": [start_s, end_s]}]',
             "see the README",
         ) from None
     return Truth(
