@@ -132,7 +132,7 @@ class TrainConfig(_Config):
     center: CenterConfig | None = CenterConfig()
     center_objective: CenterObjective = CenterObjective()
     center_optim: OptimConfig = OptimConfig(epochs=60, weight_decay=1e-2)
-    post: PostProcess = PostProcess(fusion=Fusion(center=1.0, contrast=1.0))
+    post: PostProcess = PostProcess(fusion=Fusion(center=1.0, contrast=1.0, base=0.0))
     holdout: float = Field(default=0.0, ge=0, lt=1)  # share of the TRAINING videos kept aside
     select: Literal["last", "best"] = "last"  # best: by the point criterion on the held-out videos
     evaluate_every: int = Field(default=50, ge=1)  # steps, with select = best

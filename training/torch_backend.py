@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
 

@@ -114,7 +114,8 @@ class _Trainer:
         if isinstance(objective, LacpObjective):
             from .objectives.lacp_task import LacpTask
 
-            return LacpTask(net, self.data, objective, epochs=epochs, seed=seed)
+            task: Task = LacpTask(net, self.data, objective, epochs=epochs, seed=seed)
+            return task
         return PointsTask(net, self.data, objective, epochs=epochs, seed=seed)
 
     def _stage(self, name: str, module: Any, make: Any, optim: Any) -> bool:

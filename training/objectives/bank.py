@@ -36,4 +36,5 @@ class WindowBank:
     def place(self, video: I64, site: I64, rng: np.random.Generator) -> I64:
         """First output snippets of windows that hold `site` at a random place, inside the video if it fits."""
         first = site - rng.integers(0, self.window, len(site))
-        return np.clip(first, 0, np.maximum(self.length[video] - self.window, 0))
+        placed: I64 = np.clip(first, 0, np.maximum(self.length[video] - self.window, 0))
+        return placed

@@ -8,6 +8,7 @@ of the last class only and loses the last snippet of a run that reaches the end;
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -36,9 +37,7 @@ def spans_of(column: F32, *, published_bug: bool = False) -> list[RunSpan]:
         return []
     last = len(column) - (1 if published_bug else 0)
     border = [0, *change.tolist(), last]
-    return [
-        RunSpan(a, b - 1, bool(column[a] > 0)) for a, b in zip(border, border[1:], strict=False) if b > a
-    ]
+    return [RunSpan(a, b - 1, bool(column[a] > 0)) for a, b in pairwise(border) if b > a]
 
 
 def top_mean(scores: Tensor, present: Tensor) -> Tensor:
