@@ -9,13 +9,13 @@ island needs one class track only and closes as soon as that track falls, howeve
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
+EDGE = 0.5  # from a snippet's centre to its border: where a stream or a cut island starts and ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +32,10 @@ class Island:
     end_offset: float
     closed_at: int
     """Index of the first snippet at which this island was known to have ended."""
+
+    def complete_at(self, context: int) -> int:
+        """Index of the last snippet that scoring needs, with `context` snippets of surroundings."""
+        return self.closed_at if self.end_offset == EDGE else max(self.closed_at, self.end + context)
 
 
 class IslandFinder:
@@ -63,7 +67,7 @@ class IslandFinder:
                 if not rest[hit]:
                     break
                 index = self._next + hit
-                self._open = (index, -0.5) if index == 0 else self._crossing(track, base, index)
+                self._open = (index, -EDGE) if index == 0 else self._crossing(track, base, index)
                 self._next = index + 1
                 continue
             hit = int(np.argmin(rest))
@@ -87,7 +91,7 @@ class IslandFinder:
         """The stream has ended after `total` snippets: close what is open at the outer edge of the last one."""
         found = self.feed(track, base)
         if self._open is not None and total > 0:
-            found.append(Island(self._label, *self._open, total - 1, 0.5, total - 1))
+            found.append(Island(self._label, *self._open, total - 1, EDGE, total - 1))
             self._open = None
         return found
 
@@ -97,9 +101,13 @@ class IslandFinder:
         return index - 1, (float(self._threshold) - before) / (after - before)
 
     def _cut(self, track: F32, base: int, limit: int, found: list[Island]) -> None:
-        """Split at the lowest value of the second half of the longest island allowed."""
+        """Split after the lowest snippet of the second half of the longest island allowed.
+
+        The cut lies between two snippets and is an edge to both sides, like the ends of a stream: an action that
+        goes on for ever must not be judged against itself as its own surroundings.
+        """
         start, offset = self._open or (0, 0.0)
-        first = start + math.ceil(self._longest / 2)
-        at = first + int(np.argmin(track[first - base : limit - base + 1]))
-        found.append(Island(self._label, start, offset, at, 0.0, limit))
-        self._open = (at, 0.0)
+        first = start + self._longest // 2
+        at = first + int(np.argmin(track[first - base : limit - base]))
+        found.append(Island(self._label, start, offset, at, EDGE, limit))
+        self._open = (at + 1, -EDGE)

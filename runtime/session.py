@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._islands import Island, IslandFinder
+from ._islands import EDGE, Island, IslandFinder
 from ._post import score_island
 from .backends._protocol import Backend
 from .config import PostProcess
@@ -172,10 +172,10 @@ class Session:
             else:
                 self._waiting += finder.feed(column, self._tracks.base)
         context = self.plan.context
-        ready = [i for i in self._waiting if final or max(i.closed_at, i.end + context) < self._tracks.end]
+        ready = [i for i in self._waiting if final or i.complete_at(context) < self._tracks.end]
         self._waiting = [i for i in self._waiting if i not in ready] if ready else self._waiting
         # The order depends on the media alone: when the evidence was complete, then class.
-        ready.sort(key=lambda i: (max(i.closed_at, i.end + context), i.label, i.start))
+        ready.sort(key=lambda i: (i.complete_at(context), i.label, i.start))
         self.stats.islands_s += time.perf_counter() - began
         began = time.perf_counter()
         events = [event for island in ready for event in self._score(island)]
@@ -213,8 +213,8 @@ class Session:
 
     def _score(self, island: Island) -> list[Event]:
         plan = self.plan
-        low = max(island.start - plan.context, 0)
-        high = min(island.end + plan.context + 1, self._tracks.end)
+        low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
+        high = island.end + 1 if island.end_offset == EDGE else min(island.end + plan.context + 1, self._tracks.end)
         rows = np.ascontiguousarray(self._tracks.slice(low, high))
         bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
         segments, scores = score_island(
@@ -227,7 +227,7 @@ class Session:
             self.backend,
             stride_s=plan.stride_s,
         )
-        complete = min(max(island.closed_at, island.end + plan.context) + plan.right + 1, self._features.end)
+        complete = min(island.complete_at(plan.context) + plan.right + 1, self._features.end)
         emitted_at = self.start_s + complete * plan.stride_s
         label = plan.labels[island.label]
         events = []

@@ -6,7 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
+# Shared machines stall at times, and a kernel's first call compiles: a deadline an example would test the machine.
+settings.register_profile("punctum", deadline=None)
+settings.load_profile("punctum")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -102,6 +102,6 @@ def _show(rows: list, extra: list, record: dict) -> None:  # type: ignore[type-a
     console.print(table)
     console.print(
         f"{record['found']} of {record['actions']} actions found, {record['false_alarms']} false alarms, "
-        f"mean IoU {record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.0f} times real time on one thread"
+        f"mean IoU {record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.0f} times real time"
     )
     console.print(f"bundle {record['bundle']}")

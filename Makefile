@@ -1,0 +1,38 @@
+# `make demo` and `make test` set up their own virtual environments; a second run finds them ready.
+PYTHON ?= python3
+PIP = -m pip --disable-pip-version-check -q
+.PHONY: demo test lint types bench clean
+
+demo: .venv-demo/ready
+	.venv-demo/bin/punctum demo
+
+test: .venv/ready
+	.venv/bin/python -m pytest -q
+
+lint: .venv/ready
+	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
+
+types: .venv/ready
+	.venv/bin/mypy
+
+bench: .venv/ready
+	.venv/bin/python benchmarks/kernels.py
+
+# Base and inference engine only: what runs in the field needs no torch.
+.venv-demo/ready: pyproject.toml
+	$(PYTHON) -m venv .venv-demo
+	.venv-demo/bin/python $(PIP) install -e '.[cpu]'
+	touch $@
+
+# torch goes first and pinned, so that no other requirement pulls a GPU build. The strict editable mode is what
+# type checkers can follow.
+.venv/ready: pyproject.toml tests/requirements.txt
+	$(PYTHON) -m venv .venv
+	.venv/bin/python $(PIP) install torch==2.13.0
+	.venv/bin/python $(PIP) install -r tests/requirements.txt
+	.venv/bin/python $(PIP) install --no-deps -e .
+	touch $@
+
+clean:
+	rm -rf .venv .venv-demo build *.egg-info

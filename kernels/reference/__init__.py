@@ -1,0 +1,32 @@
+"""NumPy twins of the kernels: plain, slow, obviously right; the oracle of the tests and the baseline of benchmarks.
+
+`published` holds what the released code of LACP and TSPNet computes where our kernels differ on purpose.
+"""
+
+from . import published
+from .twins import (
+    adapt_boundaries,
+    average_precision,
+    find_runs,
+    fuse_confidence,
+    nms,
+    outer_inner_contrast,
+    pool_segments,
+    segment_iou,
+    segment_mean,
+    soft_nms,
+)
+
+__all__ = [
+    "adapt_boundaries",
+    "average_precision",
+    "find_runs",
+    "fuse_confidence",
+    "nms",
+    "outer_inner_contrast",
+    "pool_segments",
+    "published",
+    "segment_iou",
+    "segment_mean",
+    "soft_nms",
+]

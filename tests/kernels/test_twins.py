@@ -1,0 +1,162 @@
+"""Every kernel against its NumPy twin, on random input of every awkward kind."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from punctum import kernels
+from punctum.kernels import reference
+
+GRID = st.integers(-8, 40).map(lambda k: k / 4)
+
+
+@st.composite
+def scored(draw, most=30):
+    """Segments on a coarse grid (many touch or coincide, some have no length), and scores with ties and zeros."""
+    count = draw(st.integers(0, most))
+    a = np.array(draw(st.lists(GRID, min_size=count, max_size=count)), float)
+    length = np.array(draw(st.lists(st.sampled_from([0, 0.25, 1, 2.5, 7]), min_size=count, max_size=count)), float)
+    scores = np.array(
+        draw(st.lists(st.sampled_from([0.0, 0.1, 0.25, 0.5, 0.9]), min_size=count, max_size=count)), float
+    )
+    return np.stack([a, a + length], 1).reshape(-1, 2), scores
+
+
+TRACK = hnp.arrays(np.float32, st.integers(1, 25), elements=st.integers(0, 20).map(lambda k: k / 20))
+
+
+@given(scored(), scored(), st.sampled_from([0.0, 1.0]))
+def test_iou(a, b, offset):
+    got = kernels.segment_iou(a[0], b[0], length_offset=offset)
+    np.testing.assert_allclose(got, reference.segment_iou(a[0], b[0], length_offset=offset), atol=1e-12)
+
+
+@given(scored(), st.sampled_from([0.1, 0.5, 0.7, 1.0]), st.sampled_from([0.0, 1.0]))
+def test_nms(case, threshold, offset):
+    got = kernels.nms(*case, iou_threshold=threshold, length_offset=offset)
+    np.testing.assert_array_equal(got, reference.nms(*case, iou_threshold=threshold, length_offset=offset))
+
+
+@given(scored(), st.sampled_from([0.1, 0.3, 0.9]), st.sampled_from([0.0, 1.0]), st.sampled_from([0.0, 0.2]))
+def test_soft_nms(case, sigma, offset, floor):
+    index, value = kernels.soft_nms(*case, sigma=sigma, min_score=floor, length_offset=offset)
+    expected = reference.soft_nms(*case, sigma=sigma, min_score=floor, length_offset=offset)
+    np.testing.assert_allclose(value, expected[1], rtol=1e-9, atol=1e-15)
+    assert (np.diff(value) <= 1e-15).all()
+    assert len(set(index)) == len(index)
+
+
+@given(scored(), st.sampled_from([0.1, 0.4, 0.7]))
+def test_adapt_boundaries(case, threshold):
+    got = kernels.adapt_boundaries(*case, iou_threshold=threshold)
+    np.testing.assert_allclose(got, reference.adapt_boundaries(*case, iou_threshold=threshold), atol=1e-9)
+    if len(got):  # a weighted mean of segments stays within them
+        assert got[:, 0].min() >= case[0][:, 0].min() - 1e-9
+        assert got[:, 1].max() <= case[0][:, 1].max() + 1e-9
+        assert (got[:, 1] >= got[:, 0] - 1e-9).all()
+
+
+@given(st.lists(scored(most=12), max_size=5))
+def test_groups_are_the_single_calls(cases):
+    offsets = np.cumsum([0, *(len(s) for _, s in cases)])
+    segments = np.concatenate([np.zeros((0, 2)), *(c[0] for c in cases)])
+    scores = np.concatenate([np.zeros(0), *(c[1] for c in cases)])
+    adapted = kernels.adapt_groups(segments, scores, offsets)
+    index, value, ends = kernels.suppress_groups(segments, scores, offsets)
+    for g, case in enumerate(cases):
+        np.testing.assert_array_equal(adapted[offsets[g] : offsets[g + 1]], kernels.adapt_boundaries(*case))
+        alone = kernels.soft_nms(*case)
+        np.testing.assert_array_equal(index[ends[g] : ends[g + 1]] - offsets[g], alone[0])
+        np.testing.assert_array_equal(value[ends[g] : ends[g + 1]], alone[1])
+
+
+@given(TRACK, st.lists(st.sampled_from([0.0, 0.05, 0.3, 0.5, 0.95]), unique=True, min_size=1))
+def test_find_runs(track, thresholds):
+    segments, which = kernels.find_runs(track, thresholds)
+    expected, levels = reference.find_runs(track, thresholds)
+    np.testing.assert_allclose(segments, expected, atol=1e-6)
+    np.testing.assert_array_equal(which, levels)
+    assert (segments[:, 0] >= -0.5).all() and (segments[:, 1] <= len(track) - 0.5).all()
+
+
+@given(TRACK, scored(most=8), st.sampled_from([0.0, 0.25, 1.0]), st.sampled_from([np.inf, 0.4]))
+def test_contrast_and_mean(track, case, margin, cap):
+    segments = case[0]
+    got = kernels.outer_inner_contrast(track, segments, margin=margin, max_margin=cap)
+    expected = reference.outer_inner_contrast(track, segments, margin=margin, max_margin=cap)
+    np.testing.assert_allclose(got, expected, atol=1e-6)
+    mean = kernels.segment_mean(track, segments)
+    np.testing.assert_allclose(mean, reference.segment_mean(track, segments), atol=1e-6)
+    assert (mean >= track.min() - 1e-6).all() and (mean <= track.max() + 1e-6).all()
+
+
+@given(
+    hnp.arrays(np.float32, st.tuples(st.integers(1, 12), st.integers(1, 3)), elements=st.integers(-9, 9)),
+    scored(most=6),
+    st.sampled_from([6, 12]),
+    st.sampled_from([np.inf, 0.5]),
+)
+def test_pooling(features, case, bins, cap):
+    got = kernels.pool_segments(features, case[0], bins=bins, max_context=cap)
+    expected = reference.pool_segments(features, case[0], bins=bins, max_context=cap)
+    np.testing.assert_allclose(got, expected, atol=2e-4)  # float32, bins as narrow as 0.01
+
+
+@settings(max_examples=60)
+@given(scored(), scored(most=10), st.data())
+def test_average_precision(detections, truth, data):
+    pick = lambda n, k: np.array(data.draw(st.lists(st.integers(0, k - 1), min_size=n, max_size=n)), int)  # noqa: E731
+    n, g = len(detections[1]), len(truth[1])
+    arguments = (pick(g, 2), pick(g, 3), truth[0], pick(n, 2), pick(n, 3), *detections, [0.1, 0.5, 1.0])
+    got = kernels.average_precision(*arguments, videos=2, classes=3)
+    expected = reference.average_precision(*arguments, videos=2, classes=3)
+    np.testing.assert_allclose(got, expected, atol=1e-12)
+
+
+def test_a_time_shift_changes_nothing_but_time():
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 100, 200)
+    segments = np.stack([start, start + rng.uniform(0.5, 9, 200)], 1)
+    scores = rng.random(200)
+    far = 1e6  # eleven days of seconds
+    np.testing.assert_array_equal(kernels.soft_nms(segments, scores)[0], kernels.soft_nms(segments + far, scores)[0])
+    np.testing.assert_allclose(
+        kernels.adapt_boundaries(segments + far, scores) - far, kernels.adapt_boundaries(segments, scores), atol=1e-8
+    )
+
+
+def test_negative_scores_sink_last():
+    index, value = kernels.soft_nms([[0, 2], [0, 2], [5, 6]], [-0.5, 0.9, -0.1], min_score=-np.inf)
+    assert list(index) == [1, 0, 2] or value[1] >= value[2]
+    assert (np.diff(value) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: kernels.nms([[2, 1]], [1.0], iou_threshold=0.5), "before it starts"),
+        (lambda: kernels.nms([[0, 1]], [1.0, 2.0], iou_threshold=0.5), "one per segment"),
+        (lambda: kernels.soft_nms([[0, np.nan]], [1.0]), "NaN"),
+        (lambda: kernels.soft_nms([[0, 1]], [1.0], sigma=0), "sigma"),
+        (lambda: kernels.find_runs([[["a"]]], [0.5]), "numeric"),
+        (lambda: kernels.pool_segments(np.zeros((3, 2)), [[0, 1]], bins=7), "multiple of 6"),
+        (lambda: kernels.segment_iou([[0, 1, 2]], [[0, 1]]), "start, end"),
+        (lambda: kernels.fuse_confidence(np.ones((2, 3)), [1.0], [1.0, 1.0]), "one per proposal"),
+        (lambda: kernels.adapt_groups([[0, 1]], [1.0], [0, 2]), "partition"),
+    ],
+)
+def test_bad_input_is_named(call, message):
+    with pytest.raises(kernels.KernelInputError, match=message):
+        call()
+
+
+def test_empty_input_gives_empty_output():
+    none = np.zeros((0, 2))
+    assert len(kernels.nms(none, [], iou_threshold=0.5)) == 0
+    assert len(kernels.soft_nms(none, [])[0]) == 0
+    assert kernels.adapt_boundaries(none, []).shape == (0, 2)
+    assert kernels.pool_segments(np.zeros((4, 3)), none).shape == (0, 12, 3)
+    assert kernels.find_runs([], [0.5])[0].shape == (0, 2)
