@@ -123,8 +123,8 @@ def recipe_of(
     if seed is not None:
         changes["seed"] = seed
     if epochs is not None:
-        changes["locator_optim"] = recipe.locator_optim.model_copy(update={"epochs": epochs})
-        changes["center_optim"] = recipe.center_optim.model_copy(update={"epochs": epochs})
+        changes["locator_optim"] = recipe.locator_optim.model_copy(update={"epochs": epochs, "steps": None})
+        changes["center_optim"] = recipe.center_optim.model_copy(update={"epochs": epochs, "steps": None})
     if not center:
         changes["center"] = None
     if not adapt:

@@ -27,11 +27,16 @@ class Normalisation(_Config):
 
 
 class HiddenLayer(_Config):
-    """One temporal convolution and a ReLU. It sees (kernel - 1) * dilation + 1 snippets."""
+    """One temporal convolution and a ReLU. It sees (kernel - 1) * dilation + 1 snippets.
+
+    A residual layer adds its result, mixed by a 1x1 convolution and with whole channels dropped, to its input,
+    whose width it has to keep.
+    """
 
     kernel: int = Field(default=9, ge=1)
     units: int = Field(default=256, ge=1)
     dilation: int = Field(default=1, ge=1)
+    residual: bool = False
 
 
 class LocatorConfig(_Config):
@@ -41,8 +46,7 @@ class LocatorConfig(_Config):
     embed: int = Field(default=0, ge=0)  # width of a linear map of every snippet before the layers; 0: none
     hidden: tuple[HiddenLayer, ...] = (HiddenLayer(),)  # () is one linear layer (see `linear_kernel`)
     linear_kernel: int = Field(default=1, ge=1)  # snippets the output layer sees
-    residual: bool = False  # add a layer's input to its output where the widths agree
-    dropout: float = Field(default=0.5, ge=0, lt=1)  # before the output layer, and after residual layers
+    dropout: float = Field(default=0.5, ge=0, lt=1)  # before the output layer; in residual layers by channel
     input_dropout: float = Field(default=0.0, ge=0, lt=1)  # drops a feature dimension in the whole window
     max_right: int | None = Field(default=None, ge=0)  # look-ahead in snippets; None: symmetric, 0: causal
     smooth: int = Field(default=1, ge=0)  # passes of a 3-point mean over the tracks, inside the graph
@@ -60,8 +64,9 @@ class PointsObjective(_Config):
     smoothness: float = Field(default=0.05, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)  # standard deviation added to normalised features
-    batch: int = Field(default=256, ge=1)  # clicks a step, with as many gaps
-    window: int = Field(default=2, ge=2)  # output snippets per training window
+    sampling: Literal["sites", "crops"] = "sites"  # single clicks and gaps, or whole stretches of video
+    batch: int = Field(default=256, ge=1)  # sites: clicks a step, with as many gaps; crops: windows a step
+    window: int = Field(default=2, ge=2)  # output snippets per training window; 64 suits crops
 
 
 class LacpObjective(_Config):
@@ -114,7 +119,8 @@ class CenterObjective(_Config):
 
 
 class OptimConfig(_Config):
-    epochs: int = Field(default=300, ge=1)  # one pass over the clicks (points) or the videos (others)
+    epochs: int = Field(default=300, ge=1)  # one pass over the clicks, the snippets (crops) or the videos
+    steps: int | None = Field(default=None, ge=1)  # instead of epochs
     rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
     decoupled: bool = True  # AdamW; False: Adam with L2, as published
@@ -150,6 +156,15 @@ class TrainConfig(_Config):
             if unknown:
                 raise ValueError(f"unknown fields {sorted(unknown)}")
         return value
+
+    @model_validator(mode="after")
+    def _residual_widths(self) -> TrainConfig:
+        width = self.locator.embed
+        for layer in self.locator.hidden:
+            if layer.residual and layer.units != width:
+                raise ValueError(f"a residual layer of {layer.units} units on an input of width {width or 'D'}")
+            width = layer.units
+        return self
 
     @model_validator(mode="after")
     def _selection_needs_holdout(self) -> TrainConfig:

@@ -127,6 +127,8 @@ class _Trainer:
             self.facts[name] = {"resumed": True}
             return True
         task = make()
+        if optim.steps is not None:
+            task.steps = optim.steps
         result: StageResult = run_stage(
             task,
             optim,

@@ -63,9 +63,10 @@ class _Member(nn.Module):  # type: ignore[misc]
         self.config, self.shifts = config, shifts
         width = config.embed or dim
         self.embed = nn.Conv1d(dim, config.embed, 1) if config.embed else None
-        self.hidden = nn.ModuleList()
+        self.hidden, self.mix = nn.ModuleList(), nn.ModuleList()
         for layer in config.hidden:
             self.hidden.append(nn.Conv1d(width, layer.units, layer.kernel, dilation=layer.dilation))
+            self.mix.append(nn.Conv1d(layer.units, layer.units, 1) if layer.residual else nn.Identity())
             width = layer.units
         self.output = nn.Conv1d(width, classes + 1, config.linear_kernel, bias=config.output_bias)
 
@@ -75,10 +76,10 @@ class _Member(nn.Module):  # type: ignore[misc]
             keep = torch.rand(x.shape[0], x.shape[1], 1, device=x.device) >= config.input_dropout
             x = x * keep / (1.0 - config.input_dropout)
         h = x if self.embed is None else self.embed(x)
-        for conv, (left, right) in zip(self.hidden, self.shifts, strict=True):
-            y = fn.relu(conv(h))
-            if config.residual and y.shape[1] == h.shape[1]:
-                y = h[:, :, left : h.shape[2] - right] + fn.dropout(y, config.dropout, self.training)
+        for conv, mix, layer, (left, right) in zip(self.hidden, self.mix, config.hidden, self.shifts, strict=True):
+            y = mix(fn.relu(conv(h)))
+            if layer.residual:
+                y = h[:, :, left : h.shape[2] - right] + fn.dropout1d(y, config.dropout, self.training)
             h = y
         dropped = fn.dropout(h, config.dropout, self.training) if config.hidden else h
         return self.output(dropped), h

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ..data import Sample
-from ..labels import I64
+from ..labels import F32, I64
 from ..modules.locator import LocatorNet
 
 
@@ -32,6 +32,24 @@ class WindowBank:
         """Windows [B, left + window + right, D] whose first output snippet is `first` of `video`."""
         start = torch.from_numpy(self.offset[video] + first).to(self._reach.device)
         return self._bank[start[:, None] + self._reach]
+
+    def scatter(self, rows: Sequence[F32]) -> Tensor:
+        """Per-snippet rows [T_i, K] of every video in the layout of `gather_rows`; zero between videos."""
+        out = torch.zeros(len(self._bank), rows[0].shape[1], device=self._bank.device)
+        for row, offset in zip(rows, self.offset, strict=True):
+            out[int(offset) : int(offset) + len(row)] = torch.from_numpy(row)
+        return out
+
+    def gather_rows(self, scattered: Tensor, video: I64, first: I64) -> Tensor:
+        """[B, window, K] at the output snippets of the windows that `gather` makes for the same arguments."""
+        start = torch.from_numpy(self.offset[video] + first).to(scattered.device)
+        return scattered[start[:, None] + torch.arange(self.window, device=scattered.device)]
+
+    def anywhere(self, count: int, rng: np.random.Generator) -> tuple[I64, I64]:
+        """Windows drawn evenly over all snippets: video, and first snippet up to half a window outside of it."""
+        video = rng.choice(len(self.length), count, p=self.length / self.length.sum())
+        half = self.window // 2
+        return video, rng.integers(-half, np.maximum(self.length[video] - half, 1 - half))
 
     def place(self, video: I64, site: I64, rng: np.random.Generator) -> I64:
         """First output snippets of windows that hold `site` at a random place, inside the video if it fits."""

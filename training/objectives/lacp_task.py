@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from torch import Tensor
-
 from punctum import kernels
+from torch import Tensor
 
 from ..config import LacpObjective
 from ..data import TrainingSet
@@ -21,9 +20,7 @@ class LacpTask:
 
     name = "locator"
 
-    def __init__(
-        self, net: LocatorNet, data: TrainingSet, objective: LacpObjective, *, epochs: int, seed: int
-    ) -> None:
+    def __init__(self, net: LocatorNet, data: TrainingSet, objective: LacpObjective, *, epochs: int, seed: int) -> None:
         self.module, self.objective, self.seed = net, objective, seed
         self.device = next(net.parameters()).device
         samples = [s for s in data.samples if len(s.clicks)]

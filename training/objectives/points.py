@@ -2,8 +2,8 @@
 
 A click says what happens at one snippet. Between two neighbouring clicks the actions must end somewhere, so a
 random snippet of the middle part of the gap is taken for background: sometimes wrong where actions touch, but
-a new draw each step makes it a soft label. Nothing else is supervised; a small network over a few snippets and
-heavy dropout do the rest (hundreds of clicks over-fit anything deeper).
+a new draw each step (or, with crops, an even share over the middle) makes it a soft label. Nothing else is
+supervised; small networks and heavy dropout do the rest (hundreds of clicks over-fit anything larger).
 """
 
 from __future__ import annotations
@@ -42,6 +42,9 @@ def gaps_of(sample: Sample, *, share: float, edges: bool) -> F64:
     return np.concatenate([before, inner, after])
 
 
+Windows = tuple[I64, I64, Tensor, Tensor]  # videos, first snippets, logits, click loss
+
+
 class PointsTask:
     """Trains a LocatorNet on the default objective. See `loop.Task`."""
 
@@ -62,7 +65,12 @@ class PointsTask:
         self.gap = np.concatenate([*gaps, np.zeros((0, 2))])
         self.gap_video = np.repeat(np.arange(len(samples)), [len(g) for g in gaps])
         self.clicked = {(int(v), int(t)) for v, t in zip(self.site_video, self.site, strict=True)}
-        self.per_epoch = -(-len(self.site) // objective.batch)
+        self._targets: Tensor | None = None
+        if objective.sampling == "crops":
+            self._targets = self.bank.scatter(self._even_targets(net.classes))
+            self.per_epoch = max(-(-int(self.bank.length.sum()) // (objective.batch * objective.window)), 1)
+        else:
+            self.per_epoch = -(-len(self.site) // objective.batch)
         self.steps = epochs * self.per_epoch
         self.held_out = data.held_out
         self.describe = {
@@ -72,7 +80,20 @@ class PointsTask:
         }
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
-        net, objective = self.module, self.objective
+        videos, first, logits, click = self._crops(rng) if self._targets is not None else self._sites(step, rng)
+        loss, terms = click, {"click": float(click.detach())}
+        if self.objective.smoothness:
+            at = first[:, None] + np.arange(1, self.bank.window)
+            inside = torch.from_numpy((at >= 1) & (at < self.bank.length[videos][:, None])).to(self.device)
+            p = self.module.probabilities(logits)
+            jump = ((p[..., 1:] - p[..., :-1]) ** 2).sum(-2) * inside
+            smooth = jump.sum() / inside.sum().clamp(min=1)
+            loss = loss + self.objective.smoothness * smooth
+            terms["smooth"] = float(smooth.detach())
+        return loss, terms
+
+    def _sites(self, step: int, rng: np.random.Generator) -> Windows:
+        """Clicks, as many gap middles, and as many free windows (for smoothness); each site is labelled alone."""
         epoch, part = divmod(step, self.per_epoch)
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.site))
         chosen = np.array_split(order, self.per_epoch)[part]
@@ -84,26 +105,42 @@ class PointsTask:
         videos = np.concatenate([video, empty_video, free_video])
         sites = np.concatenate([site, empty_site, free_site])
         first = self.bank.place(videos, sites, rng)
-        x = self.bank.gather(videos, first)
-        if objective.noise:
-            x = x + objective.noise * torch.randn_like(x)
-        logits = net.windows(x).logits  # [K, B, C+1, W]
+        logits = self._run(videos, first)
         labelled = len(site) + len(empty_site)
-        y = torch.from_numpy(np.concatenate([target, background])).to(self.device)
         row = torch.arange(labelled, device=self.device)
         place = torch.from_numpy((sites - first)[:labelled]).to(self.device)
-        click = label_loss(logits[:, row, :, place].transpose(0, 1), y, net.config.output, objective.label_smoothing)
-        loss, terms = click, {"click": float(click.detach())}
-        if objective.smoothness:
-            inside = torch.from_numpy(
-                first[:, None] + np.arange(1, self.bank.window) < self.bank.length[videos][:, None]
-            )
-            p = net.probabilities(logits)
-            jump = ((p[..., 1:] - p[..., :-1]) ** 2).sum(-2) * inside.to(self.device)
-            smooth = jump.sum() / inside.sum().clamp(min=1)
-            loss = loss + objective.smoothness * smooth
-            terms["smooth"] = float(smooth.detach())
-        return loss, terms
+        y = torch.from_numpy(np.concatenate([target, background])).to(self.device)
+        z = logits[:, row, :, place].transpose(0, 1)
+        return videos, first, logits, self._click_loss(z, y)
+
+    def _crops(self, rng: np.random.Generator) -> Windows:
+        """Stretches of video in which every click and every gap middle counts."""
+        videos, first = self.bank.anywhere(self.objective.batch, rng)
+        logits = self._run(videos, first)
+        y = self.bank.gather_rows(self._targets, videos, first).flatten(0, 1)
+        z = logits.transpose(2, 3).flatten(1, 2)
+        known = y.sum(1) > 0
+        return videos, first, logits, self._click_loss(z[:, known], y[known])
+
+    def _run(self, videos: I64, first: I64) -> Tensor:
+        x = self.bank.gather(videos, first)
+        if self.objective.noise:
+            x = x + self.objective.noise * torch.randn_like(x)
+        logits: Tensor = self.module.windows(x).logits  # [K, B, C+1, W]
+        return logits
+
+    def _click_loss(self, z: Tensor, y: Tensor) -> Tensor:
+        return label_loss(z, y, self.module.config.output, self.objective.label_smoothing)
+
+    def _even_targets(self, classes: int) -> list[F32]:
+        """Targets [T, C+1] per video: a click weighs 1, and so does the middle of a gap, shared by its snippets."""
+        targets = [np.zeros((int(n), classes + 1), np.float32) for n in self.bank.length]
+        for video, (low, high) in zip(self.gap_video, self.gap, strict=True):
+            at = np.unique(np.clip(np.rint(np.arange(low, high + 1e-6, 0.5)).astype(int), 0, len(targets[video]) - 1))
+            targets[video][at, classes] += 1.0 / len(at)
+        for video, site, target in zip(self.site_video, self.site, self.site_target, strict=True):
+            targets[video][site] = target / target.sum()
+        return targets
 
     def criterion(self) -> float:
         """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
@@ -133,17 +170,21 @@ class PointsTask:
 
 
 def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: float) -> Tensor:
-    """Loss of logits [K, N, C+1] against multi-hot targets [N, C+1]: mean over N, summed over members.
+    """Loss of logits [K, N, C+1] against targets [N, C+1], summed over members.
 
-    A snippet with several classes: softmax shares the probability among them, sigmoid asks for all.
+    Each row counts by its weight (its sum, at most 1). A snippet with several classes: softmax shares the
+    probability among them, sigmoid asks for all of them.
     """
+    weight = torch.clamp(target.sum(1), max=1.0)
     if output == "softmax":
         y = target / target.sum(1, keepdim=True)
         if label_smoothing:
             y = (1.0 - label_smoothing) * y + label_smoothing / y.shape[1]
-        return -(y * torch.log_softmax(logits, dim=-1)).sum(-1).mean(1).sum()
-    y = target.expand_as(logits)
-    return fn.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1).mean(1).sum()
+        rows = -(y * torch.log_softmax(logits, dim=-1)).sum(-1)
+    else:
+        y = (target > 0).to(target.dtype).expand_as(logits)
+        rows = fn.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(-1)
+    return ((rows * weight).sum(1) / torch.clamp(weight.sum(), min=1e-6)).sum()
 
 
 def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: float) -> float:
