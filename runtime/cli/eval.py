@@ -5,25 +5,33 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+if TYPE_CHECKING:
+    from ..dataset import Dataset, Truth
+    from ..evaluation import Detections
+
 
 def levels(text: str) -> list[float]:
-    """ "0.1:0.7:0.1" (start:stop:step, stop included) or a comma-separated list."""
+    """ "0.1:0.7:0.1" (start:stop:step, stop included) or a comma-separated list. Raises InputError."""
     from ..errors import InputError
+    from ..evaluation import check_thresholds
 
     try:
-        if ":" in text:
-            start, stop, step = (float(part) for part in text.split(":"))
-            if step <= 0:
-                raise ValueError("step")
-            return [round(start + k * step, 6) for k in range(int((stop - start) / step + 1.5))]
-        return [float(part) for part in text.split(",")]
+        if ":" not in text:
+            return list(check_thresholds([float(part) for part in text.split(",")]))
+        start, stop, step = (float(part) for part in text.split(":"))
+        if not step > 0 or not (0 < start <= stop <= 1) or (stop - start) / step > 1000:
+            raise ValueError(text)
+        return [round(start + k * step, 6) for k in range(int((stop - start) / step + 1e-6) + 1)]
     except ValueError:
         raise InputError(
-            "tiou", f"--tiou {text!r}", "start:stop:step or a list", "for example 0.1:0.7:0.1 or 0.5,0.75"
+            "tiou",
+            f"--tiou {text!r}",
+            "start:stop:step or a comma-separated list, within 0 to 1",
+            "for example 0.1:0.7:0.1 or 0.5,0.75",
         ) from None
 
 
@@ -37,23 +45,30 @@ def evaluate(
         Path | None, typer.Option(help="Judge this ActivityNet JSON or JSON Lines file instead.")
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="AP of every class.")] = False,
+    aligned: Annotated[
+        bool, typer.Option("--alignment", help="Also mean overlap by confidence, and the calibration error.")
+    ] = False,
     figure: Annotated[Path | None, typer.Option(help="Write the alignment figure (SVG) here.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threads: Annotated[int, typer.Option(help="Threads of the inference engine.")] = 1,
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the inference engine.")] = 1,
 ) -> None:
     """Mean average precision (ActivityNet protocol), recall and alignment on a data set.
 
     Example: punctum eval bundle/ data/gtea --split split_1 --json
+
+    Example: punctum eval data/gtea --split split_1 --detections events.jsonl --per-class
     """
     from ..alignment import alignment, plot_alignment
-    from ..bundle import Bundle
     from ..dataset import Dataset
     from ..errors import InputError
-    from ..evaluation import Detections, read_detections, recall
+    from ..evaluation import average_recall, read_detections, recall
     from ..evaluation import evaluate as judge
-    from ..localizer import Localizer
 
-    if detections is not None and dataset is None:
+    if detections is not None:
+        if dataset is not None:
+            raise InputError(
+                "arguments", "a bundle and --detections", "one of the two", "punctum eval DATASET --detections FILE"
+            )
         bundle, dataset = None, bundle
     if dataset is None or (bundle is None and detections is None):
         raise InputError(
@@ -62,39 +77,67 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r}", "test or train", "set --subset")
     wanted = levels(tiou)
-    data = Dataset.open(dataset, split=split)
+    data = Dataset.open(dataset, split=split, need_features=detections is None)
     truth = data.truth(subset)
-    record: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
-    if bundle is not None:
-        loaded = Bundle.load(bundle)
-        localizer = Localizer(loaded, threads=threads)
-        unknown = sorted(set(localizer.labels) - set(data.labels))
-        if unknown:
-            raise InputError(
-                "label-unknown",
-                f"the bundle knows {', '.join(unknown)}",
-                ", ".join(data.labels),
-                "use the bundle's own data set",
-            )
-        began = time.perf_counter()
-        events = {video: localizer.localize(data.features(video), stream=video) for video in truth.videos}
-        seconds = time.perf_counter() - began
-        media = sum(len(data.features(video).data) for video in truth.videos) * data.stride_s
-        found = Detections.from_events(events, truth)
-        record |= {"bundle": loaded.id, "seconds": seconds, "real_time_factor": seconds / media if media else 0.0}
+    timing: dict[str, float] = {}
+    head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
+    began = time.perf_counter()
+    if detections is not None:
+        found = read_detections(detections, truth)
+        head["detections"] = str(detections)
+        timing["read_s"] = time.perf_counter() - began
     else:
-        found = read_detections(detections or Path(), truth)
+        head["bundle"], found = _run(bundle or Path(), data, truth, threads, timing)
+    began = time.perf_counter()
     result = judge(truth, found, wanted)
-    aligned = alignment(truth, found)
-    record |= result.to_record(per_class=per_class)
-    record["recall"] = recall(truth, found, wanted)
-    record["alignment"] = None if aligned.correlation != aligned.correlation else aligned.correlation
+    body = result.to_record(per_class=per_class)
+    ranked = alignment(truth, found)
+    body["recall"] = {
+        **recall(truth, found, wanted),
+        "at_number_of_proposals": average_recall(truth, found, wanted),
+    }
+    body["alignment"] = ranked.to_record() if aligned else {"rank_correlation": ranked.to_record()["rank_correlation"]}
+    body["counts"] |= {"videos": len(truth.videos), "videos_ignored": len(found.ignored_videos)}
+    timing["judge_s"] = time.perf_counter() - began
     if figure is not None:
-        plot_alignment({"confidence": aligned}, figure)
+        plot_alignment(ranked, None, figure, names=("confidence", ""))
+    record = {"map": body.pop("map"), **head, **body, "timing": timing}
     if as_json:
         typer.echo(json.dumps(record))
     else:
         _print(record)
+
+
+def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str, float]) -> tuple[str, Detections]:
+    """Run the bundle over the judged videos, with a progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from ..bundle import Bundle
+    from ..errors import InputError
+    from ..evaluation import Detections
+    from ..localizer import Localizer
+
+    bundle = Bundle.load(path)
+    localizer = Localizer(bundle, threads=threads)
+    unknown = sorted(set(localizer.labels) - set(data.labels))
+    if unknown:
+        raise InputError(
+            "label-unknown",
+            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
+            ", ".join(data.labels),
+            "judge the bundle on the data set it was trained for",
+        )
+    events, media, spent = {}, 0.0, 0.0
+    console = Console(stderr=True)
+    for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
+        features = data.features(video)
+        media += features.duration_s
+        began = time.perf_counter()
+        events[video] = localizer.localize(features, stream=video)
+        spent += time.perf_counter() - began
+    timing |= {"run_s": spent, "media_s": media, "real_time_factor": spent / media if media else 0.0}
+    return bundle.id, Detections.from_events(events, truth)
 
 
 def _print(record: dict[str, Any]) -> None:
@@ -113,8 +156,22 @@ def _print(record: dict[str, Any]) -> None:
     console = Console()
     console.print(table)
     counts = record["counts"]
-    console.print(f"{counts['detections']} detections, {counts['truth']} actions, {counts['classes']} classes")
-    if record["alignment"] is not None:
-        console.print(f"alignment (rank correlation of confidence and best IoU): {record['alignment']:.3f}")
+    console.print(
+        f"{counts['detections']} detections of {counts['truth']} actions, "
+        f"{counts['classes']} classes, {counts['videos']} videos"
+    )
+    for key, text in (
+        ("videos_without_detections", "videos without a detection"),
+        ("videos_ignored", "videos in the file that are not judged"),
+        ("detections_of_classes_without_truth", "detections of classes without truth here, not judged"),
+    ):
+        if counts[key]:
+            console.print(f"{counts[key]} {text}")
+    if record["alignment"]["rank_correlation"] is not None:
+        console.print(f"rank correlation of confidence and best IoU: {record['alignment']['rank_correlation']:.3f}")
+    if "mean_iou_by_confidence" in record["alignment"]:
+        curve = " ".join(f"{x:.2f}" for x in record["alignment"]["mean_iou_by_confidence"])
+        console.print(f"mean best IoU from least to most confident: {curve}")
+        console.print(f"calibration error: {record['alignment']['calibration_error']}")
     if record["classes_without_truth"]:
         console.print(f"no truth for: {', '.join(record['classes_without_truth'])}")
