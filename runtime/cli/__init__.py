@@ -7,10 +7,10 @@ import sys
 
 def main() -> None:
     """Entry point of the console script."""
-    sys.exit(run(sys.argv[1:]))
+    sys.exit(invoke(sys.argv[1:]))
 
 
-def run(arguments: list[str]) -> int:
+def invoke(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0, 1 (failure), 2 (bad input), 130 (interrupted)."""
     import typer
     from rich.console import Console
