@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -10,7 +9,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from .dataset import Dataset, read_json, read_points
+from ._check_truth import check_truth
+from ._layouts import first_of
+from ._tables import PointRow, read_list, scan_points
+from .dataset import Dataset
 from .errors import InputError
 
 
@@ -28,12 +30,18 @@ class Finding:
 
 @dataclass(slots=True)
 class Report:
+    """What was found, and what the data set holds."""
+
     findings: list[Finding] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
 
     @property
     def errors(self) -> list[Finding]:
         return [f for f in self.findings if f.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity == "warning"]
 
     def error(self, code: str, file: Path | str, message: str, fix: str, line: int = 0) -> None:
         self.findings.append(Finding("error", code, str(file), line, message, fix))
@@ -42,47 +50,85 @@ class Report:
         self.findings.append(Finding("warning", code, str(file), line, message, fix))
 
     def to_record(self) -> dict[str, Any]:
-        return {"summary": self.summary, "findings": [asdict(f) for f in self.findings], "errors": len(self.errors)}
+        """For JSON."""
+        return {
+            "summary": self.summary,
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "findings": [asdict(f) for f in self.findings],
+        }
 
 
-def check_dataset(folder: str | Path, *, split: str | None, points: str, train_list: str) -> Report:
-    """Look at every file that training and evaluation would read."""
+def check_dataset(
+    folder: str | Path,
+    *,
+    split: str | None = None,
+    points: str = "points.csv",
+    train_list: str = "train.txt",
+    test_list: str = "test.txt",
+) -> Report:
+    """Look at every file that training and evaluation would read. Never raises for what the files hold.
+
+    Only where the folder cannot be opened at all (no such folder, no dataset.json, no features) is that the one
+    finding. Errors stop training or evaluation, or spoil them silently; warnings may be meant.
+    """
     report = Report()
     try:
-        data = Dataset.open(folder, split=split, points=points, train_list=train_list)
+        data = Dataset.open(folder, split=split, points=points, train_list=train_list, test_list=test_list)
     except InputError as error:
-        report.error(error.code, folder, error.given, error.next_step)
+        report.error(error.code, folder, error.given, f"{error.next_step} (allowed: {error.allowed})")
         return report
-    for name, videos in ((train_list, data.train), ("test.txt", data.test)):
-        if not videos:
-            report.warn("list-empty", data.features_dir.parent / name, "no videos listed", "one video id a line")
-        for video in sorted({v for v in videos if videos.count(v) > 1}):
-            report.error(
-                "list-duplicate", data.features_dir.parent / name, f"{video} is listed twice", "remove one line"
-            )
-    for video in sorted(set(data.train) & set(data.test)):
-        report.error("split-overlap", data.features_dir.parent, f"{video} is in train and test", "keep it in one list")
+    _check_lists(data, train_list, test_list, report)
     lengths = _check_features(data, report)
     _check_points(data, lengths, report)
-    _check_truth(data, lengths, report)
+    actions = check_truth(data, lengths, report)
     report.summary = {
         "data set": data.name,
         "classes": len(data.labels),
         "train videos": len(data.train),
         "test videos": len(data.test),
+        "videos with features": len(lengths),
         "seconds": round(sum(lengths.values()) * data.stride_s, 1),
         "stride (s)": round(data.stride_s, 6),
         "feature dimension": data.feature_dim,
-    } | report.summary
+        **report.summary,
+        "actions in the truth": actions,
+    }
     return report
 
 
+def _check_lists(data: Dataset, train_list: str, test_list: str, report: Report) -> None:
+    base = data.features_dir.parent
+    lines: dict[str, dict[str, int]] = {"train": {}, "test": {}}
+    for subset, name in (("train", train_list), ("test", test_list)):
+        path = first_of(base / name, base / f"split_{subset}.txt")
+        if not (data.train if subset == "train" else data.test):
+            report.warn("list-empty", path, "no videos listed", "write one video id a line")
+            continue
+        for line, video in enumerate(read_list(path), 1):
+            if video in lines[subset]:
+                report.error(
+                    "list-duplicate", path, f"{video} stands on line {lines[subset][video]} already", "remove it", line
+                )
+            lines[subset].setdefault(video, line)
+            if subset == "test" and video in lines["train"]:
+                report.error(
+                    "split-overlap",
+                    path,
+                    f"{video} is a training video too (line {lines['train'][video]} of {train_list})",
+                    "keep it in one of the lists",
+                    line,
+                )
+
+
 def _check_features(data: Dataset, report: Report) -> dict[str, int]:
-    """Lengths in snippets of the videos whose features are readable."""
+    """Lengths in snippets of the videos whose features are usable."""
     lengths = {}
+    listed = set(data.train) | set(data.test)
     for video in dict.fromkeys(data.train + data.test):
-        path = data.features_dir / f"{video}.npy"
+        path: Path | str = video
         try:
+            path = data.feature_files(video)[0]
             rows = data.features(video).data
         except InputError as error:
             report.error(error.code, path, error.given, error.next_step)
@@ -90,117 +136,115 @@ def _check_features(data: Dataset, report: Report) -> dict[str, int]:
         lengths[video] = len(rows)
         if len(rows) > 1 and np.ptp(rows, axis=0).max() == 0:
             report.warn("features-constant", path, "every snippet is the same", "check the extractor")
+        stored = np.load(path, mmap_mode="r").dtype
+        if stored != np.float32:
+            report.warn(
+                "features-dtype", path, f"stored as {stored}, read as float32", "save as float32 to halve the reading"
+            )
+    unlisted = sorted(p.stem for p in data.features_dir.glob("*.npy") if p.stem not in listed)
+    if unlisted and listed:
+        report.warn(
+            "features-unlisted",
+            data.features_dir,
+            f"{len(unlisted)} files in neither list ({', '.join(unlisted[:3])}{', ...' if len(unlisted) > 3 else ''})",
+            "list them, or leave them: they are not used",
+        )
     return lengths
 
 
 def _check_points(data: Dataset, lengths: dict[str, int], report: Report) -> None:
     try:
-        rows = read_points(data.points_file)
+        rows = scan_points(data.points_file)
     except InputError as error:
-        report.error(error.code, data.points_file, error.given, error.next_step)
+        report.error(error.code, data.points_file, error.given, f"{error.next_step} (allowed: {error.allowed})")
         return
-    seen: dict[tuple[str, str, float], int] = {}
-    last: dict[str, float] = {}
-    unsorted: set[str] = set()
-    per_class = dict.fromkeys(data.labels, 0)
+    good = [row for row in rows if _check_row(data, row, lengths, report)]
+    _check_order(data, good, report)
     train = set(data.train)
-    for line, label, video, frame in rows:
-        time_s = frame / data.fps_of.get(video, data.fps)
-        if label not in per_class:
-            report.error(
-                "label-unknown", data.points_file, f"class {label!r}", f"one of {', '.join(data.labels)}", line
-            )
-        elif video in train:
-            per_class[label] += 1
-        if video in lengths and not 0 <= time_s <= lengths[video] * data.stride_s:
-            report.error(
-                "point-outside",
-                data.points_file,
-                f"{time_s:.3f} s lies outside {video} (0 to {lengths[video] * data.stride_s:.3f} s)",
-                "check frame number and fps",
-                line,
-            )
-        key = (label, video, frame)
-        if key in seen:
-            report.warn("point-duplicate", data.points_file, f"same as line {seen[key]}", "remove one", line)
-        seen.setdefault(key, line)
-        if frame < last.get(video, -math.inf) and video not in unsorted:
-            unsorted.add(video)
-            report.warn(
-                "points-unsorted",
-                data.points_file,
-                f"points of {video} are not in time order",
-                "none needed: they are sorted on reading",
-                line,
-            )
-        last[video] = frame
-    with_points = {video for _, _, video, _ in rows}
+    per_class = dict.fromkeys(data.labels, 0)
+    for row in good:
+        if row.video in train:
+            per_class[row.label] += 1
+    clicked = {row.video for row in good}
     for video in data.train:
-        if video not in with_points:
+        if video not in clicked:
             report.warn(
                 "video-without-points",
                 data.points_file,
-                f"no point for {video}",
-                "click its actions, or drop it from the list",
+                f"no point for training video {video}",
+                "click its actions; without any it teaches background only",
             )
     for label, count in per_class.items():
-        if count == 0 and data.train:
+        if count == 0 and train:
             report.error(
                 "class-without-points",
                 data.points_file,
                 f"class {label!r} has no point in training videos",
-                "click some, or drop the class",
+                "click some, or drop the class from dataset.json",
             )
+    known = train | set(data.test)
+    strangers = sorted({row.video for row in good} - known)
+    if strangers and known:
+        report.warn(
+            "points-unlisted",
+            data.points_file,
+            f"points of {len(strangers)} videos in neither list ({', '.join(strangers[:3])})",
+            "list them, or leave them: they are not used",
+        )
+    report.summary["points in training videos"] = sum(per_class.values())
     report.summary["points per class"] = per_class
 
 
-def _check_truth(data: Dataset, lengths: dict[str, int], report: Report) -> None:
-    if not data.truth_file.exists():
-        report.warn(
-            "truth-missing", data.truth_file, "no ground truth: this data set can train but not evaluate", "add gt.json"
+def _check_row(data: Dataset, row: PointRow, lengths: dict[str, int], report: Report) -> bool:
+    """Whether the row can be used, apart from a place outside the video."""
+    if not row.label or not row.video or not math.isfinite(row.frame):
+        report.error(
+            "points-row",
+            data.points_file,
+            f"class {row.label!r}, video {row.video!r}, point {row.written!r}",
+            "give a class, a video and a frame number",
+            row.line,
         )
-        return
+        return False
+    if row.label not in data.labels:
+        report.error(
+            "label-unknown", data.points_file, f"class {row.label!r}", f"use one of {', '.join(data.labels)}", row.line
+        )
+        return False
     try:
-        database = read_json(data.truth_file)["database"]
-        items = {video: database[video]["annotations"] for video in database}
+        time_s = row.frame / data.rate(row.video)
     except InputError as error:
-        report.error(error.code, data.truth_file, error.given, error.next_step)
-        return
-    except (KeyError, TypeError, AttributeError) as error:
+        report.error(error.code, data.points_file, error.given, error.next_step, row.line)
+        return False
+    end_s = lengths.get(row.video, math.inf) * data.stride_s
+    # The last incomplete snippet is often cut off by extractors, so up to one stride behind the end is normal.
+    if time_s < 0 or time_s > end_s + data.stride_s:
         report.error(
-            "truth-form", data.truth_file, f"not in ActivityNet form ({error!r})", "database.<video>.annotations"
+            "point-outside",
+            data.points_file,
+            f"{time_s:.3f} s (frame {row.frame:g}) lies outside {row.video} (0 to {end_s:.3f} s)",
+            "check the frame number and fps",
+            row.line,
         )
-        return
-    for video in data.test:
-        if video not in items:
-            report.error(
-                "truth-missing", data.truth_file, f"no entry for test video {video}", "add it, or drop it from test.txt"
+    return True
+
+
+def _check_order(data: Dataset, rows: list[PointRow], report: Report) -> None:
+    seen: dict[tuple[str, str, float], int] = {}
+    last: dict[str, float] = {}
+    unsorted: set[str] = set()
+    for row in rows:
+        key = (row.label, row.video, row.frame)
+        if key in seen:
+            report.warn("point-duplicate", data.points_file, f"same as line {seen[key]}", "remove one", row.line)
+        seen.setdefault(key, row.line)
+        if row.frame < last.get(row.video, -math.inf) and row.video not in unsorted:
+            unsorted.add(row.video)
+            report.warn(
+                "points-unsorted",
+                data.points_file,
+                f"points of {row.video} are not in time order",
+                "nothing: they are sorted on reading",
+                row.line,
             )
-    for video, listed in items.items():
-        for row, item in enumerate(listed if isinstance(listed, list) else []):
-            _check_annotation(data, video, row, item, lengths.get(video), report)
-
-
-def _check_annotation(data: Dataset, video: str, row: int, item: Any, length: int | None, report: Report) -> None:
-    where = f"{video} annotation {row}"
-    try:
-        start, end = (float(x) for x in item["segment"])
-        label = item["label"]
-    except (KeyError, TypeError, ValueError):
-        report.error(
-            "truth-form", data.truth_file, f"{where}: {json.dumps(item)[:60]}", '{"label", "segment": [start_s, end_s]}'
-        )
-        return
-    if label not in data.labels:
-        report.error("label-unknown", data.truth_file, f"{where}: {label!r}", f"one of {', '.join(data.labels)}")
-    if not (math.isfinite(start) and math.isfinite(end)) or start == end:
-        report.error("truth-segment", data.truth_file, f"{where}: [{start}, {end}]", "two different finite times")
-    elif start > end:
-        report.error("truth-swapped", data.truth_file, f"{where}: starts at {start} and ends at {end}", "swap them")
-    elif length is not None and (start < 0 or end > (length + 1) * data.stride_s):
-        report.warn(
-            "truth-outside",
-            data.truth_file,
-            f"{where}: [{start}, {end}] leaves the features ({length * data.stride_s:.2f} s)",
-            "check fps",
-        )
+        last[row.video] = row.frame

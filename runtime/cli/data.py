@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from ..check import Finding, Report
+
+# Rows printed for one file: a wrong fps puts every point of a file outside its video.
+_SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
@@ -17,33 +23,53 @@ def check(
     split: Annotated[str | None, typer.Option(help="Split folder, for example split_1.")] = None,
     points: Annotated[str, typer.Option(help="Points file.")] = "points.csv",
     train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",
+    test_list: Annotated[str, typer.Option(help="List of test videos.")] = "test.txt",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
     """Say, per file and line, what is wrong with a data set. Exit code 2 if there are errors.
 
     Example: punctum data check data/gtea --split split_1
     """
-    from rich.console import Console
-    from rich.table import Table
-
     from ..check import check_dataset
 
-    report = check_dataset(dataset, split=split, points=points, train_list=train_list)
+    report = check_dataset(dataset, split=split, points=points, train_list=train_list, test_list=test_list)
     if as_json:
         typer.echo(json.dumps(report.to_record()))
-        return 2 if report.errors else 0
-    console = Console(soft_wrap=True)
-    if report.findings:
-        table = Table(title=f"{len(report.errors)} errors, {len(report.findings) - len(report.errors)} warnings")
-        for column in ("severity", "file", "line", "what", "do"):
-            table.add_column(column)
-        for f in report.findings:
-            table.add_row(f.severity, f.file, str(f.line or ""), f.message, f.fix)
-        console.print(table)
-    for key, value in report.summary.items():
-        console.print(f"{key}: {value}")
-    console.print("nothing wrong found" if not report.findings else f"{len(report.errors)} errors")
+    else:
+        _print(report, dataset)
     return 2 if report.errors else 0
+
+
+def _print(report: Report, folder: Path) -> None:
+    """One table a file, then what the data set holds, then the verdict. Text from files is never read as markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console()
+    by_file: dict[str, list[Finding]] = {}
+    for finding in report.findings:
+        by_file.setdefault(finding.file, []).append(finding)
+    for file, findings in by_file.items():
+        name = file.removeprefix(f"{folder}/")
+        table = Table(title=Text(name), title_justify="left", expand=False)
+        table.add_column("")
+        table.add_column("line", justify="right")
+        table.add_column("what is wrong", overflow="fold")
+        table.add_column("what to do", overflow="fold")
+        for f in findings[:_SHOWN]:
+            style = "red" if f.severity == "error" else "yellow"
+            cells = (Text(f.severity, style), str(f.line or ""), Text(f"{f.message} [{f.code}]"), Text(f.fix))
+            table.add_row(*cells)
+        console.print(table)
+        if len(findings) > _SHOWN:
+            console.print(f"... and {len(findings) - _SHOWN} more in {name}; --json lists all", markup=False)
+    for key, value in report.summary.items():
+        shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
+        console.print(f"{key}: {shown}", markup=False, highlight=False)
+    console.print(
+        f"{len(report.errors)} errors, {len(report.warnings)} warnings" if report.findings else "nothing wrong found"
+    )
 
 
 @app.command("make-demo")

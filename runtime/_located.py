@@ -1,0 +1,44 @@
+"""JSON whose objects remember the line they began on, so that a check can point at it."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_right
+from json.decoder import JSONDecoder, JSONObject  # type: ignore[attr-defined]
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]
+from typing import Any
+
+
+class LocatedDict(dict[str, Any]):
+    """A JSON object and the line (from 1) of its opening brace. `repeated`: keys that it held twice."""
+
+    line: int = 0
+    repeated: tuple[str, ...] = ()
+
+
+def parse_located(text: str) -> Any:
+    """Like json.loads, with LocatedDict for objects. Raises json.JSONDecodeError, RecursionError."""
+    breaks = [i for i, character in enumerate(text) if character == "\n"]
+
+    class Decoder(JSONDecoder):
+        def __init__(self) -> None:
+            super().__init__(object_pairs_hook=_pairs)
+            # The scanner in C ignores parse_object, so the one in Python has to do; it is fast enough for annotations.
+            self.parse_object = self._object
+            self.scan_once = py_make_scanner(self)
+
+        def _object(self, where: tuple[str, int], *rest: Any, **named: Any) -> tuple[Any, int]:
+            value, end = JSONObject(where, *rest, **named)
+            if isinstance(value, LocatedDict):
+                value.line = bisect_right(breaks, where[1] - 1) + 1
+            return value, end
+
+    return json.loads(text, cls=Decoder)
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> LocatedDict:
+    found = LocatedDict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        found.repeated = tuple(dict.fromkeys(key for key in keys if keys.count(key) > 1))
+    return found
