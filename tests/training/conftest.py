@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from punctum.training.config import LocatorConfig, Normalisation, OptimConfig, PointsObjective, TrainConfig
 from punctum.training.data import Sample
 from punctum.training.labels import locate_clicks

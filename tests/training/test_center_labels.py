@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from punctum.training.center_labels import label_proposals, update_points
 from punctum.training.config import CenterObjective
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-
 from punctum import kernels
 from punctum.training.center_labels import label_proposals, update_points
 from punctum.training.config import CenterConfig, CenterObjective
@@ -127,7 +127,7 @@ def background_seeds(fused: np.ndarray, labels: np.ndarray, level: float = 0.95)
         rest = score[at[-1] + 1 :]
         hit = np.flatnonzero(rest >= level)
         seed[at[-1] + 1 + (hit[0] if len(hit) else np.argmax(rest)) :] = 1
-    for a, b in zip(at, at[1:], strict=False):
+    for a, b in pairwise(at):
         inner = score[a + 1 : b]
         hit = np.flatnonzero(inner >= level)
         if len(hit) >= 2:

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-
 from punctum.runtime.errors import InputError
 from punctum.training.labels import locate_clicks, snippet_labels
 

@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-
 from punctum.training.config import HiddenLayer, LocatorConfig, Normalisation
 from punctum.training.modules.locator import FeatureNormaliser, LocatorNet
 
@@ -11,7 +10,7 @@ CONFIGS = {
     "default": LocatorConfig(hidden=(HiddenLayer(units=16),)),
     "linear": LocatorConfig(hidden=(), linear_kernel=7),
     "causal": LocatorConfig(hidden=(HiddenLayer(kernel=5, units=8),), max_right=0, smooth=2),
-    "two-ahead": LocatorConfig(hidden=(HiddenLayer(kernel=9, units=8), HiddenLayer(kernel=5, units=8)), max_right=2),
+    "two-ahead": LocatorConfig(hidden=(HiddenLayer(kernel=9, units=32), HiddenLayer(kernel=5, units=32)), max_right=2),
     "dilated": LocatorConfig(
         embed=8,
         hidden=tuple(HiddenLayer(kernel=3, units=8, dilation=d, residual=True) for d in (1, 2, 4)),

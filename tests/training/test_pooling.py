@@ -7,7 +7,6 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from punctum import kernels
 from punctum.training.config import CenterConfig
 from punctum.training.modules.center import build_head
@@ -16,7 +15,7 @@ from punctum.training.modules.pooling import SegmentPool
 
 def random_segments(rng: np.random.Generator, length: int, count: int) -> np.ndarray:
     start = rng.uniform(-2, length, count)
-    return np.stack([start, start + rng.uniform(0.05, length, count)], axis=1)
+    return np.stack([start, start + rng.uniform(3, 3 + length, count)], axis=1)
 
 
 @settings(max_examples=40, deadline=None)
