@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from punctum.runtime._files import sha256_file
 from punctum.runtime._post import propose
 from punctum.runtime.config import FeatureSpec, Fingerprint, PostProcess
 from punctum.runtime.errors import InputError
+from torch import nn
 
 from . import checkpoint as ck
 from .config import LacpObjective, TrainConfig
@@ -50,10 +52,15 @@ def train_run(
     different recipe; TrainingInterrupted (exit code 130) after Ctrl-C, with a folder that loads.
     """
     place = torch_device(device)
+    if proposals is not None and not proposals.is_file():
+        raise InputError("file-missing", f"{proposals} does not exist", "an ActivityNet-form file", "check --proposals")
     record = _describe(data, config, proposals)
     _prepare(out, record, resume=resume, fresh=fresh)
     with StopSignal() as stop:
         return _Trainer(data, config, out, record, place, Reporter(out / "log.jsonl", quiet=quiet), stop).run(proposals)
+
+
+M = TypeVar("M", bound=nn.Module)
 
 
 class _Trainer:
@@ -74,17 +81,14 @@ class _Trainer:
 
     def run(self, proposals: Path | None) -> dict[str, Any]:
         config, data = self.config, self.data
-        net = LocatorNet(config.locator, dim=data.feature_dim, classes=len(data.labels))
-        self._seeded(net, 0)
-        net = net.to(self.device)
+        dim, classes = data.feature_dim, len(data.labels)
+        net = self._seeded(0, lambda: LocatorNet(config.locator, dim=dim, classes=classes))
         net.normalise.fit([torch.from_numpy(s.features).to(self.device) for s in data.samples])
         if not self._stage("locator", net, lambda: self._locator_task(net), config.locator_optim):
             return self._interrupted(center=False)
         if config.center is not None:
-            limit = ck.max_context(config, data.stride_s)
-            head = build_head(config.center, dim=data.feature_dim, classes=len(data.labels), max_context=limit)
-            self._seeded(head, 1)
-            head = head.to(self.device)
+            center, limit = config.center, ck.max_context(config, data.stride_s)
+            head = self._seeded(1, lambda: build_head(center, dim=dim, classes=classes, max_context=limit))
 
             def task() -> CenterTask:
                 samples = (*data.samples, *data.held_out)
@@ -156,13 +160,11 @@ class _Trainer:
         kept, _ = clean(found.segments, found.label, found.contrast, snippets=len(sample.features))
         return CenterVideo(sample, tracks, kept)
 
-    def _seeded(self, module: torch.nn.Module, stage: int) -> None:
+    def _seeded(self, stage: int, make: Callable[[], M]) -> M:
         """Initial weights that depend on the seed alone, drawn on the CPU whatever the device."""
         with torch.random.fork_rng():
             torch.manual_seed(self.config.seed * 16 + stage)
-            for part in module.modules():
-                if hasattr(part, "reset_parameters"):
-                    part.reset_parameters()
+            return make().to(self.device)
 
     def _interrupted(self, *, center: bool) -> dict[str, Any]:
         self._seal("interrupted", center=center)
@@ -234,6 +236,10 @@ def _describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) ->
     }
 
 
+# In the order in which a folder loses its meaning: without a summary it does not load.
+_WRITTEN = ("summary.json", "locator.safetensors", "center.safetensors", "post.json", "log.jsonl", "config.json")
+
+
 def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> None:
     """Make the folder ready: empty for a new run, checked against `record` for a resumed one."""
     if out.exists() and not out.is_dir():
@@ -257,6 +263,10 @@ def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) ->
     elif held and resume:
         _compare(json.loads((out / "config.json").read_text(encoding="utf-8")), record, out)
         (out / "summary.json").unlink(missing_ok=True)
+        for folder in (out, out / "state"):  # what a killed run was writing
+            for name in _WRITTEN:
+                for draft in folder.glob(f".{name}.*"):
+                    draft.unlink()
         return
     elif held:
         raise InputError("run-exists", f"{out} holds a run", "a new folder", "add --resume or --fresh, or change --out")

@@ -1,0 +1,221 @@
+"""Whole runs on made data: result, determinism, resume after a kill, Ctrl-C, and folders that must not load."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from punctum.runtime.dataset import Dataset
+from punctum.runtime.errors import InputError, PunctumError
+from punctum.runtime.evaluation import Detections, evaluate
+from punctum.training import load_run, localizer_of, train_run
+from punctum.training.config import TrainConfig
+from punctum.training.data import load_training_set
+from punctum.training.stop import StopSignal, TrainingInterrupted
+
+FILES = ("locator.safetensors", "center.safetensors", "log.jsonl", "post.json", "config.json")
+
+
+def fit(toy: Path, recipe: TrainConfig, out: Path, **options):
+    opened = Dataset.open(toy)
+    data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)
+    return train_run(data, recipe, out, quiet=True, **options)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {name: (folder / name).read_bytes() for name in FILES}
+
+
+def test_clicks_become_a_localizer_that_finds_the_actions(toy, small, tmp_path):
+    summary = fit(toy, small, tmp_path / "run")
+    assert summary["status"] == "complete" and summary["stages"]["locator"]["steps"] == 60
+    run = load_run(tmp_path / "run")
+    dataset = Dataset.open(toy)
+    localizer = localizer_of(run)
+    truth = dataset.truth()
+    events = {v: localizer.localize(dataset.features(v), stream=v) for v in dataset.test}
+    result = evaluate(truth, Detections.from_events(events, truth))
+    assert result.average > 0.6
+    assert run.complete and run.feature_spec.fingerprint is not None
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert [r["step"] for r in records if r["stage"] == "locator"] == list(range(1, 61))
+    assert not list((tmp_path / "run").rglob("*.pt"))
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(toy, small, tmp_path):
+    torch.manual_seed(99)
+    before = torch.get_rng_state()
+    fit(toy, small, tmp_path / "a")
+    assert torch.equal(before, torch.get_rng_state())  # the caller's randomness is left alone
+    torch.manual_seed(5)
+    fit(toy, small, tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
+    fit(toy, small.model_copy(update={"seed": 1}), tmp_path / "c")
+    assert contents(tmp_path / "a")["locator.safetensors"] != contents(tmp_path / "c")["locator.safetensors"]
+
+
+SCRIPT = """
+import sys, torch
+torch.set_num_threads(1)
+from pathlib import Path
+from punctum.runtime.dataset import Dataset
+from punctum.runtime.errors import PunctumError
+from punctum.training import train_run
+from punctum.training.config import load_config
+from punctum.training.data import load_training_set
+data, recipe, out = (Path(a) for a in sys.argv[1:4])
+try:
+    train_run(load_training_set(Dataset.open(data)), load_config(recipe), out, resume="resume" in sys.argv, quiet=True)
+except PunctumError as error:
+    sys.exit(error.exit_code)
+"""
+
+
+def start(toy: Path, recipe: Path, out: Path, *more: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen([sys.executable, "-c", SCRIPT, str(toy), str(recipe), str(out), *more], env=environment)
+
+
+def wait_for(process: subprocess.Popen[bytes], log: Path, stage: str, steps: int) -> None:
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        if process.poll() is not None:
+            raise AssertionError(f"training ended with {process.returncode} before step {steps} of {stage}")
+        if log.is_file() and log.read_text(errors="replace").count(f'"stage": "{stage}"') >= steps:
+            return
+        time.sleep(0.01)
+    raise AssertionError("training is too slow to be killed")
+
+
+def longer(small: TrainConfig, folder: Path) -> tuple[TrainConfig, Path]:
+    recipe = small.model_copy(
+        update={
+            "locator_optim": small.locator_optim.model_copy(update={"steps": 250}),
+            "center_optim": small.center_optim.model_copy(update={"steps": 150}),
+        }
+    )
+    path = folder / "recipe.json"
+    path.write_text(recipe.model_dump_json())
+    return recipe, path
+
+
+def test_killed_twice_and_resumed_equals_undisturbed(toy, small, tmp_path):
+    recipe, path = longer(small, tmp_path)
+    out = tmp_path / "killed"
+    for stage, steps, more in (("locator", 60, ()), ("center", 40, ("resume",))):
+        process = start(toy, path, out, *more)
+        wait_for(process, out / "log.jsonl", stage, steps)
+        process.kill()
+        process.wait()
+        with pytest.raises(InputError) as caught:
+            load_run(out)
+        assert caught.value.code == "run-incomplete"
+    fit(toy, recipe, out, resume=True)
+    fit(toy, recipe, tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
+    assert not list((out / "state").glob("*"))
+
+
+def test_ctrl_c_leaves_a_usable_checkpoint_that_resumes_to_the_same_bits(toy, small, tmp_path):
+    recipe, path = longer(small, tmp_path)
+    out = tmp_path / "stopped"
+    process = start(toy, path, out)
+    wait_for(process, out / "log.jsonl", "locator", 30)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    run = load_run(out)
+    assert not run.complete and run.center is None and not run.post.fusion.needs_head
+    assert isinstance(localizer_of(run).localize(np.zeros((20, run.feature_spec.dim), np.float32)), list)
+    fit(toy, recipe, out, resume=True)
+    fit(toy, recipe, tmp_path / "whole")
+    assert contents(out) == contents(tmp_path / "whole")
+
+
+def test_a_stop_request_in_process_raises_with_exit_code_130(toy, small, tmp_path, monkeypatch):
+    monkeypatch.setattr(StopSignal, "__enter__", lambda self: setattr(self, "requested", True) or self)
+    with pytest.raises(TrainingInterrupted) as caught:
+        fit(toy, small, tmp_path / "run")
+    assert caught.value.exit_code == 130 and "--resume" in str(caught.value)
+
+
+def test_a_loss_that_is_not_finite_says_where(toy, small, tmp_path):
+    wild = small.model_copy(update={"locator_optim": small.locator_optim.model_copy(update={"rate": 1e30})})
+    with pytest.raises(PunctumError) as caught:
+        fit(toy, wild, tmp_path / "run")
+    assert caught.value.code == "loss-not-finite" and "locator" in str(caught.value)
+    with pytest.raises(InputError):
+        load_run(tmp_path / "run")
+
+
+def test_selection_uses_held_out_training_videos_only(toy, small, tmp_path):
+    recipe = small.model_copy(update={"holdout": 0.3, "select": "best", "evaluate_every": 10})
+    summary = fit(toy, recipe, tmp_path / "run")
+    assert len(summary["held_out_videos"]) == 3
+    assert set(summary["held_out_videos"]) < set(Dataset.open(toy).train)
+    stage = summary["stages"]["locator"]
+    records = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    scores = {r["step"]: r["criterion"] for r in records if r["stage"] == "locator" and "criterion" in r}
+    assert stage["selected_step"] == max(scores, key=lambda s: (scores[s], -s))
+    with pytest.raises(ValueError, match="holdout"):
+        TrainConfig(select="best")
+
+
+def test_an_existing_run_is_neither_overwritten_nor_mixed(toy, small, tmp_path):
+    out = tmp_path / "run"
+    fit(toy, small, out)
+    with pytest.raises(InputError, match="--resume or --fresh"):
+        fit(toy, small, out)
+    with pytest.raises(InputError, match="seed") as caught:
+        fit(toy, small.model_copy(update={"seed": 3}), out, resume=True)
+    assert caught.value.code == "resume-differs"
+    first = contents(out)
+    assert fit(toy, small, out, resume=True)["stages"] == {"locator": {"resumed": True}, "center": {"resumed": True}}
+    fit(toy, small, out, fresh=True)
+    assert contents(out) == first
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "thesis.tex").write_text("x")
+    with pytest.raises(InputError, match="is no run"):
+        fit(toy, small, tmp_path / "other", fresh=True)
+
+
+@pytest.mark.parametrize("name", ["locator.safetensors", "center.safetensors", "post.json", "config.json"])
+def test_a_changed_file_is_refused_by_name(toy, small, tmp_path, name):
+    quick = small.model_copy(
+        update={
+            "locator_optim": small.locator_optim.model_copy(update={"steps": 2}),
+            "center_optim": small.center_optim.model_copy(update={"steps": 2}),
+        }
+    )
+    fit(toy, quick, tmp_path / "run")
+    path = tmp_path / "run" / name
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(bytes(data))
+    with pytest.raises(InputError, match=name.replace(".", r"\.")):
+        load_run(tmp_path / "run")
+    path.unlink()
+    with pytest.raises(InputError):
+        load_run(tmp_path / "run")
+
+
+def test_training_never_reads_the_truth_or_the_test_videos(toy, small, tmp_path):
+    """Leakage: the folder without truth, test features and test list trains to the same bits."""
+    import shutil
+
+    bare = tmp_path / "bare"
+    shutil.copytree(toy, bare)
+    for video in Dataset.open(toy).test:
+        (bare / "features" / f"{video}.npy").unlink()
+    for name in ("gt.json", "test.txt"):
+        (bare / name).unlink()
+    fit(toy, small, tmp_path / "a")
+    fit(bare, small, tmp_path / "b")
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")
