@@ -19,7 +19,7 @@ app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 
 @app.command("check")
 def check(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder.")],
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Data set folder.")],
     split: Annotated[str | None, typer.Option(help="Split folder, for example split_1.")] = None,
     points: Annotated[str, typer.Option(help="Points file.")] = "points.csv",
     train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",

@@ -36,8 +36,10 @@ def levels(text: str) -> list[float]:
 
 
 def evaluate(
-    bundle: Annotated[Path | None, typer.Argument(help="Bundle; leave out with --detections.")] = None,
-    dataset: Annotated[Path | None, typer.Argument(help="Data set folder.")] = None,
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="BUNDLE", help="Bundle; leave out with --detections.")
+    ] = None,
+    dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="Data set folder.")] = None,
     split: Annotated[str | None, typer.Option(help="Split folder, for example split_1.")] = None,
     subset: Annotated[str, typer.Option(help="test or train.")] = "test",
     tiou: Annotated[str, typer.Option(help="start:stop:step or a list.")] = "0.1:0.7:0.1",
