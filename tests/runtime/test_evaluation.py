@@ -299,3 +299,31 @@ def test_real_proposals_of_thumos14(shared_dir):
     found = read_detections(folder / "detection_result_base_test.json", truth)
     assert found.ignored_videos == ("video_test_0000270", "video_test_0001496")
     assert evaluate(truth, found).average == pytest.approx(0.4327, abs=5e-5)
+
+
+@pytest.mark.shared
+def test_post_processing_of_real_proposals_gives_the_known_rows(shared_dir):
+    """Suppression and adaptation of P-MIL's proposals: the rows of method.md 5.3, measured with another evaluator."""
+    from punctum.runtime import Dataset
+
+    place = Path(__file__).parents[2] / "benchmarks" / "evaluation.py"
+    spec = importlib.util.spec_from_file_location("benchmark_of_evaluation", place)
+    bench = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(bench)
+    folder = shared_dir / "data" / "thumos14"
+    truth = Dataset.open(folder, need_features=False).truth()
+    found = read_detections(folder / "detection_result_base_test.json", truth)
+    rows = {
+        42.49: bench.hard(found, offset=1.0),
+        42.73: bench.hard(found, offset=0.0),
+        43.15: bench.soft(found, offset=bench.SNIPPET_S),
+        43.11: bench.soft(found, offset=0.0),
+        # The reference let base scores below zero weigh as they are; here they weigh nothing.
+        43.51: bench.soft(found, offset=bench.SNIPPET_S, adapt=True),
+    }
+    got = {expected: 100 * evaluate(truth, row).average for expected, row in rows.items()}
+    for expected, value in got.items():
+        assert value == pytest.approx(expected, abs=0.02), got
+    assert recall(truth, found, [0.3, 0.5, 0.7], class_agnostic=True) == pytest.approx(
+        {"0.3": 0.810, "0.5": 0.644, "0.7": 0.420, "average": 0.625}, abs=6e-4
+    )
