@@ -67,7 +67,7 @@ def _duration(
         return spoken
     try:
         stated = float(entry["duration"])
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         stated = math.nan
     if not (math.isfinite(stated) and stated > 0):
         report.error(
@@ -94,7 +94,7 @@ def _check_annotation(
     try:
         start, end = (float(x) for x in item["segment"])
         label = item["label"]
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         report.error(
             "truth-form",
             path,

@@ -135,7 +135,7 @@ def _event_rows(path: Path, text: str) -> Iterator[Row]:
             if event.phase == "final":
                 times = float(event.start), float(event.end), float(event.score)
                 yield f"line {number}", str(event.stream), str(event.label), *times
-        except (InputError, TypeError, ValueError) as error:
+        except (InputError, TypeError, ValueError, OverflowError) as error:
             raise InputError(
                 "detections-form",
                 f"{path} line {number}: {error}"
@@ -152,7 +152,7 @@ def _results(path: Path, text: str) -> dict[str, Any]:
         if not isinstance(results, dict):
             raise TypeError("results is not an object")
         return results
-    except (KeyError, TypeError, ValueError, RecursionError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
         raise InputError(
             "detections-form",
             f"{path} is neither ActivityNet results nor JSON Lines of events ({error!r})",
@@ -173,7 +173,7 @@ def _result_rows(path: Path, results: dict[str, Any]) -> Iterator[Row]:
             try:
                 start, end = item["segment"]
                 yield f"{video} entry {row}", video, str(item["label"]), float(start), float(end), float(item["score"])
-            except (KeyError, TypeError, ValueError) as error:
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(
                     "detections-form",
                     f"{path}: {video} entry {row}: {json.dumps(item)[:80]} ({error!r})",

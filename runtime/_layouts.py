@@ -57,7 +57,7 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
         frames = float(info.get("snippet_frames", 0) if "video_folder" in info else info["snippet_frames"])
         dim = int(info.get("feature_dim", 0) if "video_folder" in info else info["feature_dim"])
         name = str(info.get("name", folder.name))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             "dataset-json",
             f"{path}: {error!r}",
@@ -126,7 +126,7 @@ def read_rates(folder: Path, truth_file: Path) -> dict[str, float]:
     for video, value in items:
         try:
             rates[str(video)] = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             rates[str(video)] = -1.0
         if not 0 < rates[str(video)] < float("inf"):
             raise InputError("fps", f"{path}: {video} has {value!r} frames a second", "a positive number", "correct it")

@@ -249,7 +249,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                 owner.append(v)
                 which.append(index[item["label"]])
                 segments.append((start, end))
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "truth-form",
             f"{path} is not in ActivityNet form ({error!r})",
