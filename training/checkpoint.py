@@ -21,6 +21,7 @@ from torch import nn
 
 from .config import TrainConfig
 from .modules.center import ProposalHead, build_head
+from .modules.ensemble import Locator, LocatorEnsemble
 from .modules.locator import LocatorNet
 
 SCHEMA = "punctum.run/1"
@@ -32,7 +33,7 @@ class Run:
 
     path: Path
     config: TrainConfig
-    locator: LocatorNet
+    locator: Locator
     center: ProposalHead | None
     post: PostProcess
     feature_spec: FeatureSpec
@@ -117,7 +118,7 @@ def load_run(path: str | Path) -> Run:
         raise InputError(
             "run-invalid", f"{folder}: {str(error).splitlines()[0]}", "the files that train wrote", "train again"
         ) from None
-    locator = LocatorNet(config.locator, dim=spec.dim, classes=len(labels))
+    locator = build_locator(config, dim=spec.dim, classes=len(labels))
     load_weights(folder / "locator.safetensors", locator)
     center = None
     if config.center is not None and "center.safetensors" in files:
@@ -127,6 +128,12 @@ def load_run(path: str | Path) -> Run:
         load_weights(folder / "center.safetensors", center)
         center.eval()
     return Run(folder, config, locator.eval(), center, post, spec, labels, provenance, complete)
+
+
+def build_locator(config: TrainConfig, *, dim: int, classes: int) -> Locator:
+    """The networks of the recipe, untrained."""
+    nets = [LocatorNet(recipe.locator, dim=dim, classes=classes) for recipe in config.networks]
+    return LocatorEnsemble(nets) if len(nets) > 1 else nets[0]
 
 
 def max_context(config: TrainConfig, stride_s: float) -> float:

@@ -97,6 +97,7 @@ class CenterConfig(_Config):
     hidden: int = Field(default=256, ge=1)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
+    members: int = Field(default=1, ge=1)  # heads of this shape whose outputs are averaged
     attention: bool = False  # a class-agnostic third output; off: constant 1
     accumulate: Literal["float64", "float32"] = "float64"  # float32 for engines without doubles
 
@@ -104,6 +105,7 @@ class CenterConfig(_Config):
 class CenterObjective(_Config):
     """Point and saliency losses of TSPNet (Xia et al., CVPR 2024), method.md 4.3, and what we change."""
 
+    kind: Literal["points"] = "points"
     saliency_weight: float = Field(default=20.0, ge=0)
     empty_label: float = Field(default=0.4, ge=0, le=1)  # center label of a proposal without a click
     inside_logits: bool = False  # published: attention scales the logits in training (pitfall P9)
@@ -118,6 +120,16 @@ class CenterObjective(_Config):
     batch: int = Field(default=10, ge=1)  # videos a step
 
 
+class QualityObjective(_Config):
+    """Overlap with pseudo segments instead of the published center label (training/objectives/quality_task.py)."""
+
+    kind: Literal["quality"] = "quality"
+    around: int = Field(default=40, ge=2)  # jittered candidates per pseudo segment
+    elsewhere: int = Field(default=20, ge=1)  # candidates anywhere, per pseudo segment
+    saliency_weight: float = Field(default=1.0, ge=0)
+    batch: int = Field(default=256, ge=1)  # candidates a step
+
+
 class OptimConfig(_Config):
     epochs: int = Field(default=300, ge=1)  # one pass over the clicks, the snippets (crops) or the videos
     steps: int | None = Field(default=None, ge=1)  # instead of epochs
@@ -128,6 +140,14 @@ class OptimConfig(_Config):
     clip_gradient: float | None = Field(default=None, gt=0)
 
 
+class NetworkRecipe(_Config):
+    """A further network of the locator, trained on its own; the tracks of all are averaged."""
+
+    locator: LocatorConfig = LocatorConfig()
+    objective: PointsObjective | LacpObjective = Field(default_factory=PointsObjective, discriminator="kind")
+    optim: OptimConfig = OptimConfig()
+
+
 class TrainConfig(_Config):
     """The whole recipe."""
 
@@ -135,10 +155,11 @@ class TrainConfig(_Config):
     locator: LocatorConfig = LocatorConfig()
     objective: PointsObjective | LacpObjective = Field(default_factory=PointsObjective, discriminator="kind")
     locator_optim: OptimConfig = OptimConfig()
+    partners: tuple[NetworkRecipe, ...] = ()
     center: CenterConfig | None = CenterConfig()
-    center_objective: CenterObjective = CenterObjective()
+    center_objective: CenterObjective | QualityObjective = Field(default_factory=CenterObjective, discriminator="kind")
     center_optim: OptimConfig = OptimConfig(epochs=60, weight_decay=1e-2)
-    post: PostProcess = PostProcess(fusion=Fusion(center=1.0, contrast=1.0, base=0.0))
+    post: PostProcess = Field(default_factory=lambda: PostProcess.model_validate({"fusion": {"center": 1.0}}))
     holdout: float = Field(default=0.0, ge=0, lt=1)  # share of the TRAINING videos kept aside
     select: Literal["last", "best"] = "last"  # best: by the point criterion on the held-out videos
     evaluate_every: int = Field(default=50, ge=1)  # steps, with select = best
@@ -159,12 +180,28 @@ class TrainConfig(_Config):
 
     @model_validator(mode="after")
     def _residual_widths(self) -> TrainConfig:
-        width = self.locator.embed
-        for layer in self.locator.hidden:
-            if layer.residual and layer.units != width:
-                raise ValueError(f"a residual layer of {layer.units} units on an input of width {width or 'D'}")
-            width = layer.units
+        for recipe in self.networks:
+            width = recipe.locator.embed
+            for layer in recipe.locator.hidden:
+                if layer.residual and layer.units != width:
+                    raise ValueError(f"a residual layer of {layer.units} units on an input of width {width or 'D'}")
+                width = layer.units
         return self
+
+    @model_validator(mode="after")
+    def _quality_head(self) -> TrainConfig:
+        head = self.center
+        if head is None or not isinstance(self.center_objective, QualityObjective):
+            return self
+        if head.kind != "center" or head.use_tracks:
+            raise ValueError('the quality objective needs center.kind = "center" and center.use_tracks = false')
+        return self
+
+    @property
+    def networks(self) -> tuple[NetworkRecipe, ...]:
+        """All networks of the locator, the first included."""
+        first = NetworkRecipe(locator=self.locator, objective=self.objective, optim=self.locator_optim)
+        return (first, *self.partners)
 
     @model_validator(mode="after")
     def _selection_needs_holdout(self) -> TrainConfig:

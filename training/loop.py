@@ -33,6 +33,7 @@ class Task(Protocol):
     name: str
     module: nn.Module
     steps: int
+    describe: dict[str, Any]  # facts for the summary
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]: ...
     def criterion(self) -> float: ...

@@ -10,13 +10,13 @@ from punctum.runtime.localizer import Localizer
 from .checkpoint import Run
 from .labels import F32, I64
 from .modules.center import ProposalHead
-from .modules.locator import LocatorNet
+from .modules.ensemble import Locator
 
 
 class TorchBackend:
     """`locate` and `score` with torch. Without a head every proposal scores 1."""
 
-    def __init__(self, locator: LocatorNet, center: ProposalHead | None = None, *, device: str = "cpu") -> None:
+    def __init__(self, locator: Locator, center: ProposalHead | None = None, *, device: str = "cpu") -> None:
         self.requested = device
         self._place = torch_device(device)
         self.actual: str = self._place.type

@@ -38,7 +38,7 @@ class HeadLogits(NamedTuple):
 
 
 class ProposalHead(nn.Module):  # type: ignore[misc]
-    """Pooling and output activations shared by both heads; a subclass turns `Pooled` into `HeadLogits`."""
+    """Pooling and output activations shared by both heads; a subclass turns `Pooled` into logits."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
         """max_context: bound of the pooling context on each side, in snippets."""
@@ -64,28 +64,60 @@ class ProposalHead(nn.Module):  # type: ignore[misc]
         length = segments[:, 1:2] - segments[:, 0:1]
         return Pooled(both[:, :, : self.dim], torch.cat([own, rest[:, :, self.classes :]], dim=2), length)
 
-    def logits(self, pooled: Pooled) -> HeadLogits:
+    def member_logits(self, pooled: Pooled) -> list[HeadLogits]:
+        """One set per member of the head."""
         raise NotImplementedError
+
+    def center_score(self, pooled: Pooled) -> Tensor:
+        """Mean center score of the members [M]."""
+        return torch.stack([torch.sigmoid(z.center) for z in self.member_logits(pooled)]).mean(0)
 
     def forward(
         self, features: Tensor, tracks: Tensor, segments: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """-> class probability [M, C], attention [M], center [M], all in 0..1."""
-        z = self.logits(self.pool(features, tracks, segments, labels))
-        probability = torch.softmax(z.classes, dim=1)[:, : self.classes]
-        return probability, torch.sigmoid(z.attention), torch.sigmoid(z.center)
+        found = self.member_logits(self.pool(features, tracks, segments, labels))
+        probability = torch.stack([torch.softmax(z.classes, dim=1) for z in found]).mean(0)[:, : self.classes]
+        attention = torch.stack([torch.sigmoid(z.attention) for z in found]).mean(0)
+        return probability, attention, torch.stack([torch.sigmoid(z.center) for z in found]).mean(0)
 
 
-class CenterHead(ProposalHead):
-    """Normalised features and tracks per bin -> small embedding -> one hidden layer -> outputs."""
+class _Branch(nn.Module):  # type: ignore[misc]
+    """One member: `Pooled` and standardised log length [M, 1] -> `HeadLogits`."""
 
-    def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
-        super().__init__(config, dim=dim, classes=classes, max_context=max_context)
-        self.normalise = FeatureNormaliser(config.normalisation, dim=dim)
+    def __init__(self, config: CenterConfig, *, dim: int, classes: int) -> None:
+        super().__init__()
+        self.config, self.classes = config, classes
         self.embed = nn.Linear(dim, config.embed) if config.embed else None
         width = config.bins * ((config.embed or dim) + (2 if config.use_tracks else 0))
         self.hidden = nn.Linear(width + (1 if config.use_length else 0), config.hidden)
         self.output = nn.Linear(config.hidden, classes + 2 + (1 if config.attention else 0))
+
+    def forward(self, pooled: Pooled, length: Tensor) -> HeadLogits:
+        config, x = self.config, pooled.features
+        if self.training and config.input_dropout:
+            keep = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= config.input_dropout
+            x = x * keep / (1.0 - config.input_dropout)
+        if self.embed is not None:
+            x = self.embed(x)
+        flat = [torch.cat([x, pooled.tracks], dim=2).flatten(1) if config.use_tracks else x.flatten(1)]
+        if config.use_length:
+            flat.append(length)
+        hidden = fn.relu(self.hidden(torch.cat(flat, dim=1)))
+        out = self.output(fn.dropout(hidden, config.dropout, self.training))
+        c = self.classes + 1
+        # A head without attention says 1: sigmoid of a large constant, so fusion and graphs need no special case.
+        attention = out[:, c + 1] if config.attention else 0.0 * out[:, c] + 30.0
+        return HeadLogits(out[:, :c], attention, out[:, c])
+
+
+class CenterHead(ProposalHead):
+    """Normalised features and tracks per bin -> small embedding -> one hidden layer -> outputs; members averaged."""
+
+    def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
+        super().__init__(config, dim=dim, classes=classes, max_context=max_context)
+        self.normalise = FeatureNormaliser(config.normalisation, dim=dim)
+        self.members = nn.ModuleList(_Branch(config, dim=dim, classes=classes) for _ in range(config.members))
         self.register_buffer("length_mean", torch.zeros(()))
         self.register_buffer("length_deviation", torch.ones(()))
 
@@ -100,24 +132,10 @@ class CenterHead(ProposalHead):
     def prepare(self, features: Tensor) -> Tensor:
         return self.normalise(features)
 
-    def logits(self, pooled: Pooled) -> HeadLogits:
-        config, x = self.config, pooled.features
-        if self.training and config.input_dropout:
-            keep = torch.rand(x.shape[0], 1, x.shape[2], device=x.device) >= config.input_dropout
-            x = x * keep / (1.0 - config.input_dropout)
-        if self.embed is not None:
-            x = self.embed(x)
-        parts = [x, pooled.tracks] if config.use_tracks else [x]
-        flat = [torch.cat(parts, dim=2).flatten(1)]
-        if config.use_length:
-            log = torch.log(torch.clamp(pooled.length, min=1e-3))
-            flat.append((log - self.length_mean) / self.length_deviation)
-        hidden = fn.relu(self.hidden(torch.cat(flat, dim=1)))
-        out = self.output(fn.dropout(hidden, config.dropout, self.training))
-        c = self.classes + 1
-        # A head without attention says 1: sigmoid of a large constant, so fusion and graphs need no special case.
-        attention = out[:, c + 1] if config.attention else 0.0 * out[:, c] + 30.0
-        return HeadLogits(out[:, :c], attention, out[:, c])
+    def member_logits(self, pooled: Pooled) -> list[HeadLogits]:
+        log = torch.log(torch.clamp(pooled.length, min=1e-3))
+        length = (log - self.length_mean) / self.length_deviation
+        return [member(pooled, length) for member in self.members]
 
 
 class PublishedCenterHead(ProposalHead):
@@ -141,9 +159,9 @@ class PublishedCenterHead(ProposalHead):
         left, mid, right = (part.amax(1) for part in (bins[:, :q], bins[:, q : 5 * q], bins[:, 5 * q :]))
         return fn.relu(self.fusion(torch.cat([mid - left, mid, mid - right], dim=1)))
 
-    def logits(self, pooled: Pooled) -> HeadLogits:
+    def member_logits(self, pooled: Pooled) -> list[HeadLogits]:
         x = fn.dropout(self.fuse(pooled.features), self.config.dropout, self.training)
-        return HeadLogits(self.classifier(x), self.attention(x)[:, 0], self.center(x)[:, 0])
+        return [HeadLogits(self.classifier(x), self.attention(x)[:, 0], self.center(x)[:, 0])]
 
 
 def build_head(config: CenterConfig, *, dim: int, classes: int, max_context: float = math.inf) -> ProposalHead:

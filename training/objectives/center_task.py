@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -60,7 +61,7 @@ class CenterTask:
         self._cached = sum(len(v.proposals) for v in self.videos) * row <= CACHE_BYTES
         self._cache: dict[int, Pooled] = {}
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
-        self.describe = {
+        self.describe: dict[str, Any] = {
             "videos": len(self.videos),
             "videos_without_proposals": len(videos) - len(self.videos),
             "proposals": sum(len(v.proposals) for v in self.videos),
@@ -106,9 +107,14 @@ class CenterTask:
         index = torch.from_numpy(rows).to(self.device)
         classes = torch.from_numpy(labels.classes[rows]).to(self.device)
         center = torch.from_numpy(labels.center[rows]).to(self.device)
-        z = self.module.logits(pooled.rows(index))
         learns_attention = self.module.config.attention or self.module.config.kind == "published"
-        return ptal_loss(z, classes, center, self.rule, has_attention=learns_attention)
+        total = torch.zeros((), device=self.device)
+        sums: dict[str, Tensor] = {}
+        for z in self.module.member_logits(pooled.rows(index)):
+            loss, terms = ptal_loss(z, classes, center, self.rule, has_attention=learns_attention)
+            total = total + loss
+            sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
+        return total, sums
 
     def _label(self, video: CenterVideo, points: F64) -> ProposalLabels:
         clicks = video.sample.clicks
@@ -146,7 +152,7 @@ class CenterTask:
         self.module.eval()
         with torch.no_grad():
             for index, video in enumerate(self.videos):
-                score = torch.sigmoid(self.module.logits(self._pooled(index)).center).double().cpu().numpy()
+                score = self.module.center_score(self._pooled(index)).double().cpu().numpy()
                 self.points[index] = update_points(
                     video.proposals.segments,
                     self._labels[index].click,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from punctum import kernels
@@ -32,7 +34,10 @@ class LacpTask:
         self.searched = -1
         self.per_epoch = -(-len(samples) // objective.batch)
         self.steps = epochs * self.per_epoch
-        self.describe = {"videos": len(samples), "videos_without_clicks": len(data.samples) - len(samples)}
+        self.describe: dict[str, Any] = {
+            "videos": len(samples),
+            "videos_without_clicks": len(data.samples) - len(samples),
+        }
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         self._search(step)

@@ -9,6 +9,7 @@ supervised; small networks and heavy dropout do the rest (hundreds of clicks ove
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -73,7 +74,7 @@ class PointsTask:
             self.per_epoch = -(-len(self.site) // objective.batch)
         self.steps = epochs * self.per_epoch
         self.held_out = data.held_out
-        self.describe = {
+        self.describe: dict[str, Any] = {
             "clicked_snippets": len(self.site),
             "background_gaps": len(self.gap),
             "edge_background": edges,

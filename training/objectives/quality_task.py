@@ -1,0 +1,116 @@
+"""The head learns quality: how well a segment overlaps the pseudo segment of each class. See `loop.Task`.
+
+The published center label rewards any proposal that is centred on a click, however long it is. Here the target is
+the overlap with the segment that clicks and tracks agree on (pseudo.py), so length counts, and nested proposals of
+different length are told apart. Learnt from jittered segments rather than from the locator's own proposals.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from punctum import kernels
+from torch import Tensor
+
+from ..config import QualityObjective
+from ..labels import F32, F64, I64
+from ..modules.center import CenterHead, Pooled
+from ..pseudo import align_clicks, sample_segments
+from .center_task import CACHE_BYTES, CenterVideo
+
+
+class QualityTask:
+    """Cross-entropy of class probabilities against overlaps; the center output learns the best overlap."""
+
+    name = "center"
+
+    def __init__(
+        self,
+        head: CenterHead,
+        videos: Sequence[CenterVideo],
+        held_out: Sequence[CenterVideo],
+        rule: QualityObjective,
+        *,
+        epochs: int,
+        seed: int,
+    ) -> None:
+        self.module, self.rule = head, rule
+        self.device = next(head.parameters()).device
+        clicks = sum(len(v.sample.clicks) for v in videos)
+        row = head.config.bins * (head.dim + 2) * 4
+        fits = max(int(CACHE_BYTES / max(clicks * row, 1)), 3)
+        around = min(rule.around, max(2 * fits // 3, 2))
+        elsewhere = min(rule.elsewhere, max(fits - around, 1))
+        rng = np.random.default_rng([seed, 4])
+        made = [self._candidates(v, around, elsewhere, rng) for v in videos]
+        lengths = np.concatenate([np.diff(s, axis=1)[:, 0] for s, _ in made])
+        features = [torch.from_numpy(v.sample.features).to(self.device) for v in videos]
+        head.fit(features, torch.from_numpy(lengths).to(self.device))
+        self.pooled, self.target = self._gather(videos, made)
+        aside = [self._candidates(v, around, elsewhere, rng) for v in held_out]
+        self.held_out = self._gather(held_out, aside) if held_out else None
+        self.steps = epochs * max(-(-len(self.target) // rule.batch), 1) if len(self.target) else 0
+        self.describe: dict[str, Any] = {"pseudo_segments": clicks, "candidates": len(self.target)}
+
+    def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        rows = torch.from_numpy(rng.integers(0, len(self.target), self.rule.batch)).to(self.device)
+        loss, terms = self._loss(self.pooled.rows(rows), self.target[rows])
+        return loss, {name: float(value.detach()) for name, value in terms.items()}
+
+    def criterion(self) -> float:
+        """Minus the loss on held-out training videos: needs their points and the tracks. Higher is better."""
+        if self.held_out is None or not len(self.held_out[1]):
+            return 0.0
+        self.module.eval()
+        with torch.no_grad():
+            loss, _ = self._loss(*self.held_out)
+        self.module.train()
+        return -float(loss)
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing is carried from step to step."""
+
+    def _loss(self, pooled: Pooled, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Summed over the members of the head."""
+        best = 1.0 - target[:, -1]
+        point = torch.zeros((), device=self.device)
+        saliency = torch.zeros((), device=self.device)
+        for z in self.module.member_logits(pooled):
+            point = point - (target * torch.log_softmax(z.classes, dim=1)).sum(1).mean()
+            saliency = saliency + ((torch.sigmoid(z.center) - best) ** 2).mean()
+        return point + self.rule.saliency_weight * saliency, {"quality": point, "saliency": saliency}
+
+    def _candidates(self, video: CenterVideo, around: int, elsewhere: int, rng: np.random.Generator) -> tuple[F64, F32]:
+        """Segments [N, 2] and targets [N, C+1]: overlap per class, scaled to sum to 1 at most, and the rest."""
+        clicks = video.sample.clicks
+        truth = align_clicks(video.tracks, clicks)
+        segments = sample_segments(truth, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
+        target = np.zeros((len(segments), self.module.classes + 1), np.float32)
+        overlap = kernels.segment_iou(segments, truth)
+        for j, label in enumerate(clicks.label):
+            target[:, label] = np.maximum(target[:, label], overlap[:, j])
+        target /= np.maximum(target.sum(1, keepdims=True), 1.0)
+        target[:, -1] = 1.0 - target[:, :-1].sum(1)
+        return segments, target
+
+    def _gather(self, videos: Sequence[CenterVideo], made: Sequence[tuple[F64, F32]]) -> tuple[Pooled, Tensor]:
+        parts = []
+        for video, (segments, _) in zip(videos, made, strict=True):
+            labels: I64 = np.zeros(len(segments), np.int64)
+            with torch.no_grad():
+                parts.append(
+                    self.module.pool(
+                        torch.from_numpy(video.sample.features).to(self.device),
+                        torch.from_numpy(video.tracks).to(self.device),
+                        torch.from_numpy(segments.astype(np.float32)).to(self.device),
+                        torch.from_numpy(labels).to(self.device),
+                    )
+                )
+        pooled = Pooled(*(torch.cat([getattr(p, name) for p in parts]) for name in Pooled._fields))
+        return pooled, torch.from_numpy(np.concatenate([t for _, t in made])).to(self.device)

@@ -1,0 +1,92 @@
+"""The run folder before training: what it will say, and whether an existing one may be continued."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from punctum.runtime._files import sha256_file
+from punctum.runtime.config import FeatureSpec, Fingerprint
+from punctum.runtime.errors import InputError
+
+from . import checkpoint as ck
+from .config import TrainConfig
+from .data import TrainingSet
+
+
+def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> dict[str, Any]:
+    """config.json: recipe, labels, feature spec with fingerprint, provenance with a digest of features and clicks."""
+    rows = np.concatenate([s.features for s in data.samples])
+    quantiles = np.quantile(rows, [0.01, 0.25, 0.5, 0.75, 0.99])
+    spec = FeatureSpec(
+        dim=data.feature_dim,
+        stride_s=data.stride_s,
+        fingerprint=Fingerprint(
+            mean=float(rows.mean()), std=float(rows.std()), quantiles=tuple(float(q) for q in quantiles)
+        ),
+    )
+    parts: list[bytes] = []
+    for sample in (*data.samples, *data.held_out):
+        clicks = sample.clicks
+        parts += [sample.video.encode(), sample.features.tobytes(), clicks.position.tobytes(), clicks.label.tobytes()]
+    provenance: dict[str, Any] = {
+        "dataset": data.name,
+        "data_sha256": ck.digest(parts),
+        "versions": ck.versions(),
+        "proposals_sha256": None if proposals is None else sha256_file(proposals),
+    }
+    return {
+        "schema": ck.SCHEMA,
+        "config": config.model_dump(mode="json"),
+        "labels": list(data.labels),
+        "feature_spec": spec.model_dump(mode="json"),
+        "provenance": provenance,
+    }
+
+
+# In the order in which a folder loses its meaning: without a summary it does not load.
+_WRITTEN = ("summary.json", "locator.safetensors", "center.safetensors", "post.json", "log.jsonl", "config.json")
+
+
+def prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> None:
+    """Make the folder ready: empty for a new run, checked against `record` for a resumed one."""
+    if out.exists() and not out.is_dir():
+        raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
+    held = out.is_dir() and any(out.iterdir())
+    if held and not (out / "config.json").is_file():
+        raise InputError(
+            "out-foreign", f"{out} holds other files and is no run", "a new folder", "choose another --out"
+        )
+    if held and fresh:
+        for name in _WRITTEN:
+            (out / name).unlink(missing_ok=True)
+        shutil.rmtree(out / "state", ignore_errors=True)
+    elif held and resume:
+        _compare(json.loads((out / "config.json").read_text(encoding="utf-8")), record, out)
+        (out / "summary.json").unlink(missing_ok=True)
+        for folder in (out, out / "state"):  # what a killed run was writing
+            for draft in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*"), *folder.glob(".*.jsonl.*")):
+                draft.unlink()
+        return
+    elif held:
+        raise InputError("run-exists", f"{out} holds a run", "a new folder", "add --resume or --fresh, or change --out")
+    ck.write_json(out / "config.json", record)
+
+
+def _compare(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
+    new = json.loads(json.dumps(new))
+    for field in ("config", "labels", "provenance"):
+        if old.get(field) != new[field]:
+            before, after = old.get(field), new[field]
+            if isinstance(before, dict):
+                changed = [k for k in after if before.get(k) != after[k]]
+                field = f"{field}: {', '.join(changed)}"
+            raise InputError(
+                "resume-differs",
+                f"{out} was started with another recipe or other data ({field})",
+                "the same data, seed and options as before",
+                "repeat the first command with --resume, or start over with --fresh",
+            )
