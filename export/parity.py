@@ -33,7 +33,7 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
         raise MissingDependencyError("onnxruntime", "export", "checking the exported graphs") from None
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    sessions = [
+    sessions: list[Any] = [
         None if graph is None else ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
         for graph in (locator, center)
     ]

@@ -12,6 +12,7 @@ from ._match import average_precision, match_detections
 from ._overlap import segment_iou
 from ._pool import bin_edges, pool_segments
 from ._runs import find_runs, find_runs_many
+from ._sequence import search_sequence, select_seeds
 from ._suppress import nms, soft_nms, suppress_groups
 from ._validate import KernelInputError
 from ._warmup import warm_up
@@ -29,8 +30,10 @@ __all__ = [
     "nms",
     "outer_inner_contrast",
     "pool_segments",
+    "search_sequence",
     "segment_iou",
     "segment_mean",
+    "select_seeds",
     "soft_nms",
     "suppress_groups",
     "warm_up",

@@ -7,14 +7,12 @@ without a home). A detector on such a box must still start, so that case compile
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import numba
 
-F = TypeVar("F", bound=Callable[..., Any])
 
-
-def jit(function: F) -> F:
+def jit(function: Callable[..., Any]) -> Any:
     """Compile `function` on first call. No fastmath: NaN and ordering keep their IEEE meaning."""
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)

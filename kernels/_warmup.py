@@ -7,7 +7,7 @@ import numpy as np
 
 def warm_up() -> None:
     """Run every kernel once on a tiny input. Call it before declaring a service ready."""
-    from . import _adapt, _contrast, _match, _overlap, _pool, _runs, _suppress
+    from . import _adapt, _contrast, _match, _overlap, _pool, _runs, _sequence, _suppress
 
     segments = np.array([[0.0, 2.0], [1.0, 3.0]])
     scores = np.array([0.9, 0.4])
@@ -21,3 +21,6 @@ def warm_up() -> None:
     _contrast.outer_inner_contrast(track, segments)
     _pool.pool_segments(track[:, None], segments)
     _match.average_precision(group, group, segments, group, group, segments, scores, [0.5], videos=1, classes=1)
+    tracks = np.array([[0.1, 0.9], [0.8, 0.1], [0.1, 0.9]])
+    action, background = _sequence.select_seeds(tracks, [[0.0], [1.0], [0.0]])
+    _sequence.search_sequence(tracks, action, background)

@@ -23,7 +23,7 @@ LARGEST = 2 << 30  # bytes; a zip that unpacks to more is refused before it is r
 class Manifest(_Model):
     """`manifest.json`. Unknown keys of the same major schema are ignored; a newer major is refused."""
 
-    schema_version: str = Field("1.0", alias="schema")
+    schema_version: str = Field(default="1.0", alias="schema")
     name: str
     version: str
     id: str

@@ -18,11 +18,11 @@ class Fusion(_Model):
     The published rule is class_probability = attention = center = 1 and nothing else.
     """
 
-    class_probability: float = Field(0.0, ge=0)
-    attention: float = Field(0.0, ge=0)
-    center: float = Field(0.0, ge=0)
-    contrast: float = Field(1.0, ge=0)
-    base: float = Field(0.0, ge=0)
+    class_probability: float = Field(default=0.0, ge=0)
+    attention: float = Field(default=0.0, ge=0)
+    center: float = Field(default=0.0, ge=0)
+    contrast: float = Field(default=1.0, ge=0)
+    base: float = Field(default=0.0, ge=0)
 
     @property
     def needs_head(self) -> bool:
@@ -36,22 +36,22 @@ class PostProcess(_Model):
     """Levels of the class track that make proposals; the lowest bounds the islands."""
     actionness_thresholds: tuple[float, ...] = ()
     """Levels of the actionness track; their runs count inside an island, clipped to it."""
-    contrast_margin: float = Field(0.25, ge=0)
-    context: float = Field(0.25, ge=0)
-    right_context_s: float = Field(2.0, ge=0)
+    contrast_margin: float = Field(default=0.25, ge=0)
+    context: float = Field(default=0.25, ge=0)
+    right_context_s: float = Field(default=2.0, ge=0)
     """Upper bound, on both sides, of the pooling context and the contrast margin: it bounds the delay."""
-    max_island_s: float = Field(20.0, gt=0)
+    max_island_s: float = Field(default=20.0, gt=0)
     fusion: Fusion = Fusion()
     adapt: bool = True
-    adapt_iou: float = Field(0.4, gt=0, lt=1)
+    adapt_iou: float = Field(default=0.4, gt=0, lt=1)
     suppression: Literal["soft", "hard", "none"] = "soft"
-    sigma: float = Field(0.3, gt=0)
-    nms_iou: float = Field(0.7, gt=0, le=1)
-    min_score: float = Field(0.001, ge=0)
-    max_proposals: int = Field(500, ge=1)
+    sigma: float = Field(default=0.3, gt=0)
+    nms_iou: float = Field(default=0.7, gt=0, le=1)
+    min_score: float = Field(default=0.001, ge=0)
+    max_proposals: int = Field(default=500, ge=1)
     gate: Literal["none", "video"] = "none"
     """"video" is the published whole-video class gate, for comparisons offline; a stream refuses it."""
-    gate_threshold: float = Field(0.5, ge=0, le=1)
+    gate_threshold: float = Field(default=0.5, ge=0, le=1)
 
     @field_validator("class_thresholds", "actionness_thresholds")
     @classmethod
@@ -90,8 +90,8 @@ class Graph(_Model):
     """One ONNX graph: its file and, for the locator, its receptive field in snippets."""
 
     file: str
-    left: int = Field(0, ge=0)
-    right: int = Field(0, ge=0)
+    left: int = Field(default=0, ge=0)
+    right: int = Field(default=0, ge=0)
 
 
 class FileRecord(_Model):

@@ -19,7 +19,8 @@ def invoke(arguments: list[str]) -> int:
     from ._app import build
 
     # typer carries its own copy of click since 0.26 and used the separate package before: reach the base by name.
-    usage_error = next(kind for kind in typer.BadParameter.__mro__ if kind.__name__ == "ClickException")
+    bases = typer.BadParameter.__mro__
+    usage_error: type[Exception] = next(k for k in bases if k.__name__ == "ClickException")  # type: ignore[assignment]
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     try:
         result = build()(arguments, standalone_mode=False)

@@ -112,7 +112,8 @@ def test_existing_bundle_and_wrong_run_are_refused(made, tmp_path, capsys):
 @pytest.mark.parametrize("wait", [1.0, 3.5, 5.0])
 def test_a_killed_export_leaves_no_bundle_that_loads(made, tmp_path, wait):
     out = tmp_path / "bundle"
-    code = f"from punctum.runtime.cli import invoke; raise SystemExit(invoke(['export', {str(made / 'run')!r}, '--out', {str(out)!r}]))"
+    arguments = ["export", str(made / "run"), "--out", str(out)]
+    code = f"from punctum.runtime.cli import invoke; raise SystemExit(invoke({arguments!r}))"
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     time.sleep(wait)
     os.kill(process.pid, signal.SIGKILL)

@@ -107,3 +107,18 @@ def test_published_pooling(golden_dir, bins):
     for name, case in cases(golden_dir, f"roi_R{bins}"):
         got = published.roi_align_1d(case["x"], case["proposals"], bins)
         np.testing.assert_allclose(got, case["out"], atol=2e-5, err_msg=name)
+
+
+def test_seeds_and_sequence(golden_dir):
+    for name, case in cases(golden_dir, "lacp_seed_search"):
+        action, background = kernels.select_seeds(
+            case["cas_fuse"],
+            case["point_label"],
+            action_threshold=float(case["act_thresh"]),
+            background_threshold=float(case["bkg_thresh"]),
+        )
+        np.testing.assert_array_equal(action, case["act_seed"], err_msg=name)
+        np.testing.assert_array_equal(background, case["bkg_seed"], err_msg=name)
+        dense, score = kernels.search_sequence(case["cas_fuse"], action, background)
+        assert score >= float(case["sequence_score"]) - 1e-6, name  # the beam can only be worse
+        np.testing.assert_array_equal(dense, case["dense"], err_msg=name)
