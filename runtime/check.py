@@ -217,13 +217,13 @@ def _check_row(data: Dataset, row: PointRow, lengths: dict[str, int], report: Re
         report.error(error.code, data.points_file, error.given, error.next_step, row.line)
         return False
     end_s = lengths.get(row.video, math.inf) * data.stride_s
-    # The last incomplete snippet is often cut off by extractors, so up to one stride behind the end is normal.
+    # Extractors often cut off the last incomplete snippet, so training takes a point up to one stride behind.
     if time_s < 0 or time_s > end_s + data.stride_s:
         report.error(
             "point-outside",
             data.points_file,
-            f"{time_s:.3f} s (frame {row.frame:g}) lies outside {row.video} (0 to {end_s:.3f} s)",
-            "check the frame number and fps",
+            f"{time_s:.3f} s (frame {row.frame:g}) lies outside the features of {row.video} (0 to {end_s:.3f} s)",
+            "check the frame number and fps; where features end before their video, extract them again or drop the point",
             row.line,
         )
     return True
