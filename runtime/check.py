@@ -223,7 +223,7 @@ def _check_row(data: Dataset, row: PointRow, lengths: dict[str, int], report: Re
             "point-outside",
             data.points_file,
             f"{time_s:.3f} s (frame {row.frame:g}) lies outside the features of {row.video} (0 to {end_s:.3f} s)",
-            "check the frame number and fps; where features end before their video, extract them again or drop the point",
+            "check the frame number and fps; where features end before their video, extract again or drop the point",
             row.line,
         )
     return True
