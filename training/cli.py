@@ -24,7 +24,7 @@ def train(
     ] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
     objective: Annotated[str | None, typer.Option(help="Locator objective: points or lacp.")] = None,
-    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of both stages [the recipe's].")] = None,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every stage [the recipe's].")] = None,
     no_center: Annotated[bool, typer.Option("--no-center", help="Ablation: no center-score head.")] = False,
     no_adapt: Annotated[bool, typer.Option("--no-adapt", help="Ablation: no boundary adaptation.")] = False,
     no_point_update: Annotated[
@@ -123,8 +123,12 @@ def recipe_of(
     if seed is not None:
         changes["seed"] = seed
     if epochs is not None:
-        changes["locator_optim"] = recipe.locator_optim.model_copy(update={"epochs": epochs, "steps": None})
-        changes["center_optim"] = recipe.center_optim.model_copy(update={"epochs": epochs, "steps": None})
+        length = {"epochs": epochs, "steps": None}
+        changes["locator_optim"] = recipe.locator_optim.model_copy(update=length)
+        changes["center_optim"] = recipe.center_optim.model_copy(update=length)
+        changes["partners"] = tuple(
+            p.model_copy(update={"optim": p.optim.model_copy(update=length)}) for p in recipe.partners
+        )
     if not center:
         changes["center"] = None
     if not adapt:

@@ -12,7 +12,6 @@ from .config import (
     LocatorConfig,
     Normalisation,
     OptimConfig,
-    PointsObjective,
     TrainConfig,
 )
 
@@ -33,14 +32,16 @@ def with_lacp(recipe: TrainConfig) -> TrainConfig:
         output_bias=False,
     )
     optim = OptimConfig(epochs=200, rate=1e-4, weight_decay=5e-4, decoupled=False, schedule="constant")
-    return recipe.model_copy(update={"locator": locator, "objective": LacpObjective(), "locator_optim": optim})
+    return recipe.model_copy(
+        update={"locator": locator, "objective": LacpObjective(), "locator_optim": optim, "partners": ()}
+    )
 
 
 def with_points(recipe: TrainConfig) -> TrainConfig:
     """The default network and objective in place of another."""
     default = TrainConfig()
-    update = {"locator": default.locator, "objective": PointsObjective(), "locator_optim": default.locator_optim}
-    return recipe.model_copy(update=update)
+    names = ("locator", "objective", "locator_optim", "partners")
+    return recipe.model_copy(update={name: getattr(default, name) for name in names})
 
 
 def with_published_head(recipe: TrainConfig) -> TrainConfig:

@@ -55,13 +55,6 @@ def train_run(
     place = torch_device(device)
     if proposals is not None and not proposals.is_file():
         raise InputError("file-missing", f"{proposals} does not exist", "an ActivityNet-form file", "check --proposals")
-    if proposals is not None and isinstance(config.center_objective, QualityObjective):
-        raise InputError(
-            "proposals-unused",
-            "--proposals with the quality objective, which learns from candidates of its own",
-            'center_objective.kind = "points"',
-            "set it in --config, or use --published-head",
-        )
     prepare(out, describe(data, config, proposals), resume=resume, fresh=fresh)
     with StopSignal() as stop:
         return _Trainer(data, config, out, place, Reporter(out / "log.jsonl", quiet=quiet), stop).run(proposals)
@@ -150,7 +143,7 @@ class _Trainer:
         rule, epochs, seed = config.center_objective, config.center_optim.epochs, config.seed
         task: Task
         if isinstance(rule, QualityObjective) and isinstance(head, CenterHead):
-            task = QualityTask(head, own, aside, rule, epochs=epochs, seed=seed)
+            task = QualityTask(head, own, aside, rule, epochs=epochs, seed=seed, given=proposals is not None)
         elif not isinstance(rule, QualityObjective):
             task = CenterTask(head, own, aside, rule, epochs=epochs, seed=seed)
         return task

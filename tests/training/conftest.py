@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from punctum.runtime.config import PostProcess
 from punctum.training.config import LocatorConfig, Normalisation, OptimConfig, PointsObjective, TrainConfig
 from punctum.training.data import Sample
 from punctum.training.labels import locate_clicks
@@ -82,9 +83,11 @@ def small() -> TrainConfig:
         ),
         objective=PointsObjective(batch=32),
         locator_optim=OptimConfig(steps=60, rate=5e-3),
+        partners=(),
         center=CenterConfig(embed=8, hidden=24),
         center_objective=CenterObjective(update_every=10, batch=4),
         center_optim=OptimConfig(steps=24, rate=3e-3),
+        post=PostProcess.model_validate({"fusion": {"center": 1.0, "contrast": 1.0}}),
         save_every=7,
     )
 

@@ -109,3 +109,21 @@ def test_without_torch_the_message_names_the_extra(toy, tmp_path, capsys, monkey
     monkeypatch.setitem(sys.modules, "torch", None)
     assert run(["train", str(toy), "--out", str(tmp_path / "run")]) == 2
     assert "punctum[train]" in capsys.readouterr().err
+
+
+def test_the_default_recipe_trains_on_another_locators_proposals(toy, tmp_path, capsys):
+    database = json.loads((toy / "gt.json").read_text())["database"]
+    results = {
+        v: [{"label": a["label"], "segment": a["segment"], "score": 0.5} for a in database[v]["annotations"]]
+        for v in (toy / "train.txt").read_text().split()[1:]
+    }
+    path = tmp_path / "base.json"
+    path.write_text(json.dumps({"results": results}))
+    counts = []
+    for more in ([], ["--proposals", str(path)]):
+        out = tmp_path / f"run{len(more)}"
+        assert run(["train", str(toy), "--out", str(out), "--epochs", "1", "--json", *more]) == 0
+        shown = capsys.readouterr()
+        counts.append(json.loads(shown.out)["stages"]["center"]["candidates"])
+    assert counts[1] == counts[0] + sum(len(rows) for rows in results.values())
+    assert "1 training videos without proposals" in shown.err

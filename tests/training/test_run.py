@@ -219,3 +219,32 @@ def test_training_never_reads_the_truth_or_the_test_videos(toy, small, tmp_path)
     fit(toy, small, tmp_path / "a")
     fit(bare, small, tmp_path / "b")
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_partners_and_the_quality_head_make_a_run_that_resumes(toy, small, tmp_path):
+    from punctum.training.config import HiddenLayer, LocatorConfig, NetworkRecipe, OptimConfig, QualityObjective
+    from punctum.training.modules.ensemble import LocatorEnsemble
+
+    partner = NetworkRecipe(
+        locator=LocatorConfig(hidden=(HiddenLayer(kernel=3, units=8),)), optim=OptimConfig(steps=30, rate=5e-3)
+    )
+    recipe = small.model_copy(
+        update={
+            "partners": (partner,),
+            "center": small.center.model_copy(update={"use_tracks": False, "members": 2}),
+            "center_objective": QualityObjective(around=8, elsewhere=4, batch=64),
+        }
+    )
+    summary = fit(toy, recipe, tmp_path / "a")
+    assert set(summary["stages"]) == {"locator", "locator2", "center"}
+    run = load_run(tmp_path / "a")
+    assert isinstance(run.locator, LocatorEnsemble) and run.locator.share.tolist() == [0.5, 0.5]
+    _, path = longer(recipe, tmp_path)
+    path.write_text(recipe.model_dump_json())
+    process = start(toy, path, tmp_path / "b")
+    wait_for(process, tmp_path / "b" / "log.jsonl", "locator2", 5)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(60) == 130
+    assert load_run(tmp_path / "b").locator.share.tolist() == [1.0, 0.0]
+    fit(toy, recipe, tmp_path / "b", resume=True)
+    assert contents(tmp_path / "a") == contents(tmp_path / "b")

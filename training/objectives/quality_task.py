@@ -2,7 +2,8 @@
 
 The published center label rewards any proposal that is centred on a click, however long it is. Here the target is
 the overlap with the segment that clicks and tracks agree on (pseudo.py), so length counts, and nested proposals of
-different length are told apart. Learnt from jittered segments rather than from the locator's own proposals.
+different length are told apart. Learnt from jittered segments rather than from the locator's own proposals, which
+are too good on the videos it was trained on; proposals of another base locator are added to them.
 """
 
 from __future__ import annotations
@@ -36,8 +37,10 @@ class QualityTask:
         *,
         epochs: int,
         seed: int,
+        given: bool = False,
     ) -> None:
-        self.module, self.rule = head, rule
+        """given: the videos' proposals come from another base locator, and are candidates as well."""
+        self.module, self.rule, self.given = head, rule, given
         self.device = next(head.parameters()).device
         clicks = sum(len(v.sample.clicks) for v in videos)
         row = head.config.bins * (head.dim + 2) * 4
@@ -91,6 +94,8 @@ class QualityTask:
         clicks = video.sample.clicks
         truth = align_clicks(video.tracks, clicks)
         segments = sample_segments(truth, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
+        if self.given:
+            segments = np.concatenate([segments, video.proposals.segments])
         target = np.zeros((len(segments), self.module.classes + 1), np.float32)
         overlap = kernels.segment_iou(segments, truth)
         for j, label in enumerate(clicks.label):
