@@ -248,3 +248,36 @@ def test_partners_and_the_quality_head_make_a_run_that_resumes(toy, small, tmp_p
     assert load_run(tmp_path / "b").locator.share.tolist() == [1.0, 0.0]
     fit(toy, recipe, tmp_path / "b", resume=True)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
+
+
+def test_the_lacp_objective_trains_and_resumes(toy, small, tmp_path):
+    from punctum.training.config import LacpObjective, OptimConfig
+    from punctum.training.recipes import with_lacp
+
+    recipe = with_lacp(small).model_copy(
+        update={
+            "objective": LacpObjective(batch=5, search_every=5),
+            "locator_optim": OptimConfig(steps=60, rate=2e-3, decoupled=False, schedule="constant"),
+            "center": None,
+        }
+    )
+    summary = fit(toy, recipe, tmp_path / "a")
+    assert summary["stages"]["locator"]["videos"] == 10
+    records = [json.loads(line) for line in (tmp_path / "a" / "log.jsonl").read_text().splitlines()]
+    # completeness and contrast start with the first search
+    assert all(r["score"] == r["feature"] == 0 for r in records[:5])
+    assert all(r["score"] > 0 and r["feature"] > 0 for r in records[5:])
+    assert records[-1]["frame"] < records[0]["frame"]
+    run, dataset = load_run(tmp_path / "a"), Dataset.open(toy)
+    localizer, truth = localizer_of(run), dataset.truth()
+    events = {v: localizer.localize(dataset.features(v), stream=v) for v in dataset.test}
+    assert evaluate(truth, Detections.from_events(events, truth)).average > 0.4
+    _, path = longer(recipe, tmp_path)
+    path.write_text(recipe.model_dump_json())
+    process = start(toy, path, tmp_path / "b")
+    wait_for(process, tmp_path / "b" / "log.jsonl", "locator", 20)
+    process.kill()
+    process.wait()
+    fit(toy, recipe, tmp_path / "b", resume=True)
+    for name in ("locator.safetensors", "log.jsonl"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

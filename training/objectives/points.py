@@ -134,13 +134,24 @@ class PointsTask:
         return label_loss(z, y, self.module.config.output, self.objective.label_smoothing)
 
     def _even_targets(self, classes: int) -> list[F32]:
-        """Targets [T, C+1] per video: a click weighs 1, and so does the middle of a gap, shared by its snippets."""
+        """Targets [T, C+1] per video; a row's sum is its weight.
+
+        Background: `background_weight` a snippet, so that long pauses count for more than short ones, or with None
+        a weight of 1 a gap. Clicks of rare classes count for more (`balance`); the rarest weighs 1.
+        """
+        objective = self.objective
         targets = [np.zeros((int(n), classes + 1), np.float32) for n in self.bank.length]
+        clicks = np.maximum(self.site_target[:, :classes].sum(0), 1.0)
+        weight = (clicks.min() / clicks) ** objective.balance
+        scale = float((weight * clicks).sum() / clicks.sum())  # what a click weighs on average
         for video, (low, high) in zip(self.gap_video, self.gap, strict=True):
             at = np.unique(np.clip(np.rint(np.arange(low, high + 1e-6, 0.5)).astype(int), 0, len(targets[video]) - 1))
-            targets[video][at, classes] += 1.0 / len(at)
+            share = 1.0 / len(at) if objective.background_weight is None else objective.background_weight
+            targets[video][at, classes] += share * scale
         for video, site, target in zip(self.site_video, self.site, self.site_target, strict=True):
-            targets[video][site] = target / target.sum()
+            row = target / target.sum()
+            row[:classes] *= weight
+            targets[video][site] = row
         return targets
 
     def criterion(self) -> float:
