@@ -64,7 +64,7 @@ def test_tiny_videos_and_multi_label_snippets_train(sampling, snippets):
     loss, _ = made.step_loss(0, np.random.default_rng(0))
     loss.backward()
     assert np.isfinite(float(loss.detach()))
-    assert made.site_target.tolist() == [[1, 0, 1, 0]]
+    assert made.site_target.tolist() == [[0.5, 0, 0.5, 0]]
 
 
 def test_crop_targets_share_a_gap_and_keep_the_clicks():
@@ -73,6 +73,19 @@ def test_crop_targets_share_a_gap_and_keep_the_clicks():
     assert target[10].tolist() == [1, 0, 0, 0] and target[20].tolist() == [0, 1, 0, 0]
     assert np.flatnonzero(target[:, 3]).tolist() == [13, 14, 15, 16, 17]
     assert target[:, 3].sum() == pytest.approx(1.0)
+
+
+def test_rare_classes_weigh_more_and_background_as_asked():
+    made = task(
+        [make_sample([2.5, 10.5, 18.5, 30.5], [0, 0, 0, 1])],
+        sampling="crops",
+        window=8,
+        balance=0.5,
+        background_weight=0.1,
+    )
+    (target,) = made._even_targets(3)
+    assert target[10, 0] == pytest.approx((2 / 3) ** 0.5) and target[30, 1] == pytest.approx(2**0.5)
+    assert set(np.round(target[:, 3], 6).tolist()) == {0.0, 0.1}
 
 
 def test_label_loss_shares_probability_or_asks_for_all():
