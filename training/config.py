@@ -63,8 +63,6 @@ class PointsObjective(_Config):
     edge_background: Literal["auto", "always", "never"] = "auto"  # also before the first and after the last
     background_weight: float | None = Field(default=None, gt=0, le=1)  # crops: of every snippet; None: 1 a gap
     balance: float = Field(default=0.0, ge=0, le=1)  # crops: a click counts for (rarest / own count) ** balance
-    background_weight: float = Field(default=0.0, ge=0)  # of each snippet of a gap (crops); 0: a gap weighs 1
-    balance: float = Field(default=0.0, ge=0)  # clicks of class c weigh (mean count / count of c) ** balance
     smoothness: float = Field(default=0.05, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)  # standard deviation added to normalised features

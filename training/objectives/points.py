@@ -58,7 +58,7 @@ class PointsTask:
         self.device = next(net.parameters()).device
         samples = data.samples
         self.bank = WindowBank(net, samples, window=objective.window, device=self.device)
-        self.site_video, self.site, self.site_target = _sites(samples, net.classes, objective.balance)
+        self.site_video, self.site, self.site_target = _sites(samples, net.classes)
         edges = objective.edge_background == "always" or (
             objective.edge_background == "auto" and _gap_count(samples, objective, edges=False) == 0
         )
@@ -184,10 +184,10 @@ class PointsTask:
 def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: float) -> Tensor:
     """Loss of logits [K, N, C+1] against targets [N, C+1], summed over members.
 
-    Each row counts by its weight, the sum of its targets. A snippet with several classes: softmax shares the
+    Each row counts by its weight (its sum, at most 1). A snippet with several classes: softmax shares the
     probability among them, sigmoid asks for all of them.
     """
-    weight = target.sum(1)
+    weight = torch.clamp(target.sum(1), max=1.0)
     if output == "softmax":
         y = target / target.sum(1, keepdim=True)
         if label_smoothing:
@@ -217,11 +217,8 @@ def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: f
     return float(np.mean(parts)) if parts else 0.0
 
 
-def _sites(samples: Sequence[Sample], classes: int, balance: float) -> tuple[I64, I64, F32]:
-    """Clicked snippets: video [N], snippet [N], target [N, C+1] (background 0; several classes share the weight).
-
-    balance: a click of class c weighs (mean count / count of c) ** balance, so that rare classes are learnt, too.
-    """
+def _sites(samples: Sequence[Sample], classes: int) -> tuple[I64, I64, F32]:
+    """Clicked snippets: video [N], snippet [N], multi-hot target [N, C+1] with an empty background column."""
     videos, sites, targets = [], [], []
     for index, sample in enumerate(samples):
         snippets, inverse = np.unique(sample.clicks.snippet, return_inverse=True)
@@ -230,12 +227,7 @@ def _sites(samples: Sequence[Sample], classes: int, balance: float) -> tuple[I64
         videos.append(np.full(len(snippets), index, np.int64))
         sites.append(snippets)
         targets.append(target)
-    target = np.concatenate(targets)
-    target /= target.sum(1, keepdims=True)
-    count = target.sum(0)
-    seen = count > 0
-    weight = np.where(seen, (count[seen].mean() / np.where(seen, count, 1.0)) ** balance, 1.0)
-    return np.concatenate(videos), np.concatenate(sites), (target * weight).astype(np.float32)
+    return np.concatenate(videos), np.concatenate(sites), np.concatenate(targets)
 
 
 def _gap_count(samples: Sequence[Sample], objective: PointsObjective, *, edges: bool) -> int:
