@@ -77,14 +77,14 @@ def test_crop_targets_share_a_gap_and_keep_the_clicks():
 
 def test_rare_classes_weigh_more_and_background_as_asked():
     made = task(
-        [make_sample([2.5, 10.5, 18.5, 30.5], [0, 0, 0, 1])],
+        [make_sample([2.5, 10.5, 18.5, 30.5, 36.5], [0, 0, 0, 1, 2])],
         sampling="crops",
         window=8,
         balance=0.5,
         background_weight=0.1,
     )
     (target,) = made._even_targets(3)
-    common, scale = 3**-0.5, (3 * 3**-0.5 + 1) / 4
+    common, scale = 3**-0.5, (3 * 3**-0.5 + 2) / 5
     assert target[10, 0] == pytest.approx(common) and target[30, 1] == 1.0
     assert np.unique(target[:, 3]) == pytest.approx([0.0, 0.1 * scale])
 
