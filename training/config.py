@@ -167,8 +167,7 @@ class TrainConfig(_Config):
     """The whole recipe.
 
     Default: three small networks of different reach, trained for 15 epochs each (a few hundred clicks over-fit
-    anything larger or longer), averaged; then a head that learns overlap with pseudo segments. Each default was
-    chosen by measurement on real data; the README has the ablations.
+    anything larger or longer), averaged; then a head that learns overlap with pseudo segments.
     """
 
     seed: int = Field(default=0, ge=0)
