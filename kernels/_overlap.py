@@ -37,7 +37,7 @@ def _iou_matrix(a, b, extra):  # type: ignore[no-untyped-def]
 @jit
 def sort_sweep(segments):  # type: ignore[no-untyped-def]
     """Order by start, and for each rank the largest end among all ranks up to it."""
-    order = np.argsort(segments[:, 0], kind="mergesort")
+    order = np.argsort(segments[:, 0].copy())  # contiguous; the order of equal starts does not matter
     reach = np.empty(len(order))
     top = -np.inf
     for r in range(len(order)):

@@ -16,87 +16,101 @@ from ._validate import F64, I64, offsets_of, positive, segments_of, vector_of
 
 
 @jit
-def _sift_down(heap, place, key, index, node, size):  # type: ignore[no-untyped-def]
+def _sift_down(heap, key, index, node, size):  # type: ignore[no-untyped-def]
+    """Restore the order below `node`: highest key first, among equals the lowest index."""
     item = heap[node]
+    value = key[item]
     while True:
         child = 2 * node + 1
         if child >= size:
             break
-        right = child + 1
-        if right < size:
-            a = heap[right]
-            b = heap[child]
-            if key[a] > key[b] or (key[a] == key[b] and index[a] < index[b]):
-                child = right
         c = heap[child]
-        if key[c] > key[item] or (key[c] == key[item] and index[c] < index[item]):
+        if child + 1 < size:
+            r = heap[child + 1]
+            if key[r] > key[c] or (key[r] == key[c] and index[r] < index[c]):
+                child += 1
+                c = r
+        if key[c] > value or (key[c] == value and index[c] < index[item]):
             heap[node] = c
-            place[c] = node
             node = child
         else:
             break
     heap[node] = item
-    place[item] = node
 
 
 @jit
-def _sift_up(heap, place, key, index, node):  # type: ignore[no-untyped-def]
-    item = heap[node]
-    while node > 0:
-        parent = (node - 1) // 2
-        p = heap[parent]
-        if key[item] > key[p] or (key[item] == key[p] and index[item] < index[p]):
-            heap[node] = p
-            place[p] = node
-            node = parent
-        else:
-            break
-    heap[node] = item
-    place[item] = node
+def _decay(start, end, score, alive, reach, best, sigma, extra):  # type: ignore[no-untyped-def]
+    """Lower the scores of all living segments that overlap `best`; arrays are sorted by start."""
+    s, e = start[best], end[best]
+    r = best - 1
+    while r >= 0 and reach[r] + extra > s:
+        if alive[r]:
+            iou = iou_of(s, e, start[r], end[r], extra)
+            if iou > 0.0:
+                score[r] *= np.exp(-(iou * iou) / sigma)
+        r -= 1
+    r = best + 1
+    while r < len(start) and start[r] - extra < e:
+        if alive[r]:
+            iou = iou_of(s, e, start[r], end[r], extra)
+            if iou > 0.0:
+                score[r] *= np.exp(-(iou * iou) / sigma)
+        r += 1
 
 
 @jit
 def _soft_group(segments, scores, sigma, floor, extra, out_index, out_score):  # type: ignore[no-untyped-def]
-    """Max-heap over current scores; a pick only touches the segments that overlap it. Returns the count."""
+    """Returns how many were picked.
+
+    Scores only fall, so the heap may lag behind: its top is looked at again when it has been lowered since, and
+    most decays never touch the heap. Scores of 0 or less do not fall under decay; what is left of those is picked
+    by plain search.
+    """
     n = len(scores)
     order, reach = sort_sweep(segments)
-    rank = np.empty(n, np.int64)
+    start, end, score = np.empty(n), np.empty(n), np.empty(n)
     for r in range(n):
-        rank[order[r]] = r
-    key = scores.copy()
-    index = np.arange(n)
+        start[r], end[r], score[r] = segments[order[r], 0], segments[order[r], 1], scores[order[r]]
+    key = score.copy()
     heap = np.arange(n)
-    place = np.arange(n)
     for node in range(n // 2 - 1, -1, -1):
-        _sift_down(heap, place, key, index, node, n)
+        _sift_down(heap, key, order, node, n)
     alive = np.ones(n, np.bool_)
     size = n
     count = 0
     while size > 0:
         best = heap[0]
-        if key[best] < floor:  # nothing left that anyone asked for
+        if key[best] <= 0.0:
+            break
+        if score[best] < key[best]:
+            key[best] = score[best]
+            _sift_down(heap, key, order, 0, size)
+            continue
+        if key[best] < floor:
             break
         alive[best] = False
-        out_index[count] = best
-        out_score[count] = key[best]
+        out_index[count], out_score[count] = order[best], key[best]
         count += 1
         size -= 1
+        heap[0] = heap[size]
         if size > 0:
-            heap[0] = heap[size]
-            place[heap[0]] = 0
-            _sift_down(heap, place, key, index, 0, size)
-        low, high = window_of(segments, order, reach, rank[best], extra)
-        for r in range(low, high):
-            j = order[r]
-            if not alive[j]:
-                continue
-            iou = iou_of(segments[best, 0], segments[best, 1], segments[j, 0], segments[j, 1], extra)
-            if iou > 0.0:
-                key[j] *= np.exp(-(iou * iou) / sigma)
-                if key[j] > 0.0:
-                    _sift_down(heap, place, key, index, place[j], size)
-                else:  # decay lifts a negative score towards 0
-                    _sift_up(heap, place, key, index, place[j])
+            _sift_down(heap, key, order, 0, size)
+        _decay(start, end, score, alive, reach, best, sigma, extra)
+    if size > 0 and floor <= 0.0 and key[heap[0]] <= 0.0:
+        for _ in range(size):
+            best = -1
+            for r in range(n):
+                if alive[r] and (
+                    best < 0 or score[r] > score[best] or (score[r] == score[best] and order[r] < order[best])
+                ):
+                    best = r
+            if score[best] < floor:
+                break
+            alive[best] = False
+            out_index[count], out_score[count] = order[best], score[best]
+            count += 1
+            if score[best] < 0.0:
+                _decay(start, end, score, alive, reach, best, sigma, extra)
     return count
 
 
