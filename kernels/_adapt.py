@@ -40,8 +40,11 @@ def _adapt_group(segments, scores, threshold, out):  # type: ignore[no-untyped-d
                 end += w * (segments[j, 1] - segments[i, 1])
                 locked[j] = True
         if weight > 0.0:
-            out[i, 0] = segments[i, 0] + start / weight
-            out[i, 1] = segments[i, 1] + end / weight
+            start = segments[i, 0] + start / weight
+            end = segments[i, 1] + end / weight
+            if start <= end:  # negative scores, which some locators give, can turn a segment inside out
+                out[i, 0] = start
+                out[i, 1] = end
 
 
 @jit

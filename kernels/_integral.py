@@ -6,6 +6,8 @@ the first and last centre it runs on flat to the outer edges -0.5 and T - 0.5; o
 
 from __future__ import annotations
 
+import numpy as np
+
 from ._jit import jit
 
 
@@ -14,7 +16,7 @@ def cumulate(column, out):  # type: ignore[no-untyped-def]
     """out[t] = integral from -0.5 to the centre t."""
     out[0] = 0.5 * column[0]
     for t in range(1, len(column)):
-        out[t] = out[t - 1] + 0.5 * (float(column[t - 1]) + float(column[t]))
+        out[t] = out[t - 1] + 0.5 * (np.float64(column[t - 1]) + np.float64(column[t]))
 
 
 @jit
@@ -31,7 +33,7 @@ def integral_to(column, total, x):  # type: ignore[no-untyped-def]
     if t >= n - 1:
         return total[n - 1] + (x - (n - 1)) * column[n - 1]
     f = x - t
-    return total[t] + f * column[t] + 0.5 * f * f * (float(column[t + 1]) - float(column[t]))
+    return total[t] + f * column[t] + 0.5 * f * f * (np.float64(column[t + 1]) - np.float64(column[t]))
 
 
 @jit
@@ -39,9 +41,9 @@ def value_at(column, x):  # type: ignore[no-untyped-def]
     """The interpolant at x, flat beyond the first and last centre."""
     n = len(column)
     if x <= 0.0:
-        return float(column[0])
+        return np.float64(column[0])
     if x >= n - 1:
-        return float(column[n - 1])
+        return np.float64(column[n - 1])
     t = int(x)
     f = x - t
     return (1.0 - f) * column[t] + f * column[t + 1]

@@ -41,7 +41,7 @@ def _pool(features, edges, out):  # type: ignore[no-untyped-def]
         total[0, d] = 0.5 * features[0, d]
     for t in range(1, n):
         for d in range(width):
-            total[t, d] = total[t - 1, d] + 0.5 * (float(features[t - 1, d]) + float(features[t, d]))
+            total[t, d] = total[t - 1, d] + 0.5 * (np.float64(features[t - 1, d]) + np.float64(features[t, d]))
     bins = edges.shape[1] - 1
     acc = np.empty(width)
     for i in range(len(edges)):

@@ -29,7 +29,7 @@ def _seeds(track, points, action_threshold, background_threshold, action, backgr
             if bkg[t] >= background_threshold:
                 stop = t
         if stop < 0:
-            stop = np.argmax(bkg[:first])
+            stop = int(np.argmax(bkg[:first]))
         background[: stop + 1] = 1
     if last < length - 1:
         start = -1
@@ -37,7 +37,7 @@ def _seeds(track, points, action_threshold, background_threshold, action, backgr
             if bkg[t] >= background_threshold:
                 start = t
         if start < 0:
-            start = last + 1 + np.argmax(bkg[last + 1 :])
+            start = last + 1 + int(np.argmax(bkg[last + 1 :]))
         background[start:] = 1
     for k in range(len(places) - 1):
         a, b = places[k] + 1, places[k + 1]

@@ -10,6 +10,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -31,7 +32,7 @@ class Sequence:
     actions: tuple[tuple[int, float, float], ...]
 
 
-def _course(label: int, phase: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def _course(label: int, phase: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
     """What each class does over its course (phase 0..1): [n, 4] strength of its four channels."""
     bump = np.sin(np.pi * phase)
     swing = np.sin(2 * np.pi * phase)

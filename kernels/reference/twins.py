@@ -67,7 +67,9 @@ def adapt_boundaries(segments: Any, scores: Any, *, iou_threshold: float = 0.4) 
         near = iou > iou_threshold
         weight = iou[near] * scores[near]
         if weight.sum() > 0:
-            out[i] = (weight[:, None] * segments[near]).sum(0) / weight.sum()
+            moved = (weight[:, None] * segments[near]).sum(0) / weight.sum()
+            if moved[0] <= moved[1]:
+                out[i] = moved
         locked |= near
     return out
 
