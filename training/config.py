@@ -150,13 +150,13 @@ class NetworkRecipe(_Config):
     optim: OptimConfig = OptimConfig()
 
 
-_CROPS = PointsObjective(sampling="crops", batch=16, window=64, smoothness=0.5)
+_CROPS = PointsObjective(sampling="crops", batch=16, window=64, smoothness=1.0, background_weight=0.07, balance=0.7)
 _UNIT = Normalisation(unit_length=True)
 
 
 def _stack(kernel: int, units: int, dilations: tuple[int, ...]) -> LocatorConfig:
     hidden = tuple(HiddenLayer(kernel=kernel, units=units, dilation=d, residual=True) for d in dilations)
-    return LocatorConfig(normalisation=_UNIT, embed=units, hidden=hidden, input_dropout=0.5)
+    return LocatorConfig(normalisation=_UNIT, embed=units, hidden=hidden, input_dropout=0.5, members=2)
 
 
 def _schedule(rate: float) -> OptimConfig:
@@ -166,12 +166,12 @@ def _schedule(rate: float) -> OptimConfig:
 class TrainConfig(_Config):
     """The whole recipe.
 
-    Default: three small networks of different reach, trained for 15 epochs each (a few hundred clicks over-fit
-    anything larger or longer), averaged; then a head that learns overlap with pseudo segments.
+    Default: small networks of three different reaches, two of each, trained for 15 epochs (a few hundred clicks
+    over-fit anything larger or longer) and averaged; then a head that learns overlap with pseudo segments.
     """
 
     seed: int = Field(default=0, ge=0)
-    locator: LocatorConfig = LocatorConfig(input_dropout=0.3)
+    locator: LocatorConfig = LocatorConfig(input_dropout=0.3, members=2)
     objective: PointsObjective | LacpObjective = Field(default=_CROPS, discriminator="kind")
     locator_optim: OptimConfig = _schedule(1e-3)
     partners: tuple[NetworkRecipe, ...] = (
@@ -182,7 +182,7 @@ class TrainConfig(_Config):
     center_objective: CenterObjective | QualityObjective = Field(default=QualityObjective(), discriminator="kind")
     center_optim: OptimConfig = OptimConfig(steps=300, rate=2e-3, weight_decay=1e-2, schedule="one-cycle")
     post: PostProcess = Field(
-        default_factory=lambda: PostProcess.model_validate({"fusion": {"class_probability": 0.5, "contrast": 1.0}})
+        default_factory=lambda: PostProcess.model_validate({"fusion": {"center": 1.0, "contrast": 1.0}})
     )
     holdout: float = Field(default=0.0, ge=0, lt=1)  # share of the TRAINING videos kept aside
     select: Literal["last", "best"] = "last"  # best: by the point criterion on the held-out videos
