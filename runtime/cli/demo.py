@@ -13,7 +13,7 @@ import typer
 def demo(
     seed: Annotated[int, typer.Option(help="Sequence to make; training used other seeds.")] = 7,
     seconds: Annotated[float, typer.Option(help="Length of the sequence.")] = 60.0,
-    min_score: Annotated[float, typer.Option(help="Show events from this score on.")] = 0.25,
+    min_score: Annotated[float, typer.Option(help="Show events from this score on.")] = 0.15,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make an untrimmed sensor sequence, stream it through the shipped bundle, show events beside the truth.
