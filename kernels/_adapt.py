@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from ._jit import jit
-from ._overlap import iou_of, sort_sweep, window_of
+from ._order import argsort_stable
+from ._overlap import iou_of, sort_sweep
 from ._validate import F64, offsets_of, positive, segments_of, vector_of
 
 
@@ -15,36 +16,41 @@ from ._validate import F64, offsets_of, positive, segments_of, vector_of
 def _adapt_group(segments, scores, threshold, out):  # type: ignore[no-untyped-def]
     n = len(scores)
     order, reach = sort_sweep(segments)
-    rank = np.empty(n, np.int64)
+    start, end, score, rank = np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.int64)
     for r in range(n):
-        rank[order[r]] = r
+        i = order[r]
+        start[r], end[r], score[r], rank[i] = segments[i, 0], segments[i, 1], scores[i], r
+    # IoU > t leaves room for a start at most length (1/t - 1) earlier and length (1 - t) later.
+    slack = 1.0 + 1e-9  # above the rounding of IoU
+    left = (1.0 / threshold - 1.0) * slack if threshold > 0.0 else np.inf
+    right = (1.0 - threshold) * slack
     # The published order is a reversed ascending sort; among equals any order is the published one.
-    by_score = np.argsort(-scores, kind="mergesort")
+    by_score = argsort_stable(scores, True)
     locked = np.zeros(n, np.bool_)
     for q in range(n):
-        i = by_score[q]
-        if locked[i]:
+        p = rank[by_score[q]]
+        s, e = start[p], end[p]
+        if locked[p] or e <= s:
             continue
-        low, high = window_of(segments, order, reach, rank[i], 0.0)
-        weight = 0.0
-        start = 0.0
-        end = 0.0
+        low, high = p, p + 1
+        while low > 0 and reach[low - 1] > s and s - start[low - 1] <= left * (e - s):
+            low -= 1
+        while high < n and start[high] - s <= right * (e - s):
+            high += 1
+        weight, near, far = 0.0, 0.0, 0.0
         for r in range(low, high):
-            j = order[r]
-            iou = iou_of(segments[i, 0], segments[i, 1], segments[j, 0], segments[j, 1], 0.0)
+            iou = iou_of(s, e, start[r], end[r], 0.0)
             if iou > threshold:
-                w = iou * scores[j]
+                w = iou * score[r]
                 weight += w
-                # Offsets from segment i: exact on streams that have run for days.
-                start += w * (segments[j, 0] - segments[i, 0])
-                end += w * (segments[j, 1] - segments[i, 1])
-                locked[j] = True
+                # Offsets from the segment itself: exact on streams that have run for days.
+                near += w * (start[r] - s)
+                far += w * (end[r] - e)
+                locked[r] = True
         if weight > 0.0:
-            start = segments[i, 0] + start / weight
-            end = segments[i, 1] + end / weight
-            if start <= end:  # negative scores, which some locators give, can turn a segment inside out
-                out[i, 0] = start
-                out[i, 1] = end
+            near, far = s + near / weight, e + far / weight
+            if near <= far:  # negative scores, which some locators give, can turn a segment inside out
+                out[order[p], 0], out[order[p], 1] = near, far
 
 
 @jit

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ._jit import jit
+from ._order import argsort_stable
 from ._validate import F64, segments_of
 
 
@@ -37,7 +38,7 @@ def _iou_matrix(a, b, extra):  # type: ignore[no-untyped-def]
 @jit
 def sort_sweep(segments):  # type: ignore[no-untyped-def]
     """Order by start, and for each rank the largest end among all ranks up to it."""
-    order = np.argsort(segments[:, 0].copy())  # contiguous; the order of equal starts does not matter
+    order = argsort_stable(segments[:, 0], False)
     reach = np.empty(len(order))
     top = -np.inf
     for r in range(len(order)):

@@ -1,0 +1,233 @@
+"""Gaussian soft-NMS, compiled: exact, and fast because of where and how it looks.
+
+* Segments that form no chain of overlaps do not know of each other. Each such cluster is worked off alone, in
+  arrays that stay in the cache, and the picks of all clusters are put in order by one sort at the end.
+* Within a cluster segments lie in blocks sorted by start, each with its best score: a pick visits only the blocks
+  that it overlaps and then compares block maxima.
+* Inside a block there is no branch on data: overlap, decay and maximum run in vector registers. Scores are >= 0,
+  so their bits are ordered as they are, and a maximum of integers is one that compilers vectorize.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ._jit import jit
+from ._order import argsort_stable, bits_of, float_of
+from ._overlap import iou_of
+
+BLOCK = 64
+LANES = 8  # blocks are processed in multiples of a vector; what is beyond their end is dead
+NOBODY = np.iinfo(np.int64).max
+DEAD = -1.0
+
+# exp(x) = 2^k exp(r): adding this constant rounds x / ln 2 to the integer k and leaves k in the low bits.
+ROUND = 6755399441055744.0
+LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
+
+
+@jit
+def _decay(start, end, score, s, e, extra, scale):  # type: ignore[no-untyped-def]
+    """Multiply every score by exp(scale * iou^2) with the segment [s, e]; returns the bits of the best score.
+
+    The series of exp is exact to a rounding for |r| <= ln 2 / 2, and gives exactly 1 where nothing overlaps.
+    """
+    length = e - s + extra
+    peak = np.int64(-1)
+    for r in range(len(score)):
+        inter = max(min(e, end[r]) - max(s, start[r]) + extra, 0.0)
+        union = length + (end[r] - start[r] + extra) - inter
+        iou = inter / (union if union > 0.0 else 1.0)
+        x = max(scale * iou * iou, -708.0)
+        shifted = x * 1.4426950408889634 + ROUND
+        k = shifted - ROUND
+        y = x - k * LN2_HIGH - k * LN2_LOW
+        p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0
+        p = p * y + 1.0 / 3628800.0
+        p = p * y + 1.0 / 362880.0
+        p = p * y + 1.0 / 40320.0
+        p = p * y + 1.0 / 5040.0
+        p = p * y + 1.0 / 720.0
+        p = p * y + 1.0 / 120.0
+        p = p * y + 1.0 / 24.0
+        p = p * y + 1.0 / 6.0
+        p = p * y + 0.5
+        p = p * y + 1.0
+        p = p * y + 1.0
+        power = float_of((bits_of(shifted) + 1023) << 52)
+        value = score[r] * (p * power if x > -708.0 else 0.0)
+        score[r] = value
+        peak = max(peak, bits_of(value))
+    return peak
+
+
+@jit
+def _first_of(score, code, peak):  # type: ignore[no-untyped-def]
+    """The lowest code among the scores whose bits are `peak`."""
+    best = NOBODY
+    for r in range(len(score)):
+        best = min(best, code[r] if bits_of(score[r]) == peak else NOBODY)
+    return best
+
+
+@jit
+def _first_block(peaks, codes):  # type: ignore[no-untyped-def]
+    """(best peak of all blocks, lowest code that has it)."""
+    peak = np.int64(-1)
+    for y in range(len(peaks)):
+        peak = max(peak, peaks[y])
+    best = NOBODY
+    for y in range(len(peaks)):
+        best = min(best, codes[y] if peaks[y] == peak else NOBODY)
+    return peak, best
+
+
+@jit
+def _pick_cluster(members, work, blocks, floor, extra, scale, final):  # type: ignore[no-untyped-def]
+    """Work off one cluster, sorted by start: `final` gets the decayed score of every pick at its index."""
+    in_start, in_end, in_score, in_index = members
+    start, end, score, code = work
+    low, high, reach, peaks, codes, sizes = blocks
+    k = len(in_start)
+    size = block_size(k)
+    count = (k + size - 1) // size
+    top = -np.inf
+    for y in range(count):
+        a, b = y * size, min(y * size + size, k)
+        low[y], high[y], sizes[y] = in_start[a], in_end[a], b - a
+        peaks[y] = -1
+        for r in range(a, b):
+            start[r], end[r], score[r] = in_start[r], in_end[r], in_score[r]
+            code[r] = in_index[r] << 32 | r  # orders by index, and says where the entry lies
+            high[y] = max(high[y], end[r])
+            peaks[y] = max(peaks[y], bits_of(score[r]))
+        for r in range(b, a + (b - a + LANES - 1) // LANES * LANES):
+            start[r], end[r], score[r], code[r] = 0.0, 0.0, DEAD, NOBODY
+        top = max(top, high[y])
+        reach[y] = top
+        codes[y] = _first_of(score[a:b], code[a:b], peaks[y])
+    for _ in range(k):
+        peak, best = _first_block(peaks[:count], codes[:count])
+        if peak < 0 or float_of(peak) < floor:
+            break
+        p = best & 0xFFFFFFFF
+        home = p // size
+        s, e = start[p], end[p]
+        final[best >> 32] = float_of(peak)
+        sizes[home] -= 1
+        z = home * size + sizes[home]
+        start[p], end[p], score[p], code[p] = start[z], end[z], score[z], code[z] >> 32 << 32 | p
+        score[z], code[z] = DEAD, NOBODY
+        first, last = home, home
+        while first > 0 and reach[first - 1] - s + extra > 0.0:
+            first -= 1
+        while last + 1 < count and e - low[last + 1] + extra > 0.0:
+            last += 1
+        for y in range(first, last + 1):
+            if y == home or high[y] - s + extra > 0.0:
+                a = y * size
+                b = a + (sizes[y] + LANES - 1) // LANES * LANES
+                peaks[y] = _decay(start[a:b], end[a:b], score[a:b], s, e, extra, scale)
+                codes[y] = _first_of(score[a:b], code[a:b], peaks[y])
+
+
+@jit
+def block_size(k):  # type: ignore[no-untyped-def]
+    """Entries of a block in a cluster of k: grows as the square root, so that neither level gets long."""
+    return max(BLOCK, (int(np.sqrt(k)) + LANES) // LANES * LANES)
+
+
+@jit
+def _pick_group(segments, scores, sigma, floor, extra, out_index, out_score):  # type: ignore[no-untyped-def]
+    """Soft-NMS of scores >= 0 (lower ones never reach `floor` >= 0). Returns how many were picked."""
+    order = argsort_stable(segments[:, 0], False)
+    m = len(order)
+    start, end, score, index = np.empty(m), np.empty(m), np.empty(m), np.empty(m, np.int64)
+    n = 0
+    for r in range(m):
+        i = order[r]
+        if scores[i] >= floor:  # scores only fall: what starts below never counts
+            start[n], end[n], score[n], index[n] = segments[i, 0], segments[i, 1], scores[i] + 0.0, i
+            n += 1
+    room = n + block_size(n) + LANES
+    work = (np.empty(room), np.empty(room), np.empty(room), np.empty(room, np.int64))
+    most = n // BLOCK + 1
+    blocks = (
+        np.empty(most),
+        np.empty(most),
+        np.empty(most),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+        np.empty(most, np.int64),
+    )
+    final = np.full(m, DEAD)
+    a = 0
+    while a < n:
+        b = a + 1
+        reach = end[a]
+        while b < n and reach - start[b] + extra > 0.0:
+            reach = max(reach, end[b])
+            b += 1
+        if b == a + 1:
+            final[index[a]] = score[a]
+        else:
+            members = (start[a:b], end[a:b], score[a:b], index[a:b])
+            _pick_cluster(members, work, blocks, floor, extra, -1.0 / sigma, final)
+        a = b
+    # Within a cluster picks fall by (score, then index), so sorting by that is the order of picking over all.
+    count = 0
+    for i in range(m):
+        if final[i] >= 0.0:
+            out_index[count], final[count] = i, final[i]
+            count += 1
+    order = argsort_stable(final[:count], True)
+    for r in range(count):
+        index[r], out_score[r] = out_index[order[r]], final[order[r]]
+    out_index[:count] = index[:count]
+    return count
+
+
+@jit
+def _pick_plainly(segments, scores, sigma, floor, extra, out_index, out_score):  # type: ignore[no-untyped-def]
+    """Soft-NMS by its definition, for negative scores, which decay lets rise towards 0. Quadratic."""
+    n = len(scores)
+    score = scores.copy()
+    alive = np.ones(n, np.bool_)
+    for count in range(n):
+        best = -1
+        for i in range(n):
+            if alive[i] and (best < 0 or score[i] > score[best]):
+                best = i
+        if score[best] < floor:
+            return count
+        alive[best] = False
+        out_index[count], out_score[count] = best, score[best]
+        for i in range(n):
+            if alive[i]:
+                iou = iou_of(segments[best, 0], segments[best, 1], segments[i, 0], segments[i, 1], extra)
+                score[i] *= np.exp(-(iou * iou) / sigma)
+    return n
+
+
+@jit
+def soft_groups(segments, scores, offsets, sigma, floor, extra):  # type: ignore[no-untyped-def]
+    """Soft-NMS within each group: (index [K], decayed score [K], offsets of the groups in the output)."""
+    n = len(scores)
+    out_index = np.empty(n, np.int64)
+    out_score = np.empty(n)
+    out_offsets = np.zeros(len(offsets), np.int64)
+    total = 0
+    for g in range(len(offsets) - 1):
+        a, b = offsets[g], offsets[g + 1]
+        if a < b:
+            room = total + b - a
+            seg, value, index, decayed = segments[a:b], scores[a:b], out_index[total:room], out_score[total:room]
+            if floor < 0.0 and value.min() < 0.0:
+                count = _pick_plainly(seg, value, sigma, floor, extra, index, decayed)
+            else:
+                count = _pick_group(seg, value, sigma, max(floor, 0.0), extra, index, decayed)
+            for i in range(total, total + count):
+                out_index[i] += a
+            total += count
+        out_offsets[g + 1] = total
+    return out_index[:total], out_score[:total], out_offsets
