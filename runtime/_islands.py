@@ -39,61 +39,66 @@ class Island:
 
 
 class IslandFinder:
-    """Follows one class track. `feed` the track as it grows; it returns the islands that closed."""
+    """Follows one class track. `feed` the track as it grows; it returns the islands that closed.
 
-    def __init__(self, label: int, threshold: float, longest: int) -> None:
+    All it remembers is `open`, the start of the island that is open now as (snippet index, offset), or None.
+    """
+
+    __slots__ = ("_label", "_longest", "_threshold", "open")
+
+    def __init__(
+        self, label: int, threshold: float, longest: int, *, open: tuple[int, float] | None = None
+    ) -> None:
         self._label = label
         self._threshold = np.float32(threshold)
         self._longest = max(int(longest), 2)  # snippets
-        self._next = 0  # first index not looked at
-        self._last = np.float32(0.0)  # value at _next - 1
-        self._open: tuple[int, float] | None = None
+        self.open = open
 
-    @property
-    def oldest(self) -> int | None:
-        """Start index of the island that is open now, if any: the session keeps the track from there on."""
-        return None if self._open is None else self._open[0]
+    def copy(self) -> IslandFinder:
+        """For looking ahead on a track that may still change."""
+        return IslandFinder(self._label, float(self._threshold), self._longest, open=self.open)
 
-    def feed(self, track: F32, base: int) -> list[Island]:
-        """track: float32, its first value at absolute index `base` <= the first index not looked at yet."""
+    def feed(self, track: F32, base: int, first: int) -> list[Island]:
+        """track: float32, its first value at absolute index `base`; indices from `first` on are new.
+
+        While no island is open, a call whose new values all lie at or below the threshold may be left out.
+        """
         found: list[Island] = []
-        level = self._threshold
-        above = track[self._next - base :] > level
-        stop = self._next + len(above)
-        while self._next < stop:
-            rest = above[len(above) - (stop - self._next) :]
-            if self._open is None:
+        above = track[first - base :] > self._threshold
+        at, stop = first, first + len(above)
+        while at < stop:
+            rest = above[at - first :]
+            if self.open is None:
                 hit = int(np.argmax(rest))
                 if not rest[hit]:
                     break
-                index = self._next + hit
-                self._open = (index, -EDGE) if index == 0 else self._crossing(track, base, index)
-                self._next = index + 1
+                at += hit
+                self.open = (at, -EDGE) if at == 0 else self._crossing(track, base, at)
+                at += 1
                 continue
             hit = int(np.argmin(rest))
             fallen = not rest[hit]
-            index = self._next + hit if fallen else stop
-            limit = self._open[0] + self._longest
+            index = at + hit if fallen else stop
+            limit = self.open[0] + self._longest
             if index > limit and limit < stop:
                 self._cut(track, base, limit, found)
-                self._next = limit + 1
+                at = limit + 1
                 continue
             if not fallen:
                 break
             end = self._crossing(track, base, index)
-            found.append(Island(self._label, *self._open, *end, index))
-            self._open = None
-            self._next = index + 1
-        self._next = stop
+            found.append(Island(self._label, *self.open, *end, index))
+            self.open = None
+            at = index + 1
         return found
 
-    def finish(self, track: F32, base: int, total: int) -> list[Island]:
+    def finish(self, total: int) -> list[Island]:
         """The stream has ended after `total` snippets: close what is open at the outer edge of the last one."""
-        found = self.feed(track, base)
-        if self._open is not None and total > 0:
-            found.append(Island(self._label, *self._open, total - 1, EDGE, total - 1))
-            self._open = None
-        return found
+        if self.open is None or total <= 0:
+            return []
+        island = Island(self._label, *self.open, total - 1, EDGE, total - 1)
+        self.open = None
+        return [island]
 
     def _crossing(self, track: F32, base: int, index: int) -> tuple[int, float]:
         """Where the interpolant between index - 1 and index meets the threshold."""
@@ -106,8 +111,8 @@ class IslandFinder:
         The cut lies between two snippets and is an edge to both sides, like the ends of a stream: an action that
         goes on for ever must not be judged against itself as its own surroundings.
         """
-        start, offset = self._open or (0, 0.0)
+        start, offset = self.open or (0, 0.0)
         first = start + self._longest // 2
         at = first + int(np.argmin(track[first - base : limit - base]))
         found.append(Island(self._label, start, offset, at, EDGE, limit))
-        self._open = (at + 1, -EDGE)
+        self.open = (at + 1, -EDGE)

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from punctum import kernels
 
-from .backends._protocol import Backend
+from ._jobs import ScoreJob
 from .config import PostProcess
 from .errors import PunctumError
 
@@ -117,25 +117,45 @@ def suppress(segments: F64, scores: F64, post: PostProcess) -> tuple[F64, F64]:
     return segments[kept], scores
 
 
-def score_island(
+def prepare_island(
     features: F32,
-    class_track: F32,
-    actionness: F32,
+    tracks: F32,
     label: int,
     bounds: tuple[float, float],
     post: PostProcess,
-    backend: Backend,
     *,
     stride_s: float,
-) -> tuple[F64, F64]:
-    """Everything from one island's window to its scored segments.
+    inner: bool,
+) -> tuple[Proposals, ScoreJob | None]:
+    """Candidates of one island, and what the engine has to say about them (None: nothing).
 
-    features [T, D], class_track [T, C], actionness [T] of the window; bounds = the island, in the window's
-    snippet-centre coordinates. Returns (segments [K, 2] in the same coordinates, scores [K]), best first.
+    features [T, D], tracks [T, C + 1] of the window; bounds = the island, in the window's snippet-centre
+    coordinates; inner: the window holds all the surroundings that scoring may read.
     """
-    proposals = propose(class_track, actionness, post, stride_s=stride_s, label=label, bounds=bounds)
-    head = None
-    if post.fusion.needs_head and len(proposals.label):
-        tracks = np.concatenate([class_track, actionness[:, None]], axis=1)
-        head = backend.score(features, tracks, proposals.segments.astype(np.float32), proposals.label)
-    return suppress(proposals.segments, fuse(proposals, head, post), post)
+    found = propose(tracks[:, :-1], tracks[:, -1], post, stride_s=stride_s, label=label, bounds=bounds)
+    if not post.fusion.needs_head or not len(found.label):
+        return found, None
+    return found, ScoreJob(features, tracks, found.segments.astype(np.float32), found.label, inner)
+
+
+def finish_island(found: Proposals, head: tuple[F32, F32, F32] | None, post: PostProcess) -> tuple[F64, F64]:
+    """Scored segments (segments [K, 2] in the window's coordinates, scores [K]) of one island, best first."""
+    if not len(found.label):
+        return found.segments, np.zeros(0)
+    return suppress(found.segments, fuse(found, head, post), post)
+
+
+def simplify(post: PostProcess) -> PostProcess:
+    """What an overloaded session falls back to: every third threshold, few proposals, the locator's word alone."""
+    weights = {"class_probability": 0.0, "attention": 0.0, "center": 0.0}
+    fusion = post.fusion.model_copy(update=weights)
+    if fusion.contrast == 0 and fusion.base == 0:
+        fusion = fusion.model_copy(update={"contrast": 1.0})
+    return post.model_copy(
+        update={
+            "class_thresholds": post.class_thresholds[::3],
+            "actionness_thresholds": (),
+            "max_proposals": max(post.max_proposals // 4, 1),
+            "fusion": fusion,
+        }
+    )

@@ -17,7 +17,9 @@ class Event:
     """One action. Times are float seconds on the media clock; a consumer may ignore all but phase "final".
 
     emitted_at: media time at which everything that this report rests on had been seen; delay_s = emitted_at - end.
-    dropped: snippets lost inside the span; interrupted: the stream broke off while the action ran.
+    ended: False while the action still runs, and `end` is only the latest instant seen (phase open, or update).
+    dropped: snippets lost at a break beside the span; interrupted: the stream broke off while the action ran.
+    degraded: scored in haste, under overload, by the locator alone.
     """
 
     stream: str
@@ -31,8 +33,10 @@ class Event:
     emitted_at: float
     delay_s: float
     bundle: str
+    ended: bool = True
     dropped: int = 0
     interrupted: bool = False
+    degraded: bool = False
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` reads it back."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from .config import PostProcess
 from .errors import InputError
 from .events import Event
 from .features import Features
-from .session import Plan, Session, Stats
+from .live import LiveOptions
+from .plan import Plan, Stats
+from .session import Session
 
 if TYPE_CHECKING:
     from .bundle import Bundle
+    from .pool import Pool, PoolOptions
 
 
 class Localizer:
@@ -66,9 +70,21 @@ class Localizer:
         """Algorithmic look-ahead in seconds: receptive field to the right plus right context."""
         return self.plan.look_ahead_s
 
-    def session(self, *, stream: str = "", start_s: float = 0.0) -> Session:
-        """A new live stream."""
-        return Session(self.plan, self.backend, stream=stream, start_s=start_s)
+    def session(self, *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None) -> Session:
+        """A new live stream. live: how early it speaks; None: final events only."""
+        return Session(self.plan, self.backend, stream=stream, start_s=start_s, live=live)
+
+    def restore(self, data: bytes) -> Session:
+        """A session as `Session.snapshot` left it. Raises InputError for damaged bytes and for another bundle's."""
+        from ._snapshot import thaw
+
+        return thaw(data, self.plan, self.backend)
+
+    def pool(self, options: PoolOptions | None = None) -> Pool:
+        """Many live streams that share this engine; see `punctum.runtime.pool`."""
+        from .pool import Pool
+
+        return Pool(self, options)
 
     def localize(self, features: Any, *, stream: str = "", start_s: float = 0.0) -> list[Event]:
         """Offline: all final events of one recording. features: [T, D] array or `Features`; T may be 0."""
@@ -82,13 +98,30 @@ class Localizer:
             events = [event for event in events if event.label in allowed]
         return events
 
-    def stream(self, source: Iterable[Any], *, stream: str = "", start_s: float = 0.0) -> Iterator[Event]:
-        """Live: events as they become final, from an iterable of feature chunks (arrays or `Features`)."""
-        session = self.session(stream=stream, start_s=start_s)
+    def stream(
+        self, source: Iterable[Any], *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None
+    ) -> Iterator[Event]:
+        """Live: events as they come, from an iterable of feature chunks (arrays or `Features`)."""
+        session = self.session(stream=stream, start_s=start_s, live=live)
         for chunk in source:
-            if not isinstance(chunk, Features) and np.ndim(chunk) != 2:
-                raise InputError(
-                    "features-shape", f"a chunk of shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"
-                )
-            yield from session.push(chunk)
+            yield from session.push(_checked(chunk))
         yield from session.flush()
+
+    async def astream(
+        self, source: AsyncIterable[Any], *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None
+    ) -> AsyncIterator[Event]:
+        """`stream` for asyncio: the engine runs in a worker thread, so the event loop never waits for it."""
+        session = self.session(stream=stream, start_s=start_s, live=live)
+        async for chunk in source:
+            for event in await asyncio.to_thread(session.push, _checked(chunk)):
+                yield event
+        for event in await asyncio.to_thread(session.flush):
+            yield event
+
+
+def _checked(chunk: Any) -> Any:
+    if not isinstance(chunk, Features) and np.ndim(chunk) != 2:
+        raise InputError(
+            "features-shape", f"a chunk of shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"
+        )
+    return chunk

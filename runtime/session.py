@@ -10,89 +10,34 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._buffer import RowBuffer
 from ._islands import EDGE, Island, IslandFinder
-from ._post import score_island
+from ._jobs import LocateJob, Steps, drive
+from ._post import finish_island, prepare_island, simplify
+from ._provisional import Window, provisional
 from .backends._protocol import Backend
 from .config import PostProcess
 from .errors import InputError, PunctumError
-from .events import Event
+from .events import Event, Phase
 from .features import Features, check_features
+from .live import LiveOptions, Report, Reporter, Saying
+from .plan import Plan, Stats
+
+__all__ = ["Plan", "Session", "Stats"]
 
 F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
 BLOCK = 2048  # snippets a locator run at most: bounds memory when a long video is pushed at once
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """All that a session needs to know about a bundle."""
-
-    labels: tuple[str, ...]
-    dim: int
-    stride_s: float
-    left: int
-    right: int
-    post: PostProcess
-    bundle_id: str
-
-    @property
-    def context(self) -> int:
-        """Snippets beyond an island that its scoring may read, on either side (one more for interpolation)."""
-        return math.ceil(self.post.right_context_s / self.stride_s) + 1
-
-    @property
-    def look_ahead_s(self) -> float:
-        """Algorithmic delay: receptive field to the right plus right context, in seconds."""
-        return (self.right + self.context) * self.stride_s
-
-
-@dataclass(slots=True)
-class Stats:
-    """Seconds spent per stage, and how much media they served."""
-
-    locate_s: float = 0.0
-    islands_s: float = 0.0
-    score_s: float = 0.0
-    media_s: float = 0.0
-    snippets: int = 0
-    islands: int = 0
-    events: int = 0
-
-    @property
-    def real_time_factor(self) -> float:
-        """Compute seconds a second of media; below 1 keeps up."""
-        total = self.locate_s + self.islands_s + self.score_s
-        return total / self.media_s if self.media_s else 0.0
-
-
-@dataclass(slots=True)
-class _Buffer:
-    """Rows of a growing stream from absolute index `base` on."""
-
-    base: int
-    rows: F32
-
-    @property
-    def end(self) -> int:
-        return self.base + len(self.rows)
-
-    def append(self, rows: F32) -> None:
-        self.rows = np.concatenate([self.rows, rows])
-
-    def slice(self, start: int, stop: int) -> F32:
-        return self.rows[start - self.base : stop - self.base]
-
-    def drop_before(self, index: int) -> None:
-        """Forget rows before `index`, in strides, so that a push does not copy the buffer each time."""
-        if index - self.base > 256:
-            self.rows = self.rows[index - self.base :].copy()
-            self.base = index
 
 
 @dataclass(slots=True)
 class Session:
-    """One stream. Feed it with `push`, end it with `flush`; both return the events that became final.
+    """One stream. Feed it with `push`, end it with `flush`; both return what there is to report.
 
-    For any chunking of the same features the final events are the same. Not thread-safe: one session a thread.
+    For any chunking of the same features the events are the same: the final ones, and with `live` the provisional
+    ones too. Not thread-safe: one session a thread.
+
+    start_s: media time of the first snippet. live: how early to speak; None: final events only.
     """
 
     plan: Plan
@@ -100,16 +45,26 @@ class Session:
     stream: str = ""
     start_s: float = 0.0
     offline: bool = False
+    live: LiveOptions | None = None
     stats: Stats = field(default_factory=Stats)
-    _features: _Buffer = field(init=False)
-    _tracks: _Buffer = field(init=False)
+    degraded: bool = False
+    """Set to score in haste: fewer thresholds, the locator's word alone. Events say so."""
+    _tick: int = 0
+    _serial: int = 0  # snippets of the stream before the last break, lost ones included
+    _broken: int = 0  # snippets lost at the last break
+    _taken: bool = False  # something was pushed
+    _features: RowBuffer = field(init=False)
+    _tracks: RowBuffer = field(init=False)
+    _tail: F32 = field(init=False)
     _finders: list[IslandFinder] = field(init=False)
     _waiting: list[Island] = field(default_factory=list)
+    _reporter: Reporter = field(init=False)
+    _haste: PostProcess = field(init=False)
     _closed: bool = False
     _video_track: list[F32] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        plan, post = self.plan, self.plan.post
+        post = self.plan.post
         if post.gate == "video" and not self.offline:
             raise InputError(
                 "gate-video-live",
@@ -117,21 +72,75 @@ class Session:
                 "gate='none' on streams",
                 "set gate to 'none', or use localize() on a whole recording",
             )
-        longest = math.floor(post.max_island_s / plan.stride_s)
-        self._features = _Buffer(0, np.zeros((0, plan.dim), np.float32))
-        self._tracks = _Buffer(0, np.zeros((0, len(plan.labels) + 1), np.float32))
-        self._finders = [IslandFinder(c, post.class_thresholds[0], longest) for c in range(len(plan.labels))]
+        if not math.isfinite(self.start_s):
+            raise InputError("start", f"start_s={self.start_s}", "a finite number of seconds", "set start_s")
+        options = self.live or LiveOptions()
+        self._tick = options.tick(self.plan.stride_s)
+        self._reporter = Reporter(options, tick_s=self._tick * self.plan.stride_s)
+        self._haste = simplify(post)
+        self._begin()
+
+    def _begin(self) -> None:
+        """A fresh stretch of stream: at the start, after a break, after reset."""
+        plan = self.plan
+        longest = math.floor(plan.post.max_island_s / plan.stride_s)
+        self._features = RowBuffer(plan.dim)
+        self._tracks = RowBuffer(len(plan.labels) + 1)
+        self._tail = np.zeros((0, len(plan.labels) + 1), np.float32)
+        self._finders = [IslandFinder(c, plan.post.class_thresholds[0], longest) for c in range(len(plan.labels))]
+        self._waiting = []
 
     @property
     def look_ahead_s(self) -> float:
         """Seconds of media after an action's end that a final answer may need (beyond its island's own end)."""
         return self.plan.look_ahead_s
 
-    def push(self, features: Any) -> list[Event]:
-        """Take the next features, [n, D] or `Features` (n may be 0), and return events that became final.
+    @property
+    def now_s(self) -> float:
+        """Media time up to which features were taken."""
+        return self.start_s + self._features.end * self.plan.stride_s
 
-        Raises InputError for a wrong dimension, dtype, NaN or another stride; the session is then unchanged.
+    @property
+    def state_bytes(self) -> int:
+        """Memory held for this stream."""
+        return self._features.nbytes + self._tracks.nbytes + int(self._tail.nbytes)
+
+    def push(self, features: Any, *, at: float | None = None) -> list[Event]:
+        """Take the next features, [n, D] or `Features` (n may be 0), and return what there is to report.
+
+        at: media time of the first snippet, in seconds; default: they follow the last ones. `Features` bring their
+        own (0.0 counts as not given). Later than expected by more than half a snippet means a gap: what still runs
+        ends there, as `interrupted`, and the stream begins anew.
+        Raises InputError for a wrong dimension, dtype, NaN, another stride, or a time that lies before what was
+        pushed; the session is then unchanged.
         """
+        return drive(self.push_steps(*self.check(features, at)), self.backend)
+
+    def flush(self) -> list[Event]:
+        """The stream has ended: return all events that were still waiting. The session takes nothing after it."""
+        return drive(self.flush_steps(), self.backend)
+
+    def gap(self, at: float) -> list[Event]:
+        """Declare that nothing will come before media time `at`; what still runs ends as `interrupted`."""
+        return self.push(np.zeros((0, self.plan.dim), np.float32), at=at)
+
+    def reset(self, *, start_s: float = 0.0) -> None:
+        """Forget the stream, keep the configuration; a new stream begins at start_s. Open reports are dropped."""
+        self.start_s, self._closed, self._taken = start_s, False, False
+        self._serial = self._broken = 0
+        self._reporter.live.clear()
+        self.stats = Stats()
+        self._video_track = []
+        self._begin()
+
+    def snapshot(self) -> bytes:
+        """The whole state as bytes, for `Localizer.restore` in another process. Versioned, checked, no pickle."""
+        from ._snapshot import freeze
+
+        return freeze(self)
+
+    def check(self, features: Any, at: float | None = None) -> tuple[F32, float | None]:
+        """What `push` checks before it changes anything: (rows float32 [n, D], media time of the first or None)."""
         self._require_open()
         if isinstance(features, Features):
             if not math.isclose(features.stride_s, self.plan.stride_s, rel_tol=1e-6):
@@ -141,20 +150,62 @@ class Session:
                     f"{self.plan.stride_s} s, which this bundle was trained on",
                     "extract features at that rate",
                 )
-            if self._features.end == 0:
-                self.start_s = features.start_s
+            if at is None and features.start_s != 0.0:
+                at = features.start_s
             features = features.data
+        if at is not None and not math.isfinite(at):
+            raise InputError("time-not-finite", f"features at {at} s", "a finite media time", "check the source")
         rows = check_features(features, dim=self.plan.dim)
-        self._features.append(rows)
-        self.stats.snippets += len(rows)
-        self.stats.media_s += len(rows) * self.plan.stride_s
-        return self._advance(final=False)
+        if at is not None and self._taken and at < self.now_s - 0.5 * self.plan.stride_s:
+            raise InputError(
+                "time-backwards",
+                f"features at {at:.3f} s after features up to {self.now_s:.3f} s",
+                "media time that goes forward",
+                "drop the chunk if it came twice; start a new session if the source began again",
+            )
+        return rows, at
 
-    def flush(self) -> list[Event]:
-        """The stream has ended: return all events that were still waiting. The session takes nothing after it."""
+    def push_steps(self, rows: F32, at: float | None) -> Steps[list[Event]]:
+        """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`."""
+        stride, events = self.plan.stride_s, list[Event]()
+        if at is not None:
+            if not self._taken:
+                self.start_s = at
+            elif at > self.now_s + 0.5 * stride:
+                events += yield from self._break(at)
+        self._taken = self._taken or at is not None or len(rows) > 0
+        self.stats.snippets += len(rows)
+        self.stats.media_s += len(rows) * stride
+        done = 0
+        while True:
+            step = len(rows) - done
+            if self._tick:
+                step = min(step, self._tick - self._features.end % self._tick)
+            self._features.append(rows[done : done + step])
+            done += step
+            ticks = self._tick > 0 and step > 0 and self._features.end % self._tick == 0
+            events += yield from self._advance(final=False, ticks=ticks)
+            if done >= len(rows):
+                return events
+
+    def flush_steps(self) -> Steps[list[Event]]:
         self._require_open()
         self._closed = True
-        return self._advance(final=True)
+        events = yield from self._advance(final=True)
+        return events + self._say(self._reporter.sweep([]), self.now_s)
+
+    def _break(self, at: float) -> Steps[list[Event]]:
+        """Close everything at the break and begin anew at media time `at`."""
+        lost = max(round((at - self.now_s) / self.plan.stride_s), 1)
+        events = yield from self._advance(final=True, lost=lost)
+        events += self._say(self._reporter.sweep([]), self.now_s)
+        self._serial += self._features.end + lost
+        self.stats.gaps += 1
+        self.stats.dropped += lost
+        self._broken = lost
+        self.start_s = at
+        self._begin()
+        return events
 
     def _require_open(self) -> None:
         if self._closed:
@@ -162,104 +213,198 @@ class Session:
                 "session-closed", "a push or flush after flush", "one flush a session", "start a new session"
             )
 
-    def _advance(self, *, final: bool) -> list[Event]:
-        self._locate(final=final)
+    def _advance(self, *, final: bool, ticks: bool = False, lost: int = 0) -> Steps[list[Event]]:
+        first = self._tracks.end
+        yield from self._locate(final=final, ahead=ticks)
         began = time.perf_counter()
-        for c, finder in enumerate(self._finders):
-            column = self._tracks.rows[:, c]
-            if final:
-                self._waiting += finder.finish(column, self._tracks.base, self._tracks.end)
-            else:
-                self._waiting += finder.feed(column, self._tracks.base)
-        context = self.plan.context
-        ready = [i for i in self._waiting if final or i.complete_at(context) < self._tracks.end]
-        self._waiting = [i for i in self._waiting if i not in ready] if ready else self._waiting
-        # The order depends on the media alone: when the evidence was complete, then class.
-        ready.sort(key=lambda i: (i.complete_at(context), i.label, i.start))
+        self._find(first, final=final)
+        context, ready = self.plan.context, list[Island]()
+        if self._waiting:
+            known = self._tracks.end
+            ready = [i for i in self._waiting if final or i.complete_at(context) < known]
+        if ready:
+            self._waiting = [i for i in self._waiting if i not in ready]
+            # The order depends on the media alone: when the evidence was complete, then class.
+            ready.sort(key=lambda i: (i.complete_at(context), i.label, i.start))
         self.stats.islands_s += time.perf_counter() - began
-        began = time.perf_counter()
-        events = [event for island in ready for event in self._score(island)]
-        self.stats.score_s += time.perf_counter() - began
-        self.stats.islands += len(ready)
-        self.stats.events += len(events)
+        events: list[Event] = []
+        if ready:
+            events = yield from self._finish(ready, lost=lost)
+            self.stats.islands += len(ready)
+        if ticks and not final:
+            began = time.perf_counter()
+            said = yield from provisional(self._window(), self._reporter)
+            events += self._say(said, self.now_s)
+            self.stats.report_s += time.perf_counter() - began
+        self.stats.events += sum(1 for e in events if e.phase == "final")
         self._forget()
         return events
 
-    def _locate(self, *, final: bool) -> None:
-        """Extend the tracks as far as the receptive field allows; edges of the stream are the only true edges."""
-        plan = self.plan
-        began = time.perf_counter()
+    def _find(self, first: int, *, final: bool) -> None:
+        """Follow the new part of each class track. Most classes are quiet most of the time and cost nothing."""
+        base, classes = self._tracks.base, len(self.plan.labels)
+        fresh = self._tracks.rows[first - base :, :classes]
+        if len(fresh):
+            hot = (fresh.max(axis=0) > np.float32(self.plan.post.class_thresholds[0])).tolist()
+            for c, finder in enumerate(self._finders):
+                if hot[c] or finder.open is not None:
+                    self._waiting += finder.feed(self._tracks.rows[:, c], base, first)
+        if final:
+            for finder in self._finders:
+                self._waiting += finder.finish(self._tracks.end)
+
+    def _locate(self, *, final: bool, ahead: bool) -> Steps[None]:
+        """Extend the tracks as far as the receptive field allows; edges of the stream are the only true edges.
+
+        ahead: also guess the rest, up to the last snippet, as if the stream ended there.
+        """
+        plan, began = self.plan, time.perf_counter()
         known = self._features.end
-        limit = known if final else known - plan.right
-        while self._tracks.end < limit:
-            first = self._tracks.end
-            stop = min(first + BLOCK, limit)
-            low, high = max(first - plan.left, 0), min(stop + plan.right, known)
-            class_track, actionness = self.backend.locate(self._features.slice(low, high))
-            rows = np.concatenate([class_track, np.reshape(actionness, (-1, 1))], axis=1).astype(np.float32)
-            rows = rows[first - low : stop - low]
-            if rows.shape[1] != len(plan.labels) + 1 or len(rows) != stop - first:
+        limit = known if final else max(known - plan.right, self._tracks.end)
+        reach = known if ahead else limit
+        self._tail = self._tail[:0]
+        at = self._tracks.end
+        while at < reach:
+            stop = min(at + BLOCK, reach)
+            low, high = max(at - plan.left, 0), min(stop + plan.right, known)
+            job = LocateJob(self._features.slice(low, high), inner=at - low >= plan.left)
+            (rows,) = yield [job]
+            if rows.shape != (high - low, len(plan.labels) + 1):
                 raise PunctumError(
-                    "backend-shape", f"the locator returned {rows.shape}", f"[{stop - first}, {len(plan.labels) + 1}]"
+                    "backend-shape", f"the locator returned {rows.shape}", f"({high - low}, {len(plan.labels) + 1})"
                 )
+            rows = rows[at - low : stop - low]
             if not np.isfinite(rows).all():
                 raise PunctumError(
                     "tracks-not-finite", "the locator returned NaN or infinity", "finite tracks", "check the bundle"
                 )
-            self._tracks.append(rows)
-            if self.offline and plan.post.gate == "video":
-                self._video_track.append(rows[:, :-1])
+            sure = max(min(stop, limit) - at, 0)
+            if sure:
+                self._tracks.append(rows[:sure])
+                if self.offline and plan.post.gate == "video":
+                    self._video_track.append(rows[:sure, :-1])
+            if sure < len(rows):
+                self._tail = np.concatenate([self._tail, rows[sure:]])
+            at = stop
         self.stats.locate_s += time.perf_counter() - began
 
-    def _score(self, island: Island) -> list[Event]:
-        plan = self.plan
-        low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
-        high = island.end + 1 if island.end_offset == EDGE else min(island.end + plan.context + 1, self._tracks.end)
-        rows = np.ascontiguousarray(self._tracks.slice(low, high))
-        bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
-        segments, scores = score_island(
-            self._features.slice(low, high),
-            rows[:, :-1],
-            rows[:, -1],
-            island.label,
-            bounds,
-            plan.post,
-            self.backend,
-            stride_s=plan.stride_s,
+    def _window(self) -> Window:
+        return Window(
+            plan=self.plan,
+            post=self._haste if self.degraded else self.plan.post,
+            features=self._features,
+            tracks=self._tracks,
+            tail=self._tail,
+            finders=self._finders,
+            waiting=self._waiting,
+            start_s=self.start_s,
+            prefix=self.stream,
         )
+
+    def _finish(self, ready: list[Island], *, lost: int) -> Steps[list[Event]]:
+        """Final events of islands whose surroundings are known."""
+        plan, began = self.plan, time.perf_counter()
+        post = self._haste if self.degraded else plan.post
+        prepared, jobs = [], []
+        for island in ready:
+            low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
+            high = island.end + 1 if island.end_offset == EDGE else island.end + plan.context + 1
+            high = min(high, self._tracks.end)
+            bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
+            inner = low + plan.context <= island.start and high >= island.end + plan.context + 1
+            found, job = prepare_island(
+                self._features.slice(low, high),
+                np.ascontiguousarray(self._tracks.slice(low, high)),
+                island.label,
+                bounds,
+                post,
+                stride_s=plan.stride_s,
+                inner=inner,
+            )
+            prepared.append((island, low, found, job is not None))
+            if job is not None:
+                jobs.append(job)
+        self.stats.score_s += time.perf_counter() - began
+        answers = iter((yield jobs) if jobs else [])
+        began = time.perf_counter()
+        events: list[Event] = []
+        for island, low, found, asked in prepared:
+            segments, scores = finish_island(found, next(answers) if asked else None, post)
+            seconds = self.start_s + (low + segments + 0.5) * plan.stride_s
+            events += self._conclude(island, seconds, scores, lost=lost)
+        self.stats.score_s += time.perf_counter() - began
+        return events
+
+    def _conclude(self, island: Island, seconds: F64, scores: F64, *, lost: int) -> list[Event]:
+        """Final events of one island, and the end of every report about it."""
+        plan = self.plan
         complete = min(island.complete_at(plan.context) + plan.right + 1, self._features.end)
         emitted_at = self.start_s + complete * plan.stride_s
-        label = plan.labels[island.label]
-        events = []
-        for rank, ((start, end), score) in enumerate(zip(segments, scores, strict=True)):
-            begin = self.start_s + (low + float(start) + 0.5) * plan.stride_s
-            finish = self.start_s + (low + float(end) + 0.5) * plan.stride_s
+        span = (
+            self.start_s + (island.start + island.start_offset + 0.5) * plan.stride_s,
+            self.start_s + (island.end + island.end_offset + 0.5) * plan.stride_s,
+        )
+        partner: list[Report | None] = [None] * len(scores)
+        wrong: list[Saying] = []
+        if self._reporter.live:
+            partner, wrong = self._reporter.settle(island.label, seconds, scores, span)
+        label, events = plan.labels[island.label], []
+        edge = plan.stride_s  # a segment that reaches this close to a break was cut off by it
+        for rank, ((start, end), score, report) in enumerate(zip(seconds, scores, partner, strict=True)):
+            began_broken = self._broken > 0 and start < self.start_s + edge
+            ended_broken = lost > 0 and end > self.now_s - edge
             events.append(
                 Event(
                     stream=self.stream,
-                    id=f"{self.stream}/{label}/{island.start}/{rank}",
-                    revision=0,
+                    id=report.id if report else f"{self.stream}/{label}/{self._serial + island.start}/{rank}",
+                    revision=report.revision if report else 0,
                     phase="final",
                     label=label,
                     score=float(score),
-                    start=begin,
-                    end=finish,
+                    start=float(start),
+                    end=float(end),
                     emitted_at=emitted_at,
-                    delay_s=emitted_at - finish,
+                    delay_s=emitted_at - float(end),
                     bundle=plan.bundle_id,
+                    dropped=self._broken * began_broken + lost * ended_broken,
+                    interrupted=began_broken or ended_broken,
+                    degraded=self.degraded,
                 )
             )
-        return events
+        return events + self._say(wrong, emitted_at)
+
+    def _say(self, said: list[Saying], emitted_at: float) -> list[Event]:
+        return [self._event(saying.report, saying.phase, emitted_at) for saying in said]
+
+    def _event(self, report: Report, phase: Phase, emitted_at: float) -> Event:
+        return Event(
+            stream=self.stream,
+            id=report.id,
+            revision=report.revision,
+            phase=phase,
+            label=self.plan.labels[report.label],
+            score=report.score,
+            start=report.start,
+            end=report.end,
+            emitted_at=emitted_at,
+            delay_s=emitted_at - report.end,
+            bundle=self.plan.bundle_id,
+            ended=report.ended,
+            degraded=self.degraded,
+        )
 
     def _forget(self) -> None:
         """Keep only what an open or waiting island, or the next locator window, can still need."""
         plan = self.plan
-        needed = [self._tracks.end - 1]
-        needed += [finder.oldest for finder in self._finders if finder.oldest is not None]
-        needed += [island.start for island in self._waiting]
-        oldest = min(needed) - plan.context - 1
-        self._features.drop_before(max(min(oldest, self._tracks.end - plan.left), self._features.base))
-        self._tracks.drop_before(max(oldest, self._tracks.base))
+        oldest = self._tracks.end - 1
+        for finder in self._finders:
+            if finder.open is not None and finder.open[0] < oldest:
+                oldest = finder.open[0]
+        for island in self._waiting:
+            oldest = min(oldest, island.start)
+        oldest -= plan.context + 1
+        self._features.drop_before(min(oldest, self._tracks.end - plan.left))
+        self._tracks.drop_before(oldest)
 
     def video_scores(self) -> F32:
         """Class scores of the whole video for gate="video": mean of the highest eighth of each class track [C]."""

@@ -109,8 +109,6 @@ def test_time_stamps_stay_exact_after_days():
     first = session.push(pulse)
     session._features.base += 10**9  # as if three years had passed: only indices move
     session._tracks.base += 10**9
-    for finder in session._finders:
-        finder._next += 10**9
     later = session.push(pulse)
     assert len(first) == len(later) > 0
     for a, b in zip(first, later, strict=True):
