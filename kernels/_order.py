@@ -20,7 +20,7 @@ SMALL = 32  # below this, counting digits costs more than moving entries one by 
 MIDDLE = 512
 
 
-if numba.config.DISABLE_JIT:  # plain Python, for debugging and coverage
+if getattr(numba.config, "DISABLE_JIT", False):  # plain Python, for debugging and coverage
 
     def bits_of(value: Any) -> Any:
         """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
@@ -38,12 +38,12 @@ else:
 
         return generate
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def bits_of(typing_context, value):  # type: ignore[no-untyped-def]
         """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
         return types.int64(types.float64), _cast(types.int64)
 
-    @intrinsic  # type: ignore[untyped-decorator]
+    @intrinsic
     def float_of(typing_context, bits):  # type: ignore[no-untyped-def]
         """Inverse of `bits_of`."""
         return types.float64(types.int64), _cast(types.float64)
