@@ -50,36 +50,33 @@ else:
 
 
 @jit
-def _sort_leading(key, order, low, high, digit):  # type: ignore[no-untyped-def]
-    """Three counting passes over the leading 3 x `digit` bits of key - low; the rest is left to `argsort_stable`."""
-    n = len(key)
-    shift = np.uint64(0)
-    while (high - low) >> shift >= np.uint64(1) << np.uint64(3 * digit):
-        shift += np.uint64(1)
-    mask = (np.uint64(1) << np.uint64(digit)) - np.uint64(1)
-    one, two = np.uint64(digit), np.uint64(2 * digit)
-    counts = np.zeros((3, 1 << digit), np.int64)
-    for i in range(n):
-        bits = (key[i] - low) >> shift
-        counts[0, bits & mask] += 1
-        counts[1, (bits >> one) & mask] += 1
-        counts[2, bits >> two] += 1
-    other_key, other_order = np.empty(n, np.uint64), np.empty(n, np.int64)
-    for k in range(3):
-        place = counts[k]
-        total = 0
-        for d in range(len(place)):
-            count = place[d]
-            place[d] = total
-            total += count
-        skip = shift + np.uint64(k * digit)
-        for i in range(n):
-            d = ((key[i] - low) >> skip) & mask
-            other_key[place[d]] = key[i]
-            other_order[place[d]] = order[i]
-            place[d] += 1
-        key, other_key = other_key, key
-        order, other_order = other_order, order
+def _pass(key, order, to_key, to_order, low, shift, place):  # type: ignore[no-untyped-def]
+    """One stable counting pass by the bits of key - low from `shift` on, as many as `place` has entries for."""
+    mask = np.uint64(len(place) - 1)
+    for d in range(len(place)):
+        place[d] = 0
+    for i in range(len(key)):
+        place[((key[i] - low) >> shift) & mask] += 1
+    total = 0
+    for d in range(len(place)):
+        count = place[d]
+        place[d] = total
+        total += count
+    for i in range(len(key)):
+        d = ((key[i] - low) >> shift) & mask
+        to_key[place[d]], to_order[place[d]] = key[i], order[i]
+        place[d] += 1
+
+
+@jit
+def _sort_bits(key, order, low, shift, bits, digit):  # type: ignore[no-untyped-def]
+    """Sort by `bits` bits of key - low from `shift` on, `digit` at a time. Returns the arrays that hold the result."""
+    place = np.empty(1 << digit, np.int64)
+    to_key, to_order = np.empty(len(key), np.uint64), np.empty(len(key), np.int64)
+    for k in range(0, bits, digit):
+        _pass(key, order, to_key, to_order, low, shift + np.uint64(k), place)
+        key, to_key = to_key, key
+        order, to_order = to_order, order
     return key, order
 
 
@@ -87,18 +84,23 @@ def _sort_leading(key, order, low, high, digit):  # type: ignore[no-untyped-def]
 def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
     """Order of finite float64 `values`; among equals the earlier one first, in both directions."""
     n = len(values)
-    key = (values + 0.0).view(np.uint64)  # a copy, in which -0.0 is 0.0
-    order = np.arange(n)
+    key = np.empty(n, np.uint64)
+    order = np.empty(n, np.int64)
     sign = np.uint64(1) << np.uint64(63)
     low, high = ~np.uint64(0), np.uint64(0)
     for i in range(n):
-        bits = ~key[i] if key[i] & sign else key[i] | sign
+        bits = np.uint64(bits_of(values[i] + 0.0))  # + 0.0 makes 0.0 of -0.0
+        bits = ~bits if bits & sign else bits | sign
         bits = ~bits if descending else bits
-        key[i] = bits
+        key[i], order[i] = bits, i
         low, high = min(low, bits), max(high, bits)
+    digit = 8 if n < MIDDLE else 11
     if n > SMALL:
-        key, order = _sort_leading(key, order, low, high, 8 if n < MIDDLE else 11)
-    # What differs only in its last bits is a few places off; a crowd of such values is a case for a full sort.
+        shift = np.uint64(0)
+        while (high - low) >> shift >= np.uint64(1) << np.uint64(3 * digit):
+            shift += np.uint64(1)
+        key, order = _sort_bits(key, order, low, shift, 3 * digit, digit)
+    # What differs only in the bits left out is a few places off; a crowd of such values is sorted by all bits.
     budget = 16 * n + SMALL * SMALL
     for i in range(1, n):
         bits, item = key[i], order[i]
@@ -109,5 +111,5 @@ def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
         key[j], order[j] = bits, item
         budget -= i - j
         if budget < 0:
-            return order[np.argsort(key, kind="mergesort")]
+            return _sort_bits(key, order, low, np.uint64(0), 64, digit)[1]
     return order

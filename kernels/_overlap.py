@@ -38,8 +38,10 @@ def _iou_matrix(a, b, extra):  # type: ignore[no-untyped-def]
 @jit
 def sort_sweep(segments):  # type: ignore[no-untyped-def]
     """Order by start, and for each rank the largest end among all ranks up to it."""
-    order = argsort_stable(segments[:, 0], False)
-    reach = np.empty(len(order))
+    reach = np.empty(len(segments))
+    for r in range(len(segments)):
+        reach[r] = segments[r, 0]
+    order = argsort_stable(reach, False)
     top = -np.inf
     for r in range(len(order)):
         top = max(top, segments[order[r], 1])

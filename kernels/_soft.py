@@ -140,9 +140,12 @@ def block_size(k):  # type: ignore[no-untyped-def]
 @jit
 def _pick_group(segments, scores, sigma, floor, extra, out_index, out_score):  # type: ignore[no-untyped-def]
     """Soft-NMS of scores >= 0 (lower ones never reach `floor` >= 0). Returns how many were picked."""
-    order = argsort_stable(segments[:, 0], False)
-    m = len(order)
+    m = len(scores)
     start, end, score, index = np.empty(m), np.empty(m), np.empty(m), np.empty(m, np.int64)
+    final = np.empty(m)
+    for i in range(m):
+        final[i] = segments[i, 0]
+    order = argsort_stable(final, False)
     n = 0
     for r in range(m):
         i = order[r]
@@ -160,7 +163,8 @@ def _pick_group(segments, scores, sigma, floor, extra, out_index, out_score):  #
         np.empty(most, np.int64),
         np.empty(most, np.int64),
     )
-    final = np.full(m, DEAD)
+    for i in range(m):
+        final[i] = DEAD
     a = 0
     while a < n:
         b = a + 1
@@ -183,7 +187,8 @@ def _pick_group(segments, scores, sigma, floor, extra, out_index, out_score):  #
     order = argsort_stable(final[:count], True)
     for r in range(count):
         index[r], out_score[r] = out_index[order[r]], final[order[r]]
-    out_index[:count] = index[:count]
+    for r in range(count):
+        out_index[r] = index[r]
     return count
 
 
@@ -222,7 +227,10 @@ def soft_groups(segments, scores, offsets, sigma, floor, extra):  # type: ignore
         if a < b:
             room = total + b - a
             seg, value, index, decayed = segments[a:b], scores[a:b], out_index[total:room], out_score[total:room]
-            if floor < 0.0 and value.min() < 0.0:
+            lowest = 0.0
+            for i in range(b - a):
+                lowest = min(lowest, value[i])
+            if floor < 0.0 and lowest < 0.0:
                 count = _pick_plainly(seg, value, sigma, floor, extra, index, decayed)
             else:
                 count = _pick_group(seg, value, sigma, max(floor, 0.0), extra, index, decayed)
