@@ -58,9 +58,10 @@ def _export(
 
 
 def export_locator(module: nn.Module, dim: int) -> bytes:
-    """features [T, dim] -> class_track [T, C], actionness [T]."""
-    length = torch.export.Dim("T", min=1, max=1 << 20)
-    return _export(module, (torch.randn(37, dim),), ({0: length},), ["features"], ["class_track", "actionness"])
+    """features [B, T, dim], B windows of one length -> class_track [B, T, C], actionness [B, T]."""
+    many, length = torch.export.Dim("B", min=1, max=1 << 16), torch.export.Dim("T", min=1, max=1 << 20)
+    shapes = ({0: many, 1: length},)
+    return _export(module, (torch.randn(3, 37, dim),), shapes, ["features"], ["class_track", "actionness"])
 
 
 def export_center(module: nn.Module, dim: int, classes: int) -> bytes:

@@ -52,7 +52,11 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
     for length in LENGTHS:
         features = (rng.normal(0, 1, (length, spec.dim)) * deviation).astype(np.float32)
         expected = backend.locate(features)
-        report["locator"][f"T={length}"] = _difference(expected, sessions[0].run(None, {"features": features}))
+        single = [part[0] for part in sessions[0].run(None, {"features": features[None]})]
+        report["locator"][f"T={length}"] = _difference(expected, single)
+        stack = np.stack([features[::-1], features, features * np.float32(0.5)])
+        both = sessions[0].run(None, {"features": stack})
+        report["locator"][f"B=3,T={length}"] = _difference(backend.locate_many(stack), both)
         if sessions[1] is None:
             continue
         tracks = np.concatenate([expected[0], expected[1][:, None]], 1)

@@ -46,9 +46,7 @@ class IslandFinder:
 
     __slots__ = ("_label", "_longest", "_threshold", "open")
 
-    def __init__(
-        self, label: int, threshold: float, longest: int, *, open: tuple[int, float] | None = None
-    ) -> None:
+    def __init__(self, label: int, threshold: float, longest: int, *, open: tuple[int, float] | None = None) -> None:
         self._label = label
         self._threshold = np.float32(threshold)
         self._longest = max(int(longest), 2)  # snippets

@@ -44,7 +44,9 @@ class LiveOptions:
         for name in ("max_delay_s", "tick_s"):
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
-                raise InputError("live-options", f"{name}={value}", "a positive number of seconds, or None", f"set {name}")
+                raise InputError(
+                    "live-options", f"{name}={value}", "a positive number of seconds, or None", f"set {name}"
+                )
         for name in ("report_score", "open_score"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
@@ -124,9 +126,13 @@ class Reporter:
                 said.append(Saying(_copy(report), "update"))
         return said
 
-    def settle(self, label: int, segments: F64, scores: F64, span: tuple[float, float]) -> tuple[list[Report | None], list[Saying]]:
+    def settle(
+        self, label: int, segments: F64, scores: F64, span: tuple[float, float]
+    ) -> tuple[list[Report | None], list[Saying]]:
         """Final segments of one closed island: the report that each continues, and the reports that were wrong."""
-        mine = [r for r in self.live if r.label == label and span[0] - SLACK_S <= (r.start + r.end) / 2 <= span[1] + SLACK_S]
+        mine = [
+            r for r in self.live if r.label == label and span[0] - SLACK_S <= (r.start + r.end) / 2 <= span[1] + SLACK_S
+        ]
         partner = self._match(mine, segments, math.inf)
         for report, (start, end), score in zip(partner, segments, scores, strict=True):
             if report is not None:
@@ -175,9 +181,7 @@ class Reporter:
 
 
 def _copy(report: Report) -> Report:
-    return Report(
-        report.id, report.label, report.start, report.end, report.score, report.ended, report.revision
-    )
+    return Report(report.id, report.label, report.start, report.end, report.score, report.ended, report.revision)
 
 
 def _changed(report: Report, start: float, end: float, score: float, ended: bool, now_s: float) -> bool:

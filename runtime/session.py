@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ._buffer import RowBuffer
+from ._chunk import check_chunk
+from ._emit import Stretch, conclude, tell
 from ._islands import EDGE, Island, IslandFinder
 from ._jobs import LocateJob, Steps, drive
 from ._post import finish_island, prepare_island, simplify
@@ -18,15 +20,13 @@ from ._provisional import Window, provisional
 from .backends._protocol import Backend
 from .config import PostProcess
 from .errors import InputError, PunctumError
-from .events import Event, Phase
-from .features import Features, check_features
-from .live import LiveOptions, Report, Reporter, Saying
+from .events import Event
+from .live import LiveOptions, Reporter, Saying
 from .plan import Plan, Stats
 
 __all__ = ["Plan", "Session", "Stats"]
 
 F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 BLOCK = 2048  # snippets a locator run at most: bounds memory when a long video is pushed at once
 
 
@@ -142,28 +142,7 @@ class Session:
     def check(self, features: Any, at: float | None = None) -> tuple[F32, float | None]:
         """What `push` checks before it changes anything: (rows float32 [n, D], media time of the first or None)."""
         self._require_open()
-        if isinstance(features, Features):
-            if not math.isclose(features.stride_s, self.plan.stride_s, rel_tol=1e-6):
-                raise InputError(
-                    "features-stride",
-                    f"features with a stride of {features.stride_s} s",
-                    f"{self.plan.stride_s} s, which this bundle was trained on",
-                    "extract features at that rate",
-                )
-            if at is None and features.start_s != 0.0:
-                at = features.start_s
-            features = features.data
-        if at is not None and not math.isfinite(at):
-            raise InputError("time-not-finite", f"features at {at} s", "a finite media time", "check the source")
-        rows = check_features(features, dim=self.plan.dim)
-        if at is not None and self._taken and at < self.now_s - 0.5 * self.plan.stride_s:
-            raise InputError(
-                "time-backwards",
-                f"features at {at:.3f} s after features up to {self.now_s:.3f} s",
-                "media time that goes forward",
-                "drop the chunk if it came twice; start a new session if the source began again",
-            )
-        return rows, at
+        return check_chunk(features, at, self.plan, now_s=self.now_s if self._taken else None)
 
     def push_steps(self, rows: F32, at: float | None) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`."""
@@ -192,13 +171,13 @@ class Session:
         self._require_open()
         self._closed = True
         events = yield from self._advance(final=True)
-        return events + self._say(self._reporter.sweep([]), self.now_s)
+        return events + self._say(self._reporter.sweep([]))
 
     def _break(self, at: float) -> Steps[list[Event]]:
         """Close everything at the break and begin anew at media time `at`."""
         lost = max(round((at - self.now_s) / self.plan.stride_s), 1)
         events = yield from self._advance(final=True, lost=lost)
-        events += self._say(self._reporter.sweep([]), self.now_s)
+        events += self._say(self._reporter.sweep([]))
         self._serial += self._features.end + lost
         self.stats.gaps += 1
         self.stats.dropped += lost
@@ -234,7 +213,7 @@ class Session:
         if ticks and not final:
             began = time.perf_counter()
             said = yield from provisional(self._window(), self._reporter)
-            events += self._say(said, self.now_s)
+            events += self._say(said)
             self.stats.report_s += time.perf_counter() - began
         self.stats.events += sum(1 for e in events if e.phase == "final")
         self._forget()
@@ -288,6 +267,22 @@ class Session:
             at = stop
         self.stats.locate_s += time.perf_counter() - began
 
+    def _stretch(self, lost: int = 0) -> Stretch:
+        return Stretch(
+            plan=self.plan,
+            stream=self.stream,
+            start_s=self.start_s,
+            now_s=self.now_s,
+            known=self._features.end,
+            serial=self._serial,
+            broken=self._broken,
+            lost=lost,
+            degraded=self.degraded,
+        )
+
+    def _say(self, said: list[Saying]) -> list[Event]:
+        return tell(self._stretch(), said, self.now_s)
+
     def _window(self) -> Window:
         return Window(
             plan=self.plan,
@@ -331,67 +326,9 @@ class Session:
         for island, low, found, asked in prepared:
             segments, scores = finish_island(found, next(answers) if asked else None, post)
             seconds = self.start_s + (low + segments + 0.5) * plan.stride_s
-            events += self._conclude(island, seconds, scores, lost=lost)
+            events += conclude(self._stretch(lost), island, seconds, scores, self._reporter)
         self.stats.score_s += time.perf_counter() - began
         return events
-
-    def _conclude(self, island: Island, seconds: F64, scores: F64, *, lost: int) -> list[Event]:
-        """Final events of one island, and the end of every report about it."""
-        plan = self.plan
-        complete = min(island.complete_at(plan.context) + plan.right + 1, self._features.end)
-        emitted_at = self.start_s + complete * plan.stride_s
-        span = (
-            self.start_s + (island.start + island.start_offset + 0.5) * plan.stride_s,
-            self.start_s + (island.end + island.end_offset + 0.5) * plan.stride_s,
-        )
-        partner: list[Report | None] = [None] * len(scores)
-        wrong: list[Saying] = []
-        if self._reporter.live:
-            partner, wrong = self._reporter.settle(island.label, seconds, scores, span)
-        label, events = plan.labels[island.label], []
-        edge = plan.stride_s  # a segment that reaches this close to a break was cut off by it
-        for rank, ((start, end), score, report) in enumerate(zip(seconds, scores, partner, strict=True)):
-            began_broken = self._broken > 0 and start < self.start_s + edge
-            ended_broken = lost > 0 and end > self.now_s - edge
-            events.append(
-                Event(
-                    stream=self.stream,
-                    id=report.id if report else f"{self.stream}/{label}/{self._serial + island.start}/{rank}",
-                    revision=report.revision if report else 0,
-                    phase="final",
-                    label=label,
-                    score=float(score),
-                    start=float(start),
-                    end=float(end),
-                    emitted_at=emitted_at,
-                    delay_s=emitted_at - float(end),
-                    bundle=plan.bundle_id,
-                    dropped=self._broken * began_broken + lost * ended_broken,
-                    interrupted=began_broken or ended_broken,
-                    degraded=self.degraded,
-                )
-            )
-        return events + self._say(wrong, emitted_at)
-
-    def _say(self, said: list[Saying], emitted_at: float) -> list[Event]:
-        return [self._event(saying.report, saying.phase, emitted_at) for saying in said]
-
-    def _event(self, report: Report, phase: Phase, emitted_at: float) -> Event:
-        return Event(
-            stream=self.stream,
-            id=report.id,
-            revision=report.revision,
-            phase=phase,
-            label=self.plan.labels[report.label],
-            score=report.score,
-            start=report.start,
-            end=report.end,
-            emitted_at=emitted_at,
-            delay_s=emitted_at - report.end,
-            bundle=self.plan.bundle_id,
-            ended=report.ended,
-            degraded=self.degraded,
-        )
 
     def _forget(self) -> None:
         """Keep only what an open or waiting island, or the next locator window, can still need."""

@@ -59,13 +59,15 @@ class PointsObjective(_Config):
     """Cross-entropy at clicks and between them (training/objectives/points.py)."""
 
     kind: Literal["points"] = "points"
-    background_share: float = Field(default=0.4, gt=0, le=1)  # middle part of the gap between two clicks
+    background_share: float = Field(default=0.4, gt=0, le=1)  # part of the gap between two clicks
+    background_at: float = Field(default=0.5, gt=0, lt=1)  # where that part lies; people click early: 0.7
     edge_background: Literal["auto", "always", "never"] = "auto"  # also before the first and after the last
     background_weight: float | None = Field(default=None, gt=0, le=1)  # crops: of every snippet; None: 1 a gap
     balance: float = Field(default=0.0, ge=0, le=1)  # crops: a click counts for (rarest / own count) ** balance
     smoothness: float = Field(default=0.05, ge=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)  # standard deviation added to normalised features
+    hide_future: float = Field(default=0.0, ge=0, le=1)  # crops: share of windows that break off, as a stream does
     sampling: Literal["sites", "crops"] = "sites"  # single clicks and gaps, or whole stretches of video
     batch: int = Field(default=256, ge=1)  # sites: clicks a step, with as many gaps; crops: windows a step
     window: int = Field(default=2, ge=2)  # output snippets per training window; 64 suits crops

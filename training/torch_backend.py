@@ -28,6 +28,10 @@ class TorchBackend:
             p, a = self.locator(self._tensor(features))
         return p.cpu().numpy(), a.cpu().numpy()
 
+    def locate_many(self, windows: F32) -> tuple[F32, F32]:
+        """Windows of one length [B, T, D] -> (class tracks [B, T, C], actionness [B, T])."""
+        return self.locate(windows)
+
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         if self.center is None:
             ones = np.ones(len(segments), np.float32)

@@ -21,6 +21,13 @@ class Backend(Protocol):
         """features [T, D] -> (class track [T, C], actionness [T]), both in 0..1."""
         ...
 
+    def locate_many(self, windows: F32) -> tuple[F32, F32]:
+        """Windows of one length [B, T, D] in one run -> (class tracks [B, T, C], actionness [B, T]).
+
+        Each as `locate` gives it alone. An engine without it serves many streams one window at a time.
+        """
+        ...
+
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         """Score proposals in one window.
 

@@ -12,6 +12,8 @@ from ._protocol import F32, I64
 if TYPE_CHECKING:
     from ..bundle import Bundle
 
+_TRACKS = ["class_track", "actionness"]
+
 
 def _session(ort: Any, graph: bytes, threads: int) -> Any:
     options = ort.SessionOptions()
@@ -30,6 +32,7 @@ class OnnxBackend:
 
     def __init__(self, locator: Any, center: Any, *, classes: int, requested: str, actual: str) -> None:
         self._locator, self._center, self._classes = locator, center, classes
+        self._stacks = len(locator.get_inputs()[0].shape) == 3
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
         self.requested, self.actual = requested, actual
 
@@ -71,11 +74,11 @@ class OnnxBackend:
 
     def _check(self, dim: int, source: str) -> None:
         shape = self._locator.get_inputs()[0].shape
-        if len(shape) != 2 or shape[1] != dim:
+        if len(shape) not in (2, 3) or shape[-1] != dim:
             raise InputError(
                 "graph-mismatch",
                 f"the locator of {source} takes {shape}",
-                f"[T, {dim}] as the manifest says",
+                f"[B, T, {dim}] (or [T, {dim}]) as the manifest says",
                 "export again",
             )
         outputs = {o.name: o.shape for o in self._locator.get_outputs()}
@@ -83,13 +86,24 @@ class OnnxBackend:
             raise InputError(
                 "graph-mismatch",
                 f"the locator of {source} returns {outputs}",
-                f"class_track [T, {self._classes}] and actionness [T], as the manifest's labels say",
+                f"class_track [B, T, {self._classes}] and actionness [B, T], as the manifest's labels say",
                 "export again",
             )
 
     def locate(self, features: F32) -> tuple[F32, F32]:
         """features [T, D] -> (class track [T, C], actionness [T])."""
-        class_track, actionness = self._locator.run(["class_track", "actionness"], {"features": features})
+        if not self._stacks:
+            class_track, actionness = self._locator.run(_TRACKS, {"features": features})
+            return class_track, actionness
+        class_track, actionness = self._locator.run(_TRACKS, {"features": features[None]})
+        return class_track[0], actionness[0]
+
+    def locate_many(self, windows: F32) -> tuple[F32, F32]:
+        """Windows of one length [B, T, D] -> (class tracks [B, T, C], actionness [B, T]), in one run of the graph."""
+        if not self._stacks:
+            parts = [self.locate(window) for window in windows]
+            return np.stack([p for p, _ in parts]), np.stack([a for _, a in parts])
+        class_track, actionness = self._locator.run(_TRACKS, {"features": windows})
         return class_track, actionness
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:

@@ -45,7 +45,8 @@ def test_the_bundle_finds_actions(made):
 
 def test_parity_is_recorded_over_lengths_and_counts(made):
     report = json.loads(Bundle.load(made / "bundle").read("parity.json"))
-    assert set(report["locator"]) == {"T=1", "T=2", "T=97", "T=1000"}
+    lengths = ("T=1", "T=2", "T=97", "T=1000")
+    assert set(report["locator"]) == {*lengths, *(f"B=3,{length}" for length in lengths)}
     assert report["worst"] <= report["tolerance"]
 
 

@@ -136,3 +136,33 @@ def test_time_must_not_run_backwards():
     events += session.flush()
     offline = localizer.localize(features, start_s=5.0)
     assert [(e.id, round(e.start, 6)) for e in events] == [(e.id, round(e.start, 6)) for e in offline]
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from([None, 0.4, 1.5]))
+def test_a_restored_session_goes_on_with_the_same_events(seed, at, delay):
+    localizer = fakes.localizer(fusion=fakes.WITH_HEAD)
+    features, live = fakes.recording(seed, 300), LiveOptions(max_delay_s=delay)
+    whole = localizer.session(stream="s", live=live)
+    first = whole.push(features[:at])
+    data = whole.snapshot()
+    again = localizer.restore(data)
+    assert again.snapshot() == data
+    rest = whole.push(features[at:]) + whole.flush()
+    assert again.push(features[at:]) + again.flush() == rest
+    assert again.stats.snippets == 300
+    assert first + rest == run(localizer, features, [at], live)
+
+
+def test_a_damaged_or_foreign_snapshot_is_refused():
+    localizer = fakes.localizer()
+    session = localizer.session()
+    session.push(fakes.recording(1, 50))
+    data = session.snapshot()
+    for bad in (b"", data[:-1], data[:40] + b"x" + data[41:], b"x" + data):
+        with pytest.raises(InputError) as error:
+            localizer.restore(bad)
+        assert error.value.code == "snapshot-damaged"
+    with pytest.raises(InputError) as error:
+        fakes.localizer(sigma=0.5).restore(data)
+    assert error.value.code == "snapshot-bundle"

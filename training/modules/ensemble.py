@@ -11,7 +11,7 @@ from .locator import LocatorNet
 
 
 class LocatorEnsemble(nn.Module):  # type: ignore[misc]
-    """features [T, D] -> mean class track [T, C] and actionness [T] of the networks that are trained.
+    """features [T, D] or [B, T, D] -> mean class track and actionness of the networks that are trained.
 
     Networks of different reach err differently: a short window is sharp at the borders, a long one knows the action.
     """
@@ -37,7 +37,8 @@ class LocatorEnsemble(nn.Module):  # type: ignore[misc]
         tracks = [net(features) for net in self.nets]
         p = torch.stack([t for t, _ in tracks])
         a = torch.stack([t for _, t in tracks])
-        return (p * self.share[:, None, None]).sum(0), (a * self.share[:, None]).sum(0)
+        shares = (-1,) + (1,) * (a.dim() - 1)
+        return (p * self.share.reshape(*shares, 1)).sum(0), (a * self.share.reshape(shares)).sum(0)
 
 
 Locator = LocatorNet | LocatorEnsemble

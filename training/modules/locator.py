@@ -131,8 +131,9 @@ class LocatorNet(nn.Module):  # type: ignore[misc]
         return LocatorOutput(torch.stack([z for z, _ in outputs]), torch.stack([h for _, h in outputs]))
 
     def whole(self, x: Tensor) -> LocatorOutput:
-        """One normalised video [T, D] -> outputs [K, 1, ., T]; beyond its ends features count as 0."""
-        return self.windows(fn.pad(x, (0, 0, self.left, self.right))[None])
+        """Normalised videos [T, D] or [B, T, D] -> outputs [K, B, ., T]; beyond their ends features count as 0."""
+        padded = fn.pad(x, (0, 0, self.left, self.right))
+        return self.windows(padded if x.dim() == 3 else padded[None])
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """logits [..., C+1, W] -> [P, background] of the same shape."""
@@ -143,13 +144,16 @@ class LocatorNet(nn.Module):  # type: ignore[misc]
         return torch.cat([s[..., : self.classes, :] * (1.0 - background), background], dim=-2)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """[T, D] -> [T, C], [T]; or a stack of windows of one length [B, T, D] -> [B, T, C], [B, T]."""
         logits = self.whole(self.normalise(features)).logits
-        tracks = self.probabilities(logits).mean(0)  # [1, C+1, T]
+        tracks = self.probabilities(logits).mean(0)  # [B, C+1, T]
         for right in self._smooth_right:
             padded = fn.pad(tracks, (2 - right, right), mode="replicate")
             tracks = (padded[..., :-2] + padded[..., 1:-1] + padded[..., 2:]) / 3.0
-        tracks = tracks[0].transpose(0, 1)
-        return tracks[:, : self.classes], 1.0 - tracks[:, self.classes]
+        tracks = tracks.transpose(1, 2)
+        if features.dim() == 2:
+            tracks = tracks[0]
+        return tracks[..., : self.classes], 1.0 - tracks[..., self.classes]
 
 
 def _spend(span: int, budget: int | None) -> tuple[int, int | None]:

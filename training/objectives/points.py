@@ -23,18 +23,21 @@ from ..modules.locator import LocatorNet
 from .bank import WindowBank
 
 
-def gaps_of(sample: Sample, *, share: float, edges: bool) -> F64:
+def gaps_of(sample: Sample, *, share: float, edges: bool, at_part: float = 0.5) -> F64:
     """Stretches [G, 2] (snippet-centre coordinates) in which background is drawn.
 
-    The middle `share` of each gap between neighbouring clicks; with `edges` also the outer part of the stretch
-    before the first and after the last click, as if a click stood that far beyond the end of the video.
+    The part `share` of each gap between neighbouring clicks, centred at the part `at_part` of it: people click
+    soon after an action starts, so its end, and the pause after it, lie nearer to the next click. With `edges` also
+    the outer part of the stretch before the first and after the last click, as if a click stood that far beyond
+    the end of the video.
     """
     at = np.unique(sample.clicks.position)
     if len(at) == 0:
         return np.zeros((0, 2))
     low, high, last = at[:-1], at[1:], len(sample.features) - 0.5
     cut = 0.5 - share / 2
-    inner = np.stack([low + (high - low) * cut, high - (high - low) * cut], axis=1)
+    begin, end = max(at_part - share / 2, 0.0), min(at_part + share / 2, 1.0)
+    inner = np.stack([low + (high - low) * begin, low + (high - low) * end], axis=1)
     inner = inner[high - low > 1.0]
     if not edges:
         return inner
@@ -62,7 +65,7 @@ class PointsTask:
         edges = objective.edge_background == "always" or (
             objective.edge_background == "auto" and _gap_count(samples, objective, edges=False) == 0
         )
-        gaps = [gaps_of(s, share=objective.background_share, edges=edges) for s in samples]
+        gaps = [_gaps(s, objective, edges=edges) for s in samples]
         self.gap = np.concatenate([*gaps, np.zeros((0, 2))])
         self.gap_video = np.repeat(np.arange(len(samples)), [len(g) for g in gaps])
         self.clicked = {(int(v), int(t)) for v, t in zip(self.site_video, self.site, strict=True)}
@@ -117,14 +120,25 @@ class PointsTask:
     def _crops(self, rng: np.random.Generator) -> Windows:
         """Stretches of video in which every click and every gap middle counts."""
         videos, first = self.bank.anywhere(self.objective.batch, rng)
-        logits = self._run(videos, first)
-        y = self.bank.gather_rows(self._targets, videos, first).flatten(0, 1)
+        window = self.bank.window
+        seen = np.full(len(videos), window + self.module.right)
+        if self.objective.hide_future:
+            hidden = rng.random(len(videos)) < self.objective.hide_future
+            seen[hidden] = rng.integers(1, window + 1, int(hidden.sum()))
+        logits = self._run(videos, first, seen)
+        y = self.bank.gather_rows(self._targets, videos, first)
+        known = torch.from_numpy(np.arange(window) < seen[:, None]).to(self.device)
+        y = (y * known[:, :, None]).flatten(0, 1)
         z = logits.transpose(2, 3).flatten(1, 2)
         known = y.sum(1) > 0
         return videos, first, logits, self._click_loss(z[:, known], y[known])
 
-    def _run(self, videos: I64, first: I64) -> Tensor:
+    def _run(self, videos: I64, first: I64, seen: I64 | None = None) -> Tensor:
+        """Logits of windows; of their outputs and the context after them only the first `seen` snippets are shown."""
         x = self.bank.gather(videos, first)
+        if seen is not None and self.objective.hide_future:
+            reach = np.arange(-self.module.left, self.bank.window + self.module.right)
+            x = x * torch.from_numpy(reach < seen[:, None]).to(self.device)[:, :, None]
         if self.objective.noise:
             x = x + self.objective.noise * torch.randn_like(x)
         logits: Tensor = self.module.windows(x).logits  # [K, B, C+1, W]
@@ -156,7 +170,10 @@ class PointsTask:
 
     def criterion(self) -> float:
         """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
-        return point_log_likelihood(self.module, self.held_out, share=self.objective.background_share)
+        rule = self.objective
+        return point_log_likelihood(
+            self.module, self.held_out, share=rule.background_share, at_part=rule.background_at
+        )
 
     def extra_state(self) -> dict[str, Tensor]:
         return {}
@@ -199,7 +216,9 @@ def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: flo
     return ((rows * weight).sum(1) / torch.clamp(weight.sum(), min=1e-6)).sum()
 
 
-def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: float) -> float:
+def point_log_likelihood(
+    net: LocatorNet, samples: Sequence[Sample], *, share: float, at_part: float = 0.5
+) -> float:
     """Mean over clicks of log P[label], and over gap middles of log background, averaged half and half."""
     device = next(net.parameters()).device
     click: list[F32] = []
@@ -210,7 +229,7 @@ def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: f
         for sample in samples:
             p, a = (t.cpu().numpy() for t in net(torch.from_numpy(sample.features).to(device)))
             click.append(p[sample.clicks.snippet, sample.clicks.label])
-            middle = gaps_of(sample, share=share, edges=False).mean(1)
+            middle = gaps_of(sample, share=share, at_part=at_part, edges=False).mean(1)
             empty.append(1.0 - a[np.clip(np.rint(middle).astype(int), 0, len(a) - 1)])
     net.train(training)
     parts = [np.log(np.maximum(np.concatenate(x), 1e-6)).mean() for x in (click, empty) if sum(map(len, x))]
@@ -231,4 +250,8 @@ def _sites(samples: Sequence[Sample], classes: int) -> tuple[I64, I64, F32]:
 
 
 def _gap_count(samples: Sequence[Sample], objective: PointsObjective, *, edges: bool) -> int:
-    return sum(len(gaps_of(s, share=objective.background_share, edges=edges)) for s in samples)
+    return sum(len(_gaps(s, objective, edges=edges)) for s in samples)
+
+
+def _gaps(sample: Sample, objective: PointsObjective, *, edges: bool) -> F64:
+    return gaps_of(sample, share=objective.background_share, at_part=objective.background_at, edges=edges)

@@ -1,0 +1,45 @@
+"""What a stream accepts: the next features, at a media time that goes forward."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from .errors import InputError
+from .features import Features, check_features
+from .plan import Plan
+
+
+def check_chunk(
+    features: Any, at: float | None, plan: Plan, *, now_s: float | None
+) -> tuple[npt.NDArray[np.float32], float | None]:
+    """Rows float32 [n, D] and the media time of the first one (None: right after the last).
+
+    now_s: media time up to which the stream is known; None for a stream that has not begun. Raises InputError for
+    a wrong dimension, dtype, NaN, another stride, and for a time before now_s.
+    """
+    if isinstance(features, Features):
+        if not math.isclose(features.stride_s, plan.stride_s, rel_tol=1e-6):
+            raise InputError(
+                "features-stride",
+                f"features with a stride of {features.stride_s} s",
+                f"{plan.stride_s} s, which this bundle was trained on",
+                "extract features at that rate",
+            )
+        if at is None and features.start_s != 0.0:
+            at = features.start_s
+        features = features.data
+    if at is not None and not math.isfinite(at):
+        raise InputError("time-not-finite", f"features at {at} s", "a finite media time", "check the source")
+    rows = check_features(features, dim=plan.dim)
+    if at is not None and now_s is not None and at < now_s - 0.5 * plan.stride_s:
+        raise InputError(
+            "time-backwards",
+            f"features at {at:.3f} s after features up to {now_s:.3f} s",
+            "media time that goes forward",
+            "drop the chunk if it came twice; start a new session if the source began again",
+        )
+    return rows, at
