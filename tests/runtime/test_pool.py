@@ -1,0 +1,198 @@
+"""Many streams on one engine: the same events as alone, fair, bounded; one stream's trouble stays its own."""
+
+from __future__ import annotations
+
+import importlib.util
+from pathlib import Path
+
+import numpy as np
+import pytest
+from punctum.runtime import InputError, PunctumError
+from punctum.runtime.live import LiveOptions
+from punctum.runtime.pool import Pool, PoolOptions
+
+_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
+fakes = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(fakes)
+
+
+class Stacking(fakes.SmoothingBackend):
+    """The fake engine with stacks of windows; counts its runs."""
+
+    def __init__(self):
+        self.runs = 0
+
+    def locate(self, features):
+        self.runs += 1
+        return super().locate(features)
+
+    def locate_many(self, windows):
+        self.runs += 1
+        parts = [super(Stacking, self).locate(w) for w in windows]
+        return np.stack([p for p, _ in parts]), np.stack([a for _, a in parts])
+
+    def score(self, features, tracks, segments, labels):
+        self.runs += 1
+        return super().score(features, tracks, segments, labels)
+
+
+class Clock:
+    def __init__(self):
+        self.now = 0.0
+
+    def __call__(self):
+        return self.now
+
+
+def same(a, b):
+    assert [(e.id, e.phase, e.revision) for e in a] == [(e.id, e.phase, e.revision) for e in b]
+    for x, y in zip(a, b, strict=True):
+        assert abs(x.start - y.start) < 1e-4
+        assert abs(x.end - y.end) < 1e-4
+        assert abs(x.score - y.score) < 1e-4
+
+
+@pytest.mark.parametrize("delay", [None, 0.5])
+def test_together_each_stream_says_what_it_says_alone_in_fewer_runs(delay):
+    live = LiveOptions(max_delay_s=delay)
+    names = [f"cam-{k}" for k in range(12)]
+    data = {name: fakes.recording(k, 200 + 7 * k) for k, name in enumerate(names)}
+    rng = np.random.default_rng(0)
+    alone, together = Stacking(), Stacking()
+    expected = {}
+    for name in names:
+        session = fakes.localizer(alone, fusion=fakes.WITH_HEAD).session(stream=name, live=live)
+        expected[name] = [e for t in range(0, len(data[name]), 5) for e in session.push(data[name][t : t + 5])]
+        expected[name] += session.flush()
+    pool = fakes.localizer(together, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live, turn_s=2.0))
+    events, at = [], dict.fromkeys(names, 0)
+    while any(at[n] < len(data[n]) for n in names):
+        for name in names:
+            size = 5 if delay is None else int(rng.integers(1, 9))
+            if at[name] < len(data[name]):
+                assert pool.put(name, data[name][at[name] : at[name] + size])
+                at[name] += size
+        events += pool.step()
+    events += pool.close()
+    for name in names:
+        same([e for e in events if e.stream == name], expected[name])
+    if delay is None:
+        assert together.runs < alone.runs / 3
+    assert all(s.ended == "end of stream" and s.queue_depth == 0 for s in pool.stats().values())
+
+
+def test_one_bad_stream_ends_alone():
+    pool = fakes.localizer().pool()
+    good, bad = fakes.recording(1, 300), fakes.recording(2, 300)
+    for t in range(0, 300, 50):
+        pool.put("good", good[t : t + 50])
+        chunk = bad[t : t + 50].copy()
+        if t == 200:
+            chunk[3, 1] = np.nan
+        if t <= 200:
+            assert pool.put("bad", chunk) == (t < 200)
+    events = pool.close()
+    same([e for e in events if e.stream == "good"], fakes.localizer().localize(good, stream="good"))
+    assert pool.stats()["bad"].ended == "features-not-finite"
+    before = fakes.localizer().localize(bad[:200], stream="bad")
+    same([e for e in events if e.stream == "bad"], before)
+
+
+def test_no_stream_starves_another():
+    pool = fakes.localizer().pool(PoolOptions(turn_s=1.0, max_queue_s=100.0))
+    pool.put("long", fakes.recording(1, 500))
+    pool.put("short", fakes.recording(2, 10))
+    pool.step()
+    stats = pool.stats()
+    assert stats["short"].queue_depth == 0
+    assert stats["long"].queue_depth == 490
+
+
+def overload(policy, steps=300):
+    """An engine ten times too slow for the first third: seconds of a made-up clock pass in its runs."""
+    clock = Clock()
+
+    class Slow(fakes.SmoothingBackend):
+        cost = 1.0
+
+        def locate(self, features):
+            clock.now += self.cost
+            return super().locate(features)
+
+    engine = Slow()
+    options = PoolOptions(policy=policy, max_queue_s=2.0, turn_s=0.5, deadline_s=1.0)
+    pool = Pool(fakes.localizer(engine), options, clock=clock)
+    data, events, lag = fakes.recording(3, steps), [], []
+    for t in range(steps):  # one snippet each 0.1 s, when it is due or as soon as the source is let go on
+        engine.cost = 1.0 if t < steps // 3 else 0.001
+        clock.now = max(clock.now, t * 0.1)
+        pool.put("cam", data[t : t + 1], at=t * 0.1)
+        while clock.now <= (t + 1) * 0.1 and pool.stats()["cam"].queue_depth:
+            events += pool.step()
+        lag.append(pool.stats()["cam"].queue_depth)
+    events += pool.drain()
+    recovered = pool.stats()["cam"].lag_s
+    events += pool.close()
+    return data, events, pool.stats()["cam"], lag, recovered
+
+
+def test_wait_loses_nothing():
+    data, events, stats, depth, _ = overload("wait")
+    assert max(depth) <= 20
+    assert stats.dropped_snippets == 0
+    assert stats.snippets == 300
+    assert stats.deadline_missed > 0
+    same(events, fakes.localizer().localize(data, stream="cam"))
+
+
+def test_drop_oldest_stays_in_bounds_and_counts_every_drop():
+    _, events, stats, depth, recovered = overload("drop_oldest")
+    assert max(depth) <= 20
+    assert stats.dropped_snippets > 0
+    assert stats.snippets + stats.dropped_snippets == 300
+    assert recovered == 0.0
+    assert sum(1 for e in events if e.interrupted) > 0
+    assert {e.dropped for e in events} != {0}
+    assert all(0.0 <= e.start < e.end <= 30.0 + 1e-9 for e in events)
+
+
+def test_degrade_says_so_and_recovers():
+    _, events, stats, depth, _ = overload("degrade")
+    assert max(depth) <= 20
+    assert stats.degraded_turns > 0
+    late = [e for e in events if e.start > 20.0]
+    assert late
+    assert not any(e.degraded for e in late)
+
+
+def test_a_failing_engine_is_named():
+    class Broken(fakes.SmoothingBackend):
+        def locate(self, features):
+            raise RuntimeError("out of memory")
+
+    pool = fakes.localizer(Broken()).pool()
+    pool.put("a", fakes.recording(1, 50))
+    with pytest.raises(PunctumError, match="out of memory"):
+        pool.step()
+
+
+@pytest.mark.parametrize("bad", [{"policy": "hope"}, {"max_queue_s": 0}, {"deadline_s": float("nan")}])
+def test_bad_options_are_refused(bad):
+    with pytest.raises(InputError):
+        PoolOptions(**bad)
+
+
+def test_names_limits_and_time():
+    pool = fakes.localizer().pool(PoolOptions(max_streams=1))
+    pool.open("a")
+    with pytest.raises(InputError, match="open already"):
+        pool.open("a")
+    with pytest.raises(InputError, match="max_streams"):
+        pool.put("b", fakes.recording(1, 5))
+    with pytest.raises(InputError, match="'c'"):
+        pool.end("c")
+    pool.put("a", fakes.recording(1, 10), at=5.0)
+    with pytest.raises(InputError) as error:
+        pool.put("a", fakes.recording(1, 10), at=5.0)
+    assert error.value.code == "time-backwards"
+    assert pool.stats()["a"].ended == ""
