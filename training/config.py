@@ -152,7 +152,9 @@ class NetworkRecipe(_Config):
     optim: OptimConfig = OptimConfig()
 
 
-_CROPS = PointsObjective(sampling="crops", batch=16, window=64, smoothness=1.0, background_weight=0.07, balance=0.7)
+_CROPS = PointsObjective(
+    sampling="crops", batch=16, window=64, smoothness=1.0, background_at=0.7, background_weight=0.07, balance=0.7
+)
 _UNIT = Normalisation(unit_length=True)
 
 

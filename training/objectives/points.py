@@ -171,9 +171,7 @@ class PointsTask:
     def criterion(self) -> float:
         """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
         rule = self.objective
-        return point_log_likelihood(
-            self.module, self.held_out, share=rule.background_share, at_part=rule.background_at
-        )
+        return point_log_likelihood(self.module, self.held_out, share=rule.background_share, at_part=rule.background_at)
 
     def extra_state(self) -> dict[str, Tensor]:
         return {}
@@ -216,9 +214,7 @@ def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: flo
     return ((rows * weight).sum(1) / torch.clamp(weight.sum(), min=1e-6)).sum()
 
 
-def point_log_likelihood(
-    net: LocatorNet, samples: Sequence[Sample], *, share: float, at_part: float = 0.5
-) -> float:
+def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: float, at_part: float = 0.5) -> float:
     """Mean over clicks of log P[label], and over gap middles of log background, averaged half and half."""
     device = next(net.parameters()).device
     click: list[F32] = []
