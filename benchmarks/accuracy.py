@@ -47,12 +47,8 @@ def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, tuple[Fusion,
     }
     if quick:
         return {"default": (default, own_rows)}
-    points = default.model_copy(
-        update={
-            "center": CenterConfig(normalisation=CenterConfig().normalisation),
-            "center_objective": CenterObjective(),
-        }
-    )
+    clicked = CenterObjective()
+    points = default.model_copy(update={"center": CenterConfig(), "center_objective": clicked})
     frozen = points.model_copy(update={"center_objective": CenterObjective(update="none")})
     return {
         "default": (default, own_rows),
