@@ -50,7 +50,16 @@ def evaluate(
     aligned: Annotated[
         bool, typer.Option("--alignment", help="Also mean overlap by confidence, and the calibration error.")
     ] = False,
-    figure: Annotated[Path | None, typer.Option(help="Write the alignment figure (SVG) here.")] = None,
+    online: Annotated[bool, typer.Option("--online", help="Judge a stream by its deadline.")] = False,
+    max_delay: Annotated[
+        str | None, typer.Option(help="With --online: seconds after an action's end. Default 0.25,0.5,1,2,5.")
+    ] = None,
+    tick: Annotated[
+        float | None, typer.Option(help="With --online: seconds between reports. Default max_delay / 4.")
+    ] = None,
+    figure: Annotated[
+        Path | None, typer.Option(help="Write the alignment figure, or with --online the delay curve, here (SVG).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     threads: Annotated[int, typer.Option(min=1, help="Threads of the inference engine.")] = 1,
 ) -> None:
@@ -59,12 +68,15 @@ def evaluate(
     Example: punctum eval bundle/ data/gtea --split split_1 --json
 
     Example: punctum eval data/gtea --split split_1 --detections events.jsonl --per-class
+
+    Example: punctum eval bundle/ data/gtea --split split_1 --online --max-delay 0.5,1,2 --figure delay.svg
     """
     from ..alignment import alignment, plot_alignment
     from ..dataset import Dataset
     from ..errors import InputError
     from ..evaluation import average_recall, read_detections, recall
     from ..evaluation import evaluate as judge
+    from .eval_online import eval_online, online_delays
 
     if detections is not None:
         if dataset is not None:
@@ -79,10 +91,28 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r}", "test or train", "set --subset")
     wanted = levels(tiou)
+    if online or max_delay is not None or tick is not None:
+        delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
     data = Dataset.open(dataset, split=split, need_features=detections is None)
     truth = data.truth(subset)
     timing: dict[str, float] = {}
     head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
+    if online:
+        eval_online(
+            bundle,
+            data,
+            truth,
+            delays=delays,
+            tick_s=tick,
+            detections=detections,
+            thresholds=wanted,
+            head=head,
+            figure=figure,
+            per_class=per_class,
+            as_json=as_json,
+            threads=threads,
+        )
+        return
     began = time.perf_counter()
     if detections is not None:
         found = read_detections(detections, truth)

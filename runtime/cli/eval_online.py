@@ -1,0 +1,243 @@
+"""`punctum eval --online`: how good are the answers that came in time?"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..dataset import Dataset, Truth
+    from ..online import OnlineRow
+
+Rows = list["OnlineRow"]
+DELAYS = "0.25,0.5,1,2,5"
+
+
+def online_delays(
+    text: str | None, tick_s: float | None, *, online: bool, aligned: bool, recorded: bool
+) -> tuple[float, ...]:
+    """Deadlines of `--max-delay`. Raises InputError for a list or a combination of options that makes no sense."""
+    from ..errors import InputError
+    from ..live import LiveOptions
+    from ..online import check_delays
+
+    for given, allowed in (
+        (not online, "--max-delay and --tick with --online only"),
+        (online and aligned, "--alignment without --online"),
+        (recorded and tick_s is not None, "--tick with a bundle: a recording has its own"),
+    ):
+        if given:
+            raise InputError("arguments", "options that do not go together", allowed, "see punctum eval --help")
+    text = DELAYS if text is None else text
+    try:
+        numbers = [float(part) for part in text.split(",")]
+    except ValueError:
+        raise InputError(
+            "max-delay", f"--max-delay {text!r}", "a comma-separated list of seconds", f"for example {DELAYS}"
+        ) from None
+    delays = check_delays(numbers)
+    for delay in delays:
+        LiveOptions(max_delay_s=delay, tick_s=tick_s)  # before anything runs
+    return delays
+
+
+def eval_online(
+    bundle: Path | None,
+    data: Dataset,
+    truth: Truth,
+    *,
+    delays: tuple[float, ...],
+    tick_s: float | None,
+    detections: Path | None,
+    thresholds: Sequence[float],
+    head: dict[str, Any],
+    figure: Path | None,
+    per_class: bool,
+    as_json: bool,
+    threads: int,
+) -> None:
+    """Judge a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
+    from .._online_plot import plot_online
+
+    if detections is not None:
+        head |= {"detections": str(detections)}
+        rows, floor, ignored = _recorded(detections, data, truth, delays, thresholds)
+    else:
+        rows, floor, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, threads)
+    if figure is not None:
+        plot_online(rows, figure, title=f"{head['dataset']} {head['split'] or ''}".strip())
+    offline = rows[-1].to_record(per_class=per_class)
+    record = {
+        "map": offline["map"],
+        **head,
+        "tiou_of_a_match": 0.5,
+        "score_floor": floor,
+        "media_hours": rows[-1].hours,
+        "truths": rows[-1].result.truths,
+        "videos_ignored": ignored,
+        "online": [row.to_record(per_class=per_class) for row in rows[:-1]],
+        "offline": offline,
+    }
+    if as_json:
+        typer.echo(json.dumps(record))
+    else:
+        _print(record)
+
+
+def _streamed(
+    path: Path,
+    data: Dataset,
+    truth: Truth,
+    delays: tuple[float, ...],
+    tick_s: float | None,
+    thresholds: Sequence[float],
+    head: dict[str, Any],
+    threads: int,
+) -> tuple[Rows, dict[str, Any], int]:
+    """Run every video offline and, for every deadline, as a stream."""
+    from rich.console import Console
+    from rich.progress import track
+
+    from ..bundle import Bundle
+    from ..live import LiveOptions
+    from ..localizer import Localizer
+    from ..online import Reports, judge_reports, replay
+
+    options = [LiveOptions(max_delay_s=d, tick_s=tick_s) for d in delays]
+    loaded = Bundle.load(path)
+    localizer = Localizer(loaded, threads=threads)
+    head["bundle"] = loaded.id
+    known_labels(localizer.labels, data)
+    runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
+    spent, media = [0.0] * len(runs), 0.0
+    console = Console(stderr=True)
+    for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
+        features = data.features(video)
+        media += features.duration_s
+        for k, found in enumerate(runs):
+            began = time.perf_counter()
+            if k < len(options):
+                found[video] = replay(localizer, features, stream=video, live=options[k])
+            else:
+                found[video] = localizer.localize(features, stream=video)
+            spent[k] += time.perf_counter() - began
+    reports = [Reports.from_events(found, truth) for found in runs]
+    floor = _floor(truth, reports[-1])
+    rows = [
+        judge_reports(
+            truth,
+            said,
+            d,
+            floor=_number(floor),
+            hours=media / 3600 or None,
+            thresholds=thresholds,
+            real_time_factor=used / media if media else None,
+        )
+        for said, d, used in zip(reports, (*delays, math.inf), spent, strict=True)
+    ]
+    return rows, floor, 0
+
+
+def _recorded(
+    path: Path, data: Dataset, truth: Truth, delays: tuple[float, ...], thresholds: Sequence[float]
+) -> tuple[Rows, dict[str, Any], int]:
+    """Judge one recorded run at every deadline."""
+    from ..online import judge_reports, read_reports
+
+    reports = read_reports(path, truth)
+    floor = _floor(truth, reports)
+    hours = media_hours(data, truth)
+    rows = [
+        judge_reports(truth, reports, d, floor=_number(floor), hours=hours, thresholds=thresholds)
+        for d in (*delays, math.inf)
+    ]
+    return rows, floor, len(reports.ignored_videos)
+
+
+def known_labels(labels: Sequence[str], data: Dataset) -> None:
+    """Raise InputError where a bundle knows classes that the data set does not."""
+    from ..errors import InputError
+
+    unknown = sorted(set(labels) - set(data.labels))
+    if unknown:
+        raise InputError(
+            "label-unknown",
+            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
+            ", ".join(data.labels),
+            "judge the bundle on the data set it was trained for",
+        )
+
+
+def media_hours(data: Dataset, truth: Truth) -> float | None:
+    """Length of all judged videos as the truth file states it; None where it does not."""
+    from ..dataset import read_json
+
+    database = read_json(data.truth_file)["database"]
+    total = 0.0
+    for video in truth.videos:
+        length = database[video].get("duration")
+        if not isinstance(length, int | float) or not (math.isfinite(length) and length > 0):
+            return None
+        total += length
+    return total / 3600
+
+
+def _floor(truth: Truth, reports: Any) -> dict[str, Any]:
+    from ..online import best_floor
+
+    found = best_floor(truth, reports.by_deadline(math.inf))
+    return {"score": found.score if math.isfinite(found.score) else None, "f1": found.f1}
+
+
+def _number(floor: dict[str, Any]) -> float:
+    return math.inf if floor["score"] is None else float(floor["score"])
+
+
+def _print(record: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    def number(value: float | None, form: str = ".2f") -> str:
+        return "-" if value is None else format(value, form)
+
+    columns = [*record["online"], record["offline"]]
+    table = Table(title=f"{record['dataset']} {record['split'] or ''} {record['subset']}, as a stream".strip())
+    table.add_column("allowed delay")
+    for row in columns:
+        table.add_column("offline" if row["max_delay_s"] is None else f"{row['max_delay_s']:g} s", justify="right")
+    for level in record["map"]:
+        table.add_row(f"mAP {level}", *(number(row["map"][level], ".3f") for row in columns))
+    table.add_section()
+    table.add_row("actions reported in time", *(number(row["in_time"]) for row in columns))
+    for key, name in (("detection_delay_s", "detection delay, s"), ("start_latency_s", "start latency, s")):
+        for part in ("mean", "median", "p95"):
+            table.add_row(f"{name}, {part}", *(number(row[key][part]) for row in columns))
+    table.add_row("actions never reported", *(number(row["detection_delay_s"]["never"]) for row in columns))
+    table.add_section()
+    for key, name, form in (
+        ("false_alarms_per_hour", "false alarms an hour", ".0f"),
+        ("duplicates_per_hour", "duplicates an hour", ".0f"),
+        ("first_seen_open", "events first seen open", ".2f"),
+        ("revisions_per_event", "revisions an event", ".2f"),
+        ("retractions_per_event", "events retracted", ".2f"),
+        ("real_time_factor", "real-time factor", ".4f"),
+    ):
+        table.add_row(name, *(number(row[key], form) for row in columns))
+    console = Console()
+    console.print(table)
+    floor = record["score_floor"]
+    if floor["score"] is None:
+        console.print("no final event matches an action at tIoU 0.5, so only mAP means anything")
+    else:
+        console.print(
+            f"{record['truths']} actions. Below the mAP: reports with a score of at least {floor['score']:.4g}, which "
+            f"gives the best F1 ({floor['f1']:.3f}) of the final events at tIoU 0.5."
+        )
+    if record["videos_ignored"]:
+        console.print(f"{record['videos_ignored']} streams in the file that are not judged")
