@@ -1,0 +1,100 @@
+"""Rows of features in a file: `.npy` or raw float32, read in blocks, also while the file grows."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+
+F32 = npt.NDArray[np.float32]
+RAW_SUFFIXES = (".f32", ".raw", ".bin")
+_LONGEST_HEADER = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class RowLayout:
+    """Where rows lie in a file. declared: rows that the header promises; None for raw files."""
+
+    offset: int
+    dtype: np.dtype[np.generic]
+    dim: int
+    declared: int | None
+
+    @property
+    def row_bytes(self) -> int:
+        return self.dim * self.dtype.itemsize
+
+    def rows_in(self, size: int) -> int:
+        """Whole rows in a file of `size` bytes."""
+        return max(size - self.offset, 0) // self.row_bytes
+
+    def read(self, file: BinaryIO, first: int, count: int) -> F32:
+        """Rows first .. first + count - 1, float32 [count, dim]."""
+        file.seek(self.offset + first * self.row_bytes)
+        data = file.read(count * self.row_bytes)
+        whole = len(data) // self.row_bytes
+        rows = np.frombuffer(data[: whole * self.row_bytes], self.dtype).reshape(whole, self.dim)
+        return rows.astype(np.float32)
+
+
+def raw_layout(dim: int) -> RowLayout:
+    """A file of float32, little-endian, without a header."""
+    return RowLayout(0, np.dtype("<f4"), dim, None)
+
+
+def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
+    """Read the header of a `.npy` file. None when it is not all there yet. Raises InputError for other arrays."""
+    file.seek(0)
+    head = file.read(12)
+    if head[:6] != b"\x93NUMPY"[: len(head[:6])]:
+        raise _unreadable(path, "no .npy header")
+    if len(head) < 12:
+        return None
+    wide = head[6] >= 2
+    start = 12 if wide else 10
+    length = int.from_bytes(head[8:start], "little")
+    if length > _LONGEST_HEADER:
+        raise _unreadable(path, f"a header of {length} bytes")
+    if os.fstat(file.fileno()).st_size < start + length:
+        return None
+    file.seek(0)
+    try:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0
+        shape, fortran, dtype = read(file)
+    except ValueError as error:
+        raise _unreadable(path, str(error)) from None
+    if version > (3, 0) or dtype.kind not in "fiu" or dtype.hasobject:
+        raise InputError(
+            "features-dtype", f"{path} has dtype {dtype}", "float32 (or any real number)", "convert with astype"
+        )
+    if len(shape) != 2 or fortran:
+        raise InputError(
+            "features-shape",
+            f"{path} has shape {shape}{' in Fortran order' if fortran else ''}",
+            "[snippets, dimension] in C order",
+            "save numpy.ascontiguousarray of it",
+        )
+    if shape[1] != dim:
+        raise InputError(
+            "features-dimension",
+            f"{path} has dimension {shape[1]}",
+            f"{dim}, which this bundle was trained on",
+            "extract features with the backbone named in the bundle's feature spec",
+        )
+    return RowLayout(start + length, dtype, dim, shape[0])
+
+
+def _unreadable(path: Path, why: str) -> InputError:
+    return InputError(
+        "features-unreadable",
+        f"{path} is not a readable .npy array ({why})",
+        "a whole .npy file without pickles",
+        "write it again with numpy.save",
+    )

@@ -1,0 +1,129 @@
+"""A folder into which `.npy` chunks are dropped: taken in the order of their names, each once it is complete.
+
+A chunk is complete when it has its name: write it as `NAME.npy.tmp` (any other ending will do) in the same folder, or
+as a hidden file, and rename it to `NAME.npy`. Names decide the order, so number them with leading zeros. A media time
+may stand in the name, `cam_000017@42.5.npy`: the first snippet lies at 42.5 s. An empty file named `END` ends the
+stream.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ._items import BLOCK_ROWS, POLL_S, Bad, Begin, Chunk, Item
+from ._npy import npy_layout
+
+_TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
+END_NAME = "END"
+
+
+class ChunkFolder:
+    """Chunks in a folder. Position: {"file": last name begun, "row": rows of it taken, None = all}.
+
+    follow, idle_s: as for `RowFile`. A chunk that appears after a later one was taken is reported as Bad and left.
+    """
+
+    replayable = True
+
+    def __init__(
+        self,
+        path: Path,
+        *,
+        dim: int,
+        stride_s: float,
+        start_s: float = 0.0,
+        follow: bool = False,
+        idle_s: float | None = None,
+    ) -> None:
+        self.path, self.name = path, str(path)
+        self._dim, self._stride_s, self._start_s = dim, stride_s, start_s
+        self._follow, self._idle_s = follow, idle_s
+
+    def open(self) -> None:
+        if not self.path.is_dir():
+            raise InputError("features-missing", f"{self.path} is not a folder", "a folder", "check the path")
+        if not self._follow and not self._names():
+            raise InputError(
+                "features-missing",
+                f"{self.path} holds no .npy file",
+                "a folder of .npy chunks",
+                "check the path, or wait for chunks with --follow",
+            )
+
+    def close(self) -> None:
+        pass
+
+    def _names(self) -> list[str]:
+        return sorted(p.name for p in self.path.iterdir() if p.suffix == ".npy" and not p.name.startswith("."))
+
+    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+        yield Begin(self.path.resolve().name, self._start_s)
+        last, row = ("", None) if position is None else (str(position["file"]), position["row"])
+        known = {name for name in self._names() if name <= last} if last else set[str]()
+        if last and row is not None:
+            yield from self._chunks(last, int(row))
+        quiet = time.monotonic()
+        while True:
+            ended = (self.path / END_NAME).exists()  # looked for first: no chunk before it can be missed
+            fresh = [name for name in self._names() if name not in known]
+            for name in fresh:
+                known.add(name)
+                if name <= last:
+                    late = InputError("chunk-late", f"{name} came after {last}", "names in order", "number the chunks")
+                    yield Bad(late, name, {"file": last, "row": None}, "late")
+                    continue
+                last = name
+                yield from self._chunks(name, 0)
+            if fresh:
+                known.intersection_update(self._names())  # names of deleted files need not be remembered
+                quiet = time.monotonic()
+                continue
+            idle = self._idle_s is not None and time.monotonic() - quiet >= self._idle_s
+            if ended or not self._follow or idle:
+                return
+            time.sleep(POLL_S)
+            yield None
+
+    def _chunks(self, name: str, row: int) -> Iterator[Item]:
+        path, done = self.path / name, {"file": name, "row": None}
+        match = _TIME.search(name)
+        at = float(match.group(1)) if match else None
+        began = time.perf_counter()
+        try:
+            with path.open("rb") as file:
+                layout = npy_layout(file, path, dim=self._dim)
+                total = -1 if layout is None else layout.declared or 0
+                if layout is None or layout.rows_in(path.stat().st_size) < total:
+                    raise InputError(
+                        "features-unreadable",
+                        f"{path} is cut",
+                        "a whole .npy file",
+                        "write it under another name and rename it when it is complete",
+                    )
+                if total == 0:
+                    yield Chunk(layout.read(file, 0, 0), at, str(path), done)
+                while row < total:
+                    rows = layout.read(file, row, min(total - row, BLOCK_ROWS))
+                    first, row = row, row + len(rows)
+                    position = done if row >= total else {"file": name, "row": row}
+                    time_of = None if at is None else at + first * self._stride_s
+                    yield Chunk(rows, time_of, f"{path}, from snippet {first}", position, time.perf_counter() - began)
+                    began = time.perf_counter()
+        except InputError as error:
+            yield Bad(error, str(path), done)
+        except OSError as error:
+            gone = InputError("features-unreadable", f"cannot read {path} ({error})", "a readable file", "check it")
+            yield Bad(gone, str(path), done, "unreadable")
+
+
+def chunk_name(number: int, at: float | None = None) -> str:
+    """A name that sorts right: six digits and, if given, the media time in seconds."""
+    if at is not None and not math.isfinite(at):
+        raise InputError("time-not-finite", f"a chunk at {at} s", "a finite media time", "check the source")
+    return f"{number:06d}.npy" if at is None else f"{number:06d}@{at:.6f}.npy"
