@@ -1,0 +1,78 @@
+"""The state of a live run as one file, from which a killed process goes on: session, place in the source, event file.
+
+Layout: magic, 4 bytes length of a header (JSON), header, the session's snapshot, sha256 of all before it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import struct
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from .._files import atomic_write
+from ..errors import InputError
+
+MAGIC = b"punctum-run\n"
+VERSION = 1
+_DIGEST = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """source: kind and name of it; position: where to go on (None: at its beginning); event_bytes: length of the event
+    file that belongs to it; reported: ids that passed the score filter; session: `Session.snapshot`."""
+
+    source: str
+    position: dict[str, Any] | None
+    event_bytes: int
+    reported: tuple[str, ...]
+    session: bytes
+
+    def save(self, path: Path) -> None:
+        """Atomically: a reader sees the old one or this one."""
+        record = asdict(self)
+        record.pop("session")
+        text = json.dumps({"version": VERSION, **record}).encode()
+        data = MAGIC + struct.pack("<I", len(text)) + text + self.session
+        atomic_write(path, data + hashlib.sha256(data).digest())
+
+    @classmethod
+    def load(cls, path: Path) -> Checkpoint | None:
+        """None when there is no such file. Raises InputError for a damaged one, or another version's."""
+        try:
+            data = path.read_bytes()
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise _damaged(path, f"cannot be read ({error})") from None
+        fixed = len(MAGIC) + 4
+        if len(data) < fixed + _DIGEST or not data.startswith(MAGIC):
+            raise _damaged(path, "is no snapshot of a run")
+        if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
+            raise _damaged(path, "is damaged: its checksum does not fit")
+        (size,) = struct.unpack("<I", data[len(MAGIC) : fixed])
+        try:
+            record = json.loads(data[fixed : fixed + size])
+            if record["version"] != VERSION:
+                raise _damaged(path, f"has version {record['version']}, this is {VERSION}")
+            return cls(
+                record["source"],
+                record["position"],
+                int(record["event_bytes"]),
+                tuple(record["reported"]),
+                data[fixed + size : -_DIGEST],
+            )
+        except (ValueError, KeyError, TypeError):
+            raise _damaged(path, "has no readable header") from None
+
+
+def _damaged(path: Path, why: str) -> InputError:
+    return InputError(
+        "snapshot-unreadable",
+        f"{path} {why}",
+        "a file written by --snapshot",
+        "remove it, and the events of that run, to begin anew",
+    )

@@ -1,0 +1,256 @@
+"""The loop of a live run: items of a source into a session, its events to all sinks, snapshots in between."""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from ..errors import InputError, PunctumError
+from ..events import Event
+from ..live import LiveOptions
+from ..localizer import Localizer
+from ..metrics import Health, Metrics
+from ..session import Session
+from ..sinks import Sink
+from ..sinks.lines import EventFile
+from ..sinks.mqtt import MqttSink
+from ..sources import Bad, Begin, Chunk, Source
+from ._checkpoint import Checkpoint
+
+OnBad = Literal["skip", "stop"]
+MOST_WARNINGS = 10
+
+
+@dataclass(slots=True)
+class Filter:
+    """Which events are written: some labels, and those that once had the score. Phases of one event stay together."""
+
+    labels: frozenset[str] = frozenset()
+    min_score: float = 0.0
+    reported: set[str] = field(default_factory=set)
+
+    def __call__(self, events: Sequence[Event]) -> list[Event]:
+        kept = []
+        for event in events:
+            if self.labels and event.label not in self.labels:
+                continue
+            known = event.id in self.reported
+            if not known and (event.score < self.min_score or event.phase == "retracted"):
+                continue
+            if event.phase in ("final", "retracted"):
+                self.reported.discard(event.id)
+            else:
+                self.reported.add(event.id)
+            kept.append(event)
+        return kept
+
+
+@dataclass(slots=True)
+class Loop:
+    """One live run. `run` returns when the source has ended or `stop` was set; all else is options.
+
+    name: of the stream in events; empty: what the source says. on_bad: what to do with a chunk that cannot be used;
+    None: skip what came twice or too late, stop at the rest. snapshot_every_s: wall clock.
+    """
+
+    localizer: Localizer
+    source: Source
+    sinks: list[Sink]
+    live: LiveOptions | None = None
+    name: str = ""
+    on_bad: OnBad | None = None
+    keep: Filter = field(default_factory=Filter)
+    metrics: Metrics | None = None
+    health: Health = field(default_factory=Health)
+    event_file: EventFile | None = None
+    snapshot: Path | None = None
+    snapshot_every_s: float = 10.0
+    stop: threading.Event = field(default_factory=threading.Event)
+    session: Session | None = None
+    position: dict[str, Any] | None = None
+    skipped: dict[str, int] = field(default_factory=dict)
+    finals: int = 0
+    retracted: int = 0
+    _warnings: int = 0
+    _saved: float = 0.0
+    _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
+    _dropped: tuple[int, int] = (0, 0)
+
+    def resume(self, checkpoint: Checkpoint) -> None:
+        """Go on where a snapshot was made. Raises InputError when it belongs to another run."""
+        if checkpoint.source != self._source_key():
+            raise InputError(
+                "snapshot-source",
+                f"a snapshot of source {checkpoint.source}",
+                self._source_key(),
+                "give the same source, or remove the snapshot to begin anew",
+            )
+        session = self.localizer.restore(checkpoint.session)
+        if session.live != self.live:
+            raise InputError(
+                "snapshot-options",
+                f"a snapshot of a run with {session.live}",
+                f"the same options, here {self.live}",
+                "give the same --max-delay, or remove the snapshot to begin anew",
+            )
+        self.session, self.position = session, checkpoint.position
+        self.keep.reported = set(checkpoint.reported)
+        self._clock = (time.monotonic(), session.now_s)
+
+    def run(self) -> str:
+        """Returns how it ended. Raises what made it end early; all that came before it is written by then."""
+        how, fault = "end of the source", None
+        try:
+            for item in self.source.items(self.position):
+                self.health.beat()
+                self._take(item)
+                self._tend()
+                if self.stop.is_set():
+                    how = "signal"
+                    break
+        except InputError as error:
+            fault = error
+        if self.session is not None:
+            if self.snapshot is not None:
+                # Made before the flush: a restart takes the flushed events back and goes on as if nothing had ended.
+                self._save()
+            self._emit(self.session.flush())
+        if fault is not None:
+            raise fault
+        return how
+
+    def _take(self, item: Begin | Chunk | Bad | None) -> None:
+        if isinstance(item, Begin):
+            self._begin(item)
+        elif isinstance(item, Chunk):
+            self._push(item)
+            self.position = item.position
+        elif isinstance(item, Bad):
+            self._refuse(item.error, item.where, item.reason, must_stop=item.reason != "late")
+            if item.reason != "late" and self.session is not None:
+                self._gap(self.session.now_s + self.localizer.plan.stride_s, 1, item.reason)
+            self.position = item.position
+
+    def _begin(self, begin: Begin) -> None:
+        if self.session is None:
+            name = self.name or begin.stream or "stream"
+            self.session = self.localizer.session(stream=name, start_s=begin.start_s, live=self.live)
+            self._clock = (time.monotonic(), begin.start_s)
+            if self.snapshot is not None:
+                self._save()  # before the first event, so that a restart knows what was in the file
+        elif not self.source.replayable:
+            if self.metrics is not None:
+                self.metrics.reconnected("source")
+            if begin.start_s < self.session.now_s - 0.5 * self.localizer.plan.stride_s:
+                raise InputError(
+                    "time-backwards",
+                    f"the sender came back at {begin.start_s:.3f} s after features up to {self.session.now_s:.3f} s",
+                    "media time that goes forward",
+                    "let the sender go on with its clock, or start a new run for a new recording",
+                )
+
+    def _push(self, chunk: Chunk) -> None:
+        session = self.session
+        if session is None:
+            raise PunctumError("source-order", "a chunk before the beginning of its stream")
+        before = copy(session.stats)
+        try:
+            events = session.push(chunk.rows, at=chunk.at)
+        except InputError as error:
+            if error.code == "time-backwards":
+                self._refuse(error, chunk.where, "duplicate", must_stop=False)
+                if self.metrics is not None:
+                    self.metrics.lost(session.stream, len(chunk.rows), "duplicate")
+            else:
+                self._refuse(error, chunk.where, "bad", must_stop=True)
+                begin = session.now_s if chunk.at is None else max(chunk.at, session.now_s)
+                self._gap(begin + len(chunk.rows) * self.localizer.plan.stride_s, len(chunk.rows), "bad")
+            return
+        if self.metrics is not None:
+            self.metrics.stages(before, session.stats, read_s=chunk.read_s)
+            self.metrics.lost(session.stream, session.stats.dropped - before.dropped, "gap")
+            wall, media = self._clock
+            lag = (time.monotonic() - wall) - (session.now_s - media)
+            self.metrics.taken(session.stream, len(chunk.rows), state_bytes=session.state_bytes, lag_s=lag)
+        self._emit(events)
+
+    def _gap(self, until_s: float, snippets: int, reason: str) -> None:
+        """What was skipped is missing in the stream; say so instead of shifting what follows."""
+        if self.session is not None:
+            self._emit(self.session.gap(until_s))
+            if self.metrics is not None:
+                self.metrics.lost(self.session.stream, snippets, reason)
+
+    def _refuse(self, error: InputError, where: str, reason: str, *, must_stop: bool) -> None:
+        """A chunk that cannot be used: raise, or count and warn."""
+        given = error.given if where in error.given else f"{where}: {error.given}"
+        policy = self.on_bad or ("stop" if must_stop else "skip")
+        if policy == "stop":
+            raise InputError(error.code, given, error.allowed, error.next_step)
+        self.skipped[reason] = self.skipped.get(reason, 0) + 1
+        self._warnings += 1
+        if self._warnings <= MOST_WARNINGS:
+            more = "; further ones are only counted" if self._warnings == MOST_WARNINGS else ""
+            print(f"warning: skipped [{error.code}] {given}{more}", file=sys.stderr, flush=True)
+
+    def _emit(self, events: Sequence[Event]) -> None:
+        kept, began = self.keep(events), time.perf_counter()
+        if not kept:
+            return
+        for sink in self.sinks:
+            sink.write(kept)
+        self.finals += sum(1 for e in kept if e.phase == "final")
+        self.retracted += sum(1 for e in kept if e.phase == "retracted")
+        if self.metrics is not None:
+            limit = None
+            if self.live is not None and self.live.max_delay_s is not None:
+                limit = max(self.live.max_delay_s, self.localizer.plan.stride_s)
+            self.metrics.emitted(kept, seconds=time.perf_counter() - began, limit_s=limit)
+
+    def _tend(self) -> None:
+        """What is due now and then, whether or not something came."""
+        if self.snapshot is not None and time.monotonic() - self._saved >= self.snapshot_every_s:
+            self._save()
+        if self.metrics is not None:
+            for sink in self.sinks:
+                if isinstance(sink, MqttSink):
+                    self.metrics.queue("mqtt", sink.depth)
+                    provisional, final = sink.dropped
+                    self.metrics.queue_dropped(
+                        "mqtt", provisional=provisional - self._dropped[0], final=final - self._dropped[1]
+                    )
+                    self._dropped = (provisional, final)
+
+    def _save(self) -> None:
+        if self.session is None or self.snapshot is None or self.event_file is None:
+            return
+        self.event_file.sync()
+        Checkpoint(
+            self._source_key(),
+            self.position,
+            self.event_file.length,
+            tuple(sorted(self.keep.reported)),
+            self.session.snapshot(),
+        ).save(self.snapshot)
+        self._saved = time.monotonic()
+
+    def _source_key(self) -> str:
+        return f"{type(self.source).__name__} {Path(self.source.name).name}"
+
+    def summary(self, how: str) -> str:
+        """One line on what happened."""
+        if self.session is None:
+            return f"no features came; ended by {how}"
+        stats = self.session.stats
+        skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items())) or "0"
+        return (
+            f"{self.session.stream}: {stats.snippets} snippets, {stats.media_s:.1f} s of media, {self.finals} final "
+            f"and {self.retracted} retracted events, {stats.gaps} gaps ({stats.dropped} snippets), chunks skipped: "
+            f"{skipped}; real-time factor {stats.real_time_factor:.5f}; ended by {how}"
+        )

@@ -1,0 +1,220 @@
+"""`punctum run --stream`: a source that goes on, events as they come, a clean end on a signal."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import signal
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..errors import InputError, PunctumError
+
+if TYPE_CHECKING:
+    from ..localizer import Localizer
+    from ..metrics import Health, Metrics
+    from ..sinks import Sink
+    from ._checkpoint import Checkpoint
+    from ._loop import Loop
+
+
+@dataclass(frozen=True, slots=True)
+class StreamOptions:
+    """The options of a live run; see `punctum run --help`. Raises InputError for values that make no sense."""
+
+    out: Path | None = None
+    max_delay_s: float | None = None
+    name: str = ""
+    start_s: float = 0.0
+    follow: bool = False
+    idle_s: float | None = None
+    reconnect_s: float = 0.0
+    on_bad_chunk: str | None = None
+    mqtt: str | None = None
+    mqtt_queue: int = 10_000
+    metrics: str | None = None
+    snapshot: Path | None = None
+    snapshot_every_s: float = 10.0
+    min_score: float = 0.0
+    labels: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.on_bad_chunk not in (None, "skip", "stop"):
+            raise InputError("on-bad-chunk", f"{self.on_bad_chunk!r}", "skip or stop", "set --on-bad-chunk")
+        if not (math.isfinite(self.snapshot_every_s) and self.snapshot_every_s >= 0):
+            raise InputError("snapshot-every", f"{self.snapshot_every_s}", "0 or more seconds", "set --snapshot-every")
+        if self.snapshot is not None and (self.out is None or str(self.out) == "-"):
+            raise InputError(
+                "snapshot-out", "--snapshot without --out", "an event file that belongs to the snapshot", "set --out"
+            )
+
+
+def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: str = "cpu", threads: int = 1) -> None:
+    """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
+    from ..metrics import Health, Metrics, MetricsServer
+
+    health = Health()
+    with contextlib.ExitStack() as stack:
+        metrics: Metrics | None = None
+        if options.metrics is not None:
+            metrics = Metrics()
+            server = MetricsServer(options.metrics, metrics, health)
+            stack.callback(server.close)
+            _say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
+        localizer = _load(bundle_path, options, metrics, health, device=device, threads=threads)
+        loop = _build(localizer, address, options, metrics, health, stack)
+        how = "error"
+        try:
+            with _signals(loop) as caught:
+                health.waiting_for("")
+                how = loop.run()
+                how = caught[0] if caught else how
+        except BrokenPipeError:
+            how = "the reader of standard output, who went away"
+            raise
+        finally:
+            health.waiting_for("stopping")
+            lost = sum(sink.close() for sink in loop.sinks)
+            _say(loop.summary(how))
+    if lost:
+        raise PunctumError(
+            "events-not-delivered",
+            f"{lost} final events did not reach every sink",
+            "a broker that can be reached",
+            "see the warnings above; --out keeps events on disk",
+        )
+
+
+def _load(
+    path: Path, options: StreamOptions, metrics: Metrics | None, health: Health, *, device: str, threads: int
+) -> Localizer:
+    from punctum import kernels
+
+    from ..bundle import Bundle
+    from ..localizer import Localizer
+
+    health.waiting_for("loading the bundle")
+    bundle = Bundle.load(path)
+    localizer = Localizer(bundle, device=device, threads=threads)
+    for label in options.labels:
+        if label not in localizer.labels:
+            raise InputError(
+                "label-unknown", f"label {label!r}", ", ".join(localizer.labels), "set --label to one of these"
+            )
+    health.waiting_for("warming kernels and engine")
+    kernels.warm_up()
+    warm = localizer.session()  # not `localize`: a bundle that streams must refuse is refused here
+    warm.push(np.zeros((64, localizer.plan.dim), np.float32))
+    warm.flush()
+    if metrics is not None:
+        metrics.describe(bundle, localizer.backend)
+        localizer.backend = metrics.counted(localizer.backend)
+    return localizer
+
+
+def _build(
+    localizer: Localizer,
+    address: str,
+    options: StreamOptions,
+    metrics: Metrics | None,
+    health: Health,
+    stack: contextlib.ExitStack,
+) -> Loop:
+    from ..live import LiveOptions
+    from ..sources import open_source
+    from ._checkpoint import Checkpoint
+    from ._loop import Filter, Loop
+
+    health.waiting_for("opening the source")
+    live = None if options.max_delay_s is None else LiveOptions(max_delay_s=options.max_delay_s)
+    source = open_source(
+        address,
+        dim=localizer.plan.dim,
+        stride_s=localizer.plan.stride_s,
+        start_s=options.start_s,
+        follow=options.follow,
+        idle_s=options.idle_s,
+        reconnect_s=options.reconnect_s,
+    )
+    stack.callback(source.close)
+    if options.snapshot is not None and not source.replayable:
+        raise InputError(
+            "snapshot-source",
+            f"--snapshot with {source.name}, which cannot be read again",
+            "a file or a folder",
+            "let the sender write to a file or a folder, or leave --snapshot out",
+        )
+    if not source.replayable:
+        _say(f"reading from {source.name}")
+    checkpoint = None if options.snapshot is None else Checkpoint.load(options.snapshot)
+    loop = Loop(
+        localizer,
+        source,
+        [],
+        live=live,
+        name=options.name,
+        on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
+        keep=Filter(frozenset(options.labels), options.min_score),
+        metrics=metrics,
+        health=health,
+        snapshot=options.snapshot,
+        snapshot_every_s=options.snapshot_every_s,
+    )
+    if checkpoint is not None:
+        loop.resume(checkpoint)
+        _say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
+    loop.sinks += _sinks(options, loop, checkpoint, stack)
+    return loop
+
+
+def _sinks(
+    options: StreamOptions, loop: Loop, checkpoint: Checkpoint | None, stack: contextlib.ExitStack
+) -> Iterator[Sink]:
+    """Standard output is used when nothing else is asked for."""
+    from ..sinks.lines import EventFile, StandardOutput
+    from ..sinks.mqtt import MqttSink, MqttTarget
+
+    target = None if options.mqtt is None else MqttTarget.parse(options.mqtt)
+    if options.out is not None and str(options.out) != "-":
+        loop.event_file = EventFile(options.out, keep_bytes=None if checkpoint is None else checkpoint.event_bytes)
+        stack.callback(loop.event_file.close)
+        yield loop.event_file
+    elif target is None or options.out is not None:
+        yield StandardOutput()
+    if target is not None:
+        metrics = loop.metrics
+        yield MqttSink(
+            target,
+            bound=options.mqtt_queue,
+            on_reconnect=None if metrics is None else lambda: metrics.reconnected("mqtt"),
+        )
+
+
+@contextlib.contextmanager
+def _signals(loop: Loop) -> Iterator[list[str]]:
+    """SIGTERM and SIGINT end the loop once; a second one ends the process. Yields the names of those that came."""
+    caught: list[str] = []
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+
+    def note(number: int, frame: FrameType | None) -> None:
+        caught.append(signal.Signals(number).name)
+        loop.stop.set()
+        signal.signal(number, signal.SIG_DFL)
+
+    for number in before:
+        signal.signal(number, note)
+    try:
+        yield caught
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
