@@ -76,8 +76,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: s
                 how = loop.run()
                 how = caught[0] if caught else how
         except BrokenPipeError:
-            how = "the reader of standard output, who went away"
-            raise
+            how = "the reader of standard output, who went away"  # no fault of this side
         finally:
             health.waiting_for("stopping")
             lost = sum(sink.close() for sink in loop.sinks)

@@ -62,6 +62,8 @@ def _find(
         return StandardInput(dim=dim, stride_s=stride_s, idle_s=idle_s)
     if match := _TCP.match(address):
         host = match["six"] or match["host"] or "127.0.0.1"
+        if int(match["port"]) > 65535:
+            raise InputError("source-address", f"port {match['port']}", "0 to 65535", "correct the address")
         return Listener((host, int(match["port"])), dim=dim, stride_s=stride_s, idle_s=idle_s, reconnect_s=reconnect_s)
     if address.startswith("unix://") and len(address) > 7:
         path = Path(address[7:])

@@ -102,7 +102,7 @@ class StandardInput(FramedStream):
 
     def open(self) -> None:
         if self._descriptor is None:
-            self._descriptor = sys.stdin.fileno()
+            self._descriptor = 0
         if os.isatty(self._descriptor):
             raise InputError("stdin-terminal", "a terminal as standard input", "framed features", "pipe a sender in")
 
