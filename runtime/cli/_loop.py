@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Sequence
 from copy import copy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -200,7 +200,9 @@ class Loop:
             print(f"warning: skipped [{error.code}] {given}{more}", file=sys.stderr, flush=True)
 
     def _emit(self, events: Sequence[Event]) -> None:
-        kept, began = self.keep(events), time.perf_counter()
+        # Beside a gap the count comes as a NumPy integer, which JSON does not know.
+        kept = [replace(e, dropped=int(e.dropped)) for e in self.keep(events)]
+        began = time.perf_counter()
         if not kept:
             return
         for sink in self.sinks:

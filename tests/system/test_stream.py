@@ -122,7 +122,7 @@ def test_a_socket_metrics_and_a_signal(features, tmp_path):
         assert 'punctum_events_total{label="' in text
         assert 'punctum_backend_info{actual="cpu",precision="fp32",requested="cpu"} 1.0' in text
         assert "punctum_bundle_info{id=" in text
-        assert float(re.search(r"punctum_windows_total (\S+)", text)[1]) > 50
+        assert float(re.search(r"^punctum_windows_total (\S+)", text, re.M)[1]) > 50
         assert float(re.search(r'punctum_state_bytes\{stream="cam"\} (\S+)', text)[1]) > 0
         for path in ("healthz", "readyz"):
             assert urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}", timeout=10).status == 200
