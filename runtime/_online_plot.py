@@ -34,19 +34,26 @@ def plot_online(rows: Sequence[OnlineRow], path: str | Path, *, title: str = "")
     left.set_xticks(delays, [f"{d:g}" for d in delays])
     left.minorticks_off()
     left.set(xlabel="allowed delay after an action's end, s", ylabel="mAP, %, averaged over tIoU")
-    left.set_ylim(bottom=0)
+    heights = [100 * r.result.average for r in rows]
+    left.set_ylim(max(min(heights) - 3, 0), min(max(heights) + 3, 101))
     left.grid(alpha=0.3)
     left.legend(loc="lower right")
+    longest = 20.0
     for row, colour in [*zip(live, colours, strict=True), *((r, "C1") for r in offline)]:
         known = np.sort(row.sure_delays[~np.isnan(row.sure_delays)])
+        longest = max(longest, float(known.max(initial=0.0)))
         share = 100 * np.arange(1, len(known) + 1) / max(len(row.sure_delays), 1)
         style, name = ("--", "offline") if math.isinf(row.max_delay_s) else ("-", f"{row.max_delay_s:g} s")
         right.step(known, share, where="post", linestyle=style, color=colour, label=name)
     right.set(xlabel="detection delay: first matching report minus true end, s", ylabel="actions reported, %")
     right.set_ylim(0, 100)
-    right.set_xscale("symlog", linthresh=1.0)
+    right.set_xscale("symlog", linthresh=1.0)  # as early as it gets, and the long tail
+    ticks = [x for x in (-2, -1, -0.5, 0, 0.5, 1, 2, 5, 10, 20, 60, 300, 1800) if x <= 1.2 * longest]
+    right.set_xticks(ticks, [f"{t:g}" for t in ticks])
+    right.minorticks_off()
+    right.set_xlim(-2, 1.2 * longest)
     right.grid(alpha=0.3)
-    right.legend(loc="lower right", title="allowed delay")
+    right.legend(loc="upper left", title="allowed delay")
     if title:
         figure.suptitle(title)
     drawn = io.StringIO()
