@@ -146,20 +146,13 @@ def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str
     from rich.progress import track
 
     from ..bundle import Bundle
-    from ..errors import InputError
     from ..evaluation import Detections
     from ..localizer import Localizer
+    from .eval_online import known_labels
 
     bundle = Bundle.load(path)
     localizer = Localizer(bundle, threads=threads)
-    unknown = sorted(set(localizer.labels) - set(data.labels))
-    if unknown:
-        raise InputError(
-            "label-unknown",
-            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
-            ", ".join(data.labels),
-            "judge the bundle on the data set it was trained for",
-        )
+    known_labels(localizer.labels, data)
     events, media, spent = {}, 0.0, 0.0
     console = Console(stderr=True)
     for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):

@@ -213,6 +213,8 @@ def _print(record: dict[str, Any]) -> None:
         table.add_column("offline" if row["max_delay_s"] is None else f"{row['max_delay_s']:g} s", justify="right")
     for level in record["map"]:
         table.add_row(f"mAP {level}", *(number(row["map"][level], ".3f") for row in columns))
+    for label in record["offline"].get("per_class", {}):
+        table.add_row(f"AP {label}", *(number(row["per_class"][label]["average"], ".3f") for row in columns))
     table.add_section()
     table.add_row("actions reported in time", *(number(row["in_time"]) for row in columns))
     for key, name in (("detection_delay_s", "detection delay, s"), ("start_latency_s", "start latency, s")):

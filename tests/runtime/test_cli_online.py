@@ -53,9 +53,9 @@ def test_recorded_stream(folder, recording, tmp_path, capsys):
     assert set(late["per_class"]) == set(make.LABELS)
     assert record["offline"]["detection_delay_s"]["mean"] == pytest.approx(3.0)
 
-    assert invoke(arguments) == 0
+    assert invoke([*arguments, "--per-class"]) == 0
     out = capsys.readouterr().out
-    for text in ("0.25 s", "offline", "detection delay, s, median", "false alarms an hour", "at least 0.9"):
+    for text in ("AP wave", "0.25 s", "offline", "detection delay, s, median", "false alarms an hour", "at least 0.9"):
         assert text in out
 
 
@@ -131,3 +131,12 @@ def test_demo_bundle(tmp_path, capsys):
     assert whole["map"]["average"] == pytest.approx(plain["map"]["average"], abs=1e-9)
     assert soon["detection_delay_s"]["median"] < whole["detection_delay_s"]["median"]
     assert 0 < soon["real_time_factor"] < 1
+
+
+def test_a_bundle_of_another_data_set(folder, capsys):
+    pytest.importorskip("onnxruntime", reason="running a bundle needs the extra cpu")
+    from importlib import resources
+
+    bundle = str(resources.files("punctum.runtime") / "assets" / "demo")
+    assert invoke(["eval", bundle, str(folder), "--online"]) == 2
+    assert "trained for" in capsys.readouterr().err
