@@ -99,6 +99,13 @@ class Loop:
                 f"the same options, here {self.live}",
                 "give the same --max-delay, or remove the snapshot to begin anew",
             )
+        if self.name and session.stream != self.name:
+            raise InputError(
+                "snapshot-options",
+                f"a snapshot of stream {session.stream!r}",
+                f"the same stream, here {self.name!r}",
+                "give the same --name, or remove the snapshot to begin anew",
+            )
         self.session, self.position = session, checkpoint.position
         self.keep.reported = set(checkpoint.reported)
         self._clock = (time.monotonic(), session.now_s)
@@ -232,6 +239,8 @@ class Loop:
     def _save(self) -> None:
         if self.session is None or self.snapshot is None or self.event_file is None:
             return
+        if any(isinstance(sink, MqttSink) and sink.depth for sink in self.sinks):
+            return  # what the broker has not got yet must be produced again if this process dies now
         self.event_file.sync()
         Checkpoint(
             self._source_key(),

@@ -137,6 +137,7 @@ class MqttSink:
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._acknowledged: deque[int] = deque()
         self._sent: dict[int, bool] = {}
+        self._handing = 0  # 1 while an event is between the queue and the client
         self._connected = self._was_connected = self._complained = self._stop = False
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         client.reconnect_delay_set(1, max_backoff_s)
@@ -195,7 +196,7 @@ class MqttSink:
     @property
     def depth(self) -> int:
         """Events that wait, or were sent and are not acknowledged yet."""
-        return len(self._queue) + len(self._sent)
+        return len(self._queue) + len(self._sent) + self._handing
 
     @property
     def dropped(self) -> tuple[int, int]:
@@ -208,16 +209,23 @@ class MqttSink:
         while not self._stop:
             self._wake.wait(0.5)
             self._wake.clear()
-            while self._acknowledged:
-                if self._sent.pop(self._acknowledged.popleft(), None) is not None:
-                    self.delivered += 1
+            self._settle()
             while self._connected and len(self._sent) < IN_FLIGHT:
                 with self._lock:
+                    self._handing = 1  # before it leaves the queue, so that nobody sees it nowhere
                     item = self._queue.get()
+                if item is not None:
+                    # In flight the client keeps it, over reconnects too, until the broker has acknowledged it.
+                    self._sent[self._client.publish(topic, item[1], qos=1).mid] = item[0]
+                self._handing = 0
                 if item is None:
                     break
-                # In flight the client keeps it, over reconnects too, until the broker has acknowledged it.
-                self._sent[self._client.publish(topic, item[1], qos=1).mid] = item[0]
+
+    def _settle(self) -> None:
+        """Forget what the broker has acknowledged."""
+        while self._acknowledged:
+            if self._sent.pop(self._acknowledged.popleft(), None) is not None:
+                self.delivered += 1
 
     def close(self) -> int:
         """Wait a little for what is queued, say "offline", disconnect. Returns final events not delivered."""
@@ -235,6 +243,7 @@ class MqttSink:
                 last.wait_for_publish(timeout=2.0)
         self._client.disconnect()
         self._client.loop_stop()
+        self._settle()
         provisional, final = self.dropped
         waiting = self._queue.finals() + sum(self._sent.values())
         if self.depth or provisional or final:

@@ -11,7 +11,7 @@ Header, 32 bytes, then the name, then a checksum:
     8       4     u32    dim: numbers a snippet
     12      4     u32    n: length of the name in bytes, 0..255
     16      8     f64    stride_s: seconds a snippet covers
-    24      8     f64    start_s: media time of the first snippet
+    24      8     f64    start_s: media time of the first snippet; finite
     32      n     UTF-8  name of the stream
     32 + n  4     u32    CRC-32 of all bytes of the header before this one
 

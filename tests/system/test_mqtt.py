@@ -142,9 +142,10 @@ def test_broker_down_at_the_start_and_in_mid_stream(broker, listener):
     broker.start()
     assert listener.ready.wait(20)
     wait_for(lambda: sink.delivered >= 50)
-    broker.stop()
+    sink.write(events(50, 80))
+    broker.stop()  # some of these are in flight
     wait_for(lambda: any("lost the connection" in w for w in warnings))
-    sink.write(events(50, 120))
+    sink.write(events(80, 120))
     broker.start()
     wait_for(lambda: sink.delivered >= 120)
     assert listener.ready.wait(20)
