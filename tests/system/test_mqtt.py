@@ -181,6 +181,40 @@ def test_a_broker_that_never_comes(broker):
     assert any("7 final and 2 provisional events not delivered" in w for w in warnings)
 
 
+def test_tls_and_a_password(broker, tmp_path, monkeypatch):
+    tools = {name: shutil.which(name) for name in ("openssl", "mosquitto_passwd")}
+    if None in tools.values():
+        pytest.skip(f"needs {' and '.join(name for name, path in tools.items() if path is None)}")
+    key, certificate, passwords = tmp_path / "key.pem", tmp_path / "cert.pem", tmp_path / "passwords"
+    make = ["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2"]
+    where = ["-keyout", str(key), "-out", str(certificate), "-subj", "/CN=localhost"]
+    names = ["-addext", "subjectAltName=IP:127.0.0.1"]
+    subprocess.run([str(tools["openssl"]), *make, *where, *names], check=True, capture_output=True)
+    subprocess.run([str(tools["mosquitto_passwd"]), "-b", "-c", str(passwords), "cam", "s3cret"], check=True)
+    for file in (key, certificate, passwords):
+        file.chmod(0o644)  # Mosquitto gives up root before it reads them
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    broker.config.write_text(
+        f"listener {broker.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
+        f"certfile {certificate}\nkeyfile {key}\n"
+    )
+    broker.start()
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    warnings: list[str] = []
+    address = f"127.0.0.1:{broker.port}/site/cam"
+    refused = MqttSink(MqttTarget.parse(f"mqtts://cam:wrong@{address}"), warn=warnings.append, close_timeout_s=1.0)
+    refused.write(events(0, 1))
+    wait_for(lambda: any("refused the connection" in w for w in warnings))
+    assert refused.close() == 1
+    monkeypatch.setenv("PUNCTUM_MQTT_PASSWORD", "s3cret")
+    sink = MqttSink(MqttTarget.parse(f"mqtts://cam@{address}"), warn=warnings.append)
+    sink.write(events(0, 30))
+    assert sink.close() == 0
+    assert sink.delivered == 30
+    assert not any("s3cret" in w or "wrong" in w for w in warnings)
+
+
 def test_the_command_and_its_last_will(broker, listener, tmp_path):
     """`punctum run --stream --mqtt`: the same events as in the file; "offline" after kill -9 and after SIGTERM."""
     pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
