@@ -11,6 +11,7 @@ from ._fuse import fuse_confidence
 from ._match import average_precision, match_detections
 from ._overlap import segment_iou
 from ._pool import bin_edges, pool_segments
+from ._resize import resize_area
 from ._runs import find_runs, find_runs_many
 from ._sequence import search_sequence, select_seeds
 from ._suppress import nms, soft_nms, suppress_groups
@@ -30,6 +31,7 @@ __all__ = [
     "nms",
     "outer_inner_contrast",
     "pool_segments",
+    "resize_area",
     "search_sequence",
     "segment_iou",
     "segment_mean",

@@ -7,7 +7,7 @@ import numpy as np
 
 def warm_up() -> None:
     """Run every kernel once on a tiny input. Call it before declaring a service ready."""
-    from . import _adapt, _contrast, _match, _overlap, _pool, _runs, _sequence, _suppress
+    from . import _adapt, _contrast, _match, _overlap, _pool, _resize, _runs, _sequence, _suppress
 
     segments = np.array([[0.0, 2.0], [1.0, 3.0]])
     scores = np.array([0.9, 0.4])
@@ -24,3 +24,4 @@ def warm_up() -> None:
     tracks = np.array([[0.1, 0.9], [0.8, 0.1], [0.1, 0.9]])
     action, background = _sequence.select_seeds(tracks, [[0.0], [1.0], [0.0]])
     _sequence.search_sequence(tracks, action, background)
+    _resize.resize_area(np.zeros((2, 2, 3), np.uint8), 1, 1)

@@ -4,6 +4,7 @@
 """
 
 from . import published
+from .resize import resize_area
 from .twins import (
     adapt_boundaries,
     average_precision,
@@ -26,6 +27,7 @@ __all__ = [
     "outer_inner_contrast",
     "pool_segments",
     "published",
+    "resize_area",
     "segment_iou",
     "segment_mean",
     "soft_nms",
