@@ -36,6 +36,7 @@ class Facts:
     fps: float
     stride_s: float
     feature_dim: int
+    video_folder: str = "videos"
 
 
 def published(folder: Path) -> bool:
@@ -54,9 +55,11 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
             raise TypeError("classes is not a list")
         labels = tuple(str(label) for label in info["classes"])
         fps = float(info["fps"])
-        frames = float(info.get("snippet_frames", 0) if "video_folder" in info else info["snippet_frames"])
-        dim = int(info.get("feature_dim", 0) if "video_folder" in info else info["feature_dim"])
+        unmade = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
+        frames = float(info.get("snippet_frames", 0) if unmade else info["snippet_frames"])
+        dim = int(info.get("feature_dim", 0) if unmade else info["feature_dim"])
         name = str(info.get("name", folder.name))
+        videos = str(info.get("video_folder", "videos"))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             "dataset-json",
@@ -66,11 +69,13 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
         ) from None
     wrong = "classes: " + ", ".join(labels) if not labels or len(set(labels)) != len(labels) else ""
     for key, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
-        if not (0 < value < float("inf")) and not (value == 0 and "video_folder" in info and key != "fps"):
+        if not (0 < value < float("inf")) and not (value == 0 and unmade and key != "fps"):
             wrong = wrong or f"{key} is {value}"
     if wrong:
         raise InputError("dataset-json", f"{path}: {wrong}", "distinct classes and positive numbers", "correct it")
-    return Facts(name, labels, fps, frames / fps, dim)
+    if Path(videos).name != videos or videos in ("", ".", ".."):
+        raise InputError("dataset-json", f"{path}: video_folder is {videos!r}", "the name of a folder", "correct it")
+    return Facts(name, labels, fps, frames / fps, dim, videos)
 
 
 def _labels_of(points_file: Path) -> tuple[str, ...]:
@@ -144,6 +149,27 @@ def feature_files(features_dir: Path, video: str) -> tuple[Path, ...]:
         if any(path.is_file() for path in pair):
             return pair
     return (features_dir / f"{video}.npy",)
+
+
+VIDEO_ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mjpeg")
+
+
+def find_video(videos_dir: Path, video: str) -> Path:
+    """The file of a video, by its id and any of the usual endings. Raises InputError."""
+    if Path(video).name != video or video in ("", ".", ".."):
+        raise InputError("video-id", f"the video id {video!r}", "a plain file name", "rename the video in the lists")
+    for ending in VIDEO_ENDINGS:
+        for path in (videos_dir / f"{video}{ending}", videos_dir / f"{video}{ending.upper()}"):
+            if path.is_file():
+                return path
+    if (videos_dir / video).is_file():
+        return videos_dir / video
+    raise InputError(
+        "video-missing",
+        f"{videos_dir} has no video {video!r}",
+        "a file <video>" + " or <video>".join(VIDEO_ENDINGS[:5]),
+        "add the file, or take the video off the lists",
+    )
 
 
 def header_dim(paths: tuple[Path, ...]) -> int:

@@ -19,6 +19,8 @@ _ALIASES = {
     "video": ("video_id", "video", "video_name"),
     "frame": ("point", "frame"),
 }
+# Instead of a frame number: seconds on the media clock. Where a file has both, this column wins.
+_SECONDS = "time_s"
 
 
 def read_text(path: Path) -> str:
@@ -57,13 +59,21 @@ def read_list(path: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class PointRow:
-    """One line of a points file, as written: frame is NaN where it is not a number."""
+    """One line of a points file, as written: frame is NaN where it is not a number.
+
+    seconds: the file gives seconds on the media clock, and `frame` holds these instead of a frame number.
+    """
 
     line: int
     label: str
     video: str
     frame: float
     written: str
+    seconds: bool = False
+
+    def time_s(self, fps: float) -> float:
+        """Seconds on the media clock of a video with `fps` frames a second."""
+        return self.frame if self.seconds else self.frame / fps
 
 
 def scan_points(path: Path) -> list[PointRow]:
@@ -76,13 +86,16 @@ def scan_points(path: Path) -> list[PointRow]:
         reader = csv.reader(io.StringIO(read_text(path)), strict=True)
         header = [name.strip() for name in next(reader, [])]
         columns = {}
+        seconds = _SECONDS in header
         for role, names in _ALIASES.items():
+            if role == "frame" and seconds:
+                names = (_SECONDS,)
             found = [name for name in names if name in header]
             if not found:
                 raise InputError(
                     "points-columns",
                     f"{path} line 1 lacks the column {names[0]} (it has: {', '.join(header) or 'nothing'})",
-                    "columns class, video_id, point, separated by commas",
+                    "columns class, video_id, point (a frame) or time_s (seconds), separated by commas",
                     "add a header line",
                 )
             columns[role] = header.index(found[0])
@@ -94,7 +107,7 @@ def scan_points(path: Path) -> list[PointRow]:
                 cells[columns[role]].strip() if columns[role] < len(cells) else ""
                 for role in ("label", "video", "frame")
             )
-            rows.append(PointRow(reader.line_num, label, video, _number(written), written))
+            rows.append(PointRow(reader.line_num, label, video, _number(written), written, seconds))
         return rows
     except csv.Error as error:
         raise InputError(
@@ -108,18 +121,18 @@ def scan_points(path: Path) -> list[PointRow]:
         ) from None
 
 
-def read_points(path: Path) -> list[tuple[int, str, str, float]]:
-    """Rows of a points file: (line number, class, video, frame). Raises InputError at the first broken row."""
+def read_points(path: Path) -> list[PointRow]:
+    """Rows of a points file. Raises InputError at the first broken one."""
     rows = scan_points(path)
     for row in rows:
         if not math.isfinite(row.frame) or not row.label or not row.video:
             raise InputError(
                 "points-row",
                 f"{path} line {row.line}: class {row.label!r}, video {row.video!r}, point {row.written!r}",
-                "a class, a video and a frame number",
+                "a class, a video and a frame number (or seconds in a column time_s)",
                 "see `punctum data check`",
             )
-    return [(row.line, row.label, row.video, row.frame) for row in rows]
+    return rows
 
 
 def _number(text: str) -> float:

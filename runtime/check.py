@@ -74,27 +74,53 @@ def check_dataset(
     """
     report = Report()
     try:
-        data = Dataset.open(folder, split=split, points=points, train_list=train_list, test_list=test_list)
+        data = _open(folder, split=split, points=points, train_list=train_list, test_list=test_list)
     except InputError as error:
         report.error(error.code, folder, error.given, f"{error.next_step} (allowed: {error.allowed})")
         return report
     _check_lists(data, train_list, test_list, report)
-    lengths = _check_features(data, report)
+    lengths = _check_videos(data, report) if data.only_videos else _check_features(data, report)
     _check_points(data, lengths, report)
     actions = check_truth(data, lengths, report)
+    features = {
+        "videos with features": len(lengths),
+        "seconds": round(sum(lengths.values()) * data.stride_s, 1),
+        "stride (s)": round(data.stride_s, 6),
+        "feature dimension": data.feature_dim,
+    }
     report.summary = {
         "data set": data.name,
         "classes": len(data.labels),
         "train videos": len(data.train),
         "test videos": len(data.test),
-        "videos with features": len(lengths),
-        "seconds": round(sum(lengths.values()) * data.stride_s, 1),
-        "stride (s)": round(data.stride_s, 6),
-        "feature dimension": data.feature_dim,
+        **({} if data.only_videos else features),
         **report.summary,
         "actions in the truth": actions,
     }
     return report
+
+
+def _open(folder: str | Path, **lists: Any) -> Dataset:
+    """A data set of features, or of videos whose features are still to be made."""
+    try:
+        return Dataset.open(folder, **lists)
+    except InputError as error:
+        if error.code != "features-missing":
+            raise
+        data = Dataset.open(folder, **lists, need_features=False)
+        if not data.only_videos:
+            raise
+        return data
+
+
+def _check_videos(data: Dataset, report: Report) -> dict[str, int]:
+    """Whether every listed video has its file. Nothing is decoded, so no length is known."""
+    for video in dict.fromkeys(data.train + data.test):
+        try:
+            data.video_file(video)
+        except InputError as error:
+            report.error(error.code, video, error.given, error.next_step)
+    return {}
 
 
 def _check_lists(data: Dataset, train_list: str, test_list: str, report: Report) -> None:
@@ -212,7 +238,7 @@ def _check_row(data: Dataset, row: PointRow, lengths: dict[str, int], report: Re
         )
         return False
     try:
-        time_s = row.frame / data.rate(row.video)
+        time_s = row.frame if row.seconds else row.time_s(data.rate(row.video))
     except InputError as error:
         report.error(error.code, data.points_file, error.given, error.next_step, row.line)
         return False
@@ -222,7 +248,8 @@ def _check_row(data: Dataset, row: PointRow, lengths: dict[str, int], report: Re
         report.error(
             "point-outside",
             data.points_file,
-            f"{time_s:.3f} s (frame {row.frame:g}) lies outside the features of {row.video} (0 to {end_s:.3f} s)",
+            f"{time_s:.3f} s ({'as written' if row.seconds else f'frame {row.frame:g}'}) lies outside the features of "
+            f"{row.video} (0 to {end_s:.3f} s)",
             "check the frame number and fps; where features end before their video, extract again or drop the point",
             row.line,
         )

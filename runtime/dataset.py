@@ -3,7 +3,8 @@
 Layout: `dataset.json` (name, classes, fps, snippet_frames, feature_dim), `gt.json` (ActivityNet form), `points.csv`
 (columns class, video_id, point in frames); `features/`, `train.txt`, `test.txt` at the top or in a split folder;
 `fps.json` where videos have their own frame rates. The published layouts of LACP and HR-Pro are read as well
-(`_layouts`).
+(`_layouts`). A video data set has `videos/` instead of `features/` (snippet_frames and feature_dim are then up to the
+backbone), and its points may carry seconds in a column time_s.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._layouts import feature_files, find_points, first_of, header_dim, published, read_facts, read_rates
+from ._layouts import feature_files, find_points, find_video, first_of, header_dim, published, read_facts, read_rates
 from ._tables import read_json, read_list, read_points, scan_points
 from .errors import InputError
 from .features import Features, check_features, load_features
@@ -59,6 +60,8 @@ class Dataset:
     points_file: Path
     truth_file: Path
     fps_of: dict[str, float] = field(default_factory=dict)
+    videos_dir: Path | None = None
+    """Where the videos are; None where the data set has none."""
 
     @classmethod
     def open(
@@ -73,7 +76,8 @@ class Dataset:
     ) -> Dataset:
         """Open `folder`, or one split of it. Raises InputError naming the file that is missing or wrong.
 
-        need_features: False where only points and truth matter, as when detections made elsewhere are judged.
+        need_features: False where only points and truth matter, as when detections made elsewhere are judged, and
+        for a video data set, whose features are still to be made.
         """
         folder = Path(folder)
         if not folder.is_dir():
@@ -82,6 +86,7 @@ class Dataset:
         points_file = find_points(folder, points)
         facts = read_facts(folder, points_file)
         truth_file = first_of(folder / "gt.json", folder / "gt_full.json")
+        videos = first_of(base / facts.video_folder, folder / facts.video_folder)
         train = tuple(_listed(base, train_list, "train"))
         test = tuple(_listed(base, test_list, "test"))
         dim = facts.feature_dim
@@ -100,7 +105,21 @@ class Dataset:
             points_file=points_file,
             truth_file=truth_file,
             fps_of=read_rates(folder, truth_file),
+            videos_dir=videos if videos.is_dir() else None,
         )
+
+    @property
+    def only_videos(self) -> bool:
+        """Whether this is a video data set whose features are still to be made."""
+        return self.videos_dir is not None and not self.features_dir.is_dir()
+
+    def video_file(self, video: str) -> Path:
+        """The file of one video. Raises InputError where there is none."""
+        if self.videos_dir is None:
+            raise InputError(
+                "videos-missing", f"{self.folder} holds no videos", "a folder videos with one file a video", "add it"
+            )
+        return find_video(self.videos_dir, video)
 
     def feature_files(self, video: str) -> tuple[Path, ...]:
         """The file that holds a video's features, or its RGB and flow files."""
@@ -141,15 +160,16 @@ class Dataset:
         """Clicks of every video, in time order. Raises InputError for a class that the data set does not have."""
         index = {label: i for i, label in enumerate(self.labels)}
         found: dict[str, list[Point]] = {}
-        for line, label, video, frame in read_points(self.points_file):
-            if label not in index:
+        for row in read_points(self.points_file):
+            if row.label not in index:
                 raise InputError(
                     "label-unknown",
-                    f"{self.points_file} line {line}: class {label!r}",
+                    f"{self.points_file} line {row.line}: class {row.label!r}",
                     ", ".join(self.labels),
                     "fix the class name",
                 )
-            found.setdefault(video, []).append(Point(index[label], frame / self.rate(video)))
+            time_s = row.frame if row.seconds else row.time_s(self.rate(row.video))
+            found.setdefault(row.video, []).append(Point(index[row.label], time_s))
         return {video: sorted(points, key=lambda p: (p.time_s, p.label)) for video, points in found.items()}
 
     def truth(self, subset: str = "test") -> Truth:
@@ -185,10 +205,10 @@ def _split_folder(folder: Path, split: str | None, need_features: bool) -> Path:
         return base
     if (base / "videos").is_dir():
         raise InputError(
-            "videos-unsupported",
-            f"{base} holds videos",
+            "features-missing",
+            f"{base} holds videos and no features",
             "features/<video>.npy",
-            "extract features first; training from videos is not supported yet",
+            "learn from the videos with `punctum train`, or extract features with `punctum features`",
         )
     raise InputError("features-missing", f"{base} has no features folder", "features/<video>.npy", "check the path")
 

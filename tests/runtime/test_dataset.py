@@ -167,7 +167,7 @@ def test_wrong_folders(tmp_path):
     refused("split-needed", lambda: Dataset.open(folder), "split_1")
     refused("split-missing", lambda: Dataset.open(folder, split="split_9"), "split_1")
     (tmp_path / "e" / "videos").mkdir(parents=True)
-    refused("videos-unsupported", lambda: Dataset.open(tmp_path / "e"))
+    refused("features-missing", lambda: Dataset.open(tmp_path / "e"))
     (tmp_path / "f").mkdir()
     refused("features-missing", lambda: Dataset.open(tmp_path / "f"))
     (tmp_path / "g" / "features").mkdir(parents=True)
