@@ -42,7 +42,8 @@ def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, report
     """Final events of one island (segments [K, 2] in seconds, best first), and the end of every report about it."""
     plan = stretch.plan
     complete = min(island.complete_at(plan.context) + plan.right + 1, stretch.known)
-    emitted_at = stretch.start_s + complete * plan.stride_s
+    known_at = stretch.start_s + complete * plan.stride_s
+    emitted_at = known_at + plan.overhang_s
     partner: list[Report | None] = [None] * len(scores)
     wrong: list[Saying] = []
     if reporter.live:
@@ -72,12 +73,12 @@ def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, report
                 degraded=stretch.degraded,
             )
         )
-    return events + tell(stretch, wrong, emitted_at)
+    return events + tell(stretch, wrong, known_at)
 
 
-def tell(stretch: Stretch, said: list[Saying], emitted_at: float) -> list[Event]:
-    """Sayings of the reporter as events."""
-    return [_event(stretch, saying.report, saying.phase, emitted_at) for saying in said]
+def tell(stretch: Stretch, said: list[Saying], known_at: float) -> list[Event]:
+    """Sayings of the reporter as events. known_at: media time up to which there were snippets."""
+    return [_event(stretch, saying.report, saying.phase, known_at + stretch.plan.overhang_s) for saying in said]
 
 
 def _event(stretch: Stretch, report: Report, phase: Phase, emitted_at: float) -> Event:

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .config import FeatureSpec, FileRecord, Graph, PostProcess, _Model
 from .errors import InputError
+from .video.spec import BackboneSpec
 
 SCHEMA_MAJOR = 1
 MANIFEST = "manifest.json"
@@ -31,6 +32,8 @@ class Manifest(_Model):
     features: FeatureSpec
     locator: Graph
     center: Graph | None = None
+    backbone: BackboneSpec | None = None
+    """With it the bundle takes video, not features alone."""
     post: PostProcess
     files: dict[str, FileRecord]
     precision: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -52,6 +55,15 @@ class Manifest(_Model):
                 raise ValueError(f"file name {name!r} leaves the bundle")
         return value
 
+    @model_validator(mode="after")
+    def _stride(self) -> Manifest:
+        if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
+            raise ValueError(
+                f"the backbone gives a row every {self.backbone.stride_s} s, the locator takes one every "
+                f"{self.features.stride_s} s"
+            )
+        return self
+
 
 def content_id(name: str, version: str, files: dict[str, FileRecord], rest: dict[str, Any]) -> str:
     """name-version-hash, the hash over every file's hash and everything else the manifest says."""
@@ -60,8 +72,9 @@ def content_id(name: str, version: str, files: dict[str, FileRecord], rest: dict
 
 
 def identified(manifest: Manifest) -> dict[str, Any]:
-    """The parts of a manifest that its id covers, besides the files."""
-    return manifest.model_dump(mode="json", include={"labels", "features", "locator", "center", "post"})
+    """The parts of a manifest that its id covers, besides the files. A backbone counts where there is one."""
+    parts = {"labels", "features", "locator", "center", "post"}
+    return manifest.model_dump(mode="json", include=parts | ({"backbone"} if manifest.backbone else set()))
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,11 +139,11 @@ class Bundle:
                     "copy or export the bundle again",
                 )
             content[name] = data
-        for graph in (manifest.locator, manifest.center):
-            if graph is not None and graph.file not in content:
+        for part in (manifest.locator, manifest.center, manifest.backbone):
+            if part is not None and part.file not in content:
                 raise InputError(
                     "bundle-file-unlisted",
-                    f"{source} names graph {graph.file!r} but lists no such file",
+                    f"{source} names graph {part.file!r} but lists no such file",
                     "a listed file",
                     "export again",
                 )

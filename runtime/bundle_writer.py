@@ -10,6 +10,7 @@ from typing import Any
 from ._files import atomic_folder
 from .bundle import MANIFEST, Manifest, content_id, identified
 from .config import FeatureSpec, FileRecord, Graph, PostProcess
+from .video.spec import BackboneSpec
 
 
 def write_bundle(
@@ -25,6 +26,7 @@ def write_bundle(
     files: dict[str, bytes],
     precision: dict[str, dict[str, Any]],
     provenance: dict[str, Any],
+    backbone: BackboneSpec | None = None,
     replace: bool = False,
 ) -> str:
     """Write the folder atomically and return the bundle id. `files` maps relative names to their content."""
@@ -38,6 +40,7 @@ def write_bundle(
         features=features,
         locator=locator,
         center=center,
+        backbone=backbone,
         post=post,
         files=records,
         precision=precision,
@@ -49,6 +52,7 @@ def write_bundle(
             target = folder / key
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        text = json.dumps(manifest.model_dump(mode="json", by_alias=True), indent=2, ensure_ascii=False)
+        record = manifest.model_dump(mode="json", by_alias=True, exclude=None if backbone else {"backbone"})
+        text = json.dumps(record, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n")
     return manifest.id

@@ -20,6 +20,7 @@ from .session import Session
 if TYPE_CHECKING:
     from .bundle import Bundle
     from .pool import Pool, PoolOptions
+    from .sources import Chunk
 
 
 class Localizer:
@@ -36,7 +37,16 @@ class Localizer:
         spec, graph = bundle.manifest.features, bundle.manifest.locator
         self._setup(
             OnnxBackend.open(bundle, device=device, threads=threads),
-            Plan(bundle.labels, spec.dim, spec.stride_s, graph.left, graph.right, bundle.manifest.post, bundle.id),
+            Plan(
+                bundle.labels,
+                spec.dim,
+                spec.stride_s,
+                graph.left,
+                graph.right,
+                bundle.manifest.post,
+                bundle.id,
+                overhang_s=bundle.manifest.backbone.overhang_s if bundle.manifest.backbone else 0.0,
+            ),
         )
 
     @classmethod
@@ -89,7 +99,18 @@ class Localizer:
     def localize(self, features: Any, *, stream: str = "", start_s: float = 0.0) -> list[Event]:
         """Offline: all final events of one recording. features: [T, D] array or `Features`; T may be 0."""
         session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True)
-        events = session.push(features) + session.flush()
+        return self._concluded(session, session.push(features))
+
+    def localize_chunks(self, chunks: Iterable[Chunk], *, stream: str = "", start_s: float = 0.0) -> list[Event]:
+        """Offline, for what comes in parts, such as a video: all final events, gaps between chunks declared."""
+        session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True)
+        events: list[Event] = []
+        for chunk in chunks:
+            events += session.push(chunk.rows, at=chunk.at)
+        return self._concluded(session, events)
+
+    def _concluded(self, session: Session, events: list[Event]) -> list[Event]:
+        events = events + session.flush()
         self.last_stats = session.stats
         if self.plan.post.gate == "video":
             scores = session.video_scores()

@@ -19,6 +19,8 @@ class Plan:
     right: int
     post: PostProcess
     bundle_id: str
+    overhang_s: float = 0.0
+    """Media beyond a snippet's end that its features need: a backbone whose clips reach ahead."""
 
     @property
     def context(self) -> int:
@@ -27,8 +29,8 @@ class Plan:
 
     @property
     def look_ahead_s(self) -> float:
-        """Algorithmic delay: receptive field to the right plus right context, in seconds."""
-        return (self.right + self.context) * self.stride_s
+        """Algorithmic delay: receptive field to the right, right context and what clips reach ahead, in seconds."""
+        return (self.right + self.context) * self.stride_s + self.overhang_s
 
 
 @dataclass(slots=True)

@@ -1,16 +1,25 @@
-"""Where features come from: files, folders, standard input, sockets. `open_source` picks by the form of the address."""
+"""Where features come from: files, folders, standard input, sockets, and video where the bundle has a backbone.
+
+`open_source` picks by the form of the address.
+"""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ._items import Bad, Begin, Chunk, Item, Source
+from ._media import find_videos, is_address, is_video, stream_name
 from .folder import ChunkFolder
 from .framed import FramedFile, Listener, StandardInput
 from .framing import MAGIC
 from .tail import RowFile
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+    from .video import VideoSource
 
 __all__ = ["Bad", "Begin", "Chunk", "Item", "Source", "open_source"]
 
@@ -26,15 +35,24 @@ def open_source(
     follow: bool = False,
     idle_s: float | None = None,
     reconnect_s: float = 0.0,
+    bundle: Bundle | None = None,
+    device: str = "cpu",
+    threads: int = 1,
 ) -> Source:
-    """The source behind an address, opened: "-", "tcp://host:port", "unix:///path", a folder, or a file.
+    """The source behind an address, opened: "-", "tcp://host:port", "unix:///path", a folder, or a file; with a bundle
+    that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
 
-    A file that begins with the magic of the framing is read as framed, others as rows (`.npy`, or raw float32 by
-    their ending). start_s: media time of the first snippet where the source does not say it. Raises InputError.
+    A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
+    raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
+    device, threads: for the backbone. Raises InputError.
     """
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
         if value is not None and not 0 <= value < float("inf"):
             raise InputError("source-option", f"{name}={value}", "0 or more seconds", f"set {name}")
+    if is_video_input(address):
+        video = video_source(address, bundle, start_s=start_s, idle_s=idle_s, device=device, threads=threads)
+        video.open()
+        return video
     source = _find(
         address,
         dim=dim,
@@ -72,15 +90,44 @@ def _find(
         raise InputError(
             "source-address",
             f"source {address!r}",
-            "-, tcp://host:port, unix:///path, a folder, a .npy, raw or framed file",
+            "-, tcp://host:port, unix:///path, a folder, a .npy, raw or framed file; as video a file, rtsp://, "
+            "http(s)://, camera:/dev/video0",
             "correct the address",
         )
     path = Path(address)
     if path.is_dir():
+        if not any(path.glob("*.npy")) and find_videos(path):
+            raise InputError(
+                "source-folder", f"{path}, a folder of videos, as a stream", "one video", "leave out --stream"
+            )
         return ChunkFolder(path, dim=dim, stride_s=stride_s, start_s=start_s, follow=follow, idle_s=idle_s)
     if _is_framed(path):
         return FramedFile(path, dim=dim, stride_s=stride_s, follow=follow, idle_s=idle_s)
     return RowFile(path, dim=dim, start_s=start_s, follow=follow, idle_s=idle_s)
+
+
+def is_video_input(address: str) -> bool:
+    """Whether an address names a video: a file by its content or ending, a URL or a camera."""
+    return is_address(address) or (address != "-" and "://" not in address and is_video(Path(address)))
+
+
+def video_source(
+    address: str,
+    bundle: Bundle | None,
+    *,
+    start_s: float = 0.0,
+    idle_s: float | None = None,
+    device: str = "cpu",
+    threads: int = 1,
+) -> VideoSource:
+    """A video through the backbone of a bundle; not opened yet. Raises InputError where the bundle has none."""
+    from ..video.backbone import VideoBackbone, no_backbone
+    from .video import open_video
+
+    if bundle is None or bundle.manifest.backbone is None:
+        raise no_backbone("without a name" if bundle is None else bundle.id, stream_name(address))
+    backbone = VideoBackbone.open(bundle, device=device, threads=threads)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s)
 
 
 def _is_framed(path: Path) -> bool:

@@ -1,0 +1,327 @@
+"""Video as a source of features: one thread decodes and prepares frames, the caller's thread runs the backbone.
+
+    frames (decode) -> prepare (resize, normalise) -> bounded queue | -> clips -> backbone -> Chunk
+
+Both sides leave the interpreter lock while they work, so on two cores they overlap. Only prepared frames wait in the
+queue: they are as small as what the network sees.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import PunctumError
+from ._items import POLL_S, Begin, Chunk, Item
+from ._media import stream_name
+
+if TYPE_CHECKING:
+    from ..video import FrameSource
+    from ..video.backbone import VideoBackbone
+
+F32 = npt.NDArray[np.float32]
+Overflow = Literal["wait", "drop_oldest"]
+FILE_BATCH = 8  # snippets a run of the backbone from files, where nobody waits for the next one
+QUEUE_S = 4.0
+JOIN_S = 10.0
+SLACK_S = 1e-6
+
+
+@dataclass(slots=True)
+class VideoStats:
+    """Seconds spent per stage, frames and rows made, frames lost. decode_s of a live source is time of the CPU alone:
+    waiting for the camera is not work."""
+
+    decode_s: float = 0.0
+    preprocess_s: float = 0.0
+    backbone_s: float = 0.0
+    frames: int = 0
+    snippets: int = 0
+    lost: int = 0
+    gaps: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Frame:
+    plane: F32
+    index: int
+    at: float
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Break:
+    at: float
+    lost: int
+
+
+class VideoSource:
+    """Frames and a backbone as a source of features. Position (files): {"snippet": rows handed out}.
+
+    start_s: media time of the first frame. batch: snippets a run of the backbone; default 1 live, FILE_BATCH for
+    files. overflow: what happens when the backbone falls behind by queue_s seconds of frames: the decoder waits
+    (default for files), or the older half of what waits is given up, as a gap (default live). idle_s: a live source
+    has ended when nothing came for that many seconds; None: never.
+    """
+
+    def __init__(
+        self,
+        frames: FrameSource,
+        backbone: VideoBackbone,
+        *,
+        start_s: float = 0.0,
+        batch: int | None = None,
+        overflow: Overflow | None = None,
+        queue_s: float = QUEUE_S,
+        idle_s: float | None = None,
+    ) -> None:
+        live = frames.live
+        self.frames, self.backbone, self.start_s = frames, backbone, start_s
+        self.name, self.stream = frames.name, stream_name(frames.name)
+        self.replayable = not live
+        self.stats = VideoStats()
+        self._batch = batch or (1 if live else FILE_BATCH)
+        self._drops = (overflow or ("drop_oldest" if live else "wait")) == "drop_oldest"
+        self._idle_s = idle_s if live else None
+        spec = backbone.spec
+        self._bound = max(2 * spec.clip_frames, self._batch * spec.snippet_frames, round(queue_s * spec.fps), 2)
+        self._queue: deque[_Frame | _Break] = deque()
+        self._changed = threading.Condition()
+        self._stop = threading.Event()
+        self._ended = False
+        self._fault: BaseException | None = None
+        self._thread: threading.Thread | None = None
+        self._opened = False
+
+    def open(self) -> None:
+        """Raises InputError when there is no such video, or nothing that can be decoded."""
+        if not self._opened:
+            self.frames.open()
+            self._opened = True
+
+    def close(self) -> None:
+        """End the thread that decodes. Safe to call twice."""
+        self._stop.set()
+        with self._changed:
+            self._changed.notify_all()
+        if self._thread is not None:
+            self._thread.join(JOIN_S)
+            self._thread = None
+        elif self._opened:
+            self.frames.close()
+        self._opened = False
+
+    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+        """Begin, then chunks; None when nothing came for a while. What was decoded before a fault comes before it."""
+        from ..video.extractor import Extractor
+
+        self.open()
+        self._thread = threading.Thread(target=self._decode, name="punctum-decode", daemon=True)
+        self._thread.start()
+        yield Begin(self.stream, self.start_s)
+        extractor = Extractor(self.backbone, batch=self._batch)
+        extractor.skip = 0 if position is None else int(position["snippet"])
+        stretch = _Stretch(self, extractor)
+        quiet = time.monotonic()
+        try:
+            while True:
+                item = self._take()
+                if item is None:
+                    if self._ended or (self._idle_s is not None and time.monotonic() - quiet >= self._idle_s):
+                        break
+                    yield None
+                    continue
+                quiet = time.monotonic()
+                yield from stretch.take(item)
+            yield from stretch.end(None)
+            if self._fault is not None:
+                raise self._fault
+        finally:
+            self.close()
+
+    def _take(self) -> _Frame | _Break | None:
+        """The next of the queue; None when nothing came for POLL_S, or at the end."""
+        with self._changed:
+            if not self._queue and not self._ended:
+                self._changed.wait(POLL_S)
+            if not self._queue:
+                return None
+            item = self._queue.popleft()
+            self._changed.notify_all()
+            return item
+
+    def _decode(self) -> None:
+        """The thread: frames in, prepared frames out, until the end, a fault or `close`."""
+        stats, prepare = self.stats, self.backbone.preprocessor()
+        clock = time.thread_time if self.frames.live else time.perf_counter
+        try:
+            iterator = self.frames.frames()
+            while not self._stop.is_set():
+                began = clock()
+                frame = next(iterator, self)
+                stats.decode_s += clock() - began
+                if frame is self:
+                    break
+                if frame is None:
+                    continue
+                image = getattr(frame, "image", None)
+                if image is None:
+                    self._put(_Break(frame.at, frame.lost))
+                    continue
+                began = time.perf_counter()
+                plane = prepare(image)
+                stats.preprocess_s += time.perf_counter() - began
+                stats.frames += 1
+                self._put(_Frame(plane, frame.index, frame.at, frame.lost))
+        except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
+            self._fault = error
+        finally:
+            try:
+                self.frames.close()
+            except PunctumError as error:
+                self._fault = self._fault or error
+            with self._changed:
+                self._ended = True
+                self._changed.notify_all()
+
+    def _put(self, item: _Frame | _Break) -> None:
+        with self._changed:
+            if self._drops and len(self._queue) >= self._bound:
+                self._give_up()
+            while len(self._queue) >= self._bound and not self._stop.is_set():
+                self._changed.wait(POLL_S)
+            self._queue.append(item)
+            self._changed.notify_all()
+
+    def _give_up(self) -> None:
+        """The older half of what waits is lost; what is left is a new stretch, so nobody takes it for continuous."""
+        lost = 0
+        for _ in range(max(len(self._queue) // 2, 1)):
+            gone = self._queue.popleft()
+            lost += gone.lost + isinstance(gone, _Frame)
+        if self._queue:
+            self._queue.appendleft(_Break(self._queue[0].at, lost))
+
+
+class _Stretch:
+    """What the reader knows about the stretch at hand: when it began, what was lost where."""
+
+    def __init__(self, source: VideoSource, extractor: Any) -> None:
+        self._source, self._extractor = source, extractor
+        self._spec = source.backbone.spec
+        self._at: float | None = None  # media time of the first frame, start_s included; None: no frame yet
+        self._taken = 0
+        self._lost: list[tuple[int, int]] = []  # (snippet, frames lost in it or just before it)
+        self._pending = 0  # lost before the stretch
+        self._spent = 0.0
+        self._handed = extractor.skip
+
+    def take(self, item: _Frame | _Break) -> Iterator[Chunk]:
+        """The next of the queue."""
+        if isinstance(item, _Break):
+            yield from self.end(item.at)
+            self._pending += item.lost
+            self._source.stats.lost += item.lost
+            return
+        if self._at is not None and item.index != self._index + self._taken:
+            yield from self.end(item.at)  # a source that skips without saying so
+        if self._at is None:
+            self._at, self._index = self._source.start_s + item.at, item.index
+            if self._pending:
+                self._lost.append((0, self._pending))
+            self._pending = 0
+        if item.lost:
+            self._lost.append((self._taken // self._spec.snippet_frames, item.lost))
+            self._source.stats.lost += item.lost
+        self._taken += 1
+        yield from self._chunk(self._extractor.push_prepared(item.plane))
+
+    def end(self, until: float | None) -> Iterator[Chunk]:
+        """The stretch is over: by a gap up to media time `until` of the source, or (None) for good."""
+        if self._at is None:
+            return
+        partial = True
+        if until is not None:
+            # A last snippet of which a part came must not reach into what follows.
+            whole = self._taken // self._spec.snippet_frames + 1
+            partial = self._at + whole * self._spec.stride_s <= until + self._source.start_s + SLACK_S
+            self._source.stats.gaps += 1
+        yield from self._chunk(self._extractor.flush(partial=partial))
+        self._extractor.reset()
+        self._pending += sum(lost for _, lost in self._lost)
+        self._at, self._taken, self._lost = None, 0, []
+
+    def _chunk(self, rows: F32) -> Iterator[Chunk]:
+        source, extractor = self._source, self._extractor
+        source.stats.backbone_s = extractor.backbone_s
+        if not len(rows):
+            return
+        source.stats.snippets += len(rows)
+        stop = extractor.rows
+        first = stop - len(rows)
+        dropped = sum(lost for snippet, lost in self._lost if snippet < stop)
+        self._lost = [(snippet, lost) for snippet, lost in self._lost if snippet >= stop]
+        spent = source.stats.decode_s + source.stats.preprocess_s
+        self._handed += len(rows)
+        begin = (self._at or 0.0) + first * self._spec.stride_s
+        yield Chunk(
+            rows,
+            self._at if first == 0 else None,
+            f"{source.name} at {begin:.2f} s",
+            {"snippet": self._handed} if source.replayable else {},
+            spent - self._spent,
+            dropped,
+        )
+        self._spent = spent
+
+
+def open_video(
+    address: str,
+    backbone: VideoBackbone,
+    *,
+    start_s: float = 0.0,
+    idle_s: float | None = None,
+    options: Any = None,
+) -> VideoSource:
+    """The source behind a video file, a URL or a camera; not opened yet. options: `VideoOptions` of the frames."""
+    from ..video import open_frames
+
+    frames = open_frames(address, fps=backbone.spec.fps, options=options)
+    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s)
+
+
+def coalesce(items: Iterator[Item], rows: int) -> Iterator[Chunk]:
+    """Chunks of one stretch joined until they hold `rows` rows; for whole recordings. Raises the error of a Bad one."""
+    held: list[Chunk] = []
+    count = 0
+    for item in items:
+        if item is None or isinstance(item, Begin):
+            continue
+        if not isinstance(item, Chunk):
+            raise item.error
+        if held and (item.at is not None or count >= rows):
+            yield _joined(held)
+            held, count = [], 0
+        held.append(item)
+        count += len(item.rows)
+    if held:
+        yield _joined(held)
+
+
+def _joined(chunks: list[Chunk]) -> Chunk:
+    first, last = chunks[0], chunks[-1]
+    return Chunk(
+        np.concatenate([c.rows for c in chunks]),
+        first.at,
+        first.where,
+        last.position,
+        sum(c.read_s for c in chunks),
+        sum(c.dropped for c in chunks),
+    )

@@ -1,0 +1,192 @@
+"""A video backbone: its graph in ONNX Runtime and the spec that says what to feed it."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import ValidationError
+
+from ..errors import InputError, MissingDependencyError
+from .fingerprint import check_fingerprint
+from .preprocess import Preprocessor
+from .spec import BackboneSpec
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+
+F32 = npt.NDArray[np.float32]
+SPEC_FILE = "backbone.json"
+
+
+class VideoBackbone:
+    """Clips to features. `requested` and `actual` device are always equal: nothing falls back.
+
+    dim: columns of the features. digest: identity of graph and preprocessing together.
+    """
+
+    def __init__(self, session: Any, spec: BackboneSpec, *, dim: int, digest: str, name: str, device: str) -> None:
+        self._session, self.spec, self.dim, self.digest, self.name = session, spec, dim, digest, name
+        self.requested = self.actual = device
+
+    @classmethod
+    def open(cls, bundle: Bundle, *, device: str = "cpu", threads: int = 1) -> VideoBackbone:
+        """The backbone of a bundle, its fingerprint checked.
+
+        Raises InputError where the bundle has none, where the graph does not fit the manifest, and where its features
+        for the reference clip are not those that were recorded.
+        """
+        spec = bundle.manifest.backbone
+        if spec is None:
+            raise no_backbone(bundle.id)
+        found = cls.from_graph(bundle.read(spec.file), spec, name=bundle.source, device=device, threads=threads)
+        if found.dim != bundle.manifest.features.dim:
+            raise InputError(
+                "backbone-dimension",
+                f"the backbone of {bundle.source} gives {found.dim} features",
+                f"{bundle.manifest.features.dim}, which the locator takes",
+                "export the bundle again",
+            )
+        return found
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "cpu", threads: int = 1) -> VideoBackbone:
+        """The backbone in a folder (backbone.onnx and backbone.json), its fingerprint checked. Raises InputError."""
+        spec, graph = read_backbone(folder)
+        return cls.from_graph(graph, spec, name=str(folder), device=device, threads=threads)
+
+    @classmethod
+    def from_graph(
+        cls, graph: bytes, spec: BackboneSpec, *, name: str = "backbone", device: str = "cpu", threads: int = 1
+    ) -> VideoBackbone:
+        """A backbone from the bytes of its graph; a fingerprint in `spec` is checked. Raises InputError."""
+        if device != "cpu":
+            raise InputError(
+                "device-unavailable",
+                f"device {device!r}",
+                "'cpu' in this version (GPU engines are not built yet)",
+                "use --device cpu",
+            )
+        if threads < 1:
+            raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
+        try:
+            import onnxruntime as ort
+        except ImportError:
+            raise MissingDependencyError("onnxruntime", "cpu", "running a video backbone") from None
+        from ..backends.onnx import _session
+
+        try:
+            session = _session(ort, graph, threads)
+        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
+            raise InputError(
+                "graph-unreadable",
+                f"ONNX Runtime cannot load {spec.file} of {name}: {str(error)[:200]}",
+                "a graph that ONNX Runtime loads",
+                "export again",
+            ) from None
+        dim = _check_graph(session, spec, name)
+        digest = spec.digest(hashlib.sha256(graph).hexdigest())
+        self = cls(session, spec, dim=dim, digest=digest, name=name, device=device)
+        if spec.fingerprint is not None:
+            check_fingerprint(self, spec.fingerprint)
+        return self
+
+    def preprocessor(self) -> Preprocessor:
+        """One for each thread that prepares frames."""
+        return Preprocessor(self.spec)
+
+    def embed(self, clips: F32) -> F32:
+        """Clips [N, *spec.clip_shape] -> features float32 [N, dim], finite. Raises InputError for NaN."""
+        rows: F32 = np.asarray(self._session.run([self.spec.output], {self.spec.input: clips})[0], np.float32)
+        if rows.shape != (len(clips), self.dim):
+            raise InputError(
+                "graph-mismatch",
+                f"the backbone of {self.name} returned {rows.shape} for {len(clips)} clips",
+                f"({len(clips)}, {self.dim})",
+                "export it with a dynamic batch",
+            )
+        if not np.isfinite(rows).all():
+            raise InputError(
+                "features-not-finite", f"the backbone of {self.name} returned NaN", "finite features", "check the graph"
+            )
+        return rows
+
+
+def no_backbone(bundle: str, address: str = "video") -> InputError:
+    """The error for a video given to a bundle that takes features only."""
+    given = "a video" if address == "video" else f"{address}, a video,"
+    return InputError(
+        "bundle-without-backbone",
+        f"{given} for bundle {bundle}, which holds no backbone",
+        "features (.npy), or a bundle exported with --backbone",
+        "export the run again with `punctum export RUN --out BUNDLE --backbone X`, or extract features with the "
+        "extractor it was trained on",
+    )
+
+
+def read_backbone(folder: str | Path) -> tuple[BackboneSpec, bytes]:
+    """Spec and graph of a backbone folder. Raises InputError naming the file that is missing or wrong."""
+    folder = Path(folder)
+    spec = read_spec(folder / SPEC_FILE)
+    path = folder / spec.file
+    if not path.is_file():
+        raise InputError("backbone-missing", f"{folder} has no {spec.file}", "the graph beside its spec", "copy both")
+    return spec, path.read_bytes()
+
+
+def read_spec(path: str | Path) -> BackboneSpec:
+    """A spec from a JSON file; keys that it does not know are left. Raises InputError naming the field."""
+    path = Path(path)
+    if not path.is_file():
+        raise InputError(
+            "backbone-missing",
+            f"{path} does not exist",
+            f"a backbone folder with backbone.onnx and {SPEC_FILE}",
+            "check the path, or make one with `punctum train-backbone`",
+        )
+    try:
+        return BackboneSpec.model_validate(json.loads(path.read_bytes()))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("backbone-spec", f"{path} is not JSON ({error})", "JSON", "write it again") from None
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or "spec"
+        raise InputError(
+            "backbone-spec", f"{path}: {where}: {first['msg']}", "a spec as documented", "correct the field"
+        ) from None
+
+
+def _compatible(given: list[Any], wanted: tuple[int, ...]) -> bool:
+    return all(not isinstance(n, int) or n == m for n, m in zip(given, wanted, strict=True))
+
+
+def _check_graph(session: Any, spec: BackboneSpec, name: str) -> int:
+    """Input and output against the spec; returns the feature dimension."""
+    inputs, outputs = session.get_inputs(), {o.name: o.shape for o in session.get_outputs()}
+    wanted = f"{spec.input} [N, {', '.join(map(str, spec.clip_shape))}]"
+    shape = inputs[0].shape if len(inputs) == 1 and inputs[0].name == spec.input else None
+    if shape is None or len(shape) != 5 or not _compatible(shape[1:], spec.clip_shape):
+        given = {i.name: i.shape for i in inputs}
+        raise InputError("graph-mismatch", f"the backbone of {name} takes {given}", wanted, "correct spec or graph")
+    if isinstance(shape[0], int):
+        raise InputError(
+            "graph-mismatch",
+            f"the backbone of {name} takes exactly {shape[0]} clips",
+            "any number (a dynamic first dimension)",
+            "export it with a dynamic batch",
+        )
+    if inputs[0].type != "tensor(float)":
+        raise InputError("graph-mismatch", f"the backbone of {name} takes {inputs[0].type}", "float32", "export again")
+    found = outputs.get(spec.output)
+    if found is None or len(found) != 2 or not isinstance(found[1], int):
+        raise InputError(
+            "graph-mismatch",
+            f"the backbone of {name} returns {outputs}",
+            f"{spec.output} [N, D] with a fixed D",
+            "pool over space and time in the graph",
+        )
+    return int(found[1])
