@@ -61,7 +61,7 @@ class PointsObjective(_Config):
     kind: Literal["points"] = "points"
     background_share: float = Field(default=0.4, gt=0, le=1)  # part of the gap between two clicks
     background_at: float = Field(default=0.5, gt=0, lt=1)  # where that part lies; people click early: 0.7
-    edge_background: Literal["auto", "always", "never"] = "auto"  # also before the first and after the last
+    edge_background: Literal["auto", "always", "never", "before"] = "auto"  # also before the first and after the last
     background_weight: float | None = Field(default=None, gt=0, le=1)  # crops: of every snippet; None: 1 a gap
     balance: float = Field(default=0.0, ge=0, le=1)  # crops: a click counts for (rarest / own count) ** balance
     smoothness: float = Field(default=0.05, ge=0)

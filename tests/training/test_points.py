@@ -6,7 +6,7 @@ import torch
 from punctum.training.config import HiddenLayer, LocatorConfig, PointsObjective
 from punctum.training.data import TrainingSet
 from punctum.training.modules.locator import LocatorNet
-from punctum.training.objectives.points import PointsTask, gaps_of, label_loss, point_log_likelihood
+from punctum.training.objectives.points import PointsTask, even_targets, gaps_of, label_loss, point_log_likelihood
 
 from .conftest import CLASSES, DIM, make_sample
 
@@ -69,7 +69,7 @@ def test_tiny_videos_and_multi_label_snippets_train(sampling, snippets):
 
 def test_crop_targets_share_a_gap_and_keep_the_clicks():
     made = task([make_sample([10.5, 20.5], [0, 1])], sampling="crops", window=8)
-    (target,) = made._even_targets(3)
+    (target,) = even_targets(made.samples, made.objective, 3)
     assert target[10].tolist() == [1, 0, 0, 0] and target[20].tolist() == [0, 1, 0, 0]
     assert np.flatnonzero(target[:, 3]).tolist() == [13, 14, 15, 16, 17]
     assert target[:, 3].sum() == pytest.approx(1.0)
@@ -83,7 +83,7 @@ def test_rare_classes_weigh_more_and_background_as_asked():
         balance=0.5,
         background_weight=0.1,
     )
-    (target,) = made._even_targets(3)
+    (target,) = even_targets(made.samples, made.objective, 3)
     common, scale = 3**-0.5, (3 * 3**-0.5 + 2) / 5
     assert target[10, 0] == pytest.approx(common) and target[30, 1] == 1.0
     assert np.unique(target[:, 3]) == pytest.approx([0.0, 0.1 * scale])
@@ -109,3 +109,16 @@ def test_the_criterion_needs_points_only_and_prefers_the_better_model():
         loss.backward()
         optimizer.step()
     assert point_log_likelihood(made.module, samples, share=0.4) > before + 0.5
+
+
+def test_background_before_the_first_click_and_in_videos_without_any():
+    clicked = make_sample([10.5, 30.5], [0, 1], snippets=50)
+    empty = make_sample([], [], snippets=6, name="w")
+    before = gaps_of(clicked, share=0.4, edges=True, after=False)
+    np.testing.assert_allclose(before, [[-0.5, 3.7], [16.0, 24.0]])
+    np.testing.assert_allclose(gaps_of(empty, share=0.4, edges=True), [[-0.5, 5.5]])
+    assert len(gaps_of(empty, share=0.4, edges=False)) == 0
+    objective = PointsObjective(edge_background="before", background_weight=0.07)
+    first, second = even_targets([clicked, empty], objective, 3)
+    assert (second[:, 3] > 0).all() and (second[:, :3] == 0).all()
+    assert np.flatnonzero(first[:, 3]).tolist() == [*range(5), *range(16, 25)]

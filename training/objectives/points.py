@@ -23,18 +23,19 @@ from ..modules.locator import LocatorNet
 from .bank import WindowBank
 
 
-def gaps_of(sample: Sample, *, share: float, edges: bool, at_part: float = 0.5) -> F64:
+def gaps_of(sample: Sample, *, share: float, edges: bool, at_part: float = 0.5, after: bool = True) -> F64:
     """Stretches [G, 2] (snippet-centre coordinates) in which background is drawn.
 
     The part `share` of each gap between neighbouring clicks, centred at the part `at_part` of it: people click
     soon after an action starts, so its end, and the pause after it, lie nearer to the next click. With `edges` also
     the outer part of the stretch before the first and after the last click, as if a click stood that far beyond
-    the end of the video.
+    the end of the video, and all of a video without clicks; not `after` the last click where recordings tend to break
+    off in the last action.
     """
-    at = np.unique(sample.clicks.position)
+    at, last = np.unique(sample.clicks.position), len(sample.features) - 0.5
     if len(at) == 0:
-        return np.zeros((0, 2))
-    low, high, last = at[:-1], at[1:], len(sample.features) - 0.5
+        return np.array([[-0.5, last]]) if edges else np.zeros((0, 2))
+    low, high = at[:-1], at[1:]
     cut = 0.5 - share / 2
     begin, end = max(at_part - share / 2, 0.0), min(at_part + share / 2, 1.0)
     inner = np.stack([low + (high - low) * begin, low + (high - low) * end], axis=1)
@@ -42,8 +43,8 @@ def gaps_of(sample: Sample, *, share: float, edges: bool, at_part: float = 0.5) 
     if not edges:
         return inner
     before = np.array([[-0.5, -0.5 + (at[0] + 0.5) * (1 - 2 * cut)]])
-    after = np.array([[last - (last - at[-1]) * (1 - 2 * cut), last]])
-    return np.concatenate([before, inner, after])
+    behind = np.array([[last - (last - at[-1]) * (1 - 2 * cut), last]])
+    return np.concatenate([before, inner, behind] if after else [before, inner])
 
 
 Windows = tuple[I64, I64, Tensor, Tensor]  # videos, first snippets, logits, click loss
@@ -59,19 +60,17 @@ class PointsTask:
     ) -> None:
         self.module, self.objective, self.seed = net, objective, seed
         self.device = next(net.parameters()).device
-        samples = data.samples
+        self.samples = samples = data.samples
         self.bank = WindowBank(net, samples, window=objective.window, device=self.device)
         self.site_video, self.site, self.site_target = _sites(samples, net.classes)
-        edges = objective.edge_background == "always" or (
-            objective.edge_background == "auto" and _gap_count(samples, objective, edges=False) == 0
-        )
+        edges = wants_edges(samples, objective)
         gaps = [_gaps(s, objective, edges=edges) for s in samples]
         self.gap = np.concatenate([*gaps, np.zeros((0, 2))])
         self.gap_video = np.repeat(np.arange(len(samples)), [len(g) for g in gaps])
         self.clicked = {(int(v), int(t)) for v, t in zip(self.site_video, self.site, strict=True)}
         self._targets: Tensor | None = None
         if objective.sampling == "crops":
-            self._targets = self.bank.scatter(self._even_targets(net.classes))
+            self._targets = self.bank.scatter(even_targets(samples, objective, net.classes))
             self.per_epoch = max(-(-int(self.bank.length.sum()) // (objective.batch * objective.window)), 1)
         else:
             self.per_epoch = -(-len(self.site) // objective.batch)
@@ -147,27 +146,6 @@ class PointsTask:
     def _click_loss(self, z: Tensor, y: Tensor) -> Tensor:
         return label_loss(z, y, self.module.config.output, self.objective.label_smoothing)
 
-    def _even_targets(self, classes: int) -> list[F32]:
-        """Targets [T, C+1] per video; a row's sum is its weight.
-
-        Background: `background_weight` a snippet, so that long pauses count for more than short ones, or with None
-        a weight of 1 a gap. Clicks of rare classes count for more (`balance`); the rarest weighs 1.
-        """
-        objective = self.objective
-        targets = [np.zeros((int(n), classes + 1), np.float32) for n in self.bank.length]
-        clicks = np.maximum(self.site_target[:, :classes].sum(0), 1.0)
-        weight = (clicks.min() / clicks) ** objective.balance
-        scale = float((weight * clicks).sum() / clicks.sum())  # what a click weighs on average
-        for video, (low, high) in zip(self.gap_video, self.gap, strict=True):
-            at = np.unique(np.clip(np.rint(np.arange(low, high + 1e-6, 0.5)).astype(int), 0, len(targets[video]) - 1))
-            share = 1.0 / len(at) if objective.background_weight is None else objective.background_weight
-            targets[video][at, classes] += share * scale
-        for video, site, target in zip(self.site_video, self.site, self.site_target, strict=True):
-            row = target / target.sum()
-            row[:classes] *= weight
-            targets[video][site] = row
-        return targets
-
     def criterion(self) -> float:
         """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
         rule = self.objective
@@ -194,6 +172,30 @@ class PointsTask:
         at = rng.integers(0, ends[-1], count)
         video = np.searchsorted(ends, at, side="right")
         return video, at - (ends - self.bank.length)[video]
+
+
+def even_targets(samples: Sequence[Sample], objective: PointsObjective, classes: int) -> list[F32]:
+    """Targets [T, C+1] per video, for whole stretches of it; a row's sum is its weight, 0 where nothing is known.
+
+    Background: `background_weight` a snippet, so that long pauses count for more than short ones, or with None
+    a weight of 1 a gap. Clicks of rare classes count for more (`balance`); the rarest weighs 1.
+    """
+    video_of, sites, site_targets = _sites(samples, classes)
+    edges = wants_edges(samples, objective)
+    targets = [np.zeros((len(s.features), classes + 1), np.float32) for s in samples]
+    clicks = np.maximum(site_targets[:, :classes].sum(0), 1.0)
+    weight = (clicks.min() / clicks) ** objective.balance
+    scale = float((weight * clicks).sum() / clicks.sum())  # what a click weighs on average
+    for sample, rows in zip(samples, targets, strict=True):
+        for low, high in _gaps(sample, objective, edges=edges):
+            at = np.unique(np.clip(np.rint(np.arange(low, high + 1e-6, 0.5)).astype(int), 0, len(rows) - 1))
+            share = 1.0 / len(at) if objective.background_weight is None else objective.background_weight
+            rows[at, classes] += share * scale
+    for video, site, target in zip(video_of, sites, site_targets, strict=True):
+        row = target / target.sum()
+        row[:classes] *= weight
+        targets[video][site] = row
+    return targets
 
 
 def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: float) -> Tensor:
@@ -245,9 +247,18 @@ def _sites(samples: Sequence[Sample], classes: int) -> tuple[I64, I64, F32]:
     return np.concatenate(videos), np.concatenate(sites), np.concatenate(targets)
 
 
-def _gap_count(samples: Sequence[Sample], objective: PointsObjective, *, edges: bool) -> int:
-    return sum(len(_gaps(s, objective, edges=edges)) for s in samples)
+def wants_edges(samples: Sequence[Sample], objective: PointsObjective) -> bool:
+    """Whether background is also taken outside the first and last click ("auto": only where there is no gap)."""
+    if objective.edge_background == "auto":
+        return not any(len(_gaps(s, objective, edges=False)) for s in samples)
+    return objective.edge_background != "never"
 
 
 def _gaps(sample: Sample, objective: PointsObjective, *, edges: bool) -> F64:
-    return gaps_of(sample, share=objective.background_share, at_part=objective.background_at, edges=edges)
+    return gaps_of(
+        sample,
+        share=objective.background_share,
+        at_part=objective.background_at,
+        edges=edges,
+        after=objective.edge_background != "before",
+    )
