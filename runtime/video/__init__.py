@@ -1,0 +1,73 @@
+"""Video in: frames of files, streams and cameras on an exact sampling grid, and backbones that turn them into features.
+
+Importing this package imports no video library.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from ._frames import FrameSource, Gap, Sampled, VideoInfo, VideoOptions
+
+if TYPE_CHECKING:
+    from .files import video_files
+
+__all__ = [
+    "FrameSource",
+    "Gap",
+    "Sampled",
+    "VideoInfo",
+    "VideoOptions",
+    "is_video_address",
+    "open_frames",
+    "video_files",
+]
+
+_HOME = {"video_files": "files"}
+
+
+def open_frames(
+    address: str, *, fps: float, size: tuple[int, int] | None = None, options: VideoOptions | None = None
+) -> FrameSource:
+    """The frames behind an address, opened: a file, http(s) (also HLS), rtsp(s), camera:/dev/video0.
+
+    fps: cells of the sampling grid a second. size: height and width that will be looked at, a hint that is not used
+    yet. Raises InputError, MissingDependencyError.
+    """
+    from .redact import Address
+
+    parsed = Address.parse(address)
+    source: FrameSource
+    if parsed.kind == "file":
+        from .files import FileFrames
+
+        source = FileFrames(parsed, fps=fps, options=options)
+    else:
+        from .live import LiveFrames
+
+        source = LiveFrames(parsed, fps=fps, options=options)
+    try:
+        source.open()
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def is_video_address(address: str) -> bool:
+    """Whether an address means video rather than features: by protocol, or by the ending of the file."""
+    from pathlib import Path
+
+    from .files import SUFFIXES
+
+    if address.lower().startswith(("rtsp://", "rtsps://", "http://", "https://", "camera:")):
+        return True
+    return Path(address).suffix.lower() in SUFFIXES
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

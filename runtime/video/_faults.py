@@ -1,0 +1,131 @@
+"""From FFmpeg's errors to ours: what was given, what is allowed, what to do next, and no credentials."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ..errors import InputError
+from .redact import Address
+
+_LIVE_NEXT = "see whether a player on this machine shows it"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What went wrong with a source. passing: another attempt may work."""
+
+    code: str
+    given: str
+    allowed: str
+    next_step: str
+    passing: bool = False
+
+    def error(self) -> InputError:
+        """A new exception. Raise it outside of the except block: FFmpeg's own errors name the whole address."""
+        return InputError(self.code, self.given, self.allowed, self.next_step)
+
+
+def explain(error: BaseException, address: Address, *, waited_s: float = 0.0, limit_s: float = 0.0) -> Fault:
+    """The fault behind an error of PyAV. What ran into its limit is a time-out, whatever FFmpeg calls it."""
+    import av
+
+    name = address.shown
+    if address.kind in ("http", "rtsp"):
+        if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+            return Fault(
+                "video-login",
+                f"{name} refused the user or password ({type(error).__name__[4:-5].lower()})",
+                "credentials that the server knows",
+                "check user and password in the address; encode special letters, for example @ as %40",
+            )
+        if isinstance(error, av.HTTPNotFoundError):
+            return Fault(
+                "video-missing",
+                f"{name}: the server knows no such stream",
+                "a stream it serves",
+                "check the path of the address",
+                passing=True,
+            )
+        if (limit_s and waited_s >= 0.98 * limit_s) or isinstance(error, av.ExitError | TimeoutError):
+            return Fault(
+                "video-timeout",
+                f"{name} sent nothing for {limit_s or waited_s:.3g} s",
+                "a source that sends",
+                f"{_LIVE_NEXT}, or allow more time",
+                passing=True,
+            )
+        if isinstance(error, ConnectionRefusedError):
+            return Fault(
+                "video-refused",
+                f"{name}: nothing listens there (connection refused)",
+                "a running server",
+                "check host and port",
+                passing=True,
+            )
+        reason = address.clean(_reason(error))
+        if isinstance(error, av.InvalidDataError):
+            return Fault(
+                "video-unreadable",
+                f"{name}: no video that can be read ({reason})",
+                "a video stream",
+                _LIVE_NEXT,
+                passing=True,
+            )
+        return Fault(
+            "video-connection",
+            f"{name}: no connection ({reason})",
+            "a server that can be reached",
+            "check host, port and network",
+            passing=True,
+        )
+    if address.kind == "camera":
+        return _camera(error, name)
+    return _file(error, name)
+
+
+def _camera(error: BaseException, name: str) -> Fault:
+    if isinstance(error, FileNotFoundError):
+        return Fault(
+            "video-missing",
+            f"{name}: there is no such device",
+            "a camera of this machine",
+            "list them with: v4l2-ctl --list-devices",
+            passing=True,
+        )
+    if isinstance(error, PermissionError):
+        return Fault(
+            "video-permission",
+            f"{name} may not be opened",
+            "a device this user may read",
+            "add the user to the group video",
+        )
+    return Fault(
+        "video-unreadable",
+        f"{name} gives no video ({_reason(error)})",
+        "a camera that V4L2 can read",
+        "see whether another program uses it, and whether it knows the size and rate asked for",
+        passing=True,
+    )
+
+
+def _file(error: BaseException, name: str) -> Fault:
+    if isinstance(error, FileNotFoundError):
+        return Fault("video-missing", f"there is no file {name}", "a video file", "check the path")
+    if isinstance(error, PermissionError):
+        return Fault("video-permission", f"{name} may not be read", "a file this user may read", "change its mode")
+    return Fault(
+        "video-unreadable",
+        f"{name} holds no video that can be read ({_reason(error)})",
+        "mp4, mkv, avi, mov, ts, webm and what else FFmpeg reads",
+        "see whether a player shows it, or convert it",
+    )
+
+
+def _reason(error: BaseException) -> str:
+    """FFmpeg's words without the address that `str(error)` would add."""
+    text = getattr(error, "strerror", None) or type(error).__name__
+    number = getattr(error, "errno", None)
+    if text == "Immediate exit requested":
+        return "it took too long"
+    return os.strerror(number).lower() if isinstance(number, int) and 0 < number < 134 else str(text).lower()

@@ -1,0 +1,133 @@
+"""What every source of frames yields, its options, and the protocol that sources share. Media time in seconds."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+
+U8 = npt.NDArray[np.uint8]
+POLL_S = 0.1  # seconds that a live source waits before it lets the caller look around
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled:
+    """One frame of the sampling grid.
+
+    image: uint8 [H, W, 3], RGB, C-contiguous, upright. Cells that show the same frame share it: do not write to it.
+    index: k, counted from the beginning of the stretch. at: media seconds at which cell k begins, start + k / fps.
+    lost: source frames known lost since the item before: not decodable, or dropped from a full buffer.
+    """
+
+    image: U8
+    index: int
+    at: float
+    lost: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A new stretch begins: nothing is known between the last frame and `at`, media seconds of the new grid's start.
+
+    lost: source frames known lost. reason: "reconnected", "stall", "stamps-jumped" or "overflow".
+    """
+
+    at: float
+    lost: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class VideoInfo:
+    """What is known once the first frame has come. width, height: pixels of the upright frame.
+
+    rate: nominal frames a second, 0 when unknown. duration_s: as the header claims, None when unknown: a claim, since
+    headers of damaged files lie. rotation: degrees counter-clockwise that were applied.
+    """
+
+    width: int
+    height: int
+    rate: float
+    duration_s: float | None
+    codec: str
+    rotation: int
+    live: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VideoOptions:
+    """How a source behaves. The defaults suit files and cameras alike.
+
+    max_hold_s: how long a frame stays on screen when no new one comes; longer silence is a Gap.
+    threads: decode threads; 0 lets FFmpeg choose.
+    open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes. stall_s: until the next frame.
+    reconnect_s: a live source that was lost is tried again for that long; 0: never.
+    backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.
+    policy: what a full buffer does: "wait" holds the sender back, "drop_oldest" drops its older half and says so.
+    None: drop_oldest for what is live. buffer_s: its length.
+    transport: of RTSP. camera_size ("1280x720"), camera_rate: asked of a USB camera.
+    """
+
+    max_hold_s: float = 1.0
+    threads: int = 0
+    open_timeout_s: float = 10.0
+    read_timeout_s: float = 5.0
+    stall_s: float = 10.0
+    reconnect_s: float = 60.0
+    backoff_s: float = 0.5
+    max_backoff_s: float = 10.0
+    policy: Literal["wait", "drop_oldest"] | None = None
+    buffer_s: float = 2.0
+    transport: Literal["tcp", "udp"] = "tcp"
+    camera_size: str | None = None
+    camera_rate: float | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("max_hold_s", "open_timeout_s", "read_timeout_s", "stall_s", "backoff_s", "buffer_s"):
+            value = getattr(self, name)
+            if not 0 < value < math.inf:
+                raise InputError("video-option", f"{name}={value}", "a positive number of seconds", f"set {name}")
+        if not self.reconnect_s >= 0:
+            raise InputError("video-option", f"reconnect_s={self.reconnect_s}", "0 or more seconds", "set reconnect_s")
+        if not self.backoff_s <= self.max_backoff_s < math.inf:
+            given = f"backoff_s={self.backoff_s} and max_backoff_s={self.max_backoff_s}"
+            raise InputError("video-option", given, "backoff_s up to max_backoff_s", "set both")
+        if self.threads < 0:
+            raise InputError("video-option", f"threads={self.threads}", "0 or more", "set threads")
+        if self.policy not in (None, "wait", "drop_oldest"):
+            raise InputError("video-option", f"policy={self.policy!r}", "wait or drop_oldest", "set policy")
+        if self.transport not in ("tcp", "udp"):
+            raise InputError("video-option", f"transport={self.transport!r}", "tcp or udp", "set transport")
+
+
+class FrameSource(Protocol):
+    """Where frames come from. `frames` may be asked for once an `open`."""
+
+    name: str
+    """What it is called in messages; holds no credentials."""
+    live: bool
+    info: VideoInfo
+    """Set by `open`."""
+    dropped: dict[str, int]
+    """What was lost or mended, by reason."""
+
+    def open(self) -> None:
+        """Open and wait for the first frame. Raises InputError when that cannot work."""
+        ...
+
+    def frames(self) -> Iterator[Sampled | Gap | None]:
+        """Frames of the grid in order; None whenever nothing came for a while. Ends with the stream.
+
+        Raises InputError when a live source was lost and did not come back.
+        """
+        ...
+
+    def close(self) -> None:
+        """Release everything. May be called at any time, from any thread, more than once."""
+        ...

@@ -1,0 +1,316 @@
+"""Frames of RTSP, HTTP and HLS streams and USB cameras: a thread reads, a bounded buffer holds, losses are mended.
+
+A live source that breaks off is opened again with growing pauses. Media time goes on by the wall-clock time that was
+lost, and a Gap says so.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Protocol
+
+from ..errors import InputError
+from ._cells import CellBuffer
+from ._faults import Fault
+from ._frames import POLL_S, Gap, Sampled, VideoInfo, VideoOptions
+from .clock import MediaClock
+from .decode import Picture, VideoReader, load_av
+from .files import FALLBACK_RATE
+from .redact import Address
+from .sampler import Cell, GridSampler
+
+MAX_JUMP_S = 60.0  # a camera that sets its clock makes stamps jump by years
+END_SLACK_S = 1.0  # a recording that is served as a stream has ended when no more than this of it is missing
+STEADY_S = 10.0  # a connection that held for that long begins a new series of attempts when it breaks
+CLOSE_S = 1.0  # beyond the read time-out: what the thread may take to notice that it shall end
+
+
+class Connection(Protocol):
+    """One connection to a live source. All methods are called from one thread."""
+
+    ended_by: Fault | None
+    lost: int
+
+    def open(self) -> None: ...
+    def info(self, first: Picture) -> VideoInfo: ...
+    def pictures(self) -> Iterator[Picture | None]: ...
+    def close(self) -> None: ...
+
+
+class LiveFrames:
+    """A live source on the sampling grid of `fps`. See `FrameSource`.
+
+    connect: makes a connection; tests give their own. warn: told of every loss, in words without credentials.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        *,
+        fps: float,
+        options: VideoOptions | None = None,
+        connect: Callable[[], Connection] | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        self.name, self.live = address.shown, True
+        self.info = VideoInfo(0, 0, 0.0, None, "", 0, True)
+        self.dropped: dict[str, int] = {}
+        self.reconnects = 0
+        self._address, self._fps, self._options = address, fps, options or VideoOptions()
+        self._connect = connect or self._reader
+        self._warn = warn or _say
+        self._sampler: GridSampler[Picture] = GridSampler(fps, max_hold_s=self._options.max_hold_s)
+        self._clock = MediaClock(period_s=1 / FALLBACK_RATE, max_jump_s=MAX_JUMP_S)
+        self._buffer: CellBuffer[Picture] = CellBuffer(1, fps=fps, policy="wait")
+        self._fault: Fault | None = None
+        self._stop, self._ready = threading.Event(), threading.Event()
+        self._thread: threading.Thread | None = None
+        self._seen = 0.0  # wall clock of the last frame
+        self._first_raw = self._last_raw = 0.0  # stamps of this connection
+
+    def open(self) -> None:
+        if self._thread is not None:
+            return
+        load_av()
+        began = time.monotonic()
+        # In a thread, since the look-up of a host name cannot be interrupted.
+        self._thread = threading.Thread(target=self._run, name=f"video {self.name}", daemon=True)
+        self._thread.start()
+        if not self._ready.wait(self._options.open_timeout_s + CLOSE_S):
+            self._stop.set()
+            self._fault = self._silent(time.monotonic() - began)
+        if self._fault is not None and not self.info.width:
+            raise self._fault.error()
+
+    def frames(self) -> Iterator[Sampled | Gap | None]:
+        self.open()
+        while not self._stop.is_set():
+            item = self._buffer.get(POLL_S)
+            if item is None:
+                if self._buffer.finished:
+                    break
+                yield None
+            elif isinstance(item, Gap):
+                yield item
+            else:
+                yield Sampled(item.picture.image(), item.index, item.at, item.lost)
+        if self._fault is not None and not self._stop.is_set():
+            raise self._fault.error()
+
+    def close(self) -> None:
+        self._stop.set()
+        self._buffer.close()
+        thread = self._thread
+        if thread is not None and thread is not threading.current_thread():
+            thread.join(self._options.read_timeout_s + CLOSE_S)
+
+    # Below: the reading thread.
+
+    def _run(self) -> None:
+        try:
+            self._fault = self._session()
+        except InputError as error:
+            self._fault = Fault(error.code, error.given, error.allowed, error.next_step)
+        except Exception as error:  # noqa: BLE001 - a thread that dies in silence would hang whoever waits for it
+            reason = self._address.clean(f"{type(error).__name__}: {error}")
+            self._fault = Fault("video-failed", f"{self.name} failed ({reason})", "", "report this")
+        finally:
+            self._buffer.end()
+            self._ready.set()
+
+    def _session(self) -> Fault | None:
+        """Connect, read, and connect again, until the stream has ended (None) or is given up."""
+        attempt, tried_from, reason = 0, 0.0, ""
+        while not self._stop.is_set():
+            before, began = self._seen, time.monotonic()
+            fault = self._connection(reason)
+            if fault is None or self._stop.is_set():
+                return None
+            if not self._ready.is_set() or not fault.passing or not self._options.reconnect_s:
+                return fault
+            if self._seen > before:  # there were frames: a new loss
+                tried_from = time.monotonic()
+                attempt = 0 if time.monotonic() - began > STEADY_S else attempt
+                reason = "stall" if fault.code in ("video-timeout", "video-stall") else "reconnected"
+                self._count("connections-lost")
+                self._warn(f"{fault.given}. Trying again for {self._options.reconnect_s:g} s.")
+            if time.monotonic() - tried_from >= self._options.reconnect_s:
+                return Fault(
+                    "video-lost",
+                    f"{self.name} was lost and did not come back within {self._options.reconnect_s:g} s"
+                    f" (last: {fault.given})",
+                    "a source that comes back in time",
+                    "restart it, or allow more time for reconnecting",
+                )
+            attempt += 1
+            self._stop.wait(self._pause(attempt, tried_from))
+        return None
+
+    def _pause(self, attempt: int, tried_from: float) -> float:
+        """Seconds before an attempt: doubled each time, with jitter, and never past the end of all attempts."""
+        base = min(self._options.backoff_s * 2 ** min(attempt - 1, 30), self._options.max_backoff_s)
+        left = tried_from + self._options.reconnect_s - time.monotonic()
+        return max(0.0, min(base * random.uniform(0.75, 1.25), left))
+
+    def _connection(self, reason: str) -> Fault | None:
+        """Read one connection to its end. None: the stream has ended. Otherwise what ended it."""
+        connection = self._connect()
+        try:
+            connection.open()
+            return self._read(connection, reason)
+        except InputError as error:
+            return error_fault(error)
+        finally:
+            connection.close()
+
+    def _read(self, connection: Connection, reason: str) -> Fault | None:
+        quiet_from, begun = time.monotonic(), False
+        limit = self._options.stall_s if self._ready.is_set() else self._options.open_timeout_s
+        for picture in connection.pictures():
+            if self._stop.is_set():
+                return None
+            if picture is None:
+                if time.monotonic() - quiet_from > limit:
+                    return self._stalled(limit)
+                continue
+            if not begun:
+                self._begin(connection, picture)
+                begun, limit = True, self._options.stall_s
+            if not self._take(picture, reason):
+                return None
+            reason, quiet_from = "", self._seen
+        return self._ended(connection, begun)
+
+    def _begin(self, connection: Connection, first: Picture) -> None:
+        """The first picture of a connection."""
+        self._first_raw = first.raw_s or 0.0
+        if self._ready.is_set():
+            self.reconnects += 1
+            self._count("reconnects")
+            self._clock.resume(time.monotonic() - self._seen)
+            return
+        self.info = connection.info(first)
+        if self.info.duration_s and self._address.kind == "http":
+            self.live = False
+        if self.info.rate:
+            self._clock.period_s = 1 / self.info.rate
+        hold = max(self._options.max_hold_s, 2 * self._clock.period_s)
+        self._sampler = GridSampler(self._fps, max_hold_s=hold)
+        policy = self._options.policy or ("drop_oldest" if self.live else "wait")
+        self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=policy)
+        self._ready.set()
+
+    def _take(self, picture: Picture, reason: str) -> bool:
+        self._last_raw = picture.raw_s or 0.0
+        tick = self._clock.tell(picture.raw_s)
+        items = self._sampler.push(
+            picture,
+            tick.at,
+            duration_s=picture.duration_s or self._clock.period_s,
+            lost=picture.lost,
+            broken=reason or ("stamps-jumped" if tick.broken else None),
+        )
+        going = self._put(items)
+        self._seen = time.monotonic()  # after a wait for room: that is the consumer's time, not the sender's
+        return going
+
+    def _put(self, items: list[Cell[Picture] | Gap]) -> bool:
+        going = all(self._buffer.put(item) for item in items)
+        self.dropped.update(self._clock.counts)
+        if self._buffer.overflowed:
+            self.dropped["overflow"] = self._buffer.overflowed
+        return going
+
+    def _ended(self, connection: Connection, begun: bool) -> Fault | None:
+        """Whether the end of a connection is the end of the stream."""
+        fault = connection.ended_by
+        if not begun:
+            return fault or Fault(
+                "video-no-frames",
+                f"{self.name} sent no frame that can be decoded",
+                "a video stream",
+                "see whether a player on this machine shows it",
+                passing=True,
+            )
+        whole = self.info.duration_s
+        if self._address.kind == "rtsp" and whole:
+            over = self._last_raw - self._first_raw >= whole - END_SLACK_S
+        else:
+            over = fault is None and self._address.kind == "http"
+        if over or (fault is None and not self.live):
+            self._put(self._sampler.finish(lost=connection.lost))
+            return None
+        if not self.live and fault is not None:  # a recording that is read again would begin again
+            return Fault(fault.code, fault.given, fault.allowed, fault.next_step)
+        return fault or Fault(
+            "video-ended",
+            f"{self.name} closed the connection",
+            "a source that goes on",
+            "restart the server",
+            passing=True,
+        )
+
+    def _stalled(self, limit: float) -> Fault:
+        self._count("stalls")
+        return Fault(
+            "video-stall",
+            f"{self.name} sent data but no frame for {limit:g} s",
+            "a source that sends video",
+            "look at the camera",
+            passing=True,
+        )
+
+    def _silent(self, waited_s: float) -> Fault:
+        return Fault(
+            "video-timeout",
+            f"{self.name} gave no frame within {waited_s:.3g} s",
+            "a source that answers",
+            "check host and network, or allow more time for opening",
+        )
+
+    def _count(self, reason: str) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+
+    def _reader(self) -> VideoReader:
+        options, form = ffmpeg_options(self._address, self._options)
+        limits = (self._options.open_timeout_s, self._options.read_timeout_s)
+        return VideoReader(
+            self._address,
+            dropped=self.dropped,
+            live=True,
+            options=options,
+            form=form,
+            limits=limits,
+            threads=self._options.threads,
+        )
+
+
+def error_fault(error: InputError) -> Fault:
+    """An error of opening as a fault. What another attempt cannot mend: credentials, and what is no video at all."""
+    final = {"video-login", "video-permission", "video-codec", "video-picture", "missing-dependency"}
+    return Fault(error.code, error.given, error.allowed, error.next_step, passing=error.code not in final)
+
+
+def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, str], str | None]:
+    """FFmpeg's options for an address, and its name of the format where that must be said."""
+    micros = str(int(options.read_timeout_s * 1e6))
+    if address.kind == "rtsp":
+        return {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": "video"}, None
+    if address.kind == "camera":
+        camera = {}
+        if options.camera_size:
+            camera["video_size"] = options.camera_size
+        if options.camera_rate:
+            camera["framerate"] = f"{options.camera_rate:g}"
+        return camera, "v4l2"
+    # A playlist may point to other servers, never to files of this machine.
+    return {"rw_timeout": micros, "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}, None
+
+
+def _say(text: str) -> None:
+    print(f"warning: {text}", file=sys.stderr)
