@@ -88,10 +88,12 @@ class Saying:
 class Reporter:
     """Remembers what was reported and decides what to say next. One a session."""
 
-    def __init__(self, options: LiveOptions, *, tick_s: float) -> None:
+    def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float) -> None:
         self.options = options
         self.tick_s = tick_s
         self.limit_s = max(options.max_delay_s or 0.0, tick_s)
+        # The end moves by a fraction of a snippet from guess to guess; who waits for the last tick can be too late.
+        self.margin_s = stride_s
         self.live: list[Report] = []
         self.count = 0
 
@@ -107,7 +109,7 @@ class Reporter:
         for k, report in zip(wanted, partner, strict=True):
             start, end, score = float(segments[k, 0]), float(segments[k, 1]), float(scores[k])
             ended = end < now_s - SLACK_S
-            if ended and end + self.options.max_delay_s >= now_s + self.tick_s - SLACK_S:
+            if ended and end + self.options.max_delay_s >= now_s + self.tick_s + self.margin_s - SLACK_S:
                 continue  # there is time for a better guess
             if not ended and (running or score < self.options.open_score):
                 continue  # one running action an island, and only what is likely
@@ -133,7 +135,7 @@ class Reporter:
         mine = [
             r for r in self.live if r.label == label and span[0] - SLACK_S <= (r.start + r.end) / 2 <= span[1] + SLACK_S
         ]
-        partner = self._match(mine, segments, math.inf)
+        partner = self._match(mine, segments, span[1])
         for report, (start, end), score in zip(partner, segments, scores, strict=True):
             if report is not None:
                 self._revise(report, float(start), float(end), float(score), True)
@@ -166,11 +168,12 @@ class Reporter:
 
     @staticmethod
     def _match(reports: list[Report], segments: F64, now_s: float) -> list[Report | None]:
-        """For each segment, best first, the free report that overlaps it most; a running one reaches up to now."""
+        """For each segment, best first, the free report that overlaps it most; a running one reaches up to now (in a
+        closed island: up to its end)."""
         partner: list[Report | None] = [None] * len(segments)
         if not reports or not len(segments):
             return partner
-        spans = np.array([[r.start, r.end if r.ended or math.isinf(now_s) else max(r.end, now_s)] for r in reports])
+        spans = np.array([[r.start, r.end if r.ended else max(r.end, now_s)] for r in reports])
         overlap = kernels.segment_iou(np.ascontiguousarray(segments), spans)
         for k in range(len(segments)):
             best = int(np.argmax(overlap[k]))

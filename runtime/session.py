@@ -76,7 +76,8 @@ class Session:
             raise InputError("start", f"start_s={self.start_s}", "a finite number of seconds", "set start_s")
         options = self.live or LiveOptions()
         self._tick = options.tick(self.plan.stride_s)
-        self._reporter = Reporter(options, tick_s=self._tick * self.plan.stride_s)
+        stride = self.plan.stride_s
+        self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride)
         self._haste = simplify(post)
         self._begin()
 

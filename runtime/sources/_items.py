@@ -29,6 +29,7 @@ class Chunk:
     """Rows float32 [n, D]. at: media time of the first in seconds, None: right after the last one.
 
     where: for messages. position: where to go on after this chunk; JSON. read_s: seconds spent on reading it.
+    dropped: video frames that were lost within the span of this chunk.
     """
 
     rows: F32
@@ -36,6 +37,7 @@ class Chunk:
     where: str
     position: dict[str, Any] = field(default_factory=dict)
     read_s: float = 0.0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, slots=True)
