@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ._items import Bad, Begin, Chunk, Item, Source
-from ._media import find_videos, is_address, is_video, stream_name
+from ._media import find_videos, is_address, is_video
 from .folder import ChunkFolder
 from .framed import FramedFile, Listener, StandardInput
 from .framing import MAGIC
@@ -50,9 +50,7 @@ def open_source(
         if value is not None and not 0 <= value < float("inf"):
             raise InputError("source-option", f"{name}={value}", "0 or more seconds", f"set {name}")
     if is_video_input(address):
-        video = video_source(address, bundle, start_s=start_s, idle_s=idle_s, device=device, threads=threads)
-        video.open()
-        return video
+        return video_source(address, bundle, start_s=start_s, idle_s=idle_s, device=device, threads=threads)
     source = _find(
         address,
         dim=dim,
@@ -120,12 +118,13 @@ def video_source(
     device: str = "cpu",
     threads: int = 1,
 ) -> VideoSource:
-    """A video through the backbone of a bundle; not opened yet. Raises InputError where the bundle has none."""
+    """A video through the backbone of a bundle, opened. Raises InputError where the bundle has none."""
     from ..video.backbone import VideoBackbone, no_backbone
+    from ..video.redact import Address
     from .video import open_video
 
     if bundle is None or bundle.manifest.backbone is None:
-        raise no_backbone("without a name" if bundle is None else bundle.id, stream_name(address))
+        raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, device=device, threads=threads)
     return open_video(address, backbone, start_s=start_s, idle_s=idle_s)
 

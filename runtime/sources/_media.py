@@ -7,11 +7,6 @@ from pathlib import Path
 from ._npy import RAW_SUFFIXES
 from .framing import MAGIC
 
-VIDEO_SUFFIXES = (
-    *(".3gp", ".asf", ".avi", ".flv", ".h264", ".264", ".h265", ".265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"),
-    *(".mkv", ".mjpeg", ".mjpg", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".nut", ".obu", ".ogg", ".ogv"),
-    *(".ts", ".vob", ".webm", ".wmv", ".y4m"),
-)
 LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
 _MAGIC = (b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75", b"YUV4MPEG2", b"DKIF")
 
@@ -32,18 +27,22 @@ def is_video(path: Path) -> bool:
         head = b""
     if head.startswith((MAGIC, b"\x93NUMPY")):
         return False
+    from ..video.files import SUFFIXES
+
     transport = len(head) == 377 and head[0] == head[188] == head[376] == 0x47
     riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     boxes = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
-    return transport or riff or boxes or head.startswith(_MAGIC) or path.suffix.lower() in VIDEO_SUFFIXES
+    return transport or riff or boxes or head.startswith(_MAGIC) or path.suffix.lower() in SUFFIXES
 
 
 def find_videos(folder: Path) -> list[Path]:
     """Videos in a folder, or in its folder `videos`, in the order of their names. May be empty."""
+    from ..video.files import SUFFIXES
+
     for place in (folder, folder / "videos"):
         if place.is_dir():
             files = sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith("."))
-            found = [p for p in files if p.suffix.lower() in VIDEO_SUFFIXES]
+            found = [p for p in files if p.suffix.lower() in SUFFIXES]
             if found:
                 return found
     return []

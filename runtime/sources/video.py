@@ -23,7 +23,7 @@ from ._items import POLL_S, Begin, Chunk, Item
 from ._media import stream_name
 
 if TYPE_CHECKING:
-    from ..video import FrameSource
+    from ..video import FrameSource, VideoOptions
     from ..video.backbone import VideoBackbone
 
 F32 = npt.NDArray[np.float32]
@@ -63,7 +63,7 @@ class _Break:
 
 
 class VideoSource:
-    """Frames and a backbone as a source of features. Position (files): {"snippet": rows handed out}.
+    """Opened frames and a backbone as a source of features. Position (files): {"snippet": rows handed out}.
 
     start_s: media time of the first frame. batch: snippets a run of the backbone; default 1 live, FILE_BATCH for
     files. overflow: what happens when the backbone falls behind by queue_s seconds of frames: the decoder waits
@@ -98,13 +98,9 @@ class VideoSource:
         self._ended = False
         self._fault: BaseException | None = None
         self._thread: threading.Thread | None = None
-        self._opened = False
 
     def open(self) -> None:
-        """Raises InputError when there is no such video, or nothing that can be decoded."""
-        if not self._opened:
-            self.frames.open()
-            self._opened = True
+        """Nothing to do: the frames come opened."""
 
     def close(self) -> None:
         """End the thread that decodes. Safe to call twice."""
@@ -114,15 +110,13 @@ class VideoSource:
         if self._thread is not None:
             self._thread.join(JOIN_S)
             self._thread = None
-        elif self._opened:
+        else:
             self.frames.close()
-        self._opened = False
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
         """Begin, then chunks; None when nothing came for a while. What was decoded before a fault comes before it."""
         from ..video.extractor import Extractor
 
-        self.open()
         self._thread = threading.Thread(target=self._decode, name="punctum-decode", daemon=True)
         self._thread.start()
         yield Begin(self.stream, self.start_s)
@@ -161,11 +155,13 @@ class VideoSource:
         """The thread: frames in, prepared frames out, until the end, a fault or `close`."""
         stats, prepare = self.stats, self.backbone.preprocessor()
         clock = time.thread_time if self.frames.live else time.perf_counter
+        shown: Any = None  # a picture that stays on screen is prepared once
+        plane: F32 = np.zeros(0, np.float32)
         try:
             iterator = self.frames.frames()
             while not self._stop.is_set():
                 began = clock()
-                frame = next(iterator, self)
+                frame: Any = next(iterator, self)
                 stats.decode_s += clock() - began
                 if frame is self:
                     break
@@ -175,9 +171,10 @@ class VideoSource:
                 if image is None:
                     self._put(_Break(frame.at, frame.lost))
                     continue
-                began = time.perf_counter()
-                plane = prepare(image)
-                stats.preprocess_s += time.perf_counter() - began
+                if image is not shown:
+                    began = time.perf_counter()
+                    plane, shown = prepare(image), image
+                    stats.preprocess_s += time.perf_counter() - began
                 stats.frames += 1
                 self._put(_Frame(plane, frame.index, frame.at, frame.lost))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
@@ -216,6 +213,7 @@ class _Stretch:
     def __init__(self, source: VideoSource, extractor: Any) -> None:
         self._source, self._extractor = source, extractor
         self._spec = source.backbone.spec
+        self._index = 0  # of the first frame of the stretch
         self._at: float | None = None  # media time of the first frame, start_s included; None: no frame yet
         self._taken = 0
         self._lost: list[tuple[int, int]] = []  # (snippet, frames lost in it or just before it)
@@ -288,13 +286,14 @@ def open_video(
     *,
     start_s: float = 0.0,
     idle_s: float | None = None,
-    options: Any = None,
+    options: VideoOptions | None = None,
 ) -> VideoSource:
-    """The source behind a video file, a URL or a camera; not opened yet. options: `VideoOptions` of the frames."""
+    """The source behind a video file, a URL or a camera, opened. options: of its frames. Raises InputError."""
     from ..video import open_frames
 
     frames = open_frames(address, fps=backbone.spec.fps, options=options)
-    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s)
+    overflow = None if options is None else options.policy
+    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow)
 
 
 def coalesce(items: Iterator[Item], rows: int) -> Iterator[Chunk]:

@@ -116,9 +116,9 @@ class VideoBackbone:
         return rows
 
 
-def no_backbone(bundle: str, address: str = "video") -> InputError:
-    """The error for a video given to a bundle that takes features only."""
-    given = "a video" if address == "video" else f"{address}, a video,"
+def no_backbone(bundle: str, address: str = "") -> InputError:
+    """The error for a video given to a bundle that takes features only. address: without credentials."""
+    given = f"{address}, a video," if address else "a video"
     return InputError(
         "bundle-without-backbone",
         f"{given} for bundle {bundle}, which holds no backbone",

@@ -48,7 +48,7 @@ class Preprocessor:
             )
         spec = self.spec
         small = kernels.resize_area(
-            array, spec.height, spec.width, crop=crop_window(*array.shape[:2], spec), out=self._small
+            array, spec.height, spec.width, crop=crop_window(array.shape[0], array.shape[1], spec), out=self._small
         )
         if spec.colour == "gray":
             planes = (small[..., 0] * _LUMA[0] + small[..., 1] * _LUMA[1] + small[..., 2] * _LUMA[2])[None]
