@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .make_videos import make_videos
+
 if TYPE_CHECKING:
     from ..check import Finding, Report
 
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 _SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
+app.command("make-videos")(make_videos)
 
 
 @app.command("check")

@@ -1,0 +1,38 @@
+"""`punctum data make-videos`: a data set of procedural videos."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def make_videos(
+    out: Annotated[Path, typer.Option("--out", help="New folder.")],
+    count: Annotated[int, typer.Option(help="Videos to make.")] = 40,
+    seed: Annotated[int, typer.Option(help="Random seed: the same seed makes the same videos.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of each video.")] = 40.0,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels, even numbers.")] = "160x120",
+    fps: Annotated[float, typer.Option(help="Frames a second.")] = 20.0,
+) -> None:
+    """Write a data set of procedural videos with simulated clicks: ten kinds of action among look-alikes.
+
+    A quarter of the videos is for testing. Learn from it with `punctum train VIDEOS --out RUN`.
+
+    Example: punctum data make-videos --out videos --count 40 --seed 1
+    """
+    from ..scenes import write_videos
+
+    write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps)
+    typer.echo(f"wrote {count} videos to {out}")
+
+
+def _parse_size(text: str) -> tuple[int, int]:
+    """Height and width of "WIDTHxHEIGHT". Raises InputError."""
+    from ..errors import InputError
+
+    width, mark, height = text.lower().partition("x")
+    if not (mark and width.isdecimal() and height.isdecimal()):
+        raise InputError("scene-option", f"--size {text}", "WIDTHxHEIGHT, for example 160x120", "correct it")
+    return int(height), int(width)
