@@ -1,12 +1,20 @@
-"""`punctum run`: events from features, one JSON line each."""
+"""`punctum run`: events from features or video, one JSON line each."""
 
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+    from ..events import Event
+    from ..localizer import Localizer
+    from ..sources.video import VideoStats
+    from ..video.backbone import VideoBackbone
 
 LIVE: dict[str, Any] = {"rich_help_panel": "Live (with --stream)"}
 
@@ -16,8 +24,8 @@ def run(
     input: Annotated[
         str,
         typer.Argument(
-            help="Features: one .npy file, or a folder of them. With --stream also - (standard input), "
-            "tcp://host:port, unix:///path, raw float32 and framed files."
+            help="A video or features (.npy), or a folder of them. With --stream also rtsp://, http(s)://, "
+            "camera:/dev/video0; - (standard input), tcp://host:port, unix:///path, raw float32 and framed files."
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")] = None,
@@ -38,8 +46,9 @@ def run(
         float | None, typer.Option(help="End when nothing came for so many seconds; default: never.", **LIVE)
     ] = None,
     reconnect_s: Annotated[
-        float, typer.Option(help="Seconds that a sender which broke off may take to come back.", **LIVE)
-    ] = 0.0,
+        float | None,
+        typer.Option(help="Seconds that a sender or camera may take to come back; default 0, cameras 60.", **LIVE),
+    ] = None,
     start_s: Annotated[float, typer.Option(help="Media time of the first snippet, for files.", **LIVE)] = 0.0,
     name: Annotated[str, typer.Option(help="Name of the stream in events; default: the source's.", **LIVE)] = "",
     on_bad_chunk: Annotated[
@@ -58,9 +67,11 @@ def run(
     ] = None,
     snapshot_every: Annotated[float, typer.Option(help="Seconds between snapshots.", **LIVE)] = 10.0,
 ) -> None:
-    """Find the actions in features and print one event a line.
+    """Find the actions in video or features and print one event a line. Video needs a bundle with a backbone.
 
-    Example: punctum run bundle/ recording.npy --min-score 0.2 > events.jsonl
+    Example: punctum run bundle/ clip.mp4 --min-score 0.2 > events.jsonl
+
+    Live: punctum run bundle/ rtsp://camera/1 --stream --max-delay 1.0 --out events.jsonl
 
     Live: sender | punctum run bundle/ - --stream --max-delay 1.0 --out events.jsonl --metrics :9100
     """
@@ -87,13 +98,14 @@ def run(
             snapshot_every_s=snapshot_every,
             min_score=min_score,
             labels=tuple(label or ()),
+            stats=stats,
         )
         run_stream(bundle, input, options, device=device, threads=threads)
         return
     live_only = {"--max-delay": max_delay, "--follow": follow or None, "--mqtt": mqtt, "--metrics": metrics}
     _run_files(
         bundle,
-        Path(input),
+        input,
         out=out,
         format=format,
         min_score=min_score,
@@ -107,7 +119,7 @@ def run(
 
 def _run_files(
     bundle: Path,
-    input: Path,
+    input: str,
     *,
     out: Path | None,
     format: str,
@@ -121,42 +133,42 @@ def _run_files(
     """Whole recordings: every file on its own, final events only."""
     from .._files import atomic_write
     from ..bundle import Bundle
-    from ..errors import InputError
-    from ..features import load_features
+    from ..errors import InputError, PunctumError
     from ..localizer import Localizer
     from ..sinks import to_activitynet, to_jsonl
+    from ._video import check_names, failed, warn
 
     if live_only:
         raise InputError("needs-stream", f"{', '.join(live_only)} without --stream", "a live run", "add --stream")
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
-    localizer = Localizer(Bundle.load(bundle), device=device, threads=threads)
+    loaded = Bundle.load(bundle)
+    localizer = Localizer(loaded, device=device, threads=threads)
     for name in label or []:
         if name not in localizer.labels:
             raise InputError(
                 "label-unknown", f"label {name!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
-    files = sorted(input.glob("*.npy")) if input.is_dir() else [input]
-    if not files:
-        raise InputError(
-            "features-missing", f"{input} holds no .npy file", "a file or a folder of .npy files", "check the path"
-        )
+    recordings = _recordings(input, loaded, localizer, device=device, threads=threads)
+    check_names([Path(r.name) for r in recordings])
     results = {}
-    for file in files:
-        features = load_features(file, stride_s=localizer.plan.stride_s, dim=localizer.plan.dim)
-        events = localizer.localize(features, stream=file.stem)
-        results[file.stem] = [e for e in events if e.score >= min_score and (not label or e.label in label)]
+    errors: dict[str, PunctumError] = {}
+    for recording in recordings:
+        try:
+            events = recording.localize()
+        except PunctumError as error:
+            if not recording.is_video:
+                raise
+            errors[recording.name] = error
+            if len(recordings) > 1:
+                warn(f"[{error.code}] {error}")
+            continue
+        name = recording.stream
+        results[name] = [e for e in events if e.score >= min_score and (not label or e.label in label)]
         if stats:
-            spent = localizer.last_stats
-            stages = {"locate": spent.locate_s, "islands": spent.islands_s, "score": spent.score_s}
-            text = ", ".join(f"{name} {1e3 * seconds:.1f} ms" for name, seconds in stages.items())
-            typer.echo(
-                f"{file.stem}: {spent.media_s:.1f} s of media, {len(events)} events; {text}, "
-                f"real-time factor {spent.real_time_factor:.5f}",
-                err=True,
-            )
+            typer.echo(recording.told(len(events)), err=True)
         if out is None and format == "jsonl":
-            sys.stdout.write(to_jsonl(results[file.stem]))
+            sys.stdout.write(to_jsonl(results[name]))
     if format == "activitynet":
         text = to_activitynet(results)
         if out is None:
@@ -165,3 +177,73 @@ def _run_files(
         text = "".join(to_jsonl(events) for events in results.values())
     if out is not None:
         atomic_write(out, text)
+    if errors:
+        raise failed(errors, len(recordings))
+
+
+class _Recording:
+    """One file of features, or one video, to be localized as a whole."""
+
+    def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None) -> None:
+        self.name, self.is_video = name, backbone is not None
+        self.stream = Path(name).stem
+        self._localizer, self._backbone = localizer, backbone
+        self._video: VideoStats | None = None
+        self._wall_s = 0.0
+
+    def localize(self) -> list[Event]:
+        began = time.perf_counter()
+        localizer, plan = self._localizer, self._localizer.plan
+        if self._backbone is None:
+            from ..features import load_features
+
+            features = load_features(self.name, stride_s=plan.stride_s, dim=plan.dim)
+            events = localizer.localize(features, stream=self.stream)
+        else:
+            from ..sources.video import coalesce, open_video
+
+            source = open_video(self.name, self._backbone)
+            self.stream, self._video = source.stream, source.stats
+            events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream)
+        self._wall_s = time.perf_counter() - began
+        return events
+
+    def told(self, events: int) -> str:
+        """One line on what it took."""
+        from ._video import stages
+
+        spent = self._localizer.last_stats
+        factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
+        lost = f" ({self._video.lost} frames lost, {self._video.gaps} gaps)" if self._video is not None else ""
+        return (
+            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {events} events; {stages(spent, self._video)}; "
+            f"real-time factor {factor:.5f}"
+        )
+
+
+def _recordings(input: str, bundle: Bundle, localizer: Localizer, *, device: str, threads: int) -> list[_Recording]:
+    """What an input stands for: features where there are any, else videos."""
+    from ..errors import InputError
+    from ..sources import find_videos, is_address, is_video_input
+    from ..video.backbone import VideoBackbone, no_backbone
+    from ..video.redact import Address
+
+    if is_address(input) and not input.lower().startswith("http"):
+        shown = Address.parse(input).shown
+        raise InputError("needs-stream", f"{shown} without --stream", "a live run", "add --stream")
+    path = Path(input)
+    features = sorted(path.glob("*.npy")) if path.is_dir() else []
+    videos = find_videos(path) if path.is_dir() and not features else []
+    if path.is_dir() and not features and not videos:
+        raise InputError(
+            "features-missing",
+            f"{path} holds no .npy file and no video",
+            "a file, or a folder of .npy files or of videos",
+            "check the path",
+        )
+    if videos or is_video_input(input):
+        if bundle.manifest.backbone is None:
+            raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
+        backbone = VideoBackbone.open(bundle, device=device, threads=threads)
+        return [_Recording(name, localizer, backbone) for name in ([str(v) for v in videos] or [input])]
+    return [_Recording(str(file), localizer, None) for file in (features or [path])]

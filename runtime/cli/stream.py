@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import InputError, PunctumError
+from ._video import stages
 
 if TYPE_CHECKING:
+    from ..bundle import Bundle
     from ..localizer import Localizer
     from ..metrics import Health, Metrics
     from ..sinks import Sink
@@ -34,7 +36,7 @@ class StreamOptions:
     start_s: float = 0.0
     follow: bool = False
     idle_s: float | None = None
-    reconnect_s: float = 0.0
+    reconnect_s: float | None = None
     on_bad_chunk: str | None = None
     mqtt: str | None = None
     mqtt_queue: int = 10_000
@@ -43,6 +45,7 @@ class StreamOptions:
     snapshot_every_s: float = 10.0
     min_score: float = 0.0
     labels: tuple[str, ...] = ()
+    stats: bool = False
 
     def __post_init__(self) -> None:
         if self.on_bad_chunk not in (None, "skip", "stop"):
@@ -57,6 +60,7 @@ class StreamOptions:
 
 def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: str = "cpu", threads: int = 1) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
+    from ..bundle import Bundle
     from ..metrics import Health, Metrics, MetricsServer
 
     health = Health()
@@ -67,8 +71,10 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: s
             server = MetricsServer(options.metrics, metrics, health)
             stack.callback(server.close)
             _say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
-        localizer = _load(bundle_path, options, metrics, health, device=device, threads=threads)
-        loop = _build(localizer, address, options, metrics, health, stack)
+        health.waiting_for("loading the bundle")
+        bundle = Bundle.load(bundle_path)
+        localizer = _load(bundle, options, metrics, health, device=device, threads=threads)
+        loop = _build(localizer, bundle, address, options, metrics, health, stack, device=device, threads=threads)
         how = "error"
         try:
             with _signals(loop) as caught:
@@ -81,6 +87,8 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: s
             health.waiting_for("stopping")
             lost = sum(sink.close() for sink in loop.sinks)
             _say(loop.summary(how))
+            if options.stats and loop.session is not None:
+                _say(stages(loop.session.stats, getattr(loop.source, "stats", None)))
     if lost:
         raise PunctumError(
             "events-not-delivered",
@@ -91,15 +99,12 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: s
 
 
 def _load(
-    path: Path, options: StreamOptions, metrics: Metrics | None, health: Health, *, device: str, threads: int
+    bundle: Bundle, options: StreamOptions, metrics: Metrics | None, health: Health, *, device: str, threads: int
 ) -> Localizer:
     from punctum import kernels
 
-    from ..bundle import Bundle
     from ..localizer import Localizer
 
-    health.waiting_for("loading the bundle")
-    bundle = Bundle.load(path)
     localizer = Localizer(bundle, device=device, threads=threads)
     for label in options.labels:
         if label not in localizer.labels:
@@ -119,11 +124,15 @@ def _load(
 
 def _build(
     localizer: Localizer,
+    bundle: Bundle,
     address: str,
     options: StreamOptions,
     metrics: Metrics | None,
     health: Health,
     stack: contextlib.ExitStack,
+    *,
+    device: str,
+    threads: int,
 ) -> Loop:
     from ..live import LiveOptions
     from ..sources import open_source
@@ -140,6 +149,9 @@ def _build(
         follow=options.follow,
         idle_s=options.idle_s,
         reconnect_s=options.reconnect_s,
+        bundle=bundle,
+        device=device,
+        threads=threads,
     )
     stack.callback(source.close)
     if options.snapshot is not None and not source.replayable:

@@ -21,7 +21,17 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
     from .video import VideoSource
 
-__all__ = ["Bad", "Begin", "Chunk", "Item", "Source", "open_source"]
+__all__ = [
+    "Bad",
+    "Begin",
+    "Chunk",
+    "Item",
+    "Source",
+    "find_videos",
+    "is_address",
+    "is_video_input",
+    "open_source",
+]
 
 _TCP = re.compile(r"tcp://(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:/]*)):(?P<port>\d{1,5})/?$")
 
@@ -34,7 +44,7 @@ def open_source(
     start_s: float = 0.0,
     follow: bool = False,
     idle_s: float | None = None,
-    reconnect_s: float = 0.0,
+    reconnect_s: float | None = None,
     bundle: Bundle | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -50,7 +60,9 @@ def open_source(
         if value is not None and not 0 <= value < float("inf"):
             raise InputError("source-option", f"{name}={value}", "0 or more seconds", f"set {name}")
     if is_video_input(address):
-        return video_source(address, bundle, start_s=start_s, idle_s=idle_s, device=device, threads=threads)
+        return video_source(
+            address, bundle, start_s=start_s, idle_s=idle_s, reconnect_s=reconnect_s, device=device, threads=threads
+        )
     source = _find(
         address,
         dim=dim,
@@ -58,7 +70,7 @@ def open_source(
         start_s=start_s,
         follow=follow,
         idle_s=idle_s,
-        reconnect_s=reconnect_s,
+        reconnect_s=reconnect_s or 0.0,
     )
     source.open()
     return source
@@ -115,10 +127,12 @@ def video_source(
     *,
     start_s: float = 0.0,
     idle_s: float | None = None,
+    reconnect_s: float | None = None,
     device: str = "cpu",
     threads: int = 1,
 ) -> VideoSource:
     """A video through the backbone of a bundle, opened. Raises InputError where the bundle has none."""
+    from ..video import VideoOptions
     from ..video.backbone import VideoBackbone, no_backbone
     from ..video.redact import Address
     from .video import open_video
@@ -126,7 +140,8 @@ def video_source(
     if bundle is None or bundle.manifest.backbone is None:
         raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, device=device, threads=threads)
-    return open_video(address, backbone, start_s=start_s, idle_s=idle_s)
+    options = None if reconnect_s is None else VideoOptions(reconnect_s=reconnect_s)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, options=options)
 
 
 def _is_framed(path: Path) -> bool:

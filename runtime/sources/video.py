@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PunctumError
-from ._items import POLL_S, Begin, Chunk, Item
+from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
 from ._media import stream_name
 
 if TYPE_CHECKING:
@@ -46,6 +46,10 @@ class VideoStats:
     snippets: int = 0
     lost: int = 0
     gaps: int = 0
+
+    def seconds(self) -> dict[str, float]:
+        """Seconds of work by stage."""
+        return {"decode": self.decode_s, "preprocess": self.preprocess_s, "backbone": self.backbone_s}
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,7 +300,7 @@ def open_video(
     return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow)
 
 
-def coalesce(items: Iterator[Item], rows: int) -> Iterator[Chunk]:
+def coalesce(items: Iterator[Item], rows: int = BLOCK_ROWS) -> Iterator[Chunk]:
     """Chunks of one stretch joined until they hold `rows` rows; for whole recordings. Raises the error of a Bad one."""
     held: list[Chunk] = []
     count = 0

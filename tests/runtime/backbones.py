@@ -75,3 +75,94 @@ def images(count: int, seed: int = 0, rows: int = 24, columns: int = 30) -> list
     rng = np.random.default_rng(seed)
     base = rng.integers(0, 200, (rows, columns, 3))
     return [np.clip(np.roll(base, 2 * t, axis=1) + 3 * t % 50, 0, 255).astype(np.uint8) for t in range(count)]
+
+
+def locator(dim: int = DIM, classes: int = 2, seed: int = 3) -> bytes:
+    """Class tracks: a steep logistic of features, smoothed over three snippets."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(seed)
+    kernel = np.repeat(rng.normal(0, 1.5, (classes, dim, 1)), 3, axis=2) / 3
+    tensors = [
+        numpy_helper.from_array(kernel.astype(np.float32), "w"),
+        numpy_helper.from_array(np.array([2], np.int64), "axis"),
+    ]
+    nodes = [
+        helper.make_node("Transpose", ["features"], ["t"], perm=[0, 2, 1]),
+        helper.make_node("Conv", ["t", "w"], ["c"], kernel_shape=[3], pads=[1, 1]),
+        helper.make_node("Transpose", ["c"], ["l"], perm=[0, 2, 1]),
+        helper.make_node("Sigmoid", ["l"], ["class_track"]),
+        helper.make_node("ReduceMax", ["class_track", "axis"], ["actionness"], keepdims=0),
+    ]
+    model = helper.make_model(
+        helper.make_graph(
+            nodes,
+            "locator",
+            [helper.make_tensor_value_info("features", TensorProto.FLOAT, ["B", "T", dim])],
+            [
+                helper.make_tensor_value_info("class_track", TensorProto.FLOAT, ["B", "T", classes]),
+                helper.make_tensor_value_info("actionness", TensorProto.FLOAT, ["B", "T"]),
+            ],
+            tensors,
+        ),
+        opset_imports=[helper.make_opsetid("", 18)],
+        ir_version=9,
+    )
+    return model.SerializeToString()
+
+
+def write_bundle(path, of: BackboneSpec | None, *, stride_s: float | None = None, name: str = "video") -> str:
+    """A bundle that runs: locator, no second graph, and the backbone of `of` with its fingerprint."""
+    from punctum.runtime.bundle_writer import write_bundle as write
+    from punctum.runtime.config import FeatureSpec, Graph, PostProcess
+    from punctum.runtime.video.fingerprint import make_fingerprint
+
+    files = {"locator.onnx": locator()}
+    if of is not None:
+        files[of.file] = graph(of)
+        sealed = make_fingerprint(VideoBackbone.from_graph(files[of.file], of))
+        of = of.model_copy(update={"fingerprint": sealed})
+        stride_s = of.stride_s
+    return write(
+        path,
+        name=name,
+        version="1.0",
+        labels=("left", "right"),
+        features=FeatureSpec(dim=DIM, stride_s=stride_s),
+        locator=Graph(file="locator.onnx", left=1, right=1),
+        center=None,
+        post=PostProcess(right_context_s=0.5),
+        files=files,
+        precision={},
+        provenance={},
+        backbone=of,
+    )
+
+
+def write_video(path, frames, *, rate: int = 10, codec: str = "libx264") -> None:
+    """Frames [H, W, 3] as an H.264 file."""
+    import av
+
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate)
+        stream.height, stream.width = frames[0].shape[:2]
+        stream.pix_fmt = "yuv420p"
+        stream.codec_context.thread_count = 1
+        for image in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        container.mux(stream.encode(None))
+
+
+def scene(count: int, seed: int = 0, rows: int = 48, columns: int = 64) -> list[np.ndarray]:
+    """A bright block that stands still, moves and changes colour at times; on a dark ground."""
+    rng = np.random.default_rng(seed)
+    frames, place, colour = [], 0, np.array([80, 80, 80])
+    for t in range(count):
+        if t % 15 == 0:
+            colour = rng.integers(0, 256, 3)
+            speed = int(rng.integers(0, 5))
+        place = (place + speed) % (columns - 20)
+        image = np.full((rows, columns, 3), 20, np.uint8)
+        image[10:38, place : place + 20] = colour
+        frames.append(image)
+    return frames
