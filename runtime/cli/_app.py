@@ -25,7 +25,7 @@ def _version(value: bool) -> None:
 
 def build() -> typer.Typer:
     """The whole command line."""
-    from . import data, demo, eval, run
+    from . import data, demo, eval, features, run
 
     app = typer.Typer(
         name="punctum",
@@ -45,6 +45,7 @@ def build() -> typer.Typer:
         pass
 
     app.command("run")(run.run)
+    app.command("features")(features.features)
     app.command("eval")(eval.evaluate)
     app.command("demo")(demo.demo)
     app.add_typer(data.app, name="data", help="Check and make data sets.")

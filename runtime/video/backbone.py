@@ -128,6 +128,16 @@ def no_backbone(bundle: str, address: str = "") -> InputError:
     )
 
 
+def open_backbone(path: str | Path, *, device: str = "cpu", threads: int = 1) -> VideoBackbone:
+    """The backbone of a bundle (folder or zip) or of a backbone folder. Raises InputError."""
+    from ..bundle import MANIFEST, Bundle
+
+    folder = Path(path)
+    if folder.is_dir() and not (folder / MANIFEST).is_file():
+        return VideoBackbone.load(folder, device=device, threads=threads)
+    return VideoBackbone.open(Bundle.load(path), device=device, threads=threads)
+
+
 def read_backbone(folder: str | Path) -> tuple[BackboneSpec, bytes]:
     """Spec and graph of a backbone folder. Raises InputError naming the file that is missing or wrong."""
     folder = Path(folder)
