@@ -15,27 +15,27 @@ _CONTRAST = 75.0  # smallest distance of a body's main colour to the background'
 
 
 def furnish(stage: Stage, rng: np.random.Generator, background: F32) -> None:
-    """Fill the stage with blocks, actors and distractors. background: mean colour, float32 [3]."""
+    """Fill the stage with blocks, actors and distractors. background: colours to stand out from, float32 [n, 3]."""
     for _ in range(2 if rng.random() < 0.25 else 1):
         wide, tall = rng.uniform(0.27, 0.36), rng.uniform(0.42, 0.75)
         left = rng.uniform(0.05, stage.width - wide - 0.05)
         top = rng.choice([0.0, rng.uniform(0.1, 0.9 - tall) if tall < 0.8 else 0.0, 1.0 - tall])
         stage.blocks.append((float(top), float(left), float(top + tall), float(left + wide)))
-    kinds = ["figure"] * int(rng.integers(1, 3)) + ["pillar"] * int(rng.random() < 0.55)
+    kinds = ["figure"] * int(rng.integers(1, 3)) + ["pillar"] * int(rng.random() < 0.45)
     kinds += [str(kind) for kind in rng.choice(KINDS, int(rng.integers(3, 5)))]
     for kind in kinds:
         _add(stage, rng, kind, background)
     shapes = [b for b in stage.bodies if not b.upright]
-    for body in shapes[: int(rng.integers(1, 3))]:
+    for body in shapes[: int(rng.integers(1, len(shapes) - 1))]:
         _fill(stage, rng, body, background)
-    for _ in range(int(rng.integers(1, 4))):
+    for _ in range(int(rng.integers(1, 3))):
         _add_distractor(stage, rng, background)
 
 
 def make_body(stage: Stage, rng: np.random.Generator, kind: str, background: F32, at: tuple[float, float]) -> Body:
     """A body that idles around `at`: it drifts a little, turns slowly, and a blob wobbles."""
     total, fps = stage.total, stage.fps
-    low, high = {"figure": (0.14, 0.19), "pillar": (0.11, 0.15)}.get(kind, (0.06, 0.1))
+    low, high = {"figure": (0.16, 0.21), "pillar": (0.12, 0.16)}.get(kind, (0.065, 0.105))
     upright = kind in ("figure", "pillar")
     drift = rng.uniform(0.004, 0.016)
     wiggle = (drift * smooth_noise(rng, total, fps, 7.0), drift * smooth_noise(rng, total, fps, 7.0))
@@ -69,10 +69,12 @@ def make_body(stage: Stage, rng: np.random.Generator, kind: str, background: F32
 def _colours(rng: np.random.Generator, background: F32) -> F32:
     """Two colours, the first far from the background and the second far from the first."""
     main = rng.uniform(10, 245, 3)
-    while np.linalg.norm(main - background) < _CONTRAST:
+    while np.linalg.norm(main - background, axis=1).min() < _CONTRAST:
         main = rng.uniform(10, 245, 3)
     other = rng.uniform(10, 245, 3)
-    while np.linalg.norm(other - main) < _CONTRAST or np.linalg.norm(other - background) < 0.5 * _CONTRAST:
+    while (
+        np.linalg.norm(other - main) < _CONTRAST or np.linalg.norm(other - background, axis=1).min() < 0.6 * _CONTRAST
+    ):
         other = rng.uniform(10, 245, 3)
     return np.stack([main, other]).astype(np.float32)
 

@@ -125,7 +125,7 @@ def paint_figure(canvas, cx, cy, radius, turn, stretch, axis, alpha, limbs, colo
         wx, wy = radius * (x[k] * ct - y[k] * st), radius * (x[k] * st + y[k] * ct)
         along, across = (wx * ca + wy * sa) * stretch, (wy * ca - wx * sa) / stretch
         x[k], y[k] = cx + along * ca - across * sa, cy + along * sa + across * ca
-    thick = max(0.085 * radius, 0.8)
+    thick = max(0.095 * radius, 0.9)
     paint_bone(canvas, x[0], y[0], x[6], y[6], thick, alpha, colours[1])
     paint_bone(canvas, x[0], y[0], x[7], y[7], thick, alpha, colours[1])
     paint_bone(canvas, x[1], y[1], x[0], y[0], 1.5 * thick, alpha, colours[0])

@@ -17,7 +17,7 @@ def _pairs(stage: Stage, rng: np.random.Generator, start: float, *, plain: bool)
     for i, a in enumerate(free):
         for b in free[i + 1 :]:
             away = math.hypot(a.x[frame] - b.x[frame], a.y[frame] - b.y[frame])
-            if 0.12 < away - a.reach(frame) - b.reach(frame) < 0.65:
+            if 0.09 < away - a.reach(frame) - b.reach(frame) < 0.75:
                 yield a, b
 
 

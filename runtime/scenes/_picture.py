@@ -56,11 +56,11 @@ class Picture:
 def make_picture(
     rng: np.random.Generator, total: int, fps: float, size: tuple[int, int]
 ) -> tuple[Picture, npt.NDArray[np.float32]]:
-    """An empty stage with a background, and the mean colour of the latter, float32 [3]."""
+    """An empty stage with a background, and the mean colours of the latter and of blocks, float32 [2, 3]."""
     height, width = size
     margin = round(MARGIN * height / 120) + 1
     backdrop = make_texture(rng, height + 2 * margin, width + 2 * margin)
     block = make_texture(rng, height, width)
     camera = make_camera(rng, total, fps, height, width)
     picture = Picture(Stage(fps, total, width / height), size, backdrop, block, camera)
-    return picture, np.asarray(backdrop.mean(axis=(0, 1)), np.float32)
+    return picture, np.stack([backdrop.mean(axis=(0, 1)), block.mean(axis=(0, 1))]).astype(np.float32)

@@ -60,7 +60,10 @@ def write_videos(
                 encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), told=told)
                 subset = "train" if i < cut else "test"
                 database[name] = _truth(scene, subset)
-                rows += [f"{LABELS[c]},{name},{point:.2f}" for c, point in _clicks(scene, rng)]
+                rows += [
+                    f"{LABELS[c]},{name},{point:.2f}"
+                    for c, point in sorted(_clicks(scene, rng), key=lambda click: click[1])
+                ]
             info = {
                 "name": f"scenes-{seed}",
                 "classes": list(LABELS),
