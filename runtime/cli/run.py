@@ -136,7 +136,7 @@ def _run_files(
     from ..errors import InputError, PunctumError
     from ..localizer import Localizer
     from ..sinks import to_activitynet, to_jsonl
-    from ._video import check_names, failed, warn
+    from ..video.features import check_names, failed, warn
 
     if live_only:
         raise InputError("needs-stream", f"{', '.join(live_only)} without --stream", "a live run", "add --stream")
