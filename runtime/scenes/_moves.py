@@ -226,10 +226,10 @@ MOVES: dict[str, tuple[Move, tuple[float, float], tuple[float, float]]] = {
     "fall": (fall, (0.6, 1.6), (0.7, 1.8)),
     "hide": (hide, (1.4, 4.0), (1.2, 3.5)),
     "jump": (jump, (0.6, 1.6), (0.35, 0.8)),
-    "merge": (merge, (1.0, 2.8), (1.0, 2.8)),
+    "merge": (merge, (0.9, 2.4), (0.9, 2.4)),
     "pulse": (pulse, (0.7, 2.6), (0.4, 1.3)),
     "spin": (spin, (0.8, 2.8), (0.25, 0.7)),
-    "split": (split, (0.8, 2.4), (0.7, 2.0)),
+    "split": (split, (0.7, 2.0), (0.7, 1.8)),
     "wave": (wave, (1.1, 3.8), (0.7, 1.6)),
     "zigzag": (zigzag, (1.2, 3.4), (0.8, 2.2)),
 }

@@ -17,7 +17,7 @@ def _pairs(stage: Stage, rng: np.random.Generator, start: float, *, plain: bool)
     for i, a in enumerate(free):
         for b in free[i + 1 :]:
             away = math.hypot(a.x[frame] - b.x[frame], a.y[frame] - b.y[frame])
-            if 0.09 < away - a.reach(frame) - b.reach(frame) < 0.75:
+            if 0.11 < away - a.reach(frame) - b.reach(frame) < 0.75:
                 yield a, b
 
 
@@ -130,7 +130,7 @@ def split(stage: Stage, rng: np.random.Generator, start: float, end: float, near
                 continue
             b = stage.bodies[a.partner or 0]
             # Both go from where the large one is; the lighter one goes further.
-            way_a, way_b = (f * (a.radius + b.radius) * rng.uniform(1.3, 2.0) for f in (0.5, 0.5))
+            way_a, way_b = (f * (a.radius + b.radius) * rng.uniform(1.4, 2.2) for f in (0.5, 0.5))
             ax, ay, bx, by = a.x[frame] + way_a * ux, a.y[frame] + way_a * uy, 0.0, 0.0
             bx, by = a.x[frame] - way_b * ux, a.y[frame] - way_b * uy
             if (

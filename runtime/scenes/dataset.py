@@ -56,7 +56,7 @@ def write_videos(
         try:
             (draft / "videos").mkdir()
             for i, name in enumerate(names):
-                scene = render(seed * _MAX_COUNT + i, seconds=seconds, size=size, fps=fps)
+                scene = render(scene_seed(name), seconds=seconds, size=size, fps=fps)
                 encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), told=told)
                 subset = "train" if i < cut else "test"
                 database[name] = _truth(scene, subset)
@@ -81,6 +81,12 @@ def write_videos(
             raise PunctumError(
                 "write-failed", f"cannot write {out} ({error})", "free space in a writable folder", "make room"
             ) from error
+
+
+def scene_seed(name: str) -> int:
+    """The seed of a video that write_videos made, by its name: `render` with it gives the scene again, unencoded."""
+    _, seed, number = name.rsplit("_", 2)
+    return int(seed) * _MAX_COUNT + int(number)
 
 
 def encode(scene: Scene, path: Path, *, crf: int = 23, told: Callable[[float], None] | None = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -39,11 +39,16 @@ class Scene:
     """Height and width in pixels."""
     actors: tuple[tuple[int, ...], ...]
     """For each action, the numbers of the bodies that act."""
-    _picture: Any
+    _picture: Any = field(repr=False)
 
     @property
     def frame_count(self) -> int:
         return int(self._picture.stage.total)
+
+    @property
+    def body_count(self) -> int:
+        """How many bodies there are, those inside others and distractors included."""
+        return len(self._picture.stage.bodies)
 
     def frames(self) -> Iterator[U8]:
         """Every frame, uint8 [H, W, 3] RGB, each its own array. Frame k shows [k / fps, (k + 1) / fps)."""
