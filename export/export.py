@@ -5,22 +5,32 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 from punctum.runtime import InputError, __version__
 from punctum.runtime.bundle_writer import write_bundle
 from punctum.runtime.config import Graph
 from punctum.training.checkpoint import Run
 
+from .backbone import ExportedBackbone
 from .graphs import export_center, export_locator
 from .parity import check_parity
 
 
 def export_bundle(
-    run: Run, out: str | Path, *, name: str = "", version: str = "1.0.0", replace: bool = False
+    run: Run,
+    out: str | Path,
+    *,
+    name: str = "",
+    version: str = "1.0.0",
+    replace: bool = False,
+    backbone: ExportedBackbone | None = None,
 ) -> tuple[str, float]:
     """Write the bundle and return (its id, the worst difference between graph and model).
 
-    Raises InputError for an unusable name or an existing folder, PunctumError where graph and model disagree.
+    backbone: with it the bundle takes video; see `backbone.load_exported`.
+    Raises InputError for an unusable name, an existing folder, and a backbone whose features are not those of the
+    run; PunctumError where graph and model disagree.
     """
     name = name or str(run.provenance.get("dataset", "bundle"))
     for value in (name, version):
@@ -31,10 +41,19 @@ def export_bundle(
     if Path(out).exists() and not replace and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
     spec, classes = run.feature_spec, len(run.labels)
+    if backbone is not None:
+        backbone.check_fits(spec)
+        spec = spec.model_copy(update={"backbone": backbone.name, "backbone_sha256": backbone.digest})
     files = {"locator.onnx": export_locator(run.locator, spec.dim)}
     if run.center is not None:
         files["center.onnx"] = export_center(run.center, spec.dim, classes)
     parity = check_parity(run, files["locator.onnx"], files.get("center.onnx"))
+    precision: dict[str, dict[str, Any]] = {"fp32": {"parity": parity["worst"]}}
+    if backbone is not None:
+        files[backbone.spec.file] = backbone.graph
+        if backbone.parity is not None:
+            parity["backbone"] = backbone.parity
+            precision["fp32"]["backbone_parity"] = max(backbone.parity.values())
     files["parity.json"] = (json.dumps(parity, indent=1) + "\n").encode()
     left, right = run.locator.receptive_field
     bundle_id = write_bundle(
@@ -47,8 +66,9 @@ def export_bundle(
         center=Graph(file="center.onnx") if run.center is not None else None,
         post=run.post,
         files=files,
-        precision={"fp32": {"parity": parity["worst"]}},
+        precision=precision,
         provenance={**run.provenance, "exporter": __version__},
+        backbone=None if backbone is None else backbone.spec,
         replace=replace,
     )
     return bundle_id, float(parity["worst"])

@@ -9,6 +9,10 @@ from typing import Annotated
 
 import typer
 
+from ..video.features import collect_videos, extract_features, failed
+
+__all__ = ["extract_features", "features"]
+
 
 def features(
     backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or backbone folder.")],
@@ -23,7 +27,6 @@ def features(
     Example: punctum features backbone/ data/videos --out data/features
     """
     from ..video.backbone import open_backbone
-    from ..video.features import collect_videos, extract_features, failed
 
     files = collect_videos(videos)
     made = open_backbone(backbone, device=device, threads=threads)
