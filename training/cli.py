@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 
 
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Data set folder (dataset.json, features, points, lists).")],
+    dataset: Annotated[
+        Path, typer.Argument(help="Data set folder (dataset.json, features/ or videos/, points, lists).")
+    ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to make.")],
     split: Annotated[str | None, typer.Option(help="Split folder in the data set, e.g. split_1.")] = None,
     points: Annotated[str, typer.Option(help="Points file in the data set.")] = "points.csv",
@@ -40,6 +42,12 @@ def train(
     config: Annotated[
         Path | None, typer.Option(help="Recipe (JSON; see config.json of any run, field config).")
     ] = None,
+    backbone: Annotated[
+        Path | None, typer.Option(help="Videos: an existing backbone folder instead of learning one.")
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(help="Videos: most computing time for the backbone, on one core of today [6].")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
@@ -48,7 +56,12 @@ def train(
     RUN then holds config.json, the weights (safetensors), post.json, log.jsonl and summary.json; `punctum export`
     makes a bundle of it. Ctrl-C leaves a usable checkpoint, and --resume continues it.
 
+    A data set with videos/ and no features/ goes all the way: RUN/backbone, RUN/data (features), RUN/locator (the run)
+    and RUN/bundle, which takes videos.
+
     Example: punctum train data/gtea --split split_1 --out runs/gtea-1 --seed 0
+
+    Example: punctum train data/urfall --out runs/urfall && punctum run runs/urfall/bundle clip.mp4
     """
     from punctum.runtime.errors import InputError, MissingDependencyError
 
@@ -59,8 +72,15 @@ def train(
         raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
     if resume and fresh:
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
+    from punctum.runtime.dataset import Dataset
+
+    loose = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
+    if not loose.only_videos and (backbone is not None or minutes is not None):
+        given = "--backbone" if backbone is not None else "--minutes"
+        raise InputError("flags-exclusive", f"{given} for a data set of features", "a data set of videos", "drop it")
     recipe = recipe_of(
         config,
+        video=loose.only_videos,
         seed=seed,
         objective=objective,
         epochs=epochs,
@@ -74,11 +94,17 @@ def train(
     if threads:
         torch.set_num_threads(threads)
 
-    from punctum.runtime.dataset import Dataset
-
     from .data import load_training_set
     from .trainer import train_run
 
+    if loose.only_videos:
+        from .cli_video import train_dataset
+
+        if proposals is not None:
+            raise InputError("flags-exclusive", "--proposals with videos", "a data set of features", "drop --proposals")
+        flags = {"resume": resume, "fresh": fresh, "device": device, "quiet": quiet}
+        train_dataset(loose, recipe, out, backbone=backbone, minutes=minutes, json_output=json_output, **flags)
+        return
     opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
     data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)
     with warnings.catch_warnings():
@@ -96,6 +122,7 @@ def train(
 def recipe_of(
     file: Path | None,
     *,
+    video: bool = False,
     seed: int | None = None,
     objective: str | None = None,
     epochs: int | None = None,
@@ -104,13 +131,14 @@ def recipe_of(
     point_update: bool = True,
     published: bool = False,
 ) -> TrainConfig:
-    """The recipe file (or the default recipe) with the command line's switches applied."""
+    """The recipe file (or the default recipe, for features or for videos) with the command line's switches applied."""
     from punctum.runtime.errors import InputError
 
     from . import recipes
     from .config import TrainConfig, load_config
 
-    recipe = TrainConfig() if file is None else load_config(file)
+    default = recipes.for_videos() if video else TrainConfig()
+    recipe = default if file is None else load_config(file)
     if objective not in (None, "points", "lacp"):
         raise InputError("objective-unknown", f"--objective {objective}", "points, lacp", "choose one of them")
     if objective == "lacp" and recipe.objective.kind != "lacp":

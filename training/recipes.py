@@ -1,4 +1,4 @@
-"""Published rules as recipes: what `--objective lacp` and `--published-head` switch on."""
+"""Recipes: of published rules (what `--objective lacp` and `--published-head` switch on), and for videos."""
 
 from __future__ import annotations
 
@@ -63,3 +63,16 @@ def with_published_head(recipe: TrainConfig) -> TrainConfig:
             ),
         }
     )
+
+
+def for_videos() -> TrainConfig:
+    """The default for features of a backbone learned from the same videos and clicks (benchmarks/video_accuracy.py).
+
+    Short recordings have few gaps between clicks, so background is also taken before the first click and in videos
+    without any; not after the last click, since such recordings tend to break off in the last action.
+    """
+    recipe = TrainConfig()
+    edges = {"edge_background": "before"}
+    partners = tuple(p.model_copy(update={"objective": p.objective.model_copy(update=edges)}) for p in recipe.partners)
+    objective = recipe.objective.model_copy(update=edges)
+    return recipe.model_copy(update={"objective": objective, "partners": partners})

@@ -1,0 +1,123 @@
+"""The recipe of a backbone as data."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Literal
+
+from punctum.runtime.errors import InputError
+from punctum.runtime.video.spec import BackboneSpec
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ..config import OptimConfig, PointsObjective
+
+_PRODUCTS, _PIXELS = 2e10, 1e8  # a second on one core: multiplications of convolutions, pixels of the rest
+
+
+class _Config(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Augmentation(_Config):
+    """How a window of frames is changed in training: one draw for the whole window, so that motion stays motion."""
+
+    zoom: float = Field(default=0.25, ge=0)  # logarithm of the largest change of scale
+    aspect: float = Field(default=0.15, ge=0)  # logarithm of the largest change of shape
+    turn: float = Field(default=0.1, ge=0)  # radians
+    shift: float = Field(default=0.2, ge=0)  # part of half the image
+    mirror: bool = True  # off where left and right tell classes apart
+    gamma: float = Field(default=0.5, ge=0)  # logarithm of the largest exponent
+    darken: float = Field(default=1.5, ge=0)  # logarithm of the largest loss of light, in half of the windows
+    grain: float = Field(default=0.02, ge=0)  # largest standard deviation, on 0..1
+    hide: float = Field(default=0.3, ge=0, le=1)  # share of windows in which a patch is grey
+
+
+class BackboneConfig(_Config):
+    """What `train-backbone` learns and how."""
+
+    seed: int = Field(default=0, ge=0)
+    fps: float = Field(default=10.0, gt=0)
+    clip_frames: int = Field(default=8, ge=2)
+    snippet_frames: int = Field(default=2, ge=1)
+    height: int = Field(default=48, ge=16)
+    width: int = Field(default=64, ge=16)
+    resize: Literal["stretch", "short-side"] = "stretch"
+    channels: int = Field(default=16, ge=4)  # of the first layer; the others have 2, 3 and 4 times as many
+    dim: int = Field(default=128, ge=8)
+    local_window: int = Field(default=9, ge=3)  # pixels over which light is levelled out; odd
+    motion_gain: float = Field(default=4.0, gt=0)
+    hidden: int = Field(default=64, ge=1)  # of the click head, which is thrown away after training
+    head_kernel: int = Field(default=9, ge=1)  # snippets that the click head sees; odd
+    dropout: float = Field(default=0.5, ge=0, lt=1)
+    window: int = Field(default=32, ge=4)  # snippets of a training window
+    batch: int = Field(default=4, ge=1)  # windows a step
+    click_weight: float = Field(default=1.0, ge=0)
+    motion_weight: float = Field(default=0.5, ge=0)  # predicting the map of motion of the snippets to come
+    view_weight: float = Field(
+        default=0.0, ge=0
+    )  # two views of one clip have alike features (VICReg); doubles the cost
+    augmentation: Augmentation = Augmentation()
+    objective: PointsObjective = PointsObjective(
+        sampling="crops", background_at=0.7, background_weight=0.07, balance=0.7, edge_background="before"
+    )
+    epochs: float = Field(default=20.0, gt=0)  # passes over the footage,
+    minutes: float = Field(default=6.0, gt=0)  # as far as so many minutes of one core allow (see `planned_steps`)
+    optim: OptimConfig = OptimConfig(rate=2e-3, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
+    save_every: int = Field(default=50, ge=1)  # steps between two states to resume from
+
+    @model_validator(mode="after")
+    def _odd(self) -> BackboneConfig:
+        for name in ("local_window", "head_kernel"):
+            if getattr(self, name) % 2 == 0:
+                raise ValueError(f"{name} must be odd")
+        return self
+
+    def planned_steps(self, snippets: int) -> int:
+        """Steps of training on so many snippets; `optim.steps` is the last word.
+
+        Time is computed from the size of the network, not measured: the same command gives the same weights on every
+        machine, and takes longer on a slow one.
+        """
+        if self.optim.steps is not None:
+            return self.optim.steps
+        shown = self.batch * self.window * (2 if self.view_weight else 1)
+        c, pixels = self.channels, self.height * self.width
+        work = (
+            25 * (2 + self.clip_frames) / 4 + 18 * c / 16 + 54 * c / 64 + 108 * c / 64
+        )  # products a pixel and channel
+        seconds = shown * (3 * pixels * c * work / _PRODUCTS + pixels * self.clip_frames / _PIXELS)
+        return max(min(round(self.epochs * snippets / (self.batch * self.window)), int(60 * self.minutes / seconds)), 1)
+
+    def spec(self) -> BackboneSpec:
+        """What the exported graph expects."""
+        return BackboneSpec(
+            fps=self.fps,
+            clip_frames=self.clip_frames,
+            snippet_frames=self.snippet_frames,
+            height=self.height,
+            width=self.width,
+            resize=self.resize,
+            colour="gray",
+            mean=(0.0,),
+            std=(1.0,),
+            layout="NTCHW",
+        )
+
+
+def load_backbone_config(path: Path) -> BackboneConfig:
+    """Read a recipe file: the fields of `BackboneConfig`, all optional. Raises InputError by field name."""
+    try:
+        return BackboneConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise InputError(
+            "config-unreadable", f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path"
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise InputError("config-not-json", f"{path} is not JSON ({error})", "a JSON object", "repair it") from None
+    except ValidationError as error:
+        first: Any = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise InputError(
+            "config-invalid", f"{path}: {field}: {first['msg']}", "the fields of BackboneConfig", f"correct {field}"
+        ) from None

@@ -1,0 +1,130 @@
+"""Frames for training: every video once through the sampling and preprocessing of the runtime, kept as files.
+
+A stretch is what lies between two gaps of a video: frames on the grid without a hole. Values are 16-bit, so that a
+dark scene keeps its shades; the files are memory-mapped, so hours of video need no memory.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from punctum.runtime._files import atomic_write
+from punctum.runtime.errors import InputError
+from punctum.runtime.video.preprocess import Preprocessor
+from punctum.runtime.video.spec import BackboneSpec
+
+U16 = npt.NDArray[np.uint16]
+_BLOCK = 256  # frames that are collected before they go to disk
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """Frames uint16 [T, H, W] (65535 is white) of one video from `start_s` on, at the spec's rate."""
+
+    video: str
+    start_s: float
+    frames: U16
+
+
+class FrameStore:
+    """Prepared frames of videos in one folder; what is there already is not decoded again."""
+
+    def __init__(self, folder: Path, spec: BackboneSpec) -> None:
+        self.folder, self.spec = folder, spec
+
+    def add(self, video: str, path: Path, *, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Decode `path` unless this was done. False after a stop request. Raises InputError for a broken file."""
+        record, expected = self.folder / f"{video}.json", self._source(path)
+        if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["source"] == expected:
+            return True
+        self.folder.mkdir(parents=True, exist_ok=True)
+        prepare = Preprocessor(self.spec)
+        starts, files, writer = [], [], None
+        try:
+            for at, image in _stretches(path, self.spec):
+                if stop():
+                    return False
+                if at is not None:
+                    if writer is not None:
+                        writer.close()
+                    files.append(f"{video}.{len(files)}.u16")
+                    starts.append(at)
+                    writer = _Writer(self.folder / files[-1])
+                elif writer is not None:
+                    writer.add(prepare(image)[0])
+        finally:
+            if writer is not None:
+                writer.close()
+        if not starts:
+            raise InputError("video-empty", f"{path} holds no frame", "a video with pictures", "take it off the lists")
+        fact = {"source": expected, "starts": starts, "files": files}
+        atomic_write(record, json.dumps(fact) + "\n")
+        return True
+
+    def stretches(self, video: str) -> list[Stretch]:
+        """What `add` kept of a video; stretches shorter than a snippet are left out."""
+        record = json.loads((self.folder / f"{video}.json").read_text(encoding="utf-8"))
+        shape = (-1, self.spec.height, self.spec.width)
+        found = []
+        for start_s, name in zip(record["starts"], record["files"], strict=True):
+            if (self.folder / name).stat().st_size == 0:
+                continue
+            frames = np.memmap(self.folder / name, np.uint16, "r").reshape(shape)
+            if len(frames) >= self.spec.snippet_frames:
+                found.append(Stretch(video, float(start_s), frames))
+        return found
+
+    def _source(self, path: Path) -> dict[str, Any]:
+        """What makes kept frames stale: another file, or another way to prepare it."""
+        facts = path.stat()
+        return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "spec": self.spec.digest("")}
+
+
+class _Writer:
+    """Appends frames to a file, block by block."""
+
+    def __init__(self, path: Path) -> None:
+        self._stream = path.open("wb")
+        self._block: list[U16] = []
+
+    def add(self, plane: npt.NDArray[np.float32]) -> None:
+        self._block.append(np.rint(np.clip(plane, 0.0, 1.0) * 65535.0).astype(np.uint16))
+        if len(self._block) == _BLOCK:
+            self._write()
+
+    def close(self) -> None:
+        self._write()
+        self._stream.close()
+
+    def _write(self) -> None:
+        if self._block:
+            self._stream.write(np.stack(self._block).tobytes())
+            self._block.clear()
+
+
+def _stretches(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, Any]]:
+    """(start, None) where a stretch begins, then (None, image) for its frames."""
+    from punctum.runtime.video import Gap, open_frames
+
+    source = open_frames(str(path), fps=spec.fps)
+    try:
+        begun = False
+        for item in source.frames():
+            if item is None:
+                continue
+            if isinstance(item, Gap):
+                yield item.at, None
+                begun = True
+                continue
+            if not begun:
+                yield item.at, None
+                begun = True
+            yield None, item.image
+    finally:
+        source.close()

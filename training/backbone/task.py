@@ -1,0 +1,196 @@
+"""What the backbone learns from: clicks where there are some, and the footage itself.
+
+Clicks: cross-entropy at clicked snippets and between them, the rule of training/objectives/points.py, through a small
+temporal head that is thrown away. Footage: from the features of a snippet, a map of the motion in each of the
+snippets to come (what moves where is what most actions are made of); optionally VICReg (Bardes et al., 2022), which
+asks two augmented views of a clip for alike features that still differ between clips.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as fn
+
+from ..data import Sample
+from ..labels import F32, I64, Clicks
+from ..objectives.points import even_targets
+from .augment import augment
+from .config import BackboneConfig
+from .frames import Stretch
+from .net import BackboneNet
+
+_AHEAD = (1, 2, 4, 8)  # snippets ahead whose motion is predicted
+_MAP = (4, 5)  # cells of the map of motion
+_STILL = 3e-3  # change of the log intensity below which nothing moves
+
+
+@dataclass(frozen=True, slots=True)
+class ClickedStretch:
+    """A stretch and its clicks on the snippet grid (none where the footage is unlabelled)."""
+
+    stretch: Stretch
+    clicks: Clicks
+    known: bool  # False: nobody looked at it, so silence says nothing
+
+
+class ClickHead(nn.Module):  # type: ignore[misc]
+    """Features [B, S, D] -> logits [B, S, C + 1], over `head_kernel` snippets."""
+
+    def __init__(self, config: BackboneConfig, classes: int) -> None:
+        super().__init__()
+        self.dropout = config.dropout
+        self.norm = nn.BatchNorm1d(config.dim)
+        self.look = nn.Conv1d(config.dim, config.hidden, config.head_kernel, padding=config.head_kernel // 2)
+        self.say = nn.Conv1d(config.hidden, classes + 1, 1)
+
+    def forward(self, features: Tensor) -> Tensor:
+        x = fn.dropout(self.norm(features.transpose(1, 2)), self.dropout, self.training)
+        x = fn.dropout(fn.relu(self.look(x)), self.dropout, self.training)
+        logits: Tensor = self.say(x).transpose(1, 2)
+        return logits
+
+
+class BackboneModule(nn.Module):  # type: ignore[misc]
+    """The network and the heads that only training needs."""
+
+    def __init__(self, config: BackboneConfig, classes: int) -> None:
+        super().__init__()
+        self.net = BackboneNet(config)
+        self.click = ClickHead(config, classes) if classes and config.click_weight else None
+        self.ahead = nn.Linear(config.dim, len(_AHEAD) * _MAP[0] * _MAP[1]) if config.motion_weight else None
+        self.project = None
+        if config.view_weight:
+            self.project = nn.Sequential(
+                nn.Linear(config.dim, 256), nn.BatchNorm1d(256), nn.ReLU(), nn.Linear(256, 128)
+            )
+
+
+class BackboneTask:
+    """See `loop.Task`. Every step draws windows evenly over all snippets."""
+
+    name = "backbone"
+
+    def __init__(
+        self, module: BackboneModule, parts: Sequence[ClickedStretch], classes: int, config: BackboneConfig
+    ) -> None:
+        self.module, self.config, self.parts, self.classes = module, config, parts, classes
+        size = config.snippet_frames
+        self.length: I64 = np.array([len(p.stretch.frames) // size for p in parts], np.int64)
+        self.steps = config.planned_steps(int(self.length.sum()))
+        self.targets = self._targets() if module.click is not None else None
+        self.describe: dict[str, Any] = {
+            "stretches": len(parts),
+            "snippets": int(self.length.sum()),
+            "clicks": sum(len(p.clicks) for p in parts),
+        }
+
+    def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
+        config, module = self.config, self.module
+        picked = rng.choice(len(self.parts), config.batch, p=self.length / self.length.sum())
+        first = [self._first(int(i), rng) for i in picked]
+        light = torch.stack([self._window(int(i), at, rng) for i, at in zip(picked, first, strict=True)])
+        clips = self._clips(light)
+        features = module.net.embed(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        loss, terms = features.new_zeros(()), {}
+        if module.click is not None:
+            part = self._click_loss(module.click(features), picked, first)
+            loss, terms["click"] = loss + config.click_weight * part, float(part.detach())
+        if module.ahead is not None:
+            part = self._motion_loss(module.ahead(features), clips)
+            loss, terms["motion"] = loss + config.motion_weight * part, float(part.detach())
+        if module.project is not None:
+            other = torch.stack([self._window(int(i), at, rng) for i, at in zip(picked, first, strict=True)])
+            again = module.net.embed(self._clips(other).flatten(0, 1))
+            part = vicreg(module.project(features.flatten(0, 1)), module.project(again))
+            loss, terms["views"] = loss + config.view_weight * part, float(part.detach())
+        return loss, terms
+
+    def criterion(self) -> float:
+        """Nothing is selected: the last step counts."""
+        return 0.0
+
+    def extra_state(self) -> dict[str, Tensor]:
+        return {}
+
+    def load_extra_state(self, state: dict[str, Tensor]) -> None:
+        """Nothing is carried from step to step."""
+
+    def _first(self, index: int, rng: np.random.Generator) -> int:
+        """First snippet of a window: inside the stretch where that is long enough, else around it."""
+        spare = int(self.length[index]) - self.config.window
+        return int(rng.integers(min(0, spare), max(0, spare) + 1))
+
+    def _window(self, index: int, first: int, rng: np.random.Generator) -> Tensor:
+        """Log intensity [F, H, W] of the frames that the clips of a window see; edge frames are repeated."""
+        config, frames = self.config, self.parts[index].stretch.frames
+        begin = (first + 1) * config.snippet_frames - config.clip_frames
+        end = (first + config.window) * config.snippet_frames
+        low, high = max(begin, 0), min(max(end, 1), len(frames))
+        at = np.clip(np.arange(begin, end), low, high - 1)
+        seen, place = np.unique(at, return_inverse=True)
+        shown = torch.from_numpy(np.asarray(frames[seen[0] : seen[-1] + 1], np.float32) / 65535.0)
+        shown = augment(shown, config.augmentation, rng)
+        light: Tensor = self.module.net.light(shown)[torch.from_numpy(place)]
+        return light
+
+    def _clips(self, light: Tensor) -> Tensor:
+        """[B, F, H, W] -> [B, S, T, H, W]: the overlapping clips of every window."""
+        clips: Tensor = light.unfold(1, self.config.clip_frames, self.config.snippet_frames)
+        return clips.permute(0, 1, 4, 2, 3)
+
+    def _click_loss(self, logits: Tensor, picked: I64, first: Sequence[int]) -> Tensor:
+        wanted = np.zeros((len(picked), self.config.window, self.classes + 1), np.float32)
+        for row, (index, at) in enumerate(zip(picked, first, strict=True)):
+            rows = self._rows(int(index))
+            inside = slice(max(at, 0), min(at + self.config.window, len(rows)))
+            wanted[row, inside.start - at : inside.stop - at] = rows[inside]
+        target = torch.from_numpy(wanted)
+        lost = -(target * torch.log_softmax(logits, dim=-1)).sum()
+        return lost / target.sum().clamp(min=1e-3)
+
+    def _rows(self, index: int) -> F32:
+        if self.targets is None:
+            raise RuntimeError("no click head")
+        return self.targets[index]
+
+    def _motion_loss(self, said: Tensor, clips: Tensor) -> Tensor:
+        with torch.no_grad():
+            size = self.config.snippet_frames
+            moved = (clips[:, :, -size:] - clips[:, :, -size - 1 : -1]).abs().mean(2).flatten(0, 1)
+            maps = torch.log(fn.adaptive_avg_pool2d(moved[:, None], _MAP).flatten(1) + _STILL)
+            maps = ((maps - maps.mean()) / (maps.std() + 0.1)).unflatten(0, clips.shape[:2])
+        said = said.unflatten(-1, (len(_AHEAD), -1))
+        ahead = [h for h in _AHEAD if h < self.config.window]
+        parts = [fn.mse_loss(said[:, :-h, k], maps[:, h:]) for k, h in enumerate(ahead)]
+        return torch.stack(parts).mean()
+
+    def _targets(self) -> list[F32]:
+        """Click targets [T, C + 1]; of footage that nobody looked at, nothing is known."""
+        known = [i for i, part in enumerate(self.parts) if part.known]
+        samples = []
+        for i in known:
+            part = self.parts[i]
+            blank = np.zeros((int(self.length[i]), 1), np.float32)
+            samples.append(Sample(part.stretch.video, blank, part.stretch.start_s, part.clicks))
+        found = [np.zeros((int(n), self.classes + 1), np.float32) for n in self.length]
+        for i, rows in zip(known, even_targets(samples, self.config.objective, self.classes), strict=True):
+            found[i] = rows
+        return found
+
+
+def vicreg(a: Tensor, b: Tensor) -> Tensor:
+    """Invariance, variance and covariance terms of two views [N, D], with the published weights over 25."""
+    loss = fn.mse_loss(a, b)
+    for z in (a, b):
+        z = z - z.mean(0)
+        loss = loss + 0.5 * fn.relu(1.0 - torch.sqrt(z.var(0) + 1e-4)).mean()
+        covariance = (z.T @ z) / max(len(z) - 1, 1)
+        off = covariance.pow(2).sum() - covariance.diagonal().pow(2).sum()
+        loss = loss + 0.02 * off / z.shape[1]
+    return loss

@@ -1,0 +1,216 @@
+"""Learn a backbone into a folder: backbone.onnx, backbone.json (its spec), summary.json, log.jsonl. Resumable."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import shutil
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from punctum.runtime._files import atomic_write
+from punctum.runtime.dataset import Point
+from punctum.runtime.errors import InputError
+
+from .. import checkpoint as ck
+from ..labels import locate_clicks
+from ..loop import run_stage
+from ..report import Reporter
+from ..selection import BestKeeper
+from ..stop import StopSignal, TrainingInterrupted
+from .config import BackboneConfig
+from .frames import FrameStore, Stretch
+from .task import BackboneModule, BackboneTask, ClickedStretch
+
+SCHEMA = "punctum.backbone/1"
+_WRITTEN = ("summary.json", "backbone.json", "backbone.onnx", "log.jsonl", "config.json")
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What to learn from. videos: id -> file. points: clicks by video; None: nobody clicked, unlabelled footage."""
+
+    name: str
+    videos: Mapping[str, Path]
+    labels: tuple[str, ...] = ()
+    points: Mapping[str, Sequence[Point]] | None = None
+
+
+def train_backbone(
+    footage: Footage,
+    config: BackboneConfig,
+    out: Path,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    quiet: bool = False,
+    frames: Path | None = None,
+) -> dict[str, Any]:
+    """Learn a backbone from `footage` into the folder `out` and return the summary.
+
+    frames: where prepared frames are kept (and found again); by default in the folder's state, until it is done.
+    Raises InputError for an existing folder without `resume` or `fresh`, for videos that cannot be read, and for too
+    little footage; TrainingInterrupted (exit code 130) after Ctrl-C, with a folder that --resume continues.
+    """
+    if not footage.videos:
+        raise InputError("videos-missing", f"{footage.name} holds no video", "at least one video", "check the path")
+    record = _describe(footage, config)
+    if _prepare(out, record, resume=resume, fresh=fresh):
+        return dict(json.loads((out / "summary.json").read_text(encoding="utf-8")))
+    began = time.monotonic()
+    store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
+    with StopSignal() as stop:
+        reporter = Reporter(out / "log.jsonl", quiet=quiet)
+        parts = _read(footage, store, reporter, stop)
+        read_s = time.monotonic() - began
+        classes = len(footage.labels) if footage.points is not None else 0
+        with torch.random.fork_rng():
+            torch.manual_seed(config.seed)
+            module = BackboneModule(config, classes)
+        task = BackboneTask(module, parts, classes, config)
+        result = run_stage(
+            task,
+            config.optim,
+            seed=config.seed,
+            state_file=out / "state" / "backbone.safetensors",
+            save_every=config.save_every,
+            keeper=BestKeeper("last", 1),
+            reporter=reporter,
+            stop=stop,
+        )
+    if not result.finished:
+        raise _interrupted(out)
+    files = _export(module, config)
+    summary = {
+        "schema": SCHEMA,
+        "status": "complete",
+        "name": footage.name,
+        "seed": config.seed,
+        "videos": len(footage.videos),
+        **task.describe,
+        "dim": config.dim,
+        "stride_s": config.spec().stride_s,
+        "bytes": len(files["backbone.onnx"]),
+        "read_s": read_s,
+        "seconds": time.monotonic() - began,
+        "training": asdict(result),
+    }
+    for name, data in files.items():
+        atomic_write(out / name, data)
+    ck.write_json(out / "summary.json", summary)
+    shutil.rmtree(out / "state", ignore_errors=True)
+    return summary
+
+
+def _describe(footage: Footage, config: BackboneConfig) -> dict[str, Any]:
+    """config.json: recipe, labels and what the footage was, so that only the same run is continued."""
+    parts: list[bytes] = []
+    for video, path in sorted(footage.videos.items()):
+        parts += [video.encode(), str(path.stat().st_size).encode() if path.is_file() else b"-"]
+        clicks = () if footage.points is None else footage.points.get(video, ())
+        parts.append(np.array([(p.label, p.time_s) for p in clicks], np.float64).tobytes())
+    return {
+        "schema": SCHEMA,
+        "config": config.model_dump(mode="json"),
+        "labels": list(footage.labels),
+        "clicked": footage.points is not None,
+        "data_sha256": ck.digest(parts),
+        "versions": ck.versions(),
+    }
+
+
+def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> bool:
+    """Make the folder ready. True where a resumed run was finished before."""
+    if out.exists() and not out.is_dir():
+        raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
+    held = out.is_dir() and any(out.iterdir())
+    if held and not (out / "config.json").is_file():
+        raise InputError("out-foreign", f"{out} holds other files", "a new folder", "choose another --out")
+    if held and not (resume or fresh):
+        raise InputError(
+            "run-exists", f"{out} holds a backbone", "a new folder", "add --resume or --fresh, or change --out"
+        )
+    if held and resume:
+        old = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        changed = [k for k, v in json.loads(json.dumps(record)).items() if old.get(k) != v]
+        if changed:
+            raise InputError(
+                "resume-differs",
+                f"{out} was started with another recipe or other data ({', '.join(changed)})",
+                "the same data, seed and options as before",
+                "repeat the first command with --resume, or start over with --fresh",
+            )
+        if all((out / name).is_file() for name in ("summary.json", "backbone.json", "backbone.onnx")):
+            shutil.rmtree(out / "state", ignore_errors=True)
+            return True
+        return False
+    for name in _WRITTEN if held else ():
+        (out / name).unlink(missing_ok=True)
+    shutil.rmtree(out / "state", ignore_errors=True)
+    ck.write_json(out / "config.json", record)
+    return False
+
+
+def _read(footage: Footage, store: FrameStore, reporter: Reporter, stop: StopSignal) -> list[ClickedStretch]:
+    """Decode every video once; clicks go to the stretch that holds them."""
+    reporter.begin("reading", len(footage.videos), 0)
+    parts: list[ClickedStretch] = []
+    try:
+        for video, path in footage.videos.items():
+            if not store.add(video, path, stop=lambda: stop.requested) or stop.requested:
+                raise _interrupted(store.folder)
+            clicks = () if footage.points is None else footage.points.get(video, ())
+            parts += _clicked(store.stretches(video), clicks, store, known=footage.points is not None)
+            reporter.advance(video)
+    finally:
+        reporter.end()
+    if not parts:
+        raise InputError(
+            "footage-short",
+            f"no video of {footage.name} has {store.spec.stride_s:g} s without a gap",
+            "videos of some seconds",
+            "add footage",
+        )
+    return parts
+
+
+def _clicked(
+    stretches: Sequence[Stretch], clicks: Sequence[Point], store: FrameStore, *, known: bool
+) -> list[ClickedStretch]:
+    """Stretches with their clicks. Raises InputError for a click outside the video."""
+    spec, parts = store.spec, []
+    for index, stretch in enumerate(stretches):
+        snippets = len(stretch.frames) // spec.snippet_frames
+        begin = -np.inf if index == 0 else stretch.start_s
+        end = stretches[index + 1].start_s if index + 1 < len(stretches) else np.inf
+        mine = [p for p in clicks if begin <= p.time_s < end]
+        if len(stretches) > 1:  # a click in a gap belongs to nothing that can be seen
+            mine = [p for p in mine if p.time_s <= stretch.start_s + (snippets + 1) * spec.stride_s]
+        located = locate_clicks(
+            [p.time_s for p in mine],
+            [p.label for p in mine],
+            snippets=snippets,
+            stride_s=spec.stride_s,
+            start_s=stretch.start_s,
+            video=stretch.video,
+        )
+        parts.append(ClickedStretch(stretch, located, known))
+    return parts
+
+
+def _export(module: BackboneModule, config: BackboneConfig) -> dict[str, bytes]:
+    """Graph and spec as files. Exporting is the floor above: found by name, as the command line finds its commands."""
+    exporter = importlib.import_module("punctum.export.backbone")
+    files: dict[str, bytes] = exporter.backbone_files(module.net.eval(), config.spec())
+    return files
+
+
+def _interrupted(folder: Path) -> TrainingInterrupted:
+    return TrainingInterrupted(
+        "interrupted", f"training was stopped; {folder} holds what was done", "", "repeat the command with --resume"
+    )

@@ -1,0 +1,119 @@
+"""`punctum train-backbone`: a small video backbone from one's own footage."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from punctum.runtime.dataset import Dataset
+
+    from .config import TrainConfig
+
+
+def train_backbone(
+    videos: Annotated[Path, typer.Argument(help="Folder of videos, or a video data set (dataset.json, videos/).")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Backbone folder to make.")],
+    points: Annotated[
+        str | None,
+        typer.Option(help="Clicks: CSV with class, video_id and point (frames) or time_s (seconds) [points.csv]."),
+    ] = None,
+    train_list: Annotated[str, typer.Option(help="List of training videos of a data set.")] = "train.txt",
+    no_points: Annotated[bool, typer.Option("--no-points", help="Learn from the footage alone.")] = False,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
+    minutes: Annotated[float | None, typer.Option(help="Most computing time, on one core of today [6].")] = None,
+    epochs: Annotated[
+        float | None, typer.Option(help="Passes over the footage, as far as --minutes allow [20].")
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH that the network sees [48x64].")] = None,
+    config: Annotated[Path | None, typer.Option(help="Recipe (JSON; see config.json of any backbone).")] = None,
+    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0 leaves its default.")] = 0,
+    resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
+    fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the folder holds.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Learn a small video backbone: by self-supervision from footage, and from clicks where there are some.
+
+    BACKBONE then holds backbone.onnx and backbone.json, for `punctum features` and `punctum export --backbone`.
+    The same command gives the same weights on the same machine; --minutes is converted to a number of steps.
+
+    Example: punctum train-backbone data/urfall --out backbones/urfall --seed 0
+    """
+    from punctum.runtime.errors import InputError
+
+    needs_training("punctum train-backbone")
+    if resume and fresh:
+        raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
+    if points is not None and no_points:
+        raise InputError("flags-exclusive", "--points and --no-points together", "one of them", "drop one")
+    import torch
+
+    from .backbone.train import train_backbone as learn
+    from .videos import backbone_recipe, read_footage
+
+    if threads:
+        torch.set_num_threads(threads)
+    footage = read_footage(videos, points=points, train_list=train_list, clicked=not no_points)
+    recipe = backbone_recipe(config, seed=seed, minutes=minutes, epochs=epochs, size=size)
+    summary = learn(footage, recipe, out, resume=resume, fresh=fresh, quiet=quiet)
+    if json_output:
+        typer.echo(json.dumps(summary))
+    elif not quiet:
+        show_backbone(summary, out)
+
+
+def needs_training(purpose: str, *libraries: str) -> None:
+    """Raises MissingDependencyError naming the first library that is not there."""
+    from importlib.util import find_spec
+
+    from punctum.runtime.errors import MissingDependencyError
+
+    extras = {"torch": "train", "safetensors": "train", "av": "video", "onnx": "export", "onnxscript": "export"}
+    for library in ("torch", "safetensors", "av", "onnx", "onnxscript", "onnxruntime", *libraries):
+        if find_spec(library) is None:
+            raise MissingDependencyError(library, extras.get(library, "export"), purpose)
+
+
+def train_dataset(
+    data: Dataset,
+    recipe: TrainConfig,
+    out: Path,
+    *,
+    backbone: Path | None,
+    minutes: float | None,
+    resume: bool,
+    fresh: bool,
+    device: str,
+    quiet: bool,
+    json_output: bool,
+) -> None:
+    """`punctum train` for a data set of videos."""
+    needs_training("punctum train with videos")
+    from .videos import backbone_recipe, train_videos
+
+    learned = backbone if backbone is not None else backbone_recipe(seed=recipe.seed, minutes=minutes)
+    summary = train_videos(data, recipe, learned, out, resume=resume, fresh=fresh, device=device, quiet=quiet)
+    if json_output:
+        typer.echo(json.dumps(summary))
+    elif not quiet:
+        if "training" in summary["backbone"]:
+            show_backbone(summary["backbone"], out / "backbone")
+        located = summary["locator"]
+        typer.echo(
+            f"{located['videos']} videos, {located['clicks']} clicks: locator and head in {located['seconds']:.0f} s"
+        )
+        typer.echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
+
+
+def show_backbone(summary: dict[str, Any], out: Path) -> None:
+    """Two lines about a backbone that was learned."""
+    trained = summary["training"]
+    typer.echo(
+        f"{summary['videos']} videos, {summary['snippets']} snippets, {summary['clicks']} clicks: "
+        f"{trained['steps']} steps in {trained['seconds']:.0f} s, loss {trained['loss']:.3f} -> {out}"
+    )
+    typer.echo(f"  {summary['dim']} features every {summary['stride_s']:g} s, {summary['bytes'] / 1e6:.2f} MB")

@@ -1,0 +1,209 @@
+"""From videos and clicks to a bundle: backbone, features, locator and head, export; each stage resumes where it was."""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+from punctum.runtime._files import atomic_write
+from punctum.runtime._tables import read_points
+from punctum.runtime.dataset import Dataset, Point
+from punctum.runtime.errors import InputError
+
+from .backbone.config import BackboneConfig, load_backbone_config
+from .backbone.train import Footage, train_backbone
+from .config import TrainConfig
+from .data import load_training_set
+from .trainer import train_run
+
+BACKBONE, DATA, LOCATOR, BUNDLE = "backbone", "data", "locator", "bundle"
+
+
+def read_footage(
+    folder: Path, *, points: str | None = None, train_list: str = "train.txt", clicked: bool = True
+) -> Footage:
+    """The videos of a video data set's training list, or of a plain folder, and their clicks.
+
+    points: points file in the data set or anywhere; None: points.csv where there is one. clicked: False leaves the
+    clicks out. Raises InputError naming what is missing.
+    """
+    if (folder / "dataset.json").is_file():
+        data = Dataset.open(folder, points=points or "points.csv", train_list=train_list, need_features=False)
+        return dataset_footage(data, clicked=clicked and (points is not None or data.points_file.is_file()))
+    from punctum.runtime.video import video_files
+
+    files = {path.stem: path for path in video_files(folder)}
+    table = next((p for p in (folder / (points or "points.csv"), Path(points or "points.csv")) if p.is_file()), None)
+    if points is not None and table is None:
+        raise InputError("points-missing", f"{points} does not exist", "a points file", "check --points")
+    if table is None or not clicked or (points is None and table.parent != folder):
+        return Footage(folder.name, files)
+    return _clicked_folder(folder, files, table)
+
+
+def dataset_footage(data: Dataset, *, clicked: bool = True) -> Footage:
+    """The training videos of a data set. Never asks for its truth or its test list."""
+    videos = {video: data.video_file(video) for video in data.train}
+    if not videos:
+        raise InputError(
+            "list-missing", f"data set {data.name} lists no training videos", "a train.txt", "check --train-list"
+        )
+    return Footage(data.name, videos, data.labels, data.points() if clicked else None)
+
+
+def _clicked_folder(folder: Path, files: dict[str, Path], table: Path) -> Footage:
+    """A plain folder and a table of clicks in seconds; its classes are those that the table names."""
+    rows = read_points(table)
+    if any(not row.seconds for row in rows):
+        raise InputError(
+            "points-frames",
+            f"{table} gives frame numbers, and {folder} has no dataset.json with the frame rate",
+            "a column time_s with seconds, or a dataset.json (name, classes, fps)",
+            "add one of the two",
+        )
+    strangers = sorted({row.video for row in rows} - set(files))
+    if strangers:
+        raise InputError(
+            "video-missing",
+            f"{table} names videos that {folder} lacks: {', '.join(strangers[:3])}",
+            "file names without their ending",
+            "correct the table",
+        )
+    labels = tuple(sorted({row.label for row in rows}))
+    points: dict[str, list[Point]] = {}
+    for row in rows:
+        points.setdefault(row.video, []).append(Point(labels.index(row.label), row.frame))
+    return Footage(folder.name, files, labels, points)
+
+
+def backbone_recipe(
+    file: Path | None = None,
+    *,
+    seed: int | None = None,
+    minutes: float | None = None,
+    epochs: float | None = None,
+    size: str | None = None,
+) -> BackboneConfig:
+    """The recipe file (or the default recipe) with the command line's switches applied. Raises InputError."""
+    recipe = BackboneConfig() if file is None else load_backbone_config(file)
+    changes: dict[str, Any] = {}
+    for name, value in (("seed", seed), ("minutes", minutes), ("epochs", epochs)):
+        if value is not None:
+            if name != "seed" and not 0 < value < float("inf"):
+                raise InputError("option", f"--{name} {value}", "a positive number", f"set --{name}")
+            changes[name] = value
+    if size is not None:
+        found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", size.strip().lower())
+        if found is None or not all(16 <= int(n) <= 1024 for n in found.groups()):
+            raise InputError("size", f"--size {size!r}", "HEIGHTxWIDTH, each 16 to 1024", "for example --size 48x64")
+        changes |= {"height": int(found[1]), "width": int(found[2])}
+    return recipe.model_copy(update=changes)
+
+
+def train_videos(
+    data: Dataset,
+    recipe: TrainConfig,
+    backbone: BackboneConfig | Path,
+    out: Path,
+    *,
+    resume: bool = False,
+    fresh: bool = False,
+    device: str = "cpu",
+    quiet: bool = False,
+    name: str = "",
+) -> dict[str, Any]:
+    """Everything from a video data set to `out`/bundle. Returns a summary of the stages.
+
+    backbone: recipe of the backbone to learn, or the folder of one that exists.
+    out then holds backbone/, data/ (the features, as an ordinary data set), locator/ (an ordinary run) and bundle/.
+    A killed run goes on at the stage, and the step, where it was, with `resume`. Raises InputError as the stages do.
+    """
+    if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / BACKBONE).is_dir())):
+        raise InputError("out-foreign", f"{out} holds other files", "a new folder", "choose another --out")
+    held = (out / BACKBONE).is_dir()
+    if held and not (resume or fresh):
+        raise InputError("run-exists", f"{out} holds a run", "a new folder", "add --resume or --fresh")
+    if held and fresh:
+        for part in (BUNDLE, LOCATOR, DATA, BACKBONE):
+            shutil.rmtree(out / part, ignore_errors=True)
+    footage = dataset_footage(data)
+    if isinstance(backbone, Path):
+        learned = _adopt(backbone, out / BACKBONE)
+    else:
+        learned = train_backbone(footage, backbone, out / BACKBONE, resume=held and resume, quiet=quiet)
+    made = make_features(data, footage, out / BACKBONE, out / DATA, quiet=quiet)
+    started = (out / LOCATOR / "config.json").is_file()
+    training = load_training_set(made, holdout=recipe.holdout, seed=recipe.seed)
+    trained = train_run(training, recipe, out / LOCATOR, resume=started, device=device, quiet=quiet)
+    bundle_id, worst = _export(out, name or data.name)
+    return {"backbone": learned, "locator": trained, "bundle": bundle_id, "largest_difference": worst}
+
+
+def _adopt(source: Path, target: Path) -> dict[str, Any]:
+    """A copy of an existing backbone, checked. Raises InputError for a folder that is none, or for another one."""
+    from punctum.runtime.video.backbone import VideoBackbone
+
+    opened = VideoBackbone.load(source)
+    if (target / "backbone.json").is_file() and VideoBackbone.load(target).digest != opened.digest:
+        raise InputError(
+            "resume-differs", f"{target} is another backbone than {source}", "the same one", "start over with --fresh"
+        )
+    atomic_write(target / opened.spec.file, (source / opened.spec.file).read_bytes())
+    atomic_write(target / "backbone.json", (source / "backbone.json").read_bytes())
+    return {"status": "adopted", "source": str(source), "dim": opened.dim, "stride_s": opened.spec.stride_s}
+
+
+def make_features(data: Dataset, footage: Footage, backbone: Path, out: Path, *, quiet: bool = False) -> Dataset:
+    """The features of the training videos as an ordinary data set, by the code that feeds a live run. Resumable."""
+    from punctum.runtime.video.backbone import VideoBackbone
+    from punctum.runtime.video.features import extract_features
+
+    opened = VideoBackbone.load(backbone)
+    spec = opened.spec
+    result = extract_features(
+        opened, list(footage.videos.values()), out / "features", progress=not quiet and sys.stderr.isatty()
+    )
+    for error in result.errors.values():
+        raise error
+    facts = {
+        "name": data.name,
+        "classes": list(data.labels),
+        "fps": spec.fps,
+        "snippet_frames": spec.snippet_frames,
+        "feature_dim": opened.dim,
+    }
+    rows = ["class,video_id,time_s"]
+    for video, points in (footage.points or {}).items():
+        if video in footage.videos:
+            stem = footage.videos[video].stem
+            rows += [_row(data.labels[p.label], stem, f"{p.time_s:.6f}") for p in points]
+    atomic_write(out / "points.csv", "\n".join(rows) + "\n")
+    atomic_write(out / "train.txt", "\n".join(path.stem for path in footage.videos.values()) + "\n")
+    atomic_write(out / "dataset.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return Dataset.open(out)
+
+
+def _row(*cells: str) -> str:
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="").writerow(cells)
+    return stream.getvalue()
+
+
+def _export(out: Path, name: str) -> tuple[str, float]:
+    """The bundle. Exporting is the floor above: found by name, as the command line finds its commands."""
+    from .checkpoint import load_run
+
+    exporter = importlib.import_module("punctum.export.export")
+    loaded = importlib.import_module("punctum.export.backbone").load_exported(str(out / BACKBONE))
+    name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "bundle"
+    bundle_id, worst = exporter.export_bundle(
+        load_run(out / LOCATOR), out / BUNDLE, name=name, backbone=loaded, replace=True
+    )
+    return str(bundle_id), float(worst)
