@@ -72,12 +72,21 @@ SPEC = {
 }
 
 
+SMALL = {
+    "locator": {"hidden": [{"kernel": 3, "units": 8}], "members": 1},
+    "partners": [],
+    "center": {"embed": 4, "hidden": 8, "members": 1, "use_tracks": False},
+    "locator_optim": {"epochs": 1},
+    "center_optim": {"epochs": 1},
+}
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("run")
     write_demo_dataset(folder / "data", videos=4, seed=3, seconds=20)
     config = folder / "config.json"
-    config.write_text(json.dumps({"locator_optim": {"epochs": 1}, "center_optim": {"epochs": 1}}))
+    config.write_text(json.dumps(SMALL))
     assert invoke(["train", str(folder / "data"), "--out", str(folder / "run"), "--config", str(config)]) == 0
     return folder / "run"
 
@@ -85,10 +94,14 @@ def run(tmp_path_factory) -> Path:
 @pytest.fixture
 def place(tmp_path, monkeypatch) -> Path:
     """A working folder that holds the module and its spec."""
-    (tmp_path / "tiny_video_net.py").write_text(MODULE)
-    (tmp_path / "spec.json").write_text(json.dumps(SPEC))
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    return write_module(tmp_path)
+
+
+def write_module(folder: Path) -> Path:
+    (folder / "tiny_video_net.py").write_text(MODULE)
+    (folder / "spec.json").write_text(json.dumps(SPEC))
+    return folder
 
 
 def exported(run: Path, place: Path, *options: str) -> Bundle:
@@ -96,8 +109,16 @@ def exported(run: Path, place: Path, *options: str) -> Bundle:
     return Bundle.load(place / "bundle")
 
 
-def test_a_torch_module_by_its_import_path(run, place):
-    bundle = exported(run, place, "--backbone", "tiny_video_net:tiny", "--backbone-spec", "spec.json")
+@pytest.fixture(scope="module")
+def with_module(run, tmp_path_factory) -> Bundle:
+    with pytest.MonkeyPatch.context() as patch:
+        folder = write_module(tmp_path_factory.mktemp("with_module"))
+        patch.chdir(folder)
+        return exported(run, folder, "--backbone", "tiny_video_net:tiny", "--backbone-spec", "spec.json")
+
+
+def test_a_torch_module_by_its_import_path(run, place, with_module):
+    bundle = with_module
     spec = bundle.manifest.backbone
     assert spec.fingerprint is not None
     assert spec.right_frames == 1
@@ -118,12 +139,8 @@ def test_a_torch_module_by_its_import_path(run, place):
     np.testing.assert_allclose(made.embed(clips), expected, atol=1e-4)
 
 
-def test_clips_that_reach_ahead_count_as_delay(run, place):
-    plain = exported(run, place)
-    with_backbone = exported(
-        run, place, "--replace", "--backbone", "tiny_video_net:tiny", "--backbone-spec", "spec.json"
-    )
-    before, after = Localizer(plain), Localizer(with_backbone)
+def test_clips_that_reach_ahead_count_as_delay(run, place, with_module):
+    before, after = Localizer(exported(run, place)), Localizer(with_module)
     assert after.look_ahead_s == pytest.approx(before.look_ahead_s + 1 / FPS)
     features = np.random.default_rng(1).normal(0, 2, (300, DIM)).astype(np.float32)
     a, b = before.localize(features), after.localize(features)
@@ -140,10 +157,9 @@ def test_folders_and_files(run, place):
     (folder / "backbone.onnx").write_bytes(graph)
     (folder / SPEC_FILE).write_text(spec.model_dump_json())
     from_folder = exported(run, place, "--backbone", str(folder))
-    from_file = exported(
-        run, place, "--replace", "--backbone", str(folder / "backbone.onnx"), "--backbone-spec", str(folder / SPEC_FILE)
-    )
-    assert from_folder.manifest.backbone == from_file.manifest.backbone
+    from_file = load_exported(str(folder / "backbone.onnx"), folder / SPEC_FILE)
+    assert from_folder.manifest.backbone == from_file.spec
+    assert from_file.graph == graph
     assert from_folder.read("backbone.onnx") == graph
     assert from_folder.manifest.features.backbone == "learned"
     assert "backbone" not in json.loads(from_folder.read("parity.json"))
