@@ -67,10 +67,13 @@ def evaluate(
 
     Example: punctum eval bundle/ data/gtea --split split_1 --json
 
+    A data set of videos is judged through the bundle's backbone: punctum eval runs/urfall/bundle data/urfall
+
     Example: punctum eval data/gtea --split split_1 --detections events.jsonl --per-class
 
     Example: punctum eval bundle/ data/gtea --split split_1 --online --max-delay 0.5,1,2 --figure delay.svg
     """
+    from .._recordings import open_recordings
     from ..alignment import alignment, plot_alignment
     from ..dataset import Dataset
     from ..errors import InputError
@@ -93,7 +96,11 @@ def evaluate(
     wanted = levels(tiou)
     if online or max_delay is not None or tick is not None:
         delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
-    data = Dataset.open(dataset, split=split, need_features=detections is None)
+    data = (
+        open_recordings(dataset, split=split)
+        if detections is None
+        else Dataset.open(dataset, split=split, need_features=False)
+    )
     truth = data.truth(subset)
     timing: dict[str, float] = {}
     head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
@@ -145,6 +152,7 @@ def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str
     from rich.console import Console
     from rich.progress import track
 
+    from .._recordings import feature_reader
     from ..bundle import Bundle
     from ..evaluation import Detections
     from ..localizer import Localizer
@@ -153,14 +161,19 @@ def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str
     bundle = Bundle.load(path)
     localizer = Localizer(bundle, threads=threads)
     known_labels(localizer.labels, data)
-    events, media, spent = {}, 0.0, 0.0
+    read = feature_reader(data, bundle, threads=threads)
+    events, media, spent, extracting = {}, 0.0, 0.0, 0.0
     console = Console(stderr=True)
     for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
-        features = data.features(video)
+        began = time.perf_counter()
+        features = read(video)
+        extracting += time.perf_counter() - began
         media += features.duration_s
         began = time.perf_counter()
         events[video] = localizer.localize(features, stream=video)
         spent += time.perf_counter() - began
+    if data.only_videos:
+        timing["features_s"], spent = extracting, spent + extracting
     timing |= {"run_s": spent, "media_s": media, "real_time_factor": spent / media if media else 0.0}
     return bundle.id, Detections.from_events(events, truth)
 

@@ -104,6 +104,7 @@ def _streamed(
     from rich.console import Console
     from rich.progress import track
 
+    from .._recordings import feature_reader
     from ..bundle import Bundle
     from ..live import LiveOptions
     from ..localizer import Localizer
@@ -114,11 +115,12 @@ def _streamed(
     localizer = Localizer(loaded, threads=threads)
     head["bundle"] = loaded.id
     known_labels(localizer.labels, data)
+    read = feature_reader(data, loaded, threads=threads)
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
     console = Console(stderr=True)
     for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
-        features = data.features(video)
+        features = read(video)
         media += features.duration_s
         for k, found in enumerate(runs):
             began = time.perf_counter()

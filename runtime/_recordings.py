@@ -1,0 +1,38 @@
+"""Recordings to judge: a data set of features, or one of videos whose features the bundle's backbone makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .dataset import Dataset
+from .features import Features
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
+
+
+def open_recordings(folder: str | Path, **lists: Any) -> Dataset:
+    """A data set of features or of videos (`Dataset.only_videos`). Raises InputError where it is neither."""
+    data = Dataset.open(folder, **lists, need_features=False)
+    return data if data.only_videos else Dataset.open(folder, **lists)
+
+
+def feature_reader(data: Dataset, bundle: Bundle, *, threads: int = 1) -> Callable[[str], Features]:
+    """What gives the features of a video: its file, or the bundle's backbone run over the video as `punctum run` does.
+
+    Raises InputError for videos where the bundle has no backbone.
+    """
+    if not data.only_videos:
+        return data.features
+    from .video.backbone import VideoBackbone
+    from .video.features import read_features
+
+    backbone = VideoBackbone.open(bundle, threads=threads)
+
+    def read(video: str) -> Features:
+        rows, _ = read_features(backbone, data.video_file(video))
+        return Features(rows, backbone.spec.stride_s)
+
+    return read
