@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from punctum.runtime.video.backbone import VideoBackbone
+from punctum.runtime.video.extractor import Extractor
 from punctum.runtime.video.spec import BackboneSpec
 
 DIM = 4
@@ -77,19 +78,25 @@ def images(count: int, seed: int = 0, rows: int = 24, columns: int = 30) -> list
     return [np.clip(np.roll(base, 2 * t, axis=1) + 3 * t % 50, 0, 255).astype(np.uint8) for t in range(count)]
 
 
-def locator(dim: int = DIM, classes: int = 2, seed: int = 3) -> bytes:
-    """Class tracks: a steep logistic of features, smoothed over three snippets."""
+def locator(examples: np.ndarray, classes: int = 2, seed: int = 3) -> bytes:
+    """Class tracks: a logistic of features, smoothed over three snippets, that is now high and now low on examples."""
     from onnx import TensorProto, helper, numpy_helper
 
     rng = np.random.default_rng(seed)
-    kernel = np.repeat(rng.normal(0, 1.5, (classes, dim, 1)), 3, axis=2) / 3
+    dim = examples.shape[1]
+    weights = rng.normal(0, 1, (classes, dim))
+    seen = examples @ weights.T
+    weights *= (2.5 / (seen.std(axis=0) + 1e-9))[:, None]
+    bias = -np.quantile(examples @ weights.T, 0.6, axis=0)
+    kernel = np.repeat(weights[..., None], 3, axis=2) / 3
     tensors = [
         numpy_helper.from_array(kernel.astype(np.float32), "w"),
+        numpy_helper.from_array(bias.astype(np.float32), "b"),
         numpy_helper.from_array(np.array([2], np.int64), "axis"),
     ]
     nodes = [
         helper.make_node("Transpose", ["features"], ["t"], perm=[0, 2, 1]),
-        helper.make_node("Conv", ["t", "w"], ["c"], kernel_shape=[3], pads=[1, 1]),
+        helper.make_node("Conv", ["t", "w", "b"], ["c"], kernel_shape=[3], pads=[1, 1]),
         helper.make_node("Transpose", ["c"], ["l"], perm=[0, 2, 1]),
         helper.make_node("Sigmoid", ["l"], ["class_track"]),
         helper.make_node("ReduceMax", ["class_track", "axis"], ["actionness"], keepdims=0),
@@ -111,24 +118,25 @@ def locator(dim: int = DIM, classes: int = 2, seed: int = 3) -> bytes:
     return model.SerializeToString()
 
 
-def write_bundle(path, of: BackboneSpec | None, *, stride_s: float | None = None, name: str = "video") -> str:
+def write_bundle(path, of: BackboneSpec | None, *, name: str = "video") -> str:
     """A bundle that runs: locator, no second graph, and the backbone of `of` with its fingerprint."""
     from punctum.runtime.bundle_writer import write_bundle as write
     from punctum.runtime.config import FeatureSpec, Graph, PostProcess
     from punctum.runtime.video.fingerprint import make_fingerprint
 
-    files = {"locator.onnx": locator()}
+    seen = of or spec()
+    made = VideoBackbone.from_graph(graph(seen), seen)
+    extractor = Extractor(made)
+    files = {"locator.onnx": locator(np.concatenate([extractor.push(image) for image in scene(300)]))}
     if of is not None:
         files[of.file] = graph(of)
-        sealed = make_fingerprint(VideoBackbone.from_graph(files[of.file], of))
-        of = of.model_copy(update={"fingerprint": sealed})
-        stride_s = of.stride_s
+        of = of.model_copy(update={"fingerprint": make_fingerprint(made)})
     return write(
         path,
         name=name,
         version="1.0",
         labels=("left", "right"),
-        features=FeatureSpec(dim=DIM, stride_s=stride_s),
+        features=FeatureSpec(dim=DIM, stride_s=seen.stride_s),
         locator=Graph(file="locator.onnx", left=1, right=1),
         center=None,
         post=PostProcess(right_context_s=0.5),

@@ -1,0 +1,223 @@
+"""Videos on the command line: run, stream and features agree; what cannot be used is named, the rest is done."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+from importlib import resources
+from pathlib import Path
+
+import numpy as np
+import pytest
+from punctum.runtime.cli import invoke
+from punctum.runtime.events import Event
+
+pytest.importorskip("av", reason="videos need av (the extra `video`)")
+pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
+pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
+from punctum.runtime import Bundle
+from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone
+from punctum.runtime.video.features import read_features
+
+_spec = importlib.util.spec_from_file_location("backbones", Path(__file__).parent.parent / "runtime" / "backbones.py")
+backbones = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(backbones)
+PLAIN = str(resources.files("punctum.runtime") / "assets" / "demo")
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory) -> Path:
+    """A bundle with a backbone, and a folder of two videos of different rates and sizes."""
+    folder = tmp_path_factory.mktemp("video")
+    backbones.write_bundle(folder / "bundle", backbones.spec(right_frames=1))
+    (folder / "videos").mkdir()
+    backbones.write_video(folder / "videos" / "one.mp4", backbones.scene(253), rate=10)
+    backbones.write_video(folder / "videos" / "two.mkv", backbones.scene(400, seed=2, rows=50, columns=66), rate=25)
+    return folder
+
+
+def events(path: Path) -> list[Event]:
+    return [Event.from_json(line) for line in path.read_text().splitlines()]
+
+
+def same(found: list[Event], wanted: list[Event]) -> None:
+    assert [(e.label, e.id) for e in found] == [(e.label, e.id) for e in wanted]
+    for a, b in zip(found, wanted, strict=True):
+        assert abs(a.start - b.start) < 1e-4
+        assert abs(a.end - b.end) < 1e-4
+        assert abs(a.score - b.score) < 1e-4
+
+
+def run(place: Path, *arguments: object, bundle: object = None) -> int:
+    return invoke(["run", str(bundle or place / "bundle"), *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def offline(place) -> list[Event]:
+    assert run(place, place / "videos" / "one.mp4", "--out", place / "offline.jsonl") == 0
+    found = events(place / "offline.jsonl")
+    assert len(found) > 5
+    assert len({e.label for e in found}) == 2
+    return found
+
+
+@pytest.mark.parametrize("options", [[], ["--max-delay", "1.0"], ["--start-s", "100"]])
+def test_streaming_gives_the_events_of_an_offline_run(place, offline, tmp_path, options):
+    out = tmp_path / "live.jsonl"
+    assert run(place, place / "videos" / "one.mp4", "--stream", "--out", out, *options) == 0
+    finals = [e for e in events(out) if e.phase == "final"]
+    shift = 100.0 if "--start-s" in options else 0.0
+    assert [e.label for e in finals] == [e.label for e in offline]
+    for a, b in zip(finals, offline, strict=True):
+        assert (a.start - shift, a.end - shift, a.score) == pytest.approx((b.start, b.end, b.score), abs=1e-4)
+        assert a.emitted_at - shift == pytest.approx(b.emitted_at)
+
+
+def test_a_restart_adds_nothing_twice(place, offline, tmp_path):
+    arguments = [place / "videos" / "one.mp4", "--stream", "--out", tmp_path / "e.jsonl"]
+    arguments += ["--snapshot", tmp_path / "state", "--snapshot-every", "0"]
+    assert run(place, *arguments) == 0
+    same(events(tmp_path / "e.jsonl"), offline)
+    assert run(place, *arguments) == 0
+    same(events(tmp_path / "e.jsonl"), offline)
+
+
+def test_features_for_training_are_those_of_a_run(place, offline, tmp_path, capsys):
+    videos, out = place / "videos", tmp_path / "features"
+    assert invoke(["features", str(place / "bundle"), str(videos), "--out", str(out)]) == 0
+    assert sorted(p.name for p in out.iterdir()) == ["features.json", "one.npy", "two.npy"]
+    assert np.load(out / "one.npy").shape == (127, backbones.DIM)  # 253 frames: the last half snippet counts
+    assert np.load(out / "two.npy").shape == (80, backbones.DIM)  # 16 s
+    assert run(place, out / "one.npy", "--out", tmp_path / "e.jsonl") == 0
+    assert (tmp_path / "e.jsonl").read_bytes() == (place / "offline.jsonl").read_bytes()
+    record = json.loads((out / "features.json").read_text())
+    backbone = VideoBackbone.open(Bundle.load(place / "bundle"))
+    assert record["backbone_sha256"] == backbone.digest
+    assert record["stride_s"] == backbone.spec.stride_s
+    assert record["videos"]["one"]["gaps"] == []
+    assert "127 snippets, 25.4 s" in capsys.readouterr().out
+
+
+def test_features_go_on_where_they_were(place, tmp_path, capsys):
+    videos, out = tmp_path / "videos", tmp_path / "features"
+    shutil.copytree(place / "videos", videos)
+    command = ["features", str(place / "bundle"), str(videos), "--out", str(out)]
+
+    def extracted(expected: int, ready: int, code: int = 0) -> None:
+        assert invoke(command) == code
+        assert f"{expected} videos extracted, {ready} were ready" in capsys.readouterr().out
+
+    extracted(2, 0)
+    extracted(0, 2)
+    stamp = (out / "one.npy").stat().st_mtime_ns
+    (out / "two.npy").unlink()
+    backbones.write_video(videos / "three.mp4", backbones.scene(40, seed=5))
+    extracted(2, 1)
+    (out / "two.npy").write_bytes(b"cut")
+    backbones.write_video(videos / "three.mp4", backbones.scene(60, seed=6))
+    extracted(2, 1)
+    assert (out / "one.npy").stat().st_mtime_ns == stamp
+    (videos / "broken.mp4").write_bytes(b"no video")
+    extracted(0, 3, code=2)
+    (videos / "broken.mp4").unlink()
+    # Another backbone: all again; but not a part of a folder.
+    backbones.write_bundle(tmp_path / "other", backbones.spec(clip_frames=7))
+    command[1] = str(tmp_path / "other")
+    extracted(3, 0)
+    command[1:3] = [str(place / "bundle"), str(videos / "one.mp4")]
+    assert invoke(command) == 2
+    assert "features-mixed" in capsys.readouterr().err
+
+
+def test_features_from_a_backbone_folder(place, tmp_path, capsys):
+    bundle = Bundle.load(place / "bundle")
+    folder = tmp_path / "backbone"
+    folder.mkdir()
+    (folder / "backbone.onnx").write_bytes(bundle.read("backbone.onnx"))
+    (folder / SPEC_FILE).write_text(bundle.manifest.backbone.model_dump_json())
+    out = tmp_path / "out"
+    assert invoke(["features", str(folder), str(place / "videos" / "one.mp4"), "--out", str(out), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["videos"]["one"]["snippets"] == 127
+    expected, _ = read_features(VideoBackbone.open(bundle), place / "videos" / "one.mp4")
+    np.testing.assert_array_equal(np.load(out / "one.npy"), expected)
+    assert invoke(["features", PLAIN, str(place / "videos"), "--out", str(tmp_path / "x")]) == 2
+    assert invoke(["features", str(tmp_path), str(place / "videos"), "--out", str(tmp_path / "x")]) == 2
+    assert invoke(["features", str(folder), str(tmp_path / "backbone"), "--out", str(tmp_path / "x")]) == 2
+
+
+def test_a_folder_of_videos(place, offline, tmp_path, capsys):
+    assert run(place, place / "videos", "--out", tmp_path / "e.jsonl", "--stats") == 0
+    found = events(tmp_path / "e.jsonl")
+    same([e for e in found if e.stream == "one"], offline)
+    assert {e.stream for e in found} == {"one", "two"}
+    told = capsys.readouterr().err
+    for stage in ("decode", "preprocess", "backbone", "locate", "islands", "score", "real-time factor"):
+        assert told.count(stage) == 2
+    assert run(place, place / "videos", "--format", "activitynet", "--out", tmp_path / "e.json") == 0
+    assert set(json.loads((tmp_path / "e.json").read_text())["results"]) == {"one", "two"}
+
+
+def test_one_bad_video_does_not_stop_the_others(place, tmp_path, capsys):
+    shutil.copytree(place / "videos", tmp_path / "videos")
+    (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video at all")
+    assert run(place, tmp_path / "videos", "--out", tmp_path / "e.jsonl") == 2
+    assert {e.stream for e in events(tmp_path / "e.jsonl")} == {"one", "two"}
+    told = capsys.readouterr().err
+    assert "1 of 3 videos" in told
+    assert "broken.mp4" in told
+    assert run(place, tmp_path / "videos" / "broken.mp4") == 2
+    assert "Traceback" not in capsys.readouterr().err
+
+
+def test_stages_of_a_stream(place, capsys):
+    assert run(place, place / "videos" / "two.mkv", "--stream", "--stats") == 0
+    told = capsys.readouterr().err
+    assert "per second of media: decode" in told
+    assert "backbone" in told
+
+
+def refused(capsys, code: str, hint: str, *arguments: object) -> str:
+    assert invoke(["run", *map(str, arguments)]) == 2
+    told = capsys.readouterr().err
+    assert f"[{code}]" in told
+    assert hint in told
+    assert "Traceback" not in told
+    return told
+
+
+def test_what_is_missing_is_named(place, tmp_path, capsys):
+    bundle, video = place / "bundle", place / "videos" / "one.mp4"
+    refused(capsys, "bundle-without-backbone", "--backbone", PLAIN, video)
+    refused(capsys, "bundle-without-backbone", "--backbone", PLAIN, place / "videos")
+    refused(capsys, "bundle-without-backbone", "--backbone", PLAIN, video, "--stream")
+    refused(capsys, "source-folder", "--stream", bundle, place / "videos", "--stream")
+    refused(capsys, "features-missing", "no video", bundle, tmp_path)
+    told = refused(capsys, "needs-stream", "--stream", bundle, "rtsp://user:secret@127.0.0.1:9/one")
+    assert "secret" not in told
+    assert invoke(["run", str(bundle), str(tmp_path / "absent.mp4")]) == 2
+    shutil.copy(video, tmp_path / "one.mp4")
+    shutil.copy(place / "videos" / "two.mkv", tmp_path / "one.mkv")
+    refused(capsys, "video-names", "rename", bundle, tmp_path)
+
+
+def test_no_credentials_in_any_output(place, capsys):
+    address = "rtsp://user:secret@127.0.0.1:9/one?token=hidden"
+    assert run(place, address, "--stream", "--reconnect-s", "0") != 0
+    told = capsys.readouterr()
+    for text in (told.out, told.err):
+        assert "secret" not in text
+        assert "hidden" not in text
+    assert invoke(["run", PLAIN, address, "--stream"]) == 2
+    told = capsys.readouterr().err
+    assert "secret" not in told
+    assert "hidden" not in told
+
+
+def test_a_damaged_backbone_is_refused(place, tmp_path, capsys):
+    shutil.copytree(place / "bundle", tmp_path / "bundle")
+    manifest = tmp_path / "bundle" / "manifest.json"
+    record = json.loads(manifest.read_text())
+    record["backbone"]["mean"] = [0.5, 0.5, 0.5]
+    manifest.write_text(json.dumps(record))
+    refused(capsys, "bundle-id-differs", "export", tmp_path / "bundle", place / "videos" / "one.mp4")
