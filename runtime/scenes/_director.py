@@ -89,7 +89,7 @@ def _stroll(stage: Stage, rng: np.random.Generator, start: float) -> None:
         way, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.03, 0.075) * seconds
         x, y = length * math.cos(way), length * math.sin(way)
         there = (body.x[frame] + x, body.y[frame] + y)
-        if stage.holds(*there, body.reach(frame)) and not stage.crowd(body, *there, frame):
+        if stage.holds(*there, body.reach(frame)) and not stage.crowd(body, *there, stage.frame(start + seconds)):
             frames, weight = settle(stage, body, start, seconds)
             body.x[frames] += x * (1 - weight)
             body.y[frames] += y * (1 - weight)

@@ -113,7 +113,7 @@ def zigzag(stage: Stage, rng: np.random.Generator, start: float, end: float, nea
             way, length = rng.uniform(0, 2 * np.pi), rng.uniform(0.3, 0.75)
             dx, dy = length * math.cos(way), length * math.sin(way)
             if stage.holds(body.x[k] + dx, body.y[k] + dy, body.reach(k)) and not stage.crowd(
-                body, body.x[k] + dx, body.y[k] + dy, k
+                body, body.x[k] + dx, body.y[k] + dy, stage.frame(end)
             ):
                 break
         else:

@@ -53,7 +53,7 @@ def bounce(stage: Stage, rng: np.random.Generator, start: float, end: float, nea
         ):
             continue
         for body, x, y in ((a, ax, ay), (b, bx, by)):
-            if stage.crowd(body, body.x[frame] + float(x[-1]), body.y[frame] + float(y[-1]), frame, a, b):
+            if stage.crowd(body, body.x[frame] + float(x[-1]), body.y[frame] + float(y[-1]), stage.frame(end), a, b):
                 break
         else:
             a.shift(span, ax, ay)
@@ -79,7 +79,7 @@ def merge(stage: Stage, rng: np.random.Generator, start: float, end: float, near
             meet = rng.uniform(0.5, 0.65)
             contact = 1 - (_touch(a, frame) + _touch(b, frame)) / away
             there = np.where(p < meet, contact * p / meet, contact + (1 - contact) * (p - meet) / (1 - meet))
-        if stage.crowd(a, a.x[frame] + share * dx, a.y[frame] + share * dy, frame, a, b):
+        if stage.crowd(a, a.x[frame] + share * dx, a.y[frame] + share * dy, stage.frame(end), a, b):
             continue
         a.shift(span, share * dx * there, share * dy * there)
         b.shift(span, (share - 1) * dx * there, (share - 1) * dy * there)
@@ -129,15 +129,14 @@ def split(stage: Stage, rng: np.random.Generator, start: float, end: float, near
                     break
                 continue
             b = stage.bodies[a.partner or 0]
-            # Both go from where the large one is; the lighter one goes further.
-            way_a, way_b = (f * (a.radius + b.radius) * rng.uniform(1.4, 2.2) for f in (0.5, 0.5))
-            ax, ay, bx, by = a.x[frame] + way_a * ux, a.y[frame] + way_a * uy, 0.0, 0.0
+            way_a, way_b = 0.5 * (a.radius + b.radius) * rng.uniform(1.4, 2.2, 2)
+            ax, ay = a.x[frame] + way_a * ux, a.y[frame] + way_a * uy
             bx, by = a.x[frame] - way_b * ux, a.y[frame] - way_b * uy
             if (
                 stage.holds(ax, ay, a.radius * 1.3)
                 and stage.holds(bx, by, b.radius * 1.3)
-                and not stage.crowd(a, ax, ay, frame, a, b)
-                and not stage.crowd(b, bx, by, frame, a, b)
+                and not stage.crowd(a, ax, ay, stage.frame(end), a, b)
+                and not stage.crowd(b, bx, by, stage.frame(end), a, b)
             ):
                 break
         else:

@@ -98,11 +98,11 @@ class Stage:
         return Span(first, last, np.append(np.clip(phase, 0.0, 1.0), 1.0))
 
     def free(self, rng: np.random.Generator, start: float) -> Iterator[Body]:
-        """Actors that have nothing to do at `start`, in random order."""
-        for i in rng.permutation(len(self.bodies)):
-            body = self.bodies[i]
-            if body.actor and not body.inside and body.free_at + REST_S <= start:
-                yield body
+        """Actors that have nothing to do at `start`, in random order, those in the open before those in a crowd."""
+        frame = self.frame(start)
+        order = [self.bodies[i] for i in rng.permutation(len(self.bodies))]
+        idle = [b for b in order if b.actor and not b.inside and b.free_at + REST_S <= start]
+        yield from sorted(idle, key=lambda b: self.crowd(b, b.x[frame], b.y[frame], frame))
 
     def holds(self, x: Any, y: Any, reach: float) -> bool:
         """Whether a body stays in the picture on its whole way."""

@@ -82,7 +82,7 @@ def seen_as(scene: Scene, body: int, start: float, end: float) -> set[str]:
         found.add("jump")
     steps = np.diff(np.stack([x, y], 1), axis=0)
     turns = np.sum(steps[1:] * steps[:-1], axis=1) < 0.8 * np.prod(np.linalg.norm([steps[1:], steps[:-1]], axis=2), 0)
-    if turns.sum() >= 2 and np.hypot(x[-1], y[-1]) > 0.2:
+    if turns.sum() >= 2 and np.hypot(x[-1], y[-1]) > 0.2 and np.abs(steps).max() < 0.3:  # not a distractor's return
         found.add("zigzag")
     arm = b["limbs"][:, :2].max(axis=1)
     swings = np.diff(np.sign(np.diff(arm[arm > 1.2])))
