@@ -11,15 +11,21 @@ from dataclasses import dataclass
 # Stamps of MPEG transport streams have 33 bits, those of RTP 32, both at 90 kHz.
 WRAPS_S = (2**32 / 90_000, 2**33 / 90_000)
 WRAP_SLACK_S = 10.0  # how far from an exact wrap a stamp may be to be taken for one
+STEADY = 8  # equal steps in a row after which a longer one means lost frames
+HOLE_S = 1.0  # a step longer than this is a pause rather than a loss
 JITTER_S = 0.1  # a step back by no more than this is jitter of the sender: time stands still, the line is kept
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """at: media seconds. broken: it is unknown how much time passed since the frame before."""
+    """at: media seconds. broken: it is unknown how much time passed since the frame before.
+
+    missing: frames that should have come in between, by a rhythm that was steady until then.
+    """
 
     at: float
     broken: bool = False
+    missing: int = 0
 
 
 class MediaClock:
@@ -34,6 +40,7 @@ class MediaClock:
         self._last: float | None = None
         self._offset: float | None = None  # media time minus raw stamp, once a stamp was seen
         self._guessed_s = 0.0  # media time since the last stamp that was there
+        self._step_s, self._steady = 0.0, 0  # the usual step and how often it came in a row
 
     @property
     def last(self) -> float:
@@ -42,7 +49,7 @@ class MediaClock:
 
     def tell(self, raw: float | None) -> Tick:
         """Media time of the next frame."""
-        broken = False
+        broken, missing = False, 0
         if raw is None or not math.isfinite(raw):
             self._count("stamp-missing")
             at = self._next()
@@ -51,15 +58,19 @@ class MediaClock:
             if self._offset is None:
                 self._offset = self._next() - raw
             at, broken = self._settle(raw, self._offset)
+            if self._guessed_s or broken or self._last is None:
+                self._steady = 0
+            else:
+                missing = self._missing(at - self._last)
             self._guessed_s = 0.0
         self._last = at
-        return Tick(at, broken)
+        return Tick(at, broken, missing)
 
     def resume(self, lost_s: float) -> None:
         """The sender was lost and is back: the next stamp, whatever it is, means `lost_s` seconds after the last."""
         if self._last is not None:
             self._last += max(lost_s - self.period_s, 0.0)
-        self._offset, self._guessed_s = None, 0.0
+        self._offset, self._guessed_s, self._steady = None, 0.0, 0
 
     def _next(self) -> float:
         return 0.0 if self._last is None else self._last + self.period_s
@@ -83,6 +94,18 @@ class MediaClock:
             return self.last, False
         self._offset = self._next() - raw
         return self._next(), False
+
+    def _missing(self, step_s: float) -> int:
+        """Frames that a step skipped."""
+        if abs(step_s - self._step_s) <= 0.25 * self._step_s:
+            self._steady += 1
+            self._step_s += (step_s - self._step_s) / STEADY  # containers round: the mean is the better guess
+            return 0
+        steady, self._steady = self._steady, 0
+        if steady >= STEADY and 1.5 * self._step_s < step_s <= HOLE_S:
+            return round(step_s / self._step_s) - 1
+        self._step_s = max(step_s, 0.0)
+        return 0
 
     def _count(self, reason: str) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + 1

@@ -149,10 +149,10 @@ class VideoReader:
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
         if not streams:
-            kinds = ", ".join(sorted({str(stream.type) for stream in container.streams})) or "nothing"
+            kinds = " and ".join(sorted({str(stream.type) for stream in container.streams})) or "no stream"
             raise InputError(
                 "video-no-stream",
-                f"{name} holds {kinds}, but no video",
+                f"{name} holds {kinds} and no video",
                 "a file or stream with video",
                 "check what was recorded",
             )
@@ -180,14 +180,20 @@ class VideoReader:
     @property
     def duration_s(self) -> float | None:
         """What the header claims."""
+        return self.video_s or (self._container.duration / 1e6 if self._container.duration else None)
+
+    @property
+    def video_s(self) -> float | None:
+        """How long the video is by the header, None when only the length of everything together is known."""
         if self._stream.duration and self._stream.time_base:
             return float(self._stream.duration * self._stream.time_base)
-        return self._container.duration / 1e6 if self._container.duration else None
+        alone = len(self._container.streams) == 1 and self._container.duration
+        return self._container.duration / 1e6 if alone else None
 
     @property
     def announced(self) -> int:
-        """Frames that the header announces, 0 when it does not."""
-        return int(self._stream.frames or 0)
+        """Frames that the header announces beyond those decoded, 0 when it announces none."""
+        return max(int(self._stream.frames or 0) - self.frames, 0)
 
     def info(self, first: Picture) -> VideoInfo:
         """What is known with the first picture."""
@@ -241,9 +247,12 @@ class VideoReader:
 
     def _decode(self, packet: Any) -> Iterator[Picture | None]:
         av = load_av()
-        if packet is not None and packet.stream.index != self._stream.index:
-            yield None
-            return
+        if packet is not None:
+            if packet.stream.index != self._stream.index:
+                yield None
+                return
+            if packet.is_corrupt:  # bytes are missing around it; what is left may well decode
+                self._count("corrupt-packets")
         frames: list[Any] = []
         try:
             frames = self._stream.decode(packet)

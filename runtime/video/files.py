@@ -41,6 +41,7 @@ class FileFrames:
         self._first: Picture | None = None
         self._clock: MediaClock | None = None
         self._stopped = False
+        self._end = 0.0  # media time at which the last frame leaves the screen
         self._busy = threading.Lock()  # a container must not be closed while it decodes
 
     def open(self) -> None:
@@ -82,17 +83,7 @@ class FileFrames:
         self._first = None
         while not self._stopped:
             if picture is not None:
-                tick = clock.tell(picture.raw_s)
-                self._merge(clock)
-                yield from self._show(
-                    self._sampler.push(
-                        picture,
-                        tick.at,
-                        duration_s=picture.duration_s or clock.period_s,
-                        lost=picture.lost,
-                        broken="stamps-jumped" if tick.broken else None,
-                    )
-                )
+                yield from self._show(self._push(picture, clock))
             with self._busy:
                 if self._stopped:
                     return
@@ -100,10 +91,7 @@ class FileFrames:
                     picture = next(self._pictures)
                 except StopIteration:
                     break
-        missing = reader.announced - reader.frames - self._lost_frames()
-        if missing > 0:
-            self.dropped["missing-at-end"] = missing
-        yield from self._show(self._sampler.finish(lost=reader.lost + max(missing, 0)))
+        yield from self._show(self._sampler.finish(lost=reader.lost + self._missing(reader, clock)))
 
     def close(self) -> None:
         self._stopped = True
@@ -117,11 +105,26 @@ class FileFrames:
         for item in items:
             yield item if isinstance(item, Gap) else Sampled(item.picture.image(), item.index, item.at, item.lost)
 
-    def _merge(self, clock: MediaClock) -> None:
+    def _push(self, picture: Picture, clock: MediaClock) -> list[Cell[Picture] | Gap]:
+        tick = clock.tell(picture.raw_s)
         self.dropped.update(clock.counts)
+        unseen = max(tick.missing - picture.lost, 0)
+        if unseen:
+            self.dropped["missing"] = self.dropped.get("missing", 0) + unseen
+        shown_s = picture.duration_s or clock.period_s
+        self._end = tick.at + shown_s
+        broken = "stamps-jumped" if tick.broken else None
+        return self._sampler.push(picture, tick.at, duration_s=shown_s, lost=picture.lost + unseen, broken=broken)
 
-    def _lost_frames(self) -> int:
-        return self.dropped.get("not-decodable", 0) + self.dropped.get("corrupt", 0)
+    def _missing(self, reader: VideoReader, clock: MediaClock) -> int:
+        """Frames that the header announces after the last one that there is: a file that was cut off."""
+        short_s = (reader.video_s or 0.0) - self._end
+        if short_s <= max(1 / self._fps, 2 * clock.period_s):
+            return 0
+        by_time = round(short_s / clock.period_s)
+        self.dropped["missing-at-end"] = min(by_time, reader.announced or by_time)
+        # Without a count of frames there is only a length, which damaged headers claim at will.
+        return max(min(by_time, reader.announced) - reader.lost, 0)
 
 
 def check_file(address: Address) -> None:

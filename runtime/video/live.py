@@ -208,11 +208,14 @@ class LiveFrames:
     def _take(self, picture: Picture, reason: str) -> bool:
         self._last_raw = picture.raw_s or 0.0
         tick = self._clock.tell(picture.raw_s)
+        unseen = max(tick.missing - picture.lost, 0)
+        if unseen:
+            self._count("missing", unseen)
         items = self._sampler.push(
             picture,
             tick.at,
             duration_s=picture.duration_s or self._clock.period_s,
-            lost=picture.lost,
+            lost=picture.lost + unseen,
             broken=reason or ("stamps-jumped" if tick.broken else None),
         )
         going = self._put(items)
@@ -273,8 +276,8 @@ class LiveFrames:
             "check host and network, or allow more time for opening",
         )
 
-    def _count(self, reason: str) -> None:
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
+    def _count(self, reason: str, count: int = 1) -> None:
+        self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def _reader(self) -> VideoReader:
         options, form = ffmpeg_options(self._address, self._options)

@@ -54,12 +54,11 @@ class Address:
             return cls("file", unquote(rest), unquote(rest))
         if name not in _SCHEMES:
             raise InputError("video-address", f"the address {redact(text)}", allowed, "use one of these protocols")
-        host = re.split(r"[/?#]", rest.rpartition("@")[2])[0]
+        shown = redact(text)
+        host = re.split(r"[/?#]", shown[scheme.end() :].removeprefix(f"{HIDDEN}@"))[0]
         if not host or any(letter.isspace() for letter in text):
-            raise InputError(
-                "video-address", f"the address {redact(text)}", f"{name}://host/...", "correct the address"
-            )
-        return cls(_SCHEMES[name], f"{name}://{rest}", redact(text))
+            raise InputError("video-address", f"the address {shown}", f"{name}://host/...", "correct the address")
+        return cls(_SCHEMES[name], f"{name}://{rest}", f"{name}://{shown[scheme.end() :]}")
 
     @property
     def target(self) -> str:

@@ -7,7 +7,6 @@ least half of it was covered, so a stretch of d seconds has round(d * fps) cells
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -100,8 +99,3 @@ class GridSampler(Generic[T]):
 
     def _middle(self) -> float:
         return self._start + (self._index + 0.5) / self.fps
-
-
-def cell_count(duration_s: float, fps: float) -> int:
-    """Cells of an unbroken stretch of that length: halves round up, at least one."""
-    return max(1, math.floor(duration_s * fps + 0.5))
