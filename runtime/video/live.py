@@ -70,6 +70,7 @@ class LiveFrames:
         self._fault: Fault | None = None
         self._stop, self._ready = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._left = 0  # frames lost at the end of a connection that no item has told of yet
         self._seen = 0.0  # wall clock of the last frame
         self._first_raw = self._last_raw = 0.0  # stamps of this connection
 
@@ -120,6 +121,7 @@ class LiveFrames:
             reason = self._address.clean(f"{type(error).__name__}: {error}")
             self._fault = Fault("video-failed", f"{self.name} failed ({reason})", "", "report this")
         finally:
+            self._put(self._sampler.finish(lost=self._left))
             self._buffer.end()
             self._ready.set()
 
@@ -215,9 +217,10 @@ class LiveFrames:
             picture,
             tick.at,
             duration_s=picture.duration_s or self._clock.period_s,
-            lost=picture.lost + unseen,
+            lost=picture.lost + unseen + self._left,
             broken=reason or ("stamps-jumped" if tick.broken else None),
         )
+        self._left = 0
         going = self._put(items)
         self._seen = time.monotonic()  # after a wait for room: that is the consumer's time, not the sender's
         return going
@@ -232,6 +235,7 @@ class LiveFrames:
     def _ended(self, connection: Connection, begun: bool) -> Fault | None:
         """Whether the end of a connection is the end of the stream."""
         fault = connection.ended_by
+        self._left += connection.lost
         if not begun:
             return fault or Fault(
                 "video-no-frames",
@@ -246,7 +250,6 @@ class LiveFrames:
         else:
             over = fault is None and self._address.kind == "http"
         if over or (fault is None and not self.live):
-            self._put(self._sampler.finish(lost=connection.lost))
             return None
         if not self.live and fault is not None:  # a recording that is read again would begin again
             return Fault(fault.code, fault.given, fault.allowed, fault.next_step)
@@ -301,7 +304,8 @@ def error_fault(error: InputError) -> Fault:
 
 def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, str], str | None]:
     """FFmpeg's options for an address, and its name of the format where that must be said."""
-    micros = str(int(options.read_timeout_s * 1e6))
+    # A second line behind our own time-outs, for what does not ask whether it shall go on. Not earlier than those.
+    micros = str(int(max(options.open_timeout_s, options.read_timeout_s) * 1e6))
     if address.kind == "rtsp":
         return {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": "video"}, None
     if address.kind == "camera":

@@ -1,0 +1,463 @@
+"""Live sources: time-outs that hold, losses that are mended and declared, buffers that stay bounded, no credentials."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.server
+import importlib.util
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed")
+
+from punctum.runtime.errors import InputError
+from punctum.runtime.video import Gap, Sampled, VideoInfo, VideoOptions, open_frames
+from punctum.runtime.video._faults import Fault, explain
+from punctum.runtime.video.live import LiveFrames, ffmpeg_options
+from punctum.runtime.video.redact import Address
+
+_spec = importlib.util.spec_from_file_location("video_corpus", Path(__file__).with_name("video_corpus.py"))
+corpus = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(corpus)
+
+FPS = 10.0
+RATE = 50.0
+QUICK = VideoOptions(
+    open_timeout_s=0.8, read_timeout_s=0.4, stall_s=0.3, reconnect_s=1.0, backoff_s=0.02, max_backoff_s=0.1
+)
+ADDRESS = "rtsp://somebody:hunter2secret@camera.example/live"
+GONE = Fault("video-refused", "camera: nothing listens there", "a server", "start it", passing=True)
+
+
+@dataclass
+class Shot:
+    """Stands in for a decoded picture."""
+
+    raw_s: float | None
+    duration_s: float = 1 / RATE
+    lost: int = 0
+
+    def image(self) -> np.ndarray:
+        return np.full((4, 4, 3), round((self.raw_s or 0) * RATE) % 256, np.uint8)
+
+
+Step = Shot | float | None | Exception
+"""What a connection does next: give a picture, wait, give nothing, raise."""
+
+
+class Script:
+    """A connection that does what its script says."""
+
+    def __init__(self, steps: list[Step] | Exception, ended_by: Fault | None = None, endless: bool = False) -> None:
+        self.steps, self.ended_by, self.lost = steps, ended_by, 0
+        self.endless, self.closed = endless, False
+
+    def open(self) -> None:
+        if isinstance(self.steps, Exception):
+            raise self.steps
+
+    def info(self, first: Shot) -> VideoInfo:
+        return VideoInfo(4, 4, RATE, None, "script", 0, True)
+
+    def pictures(self) -> Iterator[Shot | None]:
+        assert not isinstance(self.steps, Exception)
+        for step in self.steps:
+            if isinstance(step, Exception):
+                raise step
+            if isinstance(step, float):
+                time.sleep(step)
+            else:
+                yield step
+        while self.endless:
+            time.sleep(0.01)
+            yield None
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def shots(count: int, first: float = 0.0) -> list[Step]:
+    return [Shot(first + k / RATE) for k in range(count)]
+
+
+def live(scripts: list[Script], options: VideoOptions = QUICK, address: str = ADDRESS) -> tuple[LiveFrames, list[str]]:
+    """A source that makes one connection after the other, then is refused; and what it warns of."""
+    left, said = list(scripts), []
+
+    def connect() -> Script:
+        return left.pop(0) if left else Script(GONE.error())
+
+    return LiveFrames(Address.parse(address), fps=FPS, options=options, connect=connect, warn=said.append), said
+
+
+def drain(source: LiveFrames) -> tuple[list[Sampled | Gap], InputError | None]:
+    items: list[Sampled | Gap] = []
+    error = None
+    try:
+        for item in source.frames():
+            if item is not None:
+                items.append(item)
+    except InputError as caught:
+        error = caught
+    finally:
+        source.close()
+    return items, error
+
+
+# Losses.
+
+
+def test_a_source_that_breaks_off_goes_on_after_a_gap() -> None:
+    first, second = Script(shots(50), GONE), Script([0.3, *shots(50, first=777.0)], GONE)
+    source, said = live([first, second])
+    items, error = drain(source)
+    where = next(k for k, item in enumerate(items) if isinstance(item, Gap))
+    gap = items[where]
+    assert isinstance(gap, Gap)
+    assert gap.reason == "reconnected"
+    assert 1.2 < gap.at < 2.5  # 0.98 s of media, 0.3 s and a little more of wall clock
+    assert where == 10
+    assert [item.index for item in items[where + 1 :] if isinstance(item, Sampled)] == list(range(10))
+    assert items[where + 1].at == gap.at
+    assert source.reconnects == source.dropped["reconnects"] == 1
+    assert error is not None
+    assert error.code == "video-lost"
+    assert "within 1 s" in error.given
+    assert first.closed
+    assert second.closed
+    assert said
+    assert "hunter2" not in f"{said} {error} {source.name}"
+
+
+def test_a_source_that_never_comes_back_is_given_up_in_time() -> None:
+    tries: list[float] = []
+    left = [Script(shots(20), GONE)]
+
+    def connect() -> Script:
+        tries.append(time.monotonic())
+        return left.pop() if left else Script(GONE.error())
+
+    source = LiveFrames(Address.parse(ADDRESS), fps=FPS, options=QUICK, connect=connect, warn=lambda text: None)
+    _, error = drain(source)
+    assert error is not None
+    assert error.code == "video-lost"
+    assert 0.9 < tries[-1] - tries[1] < 5.0
+    assert 3 < len(tries) < 30
+
+
+def test_pauses_double_up_to_a_limit_with_jitter_and_end_with_the_attempts() -> None:
+    source, _ = live([], VideoOptions(backoff_s=0.5, max_backoff_s=4.0, reconnect_s=1e6))
+    now = time.monotonic()
+    for attempt, base in enumerate([0.5, 1.0, 2.0, 4.0, 4.0, 4.0], start=1):
+        pauses = [source._pause(attempt, now) for _ in range(50)]
+        assert 0.75 * base <= min(pauses) < max(pauses) <= 1.25 * base
+    source, _ = live([], VideoOptions(reconnect_s=5.0))
+    assert source._pause(20, time.monotonic() - 4.9) <= 0.1
+    assert source._pause(20, time.monotonic() - 9.0) == 0
+
+
+def test_a_stall_is_found_and_declared() -> None:
+    source, _ = live([Script(shots(20), endless=True), Script(shots(20), GONE)])
+    items, _ = drain(source)
+    assert [item.reason for item in items if isinstance(item, Gap)] == ["stall"]
+    assert source.dropped["stalls"] == 1
+
+
+def test_credentials_that_are_refused_are_not_tried_again() -> None:
+    refused = InputError("video-login", "camera refused the password", "the right one", "correct it")
+    scripts = [Script(shots(20), GONE), Script(refused), Script(shots(20))]
+    source, _ = live(scripts)
+    items, error = drain(source)
+    assert error is not None
+    assert error.code == "video-login"
+    assert source.reconnects == 0
+    assert not any(isinstance(item, Gap) for item in items)
+
+
+def test_no_reconnect_when_it_is_switched_off() -> None:
+    source, _ = live([Script(shots(20), GONE), Script(shots(20))], VideoOptions(reconnect_s=0))
+    _, error = drain(source)
+    assert error is not None
+    assert error.code == GONE.code
+
+
+def test_the_first_connection_must_work() -> None:
+    source, _ = live([])
+    with pytest.raises(InputError) as caught:
+        source.open()
+    assert caught.value.code == GONE.code
+    source.close()
+
+
+def test_a_fault_of_the_program_reaches_the_consumer_without_credentials() -> None:
+    source, _ = live([Script([*shots(20), KeyError(f"no {ADDRESS} for hunter2secret")])])
+    items, error = drain(source)
+    assert len(items) > 1
+    assert error is not None
+    assert error.code == "video-failed"
+    assert "KeyError" in error.given
+    assert "hunter2" not in str(error)
+
+
+def test_frames_lost_on_the_way_are_counted() -> None:
+    steps = [*shots(30), *[Shot(k / RATE) for k in range(40, 60)], Shot(60 / RATE, lost=3), *shots(20, first=61 / RATE)]
+    source, _ = live([Script(steps, GONE)])
+    items, _ = drain(source)
+    assert source.dropped["missing"] == 10
+    assert sum(item.lost for item in items) == 13
+
+
+# Buffers.
+
+
+def test_a_slow_consumer_loses_stretches_rather_than_memory() -> None:
+    options = VideoOptions(buffer_s=1.0, reconnect_s=0, policy="drop_oldest")
+    source, _ = live([Script(shots(500), GONE)], options)
+    source.open()
+    time.sleep(0.3)
+    items, _ = drain(source)
+    gaps = [item for item in items if isinstance(item, Gap)]
+    assert [gap.reason for gap in gaps] == ["overflow"]
+    assert len(items) <= 12
+    assert source.dropped["overflow"] == gaps[0].lost == 100 - (len(items) - 1)
+
+
+def test_waiting_loses_nothing() -> None:
+    options = VideoOptions(buffer_s=1.0, reconnect_s=0, policy="wait")
+    source, _ = live([Script(shots(500), GONE)], options)
+    source.open()
+    time.sleep(0.2)
+    items, _ = drain(source)
+    assert [round(item.at * FPS) for item in items] == list(range(100))
+    assert "overflow" not in source.dropped
+
+
+@pytest.mark.parametrize("policy", ["wait", "drop_oldest"])
+def test_closing_is_prompt_and_ends_the_thread(policy: str) -> None:
+    source, _ = live([Script(shots(500), endless=True)], VideoOptions(buffer_s=0.5, policy=policy))  # type: ignore[arg-type]
+    source.open()
+    stream = source.frames()
+    next(stream)
+    began = time.monotonic()
+    source.close()
+    assert time.monotonic() - began < 1.0
+    assert list(stream) == []
+    assert not any(thread.name == f"video {source.name}" for thread in threading.enumerate())
+
+
+def test_silence_lets_the_caller_look_around() -> None:
+    source, _ = live([Script([*shots(20), 0.25, *shots(20, first=0.4)], GONE)], VideoOptions(reconnect_s=0))
+    assert None in list(_until_error(source))
+    source.close()
+
+
+def _until_error(source: LiveFrames) -> Iterator[Sampled | Gap | None]:
+    with contextlib.suppress(InputError):
+        yield from source.frames()
+
+
+# Servers of this machine.
+
+
+@contextlib.contextmanager
+def talker(answer: Callable[[socket.socket], None]) -> Iterator[int]:
+    """A TCP server on loopback; `answer` talks to each connection, which stays open afterwards."""
+    kept: list[socket.socket] = []
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+
+        def serve() -> None:
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                kept.append(connection)
+                with contextlib.suppress(OSError):
+                    answer(connection)
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        yield listener.getsockname()[1]
+        listener.shutdown(socket.SHUT_RDWR)
+    for connection in kept:
+        connection.close()
+    thread.join(5)
+
+
+def _half_rtsp(connection: socket.socket) -> None:
+    request = connection.recv(4096).decode()
+    number = next(line.split()[1] for line in request.splitlines() if line.startswith("CSeq"))
+    connection.sendall(f"RTSP/1.0 200 OK\r\nCSeq: {number}\r\nPublic: DESCRIBE, SETUP, PLAY\r\n\r\n".encode())
+
+
+def _half_http(connection: socket.socket) -> None:
+    connection.recv(4096)
+    connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\nContent-Length: 1000000\r\n\r\n" + b"G" * 10)
+
+
+@pytest.mark.parametrize("scheme", ["rtsp", "http"])
+@pytest.mark.parametrize("answer", ["silence", "half an answer"])
+def test_a_server_that_accepts_and_stays_silent(scheme: str, answer: str) -> None:
+    half = _half_rtsp if scheme == "rtsp" else _half_http
+    with talker(half if answer == "half an answer" else lambda connection: None) as port:
+        began = time.monotonic()
+        with pytest.raises(InputError) as caught:
+            open_frames(f"{scheme}://somebody:hunter2secret@127.0.0.1:{port}/live", fps=FPS, options=QUICK)
+        took = time.monotonic() - began
+    assert caught.value.code == "video-timeout"
+    assert took < QUICK.open_timeout_s + 2.0
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_port_that_nobody_listens_on() -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for scheme in ("rtsp", "http"):
+        with pytest.raises(InputError) as caught:
+            open_frames(f"{scheme}://me:hunter2secret@127.0.0.1:{port}/live", fps=FPS, options=QUICK)
+        assert caught.value.code == "video-refused"
+        assert caught.value.__context__ is None
+        assert "hunter2" not in str(caught.value)
+
+
+def test_a_host_that_does_not_exist() -> None:
+    with pytest.raises(InputError) as caught:
+        open_frames("rtsp://me:hunter2secret@nowhere.invalid/live", fps=FPS, options=QUICK)
+    assert caught.value.code in ("video-connection", "video-timeout")
+    assert "hunter2" not in str(caught.value)
+
+
+class Handler(http.server.SimpleHTTPRequestHandler):
+    """Files of a folder; /private asks for a login, /forbidden never lets in."""
+
+    def do_GET(self) -> None:
+        if self.path.startswith("/private"):
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="cam"')
+            self.end_headers()
+        elif self.path.startswith("/forbidden"):
+            self.send_error(403)
+        elif self.path.startswith("/broken"):
+            self.send_error(503)
+        else:
+            super().do_GET()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """Folder with videos, and where an HTTP server of this machine serves it."""
+    folder = tmp_path_factory.mktemp("site")
+    corpus.encode(folder / "clip.mp4", 100, muxer={"movflags": "faststart"})
+    corpus.encode(
+        folder / "clip.m3u8", 100, form="hls", muxer={"hls_time": "1", "hls_list_size": "0", "hls_playlist_type": "vod"}
+    )
+    (folder / "text.html").write_text("<html>no video here</html>" * 20)
+    corpus.playlist(folder / "local.m3u8", f"file://{folder}/clip0.ts")
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=str(folder)))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield folder, f"http://127.0.0.1:{server.server_address[1]}"
+    server.shutdown()
+    server.server_close()
+    thread.join(5)
+
+
+def shown(address: str) -> list[tuple[float, int]]:
+    source = open_frames(address, fps=FPS)
+    try:
+        return [(item.at, corpus.number(item.image)) for item in source.frames() if isinstance(item, Sampled)]
+    finally:
+        source.close()
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "clip.m3u8", "clip.mp4?token=hunter2secret"])
+def test_http_gives_what_the_file_gives(name: str, site: tuple[Path, str]) -> None:
+    folder, url = site
+    expected = shown(str(folder / "clip.mp4"))
+    assert len(expected) == 40
+    assert shown(f"{url}/{name}") == expected
+
+
+def test_a_recording_over_http_is_no_live_source(site: tuple[Path, str]) -> None:
+    source = open_frames(f"{site[1]}/clip.mp4?token=hunter2secret", fps=FPS)
+    source.close()
+    assert not source.live
+    assert source.name.endswith("/clip.mp4?token=***")
+
+
+@pytest.mark.parametrize(
+    ("name", "code"),
+    [
+        ("private/clip.mp4", "video-login"),
+        ("forbidden/clip.mp4?token=hunter2secret", "video-login"),
+        ("missing.mp4?token=hunter2secret", "video-missing"),
+        ("broken/clip.mp4?token=hunter2secret", "video-connection"),
+        ("text.html", "video-unreadable"),
+        ("local.m3u8", "video-unreadable"),
+    ],
+)
+def test_http_errors(name: str, code: str, site: tuple[Path, str]) -> None:
+    with pytest.raises(InputError) as caught:
+        open_frames(f"{site[1]}/{name}", fps=FPS, options=QUICK)
+    assert caught.value.code == code
+    assert "hunter2" not in str(caught.value)
+    assert caught.value.next_step
+
+
+def test_ffmpeg_s_own_log_tells_no_credentials(
+    site: tuple[Path, str], caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    import av
+
+    caplog.set_level(logging.DEBUG)
+    logging.getLogger("libav").setLevel(logging.DEBUG)
+    av.logging.set_level(av.logging.DEBUG)
+    try:
+        with pytest.raises(InputError):
+            open_frames(f"{site[1]}/missing.mp4?token=hunter2secret", fps=FPS, options=QUICK)
+        with pytest.raises(InputError):
+            open_frames(f"{site[1].replace('//', '//me:hunter2secret@')}/missing.mp4", fps=FPS, options=QUICK)
+    finally:
+        av.logging.set_level(None)
+        logging.getLogger("libav").setLevel(logging.WARNING)
+    out, err = capfd.readouterr()
+    assert "hunter2" not in caplog.text + out + err
+
+
+# Cameras.
+
+
+def test_a_camera_that_is_not_there() -> None:
+    with pytest.raises(InputError) as caught:
+        open_frames("camera:/dev/video-none", fps=FPS)
+    assert caught.value.code == "video-missing"
+    assert "v4l2-ctl" in caught.value.next_step
+
+
+def test_what_is_asked_of_a_camera() -> None:
+    options, form = ffmpeg_options(Address.parse("camera:0"), VideoOptions(camera_size="640x480", camera_rate=15.0))
+    assert (options, form) == ({"video_size": "640x480", "framerate": "15"}, "v4l2")
+    assert ffmpeg_options(Address.parse(ADDRESS), VideoOptions())[0]["rtsp_transport"] == "tcp"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [(PermissionError(13, "Permission denied"), "video-permission"), (OSError(16, "busy"), "video-unreadable")],
+)
+def test_faults_of_a_camera(error: OSError, code: str) -> None:
+    assert explain(error, Address.parse("camera:0")).code == code

@@ -1,0 +1,193 @@
+"""A real RTSP server on loopback, GStreamer's: read, killed, restarted, gone; and no credentials in any output."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import subprocess
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("av", reason="PyAV is not installed")
+
+from punctum.runtime.errors import InputError
+from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
+
+_spec = importlib.util.spec_from_file_location(
+    "video_corpus", Path(__file__).parent.parent / "runtime" / "video_corpus.py"
+)
+corpus = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(corpus)
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+SERVER = Path(__file__).with_name("rtsp_server.py")
+PACKAGES = (
+    "gir1.2-gst-rtsp-server-1.0 python3-gi gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad"
+)
+FPS, FRAMES = 10.0, 100
+USER, PASSWORD = "somebody", "hunter2@secret/x"
+LOGIN = "somebody:hunter2%40secret%2Fx@"
+OPTIONS = VideoOptions(reconnect_s=15.0, backoff_s=0.1, max_backoff_s=0.5)
+
+Serve = Callable[..., "tuple[subprocess.Popen[str], int]"]
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return corpus.encode(tmp_path_factory.mktemp("rtsp") / "clip.mp4", FRAMES, muxer={"movflags": "faststart"})
+
+
+@pytest.fixture
+def serve(clip: Path) -> Iterator[Serve]:
+    """Start a server; gives the process and its port. All are ended after the test."""
+    running: list[subprocess.Popen[str]] = []
+
+    def start(port: int = 0, *login: str) -> tuple[subprocess.Popen[str], int]:
+        if not SYSTEM_PYTHON.exists():
+            pytest.skip(f"no {SYSTEM_PYTHON}")
+        process = subprocess.Popen(
+            [SYSTEM_PYTHON, SERVER, clip, str(port), *login],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(process)
+        assert process.stdout is not None
+        word, _, rest = process.stdout.readline().partition(" ")
+        if word != "ready":
+            process.kill()
+            said = process.communicate()[1].strip().splitlines()
+            pytest.skip(f"no RTSP server ({word} {rest.strip() or (said or ['?'])[-1]}); Debian packages: {PACKAGES}")
+        return process, int(rest)
+
+    yield start
+    for process in running:
+        process.kill()
+        process.communicate()
+
+
+def items_of(address: str, options: VideoOptions = OPTIONS) -> list[Sampled | Gap]:
+    source = open_frames(address, fps=FPS, options=options)
+    try:
+        return [item for item in source.frames() if item is not None]
+    finally:
+        source.close()
+
+
+def numbers(items: list[Sampled | Gap]) -> list[int]:
+    return [corpus.number(item.image) for item in items if isinstance(item, Sampled)]
+
+
+def test_a_stream_gives_the_frames_of_its_file(serve: Serve, clip: Path) -> None:
+    _, port = serve()
+    source = open_frames(f"rtsp://127.0.0.1:{port}/cam", fps=FPS, options=OPTIONS)
+    items = [item for item in source.frames() if item is not None]
+    source.close()
+    expected = items_of(str(clip))
+    assert source.live
+    assert source.info.live
+    assert (source.info.width, source.info.height) == (128, 96)
+    assert not any(isinstance(item, Gap) for item in items)
+    assert abs(len(items) - len(expected)) <= 1
+    for item, wanted in zip(items, expected, strict=False):
+        assert item.at == wanted.at
+        # One frame: stamps of RTP and of the file are rounded differently.
+        assert abs(numbers([item])[0] - numbers([wanted])[0]) <= 1
+
+
+def test_a_server_that_is_killed_and_restarted(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+    process, port = serve(0, USER, PASSWORD)
+    source = open_frames(f"rtsp://{LOGIN}127.0.0.1:{port}/cam", fps=FPS, options=OPTIONS)
+    assert "hunter2" not in f"{source.name} {source.info}"
+    items: list[Sampled | Gap] = []
+    restarted = threading.Thread(target=lambda: (time.sleep(0.7), serve(port, USER, PASSWORD)))
+    killed_at = 0.0
+    for item in source.frames():
+        if item is not None:
+            items.append(item)
+        if len(items) == 15 and not killed_at:
+            process.kill()
+            process.wait()
+            killed_at = time.monotonic()
+            restarted.start()
+        if len(items) == 40:
+            break
+    back_s = time.monotonic() - killed_at
+    source.close()
+    restarted.join()
+    (where,) = [k for k, item in enumerate(items) if isinstance(item, Gap)]
+    gap, before, after = items[where], items[where - 1], items[where + 1 :]
+    assert isinstance(gap, Gap)
+    assert gap.reason == "reconnected"
+    assert 0.7 < gap.at - before.at < back_s + 2.0  # the wall-clock time lost, and what was on its way
+    assert [item.at for item in after] == [gap.at + k / FPS for k in range(len(after))]
+    assert numbers(after)[:4] == pytest.approx([1, 3, 6, 8], abs=1)  # this server begins its file again
+    assert source.reconnects == source.dropped["reconnects"] == source.dropped["connections-lost"] == 1
+    out, err = capfd.readouterr()
+    assert "Trying again" in err
+    for secret in (PASSWORD, "hunter2", USER):
+        assert secret not in out + err
+
+
+def test_a_server_that_is_gone_for_good(serve: Serve) -> None:
+    process, port = serve(0, USER, PASSWORD)
+    options = VideoOptions(reconnect_s=1.5, backoff_s=0.1, max_backoff_s=0.5)
+    source = open_frames(f"rtsp://{LOGIN}127.0.0.1:{port}/cam", fps=FPS, options=options)
+    began = 0.0
+    with pytest.raises(InputError) as caught:
+        for item in source.frames():
+            if item is not None and not began:
+                process.kill()
+                process.wait()
+                began = time.monotonic()
+    took = time.monotonic() - began
+    source.close()
+    assert caught.value.code == "video-lost"
+    assert "1.5 s" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+    assert 1.4 < took < 6.0
+
+
+@pytest.mark.parametrize("login", ["somebody:wrong@", "nobody:hunter2secret@", ""])
+def test_a_wrong_password(login: str, serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+    _, port = serve(0, USER, PASSWORD)
+    began = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        open_frames(f"rtsp://{login}127.0.0.1:{port}/cam", fps=FPS, options=OPTIONS)
+    assert caught.value.code == "video-login"
+    assert "password" in caught.value.next_step
+    assert time.monotonic() - began < 5.0
+    out, err = capfd.readouterr()
+    shown = f"{caught.value} {caught.value.__context__} {out} {err}"
+    assert "hunter2" not in shown
+    assert "wrong@" not in shown
+
+
+def test_a_path_that_the_server_does_not_know(serve: Serve) -> None:
+    _, port = serve()
+    with pytest.raises(InputError) as caught:
+        open_frames(f"rtsp://127.0.0.1:{port}/other", fps=FPS, options=OPTIONS)
+    assert caught.value.code == "video-missing"
+
+
+def test_a_server_that_freezes_is_a_stall(serve: Serve) -> None:
+    import signal
+
+    process, port = serve()
+    options = VideoOptions(reconnect_s=1.0, read_timeout_s=1.0, open_timeout_s=1.0, backoff_s=0.1)
+    source = open_frames(f"rtsp://127.0.0.1:{port}/cam", fps=FPS, options=options)
+    frozen = 0.0
+    with contextlib.ExitStack() as stack, pytest.raises(InputError) as caught:
+        for item in source.frames():
+            if item is not None and not frozen:
+                process.send_signal(signal.SIGSTOP)
+                stack.callback(process.send_signal, signal.SIGCONT)
+                frozen = time.monotonic()
+    source.close()
+    assert caught.value.code == "video-lost"
+    assert time.monotonic() - frozen < 8.0
