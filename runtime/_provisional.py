@@ -9,8 +9,8 @@ import numpy.typing as npt
 
 from ._buffer import RowBuffer
 from ._islands import EDGE, Island, IslandFinder
-from ._jobs import Steps
-from ._post import finish_island, prepare_island
+from ._jobs import Head, ScoreJob, Steps
+from ._post import Proposals, finish_island, prepare_island
 from .config import PostProcess
 from .live import Reporter, Saying
 from .plan import Plan
@@ -51,34 +51,57 @@ class Window:
 
 
 def provisional(window: Window, reporter: Reporter) -> Steps[list[Saying]]:
-    """Score every island that is not final and let the reporter decide what to say."""
+    """Score every island that is not final, all in one run, and let the reporter decide what to say."""
     plan, post = window.plan, window.post
-    known, settled, base = window.features.end, window.tracks.end, window.tracks.base
-    now_s = window.start_s + known * plan.stride_s
-    islands = window.islands()
-    prepared, jobs, alive = [], [], []
-    for island in islands:
-        low = island.start if island.start_offset == -EDGE else island.start - plan.context
-        low = max(low, base, 0)
-        high = known if island.end_offset != EDGE else min(island.end + 1, known)
-        high = min(high, island.end + plan.context + 1)
-        tracks = np.concatenate(
-            [window.tracks.slice(low, min(high, settled)), window.tail[max(low - settled, 0) : max(high - settled, 0)]]
-        )
+    now_s = window.start_s + window.features.end * plan.stride_s
+    spans = [(island, *_span(window, island)) for island in window.islands()]
+    prepared: list[tuple[Island, int, Proposals, slice]] = []
+    alive = []
+    count = 0
+    for island, low, high in spans:
         bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
-        found, job = prepare_island(
-            window.features.slice(low, high), tracks, island.label, bounds, post, stride_s=plan.stride_s, inner=False
-        )
-        prepared.append((island, low, found, job is not None))
-        if job is not None:
-            jobs.append(job)
+        features, tracks = window.features.slice(low, high), _tracks(window, low, high)
+        found, job = prepare_island(features, tracks, island.label, bounds, post, stride_s=plan.stride_s, inner=False)
+        rows = 0 if job is None else len(found.label)
+        prepared.append((island, low, found, slice(count, count + rows)))
+        count += rows
         edges = (island.start + island.start_offset, island.end + island.end_offset)
         alive.append((island.label, *(window.start_s + (x + 0.5) * plan.stride_s for x in edges)))
-    answers = iter((yield jobs) if jobs else [])
+    head: Head | None = None
+    if count:
+        asked = [(low, found) for _, low, found, rows in prepared if rows.stop > rows.start]
+        first, last = min(low for _, low, _ in spans), max(high for *_, high in spans)
+        # One window around all of them. Only an island that was cut can see a difference, beyond its cut; these are
+        # guesses, and the final answer is scored in its own window.
+        (head,) = yield [
+            ScoreJob(
+                window.features.slice(first, last),
+                _tracks(window, first, last),
+                np.concatenate([(found.segments + (low - first)).astype(np.float32) for low, found in asked]),
+                np.concatenate([found.label for _, found in asked]),
+                False,
+            )
+        ]
     said: list[Saying] = []
-    for island, low, found, asked in prepared:
-        segments, scores = finish_island(found, next(answers) if asked else None, post)
+    for island, low, found, rows in prepared:
+        mine = None if head is None or rows.start == rows.stop else (head[0][rows], head[1][rows], head[2][rows])
+        segments, scores = finish_island(found, mine, post)
         seconds = window.start_s + (low + segments + 0.5) * plan.stride_s
         key = f"{window.prefix}/{plan.labels[island.label]}"
         said += reporter.guess(island.label, seconds, scores, now_s=now_s, key=key)
     return said + reporter.sweep(alive)
+
+
+def _span(window: Window, island: Island) -> tuple[int, int]:
+    """Snippets that scoring an island may read, as far as they are known."""
+    known, context = window.features.end, window.plan.context
+    low = island.start if island.start_offset == -EDGE else island.start - context
+    high = known if island.end_offset != EDGE else min(island.end + 1, known)
+    return max(low, window.tracks.base, 0), min(high, island.end + context + 1)
+
+
+def _tracks(window: Window, low: int, high: int) -> F32:
+    """Settled tracks and the guessed ones after them."""
+    settled = window.tracks.end
+    guessed = window.tail[max(low - settled, 0) : max(high - settled, 0)]
+    return np.concatenate([window.tracks.slice(low, min(high, settled)), guessed])
