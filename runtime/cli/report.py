@@ -1,0 +1,102 @@
+"""`punctum report`: what a bundle found, as one HTML file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def report(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
+    input: Annotated[Path | None, typer.Argument(metavar="INPUT", help="A .npy file of features, or a video.")] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
+    data: Annotated[
+        Path | None, typer.Option(metavar="DATASET", help="Instead of INPUT: judge the bundle on this data set.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="With --data: split folder, for example split_1.")] = None,
+    subset: Annotated[str, typer.Option(help="With --data: test or train.")] = "test",
+    truth: Annotated[Path | None, typer.Option(help="True actions of INPUT, in ActivityNet form.")] = None,
+    events: Annotated[
+        Path | None, typer.Option(help="Show these recorded events (JSON Lines) instead of a run's own.")
+    ] = None,
+    max_delay: Annotated[
+        float | None,
+        typer.Option(help="Run as a stream that reports so many seconds after an action's end, and show the phases."),
+    ] = None,
+    title: Annotated[str, typer.Option(help="Title of the page. Default: the input's name.")] = "",
+    device: Annotated[str, typer.Option(help="cpu.")] = "cpu",
+    threads: Annotated[int, typer.Option(min=1, help="Threads of the inference engine.")] = 1,
+) -> None:
+    """Write one HTML file that needs no network: time line, tracks, events with phase and delay, figures, bundle.
+
+    Example: punctum report bundle/ clip.mp4 --truth gt.json --max-delay 1 --out report.html
+
+    Example: punctum report bundle/ --data data/gtea --split split_1 --out report.html
+    """
+    from ..bundle import Bundle
+    from ..errors import InputError
+    from ..report import report_dataset, report_recording, write_report
+    from ..report._recording import need_jinja, read_actions, read_events
+
+    need_jinja()
+    if (input is None) == (data is None):
+        raise InputError(
+            "arguments",
+            "INPUT and --data" if data else "neither INPUT nor --data",
+            "one of the two",
+            "punctum report BUNDLE INPUT, or punctum report BUNDLE --data DATASET",
+        )
+    given = {"--truth": truth, "--events": events} if data else {"--split": split}
+    wrong = [name for name, value in given.items() if value is not None]
+    if wrong:
+        raise InputError(
+            "arguments",
+            f"{', '.join(wrong)} {'with' if data else 'without'} --data",
+            "options of one recording, or of a data set",
+            f"leave {wrong[0]} out",
+        )
+    if events is not None and max_delay is not None:
+        raise InputError(
+            "arguments", "--events and --max-delay", "one of the two: recorded events have their delay", "drop one"
+        )
+    if out.is_dir():
+        raise InputError("output", f"--out {out} is a folder", "a file", "name an HTML file")
+    loaded = Bundle.load(bundle)
+    if input is not None:
+        made = report_recording(
+            loaded,
+            input,
+            truth=None if truth is None else read_actions(truth, input.stem, loaded.labels),
+            events=None if events is None else read_events(events, input.stem, loaded.labels),
+            max_delay_s=max_delay,
+            title=title,
+            device=device,
+            threads=threads,
+        )
+        write_report(out, made)
+    else:
+        judged = report_dataset(
+            loaded,
+            data or Path(),
+            split=split,
+            subset=subset,
+            max_delay_s=max_delay,
+            title=title,
+            device=device,
+            threads=threads,
+            watch=_watch,
+        )
+        write_report(out, judged)
+    typer.echo(f"wrote {out} ({out.stat().st_size / 1024:,.0f} KiB)")
+
+
+def _watch(videos: Sequence[str]) -> Iterable[str]:
+    """A progress bar on a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(videos, "running", console=console, disable=not console.is_terminal, transient=True)

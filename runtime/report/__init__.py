@@ -1,0 +1,78 @@
+"""Reports: one HTML file that shows what a bundle found in a recording, or how it does on a data set.
+
+    write_report("report.html", report_recording(bundle, "clip.mp4", max_delay_s=1.0))
+    write_report("report.html", report_dataset(bundle, "data/gtea", split="split_1"))
+
+Whoever has events, truth, tracks and pictures already fills a `RecordingReport` in. Needs the extra `report` (jinja2).
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._facts import bundle_facts, machine_facts
+    from ._judged import judge, report_dataset
+    from ._model import Action, Candidate, Curve, DatasetReport, Judged, RecordingReport, Thumbnail, TrackStretch
+    from ._recording import read_actions, read_events, report_recording
+    from ._render import build_report, write_report
+    from ._thumbnails import ThumbnailTaker, encode_jpeg
+    from ._tracks import candidates_of, thin_candidates, tracks_of
+
+_HOME = {
+    "Action": "_model",
+    "Candidate": "_model",
+    "Curve": "_model",
+    "DatasetReport": "_model",
+    "Judged": "_model",
+    "RecordingReport": "_model",
+    "Thumbnail": "_model",
+    "ThumbnailTaker": "_thumbnails",
+    "TrackStretch": "_model",
+    "build_report": "_render",
+    "bundle_facts": "_facts",
+    "candidates_of": "_tracks",
+    "encode_jpeg": "_thumbnails",
+    "judge": "_judged",
+    "machine_facts": "_facts",
+    "read_actions": "_recording",
+    "read_events": "_recording",
+    "report_dataset": "_judged",
+    "report_recording": "_recording",
+    "thin_candidates": "_tracks",
+    "tracks_of": "_tracks",
+    "write_report": "_render",
+}
+
+__all__ = [
+    "Action",
+    "Candidate",
+    "Curve",
+    "DatasetReport",
+    "Judged",
+    "RecordingReport",
+    "Thumbnail",
+    "ThumbnailTaker",
+    "TrackStretch",
+    "build_report",
+    "bundle_facts",
+    "candidates_of",
+    "encode_jpeg",
+    "judge",
+    "machine_facts",
+    "read_actions",
+    "read_events",
+    "report_dataset",
+    "report_recording",
+    "thin_candidates",
+    "tracks_of",
+    "write_report",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import on first use: the package itself costs nothing."""
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)

@@ -1,0 +1,113 @@
+"""Facts about the bundle and the machine, as sections of (name, value) for a reader."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import platform
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
+
+_LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydantic", "jinja2")
+
+
+def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
+    """What a bundle says about itself: sections of names and values, as the report prints them."""
+    m = bundle.manifest
+    features = m.features.model_dump(exclude={"fingerprint"}, exclude_defaults=True)
+    features |= {"dim": m.features.dim, "stride_s": m.features.stride_s}
+    if m.features.fingerprint is not None:
+        features |= {f"fingerprint {k}": v for k, v in m.features.fingerprint.model_dump().items() if v != ()}
+    locator = {"receptive field, snippets": f"{m.locator.left} left, {m.locator.right} right"}
+    backbone = getattr(m, "backbone", None)
+    sections: dict[str, dict[str, Any]] = {
+        "Identity": {"id": m.id, "name": m.name, "version": m.version, "schema": m.schema_version},
+        "Classes": {f"{len(m.labels)} classes": ", ".join(m.labels)},
+        "Features": {**features, **locator},
+    }
+    if backbone is not None:
+        sections["Video backbone"] = flatten(backbone.model_dump(exclude_none=True))
+    sections["Post-processing"] = flatten(m.post.model_dump())
+    if m.precision:
+        sections["Precision"] = flatten(m.precision)
+    if m.provenance:
+        sections["Provenance"] = flatten({k: v for k, v in m.provenance.items() if v is not None})
+    sections["Files"] = {
+        name: f"{record.size / 1024:,.1f} KiB, sha256 {record.sha256[:16]}…" for name, record in m.files.items()
+    }
+    return sections
+
+
+def machine_facts(*, device: str = "cpu", threads: int = 1) -> dict[str, dict[str, Any]]:
+    """Where the figures were measured. No host name and no user name: a report is made to be passed on."""
+    versions = {"punctum": _punctum(), "Python": f"{platform.python_implementation()} {platform.python_version()}"}
+    for library in _LIBRARIES:
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    hardware = {
+        "processor": _processor(),
+        "cores usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "memory": _memory(),
+        "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
+        "device used": device,
+        "engine threads": threads,
+        "report made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+    }
+    return {"Machine": {k: v for k, v in hardware.items() if v}, "Versions": versions}
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested mappings as one level, with "a / b" for names; sequences as text."""
+    flat: dict[str, Any] = {}
+    for key, value in record.items():
+        name = f"{prefix}{key}".replace("_", " ") if not prefix else f"{prefix} / {str(key).replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            flat |= flatten(value, name) if value else {name: "none"}
+        else:
+            flat[name] = value
+    return flat
+
+
+def shown(value: Any) -> str:
+    """A value as a reader wants it: short numbers, lists without brackets."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list | tuple):
+        return ", ".join(shown(v) for v in value) or "none"
+    if value is None:
+        return "none"
+    return str(value)
+
+
+def _punctum() -> str:
+    from .._version import __version__
+
+    return __version__
+
+
+def _processor() -> str:
+    try:
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() in ("model name", "Model"):
+                return value.strip()
+    except OSError:
+        pass
+    return platform.processor() or platform.machine()
+
+
+def _memory() -> str:
+    try:
+        size = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):
+        return ""
+    return f"{size / 2**30:.1f} GiB"

@@ -1,0 +1,194 @@
+"""One HTML file, whole in itself: style, script, data and pictures inside, and a policy that forbids all network."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from .._files import atomic_write
+from .._version import __version__
+from . import _charts
+from ._embed import choose_floor, group_events, recording_data, to_script
+from ._facts import shown
+from ._judged import POOLED
+from ._model import Curve, DatasetReport, RecordingReport
+from ._recording import need_jinja
+
+SCRIPTS = ("core.js", "lanes.js", "timeline.js", "table.js")
+LISTED = 400  # recordings of a data set at most, worst first
+
+
+def build_report(report: RecordingReport | DatasetReport) -> str:
+    """The page as text. Raises MissingDependencyError without jinja2 (extra `report`)."""
+    if isinstance(report, RecordingReport):
+        return _page("recording.html.j2", _recording(report))
+    return _page("dataset.html.j2", _dataset(report))
+
+
+def write_report(path: str | Path, report: RecordingReport | DatasetReport) -> None:
+    """Write the page, whole or not at all. Raises PunctumError where it cannot be written."""
+    atomic_write(path, build_report(report))
+
+
+def _read(name: str) -> str:
+    return (resources.files(__package__) / "page" / name).read_text(encoding="utf-8")
+
+
+def _sha(text: str) -> str:
+    return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
+
+
+def _page(template: str, values: dict[str, Any]) -> str:
+    jinja2 = need_jinja()
+    names = ("base.html.j2", "facts.html.j2", template)
+    environment = jinja2.Environment(
+        loader=jinja2.DictLoader({name: _read(name) for name in names}),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"shown": shown, "figure": figure}
+    scripts = SCRIPTS if template.startswith("recording") else ("dataset.js",)
+    style = _read("report.css")
+    script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in scripts) + "})();\n"
+    policy = (
+        f"default-src 'none'; img-src data:; style-src {_sha(style)}; script-src {_sha(script)}; "
+        "base-uri 'none'; form-action 'none'"
+    )
+    markup = jinja2.utils.markupsafe.Markup
+    return str(
+        environment.get_template(template).render(
+            style=markup(style), script=markup(script), policy=policy, version=__version__, **values
+        )
+    )
+
+
+def _recording(report: RecordingReport) -> dict[str, Any]:
+    markup = need_jinja().utils.markupsafe.Markup
+    floor = choose_floor(report)
+    data, notes = recording_data(report, floor)
+    first, final = [], []
+    for group in group_events(report.events):
+        if group[-1].phase != "final" or group[-1].score < floor:
+            continue
+        final.append(group[-1].delay_s)
+        claims = [e for e in group if e.ended]
+        first.append(claims[0].emitted_at - claims[0].end)
+    series = [("final answer", np.array(final))]
+    if report.max_delay_s is not None:
+        series.insert(0, ("first report of the end", np.array(first)))
+    spent = sum(report.stages.values())
+    return {
+        "title": report.title,
+        "report": report,
+        "floor": floor,
+        "data": markup(to_script(data)),
+        "notes": (*report.notes, *notes),
+        "delays": _charts.histogram(series) if final else "",
+        "series": [(name, _spread(v)) for name, v in series if len(v)],
+        "stages": _charts.stages(report.stages, report.duration_s) if spent else "",
+        "real_time": report.duration_s / spent if spent else None,
+        "spent": spent,
+        "patterns": _charts.patterns(len(report.labels)),
+        "length": clock(report.duration_s),
+        "facts": {"Bundle": report.bundle, "Machine": report.machine},
+    }
+
+
+def _dataset(report: DatasetReport) -> dict[str, Any]:
+    result = report.evaluation
+    panels: dict[str, list[Curve]] = {}
+    for curve in report.curves:
+        panels.setdefault(curve.label, []).append(curve)
+    finals = [e for judged in report.recordings for e in judged.events if e.score >= report.floor]
+    delays = np.array([e.delay_s for e in finals])
+    media = sum(judged.duration_s for judged in report.recordings)
+    spent = sum(report.stages.values())
+    rows = [
+        (name, [float(x) for x in column], float(column.mean()))
+        for name, column, ok in zip(result.labels, result.ap.T, result.judged, strict=True)
+        if ok
+    ]
+    listed = [_listed(judged, report) for judged in report.recordings]
+    listed.sort(key=lambda row: (-row["missed"] - row["alarms"], row["name"]))
+    return {
+        "title": report.title,
+        "report": report,
+        "result": result,
+        "rows": rows,
+        "mean": [float(x) for x in result.map],
+        "heat": lambda x: f"h{min(int(10 * x), 9)}",
+        "panels": [(name, name == POOLED, _charts.curve_panel(curves), curves) for name, curves in panels.items()],
+        "alignment": _charts.alignment_plot(report.alignment) if len(report.alignment.iou) else "",
+        "alignment_record": report.alignment.to_record(),
+        "delays": _charts.histogram([("final answer", delays)]) if len(delays) else "",
+        "series": [("final answer", _spread(delays))] if len(delays) else [],
+        "stages": _charts.stages(report.stages, media) if spent else "",
+        "real_time": media / spent if spent else None,
+        "spent": spent,
+        "listed": listed[:LISTED],
+        "left_out": max(len(listed) - LISTED, 0),
+        "found": sum(row["found"] for row in listed),
+        "alarms": sum(row["alarms"] for row in listed),
+        "actions": sum(len(judged.truth) for judged in report.recordings),
+        "patterns": _charts.patterns(len(report.labels)),
+        "swatches": [(name, _charts.fill(k), _charts.colour(k)) for k, name in enumerate(report.labels)],
+        "length": clock(media),
+        "facts": {"Bundle": report.bundle, "Machine": report.machine},
+        "notes": report.notes,
+    }
+
+
+def _listed(judged: Any, report: DatasetReport) -> dict[str, Any]:
+    """Counts of one recording at tIoU 0.5, from the floor on, and its picture."""
+    from ..dataset import Truth
+    from ..evaluation import Detections
+    from ..online import matched
+
+    index = {label: k for k, label in enumerate(report.labels)}
+    truth = Truth(
+        (judged.name,),
+        report.labels,
+        np.zeros(len(judged.truth), np.int64),
+        np.array([index[a.label] for a in judged.truth], np.int64),
+        np.array([[a.start, a.end] for a in judged.truth], np.float64).reshape(-1, 2),
+    )
+    rows = [(0, index[e.label], e.start, e.end, e.score) for e in judged.events if e.score >= report.floor]
+    found = int((matched(truth, Detections.from_rows(rows)) >= 0).sum()) if rows else 0
+    return {
+        "name": judged.name,
+        "length": clock(judged.duration_s),
+        "actions": len(judged.truth),
+        "found": found,
+        "missed": len(judged.truth) - found,
+        "alarms": len(rows) - found,
+        "picture": _charts.mini(judged, report.labels, report.floor),
+    }
+
+
+def _spread(values: Any) -> dict[str, float]:
+    return {
+        "median": float(np.median(values)),
+        "95 %": float(np.quantile(values, 0.95)),
+        "longest": float(np.max(values)),
+    }
+
+
+def figure(value: float) -> str:
+    """Three digits that count, without an exponent: 0.042, 33.7, 2,760."""
+    return f"{float(f'{value:.3g}'):,.12g}"
+
+
+def clock(seconds: float) -> str:
+    """1:02:03, 2:03 or 4.5 s."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    hours, minutes = divmod(whole // 60, 60)
+    return f"{hours}:{minutes:02d}:{whole % 60:02d}" if hours else f"{minutes}:{whole % 60:02d}"

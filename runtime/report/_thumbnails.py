@@ -1,0 +1,100 @@
+"""Small pictures of a video along its time line, taken while it is read anyway. Needs PyAV (extra `video`)."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import MissingDependencyError
+from ._model import Thumbnail
+
+if TYPE_CHECKING:
+    from ..video import Gap, Sampled, VideoInfo
+
+HEIGHT = 72  # pixels
+MOST = 200  # pictures of one recording; an hour of them is about a megabyte
+FIRST_STEP_S = 0.5
+_QUALITY = 7  # of MJPEG, 2 (best) to 31
+
+
+def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT) -> bytes:
+    """A frame uint8 [H, W, 3] RGB as a small JPEG file, `height` pixels high (never larger than the frame)."""
+    try:
+        import av
+    except ImportError:
+        raise MissingDependencyError("av", "video", "pictures of a video") from None
+    frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
+    rows = max(min(height, frame.height), 2)
+    columns = max(round(frame.width * rows / frame.height), 2)
+    rows, columns = rows + rows % 2, min(columns + columns % 2, 4 * HEIGHT)  # chroma is halved
+    small = frame.reformat(width=columns, height=rows, format="yuvj420p")
+    target = io.BytesIO()
+    with av.open(target, mode="w", format="mjpeg") as container:
+        stream: Any = container.add_stream("mjpeg", rate=1)
+        stream.width, stream.height, stream.pix_fmt = columns, rows, "yuvj420p"
+        stream.options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
+        small.pts = None
+        for packet in [*stream.encode(small), *stream.encode(None)]:
+            container.mux(packet)
+    return target.getvalue()
+
+
+class ThumbnailTaker:
+    """Keeps evenly spread pictures of frames that pass by, whatever the length: at most `most`.
+
+    When there are too many, every second one goes and the step doubles.
+    """
+
+    def __init__(self, *, most: int = MOST, step_s: float = FIRST_STEP_S, height: int = HEIGHT) -> None:
+        self._most, self._step_s, self._height = max(most, 2), step_s, height
+        self._next_s = -np.inf
+        self._taken: list[Thumbnail] = []
+
+    def offer(self, image: npt.NDArray[np.uint8], at: float) -> None:
+        """A frame uint8 [H, W, 3] RGB at media time `at` in seconds; times rise."""
+        if at < self._next_s:
+            return
+        self._taken.append(Thumbnail(at, encode_jpeg(image, height=self._height)))
+        if len(self._taken) > self._most:
+            self._taken = self._taken[::2]
+            self._step_s *= 2
+        self._next_s = self._taken[-1].at + self._step_s - 1e-6
+
+    @property
+    def thumbnails(self) -> tuple[Thumbnail, ...]:
+        return tuple(self._taken)
+
+
+class TappedFrames:
+    """A FrameSource that shows its frames to a ThumbnailTaker on their way. start_s: media time of the first frame."""
+
+    def __init__(self, frames: Any, taker: ThumbnailTaker, *, start_s: float = 0.0) -> None:
+        self._frames, self._taker, self._start_s = frames, taker, start_s
+        self.name: str = frames.name
+        self.live: bool = frames.live
+
+    @property
+    def info(self) -> VideoInfo:
+        info: VideoInfo = self._frames.info
+        return info
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        dropped: dict[str, int] = self._frames.dropped
+        return dropped
+
+    def open(self) -> None:
+        self._frames.open()
+
+    def frames(self) -> Iterator[Sampled | Gap | None]:
+        for item in self._frames.frames():
+            if hasattr(item, "image"):
+                self._taker.offer(item.image, self._start_s + item.at)
+            yield item
+
+    def close(self) -> None:
+        self._frames.close()
