@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -36,8 +36,8 @@ SLACK_S = 1e-6
 
 @dataclass(slots=True)
 class VideoStats:
-    """Seconds spent per stage, frames and rows made, frames lost. decode_s of a live source is time of the CPU alone:
-    waiting for the camera is not work."""
+    """Seconds spent per stage, frames and rows made, frames lost. Decoding a live source counts the CPU's time alone:
+    waiting for the camera is not work. recent: the last few thousand of a stage, seconds a frame (backbone: a run)."""
 
     decode_s: float = 0.0
     preprocess_s: float = 0.0
@@ -46,6 +46,13 @@ class VideoStats:
     snippets: int = 0
     lost: int = 0
     gaps: int = 0
+    recent: dict[str, deque[float]] = field(
+        default_factory=lambda: {stage: deque(maxlen=4096) for stage in ("decode", "preprocess", "backbone")}
+    )
+
+    def percentiles(self, *percent: float) -> dict[str, list[float]]:
+        """Seconds a frame (backbone: a run) by stage, at each of `percent`; stages that did nothing are left out."""
+        return {stage: np.percentile(list(s), percent).tolist() for stage, s in self.recent.items() if s}
 
     def seconds(self) -> dict[str, float]:
         """Seconds of work by stage."""
@@ -166,7 +173,8 @@ class VideoSource:
             while not self._stop.is_set():
                 began = clock()
                 frame: Any = next(iterator, self)
-                stats.decode_s += clock() - began
+                spent = clock() - began
+                stats.decode_s += spent
                 if frame is self:
                     break
                 if frame is None:
@@ -175,10 +183,13 @@ class VideoSource:
                 if image is None:
                     self._put(_Break(frame.at, frame.lost))
                     continue
+                stats.recent["decode"].append(spent)
                 if image is not shown:
                     began = time.perf_counter()
                     plane, shown = prepare(image), image
-                    stats.preprocess_s += time.perf_counter() - began
+                    spent = time.perf_counter() - began
+                    stats.preprocess_s += spent
+                    stats.recent["preprocess"].append(spent)
                 stats.frames += 1
                 self._put(_Frame(plane, frame.index, frame.at, frame.lost))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
@@ -262,7 +273,10 @@ class _Stretch:
 
     def _chunk(self, rows: F32) -> Iterator[Chunk]:
         source, extractor = self._source, self._extractor
-        source.stats.backbone_s = extractor.backbone_s
+        spent = extractor.backbone_s - source.stats.backbone_s
+        if spent:
+            source.stats.recent["backbone"].append(spent)
+            source.stats.backbone_s = extractor.backbone_s
         if not len(rows):
             return
         source.stats.snippets += len(rows)
