@@ -65,7 +65,7 @@ class VideoOptions:
     """How a source behaves. The defaults suit files and cameras alike.
 
     max_hold_s: how long a frame stays on screen when no new one comes; longer silence is a Gap.
-    threads: decode threads; 0 lets FFmpeg choose.
+    threads: decode threads; 0 lets FFmpeg choose. More cost more in all: for what one core cannot decode in time.
     open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes. stall_s: until the next frame.
     reconnect_s: a live source that was lost is tried again for that long; 0: never.
     backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.
@@ -75,7 +75,7 @@ class VideoOptions:
     """
 
     max_hold_s: float = 1.0
-    threads: int = 0
+    threads: int = 1
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     stall_s: float = 10.0
