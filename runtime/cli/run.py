@@ -49,6 +49,14 @@ def run(
         float | None,
         typer.Option(help="Seconds that a sender or camera may take to come back; default 0, cameras 60.", **LIVE),
     ] = None,
+    overflow: Annotated[
+        str | None,
+        typer.Option(
+            help="When video comes faster than it is worked off: wait (default for files), or drop_oldest, as a gap "
+            "(default for cameras and URLs).",
+            **LIVE,
+        ),
+    ] = None,
     start_s: Annotated[float, typer.Option(help="Media time of the first snippet, for files.", **LIVE)] = 0.0,
     name: Annotated[str, typer.Option(help="Name of the stream in events; default: the source's.", **LIVE)] = "",
     on_bad_chunk: Annotated[
@@ -90,6 +98,7 @@ def run(
             follow=follow,
             idle_s=idle_s,
             reconnect_s=reconnect_s,
+            overflow=overflow,
             on_bad_chunk=on_bad_chunk,
             mqtt=mqtt,
             mqtt_queue=mqtt_queue,
@@ -202,7 +211,7 @@ class _Recording:
         else:
             from ..sources.video import coalesce, open_video
 
-            source = open_video(self.name, self._backbone)
+            source = open_video(self.name, self._backbone, overflow="wait")
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream)
         self._wall_s = time.perf_counter() - began

@@ -19,7 +19,7 @@ from .tail import RowFile
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
-    from .video import VideoSource
+    from .video import Overflow, VideoSource
 
 __all__ = [
     "Bad",
@@ -45,6 +45,7 @@ def open_source(
     follow: bool = False,
     idle_s: float | None = None,
     reconnect_s: float | None = None,
+    overflow: Overflow | None = None,
     bundle: Bundle | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -54,14 +55,22 @@ def open_source(
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    device, threads: for the backbone. Raises InputError.
+    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. device, threads: for the
+    backbone. Raises InputError.
     """
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
         if value is not None and not 0 <= value < float("inf"):
             raise InputError("source-option", f"{name}={value}", "0 or more seconds", f"set {name}")
     if is_video_input(address):
         return video_source(
-            address, bundle, start_s=start_s, idle_s=idle_s, reconnect_s=reconnect_s, device=device, threads=threads
+            address,
+            bundle,
+            start_s=start_s,
+            idle_s=idle_s,
+            reconnect_s=reconnect_s,
+            overflow=overflow,
+            device=device,
+            threads=threads,
         )
     source = _find(
         address,
@@ -128,6 +137,7 @@ def video_source(
     start_s: float = 0.0,
     idle_s: float | None = None,
     reconnect_s: float | None = None,
+    overflow: Overflow | None = None,
     device: str = "cpu",
     threads: int = 1,
 ) -> VideoSource:
@@ -141,7 +151,7 @@ def video_source(
         raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, device=device, threads=threads)
     options = None if reconnect_s is None else VideoOptions(reconnect_s=reconnect_s)
-    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, options=options)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, options=options)
 
 
 def _is_framed(path: Path) -> bool:

@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -282,7 +282,7 @@ class _Stretch:
         source.stats.snippets += len(rows)
         stop = extractor.rows
         first = stop - len(rows)
-        dropped = sum(lost for snippet, lost in self._lost if snippet < stop)
+        lost = tuple((max(snippet - first, 0), n) for snippet, n in self._lost if snippet < stop)
         self._lost = [(snippet, lost) for snippet, lost in self._lost if snippet >= stop]
         spent = source.stats.decode_s + source.stats.preprocess_s
         self._handed += len(rows)
@@ -293,7 +293,7 @@ class _Stretch:
             f"{source.name} at {begin:.2f} s",
             {"snippet": self._handed} if source.replayable else {},
             spent - self._spent,
-            dropped,
+            lost,
         )
         self._spent = spent
 
@@ -304,14 +304,18 @@ def open_video(
     *,
     start_s: float = 0.0,
     idle_s: float | None = None,
+    overflow: Overflow | None = None,
     options: VideoOptions | None = None,
 ) -> VideoSource:
-    """The source behind a video file, a URL or a camera, opened. options: of its frames. Raises InputError."""
-    from ..video import open_frames
+    """The source behind a video file, a URL or a camera, opened. options: of its frames; overflow counts for these as
+    well. Raises InputError."""
+    from ..video import VideoOptions, open_frames
 
+    options = options or VideoOptions()
+    if overflow is not None:
+        options = replace(options, policy=overflow)
     frames = open_frames(address, fps=backbone.spec.fps, options=options)
-    overflow = None if options is None else options.policy
-    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow)
+    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s, overflow=options.policy)
 
 
 def coalesce(items: Iterator[Item], rows: int = BLOCK_ROWS) -> Iterator[Chunk]:
@@ -334,11 +338,12 @@ def coalesce(items: Iterator[Item], rows: int = BLOCK_ROWS) -> Iterator[Chunk]:
 
 def _joined(chunks: list[Chunk]) -> Chunk:
     first, last = chunks[0], chunks[-1]
+    starts = np.cumsum([0, *(len(c.rows) for c in chunks)]).tolist()
     return Chunk(
         np.concatenate([c.rows for c in chunks]),
         first.at,
         first.where,
         last.position,
         sum(c.read_s for c in chunks),
-        sum(c.dropped for c in chunks),
+        tuple((start + row, n) for start, c in zip(starts, chunks, strict=False) for row, n in c.lost),
     )

@@ -115,7 +115,7 @@ def read_features(backbone: VideoBackbone, video: Path) -> tuple[F32, dict[str, 
     parts: list[F32] = []
     gaps: list[tuple[float, float]] = []
     count = 0
-    with contextlib.closing(open_video(str(video), backbone)) as source:
+    with contextlib.closing(open_video(str(video), backbone, overflow="wait")) as source:
         for chunk in coalesce(source.items()):
             # A row belongs where its media time is: as in a session, what follows within half a snippet is the next.
             missing = 0 if chunk.at is None else round(chunk.at / stride) - count

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import functools
+import http.server
 import importlib.util
 import json
 import shutil
+import threading
 from importlib import resources
 from pathlib import Path
 
@@ -151,9 +154,11 @@ def test_a_folder_of_videos(place, offline, tmp_path, capsys):
     found = events(tmp_path / "e.jsonl")
     same([e for e in found if e.stream == "one"], offline)
     assert {e.stream for e in found} == {"one", "two"}
-    told = capsys.readouterr().err
-    for stage in ("decode", "preprocess", "backbone", "locate", "islands", "score", "real-time factor"):
-        assert told.count(stage) == 2
+    told = capsys.readouterr().err.splitlines()
+    for line in (line for line in told if "s of media" in line):
+        for stage in ("decode", "preprocess", "backbone", "locate", "islands", "score", "real-time factor", "p99"):
+            assert stage in line
+    assert sum("real-time factor" in line for line in told) == 2
     assert run(place, place / "videos", "--format", "activitynet", "--out", tmp_path / "e.json") == 0
     assert set(json.loads((tmp_path / "e.json").read_text())["results"]) == {"one", "two"}
 
@@ -168,6 +173,29 @@ def test_one_bad_video_does_not_stop_the_others(place, tmp_path, capsys):
     assert "broken.mp4" in told
     assert run(place, tmp_path / "videos" / "broken.mp4") == 2
     assert "Traceback" not in capsys.readouterr().err
+
+
+def test_a_video_on_a_server(place, tmp_path):
+    """Offline nothing is dropped, however slow the backbone is."""
+    handler = functools.partial(Quiet, directory=str(place / "videos"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        address = f"http://user:secret@127.0.0.1:{server.server_port}/two.mkv"
+        try:
+            assert run(place, address, "--out", tmp_path / "url.jsonl", "--stats") == 0
+        finally:
+            server.shutdown()
+    assert run(place, place / "videos" / "two.mkv", "--out", tmp_path / "file.jsonl") == 0
+    found, wanted = events(tmp_path / "url.jsonl"), events(tmp_path / "file.jsonl")
+    assert [e.label for e in found] == [e.label for e in wanted]
+    for a, b in zip(found, wanted, strict=True):
+        assert (a.start, a.end, a.score) == pytest.approx((b.start, b.end, b.score), abs=1e-4)
+    assert "secret" not in (tmp_path / "url.jsonl").read_text()
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: object) -> None:
+        pass
 
 
 def test_stages_of_a_stream(place, capsys):
@@ -193,6 +221,7 @@ def test_what_is_missing_is_named(place, tmp_path, capsys):
     refused(capsys, "bundle-without-backbone", "--backbone", PLAIN, video, "--stream")
     refused(capsys, "source-folder", "--stream", bundle, place / "videos", "--stream")
     refused(capsys, "features-missing", "no video", bundle, tmp_path)
+    refused(capsys, "overflow", "drop_oldest", bundle, video, "--stream", "--overflow", "panic")
     told = refused(capsys, "needs-stream", "--stream", bundle, "rtsp://user:secret@127.0.0.1:9/one")
     assert "secret" not in told
     assert invoke(["run", str(bundle), str(tmp_path / "absent.mp4")]) == 2
