@@ -12,7 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -21,56 +21,19 @@ import numpy.typing as npt
 from ..errors import PunctumError
 from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
 from ._media import stream_name
+from ._stretch import Break, Frame, Stretch, VideoStats
 
 if TYPE_CHECKING:
     from ..video import FrameSource, VideoOptions
     from ..video.backbone import VideoBackbone
+
+__all__ = ["Overflow", "VideoSource", "VideoStats", "coalesce", "open_video"]
 
 F32 = npt.NDArray[np.float32]
 Overflow = Literal["wait", "drop_oldest"]
 FILE_BATCH = 8  # snippets a run of the backbone from files, where nobody waits for the next one
 QUEUE_S = 4.0
 JOIN_S = 10.0
-SLACK_S = 1e-6
-
-
-@dataclass(slots=True)
-class VideoStats:
-    """Seconds spent per stage, frames and rows made, frames lost. Decoding a live source counts the CPU's time alone:
-    waiting for the camera is not work. recent: the last few thousand of a stage, seconds a frame (backbone: a run)."""
-
-    decode_s: float = 0.0
-    preprocess_s: float = 0.0
-    backbone_s: float = 0.0
-    frames: int = 0
-    snippets: int = 0
-    lost: int = 0
-    gaps: int = 0
-    recent: dict[str, deque[float]] = field(
-        default_factory=lambda: {stage: deque(maxlen=4096) for stage in ("decode", "preprocess", "backbone")}
-    )
-
-    def percentiles(self, *percent: float) -> dict[str, list[float]]:
-        """Seconds a frame (backbone: a run) by stage, at each of `percent`; stages that did nothing are left out."""
-        return {stage: np.percentile(list(s), percent).tolist() for stage, s in self.recent.items() if s}
-
-    def seconds(self) -> dict[str, float]:
-        """Seconds of work by stage."""
-        return {"decode": self.decode_s, "preprocess": self.preprocess_s, "backbone": self.backbone_s}
-
-
-@dataclass(frozen=True, slots=True)
-class _Frame:
-    plane: F32
-    index: int
-    at: float
-    lost: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Break:
-    at: float
-    lost: int
 
 
 class VideoSource:
@@ -103,7 +66,7 @@ class VideoSource:
         self._idle_s = idle_s if live else None
         spec = backbone.spec
         self._bound = max(2 * spec.clip_frames, self._batch * spec.snippet_frames, round(queue_s * spec.fps), 2)
-        self._queue: deque[_Frame | _Break] = deque()
+        self._queue: deque[Frame | Break] = deque()
         self._changed = threading.Condition()
         self._stop = threading.Event()
         self._ended = False
@@ -133,7 +96,7 @@ class VideoSource:
         yield Begin(self.stream, self.start_s)
         extractor = Extractor(self.backbone, batch=self._batch)
         extractor.skip = 0 if position is None else int(position["snippet"])
-        stretch = _Stretch(self, extractor)
+        stretch = Stretch(self, extractor)
         quiet = time.monotonic()
         try:
             while True:
@@ -151,7 +114,7 @@ class VideoSource:
         finally:
             self.close()
 
-    def _take(self) -> _Frame | _Break | None:
+    def _take(self) -> Frame | Break | None:
         """The next of the queue; None when nothing came for POLL_S, or at the end."""
         with self._changed:
             if not self._queue and not self._ended:
@@ -181,7 +144,7 @@ class VideoSource:
                     continue
                 image = getattr(frame, "image", None)
                 if image is None:
-                    self._put(_Break(frame.at, frame.lost))
+                    self._put(Break(frame.at, frame.lost))
                     continue
                 stats.recent["decode"].append(spent)
                 if image is not shown:
@@ -191,7 +154,7 @@ class VideoSource:
                     stats.preprocess_s += spent
                     stats.recent["preprocess"].append(spent)
                 stats.frames += 1
-                self._put(_Frame(plane, frame.index, frame.at, frame.lost))
+                self._put(Frame(plane, frame.index, frame.at, frame.lost))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
             self._fault = error
         finally:
@@ -203,7 +166,7 @@ class VideoSource:
                 self._ended = True
                 self._changed.notify_all()
 
-    def _put(self, item: _Frame | _Break) -> None:
+    def _put(self, item: Frame | Break) -> None:
         with self._changed:
             if self._drops and len(self._queue) >= self._bound:
                 self._give_up()
@@ -217,85 +180,9 @@ class VideoSource:
         lost = 0
         for _ in range(max(len(self._queue) // 2, 1)):
             gone = self._queue.popleft()
-            lost += gone.lost + isinstance(gone, _Frame)
+            lost += gone.lost + isinstance(gone, Frame)
         if self._queue:
-            self._queue.appendleft(_Break(self._queue[0].at, lost))
-
-
-class _Stretch:
-    """What the reader knows about the stretch at hand: when it began, what was lost where."""
-
-    def __init__(self, source: VideoSource, extractor: Any) -> None:
-        self._source, self._extractor = source, extractor
-        self._spec = source.backbone.spec
-        self._index = 0  # of the first frame of the stretch
-        self._at: float | None = None  # media time of the first frame, start_s included; None: no frame yet
-        self._taken = 0
-        self._lost: list[tuple[int, int]] = []  # (snippet, frames lost in it or just before it)
-        self._pending = 0  # lost before the stretch
-        self._spent = 0.0
-        self._handed = extractor.skip
-
-    def take(self, item: _Frame | _Break) -> Iterator[Chunk]:
-        """The next of the queue."""
-        if isinstance(item, _Break):
-            yield from self.end(item.at)
-            self._pending += item.lost
-            self._source.stats.lost += item.lost
-            return
-        if self._at is not None and item.index != self._index + self._taken:
-            yield from self.end(item.at)  # a source that skips without saying so
-        if self._at is None:
-            self._at, self._index = self._source.start_s + item.at, item.index
-            if self._pending:
-                self._lost.append((0, self._pending))
-            self._pending = 0
-        if item.lost:
-            self._lost.append((self._taken // self._spec.snippet_frames, item.lost))
-            self._source.stats.lost += item.lost
-        self._taken += 1
-        yield from self._chunk(self._extractor.push_prepared(item.plane))
-
-    def end(self, until: float | None) -> Iterator[Chunk]:
-        """The stretch is over: by a gap up to media time `until` of the source, or (None) for good."""
-        if self._at is None:
-            return
-        partial = True
-        if until is not None:
-            # A last snippet of which a part came must not reach into what follows.
-            whole = self._taken // self._spec.snippet_frames + 1
-            partial = self._at + whole * self._spec.stride_s <= until + self._source.start_s + SLACK_S
-            self._source.stats.gaps += 1
-        yield from self._chunk(self._extractor.flush(partial=partial))
-        self._extractor.reset()
-        self._pending += sum(lost for _, lost in self._lost)
-        self._at, self._taken, self._lost = None, 0, []
-
-    def _chunk(self, rows: F32) -> Iterator[Chunk]:
-        source, extractor = self._source, self._extractor
-        spent = extractor.backbone_s - source.stats.backbone_s
-        if spent:
-            source.stats.recent["backbone"].append(spent)
-            source.stats.backbone_s = extractor.backbone_s
-        if not len(rows):
-            return
-        source.stats.snippets += len(rows)
-        stop = extractor.rows
-        first = stop - len(rows)
-        lost = tuple((max(snippet - first, 0), n) for snippet, n in self._lost if snippet < stop)
-        self._lost = [(snippet, lost) for snippet, lost in self._lost if snippet >= stop]
-        spent = source.stats.decode_s + source.stats.preprocess_s
-        self._handed += len(rows)
-        begin = (self._at or 0.0) + first * self._spec.stride_s
-        yield Chunk(
-            rows,
-            self._at if first == 0 else None,
-            f"{source.name} at {begin:.2f} s",
-            {"snippet": self._handed} if source.replayable else {},
-            spent - self._spent,
-            lost,
-        )
-        self._spent = spent
+            self._queue.appendleft(Break(self._queue[0].at, lost))
 
 
 def open_video(
