@@ -20,7 +20,8 @@ class Stretch:
     """An unbroken stretch of one stream, as it stands. Times in seconds on the media clock.
 
     known: snippets taken; serial: snippets of the stream before this stretch, lost ones included; broken, lost:
-    snippets that never came before and after it (lost > 0 only when it ends in a break).
+    snippets that never came before and after it (lost > 0 only when it ends in a break); holes: (snippet, video frames
+    lost in it).
     """
 
     plan: Plan
@@ -32,6 +33,12 @@ class Stretch:
     broken: int
     lost: int
     degraded: bool
+    holes: tuple[tuple[int, int], ...] = ()
+
+    def frames_lost(self, start: float, end: float) -> int:
+        """Video frames missing in the snippets that a span (seconds) touches."""
+        stride, begin = self.plan.stride_s, self.start_s
+        return sum(n for i, n in self.holes if begin + i * stride < end and start < begin + (i + 1) * stride)
 
     def at(self, index: int, offset: float) -> float:
         """Seconds of a snippet-centre coordinate given as index and offset."""
@@ -68,7 +75,8 @@ def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, report
                 emitted_at=emitted_at,
                 delay_s=emitted_at - float(end),
                 bundle=plan.bundle_id,
-                dropped=stretch.broken * began_broken + stretch.lost * ended_broken,
+                dropped=int(stretch.broken * began_broken + stretch.lost * ended_broken)
+                + stretch.frames_lost(start, end),
                 interrupted=bool(began_broken or ended_broken),
                 degraded=stretch.degraded,
             )
@@ -95,5 +103,6 @@ def _event(stretch: Stretch, report: Report, phase: Phase, emitted_at: float) ->
         delay_s=emitted_at - report.end,
         bundle=stretch.plan.bundle_id,
         ended=report.ended,
+        dropped=stretch.frames_lost(report.start, report.end),
         degraded=stretch.degraded,
     )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 MAGIC = b"punctum-session\n"
-VERSION = 1
+VERSION = 2
 DIGEST = 32
 
 
@@ -47,6 +47,7 @@ def freeze(session: Session) -> bytes:
         "taken": session._taken,
         "serial": session._serial,
         "broken": session._broken,
+        "holes": session._holes,
         "open": [finder.open for finder in session._finders],
         "waiting": [asdict(island) for island in session._waiting],
         "reports": [asdict(report) for report in session._reporter.live],
@@ -85,6 +86,7 @@ def thaw(data: bytes, plan: Plan, backend: Backend) -> Session:
     )
     session.degraded, session._closed, session._taken = header["degraded"], header["closed"], header["taken"]
     session._serial, session._broken = header["serial"], header["broken"]
+    session._holes = [(int(i), int(n)) for i, n in header["holes"]]
     for finder, begun in zip(session._finders, header["open"], strict=True):
         finder.open = None if begun is None else (int(begun[0]), float(begun[1]))
     session._waiting = [Island(**island) for island in header["waiting"]]

@@ -18,7 +18,8 @@ class Event:
 
     emitted_at: media time at which everything that this report rests on had been seen; delay_s = emitted_at - end.
     ended: False while the action still runs, and `end` is only the latest instant seen (phase open, or update).
-    dropped: snippets lost at a break beside the span; interrupted: the stream broke off while the action ran.
+    dropped: snippets lost at a break beside the span, and video frames lost within it; interrupted: the stream broke
+    off while the action ran.
     degraded: scored in haste, under overload, by the locator alone.
     """
 

@@ -106,7 +106,7 @@ class Localizer:
         session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True)
         events: list[Event] = []
         for chunk in chunks:
-            events += session.push(chunk.rows, at=chunk.at)
+            events += session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
         return self._concluded(session, events)
 
     def _concluded(self, session: Session, events: list[Event]) -> list[Event]:

@@ -125,13 +125,20 @@ class Pool:
             self._ended.pop(stream, None)
 
     def put(self, stream: str, features: Any, *, at: float | None = None) -> bool:
-        """Queue the next features [n, D] of a stream; an unknown stream is opened. False when the stream was ended
+        """Queue the next features [n, D] of a stream; a new one is opened, one that ended has to be opened again. False when the stream was ended
         because of them (wrong dimension, NaN): see `stats()[stream].ended`. Others are not affected.
 
-        Raises InputError "time-backwards" for a chunk that came before (the stream lives on).
+        Raises InputError "time-backwards" for a chunk that came before (the stream lives on), "stream-ended".
         """
         with self._lock:
             if stream not in self._streams:
+                if stream in self._ended:
+                    raise InputError(
+                        "stream-ended",
+                        f"features for stream {stream!r}, which ended: {self._ended[stream].ended}",
+                        "streams that are open, or new names",
+                        "open() it to begin it anew",
+                    )
                 self.open(stream, start_s=at or 0.0)
             one = self._streams[stream]
             if at is not None and one.next_s is not None and at < one.next_s - 0.5 * self._localizer.plan.stride_s:
@@ -249,7 +256,7 @@ class Pool:
                 answers = answer_together(jobs, self._localizer.backend)
             except PunctumError:
                 raise
-            except Exception as error:  # noqa: BLE001 - engines raise what they like
+            except Exception as error:
                 raise PunctumError("engine-failed", f"the engine failed: {str(error)[:200]}") from error
             asked.clear()
             for name, first, count in zip(names, np.cumsum([0, *counts[:-1]]), counts, strict=True):

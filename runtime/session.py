@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -61,6 +62,7 @@ class Session:
     _reporter: Reporter = field(init=False)
     _haste: PostProcess = field(init=False)
     _closed: bool = False
+    _holes: list[tuple[int, int]] = field(default_factory=list)  # (snippet of the stretch, video frames lost in it)
     _video_track: list[F32] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -90,6 +92,7 @@ class Session:
         self._tail = np.zeros((0, len(plan.labels) + 1), np.float32)
         self._finders = [IslandFinder(c, plan.post.class_thresholds[0], longest) for c in range(len(plan.labels))]
         self._waiting = []
+        self._holes = []
 
     @property
     def look_ahead_s(self) -> float:
@@ -106,16 +109,17 @@ class Session:
         """Memory held for this stream."""
         return self._features.nbytes + self._tracks.nbytes + int(self._tail.nbytes)
 
-    def push(self, features: Any, *, at: float | None = None) -> list[Event]:
+    def push(self, features: Any, *, at: float | None = None, lost: Sequence[tuple[int, int]] = ()) -> list[Event]:
         """Take the next features, [n, D] or `Features` (n may be 0), and return what there is to report.
 
         at: media time of the first snippet, in seconds; default: they follow the last ones. `Features` bring their
         own (0.0 counts as not given). Later than expected by more than half a snippet means a gap: what still runs
-        ends there, as `interrupted`, and the stream begins anew.
+        ends there, as `interrupted`, and the stream begins anew. lost: video frames that are missing, as pairs (row,
+        frames); events that such a row touches count them as `dropped`.
         Raises InputError for a wrong dimension, dtype, NaN, another stride, or a time that lies before what was
         pushed; the session is then unchanged.
         """
-        return drive(self.push_steps(*self.check(features, at)), self.backend)
+        return drive(self.push_steps(*self.check(features, at), lost), self.backend)
 
     def flush(self) -> list[Event]:
         """The stream has ended: return all events that were still waiting. The session takes nothing after it."""
@@ -145,7 +149,7 @@ class Session:
         self._require_open()
         return check_chunk(features, at, self.plan, now_s=self.now_s if self._taken else None)
 
-    def push_steps(self, rows: F32, at: float | None) -> Steps[list[Event]]:
+    def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`."""
         stride, events = self.plan.stride_s, list[Event]()
         if at is not None:
@@ -154,6 +158,7 @@ class Session:
             elif at > self.now_s + 0.5 * stride:
                 events += yield from self._break(at)
         self._taken = self._taken or at is not None or len(rows) > 0
+        self._holes += [(self._features.end + row, frames) for row, frames in lost if frames > 0]
         self.stats.snippets += len(rows)
         self.stats.media_s += len(rows) * stride
         done = 0
@@ -279,6 +284,7 @@ class Session:
             broken=self._broken,
             lost=lost,
             degraded=self.degraded,
+            holes=tuple(self._holes),
         )
 
     def _say(self, said: list[Saying]) -> list[Event]:
@@ -343,6 +349,8 @@ class Session:
         oldest -= plan.context + 1
         self._features.drop_before(min(oldest, self._tracks.end - plan.left))
         self._tracks.drop_before(oldest)
+        if self._holes:
+            self._holes = [hole for hole in self._holes if hole[0] >= oldest]
 
     def video_scores(self) -> F32:
         """Class scores of the whole video for gate="video": mean of the highest eighth of each class track [C]."""

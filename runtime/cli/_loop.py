@@ -168,7 +168,7 @@ class Loop:
             raise PunctumError("source-order", "a chunk before the beginning of its stream")
         before = copy(session.stats)
         try:
-            events = session.push(chunk.rows, at=chunk.at)
+            events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
         except InputError as error:
             if error.code == "time-backwards":
                 self._refuse(error, chunk.where, "duplicate", must_stop=False)
@@ -182,6 +182,7 @@ class Loop:
         if self.metrics is not None:
             self.metrics.stages(before, session.stats, read_s=chunk.read_s)
             self.metrics.lost(session.stream, session.stats.dropped - before.dropped, "gap")
+            self.metrics.lost(session.stream, chunk.dropped, "frames")
             wall, media = self._clock
             lag = (time.monotonic() - wall) - (session.now_s - media)
             self.metrics.taken(session.stream, len(chunk.rows), state_bytes=session.state_bytes, lag_s=lag)

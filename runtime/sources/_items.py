@@ -29,7 +29,7 @@ class Chunk:
     """Rows float32 [n, D]. at: media time of the first in seconds, None: right after the last one.
 
     where: for messages. position: where to go on after this chunk; JSON. read_s: seconds spent on reading it.
-    dropped: video frames that were lost within the span of this chunk.
+    lost: video frames that are missing: (row of this chunk, frames lost in it or just before it).
     """
 
     rows: F32
@@ -37,7 +37,12 @@ class Chunk:
     where: str
     position: dict[str, Any] = field(default_factory=dict)
     read_s: float = 0.0
-    dropped: int = 0
+    lost: tuple[tuple[int, int], ...] = ()
+
+    @property
+    def dropped(self) -> int:
+        """Frames lost in the whole chunk."""
+        return sum(frames for _, frames in self.lost)
 
 
 @dataclass(frozen=True, slots=True)

@@ -166,3 +166,25 @@ def test_a_damaged_or_foreign_snapshot_is_refused():
     with pytest.raises(InputError) as error:
         fakes.localizer(sigma=0.5).restore(data)
     assert error.value.code == "snapshot-bundle"
+
+
+@settings(max_examples=20)
+@given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 199), st.integers(1, 9)), max_size=6))
+def test_lost_frames_are_counted_in_the_events_they_touch(seed, holes):
+    localizer, features = fakes.localizer(), fakes.recording(seed, 200)
+    live = LiveOptions(max_delay_s=0.5)
+
+    def told(size):
+        session, events = localizer.session(stream="s", live=live), []
+        for at in range(0, 200, size):
+            mine = [(row - at, n) for row, n in holes if at <= row < at + size]
+            events += session.push(features[at : at + size], lost=mine)
+            session = localizer.restore(session.snapshot())
+        return events + session.flush()
+
+    whole, parts = told(200), told(7)
+    assert [(e.id, e.phase, e.dropped) for e in whole] == [(e.id, e.phase, e.dropped) for e in parts]
+    for e in whole:
+        if e.phase == "final":
+            expected = sum(n for row, n in holes if row * 0.1 < e.end and e.start < (row + 1) * 0.1)
+            assert e.dropped == expected

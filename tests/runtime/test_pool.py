@@ -91,6 +91,9 @@ def test_one_bad_stream_ends_alone():
             chunk[3, 1] = np.nan
         if t <= 200:
             assert pool.put("bad", chunk) == (t < 200)
+        else:
+            with pytest.raises(InputError, match="features-not-finite"):
+                pool.put("bad", chunk)
     events = pool.close()
     same([e for e in events if e.stream == "good"], fakes.localizer().localize(good, stream="good"))
     assert pool.stats()["bad"].ended == "features-not-finite"
