@@ -125,8 +125,10 @@ class Pool:
             self._ended.pop(stream, None)
 
     def put(self, stream: str, features: Any, *, at: float | None = None) -> bool:
-        """Queue the next features [n, D] of a stream; a new one is opened, one that ended has to be opened again. False when the stream was ended
-        because of them (wrong dimension, NaN): see `stats()[stream].ended`. Others are not affected.
+        """Queue the next features [n, D] of a stream. A new one is opened; one that ended has to be opened again.
+
+        False when the stream was ended because of them (wrong dimension, NaN): see `stats()[stream].ended`. Others
+        are not affected.
 
         Raises InputError "time-backwards" for a chunk that came before (the stream lives on), "stream-ended".
         """
