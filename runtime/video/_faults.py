@@ -26,8 +26,13 @@ class Fault:
         return InputError(self.code, self.given, self.allowed, self.next_step)
 
 
-def explain(error: BaseException, address: Address, *, waited_s: float = 0.0, limit_s: float = 0.0) -> Fault:
-    """The fault behind an error of PyAV. What ran into its limit is a time-out, whatever FFmpeg calls it."""
+def explain(
+    error: BaseException, address: Address, *, waited_s: float = 0.0, limit_s: float = 0.0, reading: bool = False
+) -> Fault:
+    """The fault behind an error of PyAV. What ran into its limit is a time-out, whatever FFmpeg calls it.
+
+    reading: it came after the source had opened.
+    """
     import av
 
     name = address.shown
@@ -64,6 +69,14 @@ def explain(error: BaseException, address: Address, *, waited_s: float = 0.0, li
                 passing=True,
             )
         reason = address.clean(_reason(error))
+        if reading:
+            return Fault(
+                "video-broken-off",
+                f"{name} broke off ({reason})",
+                "a source that goes on to its end",
+                "look at the server and the network",
+                passing=True,
+            )
         if isinstance(error, av.InvalidDataError):
             return Fault(
                 "video-unreadable",

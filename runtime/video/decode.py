@@ -223,7 +223,8 @@ class VideoReader:
                 packet = self._read()
             except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
                 self._packets = None
-                fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[1])
+                waited_s = time.monotonic() - began
+                fault = explain(error, self._address, waited_s=waited_s, limit_s=self._limits[1], reading=True)
             if fault is not None:
                 self._faults += 1
                 self._count("unreadable")

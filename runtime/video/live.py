@@ -133,8 +133,8 @@ class LiveFrames:
             fault = self._connection(reason)
             if fault is None or self._stop.is_set():
                 return None
-            if not self._ready.is_set() or not fault.passing or not self._options.reconnect_s:
-                return fault
+            if not (self._ready.is_set() and self.live and fault.passing and self._options.reconnect_s):
+                return fault  # a recording that is opened again would begin again
             if self._seen > before:  # there were frames: a new loss
                 tried_from = time.monotonic()
                 attempt = 0 if time.monotonic() - began > STEADY_S else attempt
@@ -177,7 +177,7 @@ class LiveFrames:
             if self._stop.is_set():
                 return None
             if picture is None:
-                if time.monotonic() - quiet_from > limit:
+                if connection.ended_by is None and time.monotonic() - quiet_from > limit:
                     return self._stalled(limit)
                 continue
             if not begun:
@@ -249,10 +249,8 @@ class LiveFrames:
             over = self._last_raw - self._first_raw >= whole - END_SLACK_S
         else:
             over = fault is None and self._address.kind == "http"
-        if over or (fault is None and not self.live):
+        if over:
             return None
-        if not self.live and fault is not None:  # a recording that is read again would begin again
-            return Fault(fault.code, fault.given, fault.allowed, fault.next_step)
         return fault or Fault(
             "video-ended",
             f"{self.name} closed the connection",

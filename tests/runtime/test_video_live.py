@@ -320,6 +320,48 @@ def test_a_server_that_accepts_and_stays_silent(scheme: str, answer: str) -> Non
     assert "hunter2" not in str(caught.value)
 
 
+@pytest.mark.parametrize("closes", [True, False])
+def test_a_recording_that_breaks_off_over_http_is_no_whole_one(closes: bool, tmp_path: Path) -> None:
+    data = corpus.encode(tmp_path / "a.mp4", 100, size=(240, 320), muxer={"movflags": "faststart"}).read_bytes()
+
+    def half(connection: socket.socket) -> None:
+        connection.recv(4096)
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: video/mp4\r\nContent-Length: {len(data)}\r\n\r\n"
+        connection.sendall(head.encode() + data[: len(data) // 2])
+        if closes:
+            connection.close()
+
+    with talker(half) as port:
+        source = open_frames(f"http://127.0.0.1:{port}/a.mp4", fps=FPS, options=QUICK)
+        items, error = drain(source)  # type: ignore[arg-type]
+    assert not source.live
+    assert 10 < len(items) < 30
+    assert [item.at for item in items] == [k / FPS for k in range(len(items))]
+    assert error is not None
+    assert error.code in ({"video-broken-off"} if closes else {"video-timeout", "video-stall"})
+
+
+def test_a_stream_over_http_that_breaks_off_is_opened_again(tmp_path: Path) -> None:
+    data = corpus.encode(tmp_path / "a.ts", 50).read_bytes()
+    served: list[int] = []
+
+    def twice(connection: socket.socket) -> None:
+        connection.recv(4096)
+        if len(served) < 2:
+            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + data)
+        served.append(len(data))
+        connection.close()
+
+    with talker(twice) as port:
+        source = open_frames(f"http://127.0.0.1:{port}/a.ts?token=hunter2secret", fps=FPS, options=QUICK)
+        items, error = drain(source)  # type: ignore[arg-type]
+    assert [item.reason for item in items if isinstance(item, Gap)] == ["reconnected"]
+    assert [corpus.number(item.image) for item in items if isinstance(item, Sampled)][20:24] == [1, 3, 6, 8]
+    assert error is not None
+    assert error.code == "video-lost"
+    assert "hunter2" not in str(error)
+
+
 def test_a_port_that_nobody_listens_on() -> None:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
