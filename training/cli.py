@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
+    from punctum.runtime.dataset import Dataset
+
     from .config import TrainConfig
 
 
@@ -74,13 +76,15 @@ def train(
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
     from punctum.runtime.dataset import Dataset
 
+    from . import recipes
+
     loose = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
     if not loose.only_videos and (backbone is not None or minutes is not None):
         given = "--backbone" if backbone is not None else "--minutes"
         raise InputError("flags-exclusive", f"{given} for a data set of features", "a data set of videos", "drop it")
     recipe = recipe_of(
         config,
-        video=loose.only_videos,
+        default=recipes.for_videos(_clicks(loose)) if loose.only_videos else None,
         seed=seed,
         objective=objective,
         epochs=epochs,
@@ -119,10 +123,16 @@ def train(
         _show(summary, out)
 
 
+def _clicks(data: Dataset) -> int:
+    """Clicks in training videos."""
+    points = data.points()
+    return sum(len(points.get(video, ())) for video in data.train)
+
+
 def recipe_of(
     file: Path | None,
     *,
-    video: bool = False,
+    default: TrainConfig | None = None,
     seed: int | None = None,
     objective: str | None = None,
     epochs: int | None = None,
@@ -131,14 +141,13 @@ def recipe_of(
     point_update: bool = True,
     published: bool = False,
 ) -> TrainConfig:
-    """The recipe file (or the default recipe, for features or for videos) with the command line's switches applied."""
+    """The recipe file (or `default`, or the default recipe) with the command line's switches applied."""
     from punctum.runtime.errors import InputError
 
     from . import recipes
     from .config import TrainConfig, load_config
 
-    default = recipes.for_videos() if video else TrainConfig()
-    recipe = default if file is None else load_config(file)
+    recipe = (default or TrainConfig()) if file is None else load_config(file)
     if objective not in (None, "points", "lacp"):
         raise InputError("objective-unknown", f"--objective {objective}", "points, lacp", "choose one of them")
     if objective == "lacp" and recipe.objective.kind != "lacp":

@@ -65,14 +65,19 @@ def with_published_head(recipe: TrainConfig) -> TrainConfig:
     )
 
 
-def for_videos() -> TrainConfig:
+FEW_CLICKS = 200
+
+
+def for_videos(clicks: int = 0) -> TrainConfig:
     """The default for features of a backbone learned from the same videos and clicks (benchmarks/video_accuracy.py).
 
     Short recordings have few gaps between clicks, so background is also taken before the first click and in videos
-    without any; not after the last click, since such recordings tend to break off in the last action.
+    without any; not after the last click, since such recordings tend to break off in the last action. With few clicks
+    the deeper networks only remember them: one of short reach remains.
     """
     recipe = TrainConfig()
     edges = {"edge_background": "before"}
     partners = tuple(p.model_copy(update={"objective": p.objective.model_copy(update=edges)}) for p in recipe.partners)
     objective = recipe.objective.model_copy(update=edges)
-    return recipe.model_copy(update={"objective": objective, "partners": partners})
+    changes = {"objective": objective, "partners": partners if clicks >= FEW_CLICKS else ()}
+    return recipe.model_copy(update=changes)

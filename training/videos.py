@@ -142,8 +142,12 @@ def train_videos(
     started = (out / LOCATOR / "config.json").is_file()
     training = load_training_set(made, holdout=recipe.holdout, seed=recipe.seed)
     trained = train_run(training, recipe, out / LOCATOR, resume=started, device=device, quiet=quiet)
-    bundle_id, worst = _export(out, name or data.name)
-    return {"backbone": learned, "locator": trained, "bundle": bundle_id, "largest_difference": worst}
+    manifest = out / BUNDLE / "manifest.json"
+    if manifest.is_file() and all(stage.get("resumed") for stage in trained["stages"].values()):
+        bundle_id = str(json.loads(manifest.read_text(encoding="utf-8"))["id"])
+    else:
+        bundle_id = _export(out, name or data.name)
+    return {"backbone": learned, "locator": trained, "bundle": bundle_id}
 
 
 def _adopt(source: Path, target: Path) -> dict[str, Any]:
@@ -196,14 +200,14 @@ def _row(*cells: str) -> str:
     return stream.getvalue()
 
 
-def _export(out: Path, name: str) -> tuple[str, float]:
+def _export(out: Path, name: str) -> str:
     """The bundle. Exporting is the floor above: found by name, as the command line finds its commands."""
     from .checkpoint import load_run
 
     exporter = importlib.import_module("punctum.export.export")
     loaded = importlib.import_module("punctum.export.backbone").load_exported(str(out / BACKBONE))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "bundle"
-    bundle_id, worst = exporter.export_bundle(
+    bundle_id, _ = exporter.export_bundle(
         load_run(out / LOCATOR), out / BUNDLE, name=name, backbone=loaded, replace=True
     )
-    return str(bundle_id), float(worst)
+    return str(bundle_id)
