@@ -9,10 +9,6 @@ from typing import Annotated
 
 import typer
 
-from ..video.features import collect_videos, extract_features, failed
-
-__all__ = ["extract_features", "features"]
-
 
 def features(
     backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or backbone folder.")],
@@ -27,6 +23,7 @@ def features(
     Example: punctum features backbone/ data/videos --out data/features
     """
     from ..video.backbone import open_backbone
+    from ..video.features import collect_videos, extract_features, failed
 
     files = collect_videos(videos)
     made = open_backbone(backbone, device=device, threads=threads)
