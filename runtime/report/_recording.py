@@ -74,7 +74,7 @@ def _read_video(bundle: Bundle, address: str, *, device: str, threads: int, pict
     from ..sources.video import coalesce
     from ._thumbnails import TappedFrames, ThumbnailTaker
 
-    source = video_source(address, bundle, device=device, threads=threads)
+    source: Any = video_source(address, bundle, device=device, threads=threads)
     taker = ThumbnailTaker()
     if pictures:
         source.frames = TappedFrames(source.frames, taker, start_s=source.start_s)
@@ -96,7 +96,7 @@ def _read_video(bundle: Bundle, address: str, *, device: str, threads: int, pict
         )
     stretches = [Features(np.concatenate(rows), stride_s, at) for at, rows in parts]
     spent = source.stats
-    stages = {"decode": spent.decode_s, "preprocess": spent.preprocess_s, "backbone": spent.backbone_s}
+    stages = {"decode": max(spent.decode_s - taker.spent_s, 0.0), "preprocess": spent.preprocess_s, "backbone": spent.backbone_s}
     return Footage(stretches, taker.thumbnails, stages, lost)
 
 

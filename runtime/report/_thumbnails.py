@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -46,19 +47,22 @@ def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT) -> bytes:
 class ThumbnailTaker:
     """Keeps evenly spread pictures of frames that pass by, whatever the length: at most `most`.
 
-    When there are too many, every second one goes and the step doubles.
+    When there are too many, every second one goes and the step doubles. spent_s: seconds of work so far.
     """
 
     def __init__(self, *, most: int = MOST, step_s: float = FIRST_STEP_S, height: int = HEIGHT) -> None:
         self._most, self._step_s, self._height = max(most, 2), step_s, height
         self._next_s = -np.inf
         self._taken: list[Thumbnail] = []
+        self.spent_s = 0.0
 
     def offer(self, image: npt.NDArray[np.uint8], at: float) -> None:
         """A frame uint8 [H, W, 3] RGB at media time `at` in seconds; times rise."""
         if at < self._next_s:
             return
+        began = time.perf_counter()
         self._taken.append(Thumbnail(at, encode_jpeg(image, height=self._height)))
+        self.spent_s += time.perf_counter() - began
         if len(self._taken) > self._most:
             self._taken = self._taken[::2]
             self._step_s *= 2
