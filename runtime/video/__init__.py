@@ -19,7 +19,6 @@ __all__ = [
     "Sampled",
     "VideoInfo",
     "VideoOptions",
-    "is_video_address",
     "open_frames",
     "video_files",
 ]
@@ -53,17 +52,6 @@ def open_frames(
         source.close()
         raise
     return source
-
-
-def is_video_address(address: str) -> bool:
-    """Whether an address means video rather than features: by protocol, or by the ending of the file."""
-    from pathlib import Path
-
-    from .files import SUFFIXES
-
-    if address.lower().startswith(("rtsp://", "rtsps://", "http://", "https://", "camera:")):
-        return True
-    return Path(address).suffix.lower() in SUFFIXES
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError, MissingDependencyError
-from punctum.runtime.video import Gap, Sampled, VideoOptions, is_video_address, open_frames, video_files
+from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames, video_files
 
 _spec = importlib.util.spec_from_file_location("video_corpus", Path(__file__).with_name("video_corpus.py"))
 corpus = importlib.util.module_from_spec(_spec)
@@ -359,14 +359,6 @@ def test_the_videos_of_a_folder(made: Path, tmp_path: Path) -> None:
         with pytest.raises(InputError) as caught:
             video_files(folder)
         assert caught.value.code == code
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [("a.mp4", True), ("x/a.MKV", True), ("rtsp://c/1", True), ("camera:0", True), ("a.npy", False), ("-", False)],
-)
-def test_what_means_video(address: str, expected: bool) -> None:
-    assert is_video_address(address) is expected
 
 
 def test_a_missing_library_is_named(made: Path, monkeypatch: pytest.MonkeyPatch) -> None:

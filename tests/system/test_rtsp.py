@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import json
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -17,11 +20,17 @@ pytest.importorskip("av", reason="PyAV is not installed")
 from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 
-_spec = importlib.util.spec_from_file_location(
-    "video_corpus", Path(__file__).parent.parent / "runtime" / "video_corpus.py"
-)
-corpus = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(corpus)
+
+def _helper(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / "runtime" / f"{name}.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+corpus = _helper("video_corpus")
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -191,3 +200,67 @@ def test_a_server_that_freezes_is_a_stall(serve: Serve) -> None:
     source.close()
     assert caught.value.code == "video-lost"
     assert time.monotonic() - frozen < 8.0
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle with a backbone, untrained: its events mean nothing, but the same frames give the same ones."""
+    pytest.importorskip("onnx", reason="onnx makes the bundle of this test")
+    pytest.importorskip("onnxruntime", reason="the bundle needs onnxruntime")
+    backbones = _helper("backbones")
+    path = tmp_path_factory.mktemp("bundle") / "bundle"
+    backbones.write_bundle(path, backbones.spec())
+    return path
+
+
+def punctum(*words: object) -> list[str]:
+    return [sys.executable, "-c", "from punctum.runtime.cli import main; main()", *map(str, words)]
+
+
+def events(lines: str) -> list[tuple[str, float, float, float]]:
+    found = [json.loads(line) for line in lines.splitlines()]
+    return sorted((e["label"], e["start"], e["end"], e["score"]) for e in found if e["phase"] == "final")
+
+
+@pytest.mark.slow
+def test_events_of_a_stream_are_those_of_its_file(serve: Serve, clip: Path, bundle: Path) -> None:
+    _, port = serve(0, USER, PASSWORD)
+    address = f"rtsp://{LOGIN}127.0.0.1:{port}/cam"
+    runs = [
+        subprocess.run(punctum("run", *words), capture_output=True, text=True, timeout=60)
+        for words in ((bundle, clip), ("--stream", bundle, address))
+    ]
+    assert [run.returncode for run in runs] == [0, 0], runs[1].stderr
+    whole, streamed = (events(run.stdout) for run in runs)
+    assert len(whole) > 0
+    assert [event[0] for event in streamed] == [event[0] for event in whole]
+    for event, wanted in zip(streamed, whole, strict=True):
+        assert event[1:3] == pytest.approx(wanted[1:3], abs=0.2)  # the stride of this bundle
+        assert event[3] == pytest.approx(wanted[3], abs=0.05)
+    assert "hunter2" not in runs[1].stdout + runs[1].stderr
+
+
+@pytest.mark.slow
+def test_a_run_goes_on_when_its_server_is_restarted(serve: Serve, bundle: Path) -> None:
+    process, port = serve(0, USER, PASSWORD)
+    address = f"rtsp://{LOGIN}127.0.0.1:{port}/cam"
+    run = subprocess.Popen(
+        punctum("run", "--stream", bundle, address), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert run.stderr is not None
+        assert "reading from rtsp://***@127.0.0.1" in run.stderr.readline()
+        time.sleep(1.5)
+        process.kill()
+        process.wait()
+        time.sleep(0.5)
+        serve(port, USER, PASSWORD)
+        out, err = run.communicate(timeout=60)
+    finally:
+        run.kill()
+    assert run.returncode == 0, err
+    assert "Trying again" in err
+    assert "1 gaps" in err
+    assert max(event[1] for event in events(out)) > 4.0  # longer than the clip: media time went on over the loss
+    for secret in (PASSWORD, "hunter2", f"{USER}:"):
+        assert secret not in out + err
