@@ -21,7 +21,7 @@ class Stretch:
 
     known: snippets taken; serial: snippets of the stream before this stretch, lost ones included; broken, lost:
     snippets that never came before and after it (lost > 0 only when it ends in a break); holes: (snippet, video frames
-    lost in it).
+    lost in it); hop: snippets between two looks at the stream.
     """
 
     plan: Plan
@@ -33,6 +33,7 @@ class Stretch:
     broken: int
     lost: int
     degraded: bool
+    hop: int = 1
     holes: tuple[tuple[int, int], ...] = ()
 
     def frames_lost(self, start: float, end: float) -> int:
@@ -48,7 +49,8 @@ class Stretch:
 def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, reporter: Reporter) -> list[Event]:
     """Final events of one island (segments [K, 2] in seconds, best first), and the end of every report about it."""
     plan = stretch.plan
-    complete = min(island.complete_at(plan.context) + plan.right + 1, stretch.known)
+    complete = island.complete_at(plan.context) + plan.right + 1
+    complete = min(-(-complete // stretch.hop) * stretch.hop, stretch.known)
     known_at = stretch.start_s + complete * plan.stride_s
     emitted_at = known_at + plan.overhang_s
     partner: list[Report | None] = [None] * len(scores)

@@ -95,6 +95,7 @@ def thaw(data: bytes, plan: Plan, backend: Backend) -> Session:
     session.stats = Stats(**header["stats"])
     session._features = _buffer(header["arrays"]["features"], body["features"])
     session._tracks = _buffer(header["arrays"]["tracks"], body["tracks"])
+    session._looked = session._features.end - session._features.end % session._hop
     return session
 
 

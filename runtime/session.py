@@ -29,6 +29,7 @@ __all__ = ["Plan", "Session", "Stats"]
 
 F32 = npt.NDArray[np.float32]
 BLOCK = 2048  # snippets a locator run at most: bounds memory when a long video is pushed at once
+HOP_S = 0.5  # distance of locator runs where only final events are wanted: each run repeats its whole context
 
 
 @dataclass(slots=True)
@@ -51,6 +52,8 @@ class Session:
     degraded: bool = False
     """Set to score in haste: fewer thresholds, the locator's word alone. Events say so."""
     _tick: int = 0
+    _hop: int = 1  # snippets between two looks at the stream: on a grid of the media, so chunks do not matter
+    _looked: int = 0  # snippets of the stretch that were looked at, a multiple of the hop
     _serial: int = 0  # snippets of the stream before the last break, lost ones included
     _broken: int = 0  # snippets lost at the last break
     _taken: bool = False  # something was pushed
@@ -77,8 +80,9 @@ class Session:
         if not math.isfinite(self.start_s):
             raise InputError("start", f"start_s={self.start_s}", "a finite number of seconds", "set start_s")
         options = self.live or LiveOptions()
-        self._tick = options.tick(self.plan.stride_s)
         stride = self.plan.stride_s
+        self._tick = options.tick(stride)
+        self._hop = self._tick or max(math.floor(HOP_S / stride), 1)
         self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride)
         self._haste = simplify(post)
         self._begin()
@@ -93,11 +97,12 @@ class Session:
         self._finders = [IslandFinder(c, plan.post.class_thresholds[0], longest) for c in range(len(plan.labels))]
         self._waiting = []
         self._holes = []
+        self._looked = 0
 
     @property
     def look_ahead_s(self) -> float:
         """Seconds of media after an action's end that a final answer may need (beyond its island's own end)."""
-        return self.plan.look_ahead_s
+        return self.plan.look_ahead_s + (self._hop - 1) * self.plan.stride_s
 
     @property
     def now_s(self) -> float:
@@ -168,8 +173,10 @@ class Session:
                 step = min(step, self._tick - self._features.end % self._tick)
             self._features.append(rows[done : done + step])
             done += step
-            ticks = self._tick > 0 and step > 0 and self._features.end % self._tick == 0
-            events += yield from self._advance(final=False, ticks=ticks)
+            reached = self._features.end - self._features.end % self._hop
+            if reached > self._looked:
+                self._looked = reached
+                events += yield from self._advance(final=False, ticks=self._tick > 0)
             if done >= len(rows):
                 return events
 
@@ -244,7 +251,7 @@ class Session:
         ahead: also guess the rest, up to the last snippet, as if the stream ended there.
         """
         plan, began = self.plan, time.perf_counter()
-        known = self._features.end
+        known = self._features.end if final else self._looked
         limit = known if final else max(known - plan.right, self._tracks.end)
         reach = known if ahead else limit
         self._tail = self._tail[:0]
@@ -283,6 +290,7 @@ class Session:
             serial=self._serial,
             broken=self._broken,
             lost=lost,
+            hop=self._hop,
             degraded=self.degraded,
             holes=tuple(self._holes),
         )
