@@ -241,9 +241,12 @@ class VideoReader:
         """The next packet of the video, None at the end. Live: of any stream, so that the caller can look around."""
         if self._packets is None:
             self._packets = self._container.demux() if self._live else self._container.demux(self._stream)
-        for packet in self._packets:
-            if packet.size:  # the demuxer ends with empty packets; we flush once, after everything
-                return packet
+        try:
+            for packet in self._packets:
+                if packet.size:  # the demuxer ends with empty packets; we flush once, after everything
+                    return packet
+        except IndexError:
+            pass  # PyAV asks, at the very end, for streams that damaged data made up after opening
         return None
 
     def _decode(self, packet: Any) -> Iterator[Picture | None]:

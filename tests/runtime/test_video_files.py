@@ -193,6 +193,18 @@ def test_random_damage_never_raises_anything_but_an_input_error(made: Path, tmp_
         assert times == sorted(times)
 
 
+@pytest.mark.parametrize("which", [20, 25, 30])
+def test_a_stream_that_damage_makes_up_late(which: int, made: Path, tmp_path: Path) -> None:
+    data = bytearray((made / "whole.ts").read_bytes())
+    starts = [k for k in range(0, len(data), 188) if data[k + 1] & 0x5F == 0x41 and data[k + 2] == 0]
+    data[starts[which] + 1], data[starts[which] + 2] = 0x41, 0x23  # a frame of stream 0x100 is now of 0x123
+    path = tmp_path / "made-up.ts"
+    path.write_bytes(data)
+    items, _ = read(path)
+    assert len(items) == 20
+    assert numbers(items)[:6] == WHOLE[:6]
+
+
 def test_a_header_that_claims_four_hours(made: Path, tmp_path: Path) -> None:
     assert numbers(read(claim(tmp_path / "long.mp4", made / "whole.mp4", 4))[0]) == WHOLE
     path = corpus.claim_mkv(tmp_path / "long.mkv", made / "whole.mkv", 4)
