@@ -147,17 +147,21 @@ def write_bundle(path, of: BackboneSpec | None, *, name: str = "video") -> str:
     )
 
 
-def write_video(path, frames, *, rate: int = 10, codec: str = "libx264") -> None:
-    """Frames [H, W, 3] as an H.264 file."""
+def write_video(path, frames, *, rate: int = 10, pause: tuple[int, int] = (0, 0)) -> None:
+    """Frames [H, W, 3] as an H.264 file. pause: before that frame nothing comes for so many frames."""
+    from fractions import Fraction
+
     import av
 
     with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate)
+        stream = container.add_stream("libx264", rate=rate)
         stream.height, stream.width = frames[0].shape[:2]
         stream.pix_fmt = "yuv420p"
         stream.codec_context.thread_count = 1
-        for image in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="rgb24")))
+        for k, image in enumerate(frames):
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts, frame.time_base = k + (pause[1] if k >= pause[0] else 0), Fraction(1, rate)
+            container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
 
 

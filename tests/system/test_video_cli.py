@@ -133,6 +133,28 @@ def test_features_go_on_where_they_were(place, tmp_path, capsys):
     assert "features-mixed" in capsys.readouterr().err
 
 
+def test_a_hole_in_a_video_moves_nothing(place, tmp_path, capsys):
+    """Rows after a gap stay where they belong in time; a run declares it."""
+    frames = backbones.scene(200)
+    backbones.write_video(tmp_path / "hole.mp4", frames, pause=(80, 50))
+    out = tmp_path / "features"
+    assert invoke(["features", str(place / "bundle"), str(tmp_path / "hole.mp4"), "--out", str(out)]) == 0
+    entry = json.loads((out / "features.json").read_text())["videos"]["hole"]
+    ((start, end),) = entry["gaps"]
+    assert 8.0 <= start <= 9.2  # the picture stays on screen for a while
+    assert end == pytest.approx(13.0, abs=0.2)
+    rows = np.load(out / "hole.npy")
+    assert rows.shape[0] == 125
+    # From the second snippet after the hole on, as in a video that begins there.
+    backbones.write_video(tmp_path / "rest.mp4", frames[80:])
+    rest, _ = read_features(VideoBackbone.open(Bundle.load(place / "bundle")), tmp_path / "rest.mp4")
+    np.testing.assert_allclose(rows[-len(rest) + 2 :], rest[2:], atol=0.2 * float(rest.std()))
+    capsys.readouterr()
+    assert run(place, tmp_path / "hole.mp4", "--stats", "--out", tmp_path / "e.jsonl") == 0
+    assert "1 gaps" in capsys.readouterr().err
+    assert any(e.interrupted for e in events(tmp_path / "e.jsonl"))
+
+
 def test_features_from_a_backbone_folder(place, tmp_path, capsys):
     bundle = Bundle.load(place / "bundle")
     folder = tmp_path / "backbone"
