@@ -43,7 +43,7 @@ class Connection(Protocol):
 
 
 class LiveFrames:
-    """A live source on the sampling grid of `fps`. See `FrameSource`.
+    """A live source on the sampling grid of `fps`. See `FrameSource`. It opens once; for more, make another.
 
     connect: makes a connection; tests give their own. warn: told of every loss, in words without credentials.
     """
@@ -75,7 +75,7 @@ class LiveFrames:
         self._first_raw = self._last_raw = 0.0  # stamps of this connection
 
     def open(self) -> None:
-        if self._thread is not None:
+        if self._thread is not None or self._stop.is_set():
             return
         load_av()
         began = time.monotonic()
@@ -85,6 +85,7 @@ class LiveFrames:
         if not self._ready.wait(self._options.open_timeout_s + CLOSE_S):
             self._stop.set()
             self._fault = self._silent(time.monotonic() - began)
+            self._thread = None  # nothing to wait for: it ends when the system lets it
         if self._fault is not None and not self.info.width:
             raise self._fault.error()
 

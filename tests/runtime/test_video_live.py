@@ -198,6 +198,20 @@ def test_the_first_connection_must_work() -> None:
     source.close()
 
 
+def test_opening_that_nothing_can_interrupt_is_given_up() -> None:
+    class Stuck(Script):
+        def open(self) -> None:
+            time.sleep(4)  # a look-up of a host name, for example
+
+    source, _ = live([Stuck([])], VideoOptions(open_timeout_s=0.2))
+    began = time.monotonic()
+    with pytest.raises(InputError) as caught:
+        source.open()
+    source.close()
+    assert caught.value.code == "video-timeout"
+    assert time.monotonic() - began < 3.5
+
+
 def test_a_fault_of_the_program_reaches_the_consumer_without_credentials() -> None:
     source, _ = live([Script([*shots(20), KeyError(f"no {ADDRESS} for hunter2secret")])])
     items, error = drain(source)
