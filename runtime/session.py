@@ -64,6 +64,7 @@ class Session:
     _waiting: list[Island] = field(default_factory=list)
     _reporter: Reporter = field(init=False)
     _haste: PostProcess = field(init=False)
+    _level: np.float32 = field(init=False)
     _closed: bool = False
     _holes: list[tuple[int, int]] = field(default_factory=list)  # (snippet of the stretch, video frames lost in it)
     _video_track: list[F32] = field(default_factory=list)
@@ -91,6 +92,7 @@ class Session:
         """A fresh stretch of stream: at the start, after a break, after reset."""
         plan = self.plan
         longest = math.floor(plan.post.max_island_s / plan.stride_s)
+        self._level = np.float32(plan.post.class_thresholds[0])
         self._features = RowBuffer(plan.dim)
         self._tracks = RowBuffer(len(plan.labels) + 1)
         self._tail = np.zeros((0, len(plan.labels) + 1), np.float32)
@@ -223,7 +225,7 @@ class Session:
         if ready:
             events = yield from self._finish(ready, lost=lost)
             self.stats.islands += len(ready)
-        if ticks and not final:
+        if ticks and not final and (self._waiting or self._reporter.live or self._stirs()):
             began = time.perf_counter()
             said = yield from provisional(self._window(), self._reporter)
             events += self._say(said)
@@ -232,12 +234,18 @@ class Session:
         self._forget()
         return events
 
+    def _stirs(self) -> bool:
+        """Whether an island is open, or the guessed tracks would open one."""
+        if any(finder.open is not None for finder in self._finders):
+            return True
+        return len(self._tail) > 0 and bool(self._tail[:, :-1].max() > self._level)
+
     def _find(self, first: int, *, final: bool) -> None:
         """Follow the new part of each class track. Most classes are quiet most of the time and cost nothing."""
         base, classes = self._tracks.base, len(self.plan.labels)
         fresh = self._tracks.rows[first - base :, :classes]
         if len(fresh):
-            hot = (fresh.max(axis=0) > np.float32(self.plan.post.class_thresholds[0])).tolist()
+            hot = (fresh.max(axis=0) > self._level).tolist()
             for c, finder in enumerate(self._finders):
                 if hot[c] or finder.open is not None:
                     self._waiting += finder.feed(self._tracks.rows[:, c], base, first)
@@ -276,7 +284,7 @@ class Session:
                 if self.offline and plan.post.gate == "video":
                     self._video_track.append(rows[:sure, :-1])
             if sure < len(rows):
-                self._tail = np.concatenate([self._tail, rows[sure:]])
+                self._tail = np.concatenate([self._tail, rows[sure:]]) if len(self._tail) else rows[sure:]
             at = stop
         self.stats.locate_s += time.perf_counter() - began
 
@@ -296,7 +304,7 @@ class Session:
         )
 
     def _say(self, said: list[Saying]) -> list[Event]:
-        return tell(self._stretch(), said, self.now_s)
+        return tell(self._stretch(), said, self.now_s) if said else []
 
     def _window(self) -> Window:
         return Window(
