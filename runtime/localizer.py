@@ -20,7 +20,7 @@ from .session import Session
 if TYPE_CHECKING:
     from .bundle import Bundle
     from .pool import Pool, PoolOptions
-    from .sources import Chunk
+    from .sources import Chunk, Source
 
 
 class Localizer:
@@ -120,12 +120,29 @@ class Localizer:
         return events
 
     def stream(
-        self, source: Iterable[Any], *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None
+        self, source: Iterable[Any] | Source, *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None
     ) -> Iterator[Event]:
-        """Live: events as they come, from an iterable of feature chunks (arrays or `Features`)."""
-        session = self.session(stream=stream, start_s=start_s, live=live)
-        for chunk in source:
-            yield from session.push(_checked(chunk))
+        """Live: events as they come, from an iterable of feature chunks (arrays or `Features`), or from a source.
+
+        A source (`punctum.runtime.sources.open_source`: features or video) says itself when it begins and what it is
+        called; `stream` goes before its name. Raises the error of a chunk that it could not read.
+        """
+        from .sources import Bad, Begin, Chunk
+
+        session: Session | None = None
+        for item in source if isinstance(source, Iterable) else source.items():
+            if isinstance(item, Begin) and session is None:
+                session = self.session(stream=stream or item.stream, start_s=item.start_s, live=live)
+            if item is None or isinstance(item, Begin):
+                continue
+            if isinstance(item, Bad):
+                raise item.error
+            session = session or self.session(stream=stream, start_s=start_s, live=live)
+            if isinstance(item, Chunk):
+                yield from session.push(item.rows, at=item.at, lost=item.lost)
+            else:
+                yield from session.push(_checked(item))
+        session = session or self.session(stream=stream, start_s=start_s, live=live)
         yield from session.flush()
 
     async def astream(

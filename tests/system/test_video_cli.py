@@ -19,7 +19,8 @@ from punctum.runtime.events import Event
 pytest.importorskip("av", reason="videos need av (the extra `video`)")
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
-from punctum.runtime import Bundle
+from punctum.runtime import Bundle, Localizer
+from punctum.runtime.sources import open_source
 from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone
 from punctum.runtime.video.features import read_features
 
@@ -75,6 +76,17 @@ def test_streaming_gives_the_events_of_an_offline_run(place, offline, tmp_path, 
     for a, b in zip(finals, offline, strict=True):
         assert (a.start - shift, a.end - shift, a.score) == pytest.approx((b.start, b.end, b.score), abs=1e-4)
         assert "--max-delay" in options or a.emitted_at - shift == pytest.approx(b.emitted_at)
+
+
+def test_a_stream_in_python(place, offline):
+    bundle = Bundle.load(place / "bundle")
+    localizer = Localizer(bundle)
+    plan = localizer.plan
+    address = str(place / "videos" / "one.mp4")
+    source = open_source(address, dim=plan.dim, stride_s=plan.stride_s, bundle=bundle)
+    same(list(localizer.stream(source)), offline)
+    source = open_source(address, dim=plan.dim, stride_s=plan.stride_s, bundle=bundle)
+    assert {e.stream for e in localizer.stream(source, stream="cam")} == {"cam"}
 
 
 def test_a_restart_adds_nothing_twice(place, offline, tmp_path):
