@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import Generic, Literal, TypeVar
+from typing import Generic, TypeVar
 
-from ._frames import Gap
+from ._frames import Gap, Policy
 from .sampler import Cell
 
 MIN_CELLS = 4
@@ -20,7 +20,7 @@ class CellBuffer(Generic[T]):
     that the reader gets whole stretches rather than a frame here and there.
     """
 
-    def __init__(self, limit: int, *, fps: float, policy: Literal["wait", "drop_oldest"]) -> None:
+    def __init__(self, limit: int, *, fps: float, policy: Policy) -> None:
         self._limit, self._fps, self._policy = max(MIN_CELLS, limit), fps, policy
         self._items: deque[Cell[T] | Gap] = deque()
         self._change = threading.Condition()

@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ..errors import InputError
 
 U8 = npt.NDArray[np.uint8]
+Policy = Literal["wait", "drop_oldest"]
 POLL_S = 0.1  # seconds that a live source waits before it lets the caller look around
 
 
@@ -66,11 +67,12 @@ class VideoOptions:
 
     max_hold_s: how long a frame stays on screen when no new one comes; longer silence is a Gap.
     threads: decode threads; 0 lets FFmpeg choose. More cost more in all: for what one core cannot decode in time.
-    open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes. stall_s: until the next frame.
+    open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes (HLS: 30 s at least, since its
+    segments come whole). stall_s: until the next frame.
     reconnect_s: a live source that was lost is tried again for that long; 0: never.
     backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.
     policy: what a full buffer does: "wait" holds the sender back, "drop_oldest" drops its older half and says so.
-    None: drop_oldest for what is live. buffer_s: its length.
+    None: drop_oldest for RTSP and cameras, which do not wait; wait for all others. buffer_s: its length.
     transport: of RTSP. camera_size ("1280x720"), camera_rate: asked of a USB camera.
     """
 
@@ -82,7 +84,7 @@ class VideoOptions:
     reconnect_s: float = 60.0
     backoff_s: float = 0.5
     max_backoff_s: float = 10.0
-    policy: Literal["wait", "drop_oldest"] | None = None
+    policy: Policy | None = None
     buffer_s: float = 2.0
     transport: Literal["tcp", "udp"] = "tcp"
     camera_size: str | None = None
@@ -116,6 +118,9 @@ class FrameSource(Protocol):
     """Set by `open`."""
     dropped: dict[str, int]
     """What was lost or mended, by reason."""
+    policy: Policy
+    """What a full buffer behind this source shall do, set by `open`. Not the same as `live`: HLS sends many seconds at
+    once and its server waits for us, so that dropping what does not fit at once would lose most of it."""
 
     def open(self) -> None:
         """Open and wait for the first frame. Raises InputError when that cannot work."""

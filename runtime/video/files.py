@@ -10,7 +10,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ._faults import explain
-from ._frames import Gap, Sampled, VideoInfo, VideoOptions
+from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
 from .clock import MediaClock
 from .decode import Picture, VideoReader, load_av
 from .redact import Address
@@ -29,6 +29,7 @@ class FileFrames:
     """A file on the sampling grid of `fps`. See `FrameSource`."""
 
     live = False
+    policy: Policy = "wait"
 
     def __init__(self, address: Address, *, fps: float, options: VideoOptions | None = None) -> None:
         self.name = address.shown

@@ -17,7 +17,7 @@ from typing import Protocol
 from ..errors import InputError
 from ._cells import CellBuffer
 from ._faults import Fault
-from ._frames import POLL_S, Gap, Sampled, VideoInfo, VideoOptions
+from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from .clock import MediaClock
 from .decode import Picture, VideoReader, load_av
 from .files import FALLBACK_RATE
@@ -27,6 +27,7 @@ from .sampler import Cell, GridSampler
 MAX_JUMP_S = 60.0  # a camera that sets its clock makes stamps jump by years
 END_SLACK_S = 1.0  # a recording that is served as a stream has ended when no more than this of it is missing
 STEADY_S = 10.0  # a connection that held for that long begins a new series of attempts when it breaks
+SEGMENT_S = 30.0  # what may pass before the next segment of HLS is there; they last 2 to 10 s
 CLOSE_S = 1.0  # beyond the read time-out: what the thread may take to notice that it shall end
 
 
@@ -61,6 +62,8 @@ class LiveFrames:
         self.info = VideoInfo(0, 0, 0.0, None, "", 0, True)
         self.dropped: dict[str, int] = {}
         self.reconnects = 0
+        waits: Policy = "wait" if address.kind == "http" else "drop_oldest"
+        self.policy: Policy = (options and options.policy) or waits
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
         self._connect = connect or self._reader
         self._warn = warn or _say
@@ -204,8 +207,7 @@ class LiveFrames:
             self._clock.period_s = 1 / self.info.rate
         hold = max(self._options.max_hold_s, 2 * self._clock.period_s)
         self._sampler = GridSampler(self._fps, max_hold_s=hold)
-        policy = self._options.policy or ("drop_oldest" if self.live else "wait")
-        self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=policy)
+        self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=self.policy)
         self._ready.set()
 
     def _take(self, picture: Picture, reason: str) -> bool:
@@ -283,7 +285,10 @@ class LiveFrames:
 
     def _reader(self) -> VideoReader:
         options, form = ffmpeg_options(self._address, self._options)
-        limits = (self._options.open_timeout_s, self._options.read_timeout_s)
+        read_s = self._options.read_timeout_s
+        if self._address.kind == "http" and self._address.target.partition("?")[0].lower().endswith(".m3u8"):
+            read_s = max(read_s, SEGMENT_S)
+        limits = (self._options.open_timeout_s, read_s)
         return VideoReader(
             self._address,
             dropped=self.dropped,

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -199,9 +200,11 @@ def test_the_first_connection_must_work() -> None:
 
 
 def test_opening_that_nothing_can_interrupt_is_given_up() -> None:
+    released = threading.Event()
+
     class Stuck(Script):
         def open(self) -> None:
-            time.sleep(4)  # a look-up of a host name, for example
+            released.wait(30)  # a look-up of a host name, for example
 
     source, _ = live([Stuck([])], VideoOptions(open_timeout_s=0.2))
     began = time.monotonic()
@@ -210,6 +213,7 @@ def test_opening_that_nothing_can_interrupt_is_given_up() -> None:
     source.close()
     assert caught.value.code == "video-timeout"
     assert time.monotonic() - began < 3.5
+    released.set()
 
 
 def test_a_fault_of_the_program_reaches_the_consumer_without_credentials() -> None:
@@ -393,6 +397,59 @@ def test_a_host_that_does_not_exist() -> None:
         open_frames("rtsp://me:hunter2secret@nowhere.invalid/live", fps=FPS, options=QUICK)
     assert caught.value.code in ("video-connection", "video-timeout")
     assert "hunter2" not in str(caught.value)
+
+
+class LiveList(http.server.SimpleHTTPRequestHandler):
+    """HLS as a live encoder makes it: a playlist that grows by a segment now and then, and ends."""
+
+    began = 0.0
+    names: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        if not self.path.startswith("/live.m3u8"):
+            super().do_GET()
+            return
+        cls = type(self)
+        cls.began = cls.began or time.monotonic()
+        there = min(len(cls.names), 2 + int((time.monotonic() - cls.began) / 0.8))
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1", "#EXT-X-MEDIA-SEQUENCE:0"]
+        lines += [line for name in cls.names[:there] for line in ("#EXTINF:0.8,", name)]
+        lines += ["#EXT-X-ENDLIST"] if there == len(cls.names) else []
+        body = "\n".join([*lines, ""]).encode()
+        self.send_response(200)
+        self.send_header("Content-Type", "application/vnd.apple.mpegurl")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+def test_live_hls_that_comes_in_segments_loses_nothing(tmp_path: Path) -> None:
+    muxer = {"hls_time": "0.8", "hls_list_size": "0"}
+    corpus.encode(tmp_path / "clip.m3u8", 120, form="hls", muxer=muxer)
+    corpus.encode(tmp_path / "clip.mp4", 120)
+    lines = (tmp_path / "clip.m3u8").read_text().splitlines()
+    LiveList.names = [line for line in lines if line and not line.startswith("#")]
+    assert len(LiveList.names) == 6
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(LiveList, directory=str(tmp_path)))
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        url = f"http://127.0.0.1:{server.server_address[1]}/live.m3u8"
+        source = open_frames(url, fps=FPS, options=VideoOptions(read_timeout_s=0.3, buffer_s=0.5))
+        items, error = drain(source)  # type: ignore[arg-type]
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+    assert error is None
+    assert source.live
+    assert source.policy == "wait"
+    found = [(item.at, corpus.number(item.image)) for item in items if isinstance(item, Sampled)]
+    assert found == shown(str(tmp_path / "clip.mp4"))
+    assert not any(isinstance(item, Gap) for item in items)
 
 
 class Handler(http.server.SimpleHTTPRequestHandler):
