@@ -96,7 +96,11 @@ def _read_video(bundle: Bundle, address: str, *, device: str, threads: int, pict
         )
     stretches = [Features(np.concatenate(rows), stride_s, at) for at, rows in parts]
     spent = source.stats
-    stages = {"decode": max(spent.decode_s - taker.spent_s, 0.0), "preprocess": spent.preprocess_s, "backbone": spent.backbone_s}
+    stages = {
+        "decode": max(spent.decode_s - taker.spent_s, 0.0),
+        "preprocess": spent.preprocess_s,
+        "backbone": spent.backbone_s,
+    }
     return Footage(stretches, taker.thumbnails, stages, lost)
 
 

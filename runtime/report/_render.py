@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -121,6 +122,7 @@ def _dataset(report: DatasetReport) -> dict[str, Any]:
         "title": report.title,
         "report": report,
         "result": result,
+        "floor": f"{report.floor:.3g}" if math.isfinite(report.floor) else "",
         "rows": rows,
         "mean": [float(x) for x in result.map],
         "heat": lambda x: f"h{min(int(10 * x), 9)}",

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle, Dataset, InputError, Localizer
 from punctum.runtime.cli import invoke
+from punctum.runtime.dataset import Truth
 from punctum.runtime.demo import LABELS, make_sequence, write_demo_dataset
 from punctum.runtime.events import Event
 from punctum.runtime.features import Features
@@ -31,6 +32,7 @@ from punctum.runtime.report import (
     build_report,
     candidates_of,
     encode_jpeg,
+    judge,
     machine_facts,
     read_events,
     report_dataset,
@@ -292,6 +294,26 @@ def test_tracks_and_candidates_are_those_of_the_session(bundle):
         assert max(c.score for c in found if c.label == label) == pytest.approx(best, abs=1e-4)
 
 
+def test_a_gap_is_told_and_drawn(bundle):
+    from punctum.runtime.report._recording import Footage, _notes, say
+
+    data = make_sequence(8, seconds=40).features
+    footage = Footage([Features(data[:200], 0.1), Features(data[200:], 0.1, start_s=30.0)], lost=3)
+    assert (footage.start_s, footage.duration_s) == (0.0, 50.0)
+    events, stages = say(Localizer(bundle), footage, stream="s", max_delay_s=None)
+    assert events
+    assert not any(e.start < 29.9 and e.end > 20.1 for e in events)
+    assert stages["locator"] > 0
+    notes = _notes(footage, bundle, events, 10)
+    assert any("from 20.00 s to 30.00 s" in note for note in notes)
+    assert any(note.startswith("3 frames") for note in notes)
+    localizer = Localizer(bundle)
+    tracks = tuple(tracks_of(localizer, stretch) for stretch in footage.stretches)
+    report = small(labels=LABELS, duration_s=50.0, events=tuple(events), tracks=tracks, notes=notes)
+    starts = [track["start"] for track in Page(build_report(report)).data["tracks"]]
+    assert starts == [0.0, 30.0]
+
+
 def test_thinned_candidates_keep_the_best_of_every_stretch():
     rng = np.random.default_rng(1)
     many = [Candidate("lift", float(t), float(t) + 1, float(rng.random())) for t in np.linspace(0, 1000, 20_000)]
@@ -318,6 +340,15 @@ def test_a_data_set(bundle, dataset, tmp_path):
     page = Page(text)
     listed = [a["data-name"] for t, a in page.elements if t == "li" and "data-name" in a]
     assert sorted(listed) == sorted(Dataset.open(dataset).test)
+
+
+@pytest.mark.parametrize("hits", [False, True])
+def test_a_data_set_without_a_hit_or_without_an_event(hits):
+    truth = Truth(("v",), ("lift", "swipe"), np.zeros(1, int), np.zeros(1, int), np.array([[1.0, 2.0]]))
+    said = [event("swipe", 5.0, 6.0)] if hits else []
+    text = build_report(judge(truth, {"v": said}, {"v": 10.0}, title="t"))
+    assert "No event matches a true action" in text
+    assert not re.search(r">\s*(inf|nan)\b", text)
 
 
 def test_curves_enclose_what_average_precision_says(bundle, dataset):

@@ -113,6 +113,7 @@ const tracks = data.tracks.map((t) => {
       [{ low: low.subarray(c * t.n, (c + 1) * t.n), high: high.subarray(c * t.n, (c + 1) * t.n), cell: 1 }]),
   };
 });
+const gaps = tracks.slice(1).map((t, k) => [tracks[k].end, t.start]).filter(([from, to]) => to - from > 1e-6);
 const hasActionness = tracks.some((t) => t.actionness);
 
 /** The level of a column whose cells hold at most `most` snippets: minimum and maximum, four cells to one a level. */

@@ -28,6 +28,8 @@ const STEPS = [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 30
 const stepFor = (scale, pixels) => STEPS.find((s) => s * scale >= pixels) || 14400;
 
 function grid(s) {
+  s.g.fillStyle = ink.field;
+  for (const [from, to] of gaps) s.g.fillRect(s.x(from), 0, (to - from) * s.scale, s.height);
   const step = stepFor(s.scale, 84);
   s.g.strokeStyle = ink.rule;
   s.g.lineWidth = 1;
@@ -118,7 +120,8 @@ const candidates = data.labels.map(() => []);
 data.cands.forEach(([label, start, end, score]) => candidates[label].push({ start, end, score }));
 const best = data.cands.reduce((most, c) => Math.max(most, c[3]), 1e-9);
 
-function drawBand(plot, label, dense) {
+/** dense, real: events and true actions that are too many to be elements. */
+function drawBand(plot, label, dense, real) {
   const s = surface(plot);
   if (!s) return;
   grid(s);
@@ -139,19 +142,23 @@ function drawBand(plot, label, dense) {
   if (state.layers.proposals) {
     s.g.strokeStyle = ink.ink;
     s.g.lineWidth = 1;
+    const shades = [new Path2D(), new Path2D(), new Path2D(), new Path2D()];
     for (const c of candidates[label]) {
       if (c.end < state.from || c.start > state.to) continue;
-      const y = Math.round(bottom - (c.score / best) * (bottom - top)) - 0.5;
-      s.g.globalAlpha = 0.18 + 0.5 * (c.score / best);
-      s.g.beginPath();
-      s.g.moveTo(s.x(c.start), y);
-      s.g.lineTo(Math.max(s.x(c.end), s.x(c.start) + 1), y);
-      s.g.stroke();
+      const part = c.score / best, y = Math.round(bottom - part * (bottom - top)) - 0.5, path = shades[Math.min(Math.floor(4 * part), 3)];
+      path.moveTo(s.x(c.start), y);
+      path.lineTo(Math.max(s.x(c.end), s.x(c.start) + 1), y);
     }
+    shades.forEach((path, k) => {
+      s.g.globalAlpha = 0.24 + 0.14 * k;
+      s.g.stroke(path);
+    });
     s.g.globalAlpha = 1;
   }
+  s.g.strokeStyle = colour;
+  for (const a of real) s.g.strokeRect(s.x(a.start), place.truth[0], Math.max((a.end - a.start) * s.scale, 1), place.truth[1] - place.truth[0]);
   s.g.fillStyle = colour;
-  for (const e of dense) {  // more than can be told apart one by one
+  for (const e of dense) {
     const high = barHeight(e);
     s.g.fillRect(s.x(e.start), place.events[1] - high, Math.max((e.end - e.start) * s.scale, 1), high);
   }

@@ -59,6 +59,7 @@ listeners.push((what) => { if (what === "filter") { limit = PAGE; fillTable(); }
 readInk();
 match();
 tiles();
+notes();
 drawOverview(overview);
 draw();
 fillTable();

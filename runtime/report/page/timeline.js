@@ -1,6 +1,6 @@
 // The time line: rows, view, pointer, keys, details.
 const lanes = byId("lanes"), overview = byId("overview"), tip = byId("tip"), detail = byId("detail");
-const LIMIT = 250;  // events that are elements of their own; beyond it the lower ones are drawn on the canvas
+const LIMIT = 160;  // events that are elements of their own; beyond it the lower ones are drawn on the canvas
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const rows = [];
 let frame = 0, motion = 0;
@@ -9,13 +9,14 @@ if (!truth) { place.events = [6, 42]; place.wait = 47; }
 
 function makeRow(kind, name, note, label = -1) {
   const plot = el("div", { class: "plot" }, el("canvas", { "aria-hidden": "true" }));
-  const layer = label >= 0 ? svg("svg", { role: "group", "aria-label": name }) : null;
-  if (layer) plot.append(layer);
+  const below = svg("g"), layer = svg("g");
+  if (label >= 0) plot.append(svg("svg", { role: "group", "aria-label": name }, below, layer));
   const cross = el("div", { class: "cross", hidden: true });
   plot.append(cross);
   const who = el("div", { class: "who", text: name });
-  if (note) who.append(el("small", { text: note }));
-  const row = { kind, label, plot, layer, cross, node: el("div", { class: "row " + kind }, who, plot), made: new Map(), who };
+  const small = el("small", { text: note });
+  if (note || label >= 0) who.append(small);
+  const row = { kind, label, plot, layer, below, cross, note: small, node: el("div", { class: "row " + kind }, who, plot), made: new Map(), real: new Map() };
   rows.push(row);
   lanes.append(row.node);
   return row;
@@ -106,11 +107,12 @@ function placeEvent(node, e, s, detailed) {
   node.setAttribute("tabindex", state.cursor === e ? 0 : -1);
 }
 
+const ranked = [...events].sort((a, b) => b.score - a.score || a.index - b.index);
 function draw() {
   frame = 0;
-  const inView = events.filter((e) => isShown(e) && Math.max(e.end, e.at) >= state.from && e.start <= state.to);
-  inView.sort((a, b) => b.score - a.score || a.index - b.index);
+  const inView = ranked.filter((e) => isShown(e) && Math.max(e.end, e.at) >= state.from && e.start <= state.to);
   const chosen = inView.slice(0, LIMIT), rest = inView.slice(LIMIT), detailed = inView.length <= 60;
+  const real = (truth || []).filter((a) => !state.hidden.has(a.label) && a.end >= state.from && a.start <= state.to);
   if (!state.cursor || !chosen.includes(state.cursor)) {
     const focused = document.activeElement && document.activeElement.event;
     state.cursor = focused || chosen.reduce((first, e) => (!first || e.start < first.start ? e : first), null);
@@ -122,9 +124,9 @@ function draw() {
     if (row.kind === "axis") drawAxis(row.plot);
     else if (row.kind === "pics") drawPictures(row.plot);
     else if (row.kind === "act") drawActionness(row.plot);
-    else drawBandRow(row, chosen, rest, detailed);
+    else drawBandRow(row, chosen, rest, detailed, state.layers.truth ? real : []);
   }
-  const all = whole.to - whole.from, box = overview.querySelector(".window"), wide = overview.clientWidth - 2;
+  const all = whole.to - whole.from, box = overview.querySelector(".window"), wide = overview.clientWidth;
   box.style.left = (100 * (state.from - whole.from)) / all + "%";
   box.style.width = Math.max((wide * (state.to - state.from)) / all, 6) + "px";
   const room = all - (state.to - state.from);
@@ -137,46 +139,54 @@ function draw() {
   byId("b-right").disabled = state.to >= whole.to - 1e-9;
   byId("b-in").disabled = state.to - state.from <= Math.min(shortest, all) * 1.001;
 }
-function drawBandRow(row, chosen, rest, detailed) {
-  drawBand(row.plot, row.label, rest.filter((e) => e.label === row.label));
-  const s = { scale: row.plot.clientWidth / (state.to - state.from), x: (t) => (t - state.from) * row.plot.clientWidth / (state.to - state.from) };
-  const mine = chosen.filter((e) => e.label === row.label), wanted = new Set(mine);
-  for (const [e, node] of row.made) {
-    if (!wanted.has(e) && node !== document.activeElement) { node.remove(); row.made.delete(e); }
+function drawBandRow(row, chosen, rest, detailed, real) {
+  const close = real.length > LIMIT, mine = chosen.filter((e) => e.label === row.label), asked = real.filter((a) => a.label === row.label);
+  drawBand(row.plot, row.label, rest.filter((e) => e.label === row.label), close ? asked : []);
+  const width = row.plot.clientWidth, scale = width / (state.to - state.from), s = { scale, x: (t) => (t - state.from) * scale };
+  keep(row.made, mine, (e) => makeEvent(e), row.layer);
+  for (const [e, node] of row.made) placeEvent(node, e, s, detailed || e === state.selected);
+  keep(row.real, close ? [] : asked, makeTrue, row.below);
+  for (const [a, node] of row.real) {
+    node.classList.toggle("missed", !a.by);
+    put(node, { x: s.x(a.start) + 0.75, width: Math.max((a.end - a.start) * scale - 1.5, 1.5) }, []);
   }
-  row.layer.querySelectorAll(".true").forEach((node) => node.remove());
-  if (truth && state.layers.truth) {
-    for (const a of truth) {
-      if (a.label !== row.label || a.end < state.from || a.start > state.to) continue;
-      const node = svg("rect", {
-        class: `true ${hue(a.label)}${a.by ? "" : " missed"}`, x: s.x(a.start) + 0.75, y: place.truth[0],
-        width: Math.max((a.end - a.start) * s.scale - 1.5, 1.5), height: place.truth[1] - place.truth[0], rx: 1,
-        role: "img", "aria-label": `true ${data.labels[a.label]}, ${clock(a.start)} to ${clock(a.end)}, ${a.by ? "found" : "missed"}`,
-      });
-      node.truth = a;
-      row.layer.prepend(node);
-    }
+}
+function makeTrue(a) {
+  const node = svg("rect", {
+    class: `true ${hue(a.label)}`, y: place.truth[0], height: place.truth[1] - place.truth[0], rx: 1, role: "img",
+    "aria-label": `true ${data.labels[a.label]}, ${clock(a.start)} to ${clock(a.end)}`,
+  });
+  node.truth = a;
+  return node;
+}
+/** One element for each wanted item, in this order; those that stay are never moved, so that focus stays. */
+function keep(made, wanted, make, parent) {
+  const set = new Set(wanted);
+  for (const [item, node] of made) {
+    if (!set.has(item) && node !== document.activeElement) { node.remove(); made.delete(item); }
   }
   let next = null;  // tall bars first, so that lower ones in front of them stay in reach
-  for (let k = mine.length - 1; k >= 0; k--) {
-    let node = row.made.get(mine[k]);
+  for (let k = wanted.length - 1; k >= 0; k--) {
+    let node = made.get(wanted[k]);
     if (!node) {
-      node = makeEvent(mine[k]);
-      row.made.set(mine[k], node);
-      row.layer.insertBefore(node, next);
+      node = make(wanted[k]);
+      made.set(wanted[k], node);
+      parent.insertBefore(node, next);
     }
     next = node;
   }
-  for (const [e, node] of row.made) placeEvent(node, e, s, detailed || e === state.selected);
-  row.who.querySelector("small")?.remove();
-  const n = events.filter((e) => e.label === row.label && isShown(e) && e.phase !== GONE).length;
-  const asked = truth ? truth.filter((a) => a.label === row.label) : [];
-  const note = `${n} event${n === 1 ? "" : "s"}` + (truth ? ` · ${asked.filter((a) => a.by).length}/${asked.length} found` : "");
-  row.who.append(el("small", { text: note }));
+}
+function notes() {
+  for (const row of rows) {
+    if (row.label < 0) continue;
+    const n = events.filter((e) => e.label === row.label && isShown(e) && e.phase !== GONE).length;
+    const asked = truth ? truth.filter((a) => a.label === row.label) : [];
+    row.note.textContent = `${n} event${n === 1 ? "" : "s"}` + (truth ? `,\n${asked.filter((a) => a.by).length} of ${asked.length} found` : "");
+  }
 }
 const redraw = () => { if (!frame) frame = requestAnimationFrame(draw); };
 listeners.push((what) => {
-  if (what === "filter") { match(); tiles(); drawOverview(overview); }
+  if (what === "filter") { match(); tiles(); notes(); drawOverview(overview); }
   if (what === "selection") drawDetail();
   redraw();
 });
