@@ -67,7 +67,7 @@ class VideoOptions:
 
     max_hold_s: how long a frame stays on screen when no new one comes; longer silence is a Gap.
     threads: decode threads; 0 lets FFmpeg choose. More cost more in all: for what one core cannot decode in time.
-    open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes (HLS: 30 s at least, since its
+    open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes (HLS: 15 s at least, since its
     segments come whole). stall_s: until the next frame.
     reconnect_s: a live source that was lost is tried again for that long; 0: never.
     backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.

@@ -6,6 +6,7 @@ lost, and a Gap says so.
 
 from __future__ import annotations
 
+import atexit
 import math
 import random
 import sys
@@ -16,10 +17,11 @@ from typing import Protocol
 
 from ..errors import InputError
 from ._cells import CellBuffer
+from ._connect import error_fault, make_reader, read_limit
 from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from .clock import MediaClock
-from .decode import Picture, VideoReader, load_av
+from .decode import Picture, load_av
 from .files import FALLBACK_RATE
 from .redact import Address
 from .sampler import Cell, GridSampler
@@ -27,7 +29,6 @@ from .sampler import Cell, GridSampler
 MAX_JUMP_S = 60.0  # a camera that sets its clock makes stamps jump by years
 END_SLACK_S = 1.0  # a recording that is served as a stream has ended when no more than this of it is missing
 STEADY_S = 10.0  # a connection that held for that long begins a new series of attempts when it breaks
-SEGMENT_S = 30.0  # what may pass before the next segment of HLS is there; they last 2 to 10 s
 CLOSE_S = 1.0  # beyond the read time-out: what the thread may take to notice that it shall end
 
 
@@ -73,6 +74,7 @@ class LiveFrames:
         self._fault: Fault | None = None
         self._stop, self._ready = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
+        self._read_s = read_limit(address, self._options)
         self._left = 0  # frames lost at the end of a connection that no item has told of yet
         self._seen = 0.0  # wall clock of the last frame
         self._first_raw = self._last_raw = 0.0  # stamps of this connection
@@ -84,6 +86,9 @@ class LiveFrames:
         began = time.monotonic()
         # In a thread, since the look-up of a host name cannot be interrupted.
         self._thread = threading.Thread(target=self._run, name=f"video {self.name}", daemon=True)
+        _threads[self._thread] = self
+        atexit.unregister(_end_threads)  # once, however many sources there are
+        atexit.register(_end_threads)
         self._thread.start()
         if not self._ready.wait(self._options.open_timeout_s + CLOSE_S):
             self._stop.set()
@@ -112,7 +117,7 @@ class LiveFrames:
         self._buffer.close()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
-            thread.join(self._options.read_timeout_s + CLOSE_S)
+            thread.join(self._read_s + CLOSE_S)
 
     # Below: the reading thread.
 
@@ -128,6 +133,7 @@ class LiveFrames:
             self._put(self._sampler.finish(lost=self._left))
             self._buffer.end()
             self._ready.set()
+            _threads.pop(threading.current_thread(), None)
 
     def _session(self) -> Fault | None:
         """Connect, read, and connect again, until the stream has ended (None) or is given up."""
@@ -283,44 +289,23 @@ class LiveFrames:
     def _count(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
-    def _reader(self) -> VideoReader:
-        options, form = ffmpeg_options(self._address, self._options)
-        read_s = self._options.read_timeout_s
-        if self._address.kind == "http" and self._address.target.partition("?")[0].lower().endswith(".m3u8"):
-            read_s = max(read_s, SEGMENT_S)
-        limits = (self._options.open_timeout_s, read_s)
-        return VideoReader(
-            self._address,
-            dropped=self.dropped,
-            live=True,
-            options=options,
-            form=form,
-            limits=limits,
-            threads=self._options.threads,
-        )
+    def _reader(self) -> Connection:
+        return make_reader(self._address, self._options, self.dropped)
 
 
-def error_fault(error: InputError) -> Fault:
-    """An error of opening as a fault. What another attempt cannot mend: credentials, and what is no video at all."""
-    final = {"video-login", "video-permission", "video-codec", "video-picture", "missing-dependency"}
-    return Fault(error.code, error.given, error.allowed, error.next_step, passing=error.code not in final)
+_threads: dict[threading.Thread, LiveFrames] = {}
+"""Threads that may be inside of FFmpeg."""
 
 
-def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, str], str | None]:
-    """FFmpeg's options for an address, and its name of the format where that must be said."""
-    # A second line behind our own time-outs, for what does not ask whether it shall go on. Not earlier than those.
-    micros = str(int(max(options.open_timeout_s, options.read_timeout_s) * 1e6))
-    if address.kind == "rtsp":
-        return {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": "video"}, None
-    if address.kind == "camera":
-        camera = {}
-        if options.camera_size:
-            camera["video_size"] = options.camera_size
-        if options.camera_rate:
-            camera["framerate"] = f"{options.camera_rate:g}"
-        return camera, "v4l2"
-    # A playlist may point to other servers, never to files of this machine.
-    return {"rw_timeout": micros, "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}, None
+def _end_threads() -> None:
+    """At exit: FFmpeg asks PyAV whether to go on waiting, and that crashes once the interpreter is being taken down."""
+    atexit.unregister(_end_threads)
+    threads = list(_threads.items())
+    for _, source in threads:
+        source._stop.set()
+        source._buffer.close()
+    for thread, source in threads:
+        thread.join(max(source._read_s, source._options.open_timeout_s) + CLOSE_S)
 
 
 def _say(text: str) -> None:

@@ -8,6 +8,8 @@ import http.server
 import importlib.util
 import logging
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,8 +24,9 @@ pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoInfo, VideoOptions, open_frames
+from punctum.runtime.video._connect import ffmpeg_options
 from punctum.runtime.video._faults import Fault, explain
-from punctum.runtime.video.live import LiveFrames, ffmpeg_options
+from punctum.runtime.video.live import LiveFrames
 from punctum.runtime.video.redact import Address
 
 _spec = importlib.util.spec_from_file_location("video_corpus", Path(__file__).with_name("video_corpus.py"))
@@ -270,6 +273,28 @@ def test_closing_is_prompt_and_ends_the_thread(policy: str) -> None:
     assert time.monotonic() - began < 1.0
     assert list(stream) == []
     assert not any(thread.name == f"video {source.name}" for thread in threading.enumerate())
+
+
+EXIT = """
+import sys
+from punctum.runtime.video import VideoOptions, open_frames
+stream = open_frames(sys.argv[1], fps=10.0, options=VideoOptions(read_timeout_s=1.5)).frames()
+next(stream)
+"""
+
+
+def test_leaving_a_program_with_an_open_source_is_no_crash(tmp_path: Path) -> None:
+    data = corpus.encode(tmp_path / "a.ts", 50).read_bytes()
+
+    def talk(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + data)
+
+    with talker(talk) as port:
+        command = [sys.executable, "-c", EXIT, f"http://127.0.0.1:{port}/a.ts"]
+        runs = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
+        results = [(run.communicate(timeout=60)[1], run.returncode) for run in runs]
+    assert results == [("", 0)] * 3
 
 
 def test_silence_lets_the_caller_look_around() -> None:
