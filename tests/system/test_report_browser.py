@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-import os
+import importlib.util
 import shutil
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from importlib import resources
@@ -17,10 +15,10 @@ import pytest
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-webdriver = pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
-from punctum.runtime import Bundle  # noqa: E402
-from punctum.runtime.demo import LABELS, make_sequence, write_demo_dataset  # noqa: E402
-from punctum.runtime.report import (  # noqa: E402
+pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
+from punctum.runtime import Bundle
+from punctum.runtime.demo import LABELS, make_sequence, write_demo_dataset
+from punctum.runtime.report import (
     Action,
     Thumbnail,
     encode_jpeg,
@@ -34,148 +32,14 @@ DRIVER = shutil.which("chromedriver")
 if BROWSER is None or DRIVER is None:
     pytest.skip("no chromium and chromium-driver (Debian packages)", allow_module_level=True)
 
-OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
-)
 NASTY = "</script><script>document.title='broken'</script>" + "very-long-name" * 12
-SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
-# Contrast of every text that is drawn, against what lies behind it, as WCAG 2 defines it.
-CONTRAST = """
-const channel = (x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; };
-const parse = (text) => {
-  const n = text.match(/[\\d.]+/g).map(Number);
-  return [n[0], n[1], n[2], n.length > 3 ? n[3] : 1];
-};
-const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-const over = (a, b) => [0, 1, 2].map((k) => a[k] * a[3] + b[k] * (1 - a[3])).concat(1);
-function behind(node) {
-  const stack = [];
-  for (let n = node; n && n.nodeType === 1; n = n.parentElement) {
-    const c = parse(getComputedStyle(n).backgroundColor);
-    stack.push(c);
-    if (c[3] === 1) break;
-  }
-  return stack.reduceRight((below, c) => over(c, below), [255, 255, 255, 1]);
-}
-const bad = [];
-let seen = 0;
-const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
-while (walk.nextNode()) {
-  const node = walk.currentNode.parentElement;
-  if (!walk.currentNode.data.trim() || !node.getClientRects().length) continue;
-  if (node.closest("script, style, title, noscript, .skip, [hidden], button:disabled")) continue;
-  const style = getComputedStyle(node), drawn = node.closest("svg");
-  const ink = parse(drawn ? style.fill : style.color), ground = behind(drawn ? drawn.parentElement : node);
-  const a = light(over(ink, ground)), b = light(ground), ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
-  seen += 1;
-  if (ratio < 4.5) bad.push([walk.currentNode.data.trim().slice(0, 40), ratio.toFixed(2)]);
-}
-return [seen, bad];
-"""
-# Colours of classes against the card that they are drawn on: graphics need 3 to 1.
-CLASS_CONTRAST = """
-const style = getComputedStyle(document.documentElement);
-const rgb = (name) => {
-  const t = document.createElement("i");
-  t.style.color = `var(${name})`;
-  document.body.append(t);
-  const c = getComputedStyle(t).color.match(/[\\d.]+/g).map(Number);
-  t.remove();
-  return c;
-};
-const channel = (x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; };
-const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
-const card = light(rgb("--card"));
-return [0, 1, 2, 3, 4, 5, 6, 7].map((k) => {
-  const a = light(rgb("--k" + k));
-  return (Math.max(a, card) + 0.05) / (Math.min(a, card) + 0.05);
-});
-"""
 
-
-class Browser:
-    """One Chromium, and what the tests do with it."""
-
-    def __init__(self, profile: Path) -> None:
-        from selenium.webdriver.chrome.options import Options
-        from selenium.webdriver.chrome.service import Service
-
-        options = Options()
-        options.binary_location = BROWSER
-        for flag in (*OPTIONS.split(), f"--user-data-dir={profile}"):
-            options.add_argument(flag)
-        options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-        self.driver = webdriver.Chrome(options=options, service=Service(DRIVER, env={**os.environ, "no_proxy": "*"}))
-        self.driver.set_page_load_timeout(60)
-        self.dark = False
-
-    def open(self, page: Path, size: str = "desktop", *, dark: bool = False) -> None:
-        width, height = SIZES[size]
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
-        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
-        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
-        still = {"name": "prefers-reduced-motion", "value": "reduce"}
-        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme, still]})
-        for kind in ("browser", "performance"):
-            self.driver.get_log(kind)
-        self.driver.get(page.as_uri())
-
-    def run(self, script: str, *arguments: Any) -> Any:
-        return self.driver.execute_script(script, *arguments)
-
-    def wait(self, script: str, *arguments: Any, seconds: float = 10.0) -> Any:
-        """The first true value of `script`."""
-        until = time.monotonic() + seconds
-        while not (value := self.run(script, *arguments)):
-            assert time.monotonic() < until, script
-            time.sleep(0.03)
-        return value
-
-    def keys(self, *keys: str) -> None:
-        from selenium.webdriver import ActionChains
-
-        ActionChains(self.driver, duration=0).send_keys(*keys).perform()
-
-    def mouse(self, kind: str, x: float, y: float, **more: Any) -> None:
-        self.driver.execute_cdp_cmd("Input.dispatchMouseEvent", {"type": kind, "x": x, "y": y, **more})
-
-    def click(self, x: float, y: float) -> None:
-        for kind in ("mouseMoved", "mousePressed", "mouseReleased"):
-            self.mouse(kind, x, y, **({} if kind == "mouseMoved" else {"button": "left", "clickCount": 1}))
-
-    def touch(self, kind: str, *points: tuple[float, float]) -> None:
-        dots = [{"x": x, "y": y, "id": k} for k, (x, y) in enumerate(points)]
-        self.driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": dots})
-
-    def box(self, selector: str) -> dict[str, float]:
-        """Place of the first element in the window, scrolled into view."""
-        script = (
-            "const n = document.querySelector(arguments[0]); n.scrollIntoView({block: 'center'}); "
-            "const r = n.getBoundingClientRect(); return {x: r.x, y: r.y, w: r.width, h: r.height};"
-        )
-        return dict(self.run(script, selector))
-
-    def view(self) -> tuple[float, float]:
-        """Seconds of media in view, after the next frame."""
-        script = (
-            "const done = arguments[arguments.length - 1], n = document.getElementById('lanes').dataset;"
-            "requestAnimationFrame(() => requestAnimationFrame(() => done([n.from, n.to])));"
-        )
-        start, end = self.driver.execute_async_script(script)
-        return float(start), float(end)
-
-    def complaints(self) -> list[str]:
-        return [entry["message"] for entry in self.driver.get_log("browser")]
-
-    def requests(self) -> list[str]:
-        """Addresses that the page asked for."""
-        found = []
-        for entry in self.driver.get_log("performance"):
-            message = json.loads(entry["message"])["message"]
-            if message["method"] in ("Network.requestWillBeSent", "Network.webSocketCreated"):
-                found.append(message["params"].get("request", message["params"])["url"])
-        return found
+_spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
+assert _spec is not None
+assert _spec.loader is not None
+kit = importlib.util.module_from_spec(_spec)
+_spec.loader.exec_module(kit)
+Browser, SIZES = kit.Browser, kit.SIZES
 
 
 @pytest.fixture(scope="module")
@@ -183,7 +47,7 @@ def browser(tmp_path_factory) -> Iterator[Browser]:
     from selenium.common.exceptions import WebDriverException
 
     try:
-        made = Browser(tmp_path_factory.mktemp("profile"))
+        made = Browser(tmp_path_factory.mktemp("profile"), program=BROWSER, driver=DRIVER)
     except WebDriverException as error:
         pytest.skip(f"Chromium does not start here: {str(error)[:200]}")
     yield made
@@ -239,7 +103,7 @@ ALL = ("recording", "plain", "nasty", "dataset", "nasty-dataset", "hour")
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_renders_without_error_and_without_network(browser: Browser, pages, name):
+def test_renders_without_error_and_without_network(browser, pages, name):
     browser.open(pages[name])
     browser.wait("return document.readyState === 'complete'")
     drawn = "tbody tr, .chart" if "dataset" in name else "#events tbody tr"
@@ -254,7 +118,7 @@ def test_renders_without_error_and_without_network(browser: Browser, pages, name
     assert browser.driver.title != "broken"
 
 
-def test_the_policy_stops_the_network(browser: Browser, pages):
+def test_the_policy_stops_the_network(browser, pages):
     browser.open(pages["recording"])
     script = "const done = arguments[0]; fetch('http://127.0.0.1:9/').then(() => done('sent'), () => done('refused'))"
     assert browser.driver.execute_async_script(script) == "refused"
@@ -263,7 +127,7 @@ def test_the_policy_stops_the_network(browser: Browser, pages):
 
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("name", ALL)
-def test_nothing_overflows(browser: Browser, pages, name, size):
+def test_nothing_overflows(browser, pages, name, size):
     browser.open(pages[name], size)
     width = SIZES[size][0]
     assert browser.run("return [document.documentElement.scrollWidth, window.innerWidth]") == [width, width]
@@ -277,7 +141,7 @@ def test_nothing_overflows(browser: Browser, pages, name, size):
 
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("name", ["recording", "dataset"])
-def test_contrast(browser: Browser, pages, name, dark):
+def test_contrast(browser, pages, name, dark):
     browser.open(pages[name], dark=dark)
     if name == "recording":
         browser.run("document.querySelector('#events tbody button').click()")
@@ -285,13 +149,13 @@ def test_contrast(browser: Browser, pages, name, dark):
     browser.run("document.querySelectorAll('details').forEach(d => d.open = true)")
     ground = browser.run("return getComputedStyle(document.body).backgroundColor")
     assert (sum(int(x) for x in ground[4:-1].split(",")) < 150) == dark
-    seen, bad = browser.run(CONTRAST)
+    seen, bad = browser.run(kit.CONTRAST)
     assert seen > 100
     assert bad == []
-    assert min(browser.run(CLASS_CONTRAST)) >= 3.0
+    assert min(browser.run(kit.CLASS_CONTRAST)) >= 3.0
 
 
-def test_hover_shows_details(browser: Browser, pages):
+def test_hover_shows_details(browser, pages):
     browser.open(pages["recording"])
     browser.view()
     assert browser.run("return document.getElementById('tip').hidden")
@@ -311,7 +175,7 @@ def test_hover_shows_details(browser: Browser, pages):
     browser.wait("return document.getElementById('tip').hidden")
 
 
-def test_the_wheel_zooms_where_it_points_once_the_line_has_focus(browser: Browser, pages):
+def test_the_wheel_zooms_where_it_points_once_the_line_has_focus(browser, pages):
     browser.open(pages["recording"])
     start, end = browser.view()
     place = browser.box(".axis .plot")
@@ -332,7 +196,7 @@ def test_the_wheel_zooms_where_it_points_once_the_line_has_focus(browser: Browse
     assert browser.view() == (start, end)
 
 
-def test_drag_pans(browser: Browser, pages):
+def test_drag_pans(browser, pages):
     browser.open(pages["recording"])
     browser.run("document.getElementById('b-in').click()")
     a, b = browser.view()
@@ -347,7 +211,7 @@ def test_drag_pans(browser: Browser, pages):
     assert c - a == pytest.approx(150 / place["w"] * (b - a), rel=0.05)
 
 
-def test_pinch_zooms(browser: Browser, pages):
+def test_pinch_zooms(browser, pages):
     browser.open(pages["recording"], "phone")
     start, end = browser.view()
     place = browser.box(".band .plot")
@@ -360,7 +224,7 @@ def test_pinch_zooms(browser: Browser, pages):
     assert (b - a) < 0.7 * (end - start)
 
 
-def test_keys_zoom_and_pan(browser: Browser, pages):
+def test_keys_zoom_and_pan(browser, pages):
     from selenium.webdriver.common.keys import Keys
 
     browser.open(pages["recording"])
@@ -381,7 +245,7 @@ def test_keys_zoom_and_pan(browser: Browser, pages):
     assert browser.view() == (start, end)
 
 
-def test_tab_reaches_the_events_and_keys_walk_them(browser: Browser, pages):
+def test_tab_reaches_the_events_and_keys_walk_them(browser, pages):
     from selenium.webdriver.common.keys import Keys
 
     browser.open(pages["recording"])
@@ -417,7 +281,7 @@ def test_tab_reaches_the_events_and_keys_walk_them(browser: Browser, pages):
     assert browser.run("return document.activeElement.id") == "lanes"
 
 
-def test_filter_and_table_follow(browser: Browser, pages):
+def test_filter_and_table_follow(browser, pages):
     browser.open(pages["recording"])
     browser.view()
     count: Callable[[], int] = lambda: browser.run("return document.querySelectorAll('#events tbody tr').length")  # noqa: E731
@@ -440,7 +304,7 @@ def test_filter_and_table_follow(browser: Browser, pages):
     assert browser.run("return document.querySelectorAll('.row.band')[0].hidden")
 
 
-def test_an_event_opens_from_the_table(browser: Browser, pages):
+def test_an_event_opens_from_the_table(browser, pages):
     browser.open(pages["recording"])
     browser.run("document.querySelector('#events tbody button').click()")
     browser.wait("return document.querySelector('.ev.on')")
@@ -449,7 +313,7 @@ def test_an_event_opens_from_the_table(browser: Browser, pages):
         assert word in said
 
 
-def test_an_hour_zooms_in_to_single_events(browser: Browser, pages):
+def test_an_hour_zooms_in_to_single_events(browser, pages):
     browser.open(pages["hour"])
     start, end = browser.view()
     assert end - start == 3600
@@ -462,7 +326,7 @@ def test_an_hour_zooms_in_to_single_events(browser: Browser, pages):
     assert browser.complaints() == []
 
 
-def test_recordings_of_a_data_set_are_sorted_and_found(browser: Browser, pages):
+def test_recordings_of_a_data_set_are_sorted_and_found(browser, pages):
     browser.open(pages["dataset"])
     names = "return [...document.querySelectorAll('#recordings li')].map(n => n.dataset.name)"
     everything = browser.run(names)
