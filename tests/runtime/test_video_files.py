@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import importlib.util
 import os
 import shutil
@@ -133,6 +134,18 @@ def test_colours_come_in_the_order_rgb(tmp_path: Path) -> None:
     items, _ = read(path)
     assert isinstance(items[0], Sampled)
     assert np.abs(items[0].image.mean((0, 1)) - (200, 30, 60)).max() < 8
+
+
+@pytest.mark.parametrize(
+    ("pixels", "full"), [("yuv420p", False), ("yuvj420p", True), ("yuv420p10le", False), ("yuv420p10le", True)]
+)
+def test_colours_of_every_range(pixels: str, full: bool, tmp_path: Path) -> None:
+    colour = (220, 40, 10)
+    paint = functools.partial(np.full, (96, 128, 3), colour, np.uint8)
+    path = encode(tmp_path / "red.mkv", 5, pixels=pixels, full_range=full, paint=lambda k: paint())
+    items, _ = read(path)
+    assert isinstance(items[0], Sampled)
+    assert np.abs(items[0].image.mean((0, 1)) - colour).max() < 4
 
 
 @pytest.mark.parametrize(("count", "cells"), [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3)])
@@ -294,7 +307,7 @@ def test_a_mirrored_file_is_put_right(tmp_path: Path) -> None:
         pytest.param({"name": "gray.mkv", "codec": "ffv1", "pixels": "gray"}, id="gray"),
         pytest.param({"name": "gray16.mkv", "codec": "ffv1", "pixels": "gray16le"}, id="gray, 16 bits"),
         pytest.param({"name": "ten.mp4", "pixels": "yuv420p10le"}, id="10 bits"),
-        pytest.param({"name": "full.avi", "codec": "mjpeg", "pixels": "yuvj420p"}, id="full range"),
+        pytest.param({"name": "full.avi", "codec": "mjpeg", "pixels": "yuvj420p", "full_range": True}, id="full range"),
         pytest.param({"name": "alpha.mkv", "codec": "ffv1", "pixels": "yuva420p"}, id="alpha"),
         pytest.param({"name": "old.avi", "codec": "mpeg4"}, id="mpeg-4"),
     ],

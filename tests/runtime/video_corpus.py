@@ -52,6 +52,7 @@ def encode(
     first: int = 0,
     rotation: int = 0,
     mirror: bool = False,
+    full_range: bool = False,
     paint: Callable[[int], U8] | None = None,
     keyframes: int = 10,
     b_frames: int = 0,
@@ -68,6 +69,7 @@ def encode(
         stream = out.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = pixels
+        stream.color_range = 2 if full_range else 1
         stream.codec_context.time_base = Fraction(1, TICKS)
         stream.codec_context.gop_size = keyframes
         stream.codec_context.max_b_frames = b_frames
@@ -76,7 +78,9 @@ def encode(
         if rotation or mirror:
             stream.set_display_rotation(rotation, hflip=mirror)
         for k, stamp in enumerate(stamps):
-            frame = av.VideoFrame.from_ndarray(paint(first + k), format="rgb24").reformat(format=pixels)
+            frame = av.VideoFrame.from_ndarray(paint(first + k), format="rgb24").reformat(
+                format=pixels, dst_color_range=2 if full_range else 1
+            )
             frame.pts, frame.time_base = round(stamp * TICKS), Fraction(1, TICKS)
             for packet in stream.encode(frame):
                 out.mux(packet)
