@@ -88,12 +88,14 @@ class Saying:
 class Reporter:
     """Remembers what was reported and decides what to say next. One a session."""
 
-    def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float) -> None:
+    def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
+        """overhang_s: media beyond a snippet that its features have seen, so that much later it is known."""
         self.options = options
         self.tick_s = tick_s
         self.limit_s = max(options.max_delay_s or 0.0, tick_s)
         # The end moves by a fraction of a snippet from guess to guess; who waits for the last tick can be too late.
-        self.margin_s = stride_s
+        self.margin_s = stride_s + overhang_s
+        self.overhang_s = overhang_s
         self.live: list[Report] = []
         self.count = 0
 
@@ -116,7 +118,7 @@ class Reporter:
             running = running or not ended
             if report is None:
                 # What comes to light too late waits for its island: another guess now would only add noise.
-                late = ended and end + self.limit_s < now_s - SLACK_S
+                late = ended and end + self.limit_s < now_s + self.overhang_s - SLACK_S
                 if late or score < self.options.report_score:
                     continue
                 self.count += 1

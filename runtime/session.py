@@ -84,7 +84,7 @@ class Session:
         stride = self.plan.stride_s
         self._tick = options.tick(stride)
         self._hop = self._tick or max(math.floor(HOP_S / stride), 1)
-        self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride)
+        self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride, overhang_s=self.plan.overhang_s)
         self._haste = simplify(post)
         self._begin()
 

@@ -188,3 +188,16 @@ def test_lost_frames_are_counted_in_the_events_they_touch(seed, holes):
         if e.phase == "final":
             expected = sum(n for row, n in holes if row * 0.1 < e.end and e.start < (row + 1) * 0.1)
             assert e.dropped == expected
+
+
+def test_features_that_look_ahead_do_not_break_the_delay():
+    """A backbone whose clips reach beyond their snippet knows everything later; reports start earlier instead."""
+    from dataclasses import replace
+
+    localizer = fakes.localizer()
+    localizer.plan = replace(localizer.plan, overhang_s=0.3)
+    live = LiveOptions(max_delay_s=1.0, report_score=0.0)
+    events = run(localizer, fakes.recording(4, 1500), [3] * 500, live)
+    early = [e for e in events if e.revision == 0 and e.ended and e.phase == "update"]
+    assert len(early) > 20
+    assert all(e.delay_s <= 1.0 + 1e-6 for e in early)
