@@ -151,14 +151,14 @@ def feature_files(features_dir: Path, video: str) -> tuple[Path, ...]:
     return (features_dir / f"{video}.npy",)
 
 
-VIDEO_ENDINGS = (".mp4", ".mkv", ".mov", ".avi", ".webm", ".m4v", ".mpg", ".mpeg", ".ts", ".wmv", ".flv", ".mjpeg")
-
-
 def find_video(videos_dir: Path, video: str) -> Path:
     """The file of a video, by its id and any of the usual endings. Raises InputError."""
     if Path(video).name != video or video in ("", ".", ".."):
         raise InputError("video-id", f"the video id {video!r}", "a plain file name", "rename the video in the lists")
-    for ending in VIDEO_ENDINGS:
+    from .video.files import SUFFIXES
+
+    endings = [".mp4", *sorted(SUFFIXES - {".mp4"})]
+    for ending in endings:
         for path in (videos_dir / f"{video}{ending}", videos_dir / f"{video}{ending.upper()}"):
             if path.is_file():
                 return path
@@ -167,7 +167,7 @@ def find_video(videos_dir: Path, video: str) -> Path:
     raise InputError(
         "video-missing",
         f"{videos_dir} has no video {video!r}",
-        "a file <video>" + " or <video>".join(VIDEO_ENDINGS[:5]),
+        f"a file {video} with one of the endings {', '.join(endings)}",
         "add the file, or take the video off the lists",
     )
 

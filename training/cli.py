@@ -106,8 +106,18 @@ def train(
 
         if proposals is not None:
             raise InputError("flags-exclusive", "--proposals with videos", "a data set of features", "drop --proposals")
-        flags = {"resume": resume, "fresh": fresh, "device": device, "quiet": quiet}
-        train_dataset(loose, recipe, out, backbone=backbone, minutes=minutes, json_output=json_output, **flags)
+        train_dataset(
+            loose,
+            recipe,
+            out,
+            backbone=backbone,
+            minutes=minutes,
+            resume=resume,
+            fresh=fresh,
+            device=device,
+            quiet=quiet,
+            json_output=json_output,
+        )
         return
     opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
     data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)

@@ -45,7 +45,9 @@ class FrameStore:
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
         prepare = Preprocessor(self.spec)
-        starts, files, writer = [], [], None
+        starts: list[float] = []
+        files: list[str] = []
+        writer: _Writer | None = None
         try:
             for at, image in _stretches(path, self.spec):
                 if stop():
@@ -83,7 +85,12 @@ class FrameStore:
     def _source(self, path: Path) -> dict[str, Any]:
         """What makes kept frames stale: another file, or another way to prepare it."""
         facts = path.stat()
-        return {"size": facts.st_size, "modified_ns": facts.st_mtime_ns, "spec": self.spec.digest("")}
+        fields = {"fps", "height", "width", "resize", "colour", "mean", "std"}
+        return {
+            "size": facts.st_size,
+            "modified_ns": facts.st_mtime_ns,
+            "spec": self.spec.model_dump(mode="json", include=fields),
+        }
 
 
 class _Writer:

@@ -1,0 +1,296 @@
+"""From videos and clicks to events: mAP of `punctum train` on a video data set, beside two honest baselines.
+
+    python benchmarks/video_accuracy.py DATA [--seeds 0,1,2] [--rows learned,random,footage,energy,cuts] [--frames DIR]
+
+Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
+  learned   the default: backbone from footage and clicks, then locator and head
+  footage   the same without clicks in the backbone (self-supervision alone)
+  random    the same network with random weights, and the same locator and head
+  energy    one number a snippet, how much consecutive frames differ; thresholded: for each class, the runs in which
+            that number is likelier for the class's clicks than for the gaps between clicks
+  cuts      two numbers a snippet that only see cuts (how much the most changed frame differs from the one before,
+            against the others), and the same locator: what a cut detector gets where clips were joined
+Beside mAP: how well the class tracks tell actions from the stretches between them (area under the curve), with the
+borders given and 0.4 s next to each left out. What only sees borders stays at 0.5 there.
+Frames come through the runtime's decoder and preprocessing, once; --frames keeps them. --events names a folder for
+what the first seed found. --fold k/n judges on every n-th training video instead of the test videos, to choose
+designs by.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from punctum import kernels
+from punctum.runtime import Dataset, Localizer, evaluate
+from punctum.runtime.dataset import Truth, read_truth
+from punctum.runtime.evaluation import Detections
+from punctum.training import load_run, localizer_of, recipes, train_run
+from punctum.training.backbone.config import BackboneConfig
+from punctum.training.backbone.frames import FrameStore, Stretch
+from punctum.training.backbone.net import BackboneNet
+from punctum.training.backbone.task import BackboneModule
+from punctum.training.backbone.train import Footage, train_backbone
+from punctum.training.data import Sample, TrainingSet
+from punctum.training.labels import locate_clicks
+from punctum.training.objectives.points import even_targets
+from punctum.training.videos import dataset_footage
+
+BORDER_S = 0.4
+
+
+@dataclass(frozen=True, slots=True)
+class Split:
+    """Videos to learn from and to judge on, with their frames."""
+
+    data: Dataset
+    config: BackboneConfig
+    train: tuple[str, ...]
+    test: tuple[str, ...]
+    frames: dict[str, Stretch]
+    store: FrameStore
+    truth: Truth
+
+    @property
+    def stride_s(self) -> float:
+        return self.config.spec().stride_s
+
+    def clicks(self, video: str, snippets: int) -> Any:
+        points = self.data.points().get(video, ())
+        return locate_clicks(
+            [p.time_s for p in points],
+            [p.label for p in points],
+            snippets=snippets,
+            stride_s=self.stride_s,
+            start_s=0.0,
+            video=video,
+        )
+
+    def samples(self, features: dict[str, np.ndarray]) -> tuple[Sample, ...]:
+        return tuple(Sample(v, features[v], 0.0, self.clicks(v, len(features[v]))) for v in self.train)
+
+
+def clip_index(count: int, config: BackboneConfig) -> np.ndarray:
+    """Frames [S, T] of every clip, as the runtime's extractor takes them."""
+    snippets = -(-count // config.snippet_frames)
+    ends = (np.arange(snippets) + 1) * config.snippet_frames
+    return np.clip(ends[:, None] - config.clip_frames + np.arange(config.clip_frames), 0, count - 1)
+
+
+def embed(net: BackboneNet, split: Split) -> dict[str, np.ndarray]:
+    """Features of every video by the torch network (tests hold it against the exported graph)."""
+    found = {}
+    with torch.inference_mode():
+        for video, part in split.frames.items():
+            light = net.light(torch.from_numpy(np.asarray(part.frames, np.float32) / 65535.0))
+            index = torch.from_numpy(clip_index(len(light), split.config))
+            found[video] = torch.cat([net.embed(light[rows]) for rows in index.split(32)]).numpy()
+    return found
+
+
+def learned(split: Split, seed: int, *, clicks: bool) -> dict[str, np.ndarray]:
+    config = split.config.model_copy(update={"seed": seed})
+    whole = dataset_footage(split.data, clicked=clicks)
+    footage = Footage(whole.name, {v: whole.videos[v] for v in split.train}, whole.labels, whole.points)
+    with tempfile.TemporaryDirectory() as folder:
+        kept: list[BackboneNet] = []
+
+        def keep(module: BackboneModule, _: BackboneConfig) -> dict[str, bytes]:
+            kept.append(module.net.eval())
+            return {"backbone.onnx": b"", "backbone.json": b"{}"}
+
+        from punctum.training.backbone import train
+
+        export, train._export = train._export, keep  # the graph is not needed here
+        try:
+            train_backbone(footage, config, Path(folder) / "b", quiet=True, frames=split.store.folder)
+        finally:
+            train._export = export
+    return embed(kept[0], split)
+
+
+def untrained(split: Split, seed: int) -> dict[str, np.ndarray]:
+    torch.manual_seed(seed)
+    return embed(BackboneNet(split.config).eval(), split)
+
+
+def changes(part: Stretch) -> np.ndarray:
+    """How much every frame differs from the one before: float64 [T], mean absolute difference on 0..1."""
+    frames = np.asarray(part.frames, np.float32) / 65535.0
+    moved = np.abs(np.diff(frames, axis=0)).mean((1, 2))
+    return np.concatenate([moved[:1], moved]).astype(np.float64)
+
+
+def per_snippet(values: np.ndarray, size: int) -> np.ndarray:
+    """[T] -> [S, size], the last snippet filled up with its last value."""
+    short = -len(values) % size
+    return np.concatenate([values, np.repeat(values[-1:], short)]).reshape(-1, size)
+
+
+def cut_features(split: Split) -> dict[str, np.ndarray]:
+    found = {}
+    for video, part in split.frames.items():
+        moved = changes(part)
+        usual = np.median(np.lib.stride_tricks.sliding_window_view(np.pad(moved, 5, "edge"), 11), axis=1)
+        ratio = np.log((moved + 1e-3) / (usual + 1e-3))
+        peak = per_snippet(ratio, split.config.snippet_frames).max(1)
+        found[video] = np.stack([peak, (peak > 1.5).astype(float)], 1).astype(np.float32)
+    return found
+
+
+def energy_detections(split: Split) -> tuple[Detections, dict[str, np.ndarray]]:
+    """Runs of the log-likelihood ratio of log energy, class's clicks against gaps; and the tracks [S, C]."""
+    size, classes = split.config.snippet_frames, len(split.data.labels)
+    energy = {v: np.log(per_snippet(changes(p), size).mean(1) + 1e-4) for v, p in split.frames.items()}
+    samples = split.samples({v: e[:, None].astype(np.float32) for v, e in energy.items()})
+    targets = even_targets(samples, recipes.for_videos().objective, classes)
+    rows = np.concatenate([energy[v] for v in split.train])
+    weight = np.concatenate(targets)
+    mean, spread = np.zeros(classes + 1), np.zeros(classes + 1)
+    for c in range(classes + 1):
+        w = (weight[:, c] > 0).astype(float)
+        mean[c] = np.average(rows, weights=w)
+        spread[c] = np.sqrt(np.average((rows - mean[c]) ** 2, weights=w)) + 0.1
+    tracks, parts = {}, []
+    for v, video in enumerate(split.truth.videos):
+        smooth = np.convolve(np.pad(energy[video], 1, "edge"), np.ones(3) / 3, "valid")
+        density = -0.5 * ((smooth[:, None] - mean) / spread) ** 2 - np.log(spread)
+        tracks[video] = 1 / (1 + np.exp(density[:, -1:] - density[:, :-1]))
+        levels = np.arange(0.1, 0.95, 0.1)
+        segments, label, _ = kernels.find_runs_many(tracks[video], levels)
+        inside = [
+            tracks[video][max(int(a + 0.5), 0) : int(b + 0.5) + 1, c].mean()
+            for (a, b), c in zip(segments, label, strict=True)
+        ]
+        scores = np.array(inside).reshape(-1)
+        for c in range(classes):
+            mine = np.flatnonzero(label == c)
+            kept = mine[kernels.nms(segments[mine], scores[mine], iou_threshold=0.4)]
+            times = (segments[kept] + 0.5) * split.stride_s
+            parts.append((np.full(len(kept), v), np.full(len(kept), c), times, scores[kept]))
+    video, label, segments, scores = (np.concatenate(x) for x in zip(*parts, strict=True))
+    return Detections(video.astype(np.int64), label.astype(np.int64), segments, scores), tracks
+
+
+def located(split: Split, features: dict[str, np.ndarray], seed: int) -> tuple[Detections, dict[str, np.ndarray], Any]:
+    """Locator and head of the default for videos on some features: what they find, and the class tracks."""
+    samples = split.samples(features)
+    clicks = sum(len(s.clicks) for s in samples)
+    recipe = recipes.for_videos(clicks).model_copy(update={"seed": seed})
+    made = TrainingSet(split.data.name, split.data.labels, split.stride_s, samples[0].features.shape[1], samples)
+    with tempfile.TemporaryDirectory() as folder:
+        train_run(made, recipe, Path(folder) / "run", quiet=True)
+        run = load_run(Path(folder) / "run")
+    localizer: Localizer = localizer_of(run)
+    events = {v: localizer.localize(features[v], stream=v) for v in split.test}
+    tracks = {v: localizer.backend.locate(features[v])[0] for v in split.test}
+    return Detections.from_events(events, split.truth), tracks, events
+
+
+def told_apart(split: Split, tracks: dict[str, np.ndarray]) -> float:
+    """Area under the curve of the mean class track: inside actions against the stretches between actions of the class.
+
+    Mean over classes. Borders are given, and BORDER_S next to each is left out.
+    """
+    areas = []
+    for c in range(len(split.data.labels)):
+        inside, outside = [], []
+        for v, video in enumerate(split.truth.videos):
+            track = tracks[video][:, c]
+            mine = (split.truth.video == v) & (split.truth.label == c)
+            borders = split.truth.segments[mine]
+            borders = borders[np.argsort(borders[:, 0])]
+            edges = [0.0, *borders.ravel().tolist(), len(track) * split.stride_s]
+            for k, (a, b) in enumerate(pairwise(edges)):
+                first, last = int(np.ceil((a + BORDER_S) / split.stride_s)), int((b - BORDER_S) / split.stride_s)
+                if last > first:
+                    (inside if k % 2 else outside).append(track[first:last].mean())
+        if inside and outside:
+            wins = np.subtract.outer(np.array(inside), np.array(outside))
+            areas.append(float((wins > 0).mean() + 0.5 * (wins == 0).mean()))
+    return float(np.mean(areas))
+
+
+def open_split(folder: Path, config: BackboneConfig, frames: Path, fold: str) -> Split:
+    data = Dataset.open(folder, need_features=False)
+    train, test = data.train, data.test
+    if fold:
+        k, n = (int(x) for x in fold.split("/"))
+        test = tuple(v for i, v in enumerate(data.train) if i % n == k)
+        train = tuple(v for v in data.train if v not in test)
+    store = FrameStore(frames, config.spec())
+    found = {}
+    for video in (*train, *test):
+        store.add(video, data.video_file(video))
+        (found[video],) = store.stretches(video)
+    return Split(data, config, train, test, found, store, read_truth(data.truth_file, test, data.labels))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--rows", default="learned,footage,random,energy,cuts")
+    parser.add_argument("--frames", type=Path)
+    parser.add_argument("--events", type=Path)
+    parser.add_argument("--fold", default="")
+    parser.add_argument("--config", type=Path, help="recipe of the backbone")
+    given = parser.parse_args()
+    torch.set_num_threads(1)
+    config = BackboneConfig() if given.config is None else BackboneConfig.model_validate_json(given.config.read_text())
+    with tempfile.TemporaryDirectory() as temporary:
+        split = open_split(given.data, config, given.frames or Path(temporary), given.fold)
+        print("| row | seeds | mAP 0.1:0.7 | each seed | mAP@0.5 | per class | told apart | s a seed |", flush=True)
+        print("|---|---|---|---|---|---|---|---|", flush=True)
+        for row in given.rows.split(","):
+            report(row, split, [int(s) for s in given.seeds.split(",")], given.events)
+
+
+def report(row: str, split: Split, seeds: list[int], events: Path | None) -> None:
+    results, apart, began = [], [], time.perf_counter()
+    for seed in seeds[:1] if row in ("energy",) else seeds:
+        said: Any = None
+        if row == "energy":
+            found, tracks = energy_detections(split)
+        else:
+            make = {
+                "learned": lambda s: learned(split, s, clicks=True),
+                "footage": lambda s: learned(split, s, clicks=False),
+                "random": lambda s: untrained(split, s),
+                "cuts": lambda s: cut_features(split),
+            }[row]
+            found, tracks, said = located(split, make(seed), seed)
+        results.append(evaluate(split.truth, found).to_record(per_class=True))
+        apart.append(told_apart(split, tracks))
+        if events is not None and said is not None and seed == seeds[0]:
+            events.mkdir(parents=True, exist_ok=True)
+            lines = [e.to_json() for video in split.test for e in said[video]]
+            (events / f"{row}.jsonl").write_text("\n".join(lines) + "\n")
+            (events / f"{row}.json").write_text(json.dumps(results[-1]))
+    spent = (time.perf_counter() - began) / len(results)
+    means = [r["map"]["average"] for r in results]
+    classes = ", ".join(
+        f"{label} {np.mean([r['per_class'][label]['average'] for r in results]):.3f}"
+        for label in split.data.labels
+        if label in results[0]["per_class"]
+    )
+    half = np.mean([r["map"]["0.5"] for r in results])
+    each = " ".join(f"{m:.3f}" for m in means)
+    print(
+        f"| {row} | {len(results)} | {np.mean(means):.3f} | {each} | {half:.3f} | {classes} | {np.mean(apart):.3f} "
+        f"| {spent:.0f} |",
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
