@@ -78,7 +78,10 @@ class Turn:
 
     @classmethod
     def of(cls, frame: Any) -> Turn:
-        """From the display matrix of a frame: x' = a x + c y, y' = b x + d y, rounded to a multiple of 90 degrees."""
+        """From the display matrix of a frame: x' = a x + c y, y' = b x + d y, rounded to a multiple of 90 degrees.
+
+        Not for every frame: asking for its side data ties a frame into a cycle, and megabytes wait for the collector.
+        """
         for data in frame.side_data:
             if data.type.name == _DISPLAY_MATRIX:
                 a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data)[:36], "<i4")[:5])
@@ -121,6 +124,7 @@ class VideoReader:
         self._container: Any = None
         self._stream: Any = None
         self._turn = Turn()
+        self._rotation: int | None = None
         self._convert: Any = None
         self._packets: Iterator[Any] | None = None
         self._lost = 0
@@ -293,8 +297,8 @@ class VideoReader:
             if frame.is_corrupt or not (0 < frame.width <= MAX_SIDE and 0 < frame.height <= MAX_SIDE):
                 self._lose("corrupt")
                 continue
-            if not self.frames or frame.side_data:
-                self._turn = Turn.of(frame)
+            if frame.rotation != self._rotation:
+                self._rotation, self._turn = frame.rotation, Turn.of(frame)
             picture = Picture(frame, self._convert, self._turn, self._lost, self._stream.time_base)
             self._lost, self._faults, given = 0, 0, True
             self.frames += 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib.util
 import os
 import shutil
@@ -348,6 +349,19 @@ def test_reading_again_after_closing(made: Path) -> None:
     assert len(list(source.frames())) == 20
     source.close()
     source.close()
+
+
+def test_frames_do_not_wait_for_the_collector_of_cycles(made: Path) -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        source = open_frames(str(made / "whole.mp4"), fps=25.0)
+        assert sum(1 for _ in source.frames()) == 50
+        kept = [thing for thing in gc.get_objects() if type(thing).__name__ == "VideoFrame"]
+        source.close()
+    finally:
+        gc.enable()
+    assert len(kept) < 5
 
 
 @pytest.mark.parametrize("fps", [0.0, -1.0, float("nan"), 1e6])
