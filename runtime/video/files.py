@@ -11,8 +11,9 @@ from pathlib import Path
 from ..errors import InputError
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
+from ._picture import Picture
 from .clock import MediaClock
-from .decode import Picture, VideoReader, load_av
+from .decode import VideoReader, load_av
 from .redact import Address
 from .sampler import Cell, GridSampler
 

@@ -20,8 +20,9 @@ from ._cells import CellBuffer
 from ._connect import error_fault, make_reader, read_limit
 from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
+from ._picture import Picture
 from .clock import MediaClock
-from .decode import Picture, load_av
+from .decode import load_av
 from .files import FALLBACK_RATE
 from .redact import Address
 from .sampler import Cell, GridSampler
