@@ -12,7 +12,7 @@ import numpy as np
 from ._check_truth import check_truth
 from ._layouts import first_of
 from ._tables import PointRow, read_list, scan_points
-from .dataset import Dataset
+from .dataset import LATE_CLICK_S, Dataset
 from .errors import InputError
 
 
@@ -243,8 +243,8 @@ def _check_row(data: Dataset, row: PointRow, lengths: dict[str, int], report: Re
         report.error(error.code, data.points_file, error.given, error.next_step, row.line)
         return False
     end_s = lengths.get(row.video, math.inf) * data.stride_s
-    # Extractors often cut off the last incomplete snippet, so training takes a point up to one stride behind.
-    if time_s < 0 or time_s > end_s + data.stride_s:
+    # Features often end a little before their video, so training takes a point that lies a little behind them.
+    if time_s < 0 or time_s > end_s + max(data.stride_s, LATE_CLICK_S):
         report.error(
             "point-outside",
             data.points_file,

@@ -24,6 +24,8 @@ from .features import Features, check_features, load_features
 
 __all__ = ["Dataset", "Point", "Truth", "read_json", "read_list", "read_points", "read_truth", "scan_points"]
 
+LATE_CLICK_S = 1.0  # a click so far behind the last snippet still belongs to it: features often end before their video
+
 
 @dataclass(frozen=True, slots=True)
 class Point:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from punctum.runtime.dataset import LATE_CLICK_S
 from punctum.runtime.errors import InputError
 
 F32 = npt.NDArray[np.float32]
@@ -36,13 +37,14 @@ def locate_clicks(
     """Place clicks (seconds, class indices) on the snippet grid of one video.
 
     A click at t belongs to snippet floor((t - start_s) / stride_s) and has the position that value - 0.5.
-    Features often stop a fraction of a snippet before the video does, so a click up to one snippet outside is
-    moved to the nearest snippet; farther out it raises InputError.
+    Features often stop a little before the video does, so a click up to a second behind them (or one snippet, where
+    that is longer; also before the start) is moved to the nearest snippet; farther out it raises InputError.
     """
     time = np.asarray(times_s, np.float64).reshape(-1)
     label = np.asarray(labels, np.int64).reshape(-1)
     position = (time - start_s) / stride_s - 0.5
-    outside = ~((position >= -1.5) & (position <= snippets + 0.5))  # NaN is outside, too
+    near = max(LATE_CLICK_S / stride_s, 1.0)
+    outside = ~((position >= -1.5) & (position <= snippets - 0.5 + near))  # NaN is outside, too
     if outside.any():
         worst = float(time[int(np.argmax(outside))])
         raise InputError(
