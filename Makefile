@@ -4,7 +4,7 @@ PIP = -m pip --disable-pip-version-check -q
 .PHONY: demo test lint types bench clean
 
 demo: .venv-demo/ready
-	.venv-demo/bin/punctum demo
+	.venv-demo/bin/punctum demo --out out/demo
 
 test: .venv/ready
 	.venv/bin/python -m pytest -q
@@ -19,10 +19,10 @@ types: .venv/ready
 bench: .venv/ready
 	.venv/bin/python benchmarks/kernels.py
 
-# Base and inference engine only: what runs in the field needs no torch.
+# Engine, video and report: what runs in the field needs no torch.
 .venv-demo/ready: pyproject.toml
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/python $(PIP) install -e '.[cpu]'
+	.venv-demo/bin/python $(PIP) install -e '.[cpu,video,report]'
 	touch $@
 
 # torch goes first and pinned, so that no other requirement pulls a GPU build. The strict editable mode is what

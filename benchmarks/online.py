@@ -190,7 +190,7 @@ def main() -> None:
     parser.add_argument("--split", default="")
     parser.add_argument("--max-delay", default="0.25,0.5,1,2,5")
     parser.add_argument("--report-score", type=float, default=LiveOptions().report_score)
-    parser.add_argument("--tick", type=float, default=None, help="seconds between reports; default max_delay / 4")
+    parser.add_argument("--tick", type=float, default=None, help="seconds between reports; default max_delay / 3")
     parser.add_argument("--save", type=Path, default=None)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()

@@ -7,6 +7,7 @@ import io
 import json
 import zipfile
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,6 +19,7 @@ from .video.spec import BackboneSpec
 
 SCHEMA_MAJOR = 1
 MANIFEST = "manifest.json"
+SHIPPED = "default"  # the name of the bundle that comes with the package
 LARGEST = 2 << 30  # bytes; a zip that unpacks to more is refused before it is read
 
 
@@ -106,12 +108,15 @@ class Bundle:
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:
-        """Read and verify a folder or a zip of the same layout.
+        """Read and verify a folder or a zip of the same layout; "default" is the bundle that ships with punctum.
 
         Every listed file is read once and checked against its size and sha256; what runs is what was checked.
         Files the manifest does not list are never read. Raises InputError naming what is missing or different.
         """
         path = Path(path)
+        if str(path) == SHIPPED and not path.exists():
+            with resources.as_file(resources.files("punctum.runtime") / "assets" / SHIPPED) as folder:
+                return cls.load(folder)
         if path.is_dir():
             return cls._verify(str(path), _FolderReader(path))
         if path.is_file() and zipfile.is_zipfile(path):

@@ -32,7 +32,7 @@ class LiveOptions:
     max_delay_s: an event that has ended is first reported at most this long after its end on the media clock (or
         one snippet after it, where a snippet is longer); None: final events only.
     report_score, open_score: provisional events below the first are not reported; running ones below the second.
-    tick_s: distance of the instants at which reports are made; default a quarter of max_delay_s.
+    tick_s: distance of the instants at which reports are made; default a third of max_delay_s.
     """
 
     max_delay_s: float | None = None
@@ -60,7 +60,7 @@ class LiveOptions:
         """Snippets between reports; 0 when only final events are wanted."""
         if self.max_delay_s is None:
             return 0
-        wanted = self.max_delay_s / 4 if self.tick_s is None else self.tick_s
+        wanted = self.max_delay_s / 3 if self.tick_s is None else self.tick_s
         return max(math.floor(wanted / stride_s + SLACK_S), 1)
 
 

@@ -1,35 +1,58 @@
-"""`punctum demo`: the shipped bundle on a sequence it has never seen, events beside the truth."""
+"""`punctum demo`: a video that nobody has seen, made on the spot, run as a stream; events beside the truth, a report.
+
+With --sensors the same with a made sensor sequence, for which neither PyAV nor a report is needed.
+"""
 
 from __future__ import annotations
 
 import json
 import time
 from importlib import resources
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 
 def demo(
-    seed: Annotated[int, typer.Option(help="Sequence to make; training used other seeds.")] = 7,
-    seconds: Annotated[float, typer.Option(help="Length of the sequence.")] = 60.0,
-    min_score: Annotated[float, typer.Option(help="Show events from this score on.")] = 0.15,
+    seed: Annotated[int, typer.Option(help="What to make; training used other seeds.")] = 7,
+    seconds: Annotated[float, typer.Option(help="Length of the recording.")] = 60.0,
+    min_score: Annotated[
+        float | None, typer.Option(help="Show events from this score on. Default: the bundle's own floor.")
+    ] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the video and the report.")] = Path(
+        "punctum-demo"
+    ),
+    sensors: Annotated[bool, typer.Option("--sensors", help="A sensor sequence instead of a video.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make an untrimmed sensor sequence, stream it through the shipped bundle, show events beside the truth.
+    """Make an untrimmed video, stream it through the shipped bundle, show events as they come beside the truth.
 
     Example: punctum demo --seed 7
+
+    Without PyAV: punctum demo --sensors
     """
+    from ..errors import InputError
+
+    if not 10 <= seconds <= 3600:
+        raise InputError("seconds", f"--seconds {seconds}", "10 to 3600", "set --seconds")
+    if not sensors:
+        from .demo_video import demo_video
+
+        demo_video(seed=seed, seconds=seconds, min_score=min_score, out=out, as_json=as_json)
+        return
+    demo_sensors(seed=seed, seconds=seconds, min_score=0.15 if min_score is None else min_score, as_json=as_json)
+
+
+def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool) -> None:
+    """A made sensor sequence through the small bundle that ships for it."""
     import numpy as np
     from punctum import kernels
 
     from ..bundle import Bundle
     from ..demo import LABELS, STRIDE_S, make_sequence
-    from ..errors import InputError
     from ..localizer import Localizer
 
-    if not 10 <= seconds <= 3600:
-        raise InputError("seconds", f"--seconds {seconds}", "10 to 3600", "set --seconds")
     began = time.perf_counter()
     with resources.as_file(resources.files("punctum.runtime") / "assets" / "demo") as folder:
         bundle = Bundle.load(folder)

@@ -55,7 +55,7 @@ def evaluate(
         str | None, typer.Option(help="With --online: seconds after an action's end. Default 0.25,0.5,1,2,5.")
     ] = None,
     tick: Annotated[
-        float | None, typer.Option(help="With --online: seconds between reports. Default max_delay / 4.")
+        float | None, typer.Option(help="With --online: seconds between reports. Default max_delay / 3.")
     ] = None,
     figure: Annotated[
         Path | None, typer.Option(help="Write the alignment figure, or with --online the delay curve, here (SVG).")

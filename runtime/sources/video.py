@@ -62,7 +62,7 @@ class VideoSource:
         self.replayable = not live
         self.stats = VideoStats()
         self._batch = batch or (1 if live else FILE_BATCH)
-        self._drops = (overflow or ("drop_oldest" if live else "wait")) == "drop_oldest"
+        self._drops = (overflow or frames.policy) == "drop_oldest"
         self._idle_s = idle_s if live else None
         spec = backbone.spec
         self._bound = max(2 * spec.clip_frames, self._batch * spec.snippet_frames, round(queue_s * spec.fps), 2)

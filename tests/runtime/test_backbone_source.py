@@ -54,6 +54,10 @@ class Frames:
     dropped: dict = field(default_factory=dict)
     closed: int = 0
 
+    @property
+    def policy(self):
+        return "drop_oldest" if self.live else "wait"
+
     def close(self):
         self.closed += 1
 

@@ -1,0 +1,211 @@
+"""The demo with pixels: render a video of an unseen seed, stream it through the shipped bundle, write the report."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..events import Event
+    from ..report import Action
+
+UNSEEN = 2_000_003  # added to the seed: the shipped bundle learned from videos of small seeds
+MAX_DELAY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """A true action and the event that found it, or None. iou: of the two."""
+
+    action: Action
+    event: Event | None
+    iou: float
+
+
+def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path, as_json: bool) -> None:
+    """Raises InputError and PunctumError; MissingDependencyError where ONNX Runtime, PyAV or jinja2 is absent."""
+    began = time.perf_counter()
+    from punctum import kernels
+
+    from .._files import atomic_folder
+    from ..bundle import SHIPPED, Bundle
+    from ..errors import MissingDependencyError
+    from ..live import LiveOptions
+    from ..localizer import Localizer
+    from ..report import Action, write_report
+    from ..report._recording import need_jinja
+    from ..scenes import LABELS, render
+    from ..scenes.dataset import encode
+    from ..sources import video_source
+
+    bundle = Bundle.load(SHIPPED)
+    localizer = Localizer(bundle)
+    try:
+        import av  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError("av", "video", "the demo with a video (or use --sensors)") from None
+    need_jinja()
+    kernels.warm_up()
+    scene = render(UNSEEN + seed, seconds=seconds)
+    truth = [Action(LABELS[c], start, end) for c, start, end in scene.actions]
+    with atomic_folder(out, replace=True) as draft:
+        video = draft / f"scene-{seed}.mp4"
+        encode(scene, video)
+        ready_s = time.perf_counter() - began
+        if not as_json:
+            typer.echo(f"{out / video.name}: {seconds:.0f} s, {len(truth)} actions, ready after {ready_s:.1f} s")
+        source: Any = video_source(str(video), bundle)
+        pictures = _tap(source)
+        live = LiveOptions(max_delay_s=MAX_DELAY_S)
+        floor = _floor(bundle) if min_score is None else min_score
+        events, first_s = [], None
+        began_stream = time.perf_counter()
+        said: set[str] = set()
+        session = localizer.session(stream=video.stem, live=live)
+        source.open()
+        try:
+            for item in source.items():
+                rows = getattr(item, "rows", None)
+                fresh = [] if rows is None else session.push(rows, at=item.at, lost=item.lost)
+                first_s = time.perf_counter() - began if fresh and first_s is None else first_s
+                events += fresh
+                if not as_json:
+                    _tell(fresh, floor, truth, said)
+            fresh = session.flush()
+            events += fresh
+            if not as_json:
+                _tell(fresh, floor, truth, said)
+        finally:
+            source.close()
+        spent = time.perf_counter() - began_stream
+        stages = {**source.stats.seconds(), "locator": session.stats.locate_s, "islands": session.stats.islands_s}
+        stages |= {"scorer and post": session.stats.score_s, "live reports": session.stats.report_s}
+        report = draft / "report.html"
+        write_report(
+            report, _report(bundle, localizer, video, events, truth, pictures, stages, floor, out / video.name)
+        )
+    finals = [e for e in events if e.phase == "final" and e.score >= floor]
+    rows_ = _matches(truth, finals)
+    found = [m for m in rows_ if m.event is not None]
+    record = {
+        "bundle": bundle.id,
+        "video": str(out / video.name),
+        "report": str(out / report.name),
+        "actions": len(rows_),
+        "found": len(found),
+        "false_alarms": len(finals) - len(found),
+        "mean_iou": sum(m.iou for m in found) / max(len(found), 1),
+        "ready_s": ready_s,
+        "first_event_s": first_s,
+        "real_time_factor": spent / seconds,
+        "events": [json.loads(e.to_json()) for e in events if e.score >= floor],
+    }
+    if as_json:
+        typer.echo(json.dumps(record))
+        return
+    _show(rows_, record)
+
+
+def _floor(bundle: Any) -> float:
+    """The score from which the bundle's training found events worth showing."""
+    return float(bundle.manifest.provenance.get("score_floor", 0.15))
+
+
+def _tap(source: Any) -> Any:
+    """Pictures for the report, taken while the frames pass by."""
+    from ..report import ThumbnailTaker
+    from ..report._thumbnails import TappedFrames
+
+    taker = ThumbnailTaker()
+    source.frames = TappedFrames(source.frames, taker, start_s=source.start_s)
+    return taker
+
+
+def _tell(events: Sequence[Event], floor: float, truth: Sequence[Action], said: set[str]) -> None:
+    """One line a report: when it was made, what it says, which true action it means."""
+    for e in events:
+        if (e.score < floor and e.id not in said) or (e.phase == "retracted" and e.id not in said):
+            continue
+        said.add(e.id)
+        best = max((_iou(a, e) for a in truth if a.label == e.label), default=0.0)
+        means = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
+        running = " ..." if not e.ended else ""
+        typer.echo(
+            f"  {e.emitted_at:6.2f} s  {e.phase:<9} {e.label:<10} {e.start:6.2f} - {e.end:6.2f}{running:4} "
+            f"score {e.score:.2f}   {means}"
+        )
+
+
+def _iou(action: Action, event: Event) -> float:
+    inter = min(action.end, event.end) - max(action.start, event.start)
+    union = max(action.end, event.end) - min(action.start, event.start)
+    return max(inter, 0.0) / union if union > 0 else 0.0
+
+
+def _matches(truth: Sequence[Action], finals: Sequence[Event]) -> list[_Match]:
+    """One to one, best overlap first."""
+    pairs = sorted(
+        ((_iou(a, e), i, k) for i, a in enumerate(truth) for k, e in enumerate(finals) if a.label == e.label),
+        key=lambda p: -p[0],
+    )
+    taken: dict[int, tuple[int, float]] = {}
+    used: set[int] = set()
+    for iou, i, k in pairs:
+        if iou >= 0.1 and i not in taken and k not in used:
+            taken[i] = (k, iou)
+            used.add(k)
+    return [
+        _Match(a, finals[taken[i][0]] if i in taken else None, taken[i][1] if i in taken else 0.0)
+        for i, a in enumerate(truth)
+    ]
+
+
+def _report(
+    bundle: Any,
+    localizer: Any,
+    video: Path,
+    events: Sequence[Event],
+    truth: Sequence[Action],
+    pictures: Any,
+    stages: dict[str, float],
+    floor: float,
+    shown: Path,
+) -> Any:
+    """The page. Tracks and proposals are made again from the whole recording, as `punctum report` does."""
+    from dataclasses import replace
+
+    from ..report import report_recording
+
+    made = report_recording(bundle, video, truth=truth, events=events, title=f"punctum demo: {shown.stem}")
+    return replace(made, thumbnails=pictures.thumbnails, stages=stages, max_delay_s=MAX_DELAY_S, floor=floor)
+
+
+def _show(rows: Sequence[_Match], record: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title="actions in the video, and the final events that found them")
+    for column in ("truth", "start", "end", "found from", "to", "score", "IoU"):
+        table.add_column(column, justify="left" if column == "truth" else "right")
+    for m in rows:
+        cells = [m.action.label, f"{m.action.start:.2f}", f"{m.action.end:.2f}"]
+        if m.event is None:
+            cells += ["[red]missed[/red]", "", "", ""]
+        else:
+            cells += [f"{m.event.start:.2f}", f"{m.event.end:.2f}", f"{m.event.score:.2f}", f"{m.iou:.2f}"]
+        table.add_row(*cells)
+    console = Console()
+    console.print(table)
+    console.print(
+        f"{record['found']} of {record['actions']} actions found, {record['false_alarms']} false alarms, mean IoU "
+        f"{record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.1f} times real time",
+        highlight=False,
+    )
+    console.print(f"bundle {record['bundle']}", highlight=False)
+    console.print(f"report {record['report']}", highlight=False)
