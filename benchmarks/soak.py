@@ -43,7 +43,7 @@ def main() -> int:
     parser.add_argument("--split", default=None)
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--chunk", type=int, default=25)
-    parser.add_argument("--max-delay", type=float, default=1.0)
+    parser.add_argument("--max-delay", type=float, default=1.0, help="0: final events only")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     data = Dataset.open(options.data, split=options.split)
@@ -52,7 +52,8 @@ def main() -> int:
     per_hour = round(3600 / stride)
     total = round(options.hours * per_hour)
     reel = tape(data, per_hour)
-    session = localizer.session(stream="soak", live=LiveOptions(max_delay_s=options.max_delay))
+    live = LiveOptions(max_delay_s=options.max_delay) if options.max_delay else None
+    session = localizer.session(stream="soak", live=live)
     process = psutil.Process()
     whole = max(math.floor(options.hours), 1)
     counts = [0] * (whole + 1)

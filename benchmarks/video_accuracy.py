@@ -10,8 +10,8 @@ Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
             that number is likelier for the class's clicks than for the gaps between clicks
   cuts      two numbers a snippet that only see cuts (how much the most changed frame differs from the one before,
             against the others), and the same locator: what a cut detector gets where clips were joined
-Beside mAP: how well the class tracks tell actions from the stretches between them (area under the curve), with the
-borders given and 0.4 s next to each left out. What only sees borders stays at 0.5 there.
+Beside mAP: how well the class tracks tell actions from other units of video (area under the curve), with the borders
+of actions and all cuts given and 0.4 s next to each left out: what is known besides where things begin and end.
 Frames come through the runtime's decoder and preprocessing, once; --frames keeps them. --events names a folder for
 what the first seed found. --fold k/n judges on every n-th training video instead of the test videos, to choose
 designs by.
@@ -93,7 +93,7 @@ def embed(net: BackboneNet, split: Split) -> dict[str, np.ndarray]:
         for video, part in split.frames.items():
             light = net.light(torch.from_numpy(np.asarray(part.frames, np.float32) / 65535.0))
             index = torch.from_numpy(clip_index(len(light), split.config))
-            found[video] = torch.cat([net.embed(light[rows]) for rows in index.split(32)]).numpy()
+            found[video] = torch.cat([net.describe(light[rows]) for rows in index.split(32)]).numpy()
     return found
 
 
@@ -197,23 +197,26 @@ def located(split: Split, features: dict[str, np.ndarray], seed: int) -> tuple[D
 
 
 def told_apart(split: Split, tracks: dict[str, np.ndarray]) -> float:
-    """Area under the curve of the mean class track: inside actions against the stretches between actions of the class.
+    """Area under the curve of the mean class track over units of video: actions of a class against all other units.
 
-    Mean over classes. Borders are given, and BORDER_S next to each is left out.
+    Mean over classes. A unit lies between two neighbouring borders (of actions, and cuts); BORDER_S next to each is
+    left out. So borders are given, and units are about as long in actions as elsewhere.
     """
+    cuts = {v: np.flatnonzero(f[:, 1] > 0) * split.stride_s for v, f in cut_features(split).items()}
     areas = []
     for c in range(len(split.data.labels)):
         inside, outside = [], []
         for v, video in enumerate(split.truth.videos):
             track = tracks[video][:, c]
-            mine = (split.truth.video == v) & (split.truth.label == c)
-            borders = split.truth.segments[mine]
-            borders = borders[np.argsort(borders[:, 0])]
-            edges = [0.0, *borders.ravel().tolist(), len(track) * split.stride_s]
-            for k, (a, b) in enumerate(pairwise(edges)):
+            mine = split.truth.segments[(split.truth.video == v) & (split.truth.label == c)]
+            every = split.truth.segments[split.truth.video == v]
+            edges = np.unique(np.concatenate([[0.0, len(track) * split.stride_s], every.ravel(), cuts[video]]))
+            for a, b in pairwise(edges):
                 first, last = int(np.ceil((a + BORDER_S) / split.stride_s)), int((b - BORDER_S) / split.stride_s)
                 if last > first:
-                    (inside if k % 2 else outside).append(track[first:last].mean())
+                    middle = (a + b) / 2
+                    acts = bool(((mine[:, 0] <= middle) & (middle <= mine[:, 1])).any())
+                    (inside if acts else outside).append(track[first:last].mean())
         if inside and outside:
             wins = np.subtract.outer(np.array(inside), np.array(outside))
             areas.append(float((wins > 0).mean() + 0.5 * (wins == 0).mean()))
