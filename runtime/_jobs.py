@@ -78,7 +78,7 @@ def answer_together(jobs: Sequence[Job], backend: Backend) -> list[Any]:
     step = max(STACKED_ROWS // longest, 1)
     for first in range(0, len(windows), step):
         part = windows[first : first + step]
-        if len(part) > 1:
+        if many is not None and len(part) > 1:
             stack = np.zeros((len(part), longest, jobs[part[0]].features.shape[1]), np.float32)
             for row, i in enumerate(part):
                 stack[row, longest - len(jobs[i].features) :] = jobs[i].features

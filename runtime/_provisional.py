@@ -56,17 +56,20 @@ def provisional(window: Window, reporter: Reporter) -> Steps[list[Saying]]:
     now_s = window.start_s + window.features.end * plan.stride_s
     spans = [(island, *_span(window, island)) for island in window.islands()]
     prepared: list[tuple[Island, int, Proposals, slice]] = []
-    alive = []
+    alive: list[tuple[int, float, float]] = []
     count = 0
     for island, low, high in spans:
         bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
         features, tracks = window.features.slice(low, high), _tracks(window, low, high)
         found, job = prepare_island(features, tracks, island.label, bounds, post, stride_s=plan.stride_s, inner=False)
-        rows = 0 if job is None else len(found.label)
-        prepared.append((island, low, found, slice(count, count + rows)))
-        count += rows
-        edges = (island.start + island.start_offset, island.end + island.end_offset)
-        alive.append((island.label, *(window.start_s + (x + 0.5) * plan.stride_s for x in edges)))
+        asked_for = 0 if job is None else len(found.label)
+        prepared.append((island, low, found, slice(count, count + asked_for)))
+        count += asked_for
+        start_s, end_s = (
+            window.start_s + (x + 0.5) * plan.stride_s
+            for x in (island.start + island.start_offset, island.end + island.end_offset)
+        )
+        alive.append((island.label, start_s, end_s))
     head: Head | None = None
     if count:
         asked = [(low, found) for _, low, found, rows in prepared if rows.stop > rows.start]

@@ -15,7 +15,7 @@ from ._buffer import RowBuffer
 from ._chunk import check_chunk
 from ._emit import Stretch, conclude, tell
 from ._islands import EDGE, Island, IslandFinder
-from ._jobs import LocateJob, Steps, drive
+from ._jobs import Job, LocateJob, Steps, drive
 from ._post import finish_island, prepare_island, simplify
 from ._provisional import Window, provisional
 from .backends._protocol import Backend
@@ -323,7 +323,7 @@ class Session:
         """Final events of islands whose surroundings are known."""
         plan, began = self.plan, time.perf_counter()
         post = self._haste if self.degraded else plan.post
-        prepared, jobs = [], []
+        prepared, jobs = [], list[Job]()
         for island in ready:
             low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
             high = island.end + 1 if island.end_offset == EDGE else island.end + plan.context + 1

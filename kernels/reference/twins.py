@@ -71,7 +71,7 @@ def adapt_boundaries(segments: Any, scores: Any, *, iou_threshold: float = 0.4) 
             if moved[0] <= moved[1]:
                 out[i] = moved
         locked |= near
-    return out
+    return np.asarray(out, np.float64)
 
 
 def find_runs(track: Any, thresholds: Any) -> tuple[F64, I64]:
@@ -163,7 +163,8 @@ def pool_segments(
 
 def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> F64:
     """Product."""
-    return np.asarray(class_probability, np.float64) * (np.ravel(attention) * np.ravel(center))[:, None]
+    attended = (np.ravel(attention) * np.ravel(center))[:, None]
+    return np.asarray(np.asarray(class_probability, np.float64) * attended)
 
 
 def average_precision(

@@ -29,8 +29,7 @@ class Converter:
     def __call__(self, frame: Any) -> U8:
         with self._busy:
             made = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
-        image: U8 = made.to_ndarray()
-        return image
+        return np.asarray(made.to_ndarray(), np.uint8)
 
 
 class Picture:

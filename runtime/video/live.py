@@ -37,8 +37,9 @@ class Connection(Protocol):
     """One connection to a live source. All methods are called from one thread."""
 
     ended_by: Fault | None
-    lost: int
 
+    @property
+    def lost(self) -> int: ...
     def open(self) -> None: ...
     def info(self, first: Picture) -> VideoInfo: ...
     def pictures(self) -> Iterator[Picture | None]: ...
@@ -168,7 +169,8 @@ class LiveFrames:
         """Seconds before an attempt: doubled each time, with jitter, and never past the end of all attempts."""
         base = min(self._options.backoff_s * 2 ** min(attempt - 1, 30), self._options.max_backoff_s)
         left = tried_from + self._options.reconnect_s - time.monotonic()
-        return max(0.0, min(base * random.uniform(0.75, 1.25), left))
+        pause: float = min(base * random.uniform(0.75, 1.25), left)
+        return max(0.0, pause)
 
     def _connection(self, reason: str) -> Fault | None:
         """Read one connection to its end. None: the stream has ended. Otherwise what ended it."""
