@@ -19,7 +19,7 @@ from punctum.runtime._files import atomic_folder
 from punctum.runtime.scenes import write_videos
 from punctum.training import recipes
 from punctum.training.backbone.config import BackboneConfig
-from punctum.training.config import OptimConfig, TrainConfig
+from punctum.training.config import LocatorConfig, OptimConfig, TrainConfig
 from punctum.training.videos import BUNDLE, train_videos
 
 VIDEOS, SECONDS = 120, 40.0
@@ -29,14 +29,29 @@ NAME = "default"
 
 
 def backbone_recipe() -> BackboneConfig:
-    """The default, for longer: there is more to see than in one's own footage."""
+    """Longer than by default: there is more to see than in one's own footage, and none of it is dark."""
     optim = OptimConfig(steps=1500, rate=2e-3, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
-    return BackboneConfig(seed=SEED, optim=optim)
+    return BackboneConfig(seed=SEED, floor=0.03, motion_map=False, optim=optim)
 
 
 def locator_recipe() -> TrainConfig:
-    """The default for videos with many clicks."""
-    return recipes.for_videos(clicks=recipes.FEW_CLICKS).model_copy(update={"seed": SEED})
+    """The default for videos with many clicks, with narrower networks: the bundle travels in the wheel."""
+    recipe = recipes.for_videos(clicks=recipes.FEW_CLICKS)
+    partners = tuple(p.model_copy(update={"locator": _one(p.locator, 48)}) for p in recipe.partners)
+    if recipe.center is None:
+        raise RuntimeError("the default recipe has no head")
+    changes: dict[str, Any] = {
+        "seed": SEED,
+        "locator": _one(recipe.locator, 96),
+        "partners": partners,
+        "center": recipe.center.model_copy(update={"embed": 32, "hidden": 128, "members": 1}),
+    }
+    return recipe.model_copy(update=changes)
+
+
+def _one(locator: LocatorConfig, units: int) -> LocatorConfig:
+    hidden = tuple(layer.model_copy(update={"units": units}) for layer in locator.hidden)
+    return locator.model_copy(update={"hidden": hidden, "members": 1, "embed": units if locator.embed else 0})
 
 
 def main() -> int:

@@ -63,7 +63,7 @@ def test_features_do_not_depend_on_the_batch_and_survive_black():
     clips = torch.rand(5, *config.spec().clip_shape)
     with torch.no_grad():
         together, alone = net(clips), torch.cat([net(clips[i : i + 1]) for i in range(5)])
-        assert together.shape == (5, 16)
+        assert together.shape == (5, config.features) == (5, 37)
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
         assert torch.isfinite(net(torch.zeros(1, *config.spec().clip_shape))).all()
         assert torch.isfinite(net(-torch.ones(1, *config.spec().clip_shape))).all()

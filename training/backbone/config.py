@@ -45,6 +45,8 @@ class BackboneConfig(_Config):
     resize: Literal["stretch", "short-side"] = "stretch"
     channels: int = Field(default=16, ge=4)  # of the first layer; the others have 2, 3 and 4 times as many
     dim: int = Field(default=128, ge=8)
+    floor: float = Field(default=0.01, gt=0)  # intensity taken for black: the lower, the more of dark scenes, and grain
+    motion_map: bool = True  # features also hold how much moves where: 21 numbers that need no learning
     local_window: int = Field(default=9, ge=3)  # pixels over which light is levelled out; odd
     motion_gain: float = Field(default=4.0, gt=0)
     hidden: int = Field(default=64, ge=1)  # of the click head, which is thrown away after training
@@ -72,6 +74,11 @@ class BackboneConfig(_Config):
             if getattr(self, name) % 2 == 0:
                 raise ValueError(f"{name} must be odd")
         return self
+
+    @property
+    def features(self) -> int:
+        """Columns of the features."""
+        return self.dim + (21 if self.motion_map else 0)
 
     def planned_steps(self, snippets: int) -> int:
         """Steps of training on so many snippets; `optim.steps` is the last word.

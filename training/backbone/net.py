@@ -13,7 +13,8 @@ from torch.nn import functional as fn
 
 from .config import BackboneConfig
 
-_FLOOR = 0.03  # intensity that the logarithm takes for black: grain in the dark stays small
+_STILL = 3e-3  # change of the log intensity below which nothing moves
+MAP = (4, 5)  # cells of the map of motion
 _SPREAD = 0.01  # variance that a clip is taken to have at least
 
 
@@ -36,7 +37,7 @@ class ClipFront(nn.Module):  # type: ignore[misc]
 
 
 class BackboneNet(nn.Module):  # type: ignore[misc]
-    """clips [N, T, 1, H, W] in 0..1 -> features [N, dim]."""
+    """clips [N, T, 1, H, W] in 0..1 -> features [N, dim], and a map of motion beside them where asked for."""
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
@@ -51,18 +52,30 @@ class BackboneNet(nn.Module):  # type: ignore[misc]
         self.out = nn.Linear(8 * width, config.dim)
 
     def forward(self, clips: Tensor) -> Tensor:
-        return self.embed(self.light(clips[:, :, 0]))
+        return self.describe(self.light(clips[:, :, 0]))
 
-    @staticmethod
-    def light(frames: Tensor) -> Tensor:
+    def light(self, frames: Tensor) -> Tensor:
         """What happens to every frame alone, so that training computes it once for overlapping clips."""
-        return torch.log(frames.clamp(min=0.0) + _FLOOR)
+        return torch.log(frames.clamp(min=0.0) + self.config.floor)
+
+    def describe(self, light: Tensor) -> Tensor:
+        """`embed`, and after it the map of motion that needs no learning, so that few clicks cannot spoil it."""
+        if not self.config.motion_map:
+            return self.embed(light)
+        moved = motion_map(light, self.config.snippet_frames)
+        return torch.cat([self.embed(light), moved, moved.logsumexp(1, keepdim=True)], dim=1)
 
     def embed(self, light: Tensor) -> Tensor:
         """Log intensity [N, T, H, W] -> features [N, dim]: mean and maximum over the image, mixed."""
         maps = self.body(self.front(light))
         mixed: Tensor = self.out(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1))
         return mixed
+
+
+def motion_map(light: Tensor, frames: int) -> Tensor:
+    """Log intensity [N, T, H, W] -> [N, 20]: how much the last `frames` changes amount to, by place, as a logarithm."""
+    moved = (light[:, -frames:] - light[:, -frames - 1 : -1]).abs().mean(1, keepdim=True)
+    return torch.log(fn.adaptive_avg_pool2d(moved, MAP).flatten(1) + _STILL)
 
 
 def _layer(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:

@@ -23,11 +23,9 @@ from ..objectives.points import even_targets
 from .augment import augment
 from .config import BackboneConfig
 from .frames import Stretch
-from .net import BackboneNet
+from .net import MAP, BackboneNet, motion_map
 
 _AHEAD = (1, 2, 4, 8)  # snippets ahead whose motion is predicted
-_MAP = (4, 5)  # cells of the map of motion
-_STILL = 3e-3  # change of the log intensity below which nothing moves
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +61,7 @@ class BackboneModule(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.net = BackboneNet(config)
         self.click = ClickHead(config, classes) if classes and config.click_weight else None
-        self.ahead = nn.Linear(config.dim, len(_AHEAD) * _MAP[0] * _MAP[1]) if config.motion_weight else None
+        self.ahead = nn.Linear(config.dim, len(_AHEAD) * MAP[0] * MAP[1]) if config.motion_weight else None
         self.project = None
         if config.view_weight:
             self.project = nn.Sequential(
@@ -161,9 +159,7 @@ class BackboneTask:
 
     def _motion_loss(self, said: Tensor, clips: Tensor) -> Tensor:
         with torch.no_grad():
-            size = self.config.snippet_frames
-            moved = (clips[:, :, -size:] - clips[:, :, -size - 1 : -1]).abs().mean(2).flatten(0, 1)
-            maps = torch.log(fn.adaptive_avg_pool2d(moved[:, None], _MAP).flatten(1) + _STILL)
+            maps = motion_map(clips.flatten(0, 1), self.config.snippet_frames)
             maps = ((maps - maps.mean()) / (maps.std() + 0.1)).unflatten(0, clips.shape[:2])
         said = said.unflatten(-1, (len(_AHEAD), -1))
         ahead = [h for h in _AHEAD if h < self.config.window]

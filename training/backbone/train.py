@@ -93,7 +93,7 @@ def train_backbone(
         "seed": config.seed,
         "videos": len(footage.videos),
         **task.describe,
-        "dim": config.dim,
+        "dim": config.features,
         "stride_s": config.spec().stride_s,
         "bytes": len(files["backbone.onnx"]),
         "read_s": read_s,
