@@ -26,7 +26,7 @@ def train_backbone(
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
     minutes: Annotated[float | None, typer.Option(help="Most computing time, on one core of today [6].")] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Passes over the footage, as far as --minutes allow [20].")
+        float | None, typer.Option(help="Passes over the footage, as far as clicks and --minutes allow [20].")
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH that the network sees [48x64].")] = None,
     config: Annotated[Path | None, typer.Option(help="Recipe (JSON; see config.json of any backbone).")] = None,

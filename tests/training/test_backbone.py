@@ -150,6 +150,7 @@ def test_planned_steps_follow_footage_and_time():
     config = BackboneConfig()
     assert config.planned_steps(1280) == round(config.epochs * 1280 / 128)
     assert config.planned_steps(10**7) < config.planned_steps(10**8) + 1 == config.planned_steps(10**9) + 1
+    assert config.planned_steps(12800, clicks=50) == 150 and config.planned_steps(1280, clicks=5000) == 200
     half = config.model_copy(update={"minutes": config.minutes / 2})
     assert half.planned_steps(10**8) == pytest.approx(config.planned_steps(10**8) / 2, rel=0.01)
 

@@ -64,6 +64,7 @@ class BackboneConfig(_Config):
         sampling="crops", background_at=0.7, background_weight=0.07, balance=0.7, edge_background="before"
     )
     epochs: float = Field(default=20.0, gt=0)  # passes over the footage,
+    steps_per_click: float = Field(default=3.0, gt=0)  # and, with clicks, at most so long: few are soon remembered;
     minutes: float = Field(default=6.0, gt=0)  # as far as so many minutes of one core allow (see `planned_steps`)
     optim: OptimConfig = OptimConfig(rate=2e-3, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
     save_every: int = Field(default=50, ge=1)  # steps between two states to resume from
@@ -80,8 +81,8 @@ class BackboneConfig(_Config):
         """Columns of the features."""
         return self.dim + (21 if self.motion_map else 0)
 
-    def planned_steps(self, snippets: int) -> int:
-        """Steps of training on so many snippets; `optim.steps` is the last word.
+    def planned_steps(self, snippets: int, clicks: int = 0) -> int:
+        """Steps of training on so many snippets and clicks (0: footage alone); `optim.steps` is the last word.
 
         Time is computed from the size of the network, not measured: the same command gives the same weights on every
         machine, and takes longer on a slow one.
@@ -94,7 +95,10 @@ class BackboneConfig(_Config):
             25 * (2 + self.clip_frames) / 4 + 18 * c / 16 + 54 * c / 64 + 108 * c / 64
         )  # products a pixel and channel
         seconds = shown * (3 * pixels * c * work / _PRODUCTS + pixels * self.clip_frames / _PIXELS)
-        return max(min(round(self.epochs * snippets / (self.batch * self.window)), int(60 * self.minutes / seconds)), 1)
+        wanted = self.epochs * snippets / (self.batch * self.window)
+        if clicks and self.click_weight:
+            wanted = min(wanted, self.steps_per_click * clicks)
+        return max(min(round(wanted), int(60 * self.minutes / seconds)), 1)
 
     def spec(self) -> BackboneSpec:
         """What the exported graph expects."""

@@ -80,7 +80,8 @@ class BackboneTask:
         self.module, self.config, self.parts, self.classes = module, config, parts, classes
         size = config.snippet_frames
         self.length: I64 = np.array([len(p.stretch.frames) // size for p in parts], np.int64)
-        self.steps = config.planned_steps(int(self.length.sum()))
+        clicks = sum(len(p.clicks) for p in parts) if classes else 0
+        self.steps = config.planned_steps(int(self.length.sum()), clicks)
         self.targets = self._targets() if module.click is not None else None
         self.describe: dict[str, Any] = {
             "stretches": len(parts),
