@@ -6,8 +6,9 @@ PIP = -m pip --disable-pip-version-check -q
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
 
+# One thread a process: the tests train tiny networks, and on a busy machine threads wait for each other.
 test: .venv/ready
-	.venv/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q
 
 lint: .venv/ready
 	.venv/bin/ruff check .
