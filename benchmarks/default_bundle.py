@@ -148,13 +148,13 @@ def main() -> None:
         print("| | mAP 0.1:0.7 | @0.3 | @0.5 |\n|---|---|---|---|")
         for name, scores in (("offline", record["map"]), (f"{DELAY_S:g} s after the end", online["map"])):
             print(f"| {name} | {scores['average']:.3f} | {scores['0.3']:.3f} | {scores['0.5']:.3f} |", flush=True)
+        print(", ".join(f"{label} {scores['average']:.3f}" for label, scores in record["per_class"].items()), "\n")
+        print("\n".join(confusion(data, truth, found)), flush=True)
         train = given.train
         if train is None:
             train = Path(work) / "train"
             write_videos(train, count=60, seed=3)
-        print(f"| linear on mean colour | {linear(train, data, truth):.3f} | | |\n", flush=True)
-        print(", ".join(f"{label} {scores['average']:.3f}" for label, scores in record["per_class"].items()), "\n")
-        print("\n".join(confusion(data, truth, found)))
+        print(f"\nlinear on mean colour: mAP {linear(train, data, truth):.3f}")
 
 
 if __name__ == "__main__":
