@@ -91,6 +91,8 @@ def redact(url: str) -> str:
         return url
     base, mark, query = url[scheme.end() :].partition("?")
     # A password may hold "/", "@" and "?" that nobody encoded: everything up to the last "@" goes.
+    if "@" in base and "@" in query:  # a "?" that belongs to the password, or an "@" of the query: nobody can tell
+        return f"{scheme[0]}{HIDDEN}@{redact(scheme[0] + query.rpartition('@')[2]).removeprefix(scheme[0])}"
     if "@" in base:
         base = f"{HIDDEN}@{base.rpartition('@')[2]}"
     elif "@" in query and ":" in base.partition("/")[0] and not re.fullmatch(r"[^/]*:\d+(/.*)?", base):
@@ -110,8 +112,9 @@ def _secrets(url: str) -> tuple[str, ...]:
     base, _, query = rest.partition("?")
     found: set[str] = set()
     if "@" in rest:
-        login = (base if "@" in base else rest).rpartition("@")[0]
-        found |= {login, login.partition(":")[2], login.partition(":")[0]}
+        for part in {base if "@" in base else rest, rest}:
+            login = part.rpartition("@")[0]
+            found |= {login, login.partition(":")[2], login.partition(":")[0]}
     found |= {match["value"] for match in _PATH_PAIR.finditer(base)}
     found |= {match["value"] for match in _PAIR.finditer(query) if match["key"].lower() not in _PLAIN}
     found |= {unquote(text) for text in found}

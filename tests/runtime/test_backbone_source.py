@@ -298,7 +298,7 @@ def test_addresses_and_folders(tmp_path):
     assert not is_video_input(str(framed))
     for address in ("rtsp://cam/1", "https://host/live.m3u8", "camera:/dev/video0", "RTSP://cam"):
         assert is_video_input(address)
-    for address in ("-", "tcp://:5000", "unix:///tmp/x.mp4", str(tmp_path)):
+    for address in ("-", "tcp://:5000", "unix:///run/x.mp4", str(tmp_path)):
         assert not is_video_input(address)
     assert stream_name("rtsp://user:secret@cam:554/one?token=secret") == "cam:554/one"
     assert stream_name("camera:/dev/video0") == "/dev/video0"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import errno
+import functools
 import itertools
 import json
 import os
@@ -313,7 +314,9 @@ def test_control_c_leaves_nothing(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed")
     command = [sys.executable, "-c", "from punctum.runtime.cli import main; main()"]
     command += ["data", "make-videos", "--out", str(tmp_path / "set"), "--count", "2000", "--size", "64x48"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    # A runner in the background may have its children ignore the signal.
+    listen = functools.partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, preexec_fn=listen)
     deadline = time.monotonic() + 30
     while not list(tmp_path.glob(".set.*/videos/*.mp4")) and time.monotonic() < deadline:
         time.sleep(0.1)

@@ -43,13 +43,30 @@ def refused(done: subprocess.CompletedProcess[str], *words: str) -> None:
 
 
 def test_demo_finds_most_actions():
-    done = punctum("demo", "--json")
+    done = punctum("demo", "--sensors", "--json")
     assert done.returncode == 0, done.stderr
     record = json.loads(done.stdout)
     assert record["actions"] >= 5
     assert record["found"] >= 0.7 * record["actions"]
     assert record["mean_iou"] > 0.5
     assert len({e["event"] for e in record["events"]}) == len(record["events"])
+
+
+def test_demo_with_a_video(tmp_path):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    pytest.importorskip("jinja2", reason="jinja2 is not installed")
+    done = punctum("demo", "--seconds", "12", "--min-score", "0.01", "--out", str(tmp_path / "demo"))
+    assert done.returncode == 0, done.stderr
+    assert sorted(p.name for p in (tmp_path / "demo").iterdir()) == ["report.html", "scene-7.mp4"]
+    page = (tmp_path / "demo" / "report.html").read_text()
+    assert "punctum demo" in page
+    assert "actions found" in done.stdout
+    assert "final" in done.stdout
+    again = punctum("run", "default", str(tmp_path / "demo" / "scene-7.mp4"))
+    assert again.returncode == 0, again.stderr
+    events = [json.loads(line) for line in again.stdout.splitlines()]
+    assert events
+    assert all(e["bundle"].startswith("default-") for e in events)
 
 
 def test_run_prints_one_event_a_line(bundle, features, tmp_path):
