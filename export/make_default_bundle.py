@@ -1,6 +1,6 @@
 """Make the bundle that ships as `default`: procedural videos, simulated clicks, `punctum train`.
 
-Run from the repository root: `python -m punctum.export.make_default_bundle`. It takes about 25 minutes on two cores
+Run from the repository root: `python -m punctum.export.make_default_bundle`. It takes about half an hour on two cores
 and continues, with the same --work, where it was stopped. benchmarks/default_bundle.py judges the result on videos
 of other seeds.
 """
@@ -30,7 +30,7 @@ NAME = "default"
 
 def backbone_recipe() -> BackboneConfig:
     """Longer than by default: there is more to see than in one's own footage, and none of it is dark."""
-    optim = OptimConfig(steps=1500, rate=2e-3, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
+    optim = OptimConfig(steps=4500, rate=2e-3, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
     return BackboneConfig(seed=SEED, floor=0.03, motion_map=False, optim=optim)
 
 
