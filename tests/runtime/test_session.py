@@ -153,3 +153,22 @@ def test_the_video_gate_is_for_whole_recordings_only():
         localizer.session()
     events = localizer.localize(fakes.recording(2, 300))
     assert len({e.label for e in events}) == 1  # none passes, so the best class stays
+
+
+def test_iterators_say_what_a_session_says():
+    import asyncio
+
+    localizer, features = fakes.localizer(), fakes.recording(5, 200)
+    chunks = [features[at : at + 30] for at in range(0, 200, 30)]
+    expected = localizer.localize(features, stream="s")
+    assert list(localizer.stream(iter(chunks), stream="s")) == expected
+
+    async def pull():
+        async def source():
+            for chunk in chunks:
+                await asyncio.sleep(0)
+                yield chunk
+
+        return [event async for event in localizer.astream(source(), stream="s")]
+
+    assert asyncio.run(pull()) == expected
