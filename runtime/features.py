@@ -80,9 +80,11 @@ def load_features(path: str | Path, *, stride_s: float, start_s: float = 0.0, di
     try:
         array = np.load(path, allow_pickle=False)
     except (ValueError, OSError, EOFError) as error:
+        # NumPy takes whatever has no header for a pickle, and advises to trust it.
+        why = "no .npy header, or a pickle" if "pickle" in str(error) else str(error)
         raise InputError(
             "features-unreadable",
-            f"{path} is not a readable .npy array ({error})",
+            f"{path} is not a readable .npy array ({why})",
             "a whole .npy file without pickles",
             "write it again with numpy.save",
         ) from None

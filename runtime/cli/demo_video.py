@@ -6,10 +6,13 @@ import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -45,6 +48,7 @@ def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path,
     from ..scenes.dataset import encode
     from ..sources import video_source
 
+    _check_out(out)
     bundle = Bundle.load(SHIPPED)
     localizer = Localizer(bundle)
     try:
@@ -111,6 +115,21 @@ def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path,
         typer.echo(json.dumps(record))
         return
     _show(rows_, record)
+
+
+def _check_out(out: Path) -> None:
+    """Only what an earlier demo left is replaced. Raises InputError for anything else that is there."""
+    if not out.exists() and not out.is_symlink():
+        return
+    ours = out.is_dir() and not out.is_symlink()
+    if ours and all(p.name == "report.html" or fnmatch(p.name, "scene-*.mp4") for p in out.iterdir()):
+        return
+    raise InputError(
+        "output-exists",
+        f"{out} exists and is not the folder of an earlier demo",
+        "a new folder, or one that holds nothing but a demo",
+        "choose another --out",
+    )
 
 
 def _tap(source: Any) -> Any:

@@ -69,6 +69,20 @@ def test_demo_with_a_video(tmp_path):
     assert all(e["bundle"].startswith("default-") for e in events)
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "link"])
+def test_the_demo_replaces_nothing_of_the_users(tmp_path, kind):
+    kept = tmp_path / "kept"
+    kept.mkdir()
+    (kept / "thesis.txt").write_text("years")
+    out = {"file": kept / "thesis.txt", "folder": kept, "link": tmp_path / "link"}[kind]
+    if kind == "link":
+        (tmp_path / "empty").mkdir()
+        out.symlink_to(tmp_path / "empty")
+    refused(punctum("demo", "--seconds", "12", "--out", str(out)), "output-exists", "choose another --out")
+    assert (kept / "thesis.txt").read_text() == "years"
+    assert out.is_symlink() == (kind == "link")
+
+
 def test_run_prints_one_event_a_line(bundle, features, tmp_path):
     done = punctum("run", bundle, features, "--stats")
     assert done.returncode == 0, done.stderr
