@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from punctum.runtime.config import Fusion, PostProcess
 from punctum.runtime.errors import InputError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+R = TypeVar("R", bound=BaseModel)
 
 
 class _Config(BaseModel):
@@ -240,8 +242,13 @@ class TrainConfig(_Config):
 
 def load_config(path: Path) -> TrainConfig:
     """Read a recipe file: the fields of `TrainConfig`, all optional. Raises InputError by field name."""
+    return read_recipe(path, TrainConfig)
+
+
+def read_recipe(path: Path, kind: type[R]) -> R:
+    """Read a JSON file as a model whose fields are all optional. Raises InputError by field name."""
     try:
-        return TrainConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
+        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
     except OSError as error:
         raise InputError(
             "config-unreadable", f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path"
@@ -249,15 +256,15 @@ def load_config(path: Path) -> TrainConfig:
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise InputError("config-not-json", f"{path} is not JSON ({error})", "a JSON object", "repair it") from None
     except ValidationError as error:
-        raise _explain(path, error) from None
+        raise _explain(path, error, kind.__name__) from None
 
 
-def _explain(path: Path, error: ValidationError) -> InputError:
+def _explain(path: Path, error: ValidationError, kind: str) -> InputError:
     first: Any = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or "the file"
     return InputError(
         "config-invalid",
         f"{path}: {field}: {first['msg']}",
-        "the fields of TrainConfig, all optional (config.json of any run shows them)",
+        f"the fields of {kind}, all optional (the recipe that a finished run records shows them)",
         f"correct {field}",
     )

@@ -15,7 +15,25 @@ if TYPE_CHECKING:
 _TRACKS = ["class_track", "actionness"]
 
 
-def _session(ort: Any, graph: bytes, threads: int) -> Any:
+def open_session(graph: bytes, name: str, *, device: str, threads: int, purpose: str) -> Any:
+    """An inference session of one graph; name and purpose are for messages.
+
+    Raises InputError for a device that this build cannot run and for a graph that does not load;
+    MissingDependencyError without ONNX Runtime.
+    """
+    if device != "cpu":
+        raise InputError(
+            "device-unavailable",
+            f"device {device!r}",
+            "'cpu' in this version (GPU engines are not built yet)",
+            "use --device cpu",
+        )
+    if threads < 1:
+        raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
+    try:
+        import onnxruntime as ort
+    except ImportError:
+        raise MissingDependencyError("onnxruntime", "cpu", purpose) from None
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -24,7 +42,15 @@ def _session(ort: Any, graph: bytes, threads: int) -> Any:
     options.enable_mem_pattern = False  # lengths vary from window to window
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     options.log_severity_level = 3
-    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    try:
+        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
+        raise InputError(
+            "graph-unreadable",
+            f"ONNX Runtime cannot load {name}: {str(error)[:200]}",
+            "a graph that ONNX Runtime loads",
+            "export again",
+        ) from None
 
 
 class OnnxBackend:
@@ -40,34 +66,15 @@ class OnnxBackend:
     def open(cls, bundle: Bundle, *, device: str = "cpu", threads: int = 1) -> OnnxBackend:
         """Load both graphs. Raises InputError for a device that this build cannot run and for graphs that do not fit
         the manifest; MissingDependencyError without ONNX Runtime."""
-        if device != "cpu":
-            raise InputError(
-                "device-unavailable",
-                f"device {device!r}",
-                "'cpu' in this version (GPU engines are not built yet)",
-                "use --device cpu",
-            )
-        if threads < 1:
-            raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
-        try:
-            import onnxruntime as ort
-        except ImportError:
-            raise MissingDependencyError("onnxruntime", "cpu", "running a bundle") from None
         manifest = bundle.manifest
-        sessions = []
-        for graph in (manifest.locator, manifest.center):
-            try:
-                sessions.append(None if graph is None else _session(ort, bundle.read(graph.file), threads))
-            except InputError:
-                raise
-            except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-                name = graph.file if graph else ""
-                raise InputError(
-                    "graph-unreadable",
-                    f"ONNX Runtime cannot load {name}: {str(error)[:200]}",
-                    "a graph that ONNX Runtime loads",
-                    "export again",
-                ) from None
+        sessions = [
+            None
+            if graph is None
+            else open_session(
+                bundle.read(graph.file), graph.file, device=device, threads=threads, purpose="running a bundle"
+            )
+            for graph in (manifest.locator, manifest.center)
+        ]
         backend = cls(*sessions, classes=len(bundle.labels), requested=device, actual="cpu")
         backend._check(manifest.features.dim, bundle.source)
         return backend

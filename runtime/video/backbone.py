@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
-from ..errors import InputError, MissingDependencyError
+from ..errors import InputError
 from .fingerprint import check_fingerprint
 from .preprocess import Preprocessor
 from .spec import BackboneSpec
@@ -64,30 +64,11 @@ class VideoBackbone:
         cls, graph: bytes, spec: BackboneSpec, *, name: str = "backbone", device: str = "cpu", threads: int = 1
     ) -> VideoBackbone:
         """A backbone from the bytes of its graph; a fingerprint in `spec` is checked. Raises InputError."""
-        if device != "cpu":
-            raise InputError(
-                "device-unavailable",
-                f"device {device!r}",
-                "'cpu' in this version (GPU engines are not built yet)",
-                "use --device cpu",
-            )
-        if threads < 1:
-            raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
-        try:
-            import onnxruntime as ort
-        except ImportError:
-            raise MissingDependencyError("onnxruntime", "cpu", "running a video backbone") from None
-        from ..backends.onnx import _session
+        from ..backends.onnx import open_session
 
-        try:
-            session = _session(ort, graph, threads)
-        except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-            raise InputError(
-                "graph-unreadable",
-                f"ONNX Runtime cannot load {spec.file} of {name}: {str(error)[:200]}",
-                "a graph that ONNX Runtime loads",
-                "export again",
-            ) from None
+        session = open_session(
+            graph, f"{spec.file} of {name}", device=device, threads=threads, purpose="running a video backbone"
+        )
         dim = _check_graph(session, spec, name)
         digest = spec.digest(hashlib.sha256(graph).hexdigest())
         self = cls(session, spec, dim=dim, digest=digest, name=name, device=device)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
-from punctum.runtime.errors import InputError
 from punctum.runtime.video.spec import BackboneSpec
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from ..config import OptimConfig, PointsObjective
+from ..config import OptimConfig, PointsObjective, read_recipe
 
 _PRODUCTS, _PIXELS = 2e10, 1e8  # a second on one core: multiplications of convolutions, pixels of the rest
 
@@ -118,17 +116,4 @@ class BackboneConfig(_Config):
 
 def load_backbone_config(path: Path) -> BackboneConfig:
     """Read a recipe file: the fields of `BackboneConfig`, all optional. Raises InputError by field name."""
-    try:
-        return BackboneConfig.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(
-            "config-unreadable", f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError("config-not-json", f"{path} is not JSON ({error})", "a JSON object", "repair it") from None
-    except ValidationError as error:
-        first: Any = error.errors()[0]
-        field = ".".join(str(part) for part in first["loc"]) or "the file"
-        raise InputError(
-            "config-invalid", f"{path}: {field}: {first['msg']}", "the fields of BackboneConfig", f"correct {field}"
-        ) from None
+    return read_recipe(path, BackboneConfig)
