@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 from punctum.runtime import InputError, __version__
 from punctum.runtime.bundle_writer import write_bundle
 from punctum.runtime.config import Graph
+from punctum.runtime.precision import REFERENCE, PrecisionRecord
 from punctum.training.checkpoint import Run
 
 from .backbone import ExportedBackbone
@@ -48,12 +48,12 @@ def export_bundle(
     if run.center is not None:
         files["center.onnx"] = export_center(run.center, spec.dim, classes)
     parity = check_parity(run, files["locator.onnx"], files.get("center.onnx"))
-    precision: dict[str, dict[str, Any]] = {"fp32": {"parity": parity["worst"]}}
+    close = {"worst": float(parity["worst"])}
     if backbone is not None:
         files[backbone.spec.file] = backbone.graph
         if backbone.parity is not None:
             parity["backbone"] = backbone.parity
-            precision["fp32"]["backbone_parity"] = max(backbone.parity.values())
+            close["backbone"] = max(backbone.parity.values())
     files["parity.json"] = (json.dumps(parity, indent=1) + "\n").encode()
     left, right = run.locator.receptive_field
     bundle_id = write_bundle(
@@ -66,7 +66,7 @@ def export_bundle(
         center=Graph(file="center.onnx") if run.center is not None else None,
         post=run.post,
         files=files,
-        precision=precision,
+        precision={REFERENCE: PrecisionRecord(parity=close)},
         provenance={**run.provenance, "exporter": __version__},
         backbone=None if backbone is None else backbone.spec,
         replace=replace,

@@ -15,6 +15,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 
 from .config import FeatureSpec, FileRecord, Graph, PostProcess, _Model
 from .errors import InputError
+from .precision import REFERENCE, Part, Precisions
 from .video.spec import BackboneSpec
 
 SCHEMA_MAJOR = 1
@@ -38,8 +39,13 @@ class Manifest(_Model):
     """With it the bundle takes video, not features alone."""
     post: PostProcess
     files: dict[str, FileRecord]
-    precision: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    precision: Precisions = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def precisions(self) -> tuple[str, ...]:
+        """What `--precision` can be: fp32, then the variants by name."""
+        return (REFERENCE, *sorted(name for name in self.precision if name != REFERENCE))
 
     @field_validator("labels")
     @classmethod
@@ -58,12 +64,18 @@ class Manifest(_Model):
         return value
 
     @model_validator(mode="after")
-    def _stride(self) -> Manifest:
+    def _fits(self) -> Manifest:
         if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
             raise ValueError(
                 f"the backbone gives a row every {self.backbone.stride_s} s, the locator takes one every "
                 f"{self.features.stride_s} s"
             )
+        for name, record in self.precision.items():
+            for part, file in record.files.items():
+                if getattr(self, part) is None:
+                    raise ValueError(f"precision {name!r} names a {part}, and the bundle has none")
+                if file not in self.files:
+                    raise ValueError(f"precision {name!r} names {file!r}, which is not listed under files")
         return self
 
 
@@ -74,9 +86,17 @@ def content_id(name: str, version: str, files: dict[str, FileRecord], rest: dict
 
 
 def identified(manifest: Manifest) -> dict[str, Any]:
-    """The parts of a manifest that its id covers, besides the files. A backbone counts where there is one."""
+    """The parts of a manifest that its id covers, besides the files.
+
+    A backbone and precision variants count where there are any: a bundle without them keeps the id it had before
+    they existed.
+    """
     parts = {"labels", "features", "locator", "center", "post"}
-    return manifest.model_dump(mode="json", include=parts | ({"backbone"} if manifest.backbone else set()))
+    if manifest.backbone is not None:
+        parts.add("backbone")
+    if manifest.precisions != (REFERENCE,):
+        parts.add("precision")
+    return manifest.model_dump(mode="json", include=parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +125,31 @@ class Bundle:
                 "export the bundle again",
             )
         return self.content[name]
+
+    def graph(self, part: Part, precision: str = REFERENCE) -> bytes:
+        """The ONNX graph of one part in one precision; a part that the variant leaves out is the fp32 one.
+
+        Raises InputError for a precision or a part that the bundle does not have.
+        """
+        owner = getattr(self.manifest, part, None) if part in ("locator", "center", "backbone") else None
+        if owner is None:
+            held = [name for name in ("locator", "center", "backbone") if getattr(self.manifest, name) is not None]
+            raise InputError(
+                "bundle-part", f"{self.source} has no {part}", ", ".join(held), "export the run again with this part"
+            )
+        self.check_precision(precision)
+        variant = self.manifest.precision.get(precision)
+        return self.read(variant.files.get(part, owner.file) if variant else owner.file)
+
+    def check_precision(self, precision: str) -> None:
+        """Raises InputError, naming what the bundle has, for a precision that it does not have."""
+        if precision not in self.manifest.precisions:
+            raise InputError(
+                "precision-missing",
+                f"{self.source} has no precision {precision!r}",
+                ", ".join(self.manifest.precisions),
+                f"add it with `punctum quantize {self.source} DATASET --out NEW --precision {precision}`",
+            )
 
     @classmethod
     def load(cls, path: str | Path) -> Bundle:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ._files import atomic_folder
 from .bundle import MANIFEST, Manifest, content_id, identified
 from .config import FeatureSpec, FileRecord, Graph, PostProcess
+from .precision import PrecisionRecord
 from .video.spec import BackboneSpec
 
 
@@ -24,7 +26,7 @@ def write_bundle(
     center: Graph | None,
     post: PostProcess,
     files: dict[str, bytes],
-    precision: dict[str, dict[str, Any]],
+    precision: Mapping[str, PrecisionRecord],
     provenance: dict[str, Any],
     backbone: BackboneSpec | None = None,
     replace: bool = False,
@@ -43,7 +45,7 @@ def write_bundle(
         backbone=backbone,
         post=post,
         files=records,
-        precision=precision,
+        precision=dict(precision),
         provenance=provenance,
     )
     manifest = draft.model_copy(update={"id": content_id(name, version, records, identified(draft))})

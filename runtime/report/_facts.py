@@ -34,7 +34,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
         sections["Video backbone"] = flatten(backbone.model_dump(exclude_none=True))
     sections["Post-processing"] = flatten(m.post.model_dump())
     if m.precision:
-        sections["Precision"] = flatten(m.precision)
+        sections["Precision"] = flatten({k: v.model_dump(exclude_defaults=True) for k, v in m.precision.items()})
     if m.provenance:
         sections["Provenance"] = flatten({k: v for k, v in m.provenance.items() if v is not None})
     sections["Files"] = {

@@ -130,7 +130,7 @@ def test_a_torch_module_by_its_import_path(run, place, with_module):
     parity = json.loads(bundle.read("parity.json"))["backbone"]
     assert set(parity) == {"N=1", "N=2", "N=5"}
     assert max(parity.values()) < TOLERANCE
-    assert bundle.manifest.precision["fp32"]["backbone_parity"] == max(parity.values())
+    assert bundle.manifest.precision["fp32"].parity["backbone"] == max(parity.values())
     # The graph is the module without its classifier, for any number of clips.
     module = import_module("tiny_video_net:tiny", {"drop": "fc"}).eval()
     clips = np.random.default_rng(0).normal(size=(7, *spec.clip_shape)).astype(np.float32)
