@@ -18,6 +18,7 @@ from .plan import Plan, Stats
 from .session import Session
 
 if TYPE_CHECKING:
+    from .backends import EngineOptions
     from .bundle import Bundle
     from .pool import Pool, PoolOptions
     from .sources import Chunk, Source
@@ -30,13 +31,22 @@ class Localizer:
     >>> events = localizer.localize(features)                  # doctest: +SKIP
     """
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int = 1) -> None:
-        """`device`: "cpu" here. What is asked for runs or this raises InputError; there is no silent fallback."""
-        from .backends.onnx import OnnxBackend
+    def __init__(
+        self,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        precision: str = "fp32",
+        options: EngineOptions | None = None,
+    ) -> None:
+        """device: "cpu", "cuda", "tensorrt", ... or "auto", see `backends.open_backend`; precision: a variant of the
+        bundle. What is asked for runs or this raises InputError; there is no silent fallback."""
+        from .backends import open_backend
 
         spec, graph = bundle.manifest.features, bundle.manifest.locator
         self._setup(
-            OnnxBackend.open(bundle, device=device, threads=threads),
+            open_backend(bundle, device=device, precision=precision, threads=threads, options=options),
             Plan(
                 bundle.labels,
                 spec.dim,

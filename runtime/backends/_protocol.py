@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """Sizes of one run. Without proposals: the locator on `windows` windows of `length` snippets; with: the center
+    scorer on one window of `length` snippets with so many proposals."""
+
+    length: int
+    windows: int = 1
+    proposals: int = 0
 
 
 class Backend(Protocol):
@@ -34,4 +46,21 @@ class Backend(Protocol):
         features [T, D]; tracks [T, C + 1] (class tracks, then actionness); segments [M, 2] in the snippet-centre
         coordinates of this window; labels [M]. Returns (class probability [M, C], attention [M], center [M]).
         """
+        ...
+
+
+class Engine(Backend, Protocol):
+    """A backend that was opened from a bundle, and that can say what it is."""
+
+    precision: str
+    """The variant of the graphs that it runs."""
+    choice: str
+    """With device "auto": what was taken and why, in one line; else empty."""
+
+    def placement(self) -> dict[str, Any]:
+        """Which part of the device runs which nodes, as data for JSON; graph by graph."""
+        ...
+
+    def warm(self, shapes: Sequence[Shape]) -> None:
+        """Run the graphs once with each of these shapes, so that no later run of one is slower than the next."""
         ...

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import InputError, MissingDependencyError
-from ._protocol import F32, I64
+from ._options import EngineOptions
+from ._placement import RECORD, node_placement
+from ._protocol import F32, I64, Shape
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+    from ..precision import Part
 
 _TRACKS = ["class_track", "actionness"]
 
@@ -41,6 +45,7 @@ def open_session(graph: bytes, name: str, *, device: str, threads: int, purpose:
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.enable_mem_pattern = False  # lengths vary from window to window
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    options.add_session_config_entry(RECORD, "1")
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
@@ -56,26 +61,48 @@ def open_session(graph: bytes, name: str, *, device: str, threads: int, purpose:
 class OnnxBackend:
     """Runs the two graphs of a bundle. `requested` and `actual` are always equal: nothing falls back."""
 
-    def __init__(self, locator: Any, center: Any, *, classes: int, requested: str, actual: str) -> None:
+    choice = ""
+
+    def __init__(
+        self, locator: Any, center: Any, *, classes: int, dim: int, requested: str, actual: str, precision: str
+    ) -> None:
         self._locator, self._center, self._classes = locator, center, classes
         self._stacks = len(locator.get_inputs()[0].shape) == 3
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
-        self.requested, self.actual = requested, actual
+        self._dim = dim
+        self.requested, self.actual, self.precision = requested, actual, precision
 
     @classmethod
-    def open(cls, bundle: Bundle, *, device: str = "cpu", threads: int = 1) -> OnnxBackend:
+    def open(
+        cls,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        precision: str = "fp32",
+        threads: int = 1,
+        options: EngineOptions | None = None,
+    ) -> OnnxBackend:
         """Load both graphs. Raises InputError for a device that this build cannot run and for graphs that do not fit
         the manifest; MissingDependencyError without ONNX Runtime."""
         manifest = bundle.manifest
+        parts: list[tuple[Part, str]] = [("locator", manifest.locator.file)]
+        if manifest.center is not None:
+            parts.append(("center", manifest.center.file))
         sessions = [
-            None
-            if graph is None
-            else open_session(
-                bundle.read(graph.file), graph.file, device=device, threads=threads, purpose="running a bundle"
+            open_session(
+                bundle.graph(part, precision), file, device=device, threads=threads, purpose="running a bundle"
             )
-            for graph in (manifest.locator, manifest.center)
+            for part, file in parts
         ]
-        backend = cls(*sessions, classes=len(bundle.labels), requested=device, actual="cpu")
+        backend = cls(
+            sessions[0],
+            sessions[1] if len(sessions) > 1 else None,
+            classes=len(bundle.labels),
+            dim=manifest.features.dim,
+            requested=device,
+            actual="cpu",
+            precision=precision,
+        )
         backend._check(manifest.features.dim, bundle.source)
         return backend
 
@@ -122,3 +149,21 @@ class OnnxBackend:
         names = ["class_probability", "attention", "center"]
         probability, attention, center = self._center.run(names, {name: given[name] for name in self._center_inputs})
         return probability, attention, center
+
+    def placement(self) -> dict[str, Any]:
+        """Graph -> provider -> operator -> number of nodes."""
+        graphs = {"locator": self._locator, "center": self._center}
+        return {name: node_placement(session) for name, session in graphs.items() if session is not None}
+
+    def warm(self, shapes: Sequence[Shape]) -> None:
+        """Run each shape once on zeros; windows with proposals go through the scorer."""
+        for shape in shapes:
+            rows = np.zeros((shape.length, self._dim), np.float32)
+            if shape.proposals:
+                segments = np.tile(np.array([[0.0, max(shape.length - 1, 0)]], np.float32), (shape.proposals, 1))
+                tracks = np.zeros((shape.length, self._classes + 1), np.float32)
+                self.score(rows, tracks, segments, np.zeros(shape.proposals, np.int64))
+            elif shape.windows > 1:
+                self.locate_many(np.stack([rows] * shape.windows))
+            else:
+                self.locate(rows)
