@@ -40,6 +40,9 @@ class Stats:
     locate_s: float = 0.0
     islands_s: float = 0.0
     score_s: float = 0.0
+    """In the engine, for final events; in a pool that is the run that the streams share."""
+    post_s: float = 0.0
+    """Proposals before, fusion, boundary adaptation and suppression after it."""
     report_s: float = 0.0
     media_s: float = 0.0
     snippets: int = 0
@@ -52,5 +55,5 @@ class Stats:
     @property
     def real_time_factor(self) -> float:
         """Compute seconds a second of media; below 1 keeps up."""
-        total = self.locate_s + self.islands_s + self.score_s + self.report_s
+        total = self.locate_s + self.islands_s + self.score_s + self.post_s + self.report_s
         return total / self.media_s if self.media_s else 0.0

@@ -342,15 +342,16 @@ class Session:
             prepared.append((island, low, found, job is not None))
             if job is not None:
                 jobs.append(job)
-        self.stats.score_s += time.perf_counter() - began
+        asked_at = time.perf_counter()
         answers = iter((yield jobs) if jobs else [])
-        began = time.perf_counter()
+        answered_at = time.perf_counter()
+        self.stats.score_s += answered_at - asked_at
         events: list[Event] = []
         for island, low, found, asked in prepared:
             segments, scores = finish_island(found, next(answers) if asked else None, post)
             seconds = self.start_s + (low + segments + 0.5) * plan.stride_s
             events += conclude(self._stretch(lost), island, seconds, scores, self._reporter)
-        self.stats.score_s += time.perf_counter() - began
+        self.stats.post_s += asked_at - began + time.perf_counter() - answered_at
         return events
 
     def _forget(self) -> None:

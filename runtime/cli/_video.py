@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 def stages(spent: Stats, video: VideoStats | None) -> str:
     """Milliseconds of work a second of media, stage by stage; of a video also a frame, or a run of the backbone."""
     parts = {} if video is None else video.seconds()
-    parts |= {"locate": spent.locate_s, "islands": spent.islands_s, "score": spent.score_s}
+    parts |= {"locate": spent.locate_s, "islands": spent.islands_s, "score": spent.score_s, "post": spent.post_s}
     media = spent.media_s or 1.0
     told = "per second of media: " + ", ".join(f"{name} {1e3 * s / media:.2f} ms" for name, s in parts.items())
     for name, (middle, high) in ({} if video is None else video.percentiles(50, 99)).items():

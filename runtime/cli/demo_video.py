@@ -90,7 +90,11 @@ def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path,
             source.close()
         spent = time.perf_counter() - began_stream
         stages = {**source.stats.seconds(), "locator": session.stats.locate_s, "islands": session.stats.islands_s}
-        stages |= {"scorer and post": session.stats.score_s, "live reports": session.stats.report_s}
+        stages |= {
+            "scorer": session.stats.score_s,
+            "post": session.stats.post_s,
+            "live reports": session.stats.report_s,
+        }
         report = draft / "report.html"
         write_report(
             report, _report(bundle, localizer, video, events, truth, pictures, stages, floor, out / video.name)

@@ -120,7 +120,7 @@ def say(
             events += session.push(stretch.data, at=stretch.start_s)
         events += session.flush()
         stats = session.stats
-    stages = {"locator": stats.locate_s, "islands": stats.islands_s, "scorer and post": stats.score_s}
+    stages = {"locator": stats.locate_s, "islands": stats.islands_s, "scorer": stats.score_s, "post": stats.post_s}
     if max_delay_s is not None:
         stages["live reports"] = stats.report_s
     return events, stages
