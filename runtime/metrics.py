@@ -117,7 +117,7 @@ class Metrics:
     def stages(self, before: Stats, after: Stats, *, read_s: float) -> None:
         """Time that one push took, as the difference of a session's counters."""
         self._stage.labels("read").observe(max(read_s, 0.0))
-        for stage in ("locate", "islands", "score", "report"):
+        for stage in ("locate", "islands", "score", "post", "report"):
             spent = getattr(after, f"{stage}_s") - getattr(before, f"{stage}_s")
             self._stage.labels(stage).observe(max(spent, 0.0))
 

@@ -167,6 +167,7 @@ class Loop:
         if session is None:
             raise PunctumError("source-order", "a chunk before the beginning of its stream")
         before = copy(session.stats)
+        session.degraded = getattr(self.source, "behind", False)
         try:
             events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
         except InputError as error:

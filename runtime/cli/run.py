@@ -52,8 +52,8 @@ def run(
     overflow: Annotated[
         str | None,
         typer.Option(
-            help="When video comes faster than it is worked off: wait (default for files), or drop_oldest, as a gap "
-            "(default for cameras and URLs).",
+            help="When video comes faster than it is worked off: wait (default for files), drop_oldest, as a gap "
+            "(default for cameras and URLs), or degrade: score in haste first, and say so in the events.",
             **LIVE,
         ),
     ] = None,

@@ -49,8 +49,8 @@ class StreamOptions:
     stats: bool = False
 
     def __post_init__(self) -> None:
-        if self.overflow not in (None, "wait", "drop_oldest"):
-            raise InputError("overflow", f"{self.overflow!r}", "wait or drop_oldest", "set --overflow")
+        if self.overflow not in (None, "wait", "drop_oldest", "degrade"):
+            raise InputError("overflow", f"{self.overflow!r}", "wait, drop_oldest or degrade", "set --overflow")
         if self.on_bad_chunk not in (None, "skip", "stop"):
             raise InputError("on-bad-chunk", f"{self.on_bad_chunk!r}", "skip or stop", "set --on-bad-chunk")
         if not (math.isfinite(self.snapshot_every_s) and self.snapshot_every_s >= 0):
@@ -152,7 +152,7 @@ def _build(
         follow=options.follow,
         idle_s=options.idle_s,
         reconnect_s=options.reconnect_s,
-        overflow=options.overflow,  # type: ignore[arg-type]  # one of the two, checked above
+        overflow=options.overflow,  # type: ignore[arg-type]  # one of the three, checked above
         bundle=bundle,
         device=device,
         threads=threads,

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["Overflow", "VideoSource", "VideoStats", "coalesce", "open_video"]
 
 F32 = npt.NDArray[np.float32]
-Overflow = Literal["wait", "drop_oldest"]
+Overflow = Literal["wait", "drop_oldest", "degrade"]
 FILE_BATCH = 8  # snippets a run of the backbone from files, where nobody waits for the next one
 QUEUE_S = 4.0
 JOIN_S = 10.0
@@ -41,8 +41,9 @@ class VideoSource:
 
     start_s: media time of the first frame. batch: snippets a run of the backbone; default 1 live, FILE_BATCH for
     files. overflow: what happens when the backbone falls behind by queue_s seconds of frames: the decoder waits
-    (default for files), or the older half of what waits is given up, as a gap (default live). idle_s: a live source
-    has ended when nothing came for that many seconds; None: never.
+    (default for files), or the older half of what waits is given up, as a gap (default live); "degrade" does so as
+    well, but says before that it is `behind`, so that whoever scores can make haste. idle_s: a live source has ended
+    when nothing came for that many seconds; None: never.
     """
 
     def __init__(
@@ -62,7 +63,8 @@ class VideoSource:
         self.replayable = not live
         self.stats = VideoStats()
         self._batch = batch or (1 if live else FILE_BATCH)
-        self._drops = (overflow or frames.policy) == "drop_oldest"
+        self._drops = (overflow or frames.policy) in ("drop_oldest", "degrade")
+        self._hastens, self._behind = overflow == "degrade", False
         self._idle_s = idle_s if live else None
         spec = backbone.spec
         self._bound = max(2 * spec.clip_frames, self._batch * spec.snippet_frames, round(queue_s * spec.fps), 2)
@@ -72,6 +74,14 @@ class VideoSource:
         self._ended = False
         self._fault: BaseException | None = None
         self._thread: threading.Thread | None = None
+
+    @property
+    def behind(self) -> bool:
+        """With overflow "degrade": more than half of the queue was in use, and it has not been worked off since."""
+        if self._hastens:
+            limit = self._bound / 8 if self._behind else self._bound / 2
+            self._behind = len(self._queue) > limit
+        return self._behind
 
     def open(self) -> None:
         """Nothing to do: the frames come opened."""
@@ -200,9 +210,9 @@ def open_video(
 
     options = options or VideoOptions()
     if overflow is not None:
-        options = replace(options, policy=overflow)
+        options = replace(options, policy="wait" if overflow == "wait" else "drop_oldest")
     frames = open_frames(address, fps=backbone.spec.fps, options=options)
-    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s, overflow=options.policy)
+    return VideoSource(frames, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow or options.policy)
 
 
 def coalesce(items: Iterator[Item], rows: int = BLOCK_ROWS) -> Iterator[Chunk]:

@@ -259,6 +259,22 @@ def test_a_camera_that_is_too_fast_loses_frames_and_says_so():
     assert len(rows(slow)) == 30
 
 
+def test_degrade_says_that_it_is_behind_before_it_drops():
+    source = VideoSource(
+        Frames(stretch(300), live=True, pause_s=0.001), Slow(MADE, 0.02), queue_s=1.0, overflow="degrade"
+    )
+    behind = []
+    for item in source.items():
+        if isinstance(item, Chunk):
+            behind.append((source.behind, source.stats.lost))
+    assert not behind[0][0]
+    assert any(late and lost == 0 for late, lost in behind)
+    assert source.stats.lost > 0
+    assert not behind[-1][0]
+    eager = VideoSource(Frames(stretch(60), live=True), Slow(MADE, 0.002), queue_s=1.0, overflow="drop_oldest")
+    assert not any(eager.behind for _ in eager.items())
+
+
 def test_chunks_of_a_recording_are_joined():
     script = [*stretch(10, lost={5: 3}), Gap(3.0), *stretch(40, start=3.0)]
     source = VideoSource(Frames(script), MADE, batch=2)
