@@ -25,6 +25,7 @@ def _version(value: bool) -> None:
 
 def build() -> typer.Typer:
     """The whole command line."""
+    from . import build as engines
     from . import data, demo, eval, features, report, run
 
     app = typer.Typer(
@@ -49,6 +50,7 @@ def build() -> typer.Typer:
     app.command("eval")(eval.evaluate)
     app.command("demo")(demo.demo)
     app.command("report")(report.report)
+    app.command("build")(engines.build)
     app.add_typer(data.app, name="data", help="Check and make data sets.")
     for point in metadata.entry_points(group="punctum.commands"):
         app.command(point.name)(point.load())

@@ -1,0 +1,127 @@
+"""`punctum build`: TensorRT engines of a bundle, on the machine that will run them or for a capability by name."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..engines.build import Built, Task
+
+
+def build(
+    bundle: Annotated[str | None, typer.Argument(help='Bundle folder or zip, or "default".')] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder for engines; the user's cache by default.")
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option(help="Variants to build, such as fp32,fp16; all that are made for TensorRT by default."),
+    ] = None,
+    compute_capability: Annotated[
+        list[str] | None, typer.Option(help="Build for these, such as 8.6,8.9; the GPU here by default.")
+    ] = None,
+    library: Annotated[str, typer.Option(help="tensorrt, tensorrt_rtx, or auto: the first installed.")] = "auto",
+    lengths: Annotated[
+        list[str] | None, typer.Option(help="Upper bounds of window lengths, in snippets, such as 128,2048.")
+    ] = None,
+    proposals: Annotated[
+        list[str] | None, typer.Option(help="Upper bounds of proposals in one run, such as 500,4096.")
+    ] = None,
+    tf32: Annotated[bool, typer.Option("--tf32", help="Let fp32 products round to ten bits: faster, less exact.")] = (
+        False
+    ),
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Also build what is there and fits.")] = False,
+    check: Annotated[
+        Path | None, typer.Option("--check", help="Build nothing: say what lies in this folder and what fits here.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Build TensorRT engines of a bundle, so that --device tensorrt finds them.
+
+    Example: punctum build bundles/gtea --out engines --precision fp32,fp16
+
+    Without a GPU, for two kinds of them: punctum build default --out engines --library tensorrt_rtx
+    --compute-capability 8.6,8.9
+
+    What is there: punctum build bundles/gtea --check engines
+    """
+    if check is not None:
+        _check(check, bundle, as_json)
+        return
+    if bundle is None:
+        raise InputError("bundle-missing", "no bundle", "a bundle folder or zip", "punctum build BUNDLE --out ENGINES")
+    from ..bundle import Bundle
+    from ..engines.build import Request, build_engines
+    from ..engines.store import default_folder
+
+    request = Request(
+        precisions=_words(precision),
+        capabilities=_words(compute_capability),
+        library=library,
+        lengths=_numbers("--lengths", lengths),
+        proposals=_numbers("--proposals", proposals),
+        tf32=tf32,
+        rebuild=rebuild,
+    )
+    loaded = Bundle.load(bundle)
+    folder = out if out is not None else default_folder(loaded.id)
+    built = build_engines(loaded, folder, request, say=_announce if sys.stderr.isatty() else None)
+    if as_json:
+        typer.echo(json.dumps({"bundle": loaded.id, "folder": str(folder), "engines": [b.as_data() for b in built]}))
+        return
+    for line in (_line(one) for one in built):
+        typer.echo(line)
+    made = sum(not one.kept for one in built)
+    key = built[0].record.key
+    typer.echo(f"{made} built with {key.library} {key.version}, {len(built) - made} kept, in {folder}")
+
+
+def _check(folder: Path, bundle: str | None, as_json: bool) -> None:
+    from dataclasses import asdict
+
+    from ..bundle import Bundle
+    from ..engines.check import check_engines
+
+    if not folder.is_dir():
+        raise InputError("engines-folder", f"{folder} is no folder", "a folder of engines", "check the path")
+    states = check_engines(folder, None if bundle is None else Bundle.load(bundle))
+    if as_json:
+        typer.echo(json.dumps({"folder": str(folder), "engines": [asdict(state) for state in states]}))
+        return
+    for state in states:
+        about = f"{state.part} {state.precision} {state.compute_capability} {state.library}".strip()
+        reason = f": {state.reason}" if state.reason else ""
+        typer.echo(f"{state.state:9} {state.file}{f' ({about})' if about else ''}{reason}")
+    if not states:
+        typer.echo(f"no engines in {folder}")
+
+
+def _announce(task: Task) -> None:
+    typer.echo(f"building the {task.part} in {task.precision} for {task.capability} ...", err=True)
+
+
+def _line(built: Built) -> str:
+    key = built.record.key
+    took = "kept" if built.kept else f"{built.seconds:.1f} s"
+    size = f"{built.record.size / 1e6:.1f} MB"
+    return f"{key.part:9} {key.precision:9} {key.capability:5} {took:>8} {size:>9}  {built.record.file}"
+
+
+def _words(values: list[str] | None) -> tuple[str, ...]:
+    """Comma-separated, given once or several times; each once, in order."""
+    return tuple(dict.fromkeys(word.strip() for value in values or [] for word in value.split(",") if word.strip()))
+
+
+def _numbers(option: str, values: list[str] | None) -> tuple[int, ...]:
+    words = _words(values)
+    wrong = [word for word in words if not (word.isascii() and word.isdecimal())]
+    if wrong:
+        raise InputError("number", f"{option} {wrong[0]}", "whole numbers, such as 128,2048", f"correct {option}")
+    return tuple(int(word) for word in words)
