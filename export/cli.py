@@ -1,11 +1,18 @@
-"""`punctum export`."""
+"""`punctum export` and `punctum quantize`."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from punctum.runtime import Bundle
+
+MAX_MAP_DROP = 0.5  # points of mAP
 
 
 def export(
@@ -21,6 +28,16 @@ def export(
     backbone_spec: Annotated[
         Path | None, typer.Option(help="What the backbone expects (JSON), for an ONNX file or a torch module.")
     ] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="Variants to add: fp16, int8, int8-trt, separated by commas. Needs --dataset.")
+    ] = None,
+    dataset: Annotated[
+        Path | None, typer.Option(help="Data set of the run: its training videos calibrate, its test videos judge.")
+    ] = None,
+    split: Annotated[str | None, typer.Option(help="Split of --dataset, for example split_1.")] = None,
+    max_map_drop: Annotated[
+        float, typer.Option(help="Points of mAP that a variant may lose; one that loses more is refused.")
+    ] = MAX_MAP_DROP,
 ) -> None:
     """Turn a training run into a verified bundle.
 
@@ -28,6 +45,9 @@ def export(
 
     With video: punctum export runs/falls --out bundles/falls --backbone torchvision.models.video:r3d_18
     --backbone-spec r3d.json
+
+    With variants: punctum export runs/gtea-1 --out bundles/gtea --precision fp16,int8 --dataset data/gtea
+    --split split_1
     """
     from punctum.runtime.errors import InputError, MissingDependencyError
 
@@ -44,6 +64,73 @@ def export(
     if backbone is None and backbone_spec is not None:
         raise InputError("backbone-spec", "--backbone-spec without --backbone", "both", "give --backbone")
     loaded = load_run(run)
+    finish = _adder(precision, dataset, split, max_map_drop)
     video = None if backbone is None else load_exported(backbone, backbone_spec)
-    bundle_id, worst = export_bundle(loaded, out, name=name, version=version, replace=replace, backbone=video)
+    bundle_id, worst = export_bundle(
+        loaded, out, name=name, version=version, replace=replace, backbone=video, finish=finish
+    )
     typer.echo(f"exported {bundle_id} to {out} (largest difference from the model {worst:.1e})")
+
+
+def quantize(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip. Its run is not needed.")],
+    dataset: Annotated[Path, typer.Argument(help="Its data set: training videos calibrate, test videos judge.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New bundle folder.")],
+    precision: Annotated[str, typer.Option(help="fp16, int8, int8-trt, separated by commas.")] = "int8",
+    split: Annotated[str | None, typer.Option(help="Split folder, for example split_1.")] = None,
+    max_map_drop: Annotated[
+        float, typer.Option(help="Points of mAP that a variant may lose; one that loses more is refused.")
+    ] = MAX_MAP_DROP,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing bundle.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the new records as JSON.")] = False,
+) -> None:
+    """Add precision variants to a bundle, each judged by its mAP beside that of fp32.
+
+    Example: punctum quantize bundles/gtea data/gtea --split split_1 --out bundles/gtea-int8 --precision int8,fp16
+    """
+    from punctum.runtime import Bundle
+    from punctum.runtime.bundle_writer import save_bundle
+    from punctum.runtime.errors import InputError
+
+    if out.exists() and not replace and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
+    add = _adder(precision, dataset, split, max_map_drop, quiet=as_json)
+    made = add(Bundle.load(bundle))
+    save_bundle(made, out, replace=replace)
+    if as_json:
+        records = {name: record.model_dump(mode="json") for name, record in made.manifest.precision.items()}
+        typer.echo(json.dumps({"bundle": made.id, "precision": records}))
+    else:
+        typer.echo(f"wrote {made.id} to {out}")
+
+
+def _adder(
+    precision: str | None, dataset: Path | None, split: str | None, max_map_drop: float, *, quiet: bool = False
+) -> Callable[[Bundle], Bundle]:
+    """What adds the variants that were asked for; bad options are refused before any work."""
+    from punctum.runtime.errors import InputError
+
+    if precision is None:
+        for option, value in (("--dataset", dataset), ("--split", split)):
+            if value is not None:
+                raise InputError("precision-missing", f"{option} without --precision", "both", "give --precision")
+        return lambda bundle: bundle
+    from .precision.recordings import open_data
+    from .precision.variants import add_variants, check_max_drop, parse_precisions
+
+    names = parse_precisions(precision)
+    check_max_drop(max_map_drop)
+    if dataset is None:
+        raise InputError(
+            "dataset-needed",
+            f"--precision {precision} without a data set (a run does not record where its own lies)",
+            "the data set of the run: training videos calibrate int8, test videos judge every variant",
+            "give --dataset",
+        )
+
+    def add(bundle: Bundle) -> Bundle:
+        data = open_data(bundle, dataset, split)
+        tell = (lambda line: None) if quiet else typer.echo
+        return add_variants(bundle, names, data, split=split, max_map_drop=max_map_drop, tell=tell)
+
+    return add

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 from punctum.runtime import InputError, __version__
-from punctum.runtime.bundle_writer import write_bundle
+from punctum.runtime.bundle import Bundle
+from punctum.runtime.bundle_writer import assemble_bundle, save_bundle
 from punctum.runtime.config import Graph
 from punctum.runtime.precision import REFERENCE, PrecisionRecord
 from punctum.training.checkpoint import Run
@@ -25,10 +27,12 @@ def export_bundle(
     version: str = "1.0.0",
     replace: bool = False,
     backbone: ExportedBackbone | None = None,
+    finish: Callable[[Bundle], Bundle] = lambda bundle: bundle,
 ) -> tuple[str, float]:
     """Write the bundle and return (its id, the worst difference between graph and model).
 
-    backbone: with it the bundle takes video; see `backbone.load_exported`.
+    backbone: with it the bundle takes video; see `backbone.load_exported`. finish: what else to do to the bundle before
+    it is written, such as adding precision variants; its errors leave nothing behind.
     Raises InputError for an unusable name, an existing folder, and a backbone whose features are not those of the
     run; PunctumError where graph and model disagree.
     """
@@ -56,8 +60,7 @@ def export_bundle(
             close["backbone"] = max(backbone.parity.values())
     files["parity.json"] = (json.dumps(parity, indent=1) + "\n").encode()
     left, right = run.locator.receptive_field
-    bundle_id = write_bundle(
-        out,
+    bundle = assemble_bundle(
         name=name,
         version=version,
         labels=run.labels,
@@ -69,6 +72,7 @@ def export_bundle(
         precision={REFERENCE: PrecisionRecord(parity=close)},
         provenance={**run.provenance, "exporter": __version__},
         backbone=None if backbone is None else backbone.spec,
-        replace=replace,
+        source=f"the bundle of {run.path}",
     )
+    bundle_id = save_bundle(finish(bundle), out, replace=replace)
     return bundle_id, float(parity["worst"])

@@ -9,14 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from ._files import atomic_folder
-from .bundle import MANIFEST, Manifest, content_id, identified
+from .bundle import MANIFEST, Bundle, Manifest, content_id, identified
 from .config import FeatureSpec, FileRecord, Graph, PostProcess
 from .precision import PrecisionRecord
 from .video.spec import BackboneSpec
 
 
-def write_bundle(
-    path: str | Path,
+def assemble_bundle(
     *,
     name: str,
     version: str,
@@ -25,14 +24,13 @@ def write_bundle(
     locator: Graph,
     center: Graph | None,
     post: PostProcess,
-    files: dict[str, bytes],
+    files: Mapping[str, bytes],
     precision: Mapping[str, PrecisionRecord],
     provenance: dict[str, Any],
     backbone: BackboneSpec | None = None,
-    replace: bool = False,
-) -> str:
-    """Write the folder atomically and return the bundle id. `files` maps relative names to their content."""
-    records = {key: FileRecord(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for key, data in files.items()}
+    source: str = "",
+) -> Bundle:
+    """A bundle in memory. `files` maps relative names to their content; source: for messages."""
     draft = Manifest(
         schema="1.0",
         name=name,
@@ -44,17 +42,39 @@ def write_bundle(
         center=center,
         backbone=backbone,
         post=post,
-        files=records,
+        files=_records(files),
         precision=dict(precision),
         provenance=provenance,
     )
-    manifest = draft.model_copy(update={"id": content_id(name, version, records, identified(draft))})
+    return seal_bundle(draft, files, source)
+
+
+def write_bundle(path: str | Path, *, replace: bool = False, **parts: Any) -> str:
+    """Write the folder atomically and return the bundle id. parts: those of `assemble_bundle`."""
+    return save_bundle(assemble_bundle(**parts), path, replace=replace)
+
+
+def seal_bundle(draft: Manifest, files: Mapping[str, bytes], source: str = "") -> Bundle:
+    """The draft with the hashes of `files` and the id that follows from them."""
+    records = _records(files)
+    listed = Manifest.model_validate({**draft.model_dump(by_alias=True), "files": records})
+    name = content_id(draft.name, draft.version, records, identified(listed))
+    return Bundle(listed.model_copy(update={"id": name}), source or draft.name, dict(files))
+
+
+def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> str:
+    """Write a bundle as a folder, whole or not at all, and return its id. Raises InputError for an existing folder."""
+    manifest = bundle.manifest
     with atomic_folder(path, replace=replace) as folder:
-        for key, data in files.items():
+        for key, data in bundle.content.items():
             target = folder / key
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        record = manifest.model_dump(mode="json", by_alias=True, exclude=None if backbone else {"backbone"})
+        record = manifest.model_dump(mode="json", by_alias=True, exclude=None if manifest.backbone else {"backbone"})
         text = json.dumps(record, indent=2, ensure_ascii=False)
         (folder / MANIFEST).write_text(text + "\n")
     return manifest.id
+
+
+def _records(files: Mapping[str, bytes]) -> dict[str, FileRecord]:
+    return {key: FileRecord(sha256=hashlib.sha256(data).hexdigest(), size=len(data)) for key, data in files.items()}

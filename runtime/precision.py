@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from .config import _Model
+from .video.spec import ClipFingerprint
 
 REFERENCE = "fp32"
 Part = Literal["locator", "center", "backbone"]
@@ -19,7 +20,7 @@ class AccuracyRecord(_Model):
     """mAP of a variant and of fp32 on the same videos, in 0..1; drop: what it loses, in points (hundredths).
 
     truth "annotations": the data set's ground truth. "fp32-events": there was none, so the events that fp32 finds
-    stand for it (best_score: those scored at least so high), and the reference agrees with itself.
+    stand for it (least_score: those scored at least so high), and the reference agrees with itself.
     """
 
     dataset: str
@@ -30,7 +31,7 @@ class AccuracyRecord(_Model):
     map: float = Field(ge=0, le=1)
     reference_map: float = Field(ge=0, le=1)
     drop: float
-    best_score: float | None = None
+    least_score: float | None = None
 
 
 class PrecisionRecord(_Model):
@@ -46,6 +47,8 @@ class PrecisionRecord(_Model):
     parity: dict[str, float] = Field(default_factory=dict)
     accuracy: AccuracyRecord | None = None
     calibration: dict[str, Any] | None = None
+    fingerprint: ClipFingerprint | None = None
+    """Of the backbone in this precision, where `files` has one; the spec's own belongs to fp32."""
     engine: str = ""
     """What measured it, with its version."""
 

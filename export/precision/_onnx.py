@@ -1,0 +1,127 @@
+"""What every pass over an ONNX graph needs: types by name, constants, who reads what, names that are free."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto, NodeProto
+
+
+def need_onnx(purpose: str = "making precision variants") -> None:
+    """Raises MissingDependencyError without onnx or ONNX Runtime."""
+    for library in ("onnx", "onnxruntime"):
+        try:
+            __import__(library)
+        except ImportError:
+            raise MissingDependencyError(library, "export", purpose) from None
+
+
+def load(graph: bytes, name: str) -> ModelProto:
+    """A model with functions inlined and Constant nodes as initializers. Raises InputError for what is no ONNX."""
+    import onnx
+    from google.protobuf.message import DecodeError
+    from onnx import inliner
+
+    try:
+        model = onnx.load_from_string(graph)
+        onnx.checker.check_model(model)
+        if model.functions:
+            model = inliner.inline_local_functions(model)
+    except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
+        raise InputError(
+            "graph-unreadable", f"{name} is no valid ONNX graph ({str(error)[:120]})", "ONNX", "export the bundle again"
+        ) from None
+    _lift_constants(model)
+    return onnx.shape_inference.infer_shapes(model, data_prop=True)
+
+
+def _lift_constants(model: ModelProto) -> None:
+    from onnx import numpy_helper
+
+    kept = []
+    for node in model.graph.node:
+        tensor = next((a.t for a in node.attribute if a.name == "value"), None)
+        if node.op_type != "Constant" or tensor is None:
+            kept.append(node)
+        else:
+            model.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor), node.output[0]))
+    del model.graph.node[:]
+    model.graph.node.extend(kept)
+
+
+def finish(model: ModelProto) -> bytes:
+    """The model without unused initializers and stale shapes, checked, as bytes that are the same every time."""
+    import onnx
+
+    graph = model.graph
+    used = {name for node in _all_nodes(graph) for name in node.input} | {o.name for o in graph.output}
+    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+    del graph.value_info[:]
+    try:
+        onnx.checker.check_model(model, full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        raise PunctumError(
+            "precision-graph", f"the pass made a graph that is not valid ({str(error)[:200]})", "", "report this"
+        ) from error
+    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+
+
+def _all_nodes(graph: GraphProto) -> Iterable[NodeProto]:
+    for node in graph.node:
+        yield node
+        for inner in subgraphs(node):
+            yield from _all_nodes(inner)
+
+
+def subgraphs(node: NodeProto) -> list[GraphProto]:
+    """The graphs that If, Loop and Scan hold."""
+    return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
+
+
+def captured(graph: GraphProto) -> set[str]:
+    """Names that inner graphs may read from this one."""
+    inner = [held for node in graph.node for held in subgraphs(node)]
+    read = {name for held in inner for node in _all_nodes(held) for name in node.input}
+    return read | {out.name for held in inner for out in held.output}
+
+
+class View:
+    """Look-ups over one model. types: ONNX element types by name; constants: initializers by name."""
+
+    def __init__(self, model: ModelProto) -> None:
+        graph = model.graph
+        self.model = model
+        self.constants: dict[str, Any] = {tensor.name: tensor for tensor in graph.initializer}
+        self.types: dict[str, int] = {tensor.name: tensor.data_type for tensor in graph.initializer}
+        for value in (*graph.input, *graph.output, *graph.value_info):
+            self.types[value.name] = value.type.tensor_type.elem_type
+        self.nodes = list(graph.node)
+        self.producer = {name: node for node in self.nodes for name in node.output}
+        self.readers: dict[str, list[NodeProto]] = defaultdict(list)
+        for node in self.nodes:
+            for name in dict.fromkeys(node.input):
+                self.readers[name].append(node)
+        self.pinned = {out.name for out in graph.output} | captured(graph)
+        self._taken = {*self.types, *self.producer}
+
+    def is_float(self, name: str) -> bool:
+        return self.types.get(name) == 1  # TensorProto.FLOAT
+
+    def floats(self, node: NodeProto) -> list[str]:
+        """Its float32 inputs, each once."""
+        return [name for name in dict.fromkeys(node.input) if name and self.is_float(name)]
+
+    def free(self, name: str) -> str:
+        """`name`, or with a number behind it where it is taken."""
+        found, k = name, 1
+        while found in self._taken:
+            found, k = f"{name}_{k}", k + 1
+        self._taken.add(found)
+        return found
