@@ -10,6 +10,7 @@ from .dataset import Dataset
 from .features import Features
 
 if TYPE_CHECKING:
+    from .backends import EngineOptions
     from .bundle import Bundle
 
 
@@ -19,7 +20,15 @@ def open_recordings(folder: str | Path, **lists: Any) -> Dataset:
     return data if data.only_videos else Dataset.open(folder, **lists)
 
 
-def feature_reader(data: Dataset, bundle: Bundle, *, threads: int = 1) -> Callable[[str], Features]:
+def feature_reader(
+    data: Dataset,
+    bundle: Bundle,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
+) -> Callable[[str], Features]:
     """What gives the features of a video: its file, or the bundle's backbone run over the video as `punctum run` does.
 
     Raises InputError for videos where the bundle has no backbone.
@@ -29,7 +38,7 @@ def feature_reader(data: Dataset, bundle: Bundle, *, threads: int = 1) -> Callab
     from .video.backbone import VideoBackbone
     from .video.features import read_features
 
-    backbone = VideoBackbone.open(bundle, threads=threads)
+    backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
 
     def read(video: str) -> Features:
         rows, _ = read_features(backbone, data.video_file(video))

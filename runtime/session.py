@@ -107,6 +107,11 @@ class Session:
         return self.plan.look_ahead_s + (self._hop - 1) * self.plan.stride_s
 
     @property
+    def hop(self) -> int:
+        """Snippets between two looks at the stream."""
+        return self._hop
+
+    @property
     def now_s(self) -> float:
         """Media time up to which features were taken."""
         return self.start_s + self._features.end * self.plan.stride_s

@@ -8,9 +8,11 @@ from ._options import Device, EngineOptions
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+    from ..live import LiveOptions
+    from ..localizer import Localizer
     from ._protocol import Engine
 
-__all__ = ["Device", "EngineOptions", "open_backend"]
+__all__ = ["Device", "EngineOptions", "open_backend", "warm_up"]
 
 
 def open_backend(
@@ -48,18 +50,8 @@ def open_backend(
 
 def _open_tensorrt(bundle: Bundle, device: Device, *, precision: str, options: EngineOptions) -> Engine:
     from ..errors import InputError
+    from .tensorrt import TensorRTBackend
 
-    try:
-        from .tensorrt import TensorRTBackend
-    except ModuleNotFoundError as error:
-        if error.name != f"{__name__}.tensorrt":
-            raise
-        raise InputError(
-            "device-unavailable",
-            "device 'tensorrt', which this version of punctum cannot run",
-            "cpu, cuda, ort-tensorrt",
-            "use another --device",
-        ) from None
     if device.index:
         raise InputError(
             "device-unavailable",
@@ -69,3 +61,11 @@ def _open_tensorrt(bundle: Bundle, device: Device, *, precision: str, options: E
         )
     backend: Engine = TensorRTBackend.open(bundle, precision=precision, engines=options.engines)
     return backend
+
+
+def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
+    """Everything run once before the first real input: every kernel, the graphs at the shapes that a stream with these
+    options brings, and a short made-up stream. Raises InputError where a stream cannot run with this bundle."""
+    from ._warm import warm_up as warm
+
+    warm(localizer, live)

@@ -34,7 +34,8 @@ class Device:
         return cls(kind, int(number) if colon else 0)
 
     def __str__(self) -> str:
-        return self.kind if self.kind in ("cpu", "auto") else f"{self.kind}:{self.index}"
+        numbered = self.index or self.kind in ("cuda", "ort-tensorrt")
+        return f"{self.kind}:{self.index}" if numbered else self.kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU, configured for low latency (threads pinned, no spinning, strict provider list)."""
+"""The two graphs of a bundle in ONNX Runtime, on the CPU or through its CUDA or TensorRT provider."""
 
 from __future__ import annotations
 
@@ -7,70 +7,54 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import InputError, MissingDependencyError
-from ._options import EngineOptions
-from ._placement import RECORD, node_placement
+from ..errors import InputError, PunctumError
+from ._options import Device, EngineOptions
+from ._placement import node_placement
 from ._protocol import F32, I64, Shape
+from ._runner import BoundRunner, PlainRunner, Runner
+from ._session import import_onnxruntime, open_session, unavailable
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..precision import Part
 
+__all__ = ["OnnxBackend", "make_runner", "open_session"]
+
 _TRACKS = ["class_track", "actionness"]
+_HEAD = ["class_probability", "attention", "center"]
 
 
-def open_session(graph: bytes, name: str, *, device: str, threads: int, purpose: str) -> Any:
-    """An inference session of one graph; name and purpose are for messages.
-
-    Raises InputError for a device that this build cannot run and for a graph that does not load;
-    MissingDependencyError without ONNX Runtime.
-    """
-    if device != "cpu":
-        raise InputError(
-            "device-unavailable",
-            f"device {device!r}",
-            "'cpu' in this version (GPU engines are not built yet)",
-            "use --device cpu",
-        )
-    if threads < 1:
-        raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise MissingDependencyError("onnxruntime", "cpu", purpose) from None
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.enable_mem_pattern = False  # lengths vary from window to window
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    options.add_session_config_entry(RECORD, "1")
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-        raise InputError(
-            "graph-unreadable",
-            f"ONNX Runtime cannot load {name}: {str(error)[:200]}",
-            "a graph that ONNX Runtime loads",
-            "export again",
-        ) from None
+def make_runner(session: Any, device: Device) -> Runner:
+    """How a session is run on its device."""
+    if device.kind == "cpu":
+        return PlainRunner(session)
+    return BoundRunner(import_onnxruntime("running on a GPU"), session, place="cuda", index=device.index)
 
 
 class OnnxBackend:
-    """Runs the two graphs of a bundle. `requested` and `actual` are always equal: nothing falls back."""
+    """Runs the two graphs of a bundle. What was asked for is what runs: `actual` is the device of `requested`."""
 
     choice = ""
 
     def __init__(
-        self, locator: Any, center: Any, *, classes: int, dim: int, requested: str, actual: str, precision: str
+        self,
+        locator: Any,
+        center: Any,
+        *,
+        classes: int,
+        dim: int,
+        device: Device,
+        requested: str,
+        precision: str,
+        buckets: tuple[int, ...] = (),
     ) -> None:
-        self._locator, self._center, self._classes = locator, center, classes
+        self._sessions = {"locator": locator} | ({} if center is None else {"center": center})
+        self._locator = make_runner(locator, device)
+        self._center = None if center is None else make_runner(center, device)
         self._stacks = len(locator.get_inputs()[0].shape) == 3
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
-        self._dim = dim
-        self.requested, self.actual, self.precision = requested, actual, precision
+        self._classes, self._dim = classes, dim
+        self.requested, self.actual, self.precision, self.buckets = requested, str(device), precision, buckets
 
     @classmethod
     def open(
@@ -82,47 +66,40 @@ class OnnxBackend:
         threads: int = 1,
         options: EngineOptions | None = None,
     ) -> OnnxBackend:
-        """Load both graphs. Raises InputError for a device that this build cannot run and for graphs that do not fit
-        the manifest; MissingDependencyError without ONNX Runtime."""
-        manifest = bundle.manifest
+        """Load both graphs; on a GPU also run them once. Raises InputError for a device that cannot run here and for
+        graphs that do not fit the manifest; MissingDependencyError without ONNX Runtime."""
+        manifest, options, place = bundle.manifest, options or EngineOptions(), Device.parse(device)
         parts: list[tuple[Part, str]] = [("locator", manifest.locator.file)]
         if manifest.center is not None:
             parts.append(("center", manifest.center.file))
         sessions = [
             open_session(
-                bundle.graph(part, precision), file, device=device, threads=threads, purpose="running a bundle"
+                bundle.graph(part, precision),
+                file if precision == "fp32" else f"{file} in {precision}",
+                device=device,
+                threads=threads,
+                purpose="running a bundle",
+                options=options,
             )
             for part, file in parts
         ]
+        _check(sessions[0], classes=len(bundle.labels), dim=manifest.features.dim, source=bundle.source)
         backend = cls(
             sessions[0],
             sessions[1] if len(sessions) > 1 else None,
             classes=len(bundle.labels),
             dim=manifest.features.dim,
+            device=place,
             requested=device,
-            actual="cpu",
             precision=precision,
+            buckets=options.buckets,
         )
-        backend._check(manifest.features.dim, bundle.source)
+        if place.kind != "cpu":
+            try:  # what is loaded only when it is used, as cuDNN, would else be missed in the first real run
+                backend.warm([Shape(64), Shape(64, proposals=4)])
+            except PunctumError as error:
+                raise unavailable(place, error.given) from None
         return backend
-
-    def _check(self, dim: int, source: str) -> None:
-        shape = self._locator.get_inputs()[0].shape
-        if len(shape) not in (2, 3) or shape[-1] != dim:
-            raise InputError(
-                "graph-mismatch",
-                f"the locator of {source} takes {shape}",
-                f"[B, T, {dim}] (or [T, {dim}]) as the manifest says",
-                "export again",
-            )
-        outputs = {o.name: o.shape for o in self._locator.get_outputs()}
-        if set(outputs) != {"class_track", "actionness"} or outputs["class_track"][-1] != self._classes:
-            raise InputError(
-                "graph-mismatch",
-                f"the locator of {source} returns {outputs}",
-                f"class_track [B, T, {self._classes}] and actionness [B, T], as the manifest's labels say",
-                "export again",
-            )
 
     def locate(self, features: F32) -> tuple[F32, F32]:
         """features [T, D] -> (class track [T, C], actionness [T])."""
@@ -146,17 +123,15 @@ class OnnxBackend:
             one = np.ones(len(labels), np.float32)
             return np.ones((len(labels), self._classes), np.float32), one, one
         given = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
-        names = ["class_probability", "attention", "center"]
-        probability, attention, center = self._center.run(names, {name: given[name] for name in self._center_inputs})
+        probability, attention, center = self._center.run(_HEAD, {name: given[name] for name in self._center_inputs})
         return probability, attention, center
 
     def placement(self) -> dict[str, Any]:
         """Graph -> provider -> operator -> number of nodes."""
-        graphs = {"locator": self._locator, "center": self._center}
-        return {name: node_placement(session) for name, session in graphs.items() if session is not None}
+        return {name: node_placement(session) for name, session in self._sessions.items()}
 
     def warm(self, shapes: Sequence[Shape]) -> None:
-        """Run each shape once on zeros; windows with proposals go through the scorer."""
+        """Run each shape once on zeros; shapes with proposals go through the scorer."""
         for shape in shapes:
             rows = np.zeros((shape.length, self._dim), np.float32)
             if shape.proposals:
@@ -167,3 +142,22 @@ class OnnxBackend:
                 self.locate_many(np.stack([rows] * shape.windows))
             else:
                 self.locate(rows)
+
+
+def _check(locator: Any, *, classes: int, dim: int, source: str) -> None:
+    shape = locator.get_inputs()[0].shape
+    if len(shape) not in (2, 3) or shape[-1] != dim:
+        raise InputError(
+            "graph-mismatch",
+            f"the locator of {source} takes {shape}",
+            f"[B, T, {dim}] (or [T, {dim}]) as the manifest says",
+            "export again",
+        )
+    outputs = {o.name: o.shape for o in locator.get_outputs()}
+    if set(outputs) != {"class_track", "actionness"} or outputs["class_track"][-1] != classes:
+        raise InputError(
+            "graph-mismatch",
+            f"the locator of {source} returns {outputs}",
+            f"class_track [B, T, {classes}] and actionness [B, T], as the manifest's labels say",
+            "export again",
+        )

@@ -26,7 +26,7 @@ def _version(value: bool) -> None:
 def build() -> typer.Typer:
     """The whole command line."""
     from . import build as engines
-    from . import data, demo, eval, features, report, run
+    from . import data, demo, doctor, eval, features, report, run
 
     app = typer.Typer(
         name="punctum",
@@ -50,6 +50,7 @@ def build() -> typer.Typer:
     app.command("eval")(eval.evaluate)
     app.command("demo")(demo.demo)
     app.command("report")(report.report)
+    app.command("doctor")(doctor.doctor)
     app.command("build")(engines.build)
     app.add_typer(data.app, name="data", help="Check and make data sets.")
     for point in metadata.entry_points(group="punctum.commands"):

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, engine_record
+
 if TYPE_CHECKING:
     from ..dataset import Dataset, Truth
     from ..evaluation import Detections
@@ -61,7 +63,12 @@ def evaluate(
         Path | None, typer.Option(help="Write the alignment figure, or with --online the delay curve, here (SVG).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the inference engine.")] = 1,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
+    latency_first: LatencyFirst = False,
 ) -> None:
     """Mean average precision (ActivityNet protocol), recall and alignment on a data set.
 
@@ -94,6 +101,7 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r}", "test or train", "set --subset")
     wanted = levels(tiou)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
     if online or max_delay is not None or tick is not None:
         delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
     data = (
@@ -117,7 +125,7 @@ def evaluate(
             figure=figure,
             per_class=per_class,
             as_json=as_json,
-            threads=threads,
+            engine=engine,
         )
         return
     began = time.perf_counter()
@@ -126,7 +134,7 @@ def evaluate(
         head["detections"] = str(detections)
         timing["read_s"] = time.perf_counter() - began
     else:
-        head["bundle"], found = _run(bundle or Path(), data, truth, threads, timing)
+        head["bundle"], head["engine"], found = _run(bundle or Path(), data, truth, engine, timing)
     began = time.perf_counter()
     result = judge(truth, found, wanted)
     body = result.to_record(per_class=per_class)
@@ -147,7 +155,9 @@ def evaluate(
         _print(record)
 
 
-def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str, float]) -> tuple[str, Detections]:
+def _run(
+    path: Path, data: Dataset, truth: Truth, engine: EngineChoice, timing: dict[str, float]
+) -> tuple[str, dict[str, Any], Detections]:
     """Run the bundle over the judged videos, with a progress bar on a terminal."""
     from rich.console import Console
     from rich.progress import track
@@ -155,13 +165,12 @@ def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str
     from .._recordings import feature_reader
     from ..bundle import Bundle
     from ..evaluation import Detections
-    from ..localizer import Localizer
     from .eval_online import known_labels
 
     bundle = Bundle.load(path)
-    localizer = Localizer(bundle, threads=threads)
+    localizer = engine.localizer(bundle)
     known_labels(localizer.labels, data)
-    read = feature_reader(data, bundle, threads=threads)
+    read = feature_reader(data, bundle, **engine.given())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
     console = Console(stderr=True)
     for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
@@ -175,7 +184,7 @@ def _run(path: Path, data: Dataset, truth: Truth, threads: int, timing: dict[str
     if data.only_videos:
         timing["features_s"], spent = extracting, spent + extracting
     timing |= {"run_s": spent, "media_s": media, "real_time_factor": spent / media if media else 0.0}
-    return bundle.id, Detections.from_events(events, truth)
+    return bundle.id, engine_record(localizer.backend), Detections.from_events(events, truth)
 
 
 def _print(record: dict[str, Any]) -> None:

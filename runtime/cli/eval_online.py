@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from ._engine import engine_record
+
 if TYPE_CHECKING:
     from ..dataset import Dataset, Truth
     from ..online import OnlineRow
+    from ._engine import EngineChoice
 
 Rows = list["OnlineRow"]
 DELAYS = "0.25,0.5,1,2,5"
@@ -60,7 +63,7 @@ def eval_online(
     figure: Path | None,
     per_class: bool,
     as_json: bool,
-    threads: int,
+    engine: EngineChoice,
 ) -> None:
     """Judge a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
     from .._online_plot import plot_online
@@ -69,7 +72,7 @@ def eval_online(
         head |= {"detections": str(detections)}
         rows, floor, ignored = _recorded(detections, data, truth, delays, thresholds)
     else:
-        rows, floor, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, threads)
+        rows, floor, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, engine)
     if figure is not None:
         plot_online(rows, figure, title=f"{head['dataset']} {head['split'] or ''}".strip())
     offline = rows[-1].to_record(per_class=per_class)
@@ -98,7 +101,7 @@ def _streamed(
     tick_s: float | None,
     thresholds: Sequence[float],
     head: dict[str, Any],
-    threads: int,
+    engine: EngineChoice,
 ) -> tuple[Rows, dict[str, Any], int]:
     """Run every video offline and, for every deadline, as a stream."""
     from rich.console import Console
@@ -107,15 +110,14 @@ def _streamed(
     from .._recordings import feature_reader
     from ..bundle import Bundle
     from ..live import LiveOptions
-    from ..localizer import Localizer
     from ..online import Reports, judge_reports, replay
 
     options = [LiveOptions(max_delay_s=d, tick_s=tick_s) for d in delays]
     loaded = Bundle.load(path)
-    localizer = Localizer(loaded, threads=threads)
-    head["bundle"] = loaded.id
+    localizer = engine.localizer(loaded)
+    head |= {"bundle": loaded.id, "engine": engine_record(localizer.backend)}
     known_labels(localizer.labels, data)
-    read = feature_reader(data, loaded, threads=threads)
+    read = feature_reader(data, loaded, **engine.given())
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
     console = Console(stderr=True)

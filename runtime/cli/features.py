@@ -9,13 +9,18 @@ from typing import Annotated
 
 import typer
 
+from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads, announce
+
 
 def features(
     backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or backbone folder.")],
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for <video>.npy and features.json.")],
-    device: Annotated[str, typer.Option(help="cpu.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Threads of the inference engine.")] = 1,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record of every video as JSON.")] = False,
 ) -> None:
     """Extract the features of videos, exactly as `punctum run` makes them. Goes on where it was interrupted.
@@ -26,7 +31,8 @@ def features(
     from ..video.features import collect_videos, extract_features, failed
 
     files = collect_videos(videos)
-    made = open_backbone(backbone, device=device, threads=threads)
+    made = open_backbone(backbone, **EngineChoice(device, precision, threads, engines, gpu_memory).given())
+    announce(made)
     extraction = extract_features(made, files, out, progress=sys.stderr.isatty())
     if as_json:
         typer.echo(json.dumps(extraction.record))

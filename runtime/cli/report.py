@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+
 
 def report(
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
@@ -27,8 +29,11 @@ def report(
         typer.Option(help="Run as a stream that reports so many seconds after an action's end, and show the phases."),
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the page. Default: the input's name.")] = "",
-    device: Annotated[str, typer.Option(help="cpu.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=1, help="Threads of the inference engine.")] = 1,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
 ) -> None:
     """Write one HTML file that needs no network: time line, tracks, events with phase and delay, figures, bundle.
 
@@ -64,6 +69,7 @@ def report(
         )
     if out.is_dir():
         raise InputError("output", f"--out {out} is a folder", "a file", "name an HTML file")
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory)
     loaded = Bundle.load(bundle)
     if input is not None:
         made = report_recording(
@@ -73,8 +79,7 @@ def report(
             events=None if events is None else read_events(events, input.stem, loaded.labels),
             max_delay_s=max_delay,
             title=title,
-            device=device,
-            threads=threads,
+            **engine.given(),
         )
         write_report(out, made)
     else:
@@ -85,8 +90,7 @@ def report(
             subset=subset,
             max_delay_s=max_delay,
             title=title,
-            device=device,
-            threads=threads,
+            **engine.given(),
             watch=_watch,
         )
         write_report(out, judged)

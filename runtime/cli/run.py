@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
+
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..events import Event
@@ -32,8 +34,12 @@ def run(
     format: Annotated[str, typer.Option(help="jsonl or activitynet.")] = "jsonl",
     min_score: Annotated[float, typer.Option(help="Print events from this score on.")] = 0.0,
     label: Annotated[list[str] | None, typer.Option("--label", help="Only this class; may be repeated.")] = None,
-    device: Annotated[str, typer.Option(help="cpu.")] = "cpu",
-    threads: Annotated[int, typer.Option(help="Threads of the inference engine.")] = 1,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
+    latency_first: LatencyFirst = False,
     stats: Annotated[bool, typer.Option("--stats", help="Print time per stage to standard error.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Live: events as features come.", **LIVE)] = False,
     max_delay: Annotated[
@@ -83,6 +89,7 @@ def run(
 
     Live: sender | punctum run bundle/ - --stream --max-delay 1.0 --out events.jsonl --metrics :9100
     """
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
     if stream:
         from ..errors import InputError as WrongInput
         from .stream import StreamOptions
@@ -109,7 +116,7 @@ def run(
             labels=tuple(label or ()),
             stats=stats,
         )
-        run_stream(bundle, input, options, device=device, threads=threads)
+        run_stream(bundle, input, options, engine)
         return
     live_only = {"--max-delay": max_delay, "--follow": follow or None, "--mqtt": mqtt, "--metrics": metrics}
     _run_files(
@@ -119,8 +126,7 @@ def run(
         format=format,
         min_score=min_score,
         label=label,
-        device=device,
-        threads=threads,
+        engine=engine,
         stats=stats,
         live_only=[option for option, value in {**live_only, "--snapshot": snapshot}.items() if value is not None],
     )
@@ -134,8 +140,7 @@ def _run_files(
     format: str,
     min_score: float,
     label: list[str] | None,
-    device: str,
-    threads: int,
+    engine: EngineChoice,
     stats: bool,
     live_only: list[str],
 ) -> None:
@@ -143,7 +148,6 @@ def _run_files(
     from .._files import atomic_write
     from ..bundle import Bundle
     from ..errors import InputError, PunctumError
-    from ..localizer import Localizer
     from ..sinks import to_activitynet, to_jsonl
     from ..video.features import check_names, failed, warn
 
@@ -152,13 +156,13 @@ def _run_files(
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
     loaded = Bundle.load(bundle)
-    localizer = Localizer(loaded, device=device, threads=threads)
+    localizer = engine.localizer(loaded)
     for name in label or []:
         if name not in localizer.labels:
             raise InputError(
                 "label-unknown", f"label {name!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
-    recordings = _recordings(input, loaded, localizer, device=device, threads=threads)
+    recordings = _recordings(input, loaded, localizer, engine)
     check_names([Path(r.name) for r in recordings])
     results = {}
     errors: dict[str, PunctumError] = {}
@@ -230,7 +234,7 @@ class _Recording:
         )
 
 
-def _recordings(input: str, bundle: Bundle, localizer: Localizer, *, device: str, threads: int) -> list[_Recording]:
+def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
     from ..errors import InputError
     from ..sources import find_videos, is_address, is_video_input
@@ -253,6 +257,7 @@ def _recordings(input: str, bundle: Bundle, localizer: Localizer, *, device: str
     if videos or is_video_input(input):
         if bundle.manifest.backbone is None:
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
-        backbone = VideoBackbone.open(bundle, device=device, threads=threads)
+        backbone = VideoBackbone.open(bundle, **engine.given())
+        announce(backbone)
         return [_Recording(name, localizer, backbone) for name in ([str(v) for v in videos] or [input])]
     return [_Recording(str(file), localizer, None) for file in (features or [path])]

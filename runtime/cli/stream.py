@@ -12,17 +12,18 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from ..errors import InputError, PunctumError
+from ._engine import announce
 from ._video import stages
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+    from ..live import LiveOptions
     from ..localizer import Localizer
     from ..metrics import Health, Metrics
     from ..sinks import Sink
     from ._checkpoint import Checkpoint
+    from ._engine import EngineChoice
     from ._loop import Loop
 
 
@@ -61,7 +62,7 @@ class StreamOptions:
             )
 
 
-def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: str = "cpu", threads: int = 1) -> None:
+def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
     from ..bundle import Bundle
     from ..metrics import Health, Metrics, MetricsServer
@@ -76,8 +77,8 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: s
             _say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
         health.waiting_for("loading the bundle")
         bundle = Bundle.load(bundle_path)
-        localizer = _load(bundle, options, metrics, health, device=device, threads=threads)
-        loop = _build(localizer, bundle, address, options, metrics, health, stack, device=device, threads=threads)
+        localizer = _load(bundle, options, metrics, health, engine)
+        loop = _build(localizer, bundle, address, options, metrics, health, stack, engine)
         how = "error"
         try:
             with _signals(loop) as caught:
@@ -102,27 +103,28 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, *, device: s
 
 
 def _load(
-    bundle: Bundle, options: StreamOptions, metrics: Metrics | None, health: Health, *, device: str, threads: int
+    bundle: Bundle, options: StreamOptions, metrics: Metrics | None, health: Health, engine: EngineChoice
 ) -> Localizer:
-    from punctum import kernels
+    from ..backends import warm_up
 
-    from ..localizer import Localizer
-
-    localizer = Localizer(bundle, device=device, threads=threads)
+    localizer = engine.localizer(bundle)
     for label in options.labels:
         if label not in localizer.labels:
             raise InputError(
                 "label-unknown", f"label {label!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
     health.waiting_for("warming kernels and engine")
-    kernels.warm_up()
-    warm = localizer.session()  # not `localize`: a bundle that streams must refuse is refused here
-    warm.push(np.zeros((64, localizer.plan.dim), np.float32))
-    warm.flush()
+    warm_up(localizer, _live(options))  # in a session: a bundle that streams must refuse is refused here
     if metrics is not None:
-        metrics.describe(bundle, localizer.backend)
+        metrics.describe(bundle, localizer.backend, precision=engine.precision)
         localizer.backend = metrics.counted(localizer.backend)
     return localizer
+
+
+def _live(options: StreamOptions) -> LiveOptions | None:
+    from ..live import LiveOptions
+
+    return None if options.max_delay_s is None else LiveOptions(max_delay_s=options.max_delay_s)
 
 
 def _build(
@@ -133,17 +135,13 @@ def _build(
     metrics: Metrics | None,
     health: Health,
     stack: contextlib.ExitStack,
-    *,
-    device: str,
-    threads: int,
+    engine: EngineChoice,
 ) -> Loop:
-    from ..live import LiveOptions
     from ..sources import open_source
     from ._checkpoint import Checkpoint
     from ._loop import Filter, Loop
 
     health.waiting_for("opening the source")
-    live = None if options.max_delay_s is None else LiveOptions(max_delay_s=options.max_delay_s)
     source = open_source(
         address,
         dim=localizer.plan.dim,
@@ -154,10 +152,10 @@ def _build(
         reconnect_s=options.reconnect_s,
         overflow=options.overflow,  # type: ignore[arg-type]  # one of the three, checked above
         bundle=bundle,
-        device=device,
-        threads=threads,
+        **engine.given(),
     )
     stack.callback(source.close)
+    announce(getattr(source, "backbone", None))
     if options.snapshot is not None and not source.replayable:
         raise InputError(
             "snapshot-source",
@@ -172,7 +170,7 @@ def _build(
         localizer,
         source,
         [],
-        live=live,
+        live=_live(options),
         name=options.name,
         on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
         keep=Filter(frozenset(options.labels), options.min_score),

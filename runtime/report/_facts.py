@@ -43,7 +43,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def machine_facts(*, device: str = "cpu", threads: int = 1) -> dict[str, dict[str, Any]]:
+def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> dict[str, dict[str, Any]]:
     """Where the figures were measured. No host name and no user name: a report is made to be passed on."""
     versions = {"punctum": _punctum(), "Python": f"{platform.python_implementation()} {platform.python_version()}"}
     for library in _LIBRARIES:
@@ -57,6 +57,7 @@ def machine_facts(*, device: str = "cpu", threads: int = 1) -> dict[str, dict[st
         "memory": _memory(),
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "device used": device,
+        "precision": precision,
         "engine threads": threads,
         "report made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }

@@ -20,9 +20,9 @@ from ._model import Action, Curve, DatasetReport, Judged
 from ._recording import Footage, read_footage, say
 
 if TYPE_CHECKING:
+    from ..backends import EngineOptions
     from ..bundle import Bundle
-    from ..dataset import Dataset, Truth
-    from ..localizer import Localizer
+    from ..dataset import Truth
 
 CURVES = (0.3, 0.5, 0.7)  # tIoU of the precision-recall curves
 POINTS = 120  # of one curve at most
@@ -39,6 +39,8 @@ def report_dataset(
     title: str = "",
     device: str = "cpu",
     threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
     watch: Callable[[Sequence[str]], Iterable[str]] | None = None,
 ) -> DatasetReport:
     """Run `bundle` on the videos of a data set and judge it. Raises InputError.
@@ -52,7 +54,7 @@ def report_dataset(
     if subset not in ("test", "train"):
         raise InputError("subset", f"subset {subset!r}", "test or train", "set --subset")
     data = Dataset.open(folder, split=split, need_features=False)
-    localizer = Localizer(bundle, device=device, threads=threads)
+    localizer = Localizer(bundle, device=device, threads=threads, precision=precision, options=options)
     unknown = sorted(set(localizer.labels) - set(data.labels))
     if unknown:
         raise InputError(
@@ -67,7 +69,19 @@ def report_dataset(
     lengths: dict[str, float] = {}
     stages: dict[str, float] = {}
     for video in truth.videos if watch is None else watch(truth.videos):
-        footage = _footage(bundle, localizer, data, video, device=device, threads=threads)
+        if data.only_videos:
+            footage = read_footage(
+                bundle,
+                localizer,
+                data.video_file(video),
+                device=device,
+                threads=threads,
+                precision=precision,
+                options=options,
+                pictures=False,
+            )
+        else:
+            footage = Footage([data.features(video)])
         said, spent = say(localizer, footage, stream=video, max_delay_s=max_delay_s)
         events[video] = [e for e in said if e.phase == "final"]
         lengths[video] = footage.start_s + footage.duration_s
@@ -83,7 +97,7 @@ def report_dataset(
         subset=subset,
         stages=stages,
         bundle=bundle_facts(bundle),
-        machine=machine_facts(device=device, threads=threads),
+        machine=machine_facts(device=localizer.backend.actual, threads=threads, precision=precision),
     )
 
 
@@ -120,13 +134,6 @@ def judge(
         bundle=bundle or {},
         machine=machine or {},
     )
-
-
-def _footage(bundle: Bundle, localizer: Localizer, data: Dataset, video: str, *, device: str, threads: int) -> Footage:
-    if data.only_videos:
-        file = data.video_file(video)
-        return read_footage(bundle, localizer, file, device=device, threads=threads, pictures=False)
-    return Footage([data.features(video)])
 
 
 def curves(truth: Truth, found: Detections, tious: Sequence[float] = CURVES) -> tuple[Curve, ...]:

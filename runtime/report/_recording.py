@@ -20,6 +20,7 @@ from ._model import Action, Candidate, RecordingReport, Thumbnail, check_segment
 from ._tracks import MOST, candidates_of, thin_candidates, tracks_of
 
 if TYPE_CHECKING:
+    from ..backends import EngineOptions
     from ..bundle import Bundle
     from ..localizer import Localizer
 
@@ -52,10 +53,12 @@ def read_footage(
     *,
     device: str = "cpu",
     threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
     pictures: bool = True,
 ) -> Footage:
     """Features from a `.npy` file, or from a video through the bundle's backbone. Raises InputError."""
-    from ..sources import is_video_input
+    from ..sources import is_video_input, video_source
 
     path = Path(path)
     if not path.exists():
@@ -66,15 +69,14 @@ def read_footage(
         )
     if not is_video_input(str(path)):
         return Footage([load_features(path, stride_s=localizer.plan.stride_s, dim=localizer.plan.dim)])
-    return _read_video(bundle, str(path), device=device, threads=threads, pictures=pictures)
+    source: Any = video_source(str(path), bundle, device=device, threads=threads, precision=precision, options=options)
+    return _read_video(bundle, str(path), source, pictures=pictures)
 
 
-def _read_video(bundle: Bundle, address: str, *, device: str, threads: int, pictures: bool) -> Footage:
-    from ..sources import video_source
+def _read_video(bundle: Bundle, address: str, source: Any, *, pictures: bool) -> Footage:
     from ..sources.video import coalesce
     from ._thumbnails import TappedFrames, ThumbnailTaker
 
-    source: Any = video_source(address, bundle, device=device, threads=threads)
     taker = ThumbnailTaker()
     if pictures:
         source.frames = TappedFrames(source.frames, taker, start_s=source.start_s)
@@ -136,6 +138,8 @@ def report_recording(
     title: str = "",
     device: str = "cpu",
     threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
 ) -> RecordingReport:
     """Run `bundle` on a `.npy` file or a video and gather what the page shows.
 
@@ -147,9 +151,11 @@ def report_recording(
     from ..localizer import Localizer
 
     name = Path(path).stem
-    localizer = Localizer(bundle, device=device, threads=threads)
+    localizer = Localizer(bundle, device=device, threads=threads, precision=precision, options=options)
     kernels.warm_up()
-    footage = read_footage(bundle, localizer, path, device=device, threads=threads)
+    footage = read_footage(
+        bundle, localizer, path, device=device, threads=threads, precision=precision, options=options
+    )
     stages = dict(footage.stages)
     if events is None:
         said, spent = say(localizer, footage, stream=name, max_delay_s=max_delay_s)
@@ -175,7 +181,7 @@ def report_recording(
         stages=stages,
         max_delay_s=max_delay_s,
         bundle=bundle_facts(bundle),
-        machine=machine_facts(device=device, threads=threads),
+        machine=machine_facts(device=localizer.backend.actual, threads=threads, precision=precision),
         notes=_notes(footage, bundle, said, len(candidates)),
     )
 

@@ -18,6 +18,7 @@ from .framing import MAGIC
 from .tail import RowFile
 
 if TYPE_CHECKING:
+    from ..backends import EngineOptions
     from ..bundle import Bundle
     from .video import Overflow, VideoSource
 
@@ -49,14 +50,16 @@ def open_source(
     bundle: Bundle | None = None,
     device: str = "cpu",
     threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
 ) -> Source:
     """The source behind an address, opened: "-", "tcp://host:port", "unix:///path", a folder, or a file; with a bundle
     that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. device, threads: for the
-    backbone. Raises InputError.
+    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. device, threads,
+    precision, options: for the backbone. Raises InputError.
     """
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
         if value is not None and not 0 <= value < float("inf"):
@@ -71,6 +74,8 @@ def open_source(
             overflow=overflow,
             device=device,
             threads=threads,
+            precision=precision,
+            options=options,
         )
     source = _find(
         address,
@@ -140,6 +145,8 @@ def video_source(
     overflow: Overflow | None = None,
     device: str = "cpu",
     threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
 ) -> VideoSource:
     """A video through the backbone of a bundle, opened. Raises InputError where the bundle has none."""
     from ..video import VideoOptions
@@ -149,9 +156,9 @@ def video_source(
 
     if bundle is None or bundle.manifest.backbone is None:
         raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
-    backbone = VideoBackbone.open(bundle, device=device, threads=threads)
-    options = None if reconnect_s is None else VideoOptions(reconnect_s=reconnect_s)
-    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, options=options)
+    backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
+    frames = None if reconnect_s is None else VideoOptions(reconnect_s=reconnect_s)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, options=frames)
 
 
 def _is_framed(path: Path) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +18,8 @@ from .preprocess import Preprocessor
 from .spec import BackboneSpec
 
 if TYPE_CHECKING:
+    from ..backends import EngineOptions
+    from ..backends._runner import Runner
     from ..bundle import Bundle
 
 F32 = npt.NDArray[np.float32]
@@ -24,26 +27,59 @@ SPEC_FILE = "backbone.json"
 
 
 class VideoBackbone:
-    """Clips to features. `requested` and `actual` device are always equal: nothing falls back.
+    """Clips to features, on the device that was asked for: nothing falls back.
 
-    dim: columns of the features. digest: identity of graph and preprocessing together.
+    dim: columns of the features. digest: identity of graph and preprocessing together. choice: with device "auto",
+    what was taken and why.
     """
 
-    def __init__(self, session: Any, spec: BackboneSpec, *, dim: int, digest: str, name: str, device: str) -> None:
-        self._session, self.spec, self.dim, self.digest, self.name = session, spec, dim, digest, name
-        self.requested = self.actual = device
+    choice = ""
+
+    def __init__(
+        self, runner: Runner, spec: BackboneSpec, *, dim: int, digest: str, name: str, device: str, precision: str
+    ) -> None:
+        self._runner, self.spec, self.dim, self.digest, self.name = runner, spec, dim, digest, name
+        self.requested, self.actual, self.precision = device, device, precision
 
     @classmethod
-    def open(cls, bundle: Bundle, *, device: str = "cpu", threads: int = 1) -> VideoBackbone:
-        """The backbone of a bundle, its fingerprint checked.
+    def open(
+        cls,
+        bundle: Bundle,
+        *,
+        device: str = "cpu",
+        threads: int = 1,
+        precision: str = "fp32",
+        options: EngineOptions | None = None,
+    ) -> VideoBackbone:
+        """The backbone of a bundle, its fingerprint checked. device, precision: as of `backends.open_backend`.
 
-        Raises InputError where the bundle has none, where the graph does not fit the manifest, and where its features
-        for the reference clip are not those that were recorded.
+        Raises InputError where the bundle has none, where the device does not run, where the graph does not fit the
+        manifest, and where its features for the reference clip are not those that were recorded.
         """
         spec = bundle.manifest.backbone
         if spec is None:
             raise no_backbone(bundle.id)
-        found = cls.from_graph(bundle.read(spec.file), spec, name=bundle.source, device=device, threads=threads)
+
+        def open_on(place: str) -> VideoBackbone:
+            session = None
+            if place == "tensorrt":
+                from ..backends.tensorrt import open_backbone_engine
+
+                session = open_backbone_engine(
+                    bundle, precision=precision, engines=None if options is None else options.engines
+                )
+            return cls.from_graph(
+                bundle.graph("backbone", precision),
+                spec,
+                name=bundle.source,
+                device=place,
+                threads=threads,
+                precision=precision,
+                options=options,
+                session=session,
+            )
+
+        found = _on_device(device, open_on)
         if found.dim != bundle.manifest.features.dim:
             raise InputError(
                 "backbone-dimension",
@@ -54,24 +90,49 @@ class VideoBackbone:
         return found
 
     @classmethod
-    def load(cls, folder: str | Path, *, device: str = "cpu", threads: int = 1) -> VideoBackbone:
+    def load(
+        cls, folder: str | Path, *, device: str = "cpu", threads: int = 1, options: EngineOptions | None = None
+    ) -> VideoBackbone:
         """The backbone in a folder (backbone.onnx and backbone.json), its fingerprint checked. Raises InputError."""
         spec, graph = read_backbone(folder)
-        return cls.from_graph(graph, spec, name=str(folder), device=device, threads=threads)
+
+        def open_on(place: str) -> VideoBackbone:
+            return cls.from_graph(graph, spec, name=str(folder), device=place, threads=threads, options=options)
+
+        return _on_device(device, open_on)
 
     @classmethod
     def from_graph(
-        cls, graph: bytes, spec: BackboneSpec, *, name: str = "backbone", device: str = "cpu", threads: int = 1
+        cls,
+        graph: bytes,
+        spec: BackboneSpec,
+        *,
+        name: str = "backbone",
+        device: str = "cpu",
+        threads: int = 1,
+        precision: str = "fp32",
+        options: EngineOptions | None = None,
+        session: Any = None,
     ) -> VideoBackbone:
-        """A backbone from the bytes of its graph; a fingerprint in `spec` is checked. Raises InputError."""
-        from ..backends.onnx import open_session
+        """A backbone from the bytes of its graph; a fingerprint in `spec` is checked. session: an engine of that graph
+        which is open already, in place of ONNX Runtime. Raises InputError."""
+        from ..backends import Device
+        from ..backends.onnx import make_runner, open_session
 
-        session = open_session(
-            graph, f"{spec.file} of {name}", device=device, threads=threads, purpose="running a video backbone"
-        )
+        runner = session
+        if session is None:
+            session = open_session(
+                graph,
+                f"{spec.file} of {name}",
+                device=device,
+                threads=threads,
+                purpose="running a video backbone",
+                options=options,
+            )
+            runner = make_runner(session, Device.parse(device))
         dim = _check_graph(session, spec, name)
         digest = spec.digest(hashlib.sha256(graph).hexdigest())
-        self = cls(session, spec, dim=dim, digest=digest, name=name, device=device)
+        self = cls(runner, spec, dim=dim, digest=digest, name=name, device=device, precision=precision)
         if spec.fingerprint is not None:
             check_fingerprint(self, spec.fingerprint)
         return self
@@ -82,7 +143,7 @@ class VideoBackbone:
 
     def embed(self, clips: F32) -> F32:
         """Clips [N, *spec.clip_shape] -> features float32 [N, dim], finite. Raises InputError for NaN."""
-        rows: F32 = np.asarray(self._session.run([self.spec.output], {self.spec.input: clips})[0], np.float32)
+        rows: F32 = np.asarray(self._runner.run([self.spec.output], {self.spec.input: clips})[0], np.float32)
         if rows.shape != (len(clips), self.dim):
             raise InputError(
                 "graph-mismatch",
@@ -109,14 +170,38 @@ def no_backbone(bundle: str, address: str = "") -> InputError:
     )
 
 
-def open_backbone(path: str | Path, *, device: str = "cpu", threads: int = 1) -> VideoBackbone:
+def open_backbone(
+    path: str | Path,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
+) -> VideoBackbone:
     """The backbone of a bundle (folder or zip) or of a backbone folder. Raises InputError."""
     from ..bundle import MANIFEST, Bundle
 
     folder = Path(path)
     if folder.is_dir() and not (folder / MANIFEST).is_file():
-        return VideoBackbone.load(folder, device=device, threads=threads)
-    return VideoBackbone.open(Bundle.load(path), device=device, threads=threads)
+        if precision != "fp32":
+            raise InputError(
+                "precision-missing",
+                f"{folder} in precision {precision!r}",
+                "fp32",
+                "give a bundle that has the variant",
+            )
+        return VideoBackbone.load(folder, device=device, threads=threads, options=options)
+    return VideoBackbone.open(Bundle.load(path), device=device, threads=threads, precision=precision, options=options)
+
+
+def _on_device(device: str, open_on: Callable[[str], VideoBackbone]) -> VideoBackbone:
+    if device != "auto":
+        return open_on(device)
+    from ..backends._auto import first_that_opens
+
+    found, _, choice = first_that_opens(open_on)
+    found.requested, found.choice = "auto", choice
+    return found
 
 
 def read_backbone(folder: str | Path) -> tuple[BackboneSpec, bytes]:

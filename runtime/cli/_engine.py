@@ -1,0 +1,102 @@
+"""The options that say where and how a bundle runs, the same in every command that runs one."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from ..backends import EngineOptions
+    from ..bundle import Bundle
+    from ..localizer import Localizer
+
+_PANEL: dict[str, Any] = {"rich_help_panel": "Engine"}
+
+Device = Annotated[
+    str,
+    typer.Option(
+        help="cpu, cuda (another GPU: cuda:1), tensorrt (engines of punctum build), ort-tensorrt, or auto: the best "
+        "that runs, which it names. What is asked for runs or the command fails.",
+        **_PANEL,
+    ),
+]
+Precision = Annotated[str, typer.Option(help="A variant in the bundle, such as fp16 or int8.", **_PANEL)]
+Threads = Annotated[int, typer.Option(help="Threads of the inference engine on the CPU.", **_PANEL)]
+Engines = Annotated[
+    Path | None, typer.Option(help="Folder of punctum build; default: the bundle's in the user's cache.", **_PANEL)
+]
+GpuMemory = Annotated[
+    str | None, typer.Option(help="At most so much GPU memory for the CUDA arena, such as 2GiB.", **_PANEL)
+]
+LatencyFirst = Annotated[
+    bool, typer.Option("--latency-first", help="Idle engine threads wait awake: cores that never rest.", **_PANEL)
+]
+
+
+@dataclass(frozen=True, slots=True)
+class EngineChoice:
+    """What the options say. Raises InputError for values that make no sense."""
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+    engines: Path | None = None
+    gpu_memory: str | None = None
+    latency_first: bool = False
+
+    def given(self) -> dict[str, Any]:
+        """As keywords for whatever opens an engine."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "threads": self.threads,
+            "options": self.options(),
+        }
+
+    def options(self) -> EngineOptions:
+        from ..backends import EngineOptions
+
+        limit = None if self.gpu_memory is None else memory(self.gpu_memory)
+        return EngineOptions(spinning=self.latency_first, gpu_mem_limit=limit, engines=self.engines)
+
+    def localizer(self, bundle: Bundle) -> Localizer:
+        """The bundle on this engine; what "auto" chose goes to standard error."""
+        from ..localizer import Localizer
+
+        opened = Localizer(bundle, **self.given())
+        announce(opened.backend)
+        return opened
+
+
+def announce(backend: Any) -> None:
+    """Say what "auto" chose, and why."""
+    choice = getattr(backend, "choice", "")
+    if choice:
+        print(f"device: {choice}", file=sys.stderr, flush=True)
+
+
+def engine_record(backend: Any) -> dict[str, Any]:
+    """What runs, for JSON."""
+    record = {
+        "requested": backend.requested,
+        "actual": backend.actual,
+        "precision": getattr(backend, "precision", "fp32"),
+    }
+    choice = getattr(backend, "choice", "")
+    return {**record, "choice": choice} if choice else record
+
+
+def memory(text: str) -> int:
+    """ "2GiB", "512MB", "1000000" in bytes. Raises InputError."""
+    from ..errors import InputError
+
+    match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)", text.strip().lower())
+    if match is None:
+        raise InputError("gpu-memory", f"--gpu-memory {text!r}", "a size such as 2GiB or 500MB", "correct it")
+    unit = 1024 if match[3] else 1000
+    return int(float(match[1]) * unit ** " kmgt".index(match[2] or " "))

@@ -1,0 +1,90 @@
+"""`punctum doctor`: whether this machine can run a bundle on a device, and what to do where it cannot."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+
+if TYPE_CHECKING:
+    from ..doctor import Report
+
+
+def doctor(
+    bundle: Annotated[
+        Path | None, typer.Argument(metavar="[BUNDLE]", help="Check this bundle as well, and try the device with it.")
+    ] = None,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Look at Python, wheels, ONNX Runtime, CUDA, TensorRT, cores and caches, and try every device that can run.
+
+    Exit code 0: the device that was asked for runs; 1: it does not, and the last line says why.
+
+    Example: punctum doctor bundle/ --device cuda
+    """
+    from ..doctor import examine
+
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory)
+    found = examine(bundle, device=device, precision=precision, threads=threads, options=choice.options())
+    if as_json:
+        typer.echo(json.dumps(found.to_record()))
+    else:
+        show(found)
+    if not found.verdict.runs:
+        raise typer.Exit(1)
+
+
+def show(report: Report, console: Any = None) -> None:
+    """For people: sections, what stands in the way, which devices run. Nothing is said by colour alone."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = console or Console(highlight=False, soft_wrap=True)
+
+    def line(mark: str, text: str, style: str = "") -> None:
+        console.print(Text.assemble((f"{mark:<8}", style), text))
+
+    for name, facts in report.sections.items():
+        console.print(Text(name, "bold"))
+        width = max(len(key) for key in facts)
+        for key, value in facts.items():
+            console.print(Text(f"  {key:<{width}}  {_shown(value)}"))
+    console.print()
+    wanted = report.requested.partition(":")[0]
+    for finding in report.findings:
+        # What keeps another device from running is no problem of who does not want it.
+        other = bool(finding.devices) and wanted != "auto" and not finding.stops(wanted)
+        about = f"{finding.area}: {finding.text}"
+        if other:
+            line("other", f"({', '.join(finding.devices)}) {about}")
+        else:
+            line(finding.level, about, "red" if finding.level == "problem" else "yellow")
+        if finding.fix:
+            line("", f"fix: {finding.fix}")
+    if report.findings:
+        console.print()
+    for verdict in report.devices:
+        state = "runs" if verdict.runs and verdict.tried else "may run" if verdict.runs else "no"
+        line(state, f"{verdict.device}: {verdict.reason}", "green" if verdict.runs else "")
+    console.print()
+    verdict = report.verdict
+    told = f"{verdict.device} ({report.requested})" if report.requested == "auto" else report.requested
+    if verdict.runs:
+        line("ok", f"device {told} {'runs here' if verdict.tried else 'should run here; it was not tried'}", "green")
+    else:
+        line("no", f"device {told} does not run here: {verdict.reason}", "red")
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "no limit"
+    return f"{value:g}" if isinstance(value, float) else str(value)
