@@ -97,8 +97,8 @@ class Lane:
 
     def record(self) -> None:
         """Record the run of the bound shapes. An engine that cannot be recorded runs as before."""
-        self.device.begin_capture(self.stream)
         try:
+            self.device.begin_capture(self.stream)
             self._enqueue()
         except PunctumError:
             self.device.abandon_capture(self.stream)

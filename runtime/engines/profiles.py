@@ -63,8 +63,9 @@ class Sizes:
 def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[int] = (), clips: int = CLIPS) -> Sizes:
     """Sizes that a session of this bundle can ask for, so that none of its runs misses a profile.
 
-    lengths, proposals: other bounds in place of the two of each that are derived; the largest length then also bounds
-    the scorer's windows. Raises InputError for bounds that do not rise, or that no window of the locator fits.
+    lengths (of locator windows), proposals: other bounds in place of the two of each that are derived. What is above
+    them is cut, so they never make a run fail; the scorer's windows cannot be cut, so their bounds are not for choice.
+    Raises InputError for bounds that do not rise, or that no window of the locator fits.
     """
     from .._jobs import JOINED_ROWS, STACKED_ROWS
     from ..session import BLOCK, HOP_S
@@ -82,10 +83,10 @@ def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[i
                 f"more than {plan.left + plan.right}, the locator's receptive field",
                 "raise --lengths",
             )
-        found, scored_rows = tuple(lengths), tuple(lengths)
+        found = tuple(lengths)
     else:
         found = (_up(2 * usual), _up(BLOCK + plan.left + plan.right))
-        scored_rows = (_up(island), max(JOINED_ROWS, _up(island)))
+    scored_rows = (_up(island), max(JOINED_ROWS, _up(island)))
     counts = tuple(proposals) or (plan.post.max_proposals, max(PROPOSALS, plan.post.max_proposals))
     size = max(len(scored_rows), len(counts))
     pairs = zip(_stretch(scored_rows, size), _stretch(counts, size), strict=True)
@@ -158,9 +159,7 @@ def no_profile(name: str, shapes: Mapping[str, Dims], profiles: Sequence[Profile
         ", ".join(f"{key} {list(low)} to {list(high)}" for key, (low, _, high) in profile.shapes.items())
         for profile in profiles
     )
-    return InputError(
-        "engine-shape", f"{name} with {given}", allowed, "build engines for it: `punctum build --lengths ... --rebuild`"
-    )
+    return InputError("engine-shape", f"{name} with {given}", allowed, "split the input, or build engines for it")
 
 
 def cut(count: int, most: int) -> list[slice]:

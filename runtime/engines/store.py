@@ -25,6 +25,7 @@ from .key import EngineKey, Gpu
 FORMAT = 1
 SUFFIX, RECORD = ".engine", ".json"
 LARGEST_RECORD = 1 << 20
+_PATIENCE = 20  # looks at an entry that builds keep replacing
 _FILE = re.compile(r"[a-z0-9][a-z0-9._-]*\.engine")
 
 
@@ -107,7 +108,7 @@ class EngineStore:
         Raises InputError saying why each candidate is not used. Nothing is built.
         """
         ignored: list[str] = []
-        fitting: list[tuple[float, str, Record]] = []
+        fitting: list[tuple[float, Path, Record]] = []
         for entry in self.entries(deep=False):
             if entry.problem or entry.record is None:
                 ignored.append(f"{entry.path.name}: {entry.problem}")
@@ -119,12 +120,12 @@ class EngineStore:
             if wrong:
                 ignored.append(f"{entry.path.name}: {', '.join(wrong)}")
             else:
-                fitting.append((_changed(entry.path), entry.path.name, entry.record))
-        for _, name, record in sorted(fitting, key=lambda item: item[:2], reverse=True):
-            engine = self._read(record)
-            if engine is not None:
-                return record, engine, ignored
-            ignored.append(f"{name}: its engine is not the one that was built (sha256 differs)")
+                fitting.append((_changed(entry.path), entry.path, entry.record))
+        for _, path, record in sorted(fitting, key=lambda item: item[:2], reverse=True):
+            whole = self._read(path, record)
+            if whole is not None:
+                return *whole, ignored
+            ignored.append(f"{path.name}: its engine is not the one that was built (sha256 differs)")
         why = f"; ignored: {'; '.join(ignored)[:1500]}" if ignored else ""
         raise InputError(
             "engine-missing",
@@ -164,8 +165,14 @@ class EngineStore:
 
     def _entry(self, path: Path, *, deep: bool) -> Entry:
         entry = self._look(path, deep=deep)
-        # A build may have replaced both files between the two looks at them.
-        return self._look(path, deep=deep) if entry.problem else entry
+        for _ in range(_PATIENCE):
+            if not entry.problem:
+                break
+            # A build may have replaced both files between the looks at them; what stays as it was is damaged.
+            before, entry = entry, self._look(path, deep=deep)
+            if entry.record == before.record:
+                break
+        return entry
 
     def _look(self, path: Path, *, deep: bool) -> Entry:
         try:
@@ -187,9 +194,17 @@ class EngineStore:
             return Entry(path, record, f"{record.file} is not the file that was built (sha256 differs)")
         return Entry(path, record)
 
-    def _read(self, record: Record) -> bytes | None:
-        data = self.blob(record.file)
-        return data if hashlib.sha256(data).hexdigest() == record.sha256 else None
+    def _read(self, path: Path, record: Record) -> tuple[Record, bytes] | None:
+        """A record and its engine; those that replaced them while they were read; None where they do not agree."""
+        for _ in range(_PATIENCE):
+            data = self.blob(record.file)
+            if hashlib.sha256(data).hexdigest() == record.sha256:
+                return record, data
+            now = self._look(path, deep=False).record
+            if now is None or now == record:
+                return None
+            record = now
+        return None
 
     @staticmethod
     def _stem(key: EngineKey) -> str:
