@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from punctum.runtime.config import Fusion, PostProcess
 from punctum.runtime.errors import InputError
@@ -62,7 +62,7 @@ class PointsObjective(_Config):
 
     kind: Literal["points"] = "points"
     background_share: float = Field(default=0.4, gt=0, le=1)  # part of the gap between two clicks
-    background_at: float = Field(default=0.5, gt=0, lt=1)  # where that part lies; people click early: 0.7
+    background_at: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = 0.5  # its middle; auto: from the features
     edge_background: Literal["auto", "always", "never", "before"] = "auto"  # also before the first and after the last
     background_weight: float | None = Field(default=None, gt=0, le=1)  # crops: of every snippet; None: 1 a gap
     balance: float = Field(default=0.0, ge=0, le=1)  # crops: a click counts for (rarest / own count) ** balance
@@ -155,7 +155,7 @@ class NetworkRecipe(_Config):
 
 
 _CROPS = PointsObjective(
-    sampling="crops", batch=16, window=64, smoothness=1.0, background_at=0.7, background_weight=0.07, balance=0.7
+    sampling="crops", batch=16, window=64, smoothness=1.0, background_at="auto", background_weight=0.07, balance=0.7
 )
 _UNIT = Normalisation(unit_length=True)
 

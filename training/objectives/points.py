@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
+from ..click_position import background_position
 from ..config import PointsObjective
 from ..data import Sample, TrainingSet
 from ..labels import F32, F64, I64
@@ -58,6 +59,8 @@ class PointsTask:
     def __init__(
         self, net: LocatorNet, data: TrainingSet, objective: PointsObjective, *, epochs: int, seed: int
     ) -> None:
+        if objective.background_at == "auto":
+            objective = objective.model_copy(update={"background_at": background_position(data.samples)})
         self.module, self.objective, self.seed = net, objective, seed
         self.device = next(net.parameters()).device
         self.samples = samples = data.samples
@@ -80,6 +83,7 @@ class PointsTask:
             "clicked_snippets": len(self.site),
             "background_gaps": len(self.gap),
             "edge_background": edges,
+            "background_at": objective.background_at,
         }
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
@@ -149,7 +153,7 @@ class PointsTask:
     def criterion(self) -> float:
         """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
         rule = self.objective
-        return point_log_likelihood(self.module, self.held_out, share=rule.background_share, at_part=rule.background_at)
+        return point_log_likelihood(self.module, self.held_out, share=rule.background_share, at_part=_at(rule))
 
     def extra_state(self) -> dict[str, Tensor]:
         return {}
@@ -254,11 +258,16 @@ def wants_edges(samples: Sequence[Sample], objective: PointsObjective) -> bool:
     return objective.edge_background != "never"
 
 
+def _at(objective: PointsObjective) -> float:
+    """The position that was asked for; "auto" is settled when a task is made, and without its data means 0.7."""
+    return 0.7 if objective.background_at == "auto" else objective.background_at
+
+
 def _gaps(sample: Sample, objective: PointsObjective, *, edges: bool) -> F64:
     return gaps_of(
         sample,
         share=objective.background_share,
-        at_part=objective.background_at,
+        at_part=_at(objective),
         edges=edges,
         after=objective.edge_background != "before",
     )
