@@ -62,9 +62,18 @@ def drive(steps: Steps[T], backend: Backend) -> T:
 
 def answer_alone(job: Job, backend: Backend) -> Any:
     if isinstance(job, LocateJob):
-        class_track, actionness = backend.locate(job.features)
-        return np.concatenate([class_track, np.reshape(actionness, (-1, 1))], axis=1, dtype=np.float32)
+        extra = padding(len(job.features), getattr(backend, "buckets", ())) if job.inner else 0
+        rows = np.pad(job.features, ((extra, 0), (0, 0))) if extra else job.features
+        class_track, actionness = backend.locate(rows)
+        return np.concatenate([class_track, np.reshape(actionness, (-1, 1))], axis=1, dtype=np.float32)[extra:]
     return backend.score(job.features, job.tracks, job.segments, job.labels)
+
+
+def padding(length: int, buckets: Sequence[int]) -> int:
+    """Rows to put before a window so that it has one of a few lengths; 0 beyond the longest. Only for inner windows:
+    the receptive field of what is kept never reaches rows before them, while at the ends of a stream the graph itself
+    must see the end."""
+    return next((bucket - length for bucket in buckets if bucket >= length), 0)
 
 
 def answer_together(jobs: Sequence[Job], backend: Backend) -> list[Any]:

@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from .backends._placement import placement_counts
 from .errors import InputError, MissingDependencyError
 from .events import Event
 
@@ -78,6 +79,9 @@ class Metrics:
         self._backend = prom.Gauge(
             "punctum_backend_info", "The engine: 1", ["requested", "actual", "precision"], **registry
         )
+        self._nodes = prom.Gauge(
+            "punctum_backend_nodes", "Nodes of the graphs, by the provider that runs them", ["provider"], **registry
+        )
         self._bundle = prom.Gauge("punctum_bundle_info", "The bundle: 1", ["id", "sha"], **registry)
         self._state = prom.Gauge("punctum_state_bytes", "Memory held for the stream", stream, **registry)
         for stage in STAGES:
@@ -97,6 +101,8 @@ class Metrics:
         """Which bundle and which engine."""
         self._bundle.labels(bundle.id, bundle.id.rsplit("-", 1)[-1]).set(1)
         self._backend.labels(backend.requested, backend.actual, precision).set(1)
+        for provider, nodes in placement_counts(backend).items():
+            self._nodes.labels(provider).set(nodes)
 
     def counted(self, backend: Backend) -> Backend:
         """The same engine; locator windows are counted."""
@@ -166,6 +172,10 @@ class _Counted:
     def __init__(self, backend: Backend, count: Callable[[float], None]) -> None:
         self._backend, self._count = backend, count
         self.requested, self.actual = backend.requested, backend.actual
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the engine has: its precision, placement, length buckets."""
+        return getattr(self._backend, name)
 
     def locate(self, features: F32) -> tuple[F32, F32]:
         self._count(1)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ._protocol import Backend
 
 RECORD = "session.record_ep_graph_assignment_info"
 # What providers leave to the CPU on purpose: arithmetic on sizes, a few numbers a run. All of these have kernels on
@@ -44,6 +47,30 @@ def strays(placement: dict[str, dict[str, int]]) -> dict[str, int]:
 def summary(placement: dict[str, dict[str, int]]) -> dict[str, int]:
     """Provider -> number of nodes."""
     return {provider: sum(ops.values()) for provider, ops in placement.items()}
+
+
+def placement_counts(backend: Backend) -> dict[str, int]:
+    """Provider -> nodes, over all graphs; {} for a backend that cannot tell."""
+    told: Any = getattr(backend, "placement", None)
+    counts: dict[str, int] = {}
+    for graph in (told() if told is not None else {}).values():
+        if not isinstance(graph, dict) or not all(isinstance(ops, dict) for ops in graph.values()):
+            continue
+        for provider, nodes in summary(graph).items():
+            nodes = graph[provider].get("layers", nodes)
+            counts[provider] = counts.get(provider, 0) + nodes
+    return counts
+
+
+def engine_record(backend: Any) -> dict[str, Any]:
+    """What was asked for and what runs, for JSON: requested and actual device, precision, with "auto" the reason."""
+    record = {
+        "requested": backend.requested,
+        "actual": backend.actual,
+        "precision": getattr(backend, "precision", "fp32"),
+    }
+    choice = getattr(backend, "choice", "")
+    return {**record, "choice": choice} if choice else record
 
 
 def _operator(node: Any) -> str:

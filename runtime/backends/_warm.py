@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._placement import summary
 from ._protocol import Shape
 
 if TYPE_CHECKING:
     from ..live import LiveOptions
     from ..localizer import Localizer
-    from ._protocol import Backend
 
 
 def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
@@ -51,16 +49,3 @@ def stream_shapes(localizer: Localizer, live: LiveOptions | None = None) -> list
         *(Shape(n) for n in lengths),
         *(Shape(n, proposals=m) for n in scored for m in (1, min(plan.post.max_proposals, 64))),
     ]
-
-
-def placement_counts(backend: Backend) -> dict[str, int]:
-    """Provider -> nodes, over all graphs; {} for a backend that cannot tell."""
-    told: Any = getattr(backend, "placement", None)
-    counts: dict[str, int] = {}
-    for graph in (told() if told is not None else {}).values():
-        if not isinstance(graph, dict) or not all(isinstance(ops, dict) for ops in graph.values()):
-            continue
-        for provider, nodes in summary(graph).items():
-            nodes = graph[provider].get("layers", nodes)
-            counts[provider] = counts.get(provider, 0) + nodes
-    return counts

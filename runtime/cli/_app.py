@@ -25,8 +25,8 @@ def _version(value: bool) -> None:
 
 def build() -> typer.Typer:
     """The whole command line."""
+    from . import bench, data, demo, doctor, eval, features, report, run
     from . import build as engines
-    from . import data, demo, doctor, eval, features, report, run
 
     app = typer.Typer(
         name="punctum",
@@ -51,6 +51,7 @@ def build() -> typer.Typer:
     app.command("demo")(demo.demo)
     app.command("report")(report.report)
     app.command("doctor")(doctor.doctor)
+    app.command("bench")(bench.bench)
     app.command("build")(engines.build)
     app.add_typer(data.app, name="data", help="Check and make data sets.")
     for point in metadata.entry_points(group="punctum.commands"):

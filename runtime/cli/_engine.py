@@ -80,17 +80,6 @@ def announce(backend: Any) -> None:
         print(f"device: {choice}", file=sys.stderr, flush=True)
 
 
-def engine_record(backend: Any) -> dict[str, Any]:
-    """What runs, for JSON."""
-    record = {
-        "requested": backend.requested,
-        "actual": backend.actual,
-        "precision": getattr(backend, "precision", "fp32"),
-    }
-    choice = getattr(backend, "choice", "")
-    return {**record, "choice": choice} if choice else record
-
-
 def memory(text: str) -> int:
     """ "2GiB", "512MB", "1000000" in bytes. Raises InputError."""
     from ..errors import InputError

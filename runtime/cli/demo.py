@@ -13,6 +13,8 @@ from typing import Annotated
 
 import typer
 
+from ._engine import Device, EngineChoice, Engines, Precision, Threads
+
 
 def demo(
     seed: Annotated[int, typer.Option(help="What to make; training used other seeds.")] = 7,
@@ -24,6 +26,10 @@ def demo(
         "punctum-demo"
     ),
     sensors: Annotated[bool, typer.Option("--sensors", help="A sensor sequence instead of a video.")] = False,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Make an untrimmed video, stream it through the shipped bundle, show events as they come beside the truth.
@@ -36,27 +42,28 @@ def demo(
 
     if not 10 <= seconds <= 3600:
         raise InputError("seconds", f"--seconds {seconds}", "10 to 3600", "set --seconds")
+    engine = EngineChoice(device, precision, threads, engines)
     if not sensors:
         from .demo_video import demo_video
 
-        demo_video(seed=seed, seconds=seconds, min_score=min_score, out=out, as_json=as_json)
+        demo_video(seed=seed, seconds=seconds, min_score=min_score, out=out, as_json=as_json, engine=engine)
         return
-    demo_sensors(seed=seed, seconds=seconds, min_score=0.15 if min_score is None else min_score, as_json=as_json)
+    floor = 0.15 if min_score is None else min_score
+    demo_sensors(seed=seed, seconds=seconds, min_score=floor, as_json=as_json, engine=engine)
 
 
-def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool) -> None:
+def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, engine: EngineChoice) -> None:
     """A made sensor sequence through the small bundle that ships for it."""
     import numpy as np
     from punctum import kernels
 
     from ..bundle import Bundle
     from ..demo import LABELS, STRIDE_S, make_sequence
-    from ..localizer import Localizer
 
     began = time.perf_counter()
     with resources.as_file(resources.files("punctum.runtime") / "assets" / "demo") as folder:
         bundle = Bundle.load(folder)
-    localizer = Localizer(bundle)
+    localizer = engine.localizer(bundle)
     kernels.warm_up()
     ready_s = time.perf_counter() - began
     sequence = make_sequence(1_000_003 + seed, seconds=seconds)

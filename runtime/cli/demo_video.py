@@ -17,6 +17,7 @@ from ..errors import InputError
 if TYPE_CHECKING:
     from ..events import Event
     from ..report import Action
+    from ._engine import EngineChoice
 
 UNSEEN = 2_000_003  # added to the seed: the shipped bundle learned from videos of small seeds
 MAX_DELAY_S = 1.0
@@ -32,16 +33,16 @@ class _Match:
     iou: float
 
 
-def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path, as_json: bool) -> None:
+def demo_video(
+    *, seed: int, seconds: float, min_score: float | None, out: Path, as_json: bool, engine: EngineChoice
+) -> None:
     """Raises InputError and PunctumError; MissingDependencyError where ONNX Runtime, PyAV or jinja2 is absent."""
     began = time.perf_counter()
-    from punctum import kernels
-
     from .._files import atomic_folder
+    from ..backends import warm_up
     from ..bundle import SHIPPED, Bundle
     from ..errors import MissingDependencyError
     from ..live import LiveOptions
-    from ..localizer import Localizer
     from ..report import Action, write_report
     from ..report._recording import need_jinja
     from ..scenes import LABELS, render
@@ -50,13 +51,13 @@ def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path,
 
     _check_out(out)
     bundle = Bundle.load(SHIPPED)
-    localizer = Localizer(bundle)
+    localizer = engine.localizer(bundle)
     try:
         import av  # noqa: F401
     except ImportError:
         raise MissingDependencyError("av", "video", "the demo with a video (or use --sensors)") from None
     need_jinja()
-    kernels.warm_up()
+    warm_up(localizer, LiveOptions(max_delay_s=MAX_DELAY_S))
     scene = render(UNSEEN + seed, seconds=seconds)
     truth = [Action(LABELS[c], start, end) for c, start, end in scene.actions]
     with atomic_folder(out, replace=True) as draft:
@@ -65,7 +66,7 @@ def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path,
         ready_s = time.perf_counter() - began
         if not as_json:
             typer.echo(f"{out / video.name}: {seconds:.0f} s, {len(truth)} actions, ready after {ready_s:.1f} s")
-        source: Any = video_source(str(video), bundle)
+        source: Any = video_source(str(video), bundle, **engine.given())
         pictures = _tap(source)
         live = LiveOptions(max_delay_s=MAX_DELAY_S)
         floor = FLOOR if min_score is None else min_score
@@ -96,9 +97,7 @@ def demo_video(*, seed: int, seconds: float, min_score: float | None, out: Path,
             "live reports": session.stats.report_s,
         }
         report = draft / "report.html"
-        write_report(
-            report, _report(bundle, localizer, video, events, truth, pictures, stages, floor, out / video.name)
-        )
+        write_report(report, _report(bundle, engine, video, events, truth, pictures, stages, floor, out / video.name))
     finals = [e for e in events if e.phase == "final" and e.score >= floor]
     rows_ = _matches(truth, finals)
     found = [m for m in rows_ if m.event is not None]
@@ -187,7 +186,7 @@ def _matches(truth: Sequence[Action], finals: Sequence[Event]) -> list[_Match]:
 
 def _report(
     bundle: Any,
-    localizer: Any,
+    engine: EngineChoice,
     video: Path,
     events: Sequence[Event],
     truth: Sequence[Action],
@@ -201,7 +200,9 @@ def _report(
 
     from ..report import report_recording
 
-    made = report_recording(bundle, video, truth=truth, events=events, title=f"punctum demo: {shown.stem}")
+    made = report_recording(
+        bundle, video, truth=truth, events=events, title=f"punctum demo: {shown.stem}", **engine.given()
+    )
     return replace(made, thumbnails=pictures.thumbnails, stages=stages, max_delay_s=MAX_DELAY_S, floor=floor)
 
 

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, engine_record
+from ..backends._placement import engine_record
+from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
 
 if TYPE_CHECKING:
     from ..dataset import Dataset, Truth

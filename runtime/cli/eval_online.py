@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from ._engine import engine_record
+from ..backends._placement import engine_record
 
 if TYPE_CHECKING:
     from ..dataset import Dataset, Truth

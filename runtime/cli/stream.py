@@ -155,7 +155,10 @@ def _build(
         **engine.given(),
     )
     stack.callback(source.close)
-    announce(getattr(source, "backbone", None))
+    backbone = getattr(source, "backbone", None)
+    if backbone is not None:
+        announce(backbone)
+        backbone.warm(getattr(source, "batch", 1))
     if options.snapshot is not None and not source.replayable:
         raise InputError(
             "snapshot-source",

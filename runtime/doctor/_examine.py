@@ -86,8 +86,8 @@ def _try(
 ) -> Verdict:
     """Open an engine and run it. An error is the answer, whatever it is: that is the point of trying."""
     from ..backends import open_backend
+    from ..backends._placement import placement_counts
     from ..backends._protocol import Shape
-    from ..backends._warm import placement_counts
 
     name = str(device)
     if device.kind == "tensorrt" and not own:

@@ -97,6 +97,11 @@ class VideoSource:
         else:
             self.frames.close()
 
+    @property
+    def batch(self) -> int:
+        """Clips that go through the backbone at a time."""
+        return self._batch
+
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
         """Begin, then chunks; None when nothing came for a while. What was decoded before a fault comes before it."""
         from ..video.extractor import Extractor

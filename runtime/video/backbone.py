@@ -141,6 +141,10 @@ class VideoBackbone:
         """One for each thread that prepares frames."""
         return Preprocessor(self.spec)
 
+    def warm(self, batch: int = 1) -> None:
+        """Run the graph once on so many clips, the number that a stream will bring at a time."""
+        self.embed(np.zeros((batch, *self.spec.clip_shape), np.float32))
+
     def embed(self, clips: F32) -> F32:
         """Clips [N, *spec.clip_shape] -> features float32 [N, dim], finite. Raises InputError for NaN."""
         rows: F32 = np.asarray(self._runner.run([self.spec.output], {self.spec.input: clips})[0], np.float32)

@@ -1,0 +1,104 @@
+"""`punctum bench`: what a bundle costs here, variant against variant."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._engine import EngineChoice, Engines, GpuMemory, LatencyFirst, Threads, announce
+
+
+def bench(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
+    device: Annotated[
+        list[str] | None, typer.Option("--device", help="cpu (default), cuda, ...; repeat it to compare devices.")
+    ] = None,
+    precision: Annotated[
+        list[str] | None,
+        typer.Option("--precision", help="Only this variant, repeatable; default: all that are meant for the device."),
+    ] = None,
+    seconds: Annotated[float, typer.Option(help="Seconds of media a round.")] = 30.0,
+    rounds: Annotated[int, typer.Option(help="Turns of every variant.")] = 5,
+    input: Annotated[Path | None, typer.Option(help="A .npy file of features to run, instead of made-up ones.")] = None,
+    max_delay: Annotated[float, typer.Option(help="Of the live part, as in punctum run --stream.")] = 1.0,
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
+    latency_first: LatencyFirst = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Time a second of media by stage, memory, loading, warm-up, and how long a push takes, for every variant.
+
+    Variants take turns, so their ratios can be trusted on a machine that does other things as well.
+
+    Example: punctum bench bundle/ --device cpu --device cuda --seconds 60
+    """
+    from ..bench import bench as measure
+    from ..features import load_features
+
+    choice = EngineChoice("cpu", "fp32", threads, engines, gpu_memory, latency_first)
+    rows = None
+    if input is not None:
+        from ..bundle import Bundle
+
+        spec = Bundle.load(bundle).manifest.features
+        rows = load_features(input, stride_s=spec.stride_s, dim=spec.dim).data
+    found = measure(
+        bundle,
+        devices=device or ["cpu"],
+        precisions=precision or [],
+        seconds=seconds,
+        rounds=rounds,
+        threads=threads,
+        options=choice.options(),
+        features=rows,
+        max_delay_s=max_delay,
+        watch=_watch,
+    )
+    for variant in found.variants:
+        announce(variant.localizer.backend)
+    record = found.to_record()
+    if as_json:
+        typer.echo(json.dumps(record))
+    else:
+        _print(record)
+
+
+def _watch(rounds: Iterable[int]) -> Iterable[int]:
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(list(rounds), "measuring", console=console, disable=not console.is_terminal, transient=True)
+
+
+def _print(record: dict[str, Any]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=f"{record['bundle']}: {record['media_s']:.0f} s of media, {record['rounds']} rounds")
+    variants = record["variants"]
+    table.add_column("")
+    for variant in variants:
+        table.add_column(variant["name"], justify="right")
+    for stage in variants[0]["ms_per_media_s"]:
+        cells = (f"{v['ms_per_media_s'][stage]:.2f} (x{v['ratio'][stage]:.2f})" for v in variants)
+        table.add_row(f"{stage}, ms a second of media", *cells)
+    for name in ("p50", "p99", "max"):
+        pushes = (v["push_ms"][name] for v in variants)
+        table.add_row(f"live push, {name}, ms", *("-" if p is None else f"{p:.2f}" for p in pushes))
+    table.add_row("loading, s", *(f"{v['load_s']:.2f}" for v in variants))
+    table.add_row("warm-up, s", *(f"{v['warm_s']:.2f}" for v in variants))
+    for key, name in (("loaded", "memory when loaded, MiB"), ("after_a_run", "memory after a run, MiB")):
+        table.add_row(name, *(f"{v['memory_mib'][key]:.0f}" if key in v["memory_mib"] else "-" for v in variants))
+    table.add_row("events found", *(str(v["events"]) for v in variants))
+    table.add_row("runs on", *(v["actual"] for v in variants))
+    table.add_row("nodes", *(", ".join(f"{n} {p}" for p, n in v["nodes"].items()) or "-" for v in variants))
+    console = Console(highlight=False)
+    console.print(table)
+    for name, why in record["left_out"].items():
+        console.print(f"not measured: {name}: {why}", markup=False)
