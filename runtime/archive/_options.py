@@ -1,0 +1,73 @@
+"""What a run may be told."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..backends import EngineOptions
+
+FORMATS = ("parquet", "jsonl", "activitynet")
+KINDS = ("auto", "features", "video", "all")
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveOptions:
+    """How an archive is scored. Raises InputError for values that make no sense.
+
+    The first four are part of what a result is: a folder holds results of one choice of them.
+    workers: processes, or actors on Ray; 0: one a core. kind: what a folder stands for; "auto": its features where
+    it has any, else its videos. group_items: most items that share runs of the engine and a commit; 0: by the size of
+    the archive. split: of a data set. root: names of items are paths below it. gpus: of a Ray actor, may be a part.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    min_score: float = 0.0
+    labels: tuple[str, ...] = ()
+    threads: int = 1
+    engine_options: EngineOptions | None = None
+    engine: Literal["local", "ray"] = "local"
+    address: str | None = None
+    workers: int = 0
+    gpus: float = 0.0
+    formats: tuple[str, ...] = ("parquet",)
+    kind: str = "auto"
+    split: str | None = None
+    root: str | None = None
+    group_items: int = 0
+    retry_failed: bool = False
+    replace: bool = False
+    rehash: bool = False
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.min_score) and 0 <= self.min_score <= 1):
+            raise InputError("min-score", f"min_score={self.min_score}", "0 to 1", "set --min-score")
+        for name, most in (("workers", 4096), ("group_items", 4096)):
+            if not 0 <= getattr(self, name) <= most:
+                raise InputError(name.replace("_", "-"), f"{name}={getattr(self, name)}", f"0 to {most}", "correct it")
+        if self.threads < 1:
+            raise InputError("threads", f"threads={self.threads}", "1 or more", "set --threads")
+        if not (math.isfinite(self.gpus) and self.gpus >= 0):
+            raise InputError("gpus", f"gpus={self.gpus}", "0 or more", "set --gpus-per-worker")
+        for given, allowed, option in (
+            (self.formats, FORMATS, "format"),
+            ((self.kind,), KINDS, "kind"),
+            ((self.engine,), ("local", "ray"), "engine"),
+        ):
+            for value in given:
+                if value not in allowed:
+                    raise InputError(option, f"{option} {value!r}", ", ".join(allowed), f"set --{option}")
+
+    def settings(self) -> dict[str, Any]:
+        """The part that results depend on, for JSON."""
+        return {
+            "device": self.device,
+            "precision": self.precision,
+            "min_score": self.min_score,
+            "labels": sorted(self.labels),
+        }

@@ -1,0 +1,103 @@
+"""How far a run is: one line that is rewritten on a terminal, a line now and then elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import TextIO
+
+from ._items import Outcome
+
+
+class Progress:
+    """items, size: what there is to do, in recordings and bytes. every_s: between lines where there is no terminal."""
+
+    def __init__(
+        self,
+        items: int,
+        size: int,
+        *,
+        stream: TextIO | None = None,
+        every_s: float = 10.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stream = stream or sys.stderr
+        self._live = self._stream.isatty()
+        self._every_s = 0.2 if self._live else every_s
+        self._clock = clock
+        self._items, self._size = items, size
+        self._done = self._failed = self._bytes = 0
+        self._media_s = 0.0
+        self._began = self._told = clock()
+        self._recent: deque[tuple[float, int, int]] = deque([(self._began, 0, 0)], maxlen=400)
+
+    def start(self, done: int, workers: int) -> None:
+        """Say what there is to do; done: items that are through already."""
+        before = f"; {done} were through before" if done else ""
+        hands = f"{workers} worker{'s' * (workers != 1)}"
+        self._stream.write(f"score: {self._items} items to do, {self._size / 1e6:.1f} MB, {hands}{before}\n")
+        self._stream.flush()
+
+    def add(self, outcome: Outcome) -> None:
+        self._done += len(outcome.records)
+        self._failed += sum(1 for record in outcome.records if record.status == "failed")
+        self._bytes += sum(record.size for record in outcome.records)
+        self._media_s += sum(record.media_s for record in outcome.records)
+        now = self._clock()
+        self._recent.append((now, self._done, self._bytes))
+        if now - self._told >= self._every_s:
+            self.tell(now)
+
+    def line(self, now: float) -> str:
+        spent = max(now - self._began, 1e-9)
+        text = f"{self._done}/{self._items} items"
+        if self._failed:
+            text += f" ({self._failed} failed)"
+        text += f", {self._media_s / 3600:.2f} h of media, {self._rate(now):.3g} items/s"
+        text += f", {self._media_s / spent:.4g} times real time"
+        left = self.left_s(now)
+        return text + (f", {duration(left)} left" if left is not None else "")
+
+    def _rate(self, now: float) -> float:
+        at, items, _ = self._recent[0]
+        return (self._done - items) / max(now - at, 1e-9)
+
+    def left_s(self, now: float) -> float | None:
+        """Seconds that are left, by bytes, at the rate of the last groups; None before there is a rate."""
+        at, items, size = self._recent[0]
+        if self._done >= self._items or self._done == items:
+            return None
+        if self._bytes > size and self._size > self._bytes:
+            return (self._size - self._bytes) * (now - at) / (self._bytes - size)
+        return (self._items - self._done) * (now - at) / (self._done - items)
+
+    def tell(self, now: float | None = None) -> None:
+        now = self._clock() if now is None else now
+        self._told = now
+        text = self.line(now)
+        if self._live:
+            self._stream.write(f"\r\x1b[K{text}")
+        else:
+            self._stream.write(f"score: {text}\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        if self._items:
+            self.tell()
+            if self._live:
+                self._stream.write("\n")
+                self._stream.flush()
+
+
+def duration(seconds: float) -> str:
+    """ "45 s", "12 min", "3 h 20 min", "5 d 4 h"."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(round(seconds), 0)} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"

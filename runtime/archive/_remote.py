@@ -1,0 +1,116 @@
+"""Remote items through fsspec: s3://, gs://, http(s)://, sftp://, zip://inner::outer and whatever else it opens.
+
+Credentials come from where fsspec looks for them (its configuration files and environment), never from results.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import Path, PurePosixPath
+from typing import Any, BinaryIO
+
+from ..errors import InputError, MissingDependencyError
+from ._items import Item
+
+_ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
+_LIVE = ("rtsp://", "rtsps://", "camera:", "tcp://", "unix://")
+_BLOCK = 1 << 20
+
+
+def is_remote(text: str) -> bool:
+    """Whether this is an address and not a path. Raises InputError for live ones."""
+    if text.lower().startswith(_LIVE):
+        raise InputError(
+            "needs-stream", f"{shown(text)}, a live stream", "recordings", "use `punctum run BUNDLE ADDRESS --stream`"
+        )
+    return _ADDRESS.match(text) is not None
+
+
+def shown(address: str) -> str:
+    """An address without user, password and query: fit for messages and results."""
+    return re.sub(r"://[^/@\s]*@", "://", re.sub(r"\?[^:\s]*", "", address)) if "://" in address else address
+
+
+def _open(address: str) -> tuple[Any, str]:
+    """(file system, path in it)."""
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise MissingDependencyError("fsspec", "archive", f"reading {shown(address)}") from None
+    try:
+        found: tuple[Any, str] = url_to_fs(address)
+        return found
+    except ImportError as error:
+        scheme = address.split(":")[0]
+        raise MissingDependencyError(_wanted_by(error), "archive", f"reading {scheme}:// addresses") from None
+    except Exception as error:  # noqa: BLE001 - each file system has its own errors
+        raise _unreadable(address, error) from None
+
+
+def _wanted_by(error: ImportError) -> str:
+    match = re.search(r'(?:[Ii]nstall|require) "?([\w\[\]-]+)', str(error))
+    return match[1] if match else str(error)[:80]
+
+
+def _unreadable(address: str, error: Exception) -> InputError:
+    why = shown(str(error))[:200] or type(error).__name__
+    return InputError(
+        "remote-unreadable",
+        f"{shown(address)} ({type(error).__name__}: {why})",
+        "an address that fsspec can read, with credentials where it looks for them",
+        "check address and credentials, then run again with --retry-failed",
+    )
+
+
+def find_remote(address: str) -> list[Item]:
+    """A file, everything below a folder, or what a pattern matches. Raises InputError."""
+    from .inputs import known
+
+    system, path = _open(address)
+    chain = address.split("::", 1)[1] if "::" in address else ""
+    try:
+        if any(c in path for c in "*?["):
+            fixed = path.split("*")[0].split("?")[0].split("[")[0]
+            base, listing = fixed.rpartition("/")[0], system.glob(path, detail=True)
+        elif system.isdir(path):
+            base, listing = path, system.find(path, detail=True)
+        else:
+            base, listing = path.rpartition("/")[0], {path: system.info(path)}
+    except Exception as error:  # noqa: BLE001 - each file system has its own errors
+        raise _unreadable(address, error) from None
+    items = []
+    for name, info in sorted(listing.items()):
+        if info.get("type") == "directory" or not known(name.split("?")[0]):
+            continue
+        full = f"{address.split('://', 1)[0]}://{name}::{chain}" if chain else system.unstrip_protocol(name)
+        below = PurePosixPath(name.split("?")[0]).as_posix().removeprefix(base.rstrip("/") + "/").lstrip("/")
+        size = int(info.get("size") or 0)
+        marks = [
+            str(info[k]) for k in ("etag", "ETag", "md5Hash", "checksum", "mtime", "LastModified", "CRC") if k in info
+        ]
+        features = name.split("?")[0].lower().endswith(".npy")
+        items.append(
+            Item(below, (full,), "features" if features else "video", size, ":".join([str(size), *marks]), remote=True)
+        )
+    return items
+
+
+def fetch(address: str, into: BinaryIO) -> str:
+    """Copy a remote file in blocks; returns its sha256. Raises InputError."""
+    system, path = _open(address)
+    digest = hashlib.sha256()
+    try:
+        with system.open(path, "rb") as stream:
+            while block := stream.read(_BLOCK):
+                digest.update(block)
+                into.write(block)
+        into.flush()
+    except Exception as error:  # noqa: BLE001 - each file system has its own errors
+        raise _unreadable(address, error) from None
+    return digest.hexdigest()
+
+
+def suffix_of(address: str) -> str:
+    """The ending of the file that an address names."""
+    return Path(address.split("::")[0].split("?")[0]).suffix

@@ -1,0 +1,212 @@
+"""What one worker does: a group of items in, their records and a part of events out. Knows nothing of processes."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._files import sha256_file
+from ..bundle import Bundle
+from ..errors import InputError, PunctumError
+from ..events import Event
+from ..features import Features, load_features
+from ..localizer import Localizer
+from ._groups import STREAMED_BYTES
+from ._items import Group, Item, Outcome, Record, Scored, Task
+from ._remote import fetch, shown, suffix_of
+from ._table import part_of
+from ._together import Whole, localize_together
+from .inputs import stamp_of
+
+if TYPE_CHECKING:
+    from ..video.backbone import VideoBackbone
+    from ._options import ArchiveOptions
+
+
+class Scorer:
+    """A bundle on its engine, opened once. Raises InputError where the engine cannot be opened."""
+
+    def __init__(self, bundle: Bundle, options: ArchiveOptions) -> None:
+        self.bundle, self.options = bundle, options
+        self._engine: dict[str, Any] = {
+            "device": options.device,
+            "precision": options.precision,
+            "threads": options.threads,
+            "options": options.engine_options,
+        }
+        self.localizer = Localizer(bundle, **self._engine)
+        self._backbone: VideoBackbone | None = None
+
+    def score(self, group: Group) -> Outcome:
+        """Every item of the group gets a record; whatever is wrong with one stays with it."""
+        began = time.perf_counter()
+        scored: list[Scored] = []
+        waiting: list[tuple[int, Task, Whole, str]] = []
+        with contextlib.ExitStack() as held:
+            for task in group.tasks:
+                try:
+                    found = self._one(task, held)
+                except PunctumError as error:
+                    scored.append(failed(task.item, error))
+                except Exception as error:  # noqa: BLE001 - one item must not end the run; the record says what it was
+                    scored.append(failed(task.item, _unexpected(error)))
+                else:
+                    if isinstance(found, Scored):
+                        scored.append(found)
+                    else:
+                        waiting.append((len(scored), task, *found))
+                        scored.append(Scored(Record(task.item.name, task.item.kind, "failed", task.item.stamp, 0)))
+            if waiting:
+                self._batch([whole for _, _, whole, _ in waiting])
+                for place, task, whole, digest in waiting:
+                    scored[place] = (
+                        failed(task.item, whole.error)
+                        if whole.error is not None
+                        else self._done(task.item, digest, whole.events, *_extent(whole.features))
+                    )
+        name, data = part_of(scored, self.bundle.id, self.options.settings())
+        records = []
+        for one in scored:
+            record = one.record
+            if one.events:
+                record = _with(record, part=name)
+            records.append(record)
+        return Outcome(group.number, tuple(records), name, data, time.perf_counter() - began)
+
+    def _batch(self, wholes: list[Whole]) -> None:
+        try:
+            localize_together(self.localizer, wholes)
+        except Exception:  # noqa: BLE001 - the engine failed on a shared run: who is at fault shows one by one
+            for whole in wholes:
+                whole.events, whole.error = [], None
+                try:
+                    localize_together(self.localizer, [whole])
+                except Exception as error:  # noqa: BLE001 - as above
+                    whole.error = _unexpected(error)
+
+    def _one(self, task: Task, held: contextlib.ExitStack) -> Scored | tuple[Whole, str]:
+        """An item that is through, or one whose features wait for the group's common runs, with its sha256."""
+        item = task.item
+        paths, digest = [], ""
+        if item.kind == "video" and self.bundle.manifest.backbone is None:
+            from ..video.backbone import no_backbone
+
+            raise no_backbone(self.bundle.id, shown(item.paths[0]))
+        for path in item.paths:
+            local, part = held.enter_context(_at_hand(item, path))
+            paths.append(local)
+            digest = digest + "+" + part if digest else part
+        if task.known and digest == task.known:
+            return Scored(Record(item.name, item.kind, "same", item.stamp, item.size, digest))
+        if item.kind == "video":
+            return self._video(item, paths[0], digest)
+        if len(paths) == 1 and item.size >= STREAMED_BYTES:
+            return self._streamed(item, paths[0], digest)
+        plan = self.localizer.plan
+        stride = item.stride_s or plan.stride_s
+        alone = plan.dim if len(paths) == 1 else None
+        parts = [load_features(path, stride_s=stride, dim=alone).data for path in paths]
+        if len({len(part) for part in parts}) > 1:
+            lengths = " and ".join(str(len(part)) for part in parts)
+            raise InputError("features-length", f"RGB and flow of {item.name} have {lengths} snippets", "one length")
+        data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
+        _unchanged(item)
+        return Whole(item.stream, Features(data, stride)), digest
+
+    def _streamed(self, item: Item, path: Path, digest: str) -> Scored:
+        """Features in blocks: memory does not depend on their length."""
+        from ..sources import Chunk
+        from ..sources.tail import RowFile
+
+        plan = self.localizer.plan
+        if item.stride_s is not None and abs(item.stride_s - plan.stride_s) > 1e-6 * plan.stride_s:
+            raise InputError(
+                "features-stride",
+                f"features with a stride of {item.stride_s} s",
+                f"{plan.stride_s} s, which this bundle was trained on",
+                "extract features at that rate",
+            )
+        source = RowFile(path, dim=plan.dim)
+        try:
+            chunks = (chunk for chunk in source.items() if isinstance(chunk, Chunk))
+            events = self.localizer.localize_chunks(chunks, stream=item.stream)
+        finally:
+            source.close()
+        _unchanged(item)
+        spent = self.localizer.last_stats
+        return self._done(item, digest, events, spent.snippets, spent.media_s)
+
+    def _video(self, item: Item, path: Path, digest: str) -> Scored:
+        from ..sources.video import coalesce, open_video
+        from ..video.backbone import VideoBackbone
+
+        if self._backbone is None:
+            self._backbone = VideoBackbone.open(self.bundle, **self._engine)
+        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait")) as source:
+            events = self.localizer.localize_chunks(coalesce(source.items()), stream=item.stream)
+        _unchanged(item)
+        spent = self.localizer.last_stats
+        done = self._done(item, digest, events, spent.snippets, spent.media_s)
+        return Scored(_with(done.record, lost=source.stats.lost), done.events)
+
+    def _done(self, item: Item, digest: str, events: list[Event], snippets: int, media_s: float) -> Scored:
+        options = self.options
+        kept = [e for e in events if e.score >= options.min_score and (not options.labels or e.label in options.labels)]
+        record = Record(item.name, item.kind, "done", item.stamp, item.size, digest, snippets, media_s, len(kept))
+        return Scored(record, kept)
+
+
+@contextlib.contextmanager
+def _at_hand(item: Item, path: str) -> Iterator[tuple[Path, str]]:
+    """A local file with the content of a path, and its sha256. A remote one is there only while it is worked on."""
+    if not item.remote:
+        local = Path(path)
+        yield local, sha256_file(local) if local.is_file() and item.stamp else ""
+        return
+    with tempfile.NamedTemporaryFile(prefix="punctum-", suffix=suffix_of(path)) as spool:
+        digest = fetch(path, spool)  # type: ignore[arg-type]
+        yield Path(spool.name), digest
+
+
+def _unchanged(item: Item) -> None:
+    """Raises InputError when a local file is no longer what was listed: what was read may be a mixture."""
+    if item.remote or not item.stamp:
+        return
+    now = "+".join(stamp_of(Path(path).stat()) for path in item.paths)
+    if now != item.stamp:
+        raise InputError(
+            "item-changed",
+            f"{item.name} was written while it was scored",
+            "files that are complete",
+            "run again when its writer has finished",
+        )
+
+
+def failed(item: Item, error: PunctumError) -> Scored:
+    """The record of an item that could not be scored."""
+    record = Record(
+        item.name, item.kind, "failed", item.stamp, item.size, error_code=error.code, error=shown(str(error))[:2000]
+    )
+    return Scored(record)
+
+
+def _unexpected(error: Exception) -> PunctumError:
+    return PunctumError(
+        "item-failed", f"{type(error).__name__}: {str(error)[:500]}", "", "report it with the recording"
+    )
+
+
+def _extent(features: Features) -> tuple[int, float]:
+    return len(features.data), len(features.data) * features.stride_s
+
+
+def _with(record: Record, **changes: Any) -> Record:
+    from dataclasses import replace
+
+    return replace(record, **changes)

@@ -1,0 +1,156 @@
+"""Events and items as Parquet. The schemas are versioned and documented here; nothing else writes them.
+
+events/xx/part-<hash>.parquet, schema punctum.archive.events/1, one row an event:
+
+    item        string   name of the recording in the archive, with its ending
+    stream      string   name of the recording in events, ActivityNet results and JSON Lines
+    event       string   id of the event, stable for the same media and bundle
+    label       string
+    score       double   0..1
+    start, end  double   seconds on the media clock
+    emitted_at  double   seconds on the media clock at which a live run can know the final event
+    delay_s     double   emitted_at - end
+    revision    int32
+    bundle      string   id of the bundle
+    dropped     int32    snippets or frames lost beside or within the event
+    interrupted bool     the media broke off while it ran
+
+items.parquet, schema punctum.archive.items/1, one row a recording: item, stream, kind, status (done, failed), bytes,
+sha256, snippets, media_s, events, lost_frames, part, error_code, error.
+
+Rows are in the order of items, then of events. A reader must accept more columns within the same major version.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..errors import InputError, MissingDependencyError
+from ..events import Event
+from ._items import Record, Scored
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+EVENTS_SCHEMA = "punctum.archive.events/1"
+ITEMS_SCHEMA = "punctum.archive.items/1"
+_DOUBLES = ("score", "start", "end", "emitted_at", "delay_s")
+
+
+def load_pyarrow() -> Any:
+    """pyarrow with its Parquet module. Raises MissingDependencyError."""
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError:
+        raise MissingDependencyError("pyarrow", "archive", "writing Parquet") from None
+    return pyarrow
+
+
+def events_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
+    """Columns of a part."""
+    pa = load_pyarrow()
+    text = pa.dictionary(pa.int32(), pa.string())
+    columns = [("item", text), ("stream", text), ("event", pa.string()), ("label", text)]
+    columns += [(name, pa.float64()) for name in _DOUBLES]
+    columns += [("revision", pa.int32()), ("bundle", text), ("dropped", pa.int32()), ("interrupted", pa.bool_())]
+    return pa.schema(columns, metadata={"punctum.schema": EVENTS_SCHEMA, **(metadata or {})})
+
+
+def part_of(scored: Sequence[Scored], bundle: str, settings: dict[str, Any]) -> tuple[str, bytes]:
+    """Name and bytes of the part for these items; both depend on nothing but content. ("", b"") without events."""
+    done = [one for one in scored if one.events]
+    if not done:
+        return "", b""
+    pa = load_pyarrow()
+    rows = [(one.record, event) for one in done for event in one.events]
+    items = [{"item": s.record.item, "sha256": s.record.sha256, "events": s.record.events} for s in done]
+    schema = events_schema(
+        {
+            "punctum.bundle": bundle,
+            "punctum.settings": json.dumps(settings, sort_keys=True),
+            "punctum.items": json.dumps(items),
+        }
+    )
+    columns: dict[str, Any] = {
+        "item": [record.item for record, _ in rows],
+        "stream": [event.stream for _, event in rows],
+        "event": [event.id for _, event in rows],
+    }
+    for name in ("label", *_DOUBLES, "revision", "bundle", "dropped", "interrupted"):
+        columns[name] = [getattr(event, name) for _, event in rows]
+    table = pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+    key = json.dumps([bundle, settings, [[i["item"], i["sha256"]] for i in items]], sort_keys=True)
+    name = hashlib.sha256(key.encode()).hexdigest()[:24]
+    return f"events/{name[:2]}/part-{name}.parquet", to_bytes(table)
+
+
+def without(data: bytes, items: set[str]) -> tuple[str, bytes]:
+    """A part without some of its items; ("", b"") when nothing is left."""
+    pa = load_pyarrow()
+    table = pa.parquet.read_table(io.BytesIO(data), use_threads=False)
+    keep = [name not in items for name in table["item"].to_pylist()]
+    table = table.filter(pa.array(keep, pa.bool_()))
+    if not len(table):
+        return "", b""
+    metadata = dict(table.schema.metadata)
+    left = [i for i in json.loads(metadata[b"punctum.items"]) if i["item"] not in items]
+    metadata[b"punctum.items"] = json.dumps(left).encode()
+    key = json.dumps([metadata[b"punctum.bundle"].decode(), metadata[b"punctum.settings"].decode(), left])
+    name = hashlib.sha256(key.encode()).hexdigest()[:24]
+    return f"events/{name[:2]}/part-{name}.parquet", to_bytes(table.replace_schema_metadata(metadata))
+
+
+def to_bytes(table: Any) -> bytes:
+    pa = load_pyarrow()
+    sink = io.BytesIO()
+    pa.parquet.write_table(table, sink, compression="zstd")
+    return sink.getvalue()
+
+
+def events_of(table: Any) -> Iterable[tuple[str, Event]]:
+    """(item, event) of every row. Raises InputError for another schema."""
+    schema = (table.schema.metadata or {}).get(b"punctum.schema", b"").decode()
+    if schema != EVENTS_SCHEMA:
+        raise InputError("archive-schema", f"a part of schema {schema!r}", EVENTS_SCHEMA, "use a matching punctum")
+    for row in table.to_pylist():
+        yield (
+            row["item"],
+            Event(
+                stream=row["stream"],
+                id=row["event"],
+                revision=row["revision"],
+                phase="final",
+                label=row["label"],
+                score=row["score"],
+                start=row["start"],
+                end=row["end"],
+                emitted_at=row["emitted_at"],
+                delay_s=row["delay_s"],
+                bundle=row["bundle"],
+                dropped=row["dropped"],
+                interrupted=row["interrupted"],
+            ),
+        )
+
+
+def items_table(records: Iterable[Record], bundle: str) -> Any:
+    """One row a recording, in the order given."""
+    pa = load_pyarrow()
+    text, count = pa.string(), pa.int64()
+    columns = [(name, text) for name in ("item", "stream", "kind", "status")]
+    columns += [("bytes", count), ("sha256", text), ("snippets", count), ("media_s", pa.float64())]
+    columns += [("events", count), ("lost_frames", count), ("part", text), ("error_code", text), ("error", text)]
+    schema = pa.schema(
+        columns,
+        metadata={"punctum.schema": ITEMS_SCHEMA, "punctum.bundle": bundle},
+    )
+    renamed = {"bytes": "size", "lost_frames": "lost"}
+    kept = list(records)
+    return pa.table(
+        [pa.array([getattr(r, renamed.get(f.name, f.name)) for r in kept], f.type) for f in schema], schema=schema
+    )

@@ -1,0 +1,104 @@
+"""`punctum score`: archives, on this machine or on a Ray cluster."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
+
+_WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
+
+
+def score(
+    bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")],
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            help="Videos or features (.npy): files, folders, globs in quotes, list files (.txt, one path a line), data "
+            "set folders, and addresses that fsspec reads (s3://, gs://, https://, zip://*.npy::archive.zip)."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; an earlier one is gone on with.")],
+    format: Annotated[
+        list[str] | None,
+        typer.Option(help="Beside Parquet: jsonl (events.jsonl) or activitynet (activitynet.json); may be repeated."),
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="Keep events from this score on.")] = 0.0,
+    label: Annotated[list[str] | None, typer.Option("--label", help="Only this class; may be repeated.")] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            help="What folders stand for: auto (features where there are any, else videos), features, video, all."
+        ),
+    ] = "auto",
+    split: Annotated[str | None, typer.Option(help="Of a data set folder.")] = None,
+    root: Annotated[str | None, typer.Option(help="Items are called by their path below this folder.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try items again that failed before.")] = False,
+    rehash: Annotated[
+        bool, typer.Option("--rehash", help="Read every file to see whether it changed, not only size and time.")
+    ] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Discard results of another bundle or other settings in --out.")
+    ] = False,
+    engine: Annotated[str, typer.Option(help="local (processes) or ray.", **_WHERE)] = "local",
+    workers: Annotated[int, typer.Option(help="Processes, or actors on Ray; 0: one a core.", **_WHERE)] = 0,
+    address: Annotated[
+        str | None, typer.Option(help="Ray cluster, such as auto or HOST:PORT; default: one on this machine.", **_WHERE)
+    ] = None,
+    gpus_per_worker: Annotated[float, typer.Option(help="GPU of a Ray actor; may be a part.", **_WHERE)] = 0.0,
+    group_items: Annotated[
+        int, typer.Option(help="Items that share engine runs and a commit; 0: by the archive's size.", **_WHERE)
+    ] = 0,
+    device: Device = "cpu",
+    precision: Precision = "fp32",
+    threads: Threads = 1,
+    engines: Engines = None,
+    gpu_memory: GpuMemory = None,
+    latency_first: LatencyFirst = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+) -> None:
+    """Score an archive. Run the same command again to go on where it ended: nothing is lost, nothing comes twice.
+
+    Example: punctum score bundle/ recordings/ --out results/ --workers 8
+
+    Results are Parquet: results/items.parquet and results/events/. Exit code 1 when items failed; they are listed.
+    """
+    from ..archive import ArchiveOptions, score_archive
+    from ..bundle import Bundle
+    from ..errors import InputError
+
+    if engine != "ray" and (address is not None or gpus_per_worker):
+        raise InputError("needs-ray", "--address or --gpus-per-worker without --engine ray", "a Ray run", "add it")
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    options = ArchiveOptions(
+        device=device,
+        precision=precision,
+        min_score=min_score,
+        labels=tuple(label or ()),
+        threads=threads,
+        engine_options=choice.options(),
+        engine=engine,  # type: ignore[arg-type]
+        address=address,
+        workers=workers,
+        gpus=gpus_per_worker,
+        formats=("parquet", *(format or ())),
+        kind=kind,
+        split=split,
+        root=root,
+        group_items=group_items,
+        retry_failed=retry_failed,
+        replace=replace,
+        rehash=rehash,
+    )
+    summary = score_archive(Bundle.load(bundle), inputs, out, options)
+    if as_json:
+        typer.echo(json.dumps(summary.to_dict(), ensure_ascii=False))
+    else:
+        for line in summary.lines():
+            typer.echo(line)
+    if summary.errors:
+        raise typer.Exit(1)
