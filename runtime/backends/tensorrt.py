@@ -122,7 +122,7 @@ class TensorRTBackend:
         none = np.zeros(0, np.float32)
         if not len(labels):
             return np.zeros((0, self._classes), np.float32), none, none
-        given = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+        given: dict[str, Any] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
         feeds = {name: given[name] for name in self._center.inputs}
         counted = next(name for name in ("segments", "labels") if name in feeds)
         fitting = [p for p in self._center.profiles if p.largest("features") >= len(features)]

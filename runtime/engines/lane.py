@@ -136,7 +136,7 @@ class Lane:
             buffer.device = self.device.allocate(room)
             buffer.host = self.device.allocate_host(room)
             buffer.room = room
-        raw = (ctypes.c_char * size).from_address(buffer.host)
+        raw: Any = (ctypes.c_char * size).from_address(buffer.host)
         self._views[name] = np.frombuffer(raw, kind).reshape(dims)
         if not self.context.set_tensor_address(name, buffer.device):
             raise self._failed(f"takes no address for {name}")

@@ -83,10 +83,11 @@ class Library:
 
     def logger(self) -> tuple[Any, Messages]:
         """A logger for the library, and the place where its warnings and errors are kept."""
-        messages, base = Messages(), self.api.ILogger
+        messages = Messages()
+        base: Any = self.api.ILogger
         severity = base.Severity
 
-        class Log(base):  # type: ignore[misc]  # the base is known at run time only
+        class Log(base):  # type: ignore[misc]
             def __init__(self) -> None:
                 base.__init__(self)
 
