@@ -1,0 +1,210 @@
+// The parts of a bundle's manifest.json that a session needs. Ranges are those of the Python models; numbers have to be
+// numbers. Unknown keys of the same major schema are ignored.
+#include <cmath>
+#include <functional>
+#include <set>
+
+#include "failure.h"
+#include "json.h"
+#include "plan.h"
+
+namespace punctum {
+namespace {
+
+using json::Kind;
+using json::Value;
+
+constexpr double kMost = 9007199254740992.0;  // 2^53: whole numbers are exact up to it
+
+[[noreturn]] void invalid(const std::string& where, const std::string& allowed) {
+  fail(PUNCTUM_ERROR_CONFIG, "bundle-manifest-invalid", "manifest.json: " + where, allowed, "export the bundle again");
+}
+
+// One object of the manifest and its name, for messages.
+class Part {
+ public:
+  Part(const Value& value, std::string name) : value_(value), name_(std::move(name)) {
+    if (value.kind != Kind::object) invalid(name_.empty() ? "the document" : name_, "an object");
+  }
+
+  std::string where(const char* key) const { return name_.empty() ? key : name_ + "." + key; }
+
+  // nullptr where the key is missing and may be.
+  const Value* get(const char* key, bool required) const {
+    const Value* found = value_.find(key);
+    if (!found && required) invalid(where(key) + " is missing", "a value");
+    return found;
+  }
+
+  void real(const char* key, double& out, const std::function<bool(double)>& fits, const char* allowed,
+            bool required = false) const {
+    const Value* found = get(key, required);
+    if (!found) return;
+    if (found->kind != Kind::number || !fits(found->number)) invalid(where(key), allowed);
+    out = found->number;
+  }
+
+  void whole(const char* key, Index& out, double least, bool required = false) const {
+    double number = static_cast<double>(out);
+    real(
+        key, number, [least](double x) { return x >= least && x <= kMost && std::floor(x) == x; },
+        "a whole number that is not too small", required);
+    out = static_cast<Index>(number);
+  }
+
+  void flag(const char* key, bool& out) const {
+    const Value* found = get(key, false);
+    if (!found) return;
+    if (found->kind != Kind::boolean) invalid(where(key), "true or false");
+    out = found->boolean;
+  }
+
+  void text(const char* key, std::string& out, bool required) const {
+    const Value* found = get(key, required);
+    if (!found) return;
+    if (found->kind != Kind::string || !json::is_text(found->string)) invalid(where(key), "text");
+    out = found->string;
+  }
+
+  void levels(const char* key, std::vector<double>& out) const {
+    const Value* found = get(key, false);
+    if (!found) return;
+    if (found->kind != Kind::array) invalid(where(key), "a list of numbers");
+    std::vector<double> read;
+    for (const Value& item : found->items) {
+      const bool fits = item.kind == Kind::number && item.number > 0.0 && item.number < 1.0;
+      if (!fits || (!read.empty() && item.number <= read.back())) {
+        invalid(where(key), "thresholds that rise and lie strictly between 0 and 1");
+      }
+      read.push_back(item.number);
+    }
+    out = std::move(read);
+  }
+
+ private:
+  const Value& value_;
+  std::string name_;
+};
+
+bool not_negative(double x) { return x >= 0.0; }
+bool positive(double x) { return x > 0.0; }
+
+void check_schema(const Part& top) {
+  std::string schema;
+  const Value* found = top.get("schema", false);
+  if (found && found->kind == Kind::string) schema = found->string;
+  if (schema.substr(0, schema.find('.')) != "1") {
+    fail(PUNCTUM_ERROR_CONFIG, "bundle-schema", "a manifest of schema '" + schema.substr(0, 40) + "'", "1.x",
+         "use a matching libpunctum, or export again");
+  }
+}
+
+std::vector<std::string> labels_of(const Part& top) {
+  const Value& list = *top.get("labels", true);
+  std::vector<std::string> labels;
+  std::set<std::string> seen;
+  if (list.kind != Kind::array || list.items.empty()) invalid("labels", "a list of at least one label");
+  for (const Value& item : list.items) {
+    const bool text = item.kind == Kind::string && json::is_text(item.string) &&
+                      item.string.find_first_not_of(" \t\r\n\f\v") != std::string::npos;
+    if (!text || !seen.insert(item.string).second) invalid("labels", "distinct labels that are not empty");
+    labels.push_back(item.string);
+  }
+  return labels;
+}
+
+Fusion fusion_of(const Part& post) {
+  Fusion fusion;
+  const Value* given = post.get("fusion", false);
+  if (!given) return fusion;
+  const Part part(*given, "post.fusion");
+  part.real("class_probability", fusion.class_probability, not_negative, "0 or more");
+  part.real("attention", fusion.attention, not_negative, "0 or more");
+  part.real("center", fusion.center, not_negative, "0 or more");
+  part.real("contrast", fusion.contrast, not_negative, "0 or more");
+  part.real("base", fusion.base, not_negative, "0 or more");
+  return fusion;
+}
+
+PostProcess post_of(const Value& value) {
+  const Part part(value, "post");
+  PostProcess post;
+  part.levels("class_thresholds", post.class_thresholds);
+  if (post.class_thresholds.empty()) invalid("post.class_thresholds", "at least one threshold");
+  part.levels("actionness_thresholds", post.actionness_thresholds);
+  part.real("contrast_margin", post.contrast_margin, not_negative, "0 or more");
+  part.real("context", post.context, not_negative, "0 or more");
+  part.real("right_context_s", post.right_context_s, not_negative, "0 or more seconds");
+  part.real("max_island_s", post.max_island_s, positive, "more than 0 seconds");
+  post.fusion = fusion_of(part);
+  part.flag("adapt", post.adapt);
+  part.real("adapt_iou", post.adapt_iou, [](double x) { return x > 0.0 && x < 1.0; }, "between 0 and 1");
+  std::string suppression = "soft", gate = "none";
+  part.text("suppression", suppression, false);
+  if (suppression != "soft" && suppression != "hard" && suppression != "none") {
+    invalid("post.suppression", "soft, hard, none");
+  }
+  post.suppression = suppression == "soft"   ? Suppression::soft
+                     : suppression == "hard" ? Suppression::hard
+                                             : Suppression::none;
+  part.real("sigma", post.sigma, positive, "more than 0");
+  part.real("nms_iou", post.nms_iou, [](double x) { return x > 0.0 && x <= 1.0; }, "above 0, up to 1");
+  part.real("min_score", post.min_score, not_negative, "0 or more");
+  part.whole("max_proposals", post.max_proposals, 1.0);
+  part.text("gate", gate, false);
+  if (gate != "none" && gate != "video") invalid("post.gate", "none, video");
+  post.video_gate = gate == "video";
+  return post;
+}
+
+double overhang_of(const Value& value) {
+  const Part part(value, "backbone");
+  double fps = 0.0;
+  Index right = 0;
+  part.real("fps", fps, positive, "more than 0", true);
+  part.whole("right_frames", right, 0.0);
+  return static_cast<double>(right) / fps;
+}
+
+}  // namespace
+
+Plan read_manifest(std::string_view text) {
+  Value document;
+  try {
+    document = json::parse(text);
+  } catch (const json::Fault& fault) {
+    fail(PUNCTUM_ERROR_CONFIG, "bundle-manifest-unreadable",
+         "manifest.json is not JSON: line " + std::to_string(fault.line) + ", column " + std::to_string(fault.column) +
+             ": " + fault.what,
+         "JSON", "export the bundle again");
+  }
+  const Part top(document, "");
+  check_schema(top);
+  Plan plan;
+  top.text("id", plan.bundle, true);
+  plan.labels = labels_of(top);
+  const Part features(*top.get("features", true), "features");
+  features.whole("dim", plan.dim, 1.0, true);
+  features.real("stride_s", plan.stride_s, positive, "more than 0 seconds", true);
+  const Part locator(*top.get("locator", true), "locator");
+  locator.whole("left", plan.left, 0.0);
+  locator.whole("right", plan.right, 0.0);
+  const Value* center = top.get("center", false);
+  plan.has_center = center && center->kind != Kind::null;
+  if (const Value* backbone = top.get("backbone", false); backbone && backbone->kind != Kind::null) {
+    plan.overhang_s = overhang_of(*backbone);
+  }
+  plan.post = post_of(*top.get("post", true));
+  // Snippet indices stay exact, and sums of them never overflow.
+  constexpr double most = 1e9;
+  const double context = plan.post.right_context_s / plan.stride_s;
+  if (!(context <= most) || static_cast<double>(plan.left) > most || static_cast<double>(plan.right) > most ||
+      static_cast<double>(plan.dim) > most || !std::isfinite(plan.overhang_s) || plan.overhang_s > 1e9 ||
+      plan.stride_s > 1e9 || plan.stride_s < 1e-9) {
+    invalid("features.dim, features.stride_s, locator, backbone or post.right_context_s is out of reach",
+            "at most 1e9 snippets, strides between 1e-9 and 1e9 seconds");
+  }
+  return plan;
+}
+
+}  // namespace punctum

@@ -1,0 +1,24 @@
+#include "plan.h"
+
+#include <cmath>
+
+namespace punctum {
+
+PostProcess PostProcess::simplified() const {
+  PostProcess post = *this;
+  post.class_thresholds.clear();
+  for (std::size_t k = 0; k < class_thresholds.size(); k += 3) post.class_thresholds.push_back(class_thresholds[k]);
+  post.actionness_thresholds.clear();
+  post.max_proposals = std::max<Index>(max_proposals / 4, 1);
+  post.fusion.class_probability = post.fusion.attention = post.fusion.center = 0.0;
+  if (post.fusion.contrast == 0.0 && post.fusion.base == 0.0) post.fusion.contrast = 1.0;
+  return post;
+}
+
+Index Plan::context() const { return static_cast<Index>(std::ceil(post.right_context_s / stride_s)) + 1; }
+
+double Plan::look_ahead_s() const {
+  return static_cast<double>(right + context()) * stride_s + overhang_s;
+}
+
+}  // namespace punctum

@@ -1,0 +1,97 @@
+#include "post.h"
+
+#include <cmath>
+
+#include "failure.h"
+
+namespace punctum {
+namespace {
+
+constexpr double kShortest = 1e-6;  // snippets; what is shorter has no inside to average
+
+// The best `most` by contrast, in their old order.
+void keep_best(Proposals& found, Index most) {
+  std::vector<Index> best = argsort(found.contrast.data(), found.size(), true);
+  best.resize(static_cast<std::size_t>(most));
+  std::sort(best.begin(), best.end());
+  Proposals kept;
+  for (const Index i : best) {
+    kept.segments.push_back(found.segments[i]);
+    kept.contrast.push_back(found.contrast[i]);
+    kept.base.push_back(found.base[i]);
+  }
+  found = std::move(kept);
+}
+
+}  // namespace
+
+Proposals propose(const float* tracks, Index length, Index classes, Index label, Segment bounds,
+                  const PostProcess& post, double stride_s) {
+  const Column track{tracks + label, classes + 1, length}, actionness{tracks + classes, classes + 1, length};
+  std::vector<Segment> runs;
+  for (const double level : post.class_thresholds) find_runs(track, level, runs);
+  for (const double level : post.actionness_thresholds) find_runs(actionness, level, runs);
+  Proposals found;
+  for (const Segment& run : runs) {
+    const Segment clipped{std::min(std::max(run.start, bounds.start), bounds.end),
+                          std::min(std::max(run.end, bounds.start), bounds.end)};
+    if (clipped.end - clipped.start > kShortest) found.segments.push_back(clipped);
+  }
+  const double margin = post.right_context_s / stride_s;
+  const Integral integral(track);
+  for (const Segment& segment : found.segments) {
+    const Contrast contrast = contrast_of(integral, segment, post.contrast_margin, margin);
+    found.contrast.push_back(contrast.inside - contrast.outside);
+    found.base.push_back(contrast.inside);
+  }
+  if (found.size() > post.max_proposals) keep_best(found, post.max_proposals);
+  return found;
+}
+
+std::vector<double> fuse(const Proposals& found, Index label, Index classes, const Head& head,
+                         const PostProcess& post) {
+  const Fusion& weights = post.fusion;
+  std::vector<double> scores(found.segments.size(), 1.0);
+  const auto term = [&scores](Index i, double value, double weight) {
+    if (weight > 0.0) scores[i] *= weight == 1.0 ? std::max(value, 0.0) : std::pow(std::max(value, 0.0), weight);
+  };
+  for (Index i = 0; i < found.size(); ++i) {
+    term(i, found.contrast[i], weights.contrast);
+    term(i, found.base[i], weights.base);
+    if (weights.class_probability > 0.0) {
+      term(i, head.class_probability[i * classes + label], weights.class_probability);
+    }
+    if (weights.attention > 0.0) term(i, head.attention[i], weights.attention);
+    if (weights.center > 0.0) term(i, head.center[i], weights.center);
+    if (!std::isfinite(scores[i])) {
+      refuse("scores-not-finite", "the graphs returned NaN or infinity", "finite scores",
+             "check the features and the bundle's parity record");
+    }
+  }
+  return scores;
+}
+
+Scored suppress(const Proposals& found, const std::vector<double>& scores, const PostProcess& post) {
+  const Index n = found.size();
+  std::vector<Segment> segments = found.segments;
+  if (post.adapt) adapt_boundaries(found.segments.data(), scores.data(), n, post.adapt_iou, segments.data());
+  std::vector<Index> kept(n);
+  Scored result;
+  if (post.suppression == Suppression::soft) {
+    result.scores.resize(n);
+    const Index count = soft_nms(segments.data(), scores.data(), n, post.sigma, post.min_score, 0.0, kept.data(),
+                                 result.scores.data());
+    kept.resize(count);
+    result.scores.resize(count);
+  } else {
+    kept = post.suppression == Suppression::hard ? nms(segments.data(), scores.data(), n, post.nms_iou, 0.0)
+                                                 : argsort(scores.data(), n, true);
+    kept.erase(std::remove_if(kept.begin(), kept.end(), [&](Index i) { return !(scores[i] >= post.min_score); }),
+               kept.end());
+    for (const Index i : kept) result.scores.push_back(scores[i]);
+  }
+  for (const Index i : kept) result.segments.push_back(segments[i]);
+  return result;
+}
+
+}  // namespace punctum

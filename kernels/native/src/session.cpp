@@ -1,0 +1,273 @@
+#include "session.h"
+
+#include <cmath>
+
+namespace punctum {
+namespace {
+
+constexpr double kHop = 0.5;      // seconds between looks where only final events are wanted
+constexpr double kFarthest = 4e15;  // snippets: indices and their sums stay exact in float64
+
+void check_rows(const float* rows, Index count, Index width, const char* code, const char* name) {
+  for (Index i = 0; i < count * width; ++i) {
+    if (std::isfinite(rows[i])) continue;
+    refuse(code, std::string(name) + " hold NaN or infinity at snippet " + std::to_string(i / width) + ", column " +
+                     std::to_string(i % width),
+           "finite numbers", "check what made them");
+  }
+}
+
+}  // namespace
+
+Session::Session(std::shared_ptr<const Plan> plan, Options options)
+    : plan_(plan), given_(std::move(plan)), options_(std::move(options)) {
+  if (plan_->post.video_gate) {
+    refuse("gate-video-live", "a stream with gate='video', which needs statistics of the whole video",
+           "gate='none' on streams", "set gate to 'none'");
+  }
+  if (!std::isfinite(options_.start_s) || std::abs(options_.start_s) > 1e15) {
+    refuse("start", "start_s=" + std::to_string(options_.start_s), "a finite number of seconds", "set start_s");
+  }
+  options_.live.check();
+  if (!options_.windows) {
+    Plan located = *plan_;
+    located.overhang_s += static_cast<double>(located.right) * located.stride_s;
+    located.left = located.right = 0;
+    plan_ = std::make_shared<const Plan>(std::move(located));
+  }
+  haste_ = plan_->post.simplified();
+  context_ = plan_->context();
+  longest_ = static_cast<Index>(std::min(std::floor(plan_->post.max_island_s / plan_->stride_s), kFarthest));
+  tick_ = options_.live.tick(plan_->stride_s);
+  hop_ = tick_ > 0 ? tick_ : std::max<Index>(static_cast<Index>(std::floor(kHop / plan_->stride_s)), 1);
+  reporter_ = Reporter(options_.live, static_cast<double>(tick_) * plan_->stride_s, plan_->stride_s, plan_->overhang_s);
+  start_s_ = options_.start_s;
+  begin();
+}
+
+// A fresh stretch of stream: at the start, after a break, after reset.
+void Session::begin() {
+  features_ = Rows(options_.keep_features ? plan_->dim : 0);
+  tracks_ = Rows(classes() + 1);
+  pushed_ = Rows(classes() + 1);
+  tail_.clear();
+  finders_.clear();
+  for (Index c = 0; c < classes(); ++c) finders_.emplace_back(c, plan_->post.class_thresholds[0], longest_);
+  waiting_.clear();
+  holes_.clear();
+  looked_ = 0;
+}
+
+void Session::require_ready() const {
+  if (failed_) {
+    fail(PUNCTUM_ERROR_STATE, "session-failed", "a call after an internal error of this session", "reset or free",
+         "reset the session, or restore a snapshot");
+  }
+  if (want_.kind != PUNCTUM_WANT_NOTHING) {
+    fail(PUNCTUM_ERROR_STATE, "want-open", "a call while the session waits for its engine", "an answer to the want",
+         "call punctum_next_want, and answer it");
+  }
+  if (closed_) {
+    fail(PUNCTUM_ERROR_STATE, "session-closed", "a push or flush after flush", "one flush a session",
+         "start a new session, or reset this one");
+  }
+}
+
+void Session::push(const float* features, const float* tracks, Index count, const double* at,
+                   const std::vector<Hole>& lost) {
+  require_ready();
+  const double stride = plan_->stride_s;
+  if (options_.keep_features && count > 0 && !features) refuse("null", "features is NULL", "[count, dim] values");
+  if (!options_.windows && count > 0 && !tracks) refuse("null", "tracks is NULL", "[count, classes + 1] values");
+  if (options_.keep_features) check_rows(features, count, plan_->dim, "features-not-finite", "features");
+  if (!options_.windows) check_rows(tracks, count, classes() + 1, "tracks-not-finite", "tracks");
+  for (const Hole& hole : lost) {
+    if (hole.snippet < 0 || hole.snippet >= std::max<Index>(count, 1) || hole.frames < 0 || hole.frames > (Index{1} << 50)) {
+      refuse("lost", "lost frames at row " + std::to_string(hole.snippet), "rows of the chunk, 0 or more frames");
+    }
+  }
+  const double reach = static_cast<double>(serial_) + static_cast<double>(features_.end()) + static_cast<double>(count);
+  if (reach > kFarthest) refuse("stream-too-long", "more snippets than can be counted", "4e15", "reset the session");
+  if (at) {
+    if (!std::isfinite(*at) || std::abs(*at) > 1e15) {
+      refuse("time-not-finite", "snippets at " + std::to_string(*at) + " s", "a finite media time", "check the source");
+    }
+    if (taken_ && *at < now_s() - 0.5 * stride) {
+      refuse("time-backwards",
+             "snippets at " + std::to_string(*at) + " s after snippets up to " + std::to_string(now_s()) + " s",
+             "media time that goes forward", "drop the chunk if it came twice; reset if the source began again");
+    }
+    if (reach + (*at - now_s()) / stride > kFarthest) {
+      refuse("time-too-far", "a gap up to " + std::to_string(*at) + " s", "4e15 snippets", "check the source");
+    }
+  }
+  std::vector<Hole> holes = lost;  // what can fail for want of memory comes before anything changes
+  holes_.reserve(holes_.size() + holes.size());
+  chunk_features_ = features;
+  chunk_tracks_ = tracks;
+  chunk_count_ = count;
+  chunk_done_ = 0;
+  chunk_lost_.swap(holes);
+  task_ = Task::chunk;
+  if (at && !taken_) {
+    start_s_ = *at;
+  } else if (at && *at > now_s() + 0.5 * stride) {
+    break_at_ = *at;
+    task_ = Task::after_break;
+    const Index gone = static_cast<Index>(std::nearbyint((*at - now_s()) / stride));
+    look(true, false, std::max<Index>(gone, 1));
+  }
+  taken_ = taken_ || at || count > 0;
+  counts_.pushed += count;
+  if (task_ == Task::chunk) add_holes();
+  run();
+}
+
+void Session::add_holes() {
+  for (const Hole& hole : chunk_lost_) {
+    if (hole.frames > 0) holes_.push_back({features_.end() + hole.snippet, hole.frames});
+  }
+}
+
+void Session::flush() {
+  require_ready();
+  closed_ = true;
+  task_ = Task::after_flush;
+  look(true, false, 0);
+  run();
+}
+
+void Session::reset(double start_s) {
+  if (!std::isfinite(start_s) || std::abs(start_s) > 1e15) {
+    refuse("start", "start_s=" + std::to_string(start_s), "a finite number of seconds", "set start_s");
+  }
+  start_s_ = start_s;
+  closed_ = taken_ = failed_ = false;
+  serial_ = broken_ = offset_ = 0;
+  reporter_.live.clear();
+  counts_ = Counts();
+  task_ = Task::none;
+  step_ = Step::none;
+  want_ = Want();
+  prepared_.clear();
+  alive_.clear();
+  chunk_count_ = chunk_done_ = 0;
+  begin();
+}
+
+// Work off the call until it is done, or until the engine is asked.
+void Session::run() {
+  try {
+    for (;;) {
+      if (step_ != Step::none && !advance()) break;
+      if (task_ == Task::none) break;
+      if (task_ == Task::chunk) {
+        if (!chunk_step()) task_ = Task::none;
+      } else if (task_ == Task::after_flush) {
+        say_swept();
+        task_ = Task::none;
+      } else {
+        say_swept();
+        serial_ += features_.end() + lost_;
+        offset_ += features_.end();
+        ++counts_.gaps;
+        counts_.dropped += lost_;
+        broken_ = lost_;
+        start_s_ = break_at_;
+        begin();
+        add_holes();
+        task_ = Task::chunk;
+      }
+    }
+    // The caller's arrays are gone once the call returns.
+    if (task_ == Task::none || chunk_done_ >= chunk_count_) {
+      own_features_ = std::vector<float>();
+      own_tracks_ = std::vector<float>();
+      chunk_features_ = chunk_tracks_ = nullptr;
+    } else {
+      const auto keep = [this](const float*& rows, std::vector<float>& own, Index width) {
+        if (!rows || rows == own.data()) return;
+        own.assign(rows, rows + chunk_count_ * width);
+        rows = own.data();
+      };
+      if (options_.keep_features) keep(chunk_features_, own_features_, plan_->dim);
+      if (!options_.windows) keep(chunk_tracks_, own_tracks_, classes() + 1);
+    }
+  } catch (Failure& failure) {
+    give_up();
+    failure.status = PUNCTUM_ERROR_INTERNAL;
+    throw;
+  } catch (...) {
+    give_up();
+    throw;
+  }
+}
+
+// Half a call was worked off and the rest cannot be: nothing but reset makes sense of this state.
+void Session::give_up() {
+  failed_ = true;
+  task_ = Task::none;
+  step_ = Step::none;
+  want_ = Want();
+}
+
+// The next part of the chunk, up to a tick; false when there is none.
+bool Session::chunk_step() {
+  if (chunk_done_ >= chunk_count_) return false;
+  Index step = chunk_count_ - chunk_done_;
+  if (tick_ > 0) step = std::min(step, tick_ - features_.end() % tick_);
+  if (!options_.windows) pushed_.append(chunk_tracks_ + chunk_done_ * (classes() + 1), step);
+  features_.append(options_.keep_features ? chunk_features_ + chunk_done_ * plan_->dim : nullptr, step);
+  chunk_done_ += step;
+  const Index reached = features_.end() - features_.end() % hop_;
+  if (reached > looked_) {
+    looked_ = reached;
+    look(false, tick_ > 0, 0);
+  }
+  return true;
+}
+
+Stretch Session::stretch(Index lost) const {
+  return {*plan_, options_.stream, holes_, start_s_, now_s(), features_.end(), serial_, broken_, lost, hop_,
+          degraded_look_};
+}
+
+void Session::say_swept() {
+  std::vector<Saying> said;
+  reporter_.sweep({}, said);
+  tell(stretch(0), said, now_s(), events_);
+}
+
+bool Session::next_event(Event& event) {
+  if (polled_ == events_.size()) return false;
+  event = std::move(events_[polled_++]);
+  if (polled_ == events_.size()) {
+    events_.clear();
+    polled_ = 0;
+  }
+  return true;
+}
+
+std::size_t Session::bytes() const {
+  const std::size_t floats = tail_.capacity() + own_features_.capacity() + own_tracks_.capacity();
+  return sizeof(Session) + features_.bytes() + tracks_.bytes() + pushed_.bytes() + floats * sizeof(float) +
+         finders_.capacity() * sizeof(IslandFinder) + waiting_.capacity() * sizeof(Island) +
+         events_.capacity() * sizeof(Event) + reporter_.live.capacity() * sizeof(Report);
+}
+
+// Keep only what an open or waiting island, or the next locator window, can still need.
+void Session::forget() {
+  Index oldest = tracks_.end() - 1;
+  for (const IslandFinder& finder : finders_) {
+    if (finder.is_open()) oldest = std::min(oldest, finder.opened().index);
+  }
+  for (const Island& island : waiting_) oldest = std::min(oldest, island.start.index);
+  oldest -= context_ + 1;
+  features_.drop_before(std::min(oldest, tracks_.end() - plan_->left));
+  tracks_.drop_before(oldest);
+  pushed_.drop_before(tracks_.end());
+  holes_.erase(std::remove_if(holes_.begin(), holes_.end(), [oldest](const Hole& h) { return h.snippet < oldest; }),
+               holes_.end());
+}
+
+}  // namespace punctum
