@@ -122,6 +122,12 @@ def backbone_files(module: nn.Module, spec: BackboneSpec) -> dict[str, bytes]:
     return {GRAPH_FILE: graph, SPEC_FILE: (sealed.spec.model_dump_json(indent=1) + "\n").encode()}
 
 
+def write_folder(made: ExportedBackbone, folder: Path) -> None:
+    """The two files of a backbone folder."""
+    (folder / GRAPH_FILE).write_bytes(made.graph)
+    (folder / SPEC_FILE).write_text(made.spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
+
+
 def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     """clips float32 [N, *spec.clip_shape], N free -> features [N, D], as an ONNX graph. Raises InputError."""
     clips = torch.randn(3, *spec.clip_shape)

@@ -216,6 +216,24 @@ def test_another_backbone_than_the_one_of_the_features(run, place):
     assert error.value.code == "backbone-differs"
 
 
+def test_a_module_as_a_folder_for_training(place, capsys):
+    assert invoke(["export-backbone", "tiny_video_net:tiny", "--spec", "spec.json", "--out", "net"]) == 0
+    assert "8 features every 0.1 s" in capsys.readouterr().out
+    made = load_exported("net")
+    direct = load_exported("tiny_video_net:tiny", "spec.json")
+    assert (made.dim, made.digest, made.spec) == (direct.dim, direct.digest, direct.spec)
+    for arguments, code in (
+        (["tiny_video_net:tiny", "--spec", "spec.json", "--out", "net"], "output-exists"),
+        (["net", "--spec", "spec.json", "--out", "other"], "backbone-folder"),
+        (["tiny_video_net:nothing", "--spec", "spec.json", "--out", "other"], "backbone-import"),
+        (["tiny_video_net:tiny", "--spec", "absent.json", "--out", "other"], ""),
+    ):
+        assert invoke(["export-backbone", *arguments]) == 2
+        assert code in capsys.readouterr().err
+        assert not Path("other").exists()
+    assert load_exported("net").digest == made.digest
+
+
 def test_a_module_that_treats_numbers_of_clips_differently_is_caught(place):
     module = import_module("tiny_video_net:Picky", {"arguments": {"classes": 3}})
     with pytest.raises(PunctumError):

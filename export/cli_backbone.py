@@ -1,0 +1,40 @@
+"""`punctum export-backbone`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def export_backbone(
+    source: Annotated[str, typer.Argument(help="ONNX file, or a torch module as package.module:factory.")],
+    spec: Annotated[Path, typer.Option("--spec", help="What it expects (JSON): fps, clip_frames, height, width, ...")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="New backbone folder.")],
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing folder.")] = False,
+) -> None:
+    """Turn a pretrained network into a backbone folder, for `punctum train VIDEOS --backbone` and `punctum features`.
+
+    Example: punctum export-backbone torchvision.models.video:r3d_18 --spec r3d.json --out r3d/
+    """
+    from punctum.runtime._files import atomic_folder
+    from punctum.runtime.errors import InputError, MissingDependencyError
+
+    for library in ("torch", "onnx", "onnxscript"):
+        try:
+            __import__(library)
+        except ImportError:
+            raise MissingDependencyError(library, "export", "exporting a backbone") from None
+    from .backbone import load_exported, write_folder
+
+    if Path(source).is_dir():
+        raise InputError(
+            "backbone-folder", f"{source} is a folder", "an ONNX file or a torch module", "use it as it is"
+        )
+    # The folder is claimed before the export, which may take a minute.
+    with atomic_folder(out, replace=replace) as draft:
+        made = load_exported(source, spec)
+        write_folder(made, draft)
+    worst = "" if made.parity is None else f", largest difference from the module {max(made.parity.values()):.1e}"
+    typer.echo(f"{out}: {made.dim} features every {made.spec.stride_s:g} s{worst}")
