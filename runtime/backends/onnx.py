@@ -122,7 +122,7 @@ class OnnxBackend:
         if self._center is None:
             one = np.ones(len(labels), np.float32)
             return np.ones((len(labels), self._classes), np.float32), one, one
-        given = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+        given: dict[str, Any] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
         probability, attention, center = self._center.run(_HEAD, {name: given[name] for name in self._center_inputs})
         return probability, attention, center
 

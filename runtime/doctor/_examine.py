@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..backends._options import Device, EngineOptions
 from ..errors import PunctumError
@@ -13,6 +14,9 @@ from ._machine import examine_cache, examine_jetson, examine_machine
 from ._onnxruntime import examine_onnxruntime
 from ._wheels import examine_wheels
 from ._world import World
+
+if TYPE_CHECKING:
+    from ..bundle import Bundle
 
 
 def examine(
@@ -82,7 +86,7 @@ def _judge(kind: str, device: Device, facts: Facts) -> Verdict:
 
 
 def _try(
-    bundle: object, device: Device, precision: str, threads: int, options: EngineOptions | None, *, own: bool
+    bundle: Bundle, device: Device, precision: str, threads: int, options: EngineOptions | None, *, own: bool
 ) -> Verdict:
     """Open an engine and run it. An error is the answer, whatever it is: that is the point of trying."""
     from ..backends import open_backend
