@@ -10,7 +10,7 @@ from typing import Literal
 from punctum.runtime import Bundle, Dataset
 from punctum.runtime.bundle_writer import seal_bundle
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.precision import Part, PrecisionRecord, Target
+from punctum.runtime.precision import AccuracyRecord, Part, PrecisionRecord, Target
 from punctum.runtime.video.backbone import VideoBackbone
 from punctum.runtime.video.fingerprint import make_fingerprint
 from punctum.runtime.video.spec import ClipFingerprint
@@ -87,10 +87,11 @@ def add_variants(
     content = _without(bundle, names)
     refused = []
     for name in names:
-        record, graphs = _measured(bundle, name, feeds, judge)
-        accuracy = record.accuracy
-        if accuracy is None:
-            raise PunctumError("precision-unjudged", f"{name} was not judged", "", "report this")
+        record, graphs, accuracy = _measured(bundle, name, feeds, judge)
+        if accuracy.drop > max_map_drop and len(graphs) > 1 and "backbone" in graphs:
+            # A small network for images is what eight bits hurt most, and in fp32 it may still carry the rest.
+            tell(f"{name}: with its backbone it loses {accuracy.drop:.2f} points of mAP; tried without")
+            record, graphs, accuracy = _measured(bundle, name, feeds, judge, leave=("backbone",))
         figures = f"{100 * accuracy.reference_map:.2f} -> {100 * accuracy.map:.2f}"
         tell(
             f"{name}: {', '.join(record.files)} in {sum(map(len, graphs.values())) / 1e6:.2f} MB, at most "
@@ -122,12 +123,14 @@ def _judged_by(judge: Judge) -> str:
     return where if judge.least_score is None else f"{where}, agreement with fp32"
 
 
-def _measured(bundle: Bundle, name: str, feeds: Feeds, judge: Judge) -> tuple[PrecisionRecord, dict[str, bytes]]:
-    """The record of one variant and its files."""
+def _measured(
+    bundle: Bundle, name: str, feeds: Feeds, judge: Judge, *, leave: Sequence[Part] = ()
+) -> tuple[PrecisionRecord, dict[str, bytes], AccuracyRecord]:
+    """The record of one variant, its files, and what it costs. leave: parts that stay fp32."""
     import onnxruntime as ort
 
     variant = VARIANTS[name]
-    graphs = {part: made for part in _parts(bundle, feeds) if (made := _make(bundle, variant.kind, part, feeds))}
+    graphs = {part: made for part in _parts(bundle, feeds, leave) if (made := _make(bundle, variant.kind, part, feeds))}
     if not graphs:
         raise InputError(
             "precision-nothing",
@@ -141,22 +144,24 @@ def _measured(bundle: Bundle, name: str, feeds: Feeds, judge: Judge) -> tuple[Pr
         run = {part: emulate_half(bundle.graph(part), attention=part == "backbone") for part in graphs}
     draft = PrecisionRecord(files=files, targets=variant.targets)
     trial = _with(bundle, name, draft, {files[part]: data for part, data in run.items()})
+    accuracy = judge.judge(trial, name)
     record = PrecisionRecord(
         files=files,
         targets=variant.targets,
         parity=measure(trial, name, feeds),
-        accuracy=judge.judge(trial, name),
+        accuracy=accuracy,
         calibration=None if variant.kind == "half" else feeds.record,
         fingerprint=_fingerprint(trial, name, variant.tolerance) if "backbone" in files else None,
         engine=f"onnxruntime {ort.__version__}" + (", fp16 by rounding" if variant.kind == "half" else ""),
     )
-    return record, {files[part]: data for part, data in graphs.items()}
+    return record, {files[part]: data for part, data in graphs.items()}, accuracy
 
 
-def _parts(bundle: Bundle, feeds: Feeds) -> list[Part]:
+def _parts(bundle: Bundle, feeds: Feeds, leave: Sequence[Part]) -> list[Part]:
     """Parts whose inputs were seen; a backbone needs videos, and a scorer proposals."""
     parts: list[Part] = ["locator", "center", "backbone"]
-    return [part for part in parts if getattr(bundle.manifest, part) is not None and feeds.of(part)]
+    held = [part for part in parts if getattr(bundle.manifest, part) is not None and part not in leave]
+    return [part for part in held if feeds.of(part)]
 
 
 def _make(bundle: Bundle, kind: _Kind, part: Part, feeds: Feeds) -> bytes | None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -59,6 +59,9 @@ class VideoBackbone:
         spec = bundle.manifest.backbone
         if spec is None:
             raise no_backbone(bundle.id)
+        variant = bundle.manifest.precision.get(precision)
+        if variant is not None and "backbone" in variant.files:  # other roundings, so a fingerprint of its own
+            spec = spec.model_copy(update={"fingerprint": variant.fingerprint})
 
         def open_on(place: str) -> VideoBackbone:
             session = None
@@ -113,7 +116,7 @@ class VideoBackbone:
         precision: str = "fp32",
         options: EngineOptions | None = None,
         session: Any = None,
-    ) -> VideoBackbone:
+    ) -> Self:
         """A backbone from the bytes of its graph; a fingerprint in `spec` is checked. session: an engine of that graph
         which is open already, in place of ONNX Runtime. Raises InputError."""
         from ..backends import Device
