@@ -3,8 +3,10 @@
 Coordinates: "snippet-centre coordinates" have x = t at the centre of snippet t, which covers
 [t - 0.5, t + 0.5); seconds = start_s + (x + 0.5) * stride_s. Kernels that only compare segments accept any unit.
 Nothing is compiled on import; the first call compiles or loads from the cache, `warm_up()` does all at once.
+`cuda` holds what also runs on a GPU, for arrays that are there already; importing it loads no CUDA.
 """
 
+from . import cuda
 from ._adapt import adapt_boundaries, adapt_groups
 from ._contrast import outer_inner_contrast, segment_mean
 from ._fuse import fuse_confidence
@@ -24,6 +26,7 @@ __all__ = [
     "adapt_groups",
     "average_precision",
     "bin_edges",
+    "cuda",
     "find_runs",
     "find_runs_many",
     "fuse_confidence",

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import cuda
 from ._jit import jit
 from ._order import argsort_stable
 from ._overlap import iou_of, sort_sweep
@@ -63,7 +64,12 @@ def _adapt_groups(segments, scores, offsets, threshold):  # type: ignore[no-unty
 
 
 def adapt_groups(segments: Any, scores: Any, group_offsets: Any, *, iou_threshold: float = 0.4) -> F64:
-    """`adapt_boundaries` within each group [offsets[g], offsets[g+1]), in one call. Returns [N, 2]."""
+    """`adapt_boundaries` within each group [offsets[g], offsets[g+1]), in one call. Returns [N, 2].
+
+    Arrays that are on a CUDA device stay there: see `kernels.cuda.adapt_groups`.
+    """
+    if cuda.on_device(segments):
+        return cuda.adapt_groups(segments, scores, group_offsets, iou_threshold=iou_threshold)  # type: ignore[no-any-return]
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))

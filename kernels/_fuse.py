@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from . import cuda
 from ._validate import F64, KernelInputError, matrix_of, vector_of
 
 
@@ -13,7 +14,10 @@ def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> F64:
     """class probability x attention x center score (TSPNet, test-time score).
 
     class_probability [M, C], attention [M], center [M], each in 0..1. Returns float64 [M, C].
+    Arrays that are on a CUDA device stay there: see `kernels.cuda.fuse_confidence`.
     """
+    if cuda.on_device(class_probability):
+        return cuda.fuse_confidence(class_probability, attention, center)  # type: ignore[no-any-return]
     probability = matrix_of(class_probability, "class_probability")
     for name, value in (("attention", attention), ("center", center)):
         if np.size(value) != len(probability):

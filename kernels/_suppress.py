@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from . import cuda
 from ._jit import jit
 from ._order import argsort_stable
 from ._overlap import iou_of, sort_sweep, window_of
@@ -80,8 +81,12 @@ def suppress_groups(
 ) -> tuple[I64, F64, I64]:
     """`soft_nms` within each group [offsets[g], offsets[g+1]) in one call: (video, class, island) groups.
 
-    Returns (indices into the input, decayed scores, offsets of the groups in the output).
+    Returns (indices into the input, decayed scores, offsets of the groups in the output). Arrays that are on a CUDA
+    device stay there: see `kernels.cuda.suppress_groups`.
     """
+    if cuda.on_device(segments):
+        options = {"sigma": sigma, "min_score": min_score, "length_offset": length_offset}
+        return cuda.suppress_groups(segments, scores, group_offsets, **options)
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))

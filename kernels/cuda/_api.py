@@ -1,0 +1,229 @@
+"""Public functions: check what can be checked before a launch, launch, hand over. Loads `numba.cuda` on first use."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from .._validate import I64, KernelInputError, offsets_of, positive
+from ._interface import INTEGERS, REALS, Handle, check_array, on_device
+
+_FAULTS = ("{name} holds NaN or infinity", "{name} ends before it starts", "scores{row} is NaN or infinite")
+
+
+def _sound(fault: Any, name: str) -> None:
+    """Raises KernelInputError for what an inspection found."""
+    from ._kernels import LABEL, SOUND
+
+    code = int(fault.copy_to_host()[0])
+    if code == SOUND:
+        return
+    row, kind = f"[{code // 4}]", code % 4
+    if kind == LABEL:
+        raise KernelInputError(f"labels{row} is out of range", "0..C-1", "check labels")
+    raise KernelInputError(
+        _FAULTS[kind].format(name=name + row, row=row), "finite numbers, start <= end", f"find what produced {name}"
+    )
+
+
+def _fault() -> Any:
+    from numba import cuda
+
+    from ._kernels import SOUND
+
+    return cuda.to_device(np.array([SOUND], np.int64))
+
+
+def _groups(segments: Any, scores: Any, group_offsets: Any) -> tuple[Handle, Handle, Any, I64]:
+    """Checked arrays, and the offsets as given and on the host. Touches no device but to read the offsets."""
+    seg = check_array(segments, "segments", REALS, (None, 2))
+    value = check_array(scores, "scores", REALS, (seg.shape[0],))
+    if not on_device(group_offsets):
+        return seg, value, None, offsets_of(group_offsets, seg.shape[0])
+    handle = check_array(group_offsets, "group_offsets", INTEGERS, (None,))
+    if not handle.shape[0]:
+        return seg, value, None, offsets_of([], seg.shape[0])
+    from ._device import check_driver, opened
+
+    check_driver()
+    given = opened(handle)
+    return seg, value, given, offsets_of(given.copy_to_host(), seg.shape[0])
+
+
+def _inspected(seg: Handle, value: Handle, check: bool) -> tuple[Any, Any]:
+    from . import _kernels
+    from ._device import flat, opened
+
+    segments, scores = opened(seg), opened(value)
+    if check:
+        fault = _fault()
+        _kernels.inspect_segments[flat(value.shape[0])](segments, scores, fault)
+        _sound(fault, "segments")
+    return segments, scores
+
+
+def _scratch(offsets: I64) -> tuple[int, int]:
+    """(members of the largest group, entries of global memory that groups beyond shared memory need)."""
+    from ._kernels import CAPACITY
+
+    largest = int(np.diff(offsets).max(initial=0))
+    return largest, int(offsets[-1]) if largest > CAPACITY else 1
+
+
+def adapt_groups(
+    segments: Any, scores: Any, group_offsets: Any, *, iou_threshold: float = 0.4, check: bool = True
+) -> Any:
+    """`kernels.adapt_groups` on the device. Returns float64 [N, 2] there.
+
+    segments [N, 2], scores [N], float32 or float64, on the device; group_offsets [G + 1], int32 or int64 on the device
+    or on the host. check: look for NaN, infinity and swapped ends first (one pass, one word read back). Moves are those
+    of the CPU kernel up to the order of its sums (about 1e-15 of a length). Raises KernelInputError before the launch.
+    """
+    threshold = positive(iou_threshold, "iou_threshold")
+    seg, value, given, offsets = _groups(segments, scores, group_offsets)
+    from numba import cuda
+
+    from . import _kernels
+    from ._device import check_driver, empty, finish, threads_for
+
+    check_driver()
+    out = empty((seg.shape[0], 2))
+    if not seg.shape[0]:
+        return out
+    array, score = _inspected(seg, value, check)
+    largest, room = _scratch(offsets)
+    ends = cuda.to_device(offsets) if given is None else given
+    grid = (len(offsets) - 1, threads_for(largest))
+    _kernels.adapt[grid](array, score, ends, threshold, empty((3, room)), empty(room, np.int8), out)
+    finish()
+    return out
+
+
+def suppress_groups(
+    segments: Any,
+    scores: Any,
+    group_offsets: Any,
+    *,
+    sigma: float = 0.3,
+    min_score: float = 0.0,
+    length_offset: float = 0.0,
+    check: bool = True,
+) -> tuple[Any, Any, Any]:
+    """`kernels.suppress_groups` on the device: (indices, decayed scores, offsets of the groups in the output) there.
+
+    Arrays as for `adapt_groups`. The picks and their scores are those of the CPU kernel, bit for bit where no score is
+    negative. The counts of the groups are read back to size the output.
+    """
+    sigma = positive(sigma, "sigma", zero=False)
+    floor, extra = float(min_score), float(length_offset)
+    if floor != floor or not np.isfinite(extra):
+        raise KernelInputError(f"min_score {min_score}, length_offset {length_offset}", "numbers", "change them")
+    seg, value, given, offsets = _groups(segments, scores, group_offsets)
+    from numba import cuda
+
+    from . import _kernels
+    from ._device import check_driver, empty, finish, threads_for
+
+    check_driver()
+    count, groups = seg.shape[0], len(offsets) - 1
+    if not count:
+        return empty(0, np.int64), empty(0), cuda.to_device(np.zeros(groups + 1, np.int64))
+    array, score = _inspected(seg, value, check)
+    largest, room = _scratch(offsets)
+    starts = cuda.to_device(offsets) if given is None else given
+    grid = (groups, threads_for(largest))
+    picked, final, counts = empty(count, np.int64), empty(count), empty(groups, np.int64)
+    work = empty((3, room))
+    _kernels.pick[grid](array, score, starts, -1.0 / sigma, floor, extra, work, picked, final, counts)
+    ends = np.zeros(groups + 1, np.int64)
+    np.cumsum(counts.copy_to_host(), out=ends[1:])
+    if ends[-1] == count:  # every member was picked, so all lie where they belong
+        return picked, final, cuda.to_device(ends)
+    index, decayed, packed = empty(int(ends[-1]), np.int64), empty(int(ends[-1])), cuda.to_device(ends)
+    if ends[-1]:
+        _kernels.gather[grid](picked, final, starts, packed, index, decayed)
+    finish()
+    return index, decayed, packed
+
+
+def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> Any:
+    """`kernels.fuse_confidence` on the device: class_probability [M, C], attention, center [M] -> float64 [M, C]."""
+    probability = check_array(class_probability, "class_probability", REALS, (None, None))
+    rest = [
+        check_array(v, n, REALS, (probability.shape[0],)) for v, n in ((attention, "attention"), (center, "center"))
+    ]
+    from . import _kernels
+    from ._device import check_driver, empty, finish, flat, opened
+
+    check_driver()
+    out = empty(probability.shape)
+    size = probability.shape[0] * probability.shape[1]
+    if size:
+        _kernels.weigh[flat(size)](opened(probability), *(opened(handle) for handle in rest), out)
+        finish()
+    return out
+
+
+def fuse_scores(
+    contrast: Any,
+    base: Any,
+    labels: Any,
+    class_probability: Any,
+    attention: Any,
+    center: Any,
+    *,
+    weights: Sequence[float],
+    check: bool = True,
+) -> Any:
+    """The score that post-processing ranks by: product of max(term, 0) ** weight, float64 [M].
+
+    contrast, base [M]; labels [M], int32 or int64; class_probability [M, C]; attention, center [M]: all on the device.
+    weights: of contrast, base, class probability (of the proposal's class), attention and center, each >= 0. A term of
+    weight 0 is not read and may be None, and so may labels without class probability; one array must remain.
+    check: look for labels out of range before, and for scores that are not finite after.
+    """
+    if len(weights) != 5 or not all(np.isfinite(w) and w >= 0 for w in weights):
+        raise KernelInputError(f"weights {list(weights)}", "five finite numbers >= 0", "give one weight for each term")
+    terms = {"contrast": contrast, "base": base, "class_probability": class_probability}
+    terms |= {"attention": attention, "center": center}
+    weight = dict(zip(terms, map(float, weights), strict=True))
+    given = [name for name, value in terms.items() if weight[name] > 0 or value is not None]
+    count = None
+    handles: dict[str, Handle] = {}
+    for name in given:
+        shape = (count, None) if name == "class_probability" else (count,)
+        handles[name] = check_array(terms[name], name, REALS, shape)
+        count = handles[name].shape[0]
+    if count is None:
+        raise KernelInputError("no term at all", "at least one array", "give the contrast")
+    if weight["class_probability"] > 0:
+        handles["labels"] = check_array(labels, "labels", INTEGERS, (count,))
+    from numba import cuda
+
+    from . import _kernels
+    from ._device import check_driver, empty, finish, flat, opened
+
+    check_driver()
+    out = empty(count)
+    if not count:
+        return out
+    arrays = {name: opened(handle) for name, handle in handles.items()}
+    if check and "labels" in arrays:
+        fault = _fault()
+        _kernels.inspect_labels[flat(count)](arrays["labels"], handles["class_probability"].shape[1], fault)
+        _sound(fault, "labels")
+    for name in terms:
+        if name not in arrays:
+            arrays[name] = empty((1, 1) if name == "class_probability" else 1)
+    arrays.setdefault("labels", empty(1, np.int64))
+    order = ("contrast", "base", "labels", "class_probability", "attention", "center")
+    powers = cuda.to_device(np.array(list(weight.values())))
+    _kernels.fuse[flat(count)](*(arrays[name] for name in order), powers, out)
+    if check:
+        fault = _fault()
+        _kernels.inspect_scores[flat(count)](out, fault)
+        _sound(fault, "scores")
+    finish()
+    return out
