@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
-
-from ..events import Event
 
 Kind = Literal["features", "video"]
 Status = Literal["done", "failed", "same"]
@@ -82,14 +80,6 @@ class Record:
         defaults = {"sha256": "", "snippets": 0, "media_s": 0.0, "events": 0, "lost": 0}
         defaults |= {"part": "", "error_code": "", "error": ""}
         return {k: v for k, v in asdict(self).items() if k not in defaults or v != defaults[k]}
-
-
-@dataclass(slots=True)
-class Scored:
-    """An item with its events, before they go into a part."""
-
-    record: Record
-    events: list[Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +18,26 @@ from ..errors import InputError, PunctumError
 from ..events import Event
 from ..features import Features, load_features
 from ..localizer import Localizer
+from ..session import Session
+from ..sources import Chunk
 from ._groups import STREAMED_BYTES
-from ._items import Group, Item, Outcome, Record, Scored, Task
+from ._items import Group, Item, Outcome, Record, Task
 from ._remote import fetch, shown, suffix_of
-from ._table import part_of
+from ._table import EventRows, part_of
 from ._together import Whole, localize_together
 from .inputs import stamp_of
 
 if TYPE_CHECKING:
     from ..video.backbone import VideoBackbone
     from ._options import ArchiveOptions
+
+
+@dataclass(slots=True)
+class Scored:
+    """An item's record and its events, before they go into a part."""
+
+    record: Record
+    rows: EventRows | None = None
 
 
 class Scorer:
@@ -65,17 +76,18 @@ class Scorer:
             if waiting:
                 self._batch([whole for _, _, whole, _ in waiting])
                 for place, task, whole, digest in waiting:
-                    scored[place] = (
-                        failed(task.item, whole.error)
-                        if whole.error is not None
-                        else self._done(task.item, digest, whole.events, *_extent(whole.features))
-                    )
+                    if whole.error is not None:
+                        scored[place] = failed(task.item, whole.error)
+                        continue
+                    rows = EventRows(task.item.name)
+                    rows.add(self._kept(whole.events))
+                    scored[place] = _done(task.item, digest, rows, *_extent(whole.features))
         name, data = part_of(scored, self.bundle.id, self.options.settings())
         records = []
         for one in scored:
             record = one.record
-            if one.events:
-                record = _with(record, part=name)
+            if record.events:
+                record = replace(record, part=name)
             records.append(record)
         return Outcome(group.number, tuple(records), name, data, time.perf_counter() - began)
 
@@ -121,7 +133,6 @@ class Scorer:
 
     def _streamed(self, item: Item, path: Path, digest: str) -> Scored:
         """Features in blocks: memory does not depend on their length."""
-        from ..sources import Chunk
         from ..sources.tail import RowFile
 
         plan = self.localizer.plan
@@ -132,15 +143,9 @@ class Scorer:
                 f"{plan.stride_s} s, which this bundle was trained on",
                 "extract features at that rate",
             )
-        source = RowFile(path, dim=plan.dim)
-        try:
+        with contextlib.closing(RowFile(path, dim=plan.dim)) as source:
             chunks = (chunk for chunk in source.items() if isinstance(chunk, Chunk))
-            events = self.localizer.localize_chunks(chunks, stream=item.stream)
-        finally:
-            source.close()
-        _unchanged(item)
-        spent = self.localizer.last_stats
-        return self._done(item, digest, events, spent.snippets, spent.media_s)
+            return self._through(item, digest, chunks)
 
     def _video(self, item: Item, path: Path, digest: str) -> Scored:
         from ..sources.video import coalesce, open_video
@@ -149,17 +154,32 @@ class Scorer:
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, **self._engine)
         with contextlib.closing(open_video(str(path), self._backbone, overflow="wait")) as source:
-            events = self.localizer.localize_chunks(coalesce(source.items()), stream=item.stream)
-        _unchanged(item)
-        spent = self.localizer.last_stats
-        done = self._done(item, digest, events, spent.snippets, spent.media_s)
-        return Scored(_with(done.record, lost=source.stats.lost), done.events)
+            done = self._through(item, digest, coalesce(source.items()))
+        return Scored(replace(done.record, lost=source.stats.lost), done.rows)
 
-    def _done(self, item: Item, digest: str, events: list[Event], snippets: int, media_s: float) -> Scored:
+    def _through(self, item: Item, digest: str, chunks: Iterable[Chunk]) -> Scored:
+        """A recording that comes in parts. What is held of it does not grow but for its events."""
+        plan, rows = self.localizer.plan, EventRows(item.name)
+        if plan.post.gate == "video":  # which events count is known at the end
+            rows.add(self._kept(self.localizer.localize_chunks(chunks, stream=item.stream)))
+            spent = self.localizer.last_stats
+        else:
+            session = Session(plan, self.localizer.backend, stream=item.stream, offline=True)
+            for chunk in chunks:
+                rows.add(self._kept(session.push(chunk.rows, at=chunk.at, lost=chunk.lost)))
+            rows.add(self._kept(session.flush()))
+            spent = session.stats
+        _unchanged(item)
+        return _done(item, digest, rows, spent.snippets, spent.media_s)
+
+    def _kept(self, events: Sequence[Event]) -> list[Event]:
         options = self.options
-        kept = [e for e in events if e.score >= options.min_score and (not options.labels or e.label in options.labels)]
-        record = Record(item.name, item.kind, "done", item.stamp, item.size, digest, snippets, media_s, len(kept))
-        return Scored(record, kept)
+        return [e for e in events if e.score >= options.min_score and (not options.labels or e.label in options.labels)]
+
+
+def _done(item: Item, digest: str, rows: EventRows, snippets: int, media_s: float) -> Scored:
+    record = Record(item.name, item.kind, "done", item.stamp, item.size, digest, snippets, media_s, rows.count)
+    return Scored(record, rows)
 
 
 @contextlib.contextmanager
@@ -204,9 +224,3 @@ def _unexpected(error: Exception) -> PunctumError:
 
 def _extent(features: Features) -> tuple[int, float]:
     return len(features.data), len(features.data) * features.stride_s
-
-
-def _with(record: Record, **changes: Any) -> Record:
-    from dataclasses import replace
-
-    return replace(record, **changes)

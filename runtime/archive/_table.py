@@ -31,13 +31,16 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingDependencyError
 from ..events import Event
-from ._items import Record, Scored
+from ._items import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from ._scorer import Scored
+
 EVENTS_SCHEMA = "punctum.archive.events/1"
 ITEMS_SCHEMA = "punctum.archive.items/1"
+_HELD = 1024  # events held as such
 _DOUBLES = ("score", "start", "end", "emitted_at", "delay_s")
 
 
@@ -61,14 +64,44 @@ def events_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
     return pa.schema(columns, metadata={"punctum.schema": EVENTS_SCHEMA, **(metadata or {})})
 
 
+class EventRows:
+    """Events of one item as columns, filled as they come: a tenth of the memory of the events themselves."""
+
+    def __init__(self, item: str) -> None:
+        self._item = item
+        self._held: list[Event] = []
+        self._batches: list[Any] = []
+        self.count = 0
+
+    def add(self, events: Sequence[Event]) -> None:
+        self.count += len(events)
+        self._held += events
+        if len(self._held) >= _HELD:
+            self._pack()
+
+    def batches(self) -> list[Any]:
+        if self._held:
+            self._pack()
+        return self._batches
+
+    def _pack(self) -> None:
+        pa = load_pyarrow()
+        held, schema = self._held, events_schema()
+        columns: dict[str, Any] = {"item": [self._item] * len(held), "event": [event.id for event in held]}
+        for name in ("stream", "label", *_DOUBLES, "revision", "bundle", "dropped", "interrupted"):
+            columns[name] = [getattr(event, name) for event in held]
+        arrays = [pa.array(columns[field.name], field.type) for field in schema]
+        self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
+        self._held = []
+
+
 def part_of(scored: Sequence[Scored], bundle: str, settings: dict[str, Any]) -> tuple[str, bytes]:
     """Name and bytes of the part for these items; both depend on nothing but content. ("", b"") without events."""
-    done = [one for one in scored if one.events]
+    done = [(one.record, one.rows) for one in scored if one.rows is not None and one.rows.count]
     if not done:
         return "", b""
     pa = load_pyarrow()
-    rows = [(one.record, event) for one in done for event in one.events]
-    items = [{"item": s.record.item, "sha256": s.record.sha256, "events": s.record.events} for s in done]
+    items = [{"item": r.item, "sha256": r.sha256, "events": r.events} for r, _ in done]
     schema = events_schema(
         {
             "punctum.bundle": bundle,
@@ -76,14 +109,8 @@ def part_of(scored: Sequence[Scored], bundle: str, settings: dict[str, Any]) -> 
             "punctum.items": json.dumps(items),
         }
     )
-    columns: dict[str, Any] = {
-        "item": [record.item for record, _ in rows],
-        "stream": [event.stream for _, event in rows],
-        "event": [event.id for _, event in rows],
-    }
-    for name in ("label", *_DOUBLES, "revision", "bundle", "dropped", "interrupted"):
-        columns[name] = [getattr(event, name) for _, event in rows]
-    table = pa.table([pa.array(columns[field.name], field.type) for field in schema], schema=schema)
+    table = pa.Table.from_batches([batch for _, rows in done for batch in rows.batches()])
+    table = table.replace_schema_metadata(schema.metadata).unify_dictionaries().combine_chunks()
     key = json.dumps([bundle, settings, [[i["item"], i["sha256"]] for i in items]], sort_keys=True)
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
     return f"events/{name[:2]}/part-{name}.parquet", to_bytes(table)

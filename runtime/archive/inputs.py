@@ -108,7 +108,10 @@ def known(name: str) -> bool:
 
 
 def _kind(path: Path) -> Kind:
-    return "features" if path.suffix.lower() == ".npy" or not is_video_input(str(path)) else "video"
+    suffix = path.suffix.lower()
+    if suffix == ".npy":
+        return "features"
+    return "video" if suffix in SUFFIXES or is_video_input(str(path)) else "features"
 
 
 def _file(path: Path, name: str, kind: Kind | None = None) -> Item:
