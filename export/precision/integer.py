@@ -29,11 +29,10 @@ if TYPE_CHECKING:
 
 PRODUCTS = ("Conv", "Gemm", "MatMul")
 Style = Literal["cpu", "tensorrt"]
+Feed = dict[str, npt.NDArray[Any]]
 
 
-def to_int8(
-    graph: bytes, feeds: Sequence[dict[str, npt.NDArray[Any]]], *, style: Style, name: str = "the graph"
-) -> bytes | None:
+def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "the graph") -> bytes | None:
     """The int8 graph, its ranges measured on `feeds`; None where no product has FEWEST weights.
 
     Raises InputError for bytes that are no ONNX graph; PunctumError where ONNX Runtime cannot quantise it.
@@ -60,7 +59,7 @@ def to_int8(
             quantize_static(
                 model,
                 out,
-                _Reader(feeds),
+                _Reader(_fitted(model, feeds)),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(PRODUCTS),
                 nodes_to_quantize=chosen,
@@ -95,16 +94,30 @@ def _number(model: ModelProto) -> list[str]:
     return chosen
 
 
+def _fitted(model: ModelProto, feeds: Sequence[Feed]) -> list[Feed]:
+    """Of each feed what the graph takes: bundles may leave inputs of the scorer out, and those made before locators
+    took stacks of windows take one window without its axis."""
+    ranks = {given.name: len(given.type.tensor_type.shape.dim) for given in model.graph.input}
+    return [
+        {
+            name: feed[name][0] if feed[name].ndim == rank + 1 else feed[name]
+            for name, rank in ranks.items()
+            if name in feed
+        }
+        for feed in feeds
+    ]
+
+
 class _Reader:
     """Feeds one by one, as the calibrator asks for them."""
 
-    def __init__(self, feeds: Sequence[dict[str, npt.NDArray[Any]]]) -> None:
+    def __init__(self, feeds: Sequence[Feed]) -> None:
         self._feeds = iter(feeds)
 
-    def get_next(self) -> dict[str, npt.NDArray[Any]] | None:
+    def get_next(self) -> Feed | None:
         return next(self._feeds, None)
 
-    def __iter__(self) -> Iterator[dict[str, npt.NDArray[Any]]]:
+    def __iter__(self) -> Iterator[Feed]:
         return self._feeds
 
 

@@ -88,7 +88,7 @@ def add_variants(
     refused = []
     for name in names:
         record, graphs, accuracy = _measured(bundle, name, feeds, judge)
-        if accuracy.drop > max_map_drop and len(graphs) > 1 and "backbone" in graphs:
+        if accuracy.drop > max_map_drop and len(record.files) > 1 and "backbone" in record.files:
             # A small network for images is what eight bits hurt most, and in fp32 it may still carry the rest.
             tell(f"{name}: with its backbone it loses {accuracy.drop:.2f} points of mAP; tried without")
             record, graphs, accuracy = _measured(bundle, name, feeds, judge, leave=("backbone",))
@@ -144,11 +144,12 @@ def _measured(
         run = {part: emulate_half(bundle.graph(part), attention=part == "backbone") for part in graphs}
     draft = PrecisionRecord(files=files, targets=variant.targets)
     trial = _with(bundle, name, draft, {files[part]: data for part, data in run.items()})
+    parity = measure(trial, name, feeds)  # first: it says what overflows
     accuracy = judge.judge(trial, name)
     record = PrecisionRecord(
         files=files,
         targets=variant.targets,
-        parity=measure(trial, name, feeds),
+        parity=parity,
         accuracy=accuracy,
         calibration=None if variant.kind == "half" else feeds.record,
         fingerprint=_fingerprint(trial, name, variant.tolerance) if "backbone" in files else None,
