@@ -15,7 +15,7 @@ from punctum.runtime.precision import REFERENCE, PrecisionRecord
 from punctum.training.checkpoint import Run
 
 from .backbone import ExportedBackbone
-from .graphs import export_center, export_locator
+from .graphs import center_graph, locator_graph
 from .parity import check_parity
 
 
@@ -44,13 +44,13 @@ def export_bundle(
             )
     if Path(out).exists() and not replace and (not Path(out).is_dir() or any(Path(out).iterdir())):
         raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
-    spec, classes = run.feature_spec, len(run.labels)
+    spec = run.feature_spec
     if backbone is not None:
         backbone.check_fits(spec)
         spec = spec.model_copy(update={"backbone": backbone.name, "backbone_sha256": backbone.digest})
-    files = {"locator.onnx": export_locator(run.locator, spec.dim)}
+    files = {"locator.onnx": locator_graph(run.locator)}
     if run.center is not None:
-        files["center.onnx"] = export_center(run.center, spec.dim, classes)
+        files["center.onnx"] = center_graph(run.center)
     parity = check_parity(run, files["locator.onnx"], files.get("center.onnx"))
     close = {"worst": float(parity["worst"])}
     if backbone is not None:

@@ -1,4 +1,8 @@
-"""Modules to ONNX graphs: dynamic lengths, no custom operators, no traces of the machine that exported them."""
+"""Modules to ONNX graphs: dynamic lengths, no custom operators, no traces of the machine that exported them.
+
+`locator_graph` and `center_graph` are what a bundle gets: graphs written for engines where the module is of a kind
+that they can say, else the modules as torch exports them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +13,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from punctum.training.modules.center import CenterHead, ProposalHead
+from punctum.training.modules.ensemble import Locator
 from torch import nn
 
+from . import lean_center, lean_locator
+
 OPSET = 20
+
+
+def locator_graph(locator: Locator) -> bytes:
+    """features [B, T, D], B windows of one length -> class_track [B, T, C], actionness [B, T]."""
+    if lean_locator.fits(locator):
+        return lean_locator.write_locator(locator)
+    return export_locator(locator, locator.dim)
+
+
+def center_graph(head: ProposalHead) -> bytes:
+    """features [T, D], tracks [T, C + 1], segments [M, 2], labels [M] -> class_probability, attention, center."""
+    if isinstance(head, CenterHead) and lean_center.fits(head):
+        return lean_center.write_center(head)
+    return export_center(head, head.dim, head.classes)
 
 
 def _export(
