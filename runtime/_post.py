@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +22,10 @@ SHORTEST = 1e-6  # snippets; what is shorter has no inside to average
 
 @dataclass(frozen=True, slots=True)
 class Proposals:
-    """segments [M, 2] in snippet-centre coordinates, class index, contrast and mean class track inside, [M] each."""
+    """segments [M, 2] in snippet-centre coordinates, class index, contrast and mean class track inside, [M] each.
+
+    base is 0 where the fusion has no use for it.
+    """
 
     segments: F64
     label: I64
@@ -42,7 +47,7 @@ def propose(
     class_track [T, C], actionness [T] of one window. With `label` and `bounds` only that class inside that island;
     otherwise every class over the whole window (training). A run that leaves the bounds is clipped to them.
     """
-    columns = class_track if label is None else class_track[:, label : label + 1]
+    columns = class_track if label is None else np.ascontiguousarray(class_track[:, label : label + 1], np.float64)
     segments, which, _ = kernels.find_runs_many(columns, post.class_thresholds)
     labels = which if label is None else np.full(len(which), label, np.int64)
     if post.actionness_thresholds:
@@ -55,9 +60,12 @@ def propose(
     keep = segments[:, 1] - segments[:, 0] > SHORTEST
     segments, labels = segments[keep], labels[keep].astype(np.int64)
     margin = post.right_context_s / stride_s
-    base = kernels.segment_mean(class_track, segments, labels=labels)
+    own = labels if label is None else None
+    base = np.zeros(len(labels))
+    if post.fusion.base > 0:
+        base = kernels.segment_mean(columns, segments, labels=own)
     contrast = kernels.outer_inner_contrast(
-        class_track, segments, margin=post.contrast_margin, max_margin=margin, labels=labels
+        columns, segments, margin=post.contrast_margin, max_margin=margin, labels=own
     )
     if label is not None and len(contrast) > post.max_proposals:
         best = np.sort(np.argsort(-contrast, kind="stable")[: post.max_proposals])
@@ -80,17 +88,19 @@ def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProc
                 "fusion by contrast and base only",
                 "export a run that was trained with the center-score head",
             )
-        probability, attention, center = (np.asarray(part, np.float64) for part in head)
-        rows = np.arange(len(proposals.label))
+        probability, attention, center = head
+        if weights.class_probability > 0:
+            own = probability[np.arange(len(proposals.label)), proposals.label]
+            terms.append((np.asarray(own, np.float64), weights.class_probability))
         terms += [
-            (probability[rows, proposals.label], weights.class_probability),
-            (attention, weights.attention),
-            (center, weights.center),
+            (np.asarray(attention, np.float64), weights.attention),
+            (np.asarray(center, np.float64), weights.center),
         ]
     score = np.ones(len(proposals.label))
     for term, weight in terms:
         if weight > 0:
-            score = score * np.maximum(term, 0.0) ** weight
+            value = np.maximum(term, 0.0)
+            score = score * (value if weight == 1 else value**weight)
     if not np.isfinite(score).all():
         raise PunctumError(
             "scores-not-finite",
@@ -138,11 +148,35 @@ def prepare_island(
     return found, ScoreJob(features, tracks, found.segments.astype(np.float32), found.label, inner)
 
 
-def finish_island(found: Proposals, head: tuple[F32, F32, F32] | None, post: PostProcess) -> tuple[F64, F64]:
-    """Scored segments (segments [K, 2] in the window's coordinates, scores [K]) of one island, best first."""
-    if not len(found.label):
-        return found.segments, np.zeros(0)
-    return suppress(found.segments, fuse(found, head, post), post)
+def finish_islands(
+    found: Sequence[Proposals], heads: Sequence[tuple[F32, F32, F32]], post: PostProcess
+) -> list[tuple[F64, F64]]:
+    """Scored segments of each island (segments [K, 2] in its window's coordinates, scores [K]), best first.
+
+    heads: what the engine said of the islands' proposals, in their order, in one piece or several; none where the
+    fusion asks for none. One call a kernel for all islands: many of them are small, and calls cost more than they do.
+    """
+    if not found:
+        return []
+    every = found[0]
+    if len(found) > 1:
+        parts = zip(*((p.segments, p.label, p.contrast, p.base) for p in found), strict=True)
+        every = Proposals(*map(np.concatenate, parts))
+    if not len(every.label):
+        return [(island.segments, np.zeros(0)) for island in found]
+    head = heads[0] if len(heads) == 1 else None
+    if len(heads) > 1:
+        head = tuple(map(np.concatenate, zip(*heads, strict=True)))
+    scores = fuse(every, head, post)
+    ends = np.cumsum([0, *(len(island.label) for island in found)])
+    if post.suppression != "soft":
+        return [suppress(every.segments[a:b], scores[a:b], post) for a, b in pairwise(ends)]
+    segments = every.segments
+    if post.adapt:
+        segments = kernels.adapt_groups(segments, scores, ends, iou_threshold=post.adapt_iou)
+    kept, scores, ends = kernels.suppress_groups(segments, scores, ends, sigma=post.sigma, min_score=post.min_score)
+    segments = segments[kept]
+    return [(segments[a:b], scores[a:b]) for a, b in pairwise(ends)]
 
 
 def simplify(post: PostProcess) -> PostProcess:

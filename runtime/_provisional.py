@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ._buffer import RowBuffer
 from ._islands import EDGE, Island, IslandFinder
 from ._jobs import Head, ScoreJob, Steps
-from ._post import Proposals, finish_island, prepare_island
+from ._post import Proposals, finish_islands, prepare_island
 from .config import PostProcess
 from .live import Reporter, Saying
 from .plan import Plan
@@ -55,40 +55,42 @@ def provisional(window: Window, reporter: Reporter) -> Steps[list[Saying]]:
     plan, post = window.plan, window.post
     now_s = window.start_s + window.features.end * plan.stride_s
     spans = [(island, *_span(window, island)) for island in window.islands()]
-    prepared: list[tuple[Island, int, Proposals, slice]] = []
+    if not spans:
+        return reporter.sweep([])
+    first, last = min(low for _, low, _ in spans), max(high for *_, high in spans)
+    features, tracks = window.features.slice(first, last), _tracks(window, first, last)
+    prepared: list[Proposals] = []
     alive: list[tuple[int, float, float]] = []
-    count = 0
+    asked: list[tuple[int, Proposals]] = []
     for island, low, high in spans:
         bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
-        features, tracks = window.features.slice(low, high), _tracks(window, low, high)
-        found, job = prepare_island(features, tracks, island.label, bounds, post, stride_s=plan.stride_s, inner=False)
-        asked_for = 0 if job is None else len(found.label)
-        prepared.append((island, low, found, slice(count, count + asked_for)))
-        count += asked_for
+        rows = slice(low - first, high - first)
+        found, job = prepare_island(
+            features[rows], tracks[rows], island.label, bounds, post, stride_s=plan.stride_s, inner=False
+        )
+        prepared.append(found)
+        if job is not None:
+            asked.append((low, found))
         start_s, end_s = (
             window.start_s + (x + 0.5) * plan.stride_s
             for x in (island.start + island.start_offset, island.end + island.end_offset)
         )
         alive.append((island.label, start_s, end_s))
-    head: Head | None = None
-    if count:
-        asked = [(low, found) for _, low, found, rows in prepared if rows.stop > rows.start]
-        first, last = min(low for _, low, _ in spans), max(high for *_, high in spans)
+    heads: list[Head] = []
+    if asked:
         # One window around all of them. Only an island that was cut can see a difference, beyond its cut; these are
         # guesses, and the final answer is scored in its own window.
-        (head,) = yield [
+        heads = yield [
             ScoreJob(
-                window.features.slice(first, last),
-                _tracks(window, first, last),
+                features,
+                tracks,
                 np.concatenate([(found.segments + (low - first)).astype(np.float32) for low, found in asked]),
                 np.concatenate([found.label for _, found in asked]),
                 False,
             )
         ]
     said: list[Saying] = []
-    for island, low, found, rows in prepared:
-        mine = None if head is None or rows.start == rows.stop else (head[0][rows], head[1][rows], head[2][rows])
-        segments, scores = finish_island(found, mine, post)
+    for (island, low, _), (segments, scores) in zip(spans, finish_islands(prepared, heads, post), strict=True):
         seconds = window.start_s + (low + segments + 0.5) * plan.stride_s
         key = f"{window.prefix}/{plan.labels[island.label]}"
         said += reporter.guess(island.label, seconds, scores, now_s=now_s, key=key)

@@ -16,7 +16,7 @@ from ._chunk import check_chunk
 from ._emit import Stretch, conclude, tell
 from ._islands import EDGE, Island, IslandFinder
 from ._jobs import Job, LocateJob, Steps, drive
-from ._post import finish_island, prepare_island, simplify
+from ._post import Proposals, finish_islands, prepare_island, simplify
 from ._provisional import Window, provisional
 from .backends._protocol import Backend
 from .config import PostProcess
@@ -328,7 +328,7 @@ class Session:
         """Final events of islands whose surroundings are known."""
         plan, began = self.plan, time.perf_counter()
         post = self._haste if self.degraded else plan.post
-        prepared, jobs = [], list[Job]()
+        lows, prepared, jobs = list[int](), list[Proposals](), list[Job]()
         for island in ready:
             low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
             high = island.end + 1 if island.end_offset == EDGE else island.end + plan.context + 1
@@ -344,16 +344,16 @@ class Session:
                 stride_s=plan.stride_s,
                 inner=inner,
             )
-            prepared.append((island, low, found, job is not None))
+            lows.append(low)
+            prepared.append(found)
             if job is not None:
                 jobs.append(job)
         asked_at = time.perf_counter()
-        answers = iter((yield jobs) if jobs else [])
+        answers = (yield jobs) if jobs else []
         answered_at = time.perf_counter()
         self.stats.score_s += answered_at - asked_at
         events: list[Event] = []
-        for island, low, found, asked in prepared:
-            segments, scores = finish_island(found, next(answers) if asked else None, post)
+        for island, low, (segments, scores) in zip(ready, lows, finish_islands(prepared, answers, post), strict=True):
             seconds = self.start_s + (low + segments + 0.5) * plan.stride_s
             events += conclude(self._stretch(lost), island, seconds, scores, self._reporter)
         self.stats.post_s += asked_at - began + time.perf_counter() - answered_at
