@@ -26,7 +26,7 @@ def train_backbone(
     seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
     minutes: Annotated[float | None, typer.Option(help="Most computing time, on one core of today [6].")] = None,
     epochs: Annotated[
-        float | None, typer.Option(help="Passes over the footage, as far as clicks and --minutes allow [20].")
+        float | None, typer.Option(help="Passes over the footage, as far as clicks and --minutes allow [6].")
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH that the network sees [48x64].")] = None,
     config: Annotated[Path | None, typer.Option(help="Recipe (JSON; see config.json of any backbone).")] = None,
@@ -36,8 +36,9 @@ def train_backbone(
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
     json_output: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Learn a small video backbone: by self-supervision from footage, and from clicks where there are some.
+    """Learn a small video backbone: from footage, and from clicks where there are some.
 
+    It starts from what the shipped bundle learned about motion ("start": "random" in a recipe: from nothing).
     BACKBONE then holds backbone.onnx and backbone.json, for `punctum features` and `punctum export --backbone`.
     The same command gives the same weights on the same machine; --minutes is converted to a number of steps.
 

@@ -101,8 +101,13 @@ def backbone_recipe(
             changes[name] = value
     if size is not None:
         found = re.fullmatch(r"(\d{2,4})x(\d{2,4})", size.strip().lower())
-        if found is None or not all(16 <= int(n) <= 1024 for n in found.groups()):
-            raise InputError("size", f"--size {size!r}", "HEIGHTxWIDTH, each 16 to 1024", "for example --size 48x64")
+        if found is None or not all(16 <= int(n) <= 1024 and int(n) % 8 == 0 for n in found.groups()):
+            raise InputError(
+                "size",
+                f"--size {size!r}",
+                "HEIGHTxWIDTH, each a multiple of 8 from 16 to 1024",
+                "for example --size 48x64",
+            )
         changes |= {"height": int(found[1]), "width": int(found[2])}
     return recipe.model_copy(update=changes)
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from punctum.runtime import Dataset, InputError
+from punctum.runtime import Bundle, Dataset, InputError
 from punctum.training.backbone.augment import augment
 from punctum.training.backbone.config import Augmentation, BackboneConfig, load_backbone_config
-from punctum.training.backbone.frames import FrameStore, Stretch
+from punctum.training.backbone.frames import FrameStore, Stretch, stretch_maps
+from punctum.training.backbone.motion import CHANNELS, FLOWS, log_light, motion_maps
 from punctum.training.backbone.net import BackboneNet
 from punctum.training.backbone.task import BackboneModule, BackboneTask, ClickedStretch, vicreg
 from punctum.training.labels import locate_clicks
@@ -23,7 +24,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from punctum.runtime.video.backbone import VideoBackbone  # noqa: E402
 from punctum.runtime.video.features import read_features  # noqa: E402
-from punctum.training.backbone.train import train_backbone  # noqa: E402
+from punctum.training.backbone.train import SHIPPED, WEIGHTS, load_weights, train_backbone  # noqa: E402
 from punctum.training.stop import StopSignal, TrainingInterrupted  # noqa: E402
 from punctum.training.videos import backbone_recipe, dataset_footage, read_footage  # noqa: E402
 
@@ -32,7 +33,16 @@ from .clips import frames, make_videos, write_video  # noqa: E402
 
 def tiny(**changes: object) -> BackboneConfig:
     optim = {"steps": 6, "rate": 2e-3, "schedule": "one-cycle"}
-    values = {"height": 24, "width": 32, "channels": 4, "dim": 16, "window": 16, "batch": 2, "save_every": 2}
+    values = {
+        "start": "random",
+        "height": 24,
+        "width": 32,
+        "channels": 4,
+        "dim": 16,
+        "window": 16,
+        "batch": 2,
+        "save_every": 2,
+    }
     return BackboneConfig.model_validate({"optim": optim, **values, **changes})
 
 
@@ -63,7 +73,7 @@ def test_features_do_not_depend_on_the_batch_and_survive_black():
     clips = torch.rand(5, *config.spec().clip_shape)
     with torch.no_grad():
         together, alone = net(clips), torch.cat([net(clips[i : i + 1]) for i in range(5)])
-        assert together.shape == (5, config.features) == (5, 37)
+        assert together.shape == (5, config.features) == (5, 88)
         torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
         assert torch.isfinite(net(torch.zeros(1, *config.spec().clip_shape))).all()
         assert torch.isfinite(net(-torch.ones(1, *config.spec().clip_shape))).all()
@@ -92,9 +102,19 @@ def test_training_sees_the_clips_that_the_runtime_makes(clips: Path, tmp_path: P
         config,
     )
     window = task._window(0, 0, np.random.default_rng(0))
-    clip = task._clips(window[None])[0, 3]
-    expected = module.net.light(torch.from_numpy(shown[np.clip(np.arange(0, 8), 0, 79)]))
-    torch.testing.assert_close(clip, expected, atol=1e-3, rtol=1e-3)
+    assert len(window) == 2 * (config.window - 1) + config.reach
+    ours = module.net.eval()
+    with torch.no_grad():
+        rows = ours.describe(window[None])[0]
+        for t in (0, 3, 15):
+            index = np.clip(np.arange(2 * t + 2 - config.clip_frames, 2 * t + 2), 0, 79)
+            torch.testing.assert_close(
+                rows[t], ours(torch.from_numpy(shown[index][None, :, None]))[0], atol=5e-3, rtol=1e-2
+            )
+    last = task._window(0, 24, np.random.default_rng(0))
+    with torch.no_grad():
+        ends = ours(torch.from_numpy(shown[80 - config.clip_frames :][None, :, None]))[0]
+        torch.testing.assert_close(ours.describe(last[None])[0, -1], ends, atol=5e-3, rtol=1e-2)
 
 
 def test_windows_beyond_a_short_stretch_repeat_its_edges():
@@ -104,7 +124,7 @@ def test_windows_beyond_a_short_stretch_repeat_its_edges():
     for _ in range(20):
         first = task._first(0, rng)
         assert -27 <= first <= 0
-        assert task._window(0, first, rng).shape == (64 + 6, 24, 32)
+        assert task._window(0, first, rng).shape == (78, CHANNELS, 12, 16)
     loss, terms = task.step_loss(0, rng)
     assert torch.isfinite(loss) and set(terms) >= {"click"}
 
@@ -132,11 +152,63 @@ def test_unlabelled_footage_teaches_no_class():
     assert set(alone.step_loss(0, np.random.default_rng(0))[1]) == {"motion"}
 
 
-def test_augmentation_keeps_shape_range_and_seed():
-    images = torch.rand(7, 24, 32)
-    one, two, other = (augment(images, Augmentation(), np.random.default_rng(s)) for s in (1, 1, 2))
-    assert one.shape == images.shape and float(one.min()) >= 0 and float(one.max()) <= 1
+def test_augmentation_keeps_shape_and_seed():
+    maps = torch.randn(7, CHANNELS, 12, 16)
+    one, two, other = (augment(maps, Augmentation(), np.random.default_rng(s)) for s in (1, 1, 2))
+    assert one.shape == maps.shape and torch.isfinite(one).all()
     assert torch.equal(one, two) and not torch.equal(one, other)
+
+
+def moving(right: float, down: float, count: int = 6, size: tuple[int, int] = (48, 64)) -> torch.Tensor:
+    """Light [1, T, H, W] of a soft texture that moves by so many pixels a frame."""
+    y, x = torch.meshgrid(torch.arange(size[0]).float(), torch.arange(size[1]).float(), indexing="ij")
+    shown = []
+    for t in range(count):
+        u, v = x - right * t, y - down * t
+        shown.append(torch.sin(u / 3) * torch.cos(v / 4) + torch.sin((u + v) / 5) + 0.5 * torch.cos((u - 2 * v) / 6))
+    return 0.3 * torch.stack(shown)[None]
+
+
+@pytest.mark.parametrize(("right", "down"), [(0.0, 0.0), (0.8, 0.0), (-0.6, 0.4), (0.0, -1.0)])
+def test_maps_of_motion_tell_which_way_and_how_fast(right: float, down: float):
+    maps = motion_maps(moving(right, down))[0]
+    assert maps.shape == (5, CHANNELS, 24, 32)
+    inner = maps[:, :, 4:-4, 4:-4].median(0).values.flatten(1).median(1).values
+    for (x, y), cell in zip(FLOWS, (1.0, 2.0), strict=True):
+        slower = 1 / (1 + (right**2 + down**2) ** 0.5 / cell / 4)
+        assert float(inner[x]) == pytest.approx(right / cell * slower, rel=0.25, abs=0.12)
+        assert float(inner[y]) == pytest.approx(down / cell * slower, rel=0.25, abs=0.12)
+    brighter = motion_maps(moving(right, down) + torch.arange(6.0).view(1, 6, 1, 1))[0]
+    torch.testing.assert_close(brighter, maps, atol=2e-3, rtol=1e-3)
+
+
+def test_a_mirrored_picture_moves_the_other_way():
+    still = {name: 0 for name in Augmentation.model_fields if name != "mirror"}
+    rule = Augmentation.model_validate(still | {"mirror": True})
+    light = moving(0.5, 0.3)
+    maps, mirrored = motion_maps(light)[0], motion_maps(light.flip(3))[0]
+    seen = set()
+    for seed in range(8):
+        made = augment(maps, rule, np.random.default_rng(seed))
+        same, turned = torch.allclose(made, maps, atol=1e-3), torch.allclose(made, mirrored, atol=1e-2)
+        assert same or turned
+        seen.add(same)
+    assert seen == {True, False}
+
+
+def test_maps_are_kept_and_are_those_of_whole_stretches(tmp_path: Path):
+    part = stretch(300)
+    whole = stretch_maps(part, 0.01)
+    assert whole.shape == (301, CHANNELS, 12, 16) and whole.dtype == np.float16
+    light = log_light(torch.from_numpy(np.asarray(part.frames, np.float32) / 65535)[None], 0.01)
+    expected = motion_maps(torch.cat([light[:, :1], light, light[:, -1:]], dim=1))[0]
+    np.testing.assert_allclose(whole, expected.numpy().astype(np.float16), atol=2e-2)
+    file = tmp_path / "v.0.u16"
+    file.write_bytes(part.frames.tobytes())
+    kept = stretch_maps(Stretch("v", 0.0, part.frames, file), 0.01)
+    assert np.array_equal(kept, whole) and len(list(tmp_path.glob("*.f16"))) == 1
+    stretch_maps(Stretch("v", 0.0, part.frames, file), 0.02)
+    assert len(list(tmp_path.glob("*.f16"))) == 1  # those of another recipe are replaced
 
 
 def test_views_that_agree_and_differ_between_clips_cost_less():
@@ -146,11 +218,41 @@ def test_views_that_agree_and_differ_between_clips_cost_less():
     assert vicreg(torch.zeros(64, 8), torch.zeros(64, 8)) > vicreg(good, good)
 
 
+def test_training_starts_from_what_ships(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("punctum.training.backbone.train._export", lambda *_: {"backbone.onnx": b""})
+    config = BackboneConfig.model_validate({"batch": 2, "optim": {"steps": 1, "rate": 1e-9, "weight_decay": 0.0}})
+    train_backbone(footage(clips), config, tmp_path / "b", quiet=True)
+    net, learned = BackboneNet(config), BackboneNet(config)
+    load_weights(net, SHIPPED)
+    load_weights(learned, tmp_path / "b" / WEIGHTS)
+    for (name, ours), theirs in zip(net.named_parameters(), learned.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0, msg=name)
+
+
+def test_shipped_weights_are_those_of_the_default_bundle():
+    opened = VideoBackbone.open(Bundle.load("default"))
+    net = BackboneNet(BackboneConfig())
+    load_weights(net, SHIPPED)
+    clips = np.random.default_rng(0).random((2, *net.config.spec().clip_shape), np.float32)
+    with torch.no_grad():
+        rows = net.eval()(torch.from_numpy(clips)).numpy()
+    np.testing.assert_allclose(opened.embed(clips), rows, atol=2e-3, rtol=1e-3)
+
+
+def test_weights_of_other_sizes_are_refused(tmp_path: Path):
+    with pytest.raises(InputError, match="the weights that ship"):
+        load_weights(BackboneNet(BackboneConfig(channels=8)), SHIPPED)
+    (tmp_path / "w").write_bytes(b"\xff" * 20)
+    for file in (tmp_path / "w", tmp_path / "absent"):
+        with pytest.raises(InputError, match="cannot start"):
+            load_weights(BackboneNet(BackboneConfig()), file)
+
+
 def test_planned_steps_follow_footage_and_time():
     config = BackboneConfig()
-    assert config.planned_steps(1280) == round(config.epochs * 1280 / 128)
+    assert config.planned_steps(1280) == round(config.epochs * 1280 / (config.batch * config.window))
     assert config.planned_steps(10**7) < config.planned_steps(10**8) + 1 == config.planned_steps(10**9) + 1
-    assert config.planned_steps(12800, clicks=50) == 150 and config.planned_steps(1280, clicks=5000) == 200
+    assert config.planned_steps(12800, clicks=50) == 150 and config.planned_steps(1280, clicks=5000) == 60
     half = config.model_copy(update={"minutes": config.minutes / 2})
     assert half.planned_steps(10**8) == pytest.approx(config.planned_steps(10**8) / 2, rel=0.01)
 
@@ -165,7 +267,7 @@ def test_continues_to_the_same_bits_after_a_stop(clips: Path, tmp_path: Path, mo
     whole = train_backbone(given, config, tmp_path / "whole", quiet=True)
     assert whole["training"]["steps"] == 6 and not (tmp_path / "whole" / "state").exists()
     assert sorted(p.name for p in (tmp_path / "whole").iterdir()) == [
-        "backbone.json", "backbone.onnx", "config.json", "log.jsonl", "summary.json",
+        "backbone.json", "backbone.onnx", "config.json", "log.jsonl", "summary.json", "weights.safetensors",
     ]  # fmt: skip
 
     real = BackboneTask.step_loss

@@ -31,7 +31,16 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def backbone() -> BackboneConfig:
     optim = {"steps": 5, "rate": 2e-3}
     return BackboneConfig.model_validate(
-        {"height": 24, "width": 32, "channels": 4, "dim": 16, "window": 16, "batch": 2, "optim": optim}
+        {
+            "start": "random",
+            "height": 24,
+            "width": 32,
+            "channels": 4,
+            "dim": 16,
+            "window": 16,
+            "batch": 2,
+            "optim": optim,
+        }
     )
 
 

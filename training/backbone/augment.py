@@ -1,4 +1,4 @@
-"""Changes of a window of frames that an action survives: place, size, light, grain, a hidden patch."""
+"""Changes of maps of motion that an action survives: place, size, a mirror, a turn, grain, a hidden patch."""
 
 from __future__ import annotations
 
@@ -10,31 +10,44 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from .config import Augmentation
+from .motion import FLOWS
 
 
-def augment(frames: Tensor, rule: Augmentation, rng: np.random.Generator) -> Tensor:
-    """frames float32 [T, H, W] in 0..1 -> the same shape. Every draw comes from `rng`; one change for all frames."""
-    height, width = frames.shape[1:]
-    grid = fn.affine_grid(_placement(rule, rng)[None], [1, 1, height, width], align_corners=False)
-    frames = fn.grid_sample(frames[None], grid, padding_mode="reflection", align_corners=False)[0]
-    gamma = math.exp(rng.uniform(-rule.gamma, rule.gamma))
-    light = math.exp(rng.uniform(-rule.darken, min(rule.darken, 0.4))) if rng.random() < 0.5 else 1.0
-    frames = frames.clamp(1e-4, 1.0) ** gamma * light
-    grain = rng.uniform(0.0, rule.grain)
-    if grain > 0:
-        noise = torch.from_numpy(rng.standard_normal(frames.shape, dtype=np.float32))
-        frames = frames + grain * noise
+def augment(maps: Tensor, rule: Augmentation, rng: np.random.Generator) -> Tensor:
+    """maps float32 [T, CHANNELS, h, w] -> the same shape. Every draw comes from `rng`; one change for all times.
+
+    Flow turns, grows and is mirrored with the picture.
+    """
+    count, channels, height, width = maps.shape
+    place, flow = _placement(rule, rng, height / width)
+    grid = fn.affine_grid(place[None], [1, 1, height, width], align_corners=False)
+    flat = maps.reshape(1, count * channels, height, width)
+    moved = fn.grid_sample(flat, grid, padding_mode="reflection", align_corners=False).view(maps.shape)
+    result = moved.clone()
+    for x, y in FLOWS:
+        result[:, x] = flow[0, 0] * moved[:, x] + flow[0, 1] * moved[:, y]
+        result[:, y] = flow[1, 0] * moved[:, x] + flow[1, 1] * moved[:, y]
+    if rule.grain > 0:
+        noise = torch.from_numpy(rng.standard_normal(result.shape, dtype=np.float32))
+        result += rng.uniform(0.0, rule.grain) * noise
     if rng.random() < rule.hide:
         top, left = int(rng.integers(0, 3 * height // 4)), int(rng.integers(0, 3 * width // 4))
-        frames[:, top : top + height // 4, left : left + width // 4] = frames.mean()
-    return frames.clamp(0.0, 1.0)
+        patch = result[:, :, top : top + height // 4, left : left + width // 4]
+        patch[:] = result.mean((0, 2, 3))[None, :, None, None]
+    return result
 
 
-def _placement(rule: Augmentation, rng: np.random.Generator) -> Tensor:
-    """Where each pixel of the result lies in the source: [2, 3], in units of half the image."""
-    scale, shape = math.exp(rng.uniform(-rule.zoom, rule.zoom)), math.exp(rng.uniform(-rule.aspect, rule.aspect))
+def _placement(rule: Augmentation, rng: np.random.Generator, shape: float) -> tuple[Tensor, Tensor]:
+    """Where each pixel of the result lies in the source [2, 3], in half images, and what flow becomes [2, 2].
+
+    shape: height over width, so that a turn keeps angles.
+    """
+    scale, aspect = math.exp(rng.uniform(-rule.zoom, rule.zoom)), math.exp(rng.uniform(-rule.aspect, rule.aspect))
     angle = rng.uniform(-rule.turn, rule.turn)
     mirror = -1.0 if rule.mirror and rng.random() < 0.5 else 1.0
     x, y = rng.uniform(-rule.shift, rule.shift, 2)
     c, s = math.cos(angle) * scale, math.sin(angle) * scale
-    return torch.tensor([[mirror * c * shape, -s, x], [mirror * s, c / shape, y]], dtype=torch.float32)
+    pixels = np.array([[mirror * c * aspect, -s], [mirror * s, c / aspect]])
+    units = pixels * np.array([[1.0, shape], [1.0 / shape, 1.0]])
+    place = torch.tensor(np.column_stack([units, [x, y]]), dtype=torch.float32)
+    return place, torch.tensor(np.linalg.inv(pixels), dtype=torch.float32)

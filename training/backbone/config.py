@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from ..config import OptimConfig, PointsObjective, read_recipe
 
-_PRODUCTS, _PIXELS = 2e10, 1e8  # a second on one core: multiplications of convolutions, pixels of the rest
+_PRODUCTS = 1.5e10  # multiplications of convolutions in a second on one core
 
 
 class _Config(BaseModel):
@@ -18,16 +18,14 @@ class _Config(BaseModel):
 
 
 class Augmentation(_Config):
-    """How a window of frames is changed in training: one draw for the whole window, so that motion stays motion."""
+    """How maps of motion are changed in training: one draw for the whole window, so that motion stays motion."""
 
     zoom: float = Field(default=0.25, ge=0)  # logarithm of the largest change of scale
     aspect: float = Field(default=0.15, ge=0)  # logarithm of the largest change of shape
     turn: float = Field(default=0.1, ge=0)  # radians
     shift: float = Field(default=0.2, ge=0)  # part of half the image
     mirror: bool = True  # off where left and right tell classes apart
-    gamma: float = Field(default=0.5, ge=0)  # logarithm of the largest exponent
-    darken: float = Field(default=1.5, ge=0)  # logarithm of the largest loss of light, in half of the windows
-    grain: float = Field(default=0.02, ge=0)  # largest standard deviation, on 0..1
+    grain: float = Field(default=0.1, ge=0)  # largest standard deviation of noise on the maps of motion
     hide: float = Field(default=0.3, ge=0, le=1)  # share of windows in which a patch is grey
 
 
@@ -35,49 +33,54 @@ class BackboneConfig(_Config):
     """What `train-backbone` learns and how."""
 
     seed: int = Field(default=0, ge=0)
+    start: Literal["shipped", "random"] = "shipped"  # weights learned from procedural videos, or none
     fps: float = Field(default=10.0, gt=0)
-    clip_frames: int = Field(default=8, ge=2)
     snippet_frames: int = Field(default=2, ge=1)
-    height: int = Field(default=48, ge=16)
-    width: int = Field(default=64, ge=16)
+    height: int = Field(default=48, ge=16, multiple_of=8)
+    width: int = Field(default=64, ge=16, multiple_of=8)
     resize: Literal["stretch", "short-side"] = "stretch"
-    channels: int = Field(default=16, ge=4)  # of the first layer; the others have 2, 3 and 4 times as many
-    dim: int = Field(default=128, ge=8)
+    channels: int = Field(default=16, ge=4)  # the layers have 2 to 6 times as many
+    dim: int = Field(default=128, ge=8)  # learned columns; 72 that need no learning stand beside them
     floor: float = Field(default=0.01, gt=0)  # intensity taken for black: the lower, the more of dark scenes, and grain
-    motion_map: bool = True  # features also hold how much moves where: 21 numbers that need no learning
-    local_window: int = Field(default=9, ge=3)  # pixels over which light is levelled out; odd
-    motion_gain: float = Field(default=4.0, gt=0)
     hidden: int = Field(default=64, ge=1)  # of the click head, which is thrown away after training
     head_kernel: int = Field(default=9, ge=1)  # snippets that the click head sees; odd
     dropout: float = Field(default=0.5, ge=0, lt=1)
     window: int = Field(default=32, ge=4)  # snippets of a training window
     batch: int = Field(default=4, ge=1)  # windows a step
+    bfloat16: bool = False  # products in training: twice as fast on processors that have it, slow on others
     click_weight: float = Field(default=1.0, ge=0)
     motion_weight: float = Field(default=0.5, ge=0)  # predicting the map of motion of the snippets to come
-    view_weight: float = Field(
-        default=0.0, ge=0
-    )  # two views of one clip have alike features (VICReg); doubles the cost
+    view_weight: float = Field(default=0.0, ge=0)  # two views of a clip have alike features (VICReg); twice the cost
     augmentation: Augmentation = Augmentation()
     objective: PointsObjective = PointsObjective(
         sampling="crops", background_at=0.7, background_weight=0.07, balance=0.7, edge_background="before"
     )
-    epochs: float = Field(default=20.0, gt=0)  # passes over the footage,
+    epochs: float = Field(default=6.0, gt=0)  # passes over the footage (some 20 from random weights),
     steps_per_click: float = Field(default=3.0, gt=0)  # and, with clicks, at most so long: few are soon remembered;
     minutes: float = Field(default=6.0, gt=0)  # as far as so many minutes of one core allow (see `planned_steps`)
-    optim: OptimConfig = OptimConfig(rate=2e-3, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
+    # from random weights four times the rate
+    optim: OptimConfig = OptimConfig(rate=5e-4, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
     save_every: int = Field(default=50, ge=1)  # steps between two states to resume from
 
     @model_validator(mode="after")
     def _odd(self) -> BackboneConfig:
-        for name in ("local_window", "head_kernel"):
-            if getattr(self, name) % 2 == 0:
-                raise ValueError(f"{name} must be odd")
+        if self.head_kernel % 2 == 0:
+            raise ValueError("head_kernel must be odd")
         return self
+
+    @property
+    def reach(self) -> int:
+        """Maps of motion that one row of features is computed from."""
+        return 8 * self.snippet_frames
+
+    @property
+    def clip_frames(self) -> int:
+        return self.reach + 1
 
     @property
     def features(self) -> int:
         """Columns of the features."""
-        return self.dim + (21 if self.motion_map else 0)
+        return self.dim + 72
 
     def planned_steps(self, snippets: int, clicks: int = 0) -> int:
         """Steps of training on so many snippets and clicks (0: footage alone); `optim.steps` is the last word.
@@ -88,11 +91,10 @@ class BackboneConfig(_Config):
         if self.optim.steps is not None:
             return self.optim.steps
         shown = self.batch * self.window * (2 if self.view_weight else 1)
-        c, pixels = self.channels, self.height * self.width
-        work = (
-            25 * (2 + self.clip_frames) / 4 + 18 * c / 16 + 54 * c / 64 + 108 * c / 64
-        )  # products a pixel and channel
-        seconds = shown * (3 * pixels * c * work / _PRODUCTS + pixels * self.clip_frames / _PIXELS)
+        c, cells = self.channels, self.height * self.width / 4
+        early = self.snippet_frames * (198 * c + 12 * c * c) + 108 * c * c  # products at a quarter of the cells
+        products = cells * (early / 4 + 372 * c * c / 16)
+        seconds = shown * 3 * products / _PRODUCTS
         wanted = self.epochs * snippets / (self.batch * self.window)
         if clicks and self.click_weight:
             wanted = min(wanted, self.steps_per_click * clicks)

@@ -1,11 +1,13 @@
 """Frames for training: every video once through the sampling and preprocessing of the runtime, kept as files.
 
 A stretch is what lies between two gaps of a video: frames on the grid without a hole. Values are 16-bit, so that a
-dark scene keeps its shades; the files are memory-mapped, so hours of video need no memory.
+dark scene keeps its shades; the files are memory-mapped, so hours of video need no memory. Training reads maps of
+motion (motion.py), which are computed from the frames once and kept beside them: 17 kB a frame of 48 x 64.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -14,12 +16,16 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from punctum.runtime._files import atomic_write
 from punctum.runtime.errors import InputError
 from punctum.runtime.video.preprocess import Preprocessor
 from punctum.runtime.video.spec import BackboneSpec
 
+from .motion import CHANNELS, MAPS_VERSION, log_light, motion_maps
+
 U16 = npt.NDArray[np.uint16]
+F16 = npt.NDArray[np.float16]
 _BLOCK = 256  # frames that are collected before they go to disk
 
 
@@ -30,6 +36,7 @@ class Stretch:
     video: str
     start_s: float
     frames: U16
+    file: Path | None = None
 
 
 class FrameStore:
@@ -79,7 +86,7 @@ class FrameStore:
                 continue
             frames = np.memmap(self.folder / name, np.uint16, "r").reshape(shape)
             if len(frames) >= self.spec.snippet_frames:
-                found.append(Stretch(video, float(start_s), frames))
+                found.append(Stretch(video, float(start_s), frames, self.folder / name))
         return found
 
     def _source(self, path: Path) -> dict[str, Any]:
@@ -91,6 +98,38 @@ class FrameStore:
             "modified_ns": facts.st_mtime_ns,
             "spec": self.spec.model_dump(mode="json", include=fields),
         }
+
+
+def stretch_maps(stretch: Stretch, floor: float) -> F16:
+    """Maps of motion [T + 1, CHANNELS, h, w] of a stretch: [j] is the change from frame j - 1 to frame j.
+
+    The first and the last are of frames that stand still: what a clip sees that reaches beyond the stretch. Kept
+    beside the frames where those are in a file.
+    """
+    if stretch.file is None:
+        return np.concatenate(list(_compute(stretch.frames, floor)))
+    height, width = stretch.frames.shape[1:]
+    shape = (len(stretch.frames) + 1, CHANNELS, height // 2, width // 2)
+    facts = f"{stretch.file.stat().st_mtime_ns} {floor!r} {MAPS_VERSION}"
+    kept = stretch.file.with_suffix(f".{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16")
+    if not kept.is_file():
+        for stale in kept.parent.glob(f"{stretch.file.stem}.*.f16"):
+            stale.unlink()
+        draft = kept.with_suffix(".part")
+        with draft.open("wb") as stream:
+            for part in _compute(stretch.frames, floor):
+                stream.write(part.tobytes())
+        draft.replace(kept)
+    return np.memmap(kept, np.float16, "r").reshape(shape)
+
+
+def _compute(frames: U16, floor: float) -> Iterator[F16]:
+    count = len(frames)
+    for begin in range(0, count + 1, _BLOCK):
+        index = np.clip(np.arange(begin - 1, min(begin + _BLOCK, count + 1)), 0, count - 1)
+        shown = torch.from_numpy(np.asarray(frames[index], np.float32) / 65535.0)
+        with torch.no_grad():
+            yield motion_maps(log_light(shown[None], floor))[0].numpy().astype(np.float16)
 
 
 class _Writer:

@@ -1,8 +1,9 @@
 """The backbone: a clip of grey frames -> one feature row. Small enough to learn on a CPU in minutes.
 
-What a network this small should not have to learn is built into the graph: light (logarithm of the intensity, minus
-its local mean, over its spread in the clip) and motion (differences of successive frames). A plain 2-D network then
-reads appearance and differences side by side as channels.
+Maps of motion (motion.py) first, then convolutions in turn over the picture and over time: what a body did in the
+last second or two is put together where it did it, before the picture is pooled, so that others who move at the same
+time do not drown it. The network is the same for all times: a window of maps gives a row for each snippet, a clip
+exactly one, with the same numbers.
 """
 
 from __future__ import annotations
@@ -12,72 +13,98 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from .config import BackboneConfig
+from .motion import CHANGES, CHANNELS, FLOWS, log_light, motion_maps
 
-_STILL = 3e-3  # change of the log intensity below which nothing moves
-MAP = (4, 5)  # cells of the map of motion
-_SPREAD = 0.01  # variance that a clip is taken to have at least
-
-
-class ClipFront(nn.Module):  # type: ignore[misc]
-    """Log intensity [N, T, H, W] -> channels [N, K, H, W]: three normalised stills, then T - 1 differences."""
-
-    def __init__(self, config: BackboneConfig) -> None:
-        super().__init__()
-        self.window, self.gain = config.local_window, config.motion_gain
-        self.stills = sorted({0, config.clip_frames // 2, config.clip_frames - 1})
-        self.channels = len(self.stills) + config.clip_frames - 1
-
-    def forward(self, light: Tensor) -> Tensor:
-        middle = light.mean(1, keepdim=True)
-        local = fn.avg_pool2d(middle, self.window, 1, self.window // 2, count_include_pad=False)
-        spread = torch.sqrt(((middle - local) ** 2).mean((2, 3), keepdim=True) + _SPREAD)
-        stills = torch.cat([light[:, i : i + 1] for i in self.stills], dim=1)
-        moved = (light[:, 1:] - light[:, :-1]) * self.gain
-        return torch.cat([(stills - local) / spread, moved], dim=1)
+GRID = (4, 4)
+"""Cells of the plan of how much changes where."""
+_BUSIEST = 64  # the part of the picture's cells in which a number is largest, as a divisor
 
 
 class BackboneNet(nn.Module):  # type: ignore[misc]
-    """clips [N, T, 1, H, W] in 0..1 -> features [N, dim], and a map of motion beside them where asked for."""
+    """clips [N, T, 1, H, W] in 0..1 -> features [N, D]."""
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
         self.config, width = config, config.channels
-        self.front = ClipFront(config)
-        self.body = nn.Sequential(
-            _layer(self.front.channels, width, kernel=5, stride=2),
-            _layer(width, 2 * width, stride=2),
-            _layer(2 * width, 3 * width, stride=2),
-            _layer(3 * width, 4 * width),
+        self.norm = nn.BatchNorm2d(CHANNELS, affine=False)
+        self.layers = nn.ModuleList(
+            [
+                _space(CHANNELS, 2 * width, stride=2),
+                _time(2 * width, 3 * width, kernel=2 * config.snippet_frames, stride=config.snippet_frames),
+                _space(3 * width, 3 * width),
+                _time(3 * width, 3 * width),
+                _space(3 * width, 4 * width, stride=2),
+                _time(4 * width, 4 * width),
+                _space(4 * width, 4 * width),
+                _time(4 * width, 6 * width),
+            ]
         )
-        self.out = nn.Linear(8 * width, config.dim)
+        self.out = nn.Linear(12 * width, config.dim)
 
     def forward(self, clips: Tensor) -> Tensor:
-        return self.describe(self.light(clips[:, :, 0]))
+        return self.describe(motion_maps(log_light(clips[:, :, 0], self.config.floor)))[:, 0]
 
-    def light(self, frames: Tensor) -> Tensor:
-        """What happens to every frame alone, so that training computes it once for overlapping clips."""
-        return torch.log(frames.clamp(min=0.0) + self.config.floor)
+    def describe(self, maps: Tensor) -> Tensor:
+        """Maps of motion [N, F, CHANNELS, h, w] -> features [N, S, D], one row every snippet."""
+        learned = self.embed(maps)
+        return torch.cat([learned, summary(recent(maps, self.config))], dim=2)
 
-    def describe(self, light: Tensor) -> Tensor:
-        """`embed`, and after it the map of motion that needs no learning, so that few clicks cannot spoil it."""
-        if not self.config.motion_map:
-            return self.embed(light)
-        moved = motion_map(light, self.config.snippet_frames)
-        return torch.cat([self.embed(light), moved, moved.logsumexp(1, keepdim=True)], dim=1)
-
-    def embed(self, light: Tensor) -> Tensor:
-        """Log intensity [N, T, H, W] -> features [N, dim]: mean and maximum over the image, mixed."""
-        maps = self.body(self.front(light))
-        mixed: Tensor = self.out(torch.cat([maps.mean((2, 3)), maps.amax((2, 3))], dim=1))
+    def embed(self, maps: Tensor) -> Tensor:
+        """The learned columns [N, S, dim]: mean and maximum over the picture, mixed."""
+        x = self.norm(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
+        for layer in self.layers:
+            x = layer(x)
+        mixed: Tensor = self.out(torch.cat([x.mean((3, 4)), x.amax((3, 4))], dim=2))
         return mixed
 
 
-def motion_map(light: Tensor, frames: int) -> Tensor:
-    """Log intensity [N, T, H, W] -> [N, 20]: how much the last `frames` changes amount to, by place, as a logarithm."""
-    moved = (light[:, -frames:] - light[:, -frames - 1 : -1]).abs().mean(1, keepdim=True)
-    return torch.log(fn.adaptive_avg_pool2d(moved, MAP).flatten(1) + _STILL)
+def recent(maps: Tensor, config: BackboneConfig) -> Tensor:
+    """Maps [N, F, CHANNELS, h, w] -> their means over each snippet alone [N, S, CHANNELS, h, w]."""
+    size = config.snippet_frames
+    return maps[:, config.reach - size :].unflatten(1, (-1, size)).mean(2)
 
 
-def _layer(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> nn.Sequential:
-    convolution = nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2, bias=False)
-    return nn.Sequential(convolution, nn.BatchNorm2d(outputs), nn.ReLU())
+def summary(maps: Tensor) -> Tensor:
+    """Columns that need no learning [N, S, 72], so that few clicks cannot spoil them: maps [N, S, CHANNELS, h, w].
+
+    Mean over the picture and over its busiest cells, of every channel and of flow each way; how flow differs between
+    cells; how much changes where.
+    """
+    ways = [fn.relu(sign * maps[:, :, c]) for flow in FLOWS for c in flow for sign in (1.0, -1.0)]
+    wide = torch.cat([maps, torch.stack(ways, dim=2)], dim=2).flatten(3)
+    top = wide.topk(max(wide.shape[3] // _BUSIEST, 1), dim=3).values.mean(3)
+    last = FLOWS[-1]
+    flow = maps[:, :, last[0] : last[1] + 1].flatten(3)
+    spread = (flow - flow.mean(3, keepdim=True)).square().mean(3).add(1e-6).sqrt()
+    return torch.cat([wide.mean(3), top, spread, *(plan(maps, c) for c in CHANGES)], dim=2)
+
+
+def plan(maps: Tensor, channel: int) -> Tensor:
+    """Maps [N, S, CHANNELS, h, w] -> one channel by place [N, S, GRID[0] * GRID[1]]."""
+    cells: Tensor = fn.adaptive_avg_pool2d(maps[:, :, channel], GRID).flatten(2)
+    return cells
+
+
+class _Space(nn.Sequential):  # type: ignore[misc]
+    """Over the picture, every time alone: [N, F, C, h, w]."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x.flatten(0, 1))
+        return y.unflatten(0, x.shape[:2])
+
+
+class _Time(nn.Sequential):  # type: ignore[misc]
+    """Over time, every place alone, without padding: as a picture of F x (h w), which is fast on a CPU."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        y: Tensor = super().forward(x.transpose(1, 2).flatten(3))
+        return y.unflatten(3, x.shape[3:]).transpose(1, 2)
+
+
+def _space(inputs: int, outputs: int, *, stride: int = 1) -> _Space:
+    return _Space(nn.Conv2d(inputs, outputs, 3, stride, 1, bias=False), nn.BatchNorm2d(outputs), nn.ReLU())
+
+
+def _time(inputs: int, outputs: int, *, kernel: int = 3, stride: int = 1) -> _Time:
+    convolution = nn.Conv2d(inputs, outputs, (kernel, 1), (stride, 1), bias=False)
+    return _Time(convolution, nn.BatchNorm2d(outputs), nn.ReLU())

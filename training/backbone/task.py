@@ -1,9 +1,9 @@
 """What the backbone learns from: clicks where there are some, and the footage itself.
 
 Clicks: cross-entropy at clicked snippets and between them, the rule of training/objectives/points.py, through a small
-temporal head that is thrown away. Footage: from the features of a snippet, a map of the motion in each of the
-snippets to come (what moves where is what most actions are made of); optionally VICReg (Bardes et al., 2022), which
-asks two augmented views of a clip for alike features that still differ between clips.
+temporal head that is thrown away. Footage: from the features of a snippet, how much changes where in each of the
+snippets to come; optionally VICReg (Bardes et al., 2022), which asks two augmented views of a clip for alike features
+that still differ between clips.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from ..labels import F32, I64, Clicks
 from ..objectives.points import even_targets
 from .augment import augment
 from .config import BackboneConfig
-from .frames import Stretch
-from .net import MAP, BackboneNet, motion_map
+from .frames import F16, Stretch, stretch_maps
+from .motion import CHANGES
+from .net import GRID, BackboneNet, plan, recent
 
 _AHEAD = (1, 2, 4, 8)  # snippets ahead whose motion is predicted
 
@@ -61,7 +62,7 @@ class BackboneModule(nn.Module):  # type: ignore[misc]
         super().__init__()
         self.net = BackboneNet(config)
         self.click = ClickHead(config, classes) if classes and config.click_weight else None
-        self.ahead = nn.Linear(config.dim, len(_AHEAD) * MAP[0] * MAP[1]) if config.motion_weight else None
+        self.ahead = nn.Linear(config.dim, len(_AHEAD) * GRID[0] * GRID[1]) if config.motion_weight else None
         self.project = None
         if config.view_weight:
             self.project = nn.Sequential(
@@ -79,6 +80,7 @@ class BackboneTask:
     ) -> None:
         self.module, self.config, self.parts, self.classes = module, config, parts, classes
         size = config.snippet_frames
+        self.maps: list[F16] = [stretch_maps(part.stretch, config.floor) for part in parts]
         self.length: I64 = np.array([len(p.stretch.frames) // size for p in parts], np.int64)
         clicks = sum(len(p.clicks) for p in parts) if classes else 0
         self.steps = config.planned_steps(int(self.length.sum()), clicks)
@@ -93,20 +95,19 @@ class BackboneTask:
         config, module = self.config, self.module
         picked = rng.choice(len(self.parts), config.batch, p=self.length / self.length.sum())
         first = [self._first(int(i), rng) for i in picked]
-        light = torch.stack([self._window(int(i), at, rng) for i, at in zip(picked, first, strict=True)])
-        clips = self._clips(light)
-        features = module.net.embed(clips.flatten(0, 1)).unflatten(0, clips.shape[:2])
+        maps = torch.stack([self._window(int(i), at, rng) for i, at in zip(picked, first, strict=True)])
+        features = self._embed(maps)
         loss, terms = features.new_zeros(()), {}
         if module.click is not None:
             part = self._click_loss(module.click(features), picked, first)
             loss, terms["click"] = loss + config.click_weight * part, float(part.detach())
         if module.ahead is not None:
-            part = self._motion_loss(module.ahead(features), clips)
+            part = self._motion_loss(module.ahead(features), maps)
             loss, terms["motion"] = loss + config.motion_weight * part, float(part.detach())
         if module.project is not None:
             other = torch.stack([self._window(int(i), at, rng) for i, at in zip(picked, first, strict=True)])
-            again = module.net.embed(self._clips(other).flatten(0, 1))
-            part = vicreg(module.project(features.flatten(0, 1)), module.project(again))
+            again = self._embed(other)
+            part = vicreg(module.project(features.flatten(0, 1)), module.project(again.flatten(0, 1)))
             loss, terms["views"] = loss + config.view_weight * part, float(part.detach())
         return loss, terms
 
@@ -125,23 +126,20 @@ class BackboneTask:
         spare = int(self.length[index]) - self.config.window
         return int(rng.integers(min(0, spare), max(0, spare) + 1))
 
-    def _window(self, index: int, first: int, rng: np.random.Generator) -> Tensor:
-        """Log intensity [F, H, W] of the frames that the clips of a window see; edge frames are repeated."""
-        config, frames = self.config, self.parts[index].stretch.frames
-        begin = (first + 1) * config.snippet_frames - config.clip_frames
-        end = (first + config.window) * config.snippet_frames
-        low, high = max(begin, 0), min(max(end, 1), len(frames))
-        at = np.clip(np.arange(begin, end), low, high - 1)
-        seen, place = np.unique(at, return_inverse=True)
-        shown = torch.from_numpy(np.asarray(frames[seen[0] : seen[-1] + 1], np.float32) / 65535.0)
-        shown = augment(shown, config.augmentation, rng)
-        light: Tensor = self.module.net.light(shown)[torch.from_numpy(place)]
-        return light
+    def _embed(self, maps: Tensor) -> Tensor:
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.config.bfloat16):
+            features: Tensor = self.module.net.embed(maps)
+        return features.float()
 
-    def _clips(self, light: Tensor) -> Tensor:
-        """[B, F, H, W] -> [B, S, T, H, W]: the overlapping clips of every window."""
-        clips: Tensor = light.unfold(1, self.config.clip_frames, self.config.snippet_frames)
-        return clips.permute(0, 1, 4, 2, 3)
+    def _window(self, index: int, first: int, rng: np.random.Generator) -> Tensor:
+        """Maps of motion [F, CHANNELS, h, w] that the rows of a window see; beyond the stretch nothing moves."""
+        config, maps = self.config, self.maps[index]
+        end = (first + config.window) * config.snippet_frames
+        begin = (first + 1) * config.snippet_frames - config.reach
+        low, high = min(max(begin, 0), len(maps) - 1), min(max(end, 1), len(maps))
+        shown = torch.from_numpy(np.asarray(maps[low:high], np.float32))
+        at = np.clip(np.arange(begin, end) - low, 0, high - low - 1)
+        return augment(shown, config.augmentation, rng)[torch.from_numpy(at)]
 
     def _click_loss(self, logits: Tensor, picked: I64, first: Sequence[int]) -> Tensor:
         wanted = np.zeros((len(picked), self.config.window, self.classes + 1), np.float32)
@@ -158,13 +156,13 @@ class BackboneTask:
             raise RuntimeError("no click head")
         return self.targets[index]
 
-    def _motion_loss(self, said: Tensor, clips: Tensor) -> Tensor:
+    def _motion_loss(self, said: Tensor, maps: Tensor) -> Tensor:
         with torch.no_grad():
-            maps = motion_map(clips.flatten(0, 1), self.config.snippet_frames)
-            maps = ((maps - maps.mean()) / (maps.std() + 0.1)).unflatten(0, clips.shape[:2])
+            plans = plan(recent(maps, self.config), CHANGES[-1])
+            plans = (plans - plans.mean()) / (plans.std() + 0.1)
         said = said.unflatten(-1, (len(_AHEAD), -1))
         ahead = [h for h in _AHEAD if h < self.config.window]
-        parts = [fn.mse_loss(said[:, :-h, k], maps[:, h:]) for k, h in enumerate(ahead)]
+        parts = [fn.mse_loss(said[:, :-h, k], plans[:, h:]) for k, h in enumerate(ahead)]
         return torch.stack(parts).mean()
 
     def _targets(self) -> list[F32]:

@@ -8,6 +8,7 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -25,10 +26,14 @@ from ..selection import BestKeeper
 from ..stop import StopSignal, TrainingInterrupted
 from .config import BackboneConfig
 from .frames import FrameStore, Stretch
+from .net import BackboneNet
 from .task import BackboneModule, BackboneTask, ClickedStretch
 
 SCHEMA = "punctum.backbone/1"
-_WRITTEN = ("summary.json", "backbone.json", "backbone.onnx", "log.jsonl", "config.json")
+SHIPPED = Path(str(resources.files("punctum.runtime"))) / "assets" / "motion.safetensors"
+"""What export/make_default_bundle.py learned from procedural videos: where training starts."""
+WEIGHTS = "weights.safetensors"
+_WRITTEN = ("summary.json", "backbone.json", "backbone.onnx", WEIGHTS, "log.jsonl", "config.json")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +77,8 @@ def train_backbone(
         with torch.random.fork_rng():
             torch.manual_seed(config.seed)
             module = BackboneModule(config, classes)
+        if config.start == "shipped":
+            load_weights(module.net, SHIPPED)
         task = BackboneTask(module, parts, classes, config)
         result = run_stage(
             task,
@@ -85,7 +92,7 @@ def train_backbone(
         )
     if not result.finished:
         raise _interrupted(out)
-    files = _export(module, config)
+    files = _export(module, config) | {WEIGHTS: weights_bytes(module.net)}
     summary = {
         "schema": SCHEMA,
         "status": "complete",
@@ -105,6 +112,30 @@ def train_backbone(
     ck.write_json(out / "summary.json", summary)
     shutil.rmtree(out / "state", ignore_errors=True)
     return summary
+
+
+def weights_bytes(net: BackboneNet) -> bytes:
+    """The network's weights as a safetensors file."""
+    from safetensors.torch import save
+
+    data: bytes = save({key: value.contiguous() for key, value in net.state_dict().items()})
+    return data
+
+
+def load_weights(net: BackboneNet, path: Path) -> None:
+    """Raises InputError where the file is missing, damaged, or of a network of other sizes."""
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    try:
+        net.load_state_dict(load(path.read_bytes()))
+    except (OSError, SafetensorError, RuntimeError) as error:
+        raise InputError(
+            "backbone-start",
+            f"training cannot start from {path.name} ({str(error).splitlines()[0]})",
+            "the weights that ship, with the default channels, dim and snippet_frames",
+            'use these sizes, or set "start": "random" in the recipe',
+        ) from None
 
 
 def _describe(footage: Footage, config: BackboneConfig) -> dict[str, Any]:
