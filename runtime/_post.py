@@ -166,7 +166,8 @@ def finish_islands(
         return [(island.segments, np.zeros(0)) for island in found]
     head = heads[0] if len(heads) == 1 else None
     if len(heads) > 1:
-        head = tuple(map(np.concatenate, zip(*heads, strict=True)))
+        probability, attention, center = map(np.concatenate, zip(*heads, strict=True))
+        head = (probability, attention, center)
     scores = fuse(every, head, post)
     ends = np.cumsum([0, *(len(island.label) for island in found)])
     if post.suppression != "soft":
