@@ -77,7 +77,7 @@ def import_onnxruntime(purpose: str) -> Any:
 
 
 def session_options(ort: Any, *, threads: int, options: EngineOptions) -> Any:
-    """ONNX Runtime's options; `onnx` has the measurements behind the defaults."""
+    """ONNX Runtime's options; `_options` has the measurements behind the defaults."""
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
