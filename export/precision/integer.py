@@ -7,8 +7,8 @@ in 16 bits: 2 * 255 * 64 just fits, 2 * 255 * 127 would saturate unnoticed. A bu
 For TensorRT: int8 on both sides, symmetric, no quantised bias, and pairs before products only: the builder fuses what
 stands between a product and the next pair.
 
-Measured on a CPU with VNNI, one thread, a real recording: the locator takes 0.3 of fp32's time (three quarters of it are
-convolutions), the scorer 0.8 to 0.85 (two fifths of it are products; exact pooling and time stay fp32).
+Measured on a CPU with VNNI, one thread, real recordings: the locator takes 0.3 of the time of fp32 (nearly all of it
+is convolutions), the scorer 0.8 to 0.85 (two fifths are products; exact pooling and arithmetic on time stay fp32).
 """
 
 from __future__ import annotations
