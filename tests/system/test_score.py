@@ -110,9 +110,11 @@ def test_a_killed_driver_is_gone_on_with(recordings, whole, tmp_path):
 
 def test_a_second_run_into_the_folder_is_refused(recordings, whole, tmp_path):
     process = begin(recordings, tmp_path / "out", "--workers", "1")
+    process.send_signal(signal.SIGSTOP)  # so that it cannot be through before the second one looks
     second = subprocess.run(
         command(recordings, tmp_path / "out"), capture_output=True, text=True, env=ENVIRONMENT, timeout=60
     )
+    process.send_signal(signal.SIGCONT)
     assert second.returncode == 2
     assert "output-locked" in second.stderr
     assert f"process {process.pid}" in second.stderr
