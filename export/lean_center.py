@@ -75,13 +75,15 @@ def _hidden(w: GraphWriter, head: CenterHead, member: Any, x: str, log: str) -> 
     weight = array_of(member.hidden.weight).astype(np.float64)
     # The embedding's bias is the same in every bin: it becomes part of the hidden layer's.
     bias = array_of(member.hidden.bias) + weight[:, :width] @ np.tile(array_of(member.embed.bias), head.config.bins)
+    along = np.zeros(0)
     if head.config.use_length:
         along = weight[:, width] / float(head.length_deviation)
         bias = bias - along * float(head.length_mean)
-        start = w.add("Gemm", log, w.constant(along[None]), w.constant(bias))
-    else:
-        start = w.constant(bias)
-    return str(w.add("Relu", w.add("Gemm", x, w.constant(weight[:, :width].T), start)))
+    # A bias that is constant: a Gemm with a computed third input has no int8 form.
+    y = w.add("Gemm", x, w.constant(weight[:, :width].T), w.constant(bias))
+    if head.config.use_length:
+        y = w.add("Add", y, w.add("Mul", log, w.constant(along[None])))
+    return str(w.add("Relu", y))
 
 
 def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
