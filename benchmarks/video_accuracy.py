@@ -1,10 +1,11 @@
 """From videos and clicks to events: mAP of `punctum train` on a video data set, beside two honest baselines.
 
-    python benchmarks/video_accuracy.py DATA [--seeds 0,1,2] [--rows learned,random,summary,energy,cuts] [--frames DIR]
+    python benchmarks/video_accuracy.py DATA [--seeds 0,1,2] [--rows learned,shipped,...] [--frames DIR]
 
 Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
   learned   the default of `punctum train`: backbone, then locator and head
   footage   the same without clicks in the backbone
+  shipped   the weights that training starts from, as they ship; same locator and head
   random    the same network with random weights, its normalisation fitted to the footage; same locator and head
   summary   the columns that need no learning alone, and the same locator and head
   energy    one number a snippet, how much consecutive frames differ; thresholded: for each class, the runs in which
@@ -40,7 +41,7 @@ from punctum.training.backbone.config import BackboneConfig
 from punctum.training.backbone.frames import FrameStore, Stretch, stretch_maps
 from punctum.training.backbone.net import BackboneNet
 from punctum.training.backbone.task import BackboneModule, BackboneTask, ClickedStretch
-from punctum.training.backbone.train import Footage, train_backbone
+from punctum.training.backbone.train import SHIPPED, Footage, load_weights, train_backbone
 from punctum.training.data import Sample, TrainingSet
 from punctum.training.labels import locate_clicks
 from punctum.training.objectives.points import even_targets
@@ -117,6 +118,12 @@ def learned(split: Split, seed: int, *, clicks: bool) -> dict[str, np.ndarray]:
         finally:
             train._export = export
     return embed(kept[0], split)
+
+
+def as_shipped(split: Split) -> dict[str, np.ndarray]:
+    net = BackboneNet(split.config)
+    load_weights(net, SHIPPED)
+    return embed(net.eval(), split)
 
 
 def untrained(split: Split, seed: int) -> dict[str, np.ndarray]:
@@ -263,7 +270,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--rows", default="learned,random,summary,energy,cuts")
+    parser.add_argument("--rows", default="learned,footage,shipped,random,summary,energy,cuts")
     parser.add_argument("--frames", type=Path)
     parser.add_argument("--events", type=Path)
     parser.add_argument("--fold", default="")
@@ -289,6 +296,7 @@ def report(row: str, split: Split, seeds: list[int], events: Path | None) -> Non
             make = {
                 "learned": lambda s: learned(split, s, clicks=True),
                 "footage": lambda s: learned(split, s, clicks=False),
+                "shipped": lambda s: as_shipped(split),
                 "random": lambda s: untrained(split, s),
                 "summary": lambda s: summary(split),
                 "cuts": lambda s: cut_features(split),
