@@ -85,8 +85,9 @@ def suppress_groups(
     device stay there: see `kernels.cuda.suppress_groups`.
     """
     if cuda.on_device(segments):
-        options = {"sigma": sigma, "min_score": min_score, "length_offset": length_offset}
-        return cuda.suppress_groups(segments, scores, group_offsets, **options)
+        return cuda.suppress_groups(
+            segments, scores, group_offsets, sigma=sigma, min_score=min_score, length_offset=length_offset
+        )
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))
