@@ -235,7 +235,9 @@ class NativeSession:
     ) -> list[Event]:
         features = np.ascontiguousarray(features, np.float32)
         losses = (Loss * len(lost))(*[Loss(row, frames) for row, frames in lost])
-        chunk = Chunk(count=len(features), has_at=int(at is not None), at_s=at or 0.0, lost=losses, lost_count=len(lost))
+        chunk = Chunk(
+            count=len(features), has_at=int(at is not None), at_s=at or 0.0, lost=losses, lost_count=len(lost)
+        )
         chunk.features = f32(features) if self.keep else None
         if self.mode == TRACKS and tracks is not None:
             tracks = np.ascontiguousarray(tracks, np.float32)
@@ -292,7 +294,9 @@ class NativeSession:
                 labels = np.array(want.labels[: want.count], np.int64)
                 self.wants[-1] |= {"segments": segments, "labels": labels}
                 tracks = _array(want.tracks, want.rows, classes + 1)
-                head = [np.ascontiguousarray(p, np.float32) for p in self.backend.score(features, tracks, segments, labels)]
+                head = [
+                    np.ascontiguousarray(p, np.float32) for p in self.backend.score(features, tracks, segments, labels)
+                ]
                 sizes = c.c_size_t(len(labels)), c.c_size_t(classes)
                 self.library.call("answer_score", self.handle, *(f32(part) for part in head), *sizes)
         return self.poll()
