@@ -25,7 +25,7 @@ def _version(value: bool) -> None:
 
 def build() -> typer.Typer:
     """The whole command line."""
-    from . import bench, data, demo, doctor, eval, features, report, run, score
+    from . import bench, convert, data, demo, doctor, eval, features, report, run, score
     from . import build as engines
 
     app = typer.Typer(
@@ -47,6 +47,7 @@ def build() -> typer.Typer:
 
     app.command("run")(run.run)
     app.command("score")(score.score)
+    app.command("convert")(convert.convert)
     app.command("features")(features.features)
     app.command("eval")(eval.evaluate)
     app.command("demo")(demo.demo)

@@ -1,0 +1,111 @@
+"""`punctum convert`: events, truth and clicks between annotation tools, players and evaluators."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+_FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, elan, labelstudio, cvat"
+_READ: dict[str, Any] = {"rich_help_panel": "How the input is read"}
+_WRITE: dict[str, Any] = {"rich_help_panel": "What the output says"}
+
+
+def convert(
+    input: Annotated[
+        str,
+        typer.Argument(help="A file, a folder of one-video files, results of `score`, or - (standard input)."),
+    ],
+    output: Annotated[
+        str, typer.Argument(help="A file, a folder where the form holds one video a file, or - (standard output).")
+    ],
+    source: Annotated[
+        str | None, typer.Option("--from", metavar="FORM", help=f"{_FORMS}. Default: told by name and content.")
+    ] = None,
+    target: Annotated[str | None, typer.Option("--to", metavar="FORM", help="Default: told by the ending.")] = None,
+    fps: Annotated[
+        str | None,
+        typer.Option(
+            help="Frames a second for forms that count frames (cvat, labelstudio, points in frames): a number, or a "
+            "JSON file of rates (dataset.json, fps.json, ActivityNet JSON with fps)."
+        ),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="actions or clicks.")] = None,
+    label: Annotated[list[str] | None, typer.Option("--label", help="Only this class; may be repeated.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Leave out what has a lower confidence.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace OUTPUT where it exists.")] = False,
+    video: Annotated[str | None, typer.Option(help="Name of the video of a one-video file.", **_READ)] = None,
+    clicks: Annotated[
+        str,
+        typer.Option(
+            help="marked: what the form marks as clicks. all: every annotation is a click at its middle. none: every "
+            "annotation is an action.",
+            **_READ,
+        ),
+    ] = "marked",
+    names: Annotated[
+        str, typer.Option(help="ELAN: a class is the value of an annotation (value) or its tier (tier).", **_READ)
+    ] = "value",
+    annotations: Annotated[
+        str, typer.Option(help="Label Studio tasks annotated more than once: last, or all of them.", **_READ)
+    ] = "last",
+    media: Annotated[
+        str | None,
+        typer.Option(
+            help="Where ELAN or Label Studio finds a video, with {video} for its name; default: {video}.mp4.", **_WRITE
+        ),
+    ] = None,
+    size: Annotated[str | None, typer.Option(help="CVAT: size of the video, as 1280x720.", **_WRITE)] = None,
+) -> None:
+    """Convert events, ground truth and clicks. Seconds on the media clock; what a form cannot hold is said.
+
+    Example: punctum convert events.jsonl clip.vtt
+
+    Correct in ELAN, evaluate: punctum convert events.jsonl to-correct/ --to elan; punctum convert to-correct/ gt.json
+    --to activitynet-truth
+
+    Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --from labelstudio --fps 25
+    """
+    from ..convert import ReadOptions, WriteOptions, read_rates
+    from ..convert import convert as run
+    from ..errors import InputError
+
+    for option, value, allowed in (
+        ("--clicks", clicks, ("marked", "all", "none")),
+        ("--names", names, ("value", "tier")),
+        ("--annotations", annotations, ("last", "all")),
+    ):
+        if value not in allowed:
+            raise InputError("convert-option", f"{option} {value!r}", ", ".join(allowed), f"correct {option}")
+    rates = read_rates(fps)
+    reading = ReadOptions(rates, video, clicks, names, annotations)  # type: ignore[arg-type]
+    report = run(
+        input,
+        output,
+        source_form=source,
+        target_form=target,
+        reading=reading,
+        writing=WriteOptions(rates, media, _size(size)),
+        only=only,
+        labels=label or (),
+        min_score=min_score,
+        replace_target=replace,
+    )
+    for line in report.lines():
+        typer.echo(line, err=True)
+    if report.text is not None:
+        data = report.text if isinstance(report.text, bytes) else report.text.encode()
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+
+
+def _size(text: str | None) -> tuple[int, int] | None:
+    from ..errors import InputError
+
+    if text is None:
+        return None
+    width, _, height = text.partition("x")
+    if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 1 << 16 and 0 < int(height) < 1 << 16):
+        raise InputError("convert-option", f"--size {text!r}", "width x height, such as 1280x720", "correct it")
+    return int(width), int(height)

@@ -1,0 +1,99 @@
+"""ActivityNet JSON: detections (`results`) and ground truth (`database`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from ._events import event_losses, no_confidence
+from ._model import Mark, Timelines, counted, gather
+from ._options import ReadOptions, Source, WriteOptions, Written
+
+_ALLOWED = (
+    '{"results": {video: [{"label", "score", "segment": [start_s, end_s]}]}} or '
+    '{"database": {video: {"annotations": [{"label", "segment"}]}}}'
+)
+
+
+def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
+    """Either kind, by what the file holds."""
+    record = parse_json(source)
+    if not isinstance(record, dict) or ("results" in record) == ("database" in record):
+        raise source.wrong("it holds neither results nor a database, or both", _ALLOWED)
+    truth = "database" in record
+    videos = record["database" if truth else "results"]
+    if not isinstance(videos, dict):
+        raise source.wrong("the list of videos is not an object", _ALLOWED)
+    fps: dict[str, float] = {}
+    duration: dict[str, float] = {}
+    entries: dict[str, Any] = videos
+    notes = []
+    if truth:
+        marked = 0
+        for video, entry in videos.items():
+            if not isinstance(entry, dict):
+                raise source.wrong(f"{video} is not an object", _ALLOWED)
+            for name, table in (("fps", fps), ("duration", duration)):
+                if isinstance(value := entry.get(name), int | float) and value > 0:
+                    table[video] = float(value)
+            marked += "subset" in entry
+        entries = {video: entry.get("annotations", []) for video, entry in videos.items()}
+        if marked:
+            notes.append(f"left out: which subset {counted(marked, 'video')} belongs to")
+    rows = _rows(source, entries, scored=not truth)
+    return gather(rows, videos=videos, fps=fps, duration=duration, notes=notes)
+
+
+def _rows(source: Source, entries: dict[str, Any], *, scored: bool) -> Iterator[tuple[str, Mark]]:
+    for video, items in entries.items():
+        if not isinstance(items, list):
+            raise source.wrong(f"{video} holds {type(items).__name__} instead of a list", _ALLOWED)
+        for row, item in enumerate(items):
+            try:
+                start, end = (float(x) for x in item["segment"])
+                score = float(item["score"]) if scored else None
+                label = item["label"]
+                if not isinstance(label, str):
+                    raise TypeError(f"label {label!r}")
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise source.wrong(f"{video} entry {row}: {json.dumps(item)[:80]} ({error!r})", _ALLOWED) from None
+            yield f"{source.name}: {video} entry {row}", Mark(video, label, start, end, score)
+
+
+def write_results(lines: Timelines, options: WriteOptions) -> Written:
+    """Detections."""
+    results = {
+        video: [
+            {"label": m.label, "score": 1.0 if m.score is None else m.score, "segment": [m.start, m.end]} for m in marks
+        ]
+        for video, marks in lines.by_video().items()
+    }
+    text = json.dumps({"version": "punctum", "results": results, "external_data": {}}, ensure_ascii=False, indent=1)
+    return Written(text + "\n", event_losses(lines.marks), no_confidence(lines))
+
+
+def write_truth(lines: Timelines, options: WriteOptions) -> Written:
+    """Ground truth, with duration and fps where they are known."""
+    database: dict[str, Any] = {}
+    for video, marks in lines.by_video().items():
+        entry: dict[str, Any] = {}
+        seconds = lines.duration.get(video, options.rates.duration.get(video))
+        rate = options.rates.known(video, lines.fps.get(video))
+        if seconds is not None:
+            entry["duration"] = seconds
+        if rate is not None:
+            entry["fps"] = rate
+        entry["annotations"] = [{"label": m.label, "segment": [m.start, m.end]} for m in marks]
+        database[video] = entry
+    scored = any(mark.score is not None for mark in lines.marks)
+    text = json.dumps({"version": "punctum", "database": database}, ensure_ascii=False, indent=1)
+    return Written(text + "\n", (*event_losses(lines.marks), *(("confidence",) if scored else ())))
+
+
+def parse_json(source: Source) -> Any:
+    """Any JSON document. Raises InputError."""
+    try:
+        return json.loads(source.text())
+    except (ValueError, RecursionError) as error:
+        raise source.wrong(f"it is not JSON ({error})", "one JSON document") from None

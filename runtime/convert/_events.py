@@ -1,0 +1,146 @@
+"""Events of punctum: JSON Lines, and the Parquet of `punctum score`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..events import SCHEMA, Event
+from ._model import Mark, Timelines, counted, gather
+from ._options import ReadOptions, Source, WriteOptions, Written
+
+CONVERTED = "converted"  # bundle of events that no bundle made
+
+
+def read_events(source: Source, options: ReadOptions) -> Timelines:
+    """Final events, one a line; provisional ones are left out and counted."""
+    rows, streams, early = [], [], 0
+    for number, line in enumerate(source.text().split("\n"), 1):
+        if not line.strip():
+            continue
+        where = f"{source.name} line {number}"
+        try:
+            event = Event.from_json(line)
+            streams.append(str(event.stream))
+            if event.phase != "final":
+                early += 1
+                continue
+            rows.append((where, _mark(event)))
+        except InputError as error:
+            raise source.wrong(f"line {number}: {error.given}", f"one event a line, schema {SCHEMA}") from None
+        except (TypeError, ValueError, OverflowError) as error:
+            raise source.wrong(f"line {number}: {error}", f"one event a line, schema {SCHEMA}") from None
+    left = f"left out: {counted(early, 'report')} that came before the last word (open, update) or were taken back"
+    notes = [left] if early else []
+    return gather(rows, videos=streams, notes=notes)
+
+
+def write_events(lines: Timelines, options: WriteOptions) -> Written:
+    """One final event a line."""
+    return Written("".join(e.to_json() + "\n" for e in _events(lines)), empty_videos(lines), _assumed(lines))
+
+
+def read_parquet(path: Path) -> Timelines:
+    """A folder of `punctum score`, or one Parquet file of events. Raises InputError, MissingDependencyError."""
+    from ..archive._table import events_of, load_pyarrow
+
+    pa = load_pyarrow()
+    try:
+        if path.is_dir():
+            return _archive(path)
+        table = pa.parquet.read_table(path, use_threads=False)
+        found = [(f"{path} row {row}", _mark(event)) for row, (_, event) in enumerate(events_of(table), 1)]
+    except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
+        raise InputError(
+            "convert-form", f"{path} is not Parquet of events ({error})", "results of `punctum score`", "check the file"
+        ) from None
+    return gather(found)
+
+
+def _archive(folder: Path) -> Timelines:
+    from ..archive.results import read_events as events_of_archive
+    from ..archive.results import read_items
+
+    items = read_items(folder)
+    failed = sum(item["status"] == "failed" for item in items)
+    notes = [f"left out: {counted(failed, 'recording')} that could not be scored"] if failed else []
+    rows: Iterator[tuple[str, Mark]] = (
+        (f"{folder}: {name}", _mark(event)) for name, event in events_of_archive(folder)
+    )
+    return gather(rows, videos=[str(i["stream"]) for i in items if i["status"] != "failed"], notes=notes)
+
+
+def write_parquet(lines: Timelines, options: WriteOptions) -> Written:
+    """One file with the columns of `punctum score`; a recording's name stands for its item."""
+    from ..archive._table import EventRows, events_schema, load_pyarrow, to_bytes
+
+    pa = load_pyarrow()
+    rows: dict[str, Any] = {}
+    hasty = 0
+    for event in _events(lines):
+        rows.setdefault(event.stream, EventRows(event.stream)).add([event])
+        hasty += event.degraded
+    batches = [batch for one in rows.values() for batch in one.batches()]
+    table = pa.Table.from_batches(batches, schema=events_schema()).unify_dictionaries()
+    lost = (f"that {counted(hasty, 'event')} had been scored in haste",) if hasty else ()
+    return Written(to_bytes(table), (*empty_videos(lines), *lost), _assumed(lines))
+
+
+def event_losses(marks: Iterable[Mark]) -> tuple[str, ...]:
+    """What forms with class, times and confidence alone cannot say of events."""
+    events = [mark.event for mark in marks if mark.event is not None]
+    if not events:
+        return ()
+    lost = ["identity, bundle and delay of events"]
+    marred = sum(e.interrupted or e.degraded or e.dropped > 0 for e in events)
+    if marred:
+        lost.append(f"that {counted(marred, 'event')} was interrupted, lost frames, or was scored in haste")
+    return tuple(lost)
+
+
+def _mark(event: Event) -> Mark:
+    times = float(event.start), float(event.end), float(event.score)
+    if not isinstance(event.stream, str) or not isinstance(event.label, str):
+        raise TypeError("stream and label must be strings")
+    return Mark(event.stream, event.label, times[0], times[1], times[2], event)
+
+
+def _events(lines: Timelines) -> Iterator[Event]:
+    for number, mark in enumerate(lines.marks):
+        if mark.event is not None:
+            yield mark.event
+            continue
+        end = mark.start if mark.end is None else mark.end
+        yield Event(
+            stream=mark.video,
+            id=f"{mark.video}/{mark.label}/{number}",
+            revision=0,
+            phase="final",
+            label=mark.label,
+            score=1.0 if mark.score is None else mark.score,
+            start=mark.start,
+            end=end,
+            emitted_at=end,
+            delay_s=0.0,
+            bundle=CONVERTED,
+        )
+
+
+def _assumed(lines: Timelines) -> tuple[str, ...]:
+    new = sum(mark.event is None for mark in lines.marks)
+    said = (f"new identities, no delay and the bundle {CONVERTED!r} for {counted(new, 'event')}",) if new else ()
+    return (*said, *no_confidence(lines))
+
+
+def no_confidence(lines: Timelines) -> tuple[str, ...]:
+    """Forms whose entries must have a score."""
+    unscored = sum(mark.score is None for mark in lines.marks)
+    return (f"confidence 1 for {counted(unscored, 'action')} without any",) if unscored else ()
+
+
+def empty_videos(lines: Timelines) -> tuple[str, ...]:
+    """Forms that list marks alone do not know videos without any."""
+    empty = len(set(lines.videos) - {mark.video for mark in lines.marks})
+    return (f"the names of {counted(empty, 'video')} without a mark",) if empty else ()

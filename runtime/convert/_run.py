@@ -1,0 +1,242 @@
+"""From one form to another: read, choose, write whole or not at all."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from .._files import atomic_folder, atomic_write
+from ..errors import InputError
+from ._events import read_parquet
+from ._forms import FORMS, Form, form_named, guess_source, guess_target
+from ._model import Timelines, counted, merge
+from ._options import ReadOptions, Source, WriteOptions, Written
+
+LARGEST = 1 << 30  # bytes of a file to be read
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a conversion did, in words: `lines()`. text: the result where it went to standard output."""
+
+    read: str
+    wrote: str
+    notes: tuple[str, ...]
+    lost: tuple[str, ...]
+    assumed: tuple[str, ...]
+    text: str | bytes | None = None
+
+    def lines(self) -> list[str]:
+        said = [self.read, *self.notes]
+        said += [f"lost: {what}" for what in self.lost]
+        said += [f"assumed: {what}" for what in self.assumed]
+        return [*said, self.wrote]
+
+
+def convert(
+    source: str,
+    target: str,
+    *,
+    source_form: str | None = None,
+    target_form: str | None = None,
+    reading: ReadOptions | None = None,
+    writing: WriteOptions | None = None,
+    only: str | None = None,
+    labels: Sequence[str] = (),
+    min_score: float | None = None,
+    replace_target: bool = False,
+) -> Report:
+    """Convert the file or folder `source` ("-": standard input) to `target` ("-": standard output).
+
+    only: "actions" or "clicks"; labels: keep these classes; min_score: keep marks from this confidence on, and those
+    without one. Raises InputError for whatever is wrong with the input, before anything is written.
+    """
+    to, how_to = (form_named(target_form, "--to"), "as told") if target_form else guess_target(Path(target))
+    _check_target(target, replace_target)
+    lines, told = read(source, source_form, reading or ReadOptions())
+    lines = _chosen(lines, only, labels, min_score)
+    _check_kinds(lines, to)
+    options = replace(writing or WriteOptions(), target=Path(target))
+    files = _write(lines, to, target, options)
+    total = (
+        f"{counted(lines.actions, 'action')}, {counted(lines.clicks, 'click')}, {counted(len(lines.videos), 'video')}"
+    )
+    text = _publish(files, to, target, replace_target)
+    many = counted(len(files), "file") + " in " if text is None and "" not in files else ""
+    wrote = "standard output" if text is not None else target
+    return Report(
+        read=f"read {told}: {total}",
+        wrote=f"wrote {many}{wrote} as {to.name} ({to.title}), {how_to}",
+        notes=lines.notes,
+        lost=tuple(dict.fromkeys(what for one in files.values() for what in one.lost)),
+        assumed=tuple(dict.fromkeys(what for one in files.values() for what in one.assumed)),
+        text=text,
+    )
+
+
+def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines, str]:
+    """Timelines of a file, a folder or standard input, and what it was taken for. Raises InputError."""
+    named = form_named(form, "--from") if form else None
+    path = Path(source)
+    if source != "-" and not path.exists():
+        raise InputError("convert-missing", f"{source} does not exist", "a file or a folder", "check the path")
+    if named is FORMS["parquet"] or (named is None and (path / "items.parquet").is_file()):
+        return _named(read_parquet(path), options), f"{source} as parquet, {'as told' if named else 'by items.parquet'}"
+    if source == "-":
+        return _read_one(Source("standard input", sys.stdin.buffer.read(LARGEST + 1), "video"), named, options)
+    if not path.is_dir():
+        if named is None and path.suffix.lower() == ".parquet":
+            return _named(read_parquet(path), options), f"{source} as parquet, by its ending"
+        return _read_one(_load(path, path.stem), named, options)
+    kinds = sorted({p.suffix.lower() for p in path.rglob("*") if p.is_file()})
+    endings = set(named.endings) if named else {e for form in FORMS.values() if form.one_video for e in form.endings}
+    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
+    if not files or len({p.suffix.lower() for p in files}) > 1:
+        raise InputError(
+            "convert-folder",
+            f"{source} holds " + (f"files of several forms ({', '.join(kinds)})" if files else "no file to convert"),
+            f"files of one form, with the ending {', '.join(sorted(endings))}",
+            "name the form with --from",
+        )
+    if options.video is not None and len(files) > 1:
+        raise InputError("convert-video", f"--video for {len(files)} files", "one file", "leave --video out")
+    read_files = [_read_one(_load(p, p.relative_to(path).with_suffix("").as_posix()), named, options) for p in files]
+    told = read_files[0][1].removeprefix(f"{files[0]} ")
+    return merge([lines for lines, _ in read_files]), f"{counted(len(files), 'file')} in {source} {told}"
+
+
+def _read_one(source: Source, named: Form | None, options: ReadOptions) -> tuple[Timelines, str]:
+    if len(source.data) > LARGEST:
+        raise InputError("convert-size", f"{source.name} is larger than 1 GiB", "smaller files", "split it")
+    form, how = (named, "as told") if named else guess_source(source)
+    if form.read is None:
+        raise InputError("convert-form", f"{source.name} as {form.name}", "a file or a folder", "give its path")
+    return form.read(source, options), f"{source.name} as {form.name}, {how}"
+
+
+def _load(path: Path, stem: str) -> Source:
+    try:
+        with path.open("rb") as stream:
+            return Source(str(path), stream.read(LARGEST + 1), stem)
+    except OSError as error:
+        raise InputError(
+            "convert-unreadable", f"{path} cannot be read ({error})", "a readable file", "check it"
+        ) from None
+
+
+def _named(lines: Timelines, options: ReadOptions) -> Timelines:
+    if options.video is not None:
+        raise InputError("convert-video", "--video for Parquet", "files of one video", "leave --video out")
+    return lines
+
+
+def _chosen(lines: Timelines, only: str | None, labels: Sequence[str], min_score: float | None) -> Timelines:
+    if only not in (None, "actions", "clicks"):
+        raise InputError("convert-only", f"--only {only!r}", "actions or clicks", "correct it")
+    for label in labels:
+        if label not in lines.classes:
+            raise InputError(
+                "label-unknown", f"label {label!r}", ", ".join(lines.classes) or "no class here", "correct --label"
+            )
+    kept = tuple(
+        mark
+        for mark in lines.marks
+        if (only is None or mark.is_click == (only == "clicks"))
+        and (not labels or mark.label in labels)
+        and (min_score is None or mark.score is None or mark.score >= min_score)
+    )
+    return replace(lines, marks=kept, labels=tuple(c for c in lines.labels if not labels or c in labels))
+
+
+def _check_kinds(lines: Timelines, form: Form) -> None:
+    if lines.clicks and not form.clicks:
+        able = ", ".join(f.name for f in FORMS.values() if f.clicks)
+        raise InputError(
+            "form-no-clicks",
+            f"{counted(lines.clicks, 'click')}, which {form.name} cannot hold",
+            f"for clicks: {able}",
+            "choose one of these" + (", or add --only actions" if lines.actions else ""),
+        )
+    if lines.clicks and lines.actions and not form.mixed:
+        raise InputError(
+            "form-one-kind",
+            f"{counted(lines.actions, 'action')} and {counted(lines.clicks, 'click')} for one {form.name} file",
+            "one kind a file",
+            "add --only actions or --only clicks",
+        )
+
+
+def _write(lines: Timelines, form: Form, target: str, options: WriteOptions) -> dict[str, Written]:
+    """Content by file name below the target; "" for the target itself."""
+    if not form.one_video:
+        return {"": form.write(lines, options)}
+    single = target == "-" or Path(target).suffix.lower() in form.endings
+    if single:
+        if len(lines.videos) != 1:
+            raise InputError(
+                "convert-many",
+                f"{counted(len(lines.videos), 'video')} for one {form.name} file",
+                "one video a file",
+                f"give a folder as OUTPUT, with --to {form.name}",
+            )
+        return {"": form.write(lines, options)}
+    if not lines.videos:
+        raise InputError("convert-empty", "no video to write", "at least one video", "check the input")
+    names = {video: _file_name(video, form) for video in lines.videos}
+    if len({name.casefold() for name in names.values()}) < len(names):
+        raise InputError(
+            "convert-names", "video names that differ by case alone", "distinct file names", "rename the videos"
+        )
+    return {
+        names[video]: form.write(lines.of(video), replace(options, target=Path(target) / names[video]))
+        for video in lines.videos
+    }
+
+
+def _file_name(video: str, form: Form) -> str:
+    """Where a video goes below the output folder. Raises InputError for a name that leads elsewhere."""
+    parts = video.split("/")
+    if any(part in ("", ".", "..") or part.startswith(".") or set(part) & set('\\:*?"<>|') for part in parts):
+        raise InputError(
+            "convert-names", f"the video name {video!r} as a file", "plain names, perhaps below folders", "rename it"
+        )
+    return f"{PurePosixPath(*parts)}{form.endings[0]}"
+
+
+def _check_target(target: str, replace_target: bool) -> None:
+    path = Path(target)
+    if target == "-" or replace_target or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+        return
+    raise InputError(
+        "output-exists", f"{target} exists already", "a new file or folder", "choose another, or --replace"
+    )
+
+
+def _publish(files: dict[str, Written], form: Form, target: str, replace_target: bool) -> str | bytes | None:
+    """Write all of it, or nothing. What goes to standard output is handed back."""
+    path = Path(target)
+    if "" in files:
+        if target == "-":
+            return files[""].data
+        if path.is_dir():
+            raise InputError("convert-target", f"{target} is a folder", f"a file for {form.name}", "name a file in it")
+        atomic_write(path, files[""].data)
+        return None
+    if path.exists() and not path.is_dir():
+        raise InputError("convert-target", f"{target} is a file", "a folder for several videos", "name a folder")
+    strange = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() not in form.endings]
+    if strange:  # --replace replaces what was converted before, never somebody's videos
+        raise InputError(
+            "output-exists",
+            f"{target} holds other files, such as {strange[0]}",
+            "a folder of its own",
+            "choose another",
+        )
+    with atomic_folder(path, replace=replace_target) as draft:
+        for name, written in files.items():
+            file = draft / name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(written.data.encode() if isinstance(written.data, str) else written.data)
+    return None
