@@ -171,7 +171,7 @@ punctum_status punctum_find_runs(const float* tracks, size_t length, size_t colu
     need_array(column, room, "column");
     need_array(level, room, "level");
     std::vector<Segment> found;
-    for (size_t c = 0; c < columns; ++c) {
+    for (size_t c = 0; c < columns && length > 0; ++c) {
       for (size_t k = 0; k < levels; ++k) {
         found.clear();
         find_runs({tracks + c, static_cast<Index>(columns), static_cast<Index>(length)}, thresholds[k], found);
@@ -245,13 +245,13 @@ punctum_status punctum_pool_segments(const float* features, size_t length, size_
                                      size_t bins, double context, double max_context, float* out,
                                      punctum_error* error) noexcept {
   return guard(error, [&] {
-    need_finite(features, area_of(length, dim, "length"), "features");
-    const Index size = size_of(n, "n");
-    const Segment* seg = segments_of(segments, size, "segments");
     need_bins(bins);
+    const Index size = size_of(n, "n");
+    area_of(n * bins, dim, "out");
+    need_finite(features, area_of(length, dim, "length"), "features");
+    const Segment* seg = segments_of(segments, size, "segments");
     need_number(context, 0.0, false, "context");
     need_number(max_context, 0.0, false, "max_context");
-    area_of(n * bins, dim, "out");
     need_array(out, static_cast<Index>(dim) * size, "out");
     pool_segments(features, static_cast<Index>(length), static_cast<Index>(dim), seg, size, static_cast<Index>(bins),
                   context, max_context, out);

@@ -3,11 +3,12 @@
 namespace punctum {
 
 Index Stretch::frames_lost(double start, double end) const {
+  constexpr Index most = Index{1} << 53;
   Index sum = 0;
   for (const Hole& hole : holes) {
     const double low = start_s + static_cast<double>(hole.snippet) * plan.stride_s;
     const double high = start_s + static_cast<double>(hole.snippet + 1) * plan.stride_s;
-    if (low < end && start < high) sum += hole.frames;
+    if (low < end && start < high) sum = std::min(sum + hole.frames, most);
   }
   return sum;
 }

@@ -32,6 +32,10 @@ void quote(std::string_view text, std::string& out) {
 }
 
 void number(double value, std::string& out) {
+  if (!(value - value == 0.0)) {  // JSON has no word for infinity and NaN
+    out += "null";
+    return;
+  }
   // Digits and exponent of the shortest form, then Python's layout: an exponent below 1e-4 and from 1e16 on.
   char buffer[40];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value, std::chars_format::scientific).ptr;
@@ -41,10 +45,6 @@ void number(double value, std::string& out) {
     text.remove_prefix(1);
   }
   const std::size_t e = text.find('e');
-  if (e == std::string_view::npos) {  // not finite; JSON has no word for it
-    out += "null";
-    return;
-  }
   std::string digits(1, text[0]);
   if (e > 2) digits += text.substr(2, e - 2);
   const int power = std::atoi(std::string(text.substr(e + 1)).c_str());
