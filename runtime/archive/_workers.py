@@ -14,7 +14,7 @@ import signal
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +49,9 @@ class _Worker:
     ready: bool = False
 
 
-def run_local(bundle: Bundle, options: ArchiveOptions, groups: Sequence[Group], *, workers: int) -> Iterator[Outcome]:
+def run_local(
+    bundle: Bundle, options: ArchiveOptions, groups: Sequence[Group], *, workers: int
+) -> Generator[Outcome, None, None]:
     """Outcomes in the order in which they are finished. With one worker the groups are worked off by one process.
 
     Raises what keeps a worker from starting, such as an engine that cannot be opened.
@@ -199,7 +201,7 @@ def _work(pipe: Any, bundle: Bundle, options: ArchiveOptions) -> None:
     try:
         scorer = Scorer(bundle, options)
     except PunctumError as error:
-        pipe.send(_portable(error))
+        pipe.send(portable(error))
         return
     try:
         pipe.send("ready")
@@ -227,7 +229,7 @@ def _told(code: str, given: str, allowed: str, next_step: str, exit_code: int) -
     return (InputError if exit_code == 2 else PunctumError)(code, given, allowed, next_step)
 
 
-def _portable(error: PunctumError) -> PunctumError:
+def portable(error: PunctumError) -> PunctumError:
     """Errors are built from several arguments, which plain pickling of exceptions does not give back."""
     told = _Told(error.code, error.given, error.allowed, error.next_step)
     told.exit_code = error.exit_code

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Sequence
+from collections.abc import Generator, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from .._version import __version__
 from ..bundle import Bundle
@@ -72,6 +72,14 @@ class Summary:
         return told
 
 
+class Engine(Protocol):
+    """Works groups off. Closing what it returns ends its workers."""
+
+    def __call__(
+        self, bundle: Bundle, options: ArchiveOptions, groups: Sequence[Group], *, workers: int
+    ) -> Generator[Outcome, None, None]: ...
+
+
 def score_archive(
     bundle: Bundle,
     inputs: Sequence[str],
@@ -101,14 +109,15 @@ def score_archive(
             make_groups([Task(i) for i in items], archive_items=len(items), most=options.group_items), wanted
         )
         summary.skipped = sum(1 for i in items if i.name not in wanted and archive.records[i.name].status == "done")
-        workers = options.workers or cores()
-        summary.workers = min(workers, len(groups))
-        summary.start_s = time.perf_counter() - began
         bar = Progress(len(wanted), sum(task.item.size for task in tasks)) if progress else None
-        if bar is not None:
-            bar.start(len(items) - len(wanted), summary.workers)
         try:
-            _work_off(archive, bundle, options, groups, workers, summary, bar)
+            with _engine(options, idle=not groups) as (engine, room):
+                summary.workers = min(options.workers or room, len(groups))
+                summary.start_s = time.perf_counter() - began
+                if bar is not None:
+                    bar.start(len(items) - len(wanted), summary.workers)
+                if groups:
+                    _work_off(archive, engine(bundle, options, groups, workers=summary.workers), summary, bar)
         except BaseException:
             _finish(archive, options, complete=False)
             raise
@@ -122,22 +131,24 @@ def score_archive(
     return summary
 
 
-def _work_off(
-    archive: Archive,
-    bundle: Bundle,
-    options: ArchiveOptions,
-    groups: list[Group],
-    workers: int,
-    summary: Summary,
-    bar: Progress | None,
-) -> None:
-    if not groups:
+@contextlib.contextmanager
+def _engine(options: ArchiveOptions, *, idle: bool) -> Iterator[tuple[Engine, int]]:
+    """Who does the work, and how many workers there is room for. idle: there is nothing to do, so nothing starts."""
+    if options.engine == "local" or idle:
+        yield run_local, cores()
         return
-    engine = run_local
-    if options.engine == "ray":
-        from .ray_engine import run_ray as engine
+    from ._ray_cluster import connected
+    from .ray_engine import run_ray
+
+    with connected(options) as room:
+        yield run_ray, room
+
+
+def _work_off(
+    archive: Archive, outcomes: Generator[Outcome, None, None], summary: Summary, bar: Progress | None
+) -> None:
     try:
-        with contextlib.closing(engine(bundle, options, groups, workers=workers)) as outcomes:
+        with contextlib.closing(outcomes):
             for outcome in outcomes:
                 archive.commit(outcome)
                 _count(summary, outcome)
