@@ -25,7 +25,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
 
 def test_equal_to_the_cpu_kernels_in_the_simulator():
     done = python(
-        "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(HERE / "cuda_simulated.py"), NUMBA_ENABLE_CUDASIM="1"
+        "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(HERE / "cuda_cases.py"), NUMBA_ENABLE_CUDASIM="1"
     )
     assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
     found = re.search(r"(\d+) passed", done.stdout)
@@ -116,7 +116,17 @@ def test_misuse_is_named_on_a_machine_without_a_driver_too():
 
 
 @pytest.mark.gpu
-def test_on_a_gpu():
+def test_equal_to_the_cpu_kernels_on_a_gpu():
+    from numba import cuda
+
+    if not cuda.is_available():
+        pytest.skip("no CUDA device")
+    done = python("-m", "pytest", "-q", "-p", "no:cacheprovider", str(HERE / "cuda_cases.py"), NUMBA_ENABLE_CUDASIM="0")
+    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+
+
+@pytest.mark.gpu
+def test_large_groups_on_a_gpu():
     from numba import cuda
 
     if not cuda.is_available():
