@@ -16,8 +16,8 @@
  * 0..n, is left alone: its adapted segments are not written, and nothing of it is picked. No call reads or writes
  * beyond the arrays, whatever they hold. NaN in them gives numbers without meaning.
  *
- * Results: picks and decayed scores are those of punctum_suppress_groups, bit for bit, where no score is negative; moves
- * are those of punctum_adapt_groups up to the order of its sums (about 1e-15 of a length).
+ * Results: picks and decayed scores are those of punctum_suppress_groups, bit for bit, where no score is negative; the
+ * moved ends are those of punctum_adapt_groups up to the order of its sums (about 1e-15 of a length).
  */
 #ifndef PUNCTUM_CUDA_H
 #define PUNCTUM_CUDA_H
@@ -40,7 +40,7 @@ PUNCTUM_API punctum_status punctum_cuda_available(int32_t* devices, punctum_erro
 PUNCTUM_API punctum_status punctum_cuda_workspace(size_t n, size_t groups, size_t largest, size_t* bytes,
                                                   punctum_error* error) PUNCTUM_NOEXCEPT;
 
-/* One pass over the input. fault: one int64 of device memory, gets PUNCTUM_CUDA_SOUND or the first thing that is wrong. */
+/* One pass over the input. fault: one int64 of device memory; gets PUNCTUM_CUDA_SOUND, or the first thing that is wrong. */
 PUNCTUM_API punctum_status punctum_cuda_inspect(const double* segments, const double* scores, size_t n,
                                                 const int64_t* offsets, size_t groups, size_t largest, int64_t* fault,
                                                 void* stream, punctum_error* error) PUNCTUM_NOEXCEPT;

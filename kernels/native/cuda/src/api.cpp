@@ -50,7 +50,9 @@ struct Input {
 
 cuda::Batch batch_of(const Input& in) {
   const Index n = bounded(in.n, "n"), groups = bounded(in.groups, "groups"), largest = bounded(in.largest, "largest");
-  if (groups == 0 && n > 0) refuse("groups", "members, but no group", "0 = o[0] <= ... <= o[groups] = n", "give offsets");
+  if (groups == 0 && n > 0) {
+    refuse("groups", "members, but no group", "0 = o[0] <= ... <= o[groups] = n", "give offsets");
+  }
   return {in.segments, in.scores, in.offsets, n, groups, largest < n ? largest : n};
 }
 

@@ -130,7 +130,8 @@ void compare_picked(const Batch& b, int threads, double sigma, double floor, dou
     for (std::size_t g = 0; g < b.groups(); ++g) {
       const std::size_t a = first_of(b, g);
       const int count = pick_group(team, room.at(a), size_of(b, g), -1.0 / sigma, floor, extra,
-                                   b.segments.data() + 2 * a, b.scores.data() + a, index.data() + a, decayed.data() + a);
+                                   b.segments.data() + 2 * a, b.scores.data() + a, index.data() + a,
+                                   decayed.data() + a);
       if (team.rank() == 0) counts[g] = count;
     }
   });
