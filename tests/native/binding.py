@@ -204,6 +204,7 @@ class NativeSession:
         self.library, self.plan, self.python, self.backend = plan.library, plan, python, backend
         self.mode, self.keep = mode, keep_features
         self.wants: list[dict[str, Any]] = []
+        self.rows: list[np.ndarray] = []  # features pushed so far, where the session does not keep them
         self.handle = c.c_void_p()
         live = live or LiveOptions()
         if frozen is not None:
@@ -243,6 +244,8 @@ class NativeSession:
             tracks = np.ascontiguousarray(tracks, np.float32)
             chunk.tracks = f32(tracks)
         self.library.call("push", self.handle, c.byref(chunk))
+        if not self.keep:
+            self.rows.append(features)
         return self.serve()
 
     def gap(self, at: float) -> list[Event]:
@@ -255,6 +258,7 @@ class NativeSession:
 
     def reset(self, *, start_s: float = 0.0) -> None:
         self.library.call("reset", self.handle, c.c_double(start_s))
+        self.rows = []
 
     def degrade(self, on: bool) -> None:
         self.library.call("set_degraded", self.handle, c.c_int32(on))
@@ -280,7 +284,7 @@ class NativeSession:
         """Answer all wants from the backend, then poll."""
         classes, dim = len(self.python.labels), self.python.dim
         while (want := self.want()).kind:
-            features = _array(want.features, want.rows, dim)
+            features = _array(want.features, want.rows, dim) if self.keep else self._own(want, dim)
             self.wants.append({"kind": want.kind, "inner": want.inner, "first": want.first, "rows": want.rows})
             if want.kind == LOCATE:
                 class_track, actionness = self.backend.locate(features)
@@ -300,6 +304,13 @@ class NativeSession:
                 sizes = c.c_size_t(len(labels)), c.c_size_t(classes)
                 self.library.call("answer_score", self.handle, *(f32(part) for part in head), *sizes)
         return self.poll()
+
+    def _own(self, want: Want, dim: int) -> np.ndarray:
+        """The window's features from the caller's own buffer; the session has said how far back it can ask."""
+        if want.first < self.describe().keep_from:
+            raise AssertionError(f"a want from {want.first}, but keep_from is {self.describe().keep_from}")
+        rows = np.concatenate([np.zeros((0, dim), np.float32), *self.rows])
+        return rows[want.first : want.first + want.rows].copy()
 
     def poll(self) -> list[Event]:
         events, event = [], NativeEvent()
