@@ -30,7 +30,7 @@ def read_events(source: Source, options: ReadOptions) -> Timelines:
             rows.append((where, _mark(event)))
         except InputError as error:
             raise source.wrong(f"line {number}: {error.given}", f"one event a line, schema {SCHEMA}") from None
-        except (TypeError, ValueError, OverflowError) as error:
+        except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise source.wrong(f"line {number}: {error}", f"one event a line, schema {SCHEMA}") from None
     left = f"left out: {counted(early, 'report')} that came before the last word (open, update) or were taken back"
     notes = [left] if early else []

@@ -11,7 +11,10 @@ from ..errors import InputError
 from ..events import SCHEMA
 from ._activitynet import parse_json, read_activitynet, write_results, write_truth
 from ._csv import read_csv, write_csv
+from ._cvat import read_cvat, write_cvat
+from ._elan import read_elan, write_elan
 from ._events import read_events, write_events, write_parquet
+from ._labelstudio import looks_like_tasks, read_labelstudio, write_labelstudio
 from ._model import Timelines
 from ._options import ReadOptions, Source, WriteOptions, Written
 from ._webvtt import read_webvtt, write_webvtt
@@ -47,6 +50,9 @@ FORMS = {
         Form("activitynet-truth", "ActivityNet ground truth", (".json",), read_activitynet, write_truth),
         Form("csv", "CSV", (".csv",), read_csv, write_csv, clicks=True, mixed=False),
         Form("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, one_video=True, clicks=True),
+        Form("elan", "ELAN", (".eaf",), read_elan, write_elan, one_video=True, clicks=True),
+        Form("labelstudio", "Label Studio tasks", (".json",), read_labelstudio, write_labelstudio, clicks=True),
+        Form("cvat", "CVAT for video 1.1", (".xml", ".zip"), read_cvat, write_cvat, one_video=True, clicks=True),
     )
 }
 _BY_ENDING = {ending: form.name for form in FORMS.values() for ending in form.endings if ending != ".json"}
@@ -80,7 +86,7 @@ def guess_source(source: Source) -> tuple[Form, str]:
 def guess_target(path: Path) -> tuple[Form, str]:
     """Form of a file to be written, by its name. Raises InputError."""
     ending = path.suffix.lower()
-    if ending in _BY_ENDING:
+    if ending in _BY_ENDING and ending != ".zip":
         return FORMS[_BY_ENDING[ending]], f"by its ending {ending}"
     fitting = [form.name for form in FORMS.values() if ending in form.endings]
     raise InputError(
@@ -94,8 +100,11 @@ def guess_target(path: Path) -> tuple[Form, str]:
 def _by_content(source: Source) -> list[str]:
     """Names of the forms that the content fits."""
     head = source.data.lstrip(b"\xef\xbb\xbf \t\r\n")[:4096]
-    if head.startswith(b"PAR1"):
-        return ["parquet"]
+    if head.startswith((b"PAR1", b"PK")):
+        return ["parquet" if head.startswith(b"PAR1") else "cvat"]
+    if head.startswith(b"<"):
+        tags = {b"<ANNOTATION_DOCUMENT": "elan", b"<annotations": "cvat"}
+        return [name for tag, name in tags.items() if re.search(tag + rb"[\s>]", head)]
     text = source.text().lstrip()
     if text.startswith("WEBVTT"):
         return ["webvtt"]
@@ -113,4 +122,4 @@ def _json_forms(source: Source) -> list[str]:
     record = parse_json(source)
     if isinstance(record, dict) and ("results" in record or "database" in record):
         return ["activitynet"]
-    return []
+    return ["labelstudio"] if looks_like_tasks(record) else []

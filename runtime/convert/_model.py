@@ -63,8 +63,9 @@ class Timelines:
         return tuple(dict.fromkeys([*self.labels, *(mark.label for mark in self.marks)]))
 
     def of(self, video: str) -> Timelines:
-        """One video of them."""
-        return replace(self, marks=tuple(m for m in self.marks if m.video == video), videos=(video,))
+        """One video of them, with the classes of all."""
+        marks = tuple(m for m in self.marks if m.video == video)
+        return replace(self, marks=marks, videos=(video,), labels=self.classes)
 
     def by_video(self) -> dict[str, list[Mark]]:
         """Marks of every video, videos without marks included."""

@@ -98,12 +98,15 @@ class ReadOptions:
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
     """media: where the video of an annotation tool is, with {video} for its name; None: not told. size: width and
-    height of the videos in pixels; None: not told. target: where the file will be."""
+    height of the videos in pixels; None: not told. target: where the file will be, in the output
+    folder root. clicking: classes without a mark are there to be clicked."""
 
     rates: Rates = Rates()
     media: str | None = None
     size: tuple[int, int] | None = None
     target: Path = Path()
+    root: Path = Path()
+    clicking: bool = False
 
     def media_of(self, video: str) -> str:
         """Path or address of the media of one video."""

@@ -12,7 +12,7 @@ from ..errors import InputError
 from ._events import read_parquet
 from ._forms import FORMS, Form, form_named, guess_source, guess_target
 from ._model import Timelines, counted, merge
-from ._options import ReadOptions, Source, WriteOptions, Written
+from ._options import Clicks, ReadOptions, Source, WriteOptions, Written
 
 LARGEST = 1 << 30  # bytes of a file to be read
 
@@ -55,19 +55,30 @@ def convert(
     """
     to, how_to = (form_named(target_form, "--to"), "as told") if target_form else guess_target(Path(target))
     _check_target(target, replace_target)
-    lines, told = read(source, source_form, reading or ReadOptions())
-    lines = _chosen(lines, only, labels, min_score)
+    reading = reading or ReadOptions()
+    lines, told = read(source, source_form, reading)
+    lines = _chosen(lines, reading.clicks, only, labels, min_score)
     _check_kinds(lines, to)
-    options = replace(writing or WriteOptions(), target=Path(target))
+    clicking = lines.clicks > 0 and not lines.actions
+    writing = writing or WriteOptions()
+    if writing.media and "{video}" not in writing.media and len(lines.videos) > 1:
+        raise InputError(
+            "convert-media",
+            f"--media {writing.media!r} for {counted(len(lines.videos), 'video')}",
+            "a name with {video}",
+            "add it",
+        )
+    options = replace(writing, target=Path(target), root=Path(target).parent, clicking=clicking)
     files = _write(lines, to, target, options)
     total = (
         f"{counted(lines.actions, 'action')}, {counted(lines.clicks, 'click')}, {counted(len(lines.videos), 'video')}"
     )
+    shown = lines.classes
     text = _publish(files, to, target, replace_target)
     many = counted(len(files), "file") + " in " if text is None and "" not in files else ""
     wrote = "standard output" if text is not None else target
     return Report(
-        read=f"read {told}: {total}",
+        read=f"read {told}: {total}; classes: {', '.join(shown[:20])}{', ...' * (len(shown) > 20)}",
         wrote=f"wrote {many}{wrote} as {to.name} ({to.title}), {how_to}",
         notes=lines.notes,
         lost=tuple(dict.fromkeys(what for one in files.values() for what in one.lost)),
@@ -132,7 +143,9 @@ def _named(lines: Timelines, options: ReadOptions) -> Timelines:
     return lines
 
 
-def _chosen(lines: Timelines, only: str | None, labels: Sequence[str], min_score: float | None) -> Timelines:
+def _chosen(
+    lines: Timelines, clicks: Clicks, only: str | None, labels: Sequence[str], min_score: float | None
+) -> Timelines:
     if only not in (None, "actions", "clicks"):
         raise InputError("convert-only", f"--only {only!r}", "actions or clicks", "correct it")
     for label in labels:
@@ -140,9 +153,12 @@ def _chosen(lines: Timelines, only: str | None, labels: Sequence[str], min_score
             raise InputError(
                 "label-unknown", f"label {label!r}", ", ".join(lines.classes) or "no class here", "correct --label"
             )
+    marks = lines.marks
+    if clicks == "all":
+        marks = tuple(m if m.end is None else replace(m, start=(m.start + m.end) / 2, end=None) for m in marks)
     kept = tuple(
         mark
-        for mark in lines.marks
+        for mark in marks
         if (only is None or mark.is_click == (only == "clicks"))
         and (not labels or mark.label in labels)
         and (min_score is None or mark.score is None or mark.score >= min_score)
@@ -190,7 +206,9 @@ def _write(lines: Timelines, form: Form, target: str, options: WriteOptions) -> 
             "convert-names", "video names that differ by case alone", "distinct file names", "rename the videos"
         )
     return {
-        names[video]: form.write(lines.of(video), replace(options, target=Path(target) / names[video]))
+        names[video]: form.write(
+            lines.of(video), replace(options, target=Path(target) / names[video], root=Path(target))
+        )
         for video in lines.videos
     }
 
@@ -207,6 +225,8 @@ def _file_name(video: str, form: Form) -> str:
 
 def _check_target(target: str, replace_target: bool) -> None:
     path = Path(target)
+    if path.suffix.lower() == ".zip":
+        raise InputError("convert-target", f"{target} is to be a zip", "files and folders", "name a folder or a file")
     if target == "-" or replace_target or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
     raise InputError(

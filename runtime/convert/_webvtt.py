@@ -59,7 +59,7 @@ def read_webvtt(source: Source, options: ReadOptions) -> Timelines:
             continue
         if end <= start:
             raise source.wrong(f"line {first + bool(name)}: a cue from {start} to {end} s", "cues that end later")
-        click = name.startswith(_CLICK) and options.clicks == "marked"
+        click = name.startswith(_CLICK) and options.clicks != "none"
         mark = Mark(video, label, start, None if click else end, score)
         rows.append((f"{source.name} line {first}", mark))
     if empty:

@@ -24,6 +24,9 @@ RESOLUTION = {
     "activitynet-truth": (0.0, None),
     "csv": (0.0, 0.0),
     "webvtt": (0.0005, 0.0005),
+    "elan": (0.0005, None),
+    "labelstudio": (0.5 / FPS, 0.0),
+    "cvat": (0.5 / FPS, None),
 }
 names = st.text(
     st.characters(exclude_categories=("Cc", "Cs", "Zl", "Zp"), exclude_characters="\ufffe\uffff"),

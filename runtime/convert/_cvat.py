@@ -1,0 +1,220 @@
+"""CVAT for video 1.1: tracks. One video a file.
+
+An action is the time in which a track is visible; an action written here is a small box in the corner, as CVAT times
+nothing without a shape. A click is a track of the shape "points", visible for one frame: what CVAT's tool for points
+makes. Exports as CVAT for images are read as well: tags on frames that follow each other are an action, a tag on a
+single frame is a click. Frame f of the video begins f / fps seconds after its start. CVAT's files name no frame rate.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import PurePosixPath
+from xml.etree.ElementTree import Element, SubElement
+
+from ._events import event_losses
+from ._frames import frame_losses, span_in_frames
+from ._model import Mark, Timelines, counted, gather
+from ._options import ReadOptions, Source, WriteOptions, Written
+from ._xml import parse_xml, to_xml
+
+SIZE = (1280, 720)
+_BOX, _ROOM = 48.0, 12  # pixels of a box; how many lie beside each other
+_ALLOWED = "annotations.xml of CVAT for video 1.1 (or CVAT for images 1.1), or the zip that CVAT exports"
+_SHAPES = ("box", "polygon", "polyline", "points", "ellipse", "cuboid", "skeleton", "mask")
+_LARGEST = 1 << 30
+
+
+def read_cvat(source: Source, options: ReadOptions) -> Timelines:
+    """Visible stretches of every track, and tags. Raises InputError without a frame rate."""
+    source = _unzipped(source)
+    root = parse_xml(source, _ALLOWED)
+    if root.tag != "annotations":
+        raise source.wrong(f"its root is {root.tag}", _ALLOWED)
+    tasks = {task.findtext("id"): task for task in root.iterfind("meta/project/tasks/task")}
+    meta = root.find("meta")
+    meta = Element("meta") if meta is None else meta
+    labels = [name.strip() for item in meta.iter("label") if (name := item.findtext("name"))]
+    main = next((meta.find(kind) for kind in ("task", "job") if meta.find(kind) is not None), None)
+    video = options.video or _video(meta if main is None else main, meta) or source.stem
+    rows: list[tuple[str, Mark]] = []
+    single = 0
+
+    def name_of(element: Element) -> tuple[str, Element]:
+        """Name and task of the video that a track or image belongs to."""
+        task = tasks.get(element.get("task_id"))
+        if task is None:
+            return video, (meta if main is None else main)
+        return _video(task, task) or f"task-{element.get('task_id')}", task
+
+    for track in root.iterfind("track"):
+        mine, task = name_of(track)
+        where = f"{source.name}: track {track.get('id')}"
+        rate = options.rates.need(mine, where)
+        label = track.get("label", "")
+        for first, behind, shape in _stretches(source, track, _integer(source, task.findtext("stop_frame"))):
+            click = shape == "points" and options.clicks != "none"
+            single += not click and behind - first == 1
+            rows.append((where, Mark(mine, label, first / rate, None if click else behind / rate)))
+    tagged, others = _tags(source, root)
+    for (task_id, label), frames in tagged.items():
+        mine, task = name_of(Element("image", {"task_id": task_id}))
+        step = _step(source, task)
+        rate = options.rates.need(mine, f"{source.name}: tag {label!r}")
+        for first, behind in _runs(frames, step):
+            click = behind - first == step and options.clicks == "marked"
+            mark = Mark(mine, label, first / rate, None if click else behind / rate)
+            rows.append((f"{source.name}: tag {label!r} at frame {first}", mark))
+    notes = [f"left out: {counted(others, 'shape')} on single images"] if others else []
+    if single:
+        notes.append(f"{counted(single, 'action')} of a single frame (--clicks all reads every annotation as a click)")
+    videos = [_video(task, task) or f"task-{number}" for number, task in tasks.items()] or [video]
+    return gather(rows, videos=videos, labels=labels, notes=notes)
+
+
+def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
+    """Tracks to upload into a task of the same video, with the same labels. Raises InputError without a frame rate."""
+    (video,) = lines.videos
+    rate = options.rates.need(video, "CVAT", lines.fps.get(video))
+    seconds = lines.duration.get(video, options.rates.duration.get(video))
+    frames = None if seconds is None else max(round(seconds * rate), 1)
+    spans = [span_in_frames(m.start, m.start if m.end is None else m.end, rate) for m in lines.marks]
+    last = frames if frames is not None else max((behind for _, behind in spans), default=1)
+    root = Element("annotations")
+    SubElement(root, "version").text = "1.1"
+    _meta(root, lines, video, last, options)
+    cut = 0
+    for number, (mark, (first, behind)) in enumerate(zip(lines.marks, spans, strict=True)):
+        if frames is not None and behind > frames:
+            cut += behind > frames + 1 or first >= frames
+            first, behind = min(first, frames - 1), frames
+        facts = {"id": str(number), "label": mark.label, "source": "auto" if mark.score is not None else "manual"}
+        track = SubElement(root, "track", facts)
+        column, row = divmod(lines.classes.index(mark.label), _ROOM)[::-1]
+        for frame, outside in ((first, 0), (behind, 1)):
+            if outside and frames is not None and frame >= frames:
+                continue  # the last frame of the task ends it: CVAT refuses frames beyond
+            _shape(track, frame, outside, column * _BOX, row * _BOX, click=mark.is_click)
+    lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
+    lost += frame_losses(lines.marks, rate)
+    lost += [f"what {counted(cut, 'mark')} last beyond the end of the video"] if cut else []
+    assumed = []
+    if options.size is None:
+        assumed.append(f"videos of {SIZE[0]}x{SIZE[1]} pixels (--size); only the boxes' place depends on it")
+    if frames is None and lines.marks:
+        assumed.append("nothing of the video's length: CVAT refuses frames beyond its end (--fps takes a file with it)")
+    return Written(to_xml(root), (*event_losses(lines.marks), *lost), tuple(assumed))
+
+
+def _meta(root: Element, lines: Timelines, video: str, frames: int, options: WriteOptions) -> None:
+    task = SubElement(SubElement(root, "meta"), "task")
+    facts = {"name": video, "size": frames, "mode": "interpolation", "overlap": 0, "start_frame": 0}
+    for name, value in {**facts, "stop_frame": frames - 1}.items():
+        SubElement(task, name).text = str(value)
+    labels = SubElement(task, "labels")
+    for label in lines.classes:
+        item = SubElement(labels, "label")
+        SubElement(item, "name").text = label
+        SubElement(item, "type").text = "any"
+        SubElement(item, "attributes")
+    size = SubElement(task, "original_size")
+    for name, pixels in zip(("width", "height"), options.size or SIZE, strict=True):
+        SubElement(size, name).text = str(pixels)
+    SubElement(task, "source").text = PurePosixPath(options.media_of(video)).name
+
+
+def _shape(track: Element, frame: int, outside: int, x: float, y: float, *, click: bool) -> None:
+    facts = {"frame": str(frame), "keyframe": "1", "outside": str(outside), "occluded": "0"}
+    if click:
+        SubElement(track, "points", {**facts, "points": f"{x + _BOX / 2:.2f},{y + _BOX / 2:.2f}", "z_order": "0"})
+        return
+    corners = {"xtl": x, "ytl": y, "xbr": x + _BOX, "ybr": y + _BOX}
+    SubElement(track, "box", {**facts, **{name: f"{value:.2f}" for name, value in corners.items()}, "z_order": "0"})
+
+
+def _stretches(source: Source, track: Element, stop: int | None) -> Iterator[tuple[int, int, str]]:
+    """(first frame, the one behind the last, shape) of every time in which a track is visible.
+
+    Between two shapes it stays as it was. Behind its last shape a visible track goes on to the end of the task, where
+    the file names that; an export lists every frame up to there anyway.
+    """
+    found = []
+    for shape in track:
+        if shape.tag in _SHAPES:
+            frame = _integer(source, shape.get("frame"))
+            if frame is None or frame < 0:
+                raise source.wrong(f"track {track.get('id')}: a shape without a frame", _ALLOWED)
+            found.append((frame, shape.get("outside") == "1", shape.tag))
+    found.sort()
+    begun: tuple[int, str] | None = None
+    for frame, outside, kind in found:
+        if outside and begun is not None:
+            if frame > begun[0]:
+                yield begun[0], frame, begun[1]
+            begun = None
+        elif not outside and begun is None:
+            begun = (frame, kind)
+    if begun is not None:
+        last = found[-1][0]
+        yield begun[0], max(last if stop is None else stop, last) + 1, begun[1]
+
+
+def _tags(source: Source, root: Element) -> tuple[dict[tuple[str, str], list[int]], int]:
+    """Frames of every (task, class) that is tagged, and how many shapes there are on images."""
+    tagged: dict[tuple[str, str], list[int]] = {}
+    others = 0
+    for image in root.iterfind("image"):
+        others += sum(item.tag in _SHAPES for item in image)
+        for tag in image.iterfind("tag"):
+            frame = _integer(source, image.get("id"))
+            if frame is None or frame < 0:
+                raise source.wrong("an image without an id", _ALLOWED)
+            tagged.setdefault((image.get("task_id", ""), tag.get("label", "")), []).append(frame)
+    return tagged, others
+
+
+def _runs(frames: list[int], step: int) -> Iterator[tuple[int, int]]:
+    ordered = sorted(set(frames))
+    first = 0
+    for i, frame in enumerate(ordered):
+        if i + 1 == len(ordered) or ordered[i + 1] > frame + step:
+            yield ordered[first], frame + step
+            first = i + 1
+
+
+def _step(source: Source, task: Element) -> int:
+    """Frames from one image of a task to the next."""
+    text = (task.findtext("frame_filter") or "").replace(" ", "")
+    return max(_integer(source, text.removeprefix("step=")) or 1, 1) if text.startswith("step=") else 1
+
+
+def _video(task: Element, meta: Element) -> str:
+    """What the task was made from, else its name."""
+    name, made_from = (task.findtext("name") or "").strip(), task.findtext("source") or meta.findtext("source") or ""
+    stem = PurePosixPath(made_from.strip().replace("\\", "/")).stem
+    return name if not stem or PurePosixPath(name).name == stem else stem
+
+
+def _integer(source: Source, text: str | None) -> int | None:
+    if text is None or not text.strip():
+        return None
+    try:
+        return int(text)
+    except ValueError:
+        raise source.wrong(f"{text!r} is no frame", _ALLOWED) from None
+
+
+def _unzipped(source: Source) -> Source:
+    if not source.data.startswith(b"PK"):
+        return source
+    try:
+        with zipfile.ZipFile(io.BytesIO(source.data)) as archive, archive.open("annotations.xml") as file:
+            data = file.read(_LARGEST + 1)
+    except (KeyError, zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+        raise source.wrong(f"no annotations.xml can be read from it ({error})", _ALLOWED) from None
+    if len(data) > _LARGEST:
+        raise source.wrong("annotations.xml is larger than 1 GiB", _ALLOWED)
+    return replace(source, data=data)

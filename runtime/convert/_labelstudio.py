@@ -1,0 +1,225 @@
+"""Label Studio: tasks with ranges of frames (`timelinelabels`), many videos in one file.
+
+Written is what Label Studio imports: a video whose marks all have a confidence as predictions, to be corrected; others
+as annotations.
+Read is what it exports (JSON and JSON-MIN), and what is written here. Frames count from 1 and both ends belong to a
+range, as Label Studio's own code for models has it. Actions and clicks have a control of their own ("actions",
+"clicks"); in other people's projects a range of a single frame is a click. Regions of audio are in seconds.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from ._activitynet import parse_json
+from ._events import event_losses
+from ._frames import frame_losses, span_in_frames
+from ._model import Mark, Timelines, counted, gather
+from ._options import ReadOptions, Source, WriteOptions, Written
+
+_ACTIONS, _CLICKS, _VIDEO = "actions", "clicks", "video"
+_ALLOWED = (
+    'a list of tasks: {"data": {"video": ...}, "annotations": [{"result": [{"type": "timelinelabels", "value": '
+    '{"ranges": [{"start", "end"}], "timelinelabels": [...]}}]}]}, or an export as JSON-MIN'
+)
+_UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
+Region = tuple[str, str, dict[str, Any], float | None]  # place, control, value, score
+
+
+def looks_like_tasks(record: Any) -> bool:
+    """Whether JSON may be an export of Label Studio."""
+    if not isinstance(record, list) or not record or not all(isinstance(task, dict) for task in record):
+        return False
+    return all("data" in task for task in record) or any(_minimal(task) for task in record)
+
+
+def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
+    """Ranges of every task. Annotations win over predictions; cancelled ones do not count."""
+    tasks = parse_json(source)
+    if not looks_like_tasks(tasks):
+        raise source.wrong("it is no list of tasks", _ALLOWED)
+    if options.video is not None and len(tasks) > 1:
+        raise source.wrong(f"--video for {counted(len(tasks), 'task')}", "one task")
+    said: Counter[str] = Counter()
+    rows: list[tuple[str, Mark]] = []
+    fps: dict[str, float] = {}
+    videos = []
+    for number, task in enumerate(tasks):
+        where = f"{source.name} task {task.get('id', number)}"
+        data = task["data"] if isinstance(task.get("data"), dict) else task
+        video = options.video or _video_of(data) or f"task-{task.get('id', number)}"
+        videos.append(video)
+        stated = data.get("fps")
+        if isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated <= 1e6:
+            fps[video] = float(stated)
+        for place, control, value, score in _regions(source, where, task, options, said):
+            rows += [(place, m) for m in _marks(source, place, control, value, score, video, options, fps, said)]
+    notes = [what.replace("{n}", str(n)).replace("(s)", "" if n == 1 else "s") for what, n in said.items()]
+    return gather(rows, videos=videos, fps=fps, notes=notes)
+
+
+def _regions(
+    source: Source, where: str, task: dict[str, Any], options: ReadOptions, said: Counter[str]
+) -> Iterator[Region]:
+    """The regions of one task that count."""
+    if "data" not in task:
+        for control, values in _minimal(task).items():
+            for row, value in enumerate(values):
+                yield f"{where}, {control} {row}", control, value, None
+        return
+    made = _records(source, where, task, "annotations")
+    chosen = [one for one in made if not one.get("was_cancelled")]
+    if len(chosen) < len(made):
+        said["left out: {n} cancelled annotation(s)"] += len(made) - len(chosen)
+    if made and task.get("predictions"):
+        said["left out: predictions of {n} annotated task(s)"] += 1
+    if not made:
+        chosen = _records(source, where, task, "predictions")
+        if chosen:
+            said["{n} task(s) without annotations: predictions are read instead"] += 1
+    if len(chosen) > 1 and options.annotations == "last":
+        said[
+            "{n} task(s) annotated more than once: the last annotation counts (--annotations all takes every one)"
+        ] += 1
+        chosen = [max(enumerate(chosen), key=lambda one: (str(one[1].get("updated_at") or ""), one[0]))[1]]
+    for one in chosen:
+        for row, item in enumerate(_records(source, where, one, "result")):
+            place = f"{where}, result {row}"
+            value, score = item.get("value"), item.get("score")
+            if not isinstance(value, dict) or not _is_span(value):
+                said[f"left out: {{n}} result(s) of type {item.get('type')}"] += 1
+                continue
+            sound = isinstance(score, int | float) and not isinstance(score, bool)
+            yield place, str(item.get("from_name", "")), value, float(score) if sound else None
+
+
+def _marks(
+    source: Source,
+    where: str,
+    control: str,
+    value: dict[str, Any],
+    score: float | None,
+    video: str,
+    options: ReadOptions,
+    fps: dict[str, float],
+    said: Counter[str],
+) -> Iterator[Mark]:
+    """Every class of every range of a region."""
+    framed = "ranges" in value
+    try:
+        labels = [str(label) for label in value["timelinelabels" if framed else "labels"]]
+        spans = (
+            [(r.get("start"), r.get("end")) for r in value["ranges"]] if framed else [(value["start"], value["end"])]
+        )
+        numbers = [tuple(float(x) for x in (a if a is not None else b, b if b is not None else a)) for a, b in spans]
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise source.wrong(f"{where[len(source.name) :].strip()}: {error!r}", _ALLOWED) from None
+    if not labels:
+        said["left out: {n} region(s) without a class"] += 1
+    for start, end in numbers:
+        click = control == _CLICKS
+        if framed:
+            rate = options.rates.need(video, where, fps.get(video))
+            if control != _ACTIONS and not click and start == end and options.clicks == "marked":
+                said["{n} range(s) of a single frame: taken as clicks (--clicks none: as actions of one frame)"] += 1
+                click = True
+            start = max(start, 1.0)
+            start, end, middle = (start - 1) / rate, end / rate, (start + end - 2) / 2 / rate
+        else:
+            middle = (start + end) / 2
+        click = click and options.clicks != "none"
+        for label in labels:
+            yield Mark(video, label, max(middle, 0.0), None, score) if click else Mark(video, label, start, end, score)
+
+
+def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
+    """Tasks to import, with the frame rate in their data. Raises InputError where it is unknown."""
+    tasks = []
+    lost: list[str] = []
+    for video, marks in lines.by_video().items():
+        rate = options.rates.need(video, "Label Studio", lines.fps.get(video))
+        task: dict[str, Any] = {"data": {_VIDEO: options.media_of(video), "fps": rate, "video_id": video}}
+        scores = [m.score for m in marks if m.score is not None]
+        if marks and len(scores) == len(marks):
+            version = " ".join(["punctum", *sorted({m.event.bundle for m in marks if m.event})])
+            mean = sum(scores) / len(scores)
+            task["predictions"] = [{"model_version": version, "score": mean, "result": _results(marks, rate)}]
+        elif marks:
+            task["annotations"] = [{"result": _results(marks, rate)}]
+        tasks.append(task)
+        lost += frame_losses(marks, rate)
+    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (--media)"]
+    assumed.append(f"a project with this set-up: {setup(lines.classes, clicks=lines.clicks > 0)}")
+    text = json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
+    return Written(text, (*event_losses(lines.marks), *dict.fromkeys(lost)), tuple(assumed))
+
+
+def setup(classes: tuple[str, ...], *, clicks: bool) -> str:
+    """The labelling configuration that the tasks fit."""
+    from xml.sax.saxutils import quoteattr
+
+    labels = "".join(f"<Label value={quoteattr(label)}/>" for label in classes)
+    controls = [_ACTIONS, *([_CLICKS] if clicks else [])]
+    return (
+        f'<View><Video name="{_VIDEO}" value="${_VIDEO}" frameRate="$fps"/>'
+        + "".join(f'<TimelineLabels name="{c}" toName="{_VIDEO}">{labels}</TimelineLabels>' for c in controls)
+        + "</View>"
+    )
+
+
+def _results(marks: list[Mark], fps: float) -> list[dict[str, Any]]:
+    found = []
+    for number, mark in enumerate(marks):
+        first, behind = span_in_frames(mark.start, mark.start if mark.end is None else mark.end, fps)
+        value = {"ranges": [{"start": first + 1, "end": behind}], "timelinelabels": [mark.label]}
+        result: dict[str, Any] = {
+            "id": f"punctum-{number}",
+            "type": "timelinelabels",
+            "from_name": _CLICKS if mark.is_click else _ACTIONS,
+            "to_name": _VIDEO,
+            "origin": "manual" if mark.score is None else "prediction",
+            "value": value,
+        }
+        found.append(result if mark.score is None else {**result, "score": mark.score})
+    return found
+
+
+def _is_span(value: dict[str, Any]) -> bool:
+    """Ranges of frames, or a region of audio; a stretch of text has start, end and labels as well."""
+    audio = "start" in value and "text" not in value and isinstance(value.get("labels"), list)
+    return isinstance(value.get("timelinelabels"), list) or audio
+
+
+def _minimal(task: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+    """Controls with spans of a task exported as JSON-MIN."""
+    return {
+        name: values
+        for name, values in task.items()
+        if isinstance(values, list) and values and all(isinstance(v, dict) and _is_span(v) for v in values)
+    }
+
+
+def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    items = holder.get(name) or []
+    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+        raise source.wrong(f"{where[len(source.name) :].strip()}: {name} is no list of objects", _ALLOWED)
+    return items
+
+
+def _video_of(data: dict[str, Any]) -> str:
+    """Our own name for it, else the name of its file without the ending."""
+    if isinstance(name := data.get("video_id"), str) and name.strip():
+        return name
+    addresses = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != _VIDEO) if isinstance(v, str) and v.strip()]
+    if not addresses:
+        return ""
+    path = unquote(addresses[0]).replace("\\", "/")
+    path = path.partition("?d=")[2] or path.partition("?")[0]
+    stem = PurePosixPath(path).stem
+    return _UPLOADED.sub("", stem) if "/upload/" in path else stem
