@@ -40,7 +40,7 @@ PUNCTUM_API punctum_status punctum_cuda_available(int32_t* devices, punctum_erro
 PUNCTUM_API punctum_status punctum_cuda_workspace(size_t n, size_t groups, size_t largest, size_t* bytes,
                                                   punctum_error* error) PUNCTUM_NOEXCEPT;
 
-/* One pass over the input. fault: one int64 of device memory; gets PUNCTUM_CUDA_SOUND, or the first thing that is wrong. */
+/* One pass over the input. fault: one int64 of device memory; gets PUNCTUM_CUDA_SOUND or the first thing found wrong. */
 PUNCTUM_API punctum_status punctum_cuda_inspect(const double* segments, const double* scores, size_t n,
                                                 const int64_t* offsets, size_t groups, size_t largest, int64_t* fault,
                                                 void* stream, punctum_error* error) PUNCTUM_NOEXCEPT;
@@ -54,7 +54,7 @@ PUNCTUM_API punctum_status punctum_cuda_adapt_groups(const double* segments, con
                                                      size_t workspace_bytes, void* stream,
                                                      punctum_error* error) PUNCTUM_NOEXCEPT;
 /* Gaussian soft-NMS of every group: index [n] and decayed [n] hold the picks of all groups one after the other,
- * out_offsets [groups + 1] where each begins; out_offsets[groups] entries are written. Indices are those of the input. */
+ * out_offsets [groups + 1] where each begins; out_offsets[groups] entries are written. Indices count over all input. */
 PUNCTUM_API punctum_status punctum_cuda_suppress_groups(const double* segments, const double* scores, size_t n,
                                                         const int64_t* offsets, size_t groups, size_t largest,
                                                         double sigma, double min_score, double length_offset,
