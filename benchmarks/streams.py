@@ -1,6 +1,7 @@
 """Many streams on one engine: 64 in a pool against 64 sessions on their own, in one run; and the cost of a push.
 
-    python benchmarks/streams.py BUNDLE DATA [--streams 64] [--seconds 60] [--chunk 1] [--max-delay 1.0] [--json]
+    python benchmarks/streams.py BUNDLE DATA [--streams 64] [--seconds 60] [--chunk 1] [--max-delay 1.0]
+                                 [--device cpu] [--precision fp32] [--json]
 
 Every stream plays another recording, shifted. Both ways get the same features in the same order, one chunk a stream
 and round; rounds of pool and sessions take turns, so that a busy machine slows both. "rate": snippets a second, and
@@ -19,6 +20,7 @@ from pathlib import Path
 import numpy as np
 from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer
+from punctum.runtime.backends import EngineOptions
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.pool import Pool, PoolOptions
 
@@ -154,10 +156,19 @@ def main() -> None:
     parser.add_argument("--chunk", type=int, default=1)
     parser.add_argument("--max-delay", type=float, default=1.0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--precision", default="fp32")
+    parser.add_argument("--engines", type=Path)
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     data = Dataset.open(options.data, split=options.split)
-    localizer = Localizer(Bundle.load(options.bundle), threads=options.threads)
+    localizer = Localizer(
+        Bundle.load(options.bundle),
+        device=options.device,
+        precision=options.precision,
+        threads=options.threads,
+        options=EngineOptions(engines=options.engines),
+    )
     kernels.warm_up()
     stride = localizer.plan.stride_s
     rounds, lead = round(options.seconds / stride / options.chunk), round(LEAD_S / stride)
