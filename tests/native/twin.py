@@ -70,6 +70,15 @@ def recording(rng: np.random.Generator, length: int) -> np.ndarray:
     return features.astype(np.float32)
 
 
+def rows_of(rng: np.random.Generator, count: int, tracks: bool) -> np.ndarray:
+    """The next features, or tracks with the actionness behind them, float32 [count, 4]."""
+    rows = recording(rng, count)
+    if tracks:
+        rows = 1 / (1 + np.exp(-4 * (rows - 0.5)))
+        rows[:, -1] = rows[:, :-1].max(axis=1) if count else 0
+    return rows.astype(np.float32)
+
+
 def plans(case: Case) -> tuple[Plan, Plan]:
     """The plan that both know, and the one that the Python twin runs: in tracks mode the locator is behind it."""
     plan = Plan(LABELS, DIM, case.stride_s, LEFT, RIGHT, case.post, "twin-1", overhang_s=case.overhang_s)
@@ -101,13 +110,6 @@ class Pair:
         self.rng = np.random.default_rng(case.seed)
         self.closed = False
 
-    def rows(self, count: int) -> np.ndarray:
-        rows = recording(self.rng, count)
-        if self.case.mode == binding.TRACKS:
-            rows = 1 / (1 + np.exp(-4 * (rows - 0.5)))
-            rows[:, -1] = rows[:, :-1].max(axis=1) if count else 0
-        return rows.astype(np.float32)
-
     def call(self, name: str, *arguments: Any) -> tuple[list[Event], list[Event]]:
         """What both say to one call; ([], []) where both refuse it with the same code."""
         said, codes = [], []
@@ -126,7 +128,10 @@ class Pair:
         python, native = self.python, self.native
         if name == "push":
             count, jump, lost = arguments
-            rows, at = self.rows(count), None if jump is None else python.now_s + jump * self.plan.stride_s
+            rows, at = (
+                rows_of(self.rng, count, self.case.mode == binding.TRACKS),
+                None if jump is None else python.now_s + jump * self.plan.stride_s,
+            )
             lost = [(row, frames) for row, frames in lost if row < count]
             yield lambda: python.push(rows, at=at, lost=lost)
             if self.case.mode == binding.TRACKS:
