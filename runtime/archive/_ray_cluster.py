@@ -25,6 +25,8 @@ _QUIET = {
     "RAY_DATA_LOG_LEVEL": "CRITICAL",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
+# A cluster of our own listens on the loopback address only. Ray reads this when it is imported.
+_LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @contextlib.contextmanager
@@ -39,7 +41,7 @@ def connected(options: ArchiveOptions) -> Iterator[int]:
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
     if address not in ("local", "auto"):
         _reach(address)
-    with _quiet():
+    with _quiet(_QUIET | _LOOPBACK if address == "local" else _QUIET):
         ray = load_ray()
         ours = not ray.is_initialized()
         if ours:
@@ -111,8 +113,16 @@ def _open(ray: Any, address: str, options: ArchiveOptions) -> None:
     try:
         with _mute():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)
-    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError) as error:
-        raise _unreachable(address, (str(error).splitlines() or [type(error).__name__])[0][:300]) from None
+    except (ConnectionError, RuntimeError, ValueError, TimeoutError, OSError, ray.exceptions.RayError) as error:
+        causes = f"{error}\n{error.__cause__ or ''}"
+        if "AuthToken" in causes or "authentication" in causes.lower():
+            raise InputError(
+                "ray-token",
+                f"the Ray cluster at {address} asks for a token",
+                "the token of the cluster, in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
+                "set RAY_AUTH_MODE=token and run again",
+            ) from None
+        raise _unreachable(address, (causes.strip().splitlines() or [type(error).__name__])[0][:300]) from None
 
 
 def _room(ray: Any, options: ArchiveOptions) -> int:
@@ -141,10 +151,10 @@ def needs(options: ArchiveOptions) -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet(settings: dict[str, str]) -> Iterator[None]:
     """Nothing of Ray's on standard output, which is the command's; its reports of dead workers go to standard error."""
-    unset = [name for name in _QUIET if name not in os.environ]
-    os.environ.update({name: _QUIET[name] for name in unset})
+    unset = [name for name in settings if name not in os.environ]
+    os.environ.update({name: settings[name] for name in unset})
     logger = logging.getLogger("ray.data")
     level = logger.level
     if "RAY_DATA_LOG_LEVEL" in unset:
