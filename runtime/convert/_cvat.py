@@ -105,7 +105,9 @@ def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
     if options.size is None:
         assumed.append(f"videos of {SIZE[0]}x{SIZE[1]} pixels (--size); only the boxes' place depends on it")
     if frames is None and lines.marks:
-        assumed.append("nothing of the video's length: CVAT refuses frames beyond its end (--fps takes a file with it)")
+        assumed.append(
+            "videos that go on behind the last mark: CVAT refuses frames beyond the end"
+        )
     return Written(to_xml(root), (*event_losses(lines.marks), *lost), tuple(assumed))
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -79,8 +79,8 @@ def _regions(
         said["left out: {n} cancelled annotation(s)"] += len(made) - len(chosen)
     if made and task.get("predictions"):
         said["left out: predictions of {n} annotated task(s)"] += 1
-    if not made:
-        chosen = _records(source, where, task, "predictions")
+    if not made and isinstance(task.get("predictions"), list):
+        chosen = [one for one in task["predictions"] if isinstance(one, dict)]  # some exports hold numbers here
         if chosen:
             said["{n} task(s) without annotations: predictions are read instead"] += 1
     if len(chosen) > 1 and options.annotations == "last":
@@ -155,17 +155,17 @@ def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
         tasks.append(task)
         lost += frame_losses(marks, rate)
     assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (--media)"]
-    assumed.append(f"a project with this set-up: {setup(lines.classes, clicks=lines.clicks > 0)}")
+    controls = [name for name, n in ((_ACTIONS, lines.actions), (_CLICKS, lines.clicks)) if n] or [_ACTIONS]
+    assumed.append(f"a project with this set-up: {setup(lines.classes, controls)}")
     text = json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
     return Written(text, (*event_losses(lines.marks), *dict.fromkeys(lost)), tuple(assumed))
 
 
-def setup(classes: tuple[str, ...], *, clicks: bool) -> str:
+def setup(classes: Sequence[str], controls: Sequence[str]) -> str:
     """The labelling configuration that the tasks fit."""
     from xml.sax.saxutils import quoteattr
 
     labels = "".join(f"<Label value={quoteattr(label)}/>" for label in classes)
-    controls = [_ACTIONS, *([_CLICKS] if clicks else [])]
     return (
         f'<View><Video name="{_VIDEO}" value="${_VIDEO}" frameRate="$fps"/>'
         + "".join(f'<TimelineLabels name="{c}" toName="{_VIDEO}">{labels}</TimelineLabels>' for c in controls)
