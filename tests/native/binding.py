@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from punctum.runtime._jobs import LocateJob, answer_alone
 from punctum.runtime.events import Event
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.plan import Plan
@@ -287,9 +288,7 @@ class NativeSession:
             features = _array(want.features, want.rows, dim) if self.keep else self._own(want, dim)
             self.wants.append({"kind": want.kind, "inner": want.inner, "first": want.first, "rows": want.rows})
             if want.kind == LOCATE:
-                class_track, actionness = self.backend.locate(features)
-                rows = np.concatenate([class_track, np.reshape(actionness, (-1, 1))], axis=1, dtype=np.float32)
-                rows = np.ascontiguousarray(rows)
+                rows = np.ascontiguousarray(answer_alone(LocateJob(features, bool(want.inner)), self.backend))
                 self.library.call(
                     "answer_locate", self.handle, f32(rows), c.c_size_t(len(rows)), c.c_size_t(rows.shape[1])
                 )
