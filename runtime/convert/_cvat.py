@@ -83,6 +83,7 @@ def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
     frames = None if seconds is None else max(round(seconds * rate), 1)
     spans = [span_in_frames(m.start, m.start if m.end is None else m.end, rate) for m in lines.marks]
     last = frames if frames is not None else max((behind for _, behind in spans), default=1)
+    place = {label: i for i, label in enumerate(lines.classes)}
     root = Element("annotations")
     SubElement(root, "version").text = "1.1"
     _meta(root, lines, video, last, options)
@@ -93,7 +94,7 @@ def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
             first, behind = min(first, frames - 1), frames
         facts = {"id": str(number), "label": mark.label, "source": "auto" if mark.score is not None else "manual"}
         track = SubElement(root, "track", facts)
-        column, row = divmod(lines.classes.index(mark.label), _ROOM)[::-1]
+        row, column = divmod(place[mark.label], _ROOM)
         for frame, outside in ((first, 0), (behind, 1)):
             if outside and frames is not None and frame >= frames:
                 continue  # the last frame of the task ends it: CVAT refuses frames beyond
@@ -105,9 +106,7 @@ def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
     if options.size is None:
         assumed.append(f"videos of {SIZE[0]}x{SIZE[1]} pixels (--size); only the boxes' place depends on it")
     if frames is None and lines.marks:
-        assumed.append(
-            "videos that go on behind the last mark: CVAT refuses frames beyond the end"
-        )
+        assumed.append("videos that go on behind the last mark: CVAT refuses frames beyond the end")
     return Written(to_xml(root), (*event_losses(lines.marks), *lost), tuple(assumed))
 
 

@@ -84,19 +84,18 @@ def _regions(
         if chosen:
             said["{n} task(s) without annotations: predictions are read instead"] += 1
     if len(chosen) > 1 and options.annotations == "last":
-        said[
-            "{n} task(s) annotated more than once: the last annotation counts (--annotations all takes every one)"
-        ] += 1
+        said["{n} task(s) annotated more than once: the last annotation counts (or --annotations all)"] += 1
         chosen = [max(enumerate(chosen), key=lambda one: (str(one[1].get("updated_at") or ""), one[0]))[1]]
     for one in chosen:
         for row, item in enumerate(_records(source, where, one, "result")):
             place = f"{where}, result {row}"
-            value, score = item.get("value"), item.get("score")
-            if not isinstance(value, dict) or not _is_span(value):
+            region: Any = item.get("value")
+            score: Any = item.get("score")
+            if not isinstance(region, dict) or not _is_span(region):
                 said[f"left out: {{n}} result(s) of type {item.get('type')}"] += 1
                 continue
             sound = isinstance(score, int | float) and not isinstance(score, bool)
-            yield place, str(item.get("from_name", "")), value, float(score) if sound else None
+            yield place, str(item.get("from_name", "")), region, float(score) if sound else None
 
 
 def _marks(

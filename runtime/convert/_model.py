@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from ..errors import InputError
@@ -62,10 +62,11 @@ class Timelines:
         """Declared classes, then others in order of appearance."""
         return tuple(dict.fromkeys([*self.labels, *(mark.label for mark in self.marks)]))
 
-    def of(self, video: str) -> Timelines:
-        """One video of them, with the classes of all."""
-        marks = tuple(m for m in self.marks if m.video == video)
-        return replace(self, marks=marks, videos=(video,), labels=self.classes)
+    def apart(self) -> Iterator[Timelines]:
+        """Every video on its own, with the classes of all."""
+        classes = self.classes
+        for video, marks in self.by_video().items():
+            yield replace(self, marks=tuple(marks), videos=(video,), labels=classes)
 
     def by_video(self) -> dict[str, list[Mark]]:
         """Marks of every video, videos without marks included."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -205,12 +206,11 @@ def _write(lines: Timelines, form: Form, target: str, options: WriteOptions) -> 
         raise InputError(
             "convert-names", "video names that differ by case alone", "distinct file names", "rename the videos"
         )
-    return {
-        names[video]: form.write(
-            lines.of(video), replace(options, target=Path(target) / names[video], root=Path(target))
-        )
-        for video in lines.videos
-    }
+    files = {}
+    for one in lines.apart():
+        name = names[one.videos[0]]
+        files[name] = form.write(one, replace(options, target=Path(target) / name, root=Path(target)))
+    return files
 
 
 def _file_name(video: str, form: Form) -> str:
@@ -243,6 +243,9 @@ def _publish(files: dict[str, Written], form: Form, target: str, replace_target:
         if path.is_dir():
             raise InputError("convert-target", f"{target} is a folder", f"a file for {form.name}", "name a file in it")
         atomic_write(path, files[""].data)
+        mask = os.umask(0o077)
+        os.umask(mask)
+        path.chmod(0o666 & ~mask)  # a player or a colleague is to read it: temporary files are private
         return None
     if path.exists() and not path.is_dir():
         raise InputError("convert-target", f"{target} is a file", "a folder for several videos", "name a folder")

@@ -223,7 +223,8 @@ def test_label_studio_corrects_predictions():
 # --- CVAT ---
 
 HEAD = "<annotations><version>1.1</version><meta><task><name>batch 7</name><size>{size}</size>"
-HEAD += "<stop_frame>{stop}</stop_frame><source>films\\S1 Tea.mp4</source><labels><label><name>take</name></label></labels></task></meta>"
+HEAD += "<stop_frame>{stop}</stop_frame><source>films\\S1 Tea.mp4</source>"
+HEAD += "<labels><label><name>take</name></label></labels></task></meta>"
 
 
 def cvat(body: str, size: int = 100) -> str:
