@@ -20,7 +20,7 @@ int main(void) {
   int64_t index[2];
   size_t count = 0;
   punctum_error error;
-  if (punctum_soft_nms(segments, scores, 2, 0.3, 0.0, 0.0, index, decayed, &count, &error)) return puts(error.message), 1;
+  if (punctum_soft_nms(segments, scores, 2, 0.3, 0.0, 0.0, index, decayed, &count, &error) != PUNCTUM_OK) return 1;
   printf("%s %d %d %.3f\\n", punctum_version(), (int)punctum_abi_version(), (int)count, decayed[1]);
   return punctum_soft_nms(segments, scores, 2, -1.0, 0.0, 0.0, index, decayed, &count, &error) == PUNCTUM_OK;
 }
