@@ -62,10 +62,11 @@ def convert(
 
     Example: punctum convert events.jsonl clip.vtt
 
-    Correct in ELAN, evaluate: punctum convert events.jsonl to-correct/ --to elan; punctum convert to-correct/ gt.json
-    --to activitynet-truth
+    To correct in ELAN: punctum convert events.jsonl to-correct/ --to elan
 
-    Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --from labelstudio --fps 25
+    Corrected, to evaluate with: punctum convert to-correct/ gt.json --to activitynet-truth
+
+    Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --fps 25
     """
     from ..convert import ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run

@@ -40,6 +40,8 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
     label, video = _find(place, _LABEL), _find(place, _VIDEO)
     if video is None and options.video is None and label is not None:
         raise source.wrong("line 1 names no column of videos", f"{_ALLOWED}, or --video for a file of one video")
+    if video is not None and options.video is not None:
+        raise source.wrong("--video beside a column of videos", "one of the two")
     click = _find(place, _TIME)
     in_frames = click is None and _find(place, _FRAME) is not None
     click = _find(place, _FRAME) if in_frames else click

@@ -17,6 +17,7 @@ from xml.etree.ElementTree import Element, SubElement
 
 from ..errors import InputError
 from ._events import event_losses
+from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 from ._xml import parse_xml, to_xml
@@ -117,8 +118,7 @@ def write_elan(lines: Timelines, options: WriteOptions) -> Written:
     for name, text in _CONSTRAINTS.items():
         SubElement(root, "CONSTRAINT", {"DESCRIPTION": text, "STEREOTYPE": name})
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
-    if any(abs(t * 1000 - round(t * 1000)) > 1e-6 for m in lines.marks for t in (m.start, m.end or 0.0)):
-        lost.append("times finer than 0.001 s")
+    lost += grid_losses(lines.marks, 1000, "0.001 s")
     assumed = () if options.media else (f"media in the same folder, called {options.media_of('<video>')} (--media)",)
     return Written(to_xml(root), (*event_losses(lines.marks), *lost), assumed)
 

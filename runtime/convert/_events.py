@@ -16,10 +16,15 @@ CONVERTED = "converted"  # bundle of events that no bundle made
 
 def read_events(source: Source, options: ReadOptions) -> Timelines:
     """Final events, one a line; provisional ones are left out and counted."""
-    rows, streams, early = [], [], 0
+    rows, streams, early, again = [], [], 0, 0
+    seen: set[str] = set()  # a stream that was taken up again may repeat lines
     for number, line in enumerate(source.text().split("\n"), 1):
         if not line.strip():
             continue
+        if line in seen:
+            again += 1
+            continue
+        seen.add(line)
         where = f"{source.name} line {number}"
         try:
             event = Event.from_json(line)
@@ -34,6 +39,7 @@ def read_events(source: Source, options: ReadOptions) -> Timelines:
             raise source.wrong(f"line {number}: {error}", f"one event a line, schema {SCHEMA}") from None
     left = f"left out: {counted(early, 'report')} that came before the last word (open, update) or were taken back"
     notes = [left] if early else []
+    notes += [f"left out: {counted(again, 'line')} seen before"] if again else []
     return gather(rows, videos=streams, notes=notes)
 
 

@@ -105,7 +105,7 @@ def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines
     kinds = sorted({p.suffix.lower() for p in path.rglob("*") if p.is_file()})
     endings = set(named.endings) if named else {e for form in FORMS.values() if form.one_video for e in form.endings}
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
-    if not files or len({p.suffix.lower() for p in files}) > 1:
+    if not files or (named is None and len({p.suffix.lower() for p in files}) > 1):
         raise InputError(
             "convert-folder",
             f"{source} holds " + (f"files of several forms ({', '.join(kinds)})" if files else "no file to convert"),
@@ -123,6 +123,8 @@ def _read_one(source: Source, named: Form | None, options: ReadOptions) -> tuple
     if len(source.data) > LARGEST:
         raise InputError("convert-size", f"{source.name} is larger than 1 GiB", "smaller files", "split it")
     form, how = (named, "as told") if named else guess_source(source)
+    if options.video is not None and not (form.one_video or form.name in ("csv", "labelstudio")):
+        raise InputError("convert-video", f"--video for {form.name}", "files of one video", "leave --video out")
     if form.read is None:
         raise InputError("convert-form", f"{source.name} as {form.name}", "a file or a folder", "give its path")
     return form.read(source, options), f"{source.name} as {form.name}, {how}"
@@ -154,8 +156,9 @@ def _chosen(
             raise InputError(
                 "label-unknown", f"label {label!r}", ", ".join(lines.classes) or "no class here", "correct --label"
             )
-    marks = lines.marks
-    if clicks == "all":
+    marks, notes = lines.marks, list(lines.notes)
+    if clicks == "all" and lines.actions:
+        notes.append(f"left out: start and end of {counted(lines.actions, 'annotation')}, read as clicks")
         marks = tuple(m if m.end is None else replace(m, start=(m.start + m.end) / 2, end=None) for m in marks)
     kept = tuple(
         mark
@@ -164,7 +167,11 @@ def _chosen(
         and (not labels or mark.label in labels)
         and (min_score is None or mark.score is None or mark.score >= min_score)
     )
-    return replace(lines, marks=kept, labels=tuple(c for c in lines.labels if not labels or c in labels))
+    if len(kept) < len(marks):
+        notes.append(f"left out: {counted(len(marks) - len(kept), 'mark')}, by --only, --label or --min-score")
+    return replace(
+        lines, marks=kept, labels=tuple(c for c in lines.labels if not labels or c in labels), notes=tuple(notes)
+    )
 
 
 def _check_kinds(lines: Timelines, form: Form) -> None:

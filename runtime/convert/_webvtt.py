@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterator
 
 from ._events import event_losses
+from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
@@ -77,7 +78,7 @@ def write_webvtt(lines: Timelines, options: WriteOptions) -> Written:
         text = _escape(mark.label) + ("" if mark.score is None else f" ({mark.score:.3f})")
         name = f"{_CLICK if mark.is_click else ''}{number}"
         parts.append(f"{name}\n{_clock(start)} --> {_clock(end)}\n{text}")
-    lost = ["times finer than 0.001 s"] if any(_finer(mark) for mark in lines.marks) else []
+    lost = [*grid_losses(lines.marks, 1000, "0.001 s")]
     if any(mark.score is not None and round(mark.score, 3) != mark.score for mark in lines.marks):
         lost.append("confidence finer than 0.001")
     return Written("\n\n".join(parts) + "\n", (*event_losses(lines.marks), *lost))
@@ -113,10 +114,6 @@ def _plain(text: str) -> str:
 
 def _ms(seconds: float) -> int:
     return round(seconds * 1000)
-
-
-def _finer(mark: Mark) -> bool:
-    return any(abs(t * 1000 - round(t * 1000)) > 1e-6 for t in (mark.start, mark.end or 0.0))
 
 
 def _clock(ms: int) -> str:

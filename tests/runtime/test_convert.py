@@ -126,3 +126,25 @@ def test_what_other_parts_read(tmp_path):
     convert(str(tmp_path / "p.csv"), str(tmp_path / "points.csv"), reading=ReadOptions(read_rates("25")))
     (row,) = read_points(tmp_path / "points.csv")
     assert (row.label, row.video, row.time_s(1.0)) == ("wave", "cam", 2.0)
+
+
+def test_what_is_chosen_is_said(tmp_path, capsys):
+    source = write_events(tmp_path / "e.jsonl", EVENT, EVENT, replace(EVENT, id="x", label="push", score=0.1))
+    options = ["--clicks", "all", "--min-score", "0.5"]
+    assert invoke(["convert", str(source), str(tmp_path / "p.csv"), *options]) == 0
+    said = capsys.readouterr().err
+    assert "left out: 1 line seen before" in said
+    assert "left out: start and end of 2 annotations" in said
+    assert "left out: 1 mark, by" in said
+    assert [row.frame for row in read_points(tmp_path / "p.csv")] == [1.875]
+    assert invoke(["convert", str(source), str(tmp_path / "q.csv"), "--video", "other"]) == 2
+
+
+def test_actions_too_short_for_a_form(tmp_path, capsys):
+    source = write_events(tmp_path / "e.jsonl", replace(EVENT, start=1.0, end=1.0))
+    for form, end in (("webvtt", 1.001), ("elan", 1.001), ("cvat", 1.04), ("labelstudio", 1.04)):
+        out = tmp_path / f"{form}{FORMS[form].endings[0]}"
+        assert invoke(["convert", str(source), str(out), "--to", form, "--fps", "25"]) == 0
+        assert "that 1 action lasted less than" in capsys.readouterr().err
+        assert invoke(["convert", str(out), str(tmp_path / f"{form}.csv"), "--fps", "25"]) == 0
+        assert (tmp_path / f"{form}.csv").read_text().splitlines()[1].startswith(f"wave,cam,1.0,{end},")
