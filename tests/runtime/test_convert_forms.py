@@ -10,6 +10,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from punctum.runtime.cli import invoke
 from punctum.runtime.convert import FORMS, Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
 from punctum.runtime.convert._options import Source
@@ -461,3 +463,32 @@ def test_rates_from_files(tmp_path):
         Path(path).write_text(content)
         with pytest.raises(InputError):
             read_rates(str(path))
+
+
+@pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.read])
+@given(data=st.data())
+@settings(max_examples=80)
+def test_damaged_files_end_in_an_input_error_or_not_at_all(name, data):
+    lines = MIXED if FORMS[name].clicks and FORMS[name].mixed else Timelines(MARKS[:3], ("v",))
+    raw = bytearray(write(name, lines).encode())
+    for _ in range(data.draw(st.integers(1, 4))):
+        at = data.draw(st.integers(0, len(raw) - 1))
+        kind = data.draw(st.sampled_from(["cut", "byte", "drop", "twice"]))
+        length = data.draw(st.integers(1, 30))
+        if kind == "cut" and at:
+            del raw[at:]
+        elif kind == "byte":
+            raw[at] = data.draw(st.integers(0, 255))
+        elif kind == "drop" and len(raw) > length:
+            del raw[at : at + length]
+        else:
+            raw[at:at] = raw[at : at + length]
+        if not raw:
+            return
+    try:
+        found = read(name, bytes(raw))
+        for other in FORMS.values():
+            if other.name != "parquet" and len(found.videos) == 1 and (other.mixed or not found.clicks):
+                other.write(found, WriteOptions(RATES))
+    except InputError as error:
+        assert error.given
