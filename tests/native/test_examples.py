@@ -169,6 +169,7 @@ def gst_launch(library_path, tmp_path_factory):
         command = ["gst-launch-1.0", "-m", *pipeline]
         return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60)
 
+    launch.environment = environment
     return launch
 
 
@@ -193,6 +194,51 @@ def test_a_pipeline_posts_events(gst_launch, tmp_path, words, live):
     said = [event_of(line) for line in done.stdout.splitlines() if "punctum-event" in line]
     want = stream.said(stream="cam", live=live)
     assert len(want) > 1000
+    assert binding.difference(said, want) == ""
+
+
+# Run by the system's Python, which has GStreamer's bindings: rows with times, 300 and then, after a break, the rest.
+TIMED = """
+import sys, gi
+gi.require_version("Gst", "1.0")
+from gi.repository import Gst
+Gst.init(None)
+manifest, rows = sys.argv[1:]
+pipeline = Gst.parse_launch(
+    "appsrc name=source format=time caps=application/x-punctum-tracks,columns=4 ! "
+    f"punctum manifest={manifest} stream=cam ! fakesink sync=false"
+)
+source = pipeline.get_by_name("source")
+pipeline.set_state(Gst.State.PLAYING)
+data = open(rows, "rb").read()
+for at in range(0, len(data), 160):
+    buffer = Gst.Buffer.new_wrapped(data[at : at + 160])
+    buffer.pts = at // 16 * Gst.SECOND // 10 + (0 if at < 4800 else 2 * Gst.SECOND)
+    source.emit("push-buffer", buffer)
+source.emit("end-of-stream")
+while True:
+    message = pipeline.get_bus().timed_pop_filtered(30 * Gst.SECOND, Gst.MessageType.ANY)
+    if message is None or message.type == Gst.MessageType.ERROR:
+        sys.exit(f"failed: {message and message.parse_error()}")
+    if message.type == Gst.MessageType.EOS:
+        break
+    if message.type == Gst.MessageType.ELEMENT:
+        print(message.get_structure().to_string())
+pipeline.set_state(Gst.State.NULL)
+"""
+
+
+def test_a_break_in_a_timed_stream(gst_launch, tmp_path):
+    python = Path("/usr/bin/python3")
+    if not python.exists() or subprocess.run([python, "-c", "import gi"], capture_output=True).returncode:
+        pytest.skip("no python3-gi")
+    stream = Stream(tmp_path, labels=("a", "b", "c d"))
+    done = run(python, "-c", TIMED, stream.manifest, stream.file, env=gst_launch.environment)
+    session = Session(stream.plan, twin.Engine(True), stream="cam")
+    want = session.push(stream.rows[:300]) + session.push(stream.rows[300:], at=32.0) + session.flush()
+    assert session.stats.gaps == 1
+    assert any(event.interrupted for event in want)
+    said = [event_of(line) for line in done.stdout.splitlines() if "punctum-event" in line]
     assert binding.difference(said, want) == ""
 
 
