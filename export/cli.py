@@ -16,11 +16,14 @@ MAX_MAP_DROP = 0.5  # points of mAP
 
 
 def export(
-    run: Annotated[Path, typer.Argument(help="Run folder made by `punctum train`.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="New bundle folder.")],
+    context: typer.Context,
+    run: Annotated[Path, typer.Argument(help="Run folder made by `punctum train`; with --triton a bundle.")],
+    out: Annotated[Path | None, typer.Option("--out", "-o", help="New bundle folder.")] = None,
     name: Annotated[str, typer.Option(help="Bundle name; the data set's by default.")] = "",
     version: Annotated[str, typer.Option(help="Bundle version.")] = "1.0.0",
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing bundle.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace an existing bundle, or with --triton an earlier repository.")
+    ] = False,
     backbone: Annotated[
         str | None,
         typer.Option(help="So that the bundle takes video: backbone folder, ONNX file, or package.module:factory."),
@@ -29,7 +32,11 @@ def export(
         Path | None, typer.Option(help="What the backbone expects (JSON), for an ONNX file or a torch module.")
     ] = None,
     precision: Annotated[
-        str | None, typer.Option(help="Variants to add: fp16, int8, int8-trt, separated by commas. Needs --dataset.")
+        str | None,
+        typer.Option(
+            help="Variants to add: fp16, int8, int8-trt, separated by commas (needs --dataset); with --triton the one "
+            "to serve."
+        ),
     ] = None,
     dataset: Annotated[
         Path | None, typer.Option(help="Data set of the run: its training videos calibrate, its test videos judge.")
@@ -38,8 +45,13 @@ def export(
     max_map_drop: Annotated[
         float, typer.Option(help="Points of mAP that a variant may lose; one that loses more is refused.")
     ] = MAX_MAP_DROP,
+    triton: Annotated[
+        Path | None, typer.Option(help="New folder for a model repository of NVIDIA Triton, made of a bundle.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="With --triton: cpu or cuda, where the server runs the graphs.")] = "cpu",
+    instances: Annotated[int, typer.Option(help="With --triton: instances of each model.")] = 1,
 ) -> None:
-    """Turn a training run into a verified bundle.
+    """Turn a training run into a verified bundle, or a bundle into a model repository for a server.
 
     Example: punctum export runs/gtea-1 --out bundles/gtea
 
@@ -48,8 +60,18 @@ def export(
 
     With variants: punctum export runs/gtea-1 --out bundles/gtea --precision fp16,int8 --dataset data/gtea
     --split split_1
+
+    For Triton: punctum export bundles/gtea --triton models/ --precision int8 --instances 4
     """
     from punctum.runtime.errors import InputError, MissingDependencyError
+
+    if triton is not None:
+        _only(context, ("run", "triton", "precision", "device", "instances", "name", "replace"), "with")
+        _export_triton(run, triton, precision, device, instances, name, replace)
+        return
+    _only(context, tuple(p for p in context.params if p not in ("device", "instances")), "without")
+    if out is None:
+        raise InputError("output-missing", "no --out", "a new bundle folder", "punctum export RUN --out BUNDLE")
 
     for library in ("torch", "onnx", "onnxscript"):
         try:
@@ -70,6 +92,44 @@ def export(
         loaded, out, name=name, version=version, replace=replace, backbone=video, finish=finish
     )
     typer.echo(f"exported {bundle_id} to {out} (largest difference from the model {worst:.1e})")
+
+
+def _only(context: typer.Context, allowed: tuple[str, ...], how: str) -> None:
+    """Raises InputError for an option that says nothing here."""
+    from punctum.runtime.errors import InputError
+
+    for name in context.params:
+        given = getattr(context.get_parameter_source(name), "name", "DEFAULT") != "DEFAULT"
+        if given and name not in allowed:
+            option = "--" + name.replace("_", "-")
+            raise InputError(
+                "option-unfit", f"{option} {how} --triton", f"{option} leads nowhere there", "leave it out"
+            )
+
+
+def _export_triton(
+    bundle: Path, out: Path, precision: str | None, device: str, instances: int, name: str, replace: bool
+) -> None:
+    from punctum.runtime import Bundle
+    from punctum.runtime.bundle import MANIFEST
+    from punctum.runtime.errors import InputError
+
+    from .triton import write_triton
+
+    if bundle.is_dir() and not (bundle / MANIFEST).is_file():
+        raise InputError(
+            "bundle-missing", f"{bundle} is not a bundle", "a bundle folder or zip", "export the run to a bundle first"
+        )
+    models = write_triton(
+        Bundle.load(bundle),
+        out,
+        precision=precision or "fp32",
+        device=device,
+        instances=instances,
+        name=name or None,
+        replace=replace,
+    )
+    typer.echo(f"wrote {', '.join(models)} to {out}")
 
 
 def quantize(

@@ -1,0 +1,160 @@
+"""Write the repository: whole or not at all, and only over what was one before."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from punctum.runtime._files import atomic_folder
+from punctum.runtime.errors import InputError
+from punctum.runtime.precision import REFERENCE, Part
+
+from . import client
+from ._config import FORMAT, LABELS, QUEUE_US, config_text
+from ._models import Model, read_model
+from ._readme import readme_text
+
+if TYPE_CHECKING:
+    from punctum.runtime import Bundle
+    from punctum.runtime.backends._protocol import Shape
+
+MARKER = "punctum.json"  # a file beside the models, which a server passes over
+DEVICES = ("cpu", "cuda")
+MOST_INSTANCES = 256
+
+
+def write_triton(
+    bundle: Bundle,
+    out: str | Path,
+    *,
+    precision: str = REFERENCE,
+    device: str = "cpu",
+    instances: int = 1,
+    name: str | None = None,
+    queue_us: int = QUEUE_US,
+    replace: bool = False,
+) -> list[str]:
+    """Write a model repository and return the names of its models: NAME_locator, NAME_center, NAME_backbone.
+
+    precision: one of the bundle's. device: where the server runs them, "cpu" or "cuda". instances: of each model, each
+    with a thread of its own. name: in place of the bundle's. queue_us: microseconds that a request waits for others to
+    share its run. replace: over an earlier repository of punctum, never over anything else.
+    Every warm-up is run here first. Raises InputError for options that do not fit, an `out` that exists, and graphs
+    that a server cannot take; MissingDependencyError without ONNX Runtime.
+    """
+    out = Path(out)
+    _check_options(device, instances, queue_us)
+    bundle.check_precision(precision)
+    _check_free(out, replace)
+    models = _read_models(bundle, precision, name or bundle.manifest.name)
+    files = _files(bundle, models, precision=precision, device=device, instances=instances, queue_us=queue_us)
+    with atomic_folder(out, replace=replace) as draft:
+        for path, data in files.items():
+            target = draft / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(data)
+    return [model.name for model in models]
+
+
+def _check_options(device: str, instances: int, queue_us: int) -> None:
+    if device not in DEVICES:
+        raise InputError("device-unknown", f"device {device!r} of a server", ", ".join(DEVICES), "set --device")
+    if not 1 <= instances <= MOST_INSTANCES:
+        raise InputError("triton-instances", f"{instances} instances", f"1 to {MOST_INSTANCES}", "set --instances")
+    if not 0 <= queue_us <= 10_000_000:
+        raise InputError("triton-queue", f"a wait of {queue_us} us", "0 to 10,000,000", "set queue_us")
+
+
+def _check_free(out: Path, replace: bool) -> None:
+    """Raises InputError unless nothing is lost by writing `out`."""
+    if not out.exists() and not out.is_symlink():
+        return
+    if out.is_dir() and not out.is_symlink():
+        if not any(out.iterdir()):
+            return
+        if _is_ours(out):
+            if replace:
+                return
+            raise InputError(
+                "output-exists", f"{out} exists already", "a new folder", "choose another, or --replace this repository"
+            )
+    raise InputError(
+        "output-exists",
+        f"{out} exists and is no model repository that punctum wrote",
+        "a new folder, or an earlier repository with --replace",
+        "choose another: a server takes several, each with its own --model-repository",
+    )
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return bool(json.loads((folder / MARKER).read_bytes())["kind"] == "triton-repository")
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+
+
+def _read_models(bundle: Bundle, precision: str, name: str) -> list[Model]:
+    from punctum.runtime.backends import open_backend
+    from punctum.runtime.backends.onnx import open_session
+
+    backend = open_backend(bundle, precision=precision)  # the graphs fit the manifest, or this says what does not
+    shapes = _shapes(bundle, backend)
+    held: list[Part] = ["locator", "center", "backbone"]
+    models = []
+    for part in held:
+        if getattr(bundle.manifest, part) is None:
+            continue
+        graph = bundle.graph(part, precision)
+        session = open_session(graph, f"the {part} of {bundle.source}", purpose="writing a model repository")
+        models.append(read_model(client.model_name(name, part), part, graph, session, shapes))
+    return models
+
+
+def _shapes(bundle: Bundle, backend: Any) -> list[Shape]:
+    """Of the runs of a stream, with and without early reports."""
+    from punctum.runtime import Localizer
+    from punctum.runtime.backends._warm import stream_shapes
+    from punctum.runtime.live import LiveOptions
+
+    manifest = bundle.manifest
+    localizer = Localizer.from_parts(
+        backend,
+        labels=bundle.labels,
+        dim=manifest.features.dim,
+        stride_s=manifest.features.stride_s,
+        post=manifest.post,
+        receptive_field=(manifest.locator.left, manifest.locator.right),
+        bundle_id=bundle.id,
+    )
+    return list(
+        dict.fromkeys(s for live in (None, LiveOptions(max_delay_s=1.0)) for s in stream_shapes(localizer, live))
+    )
+
+
+def _files(
+    bundle: Bundle, models: list[Model], *, precision: str, device: str, instances: int, queue_us: int
+) -> dict[str, bytes]:
+    """Relative path -> content."""
+    labels = "".join(" ".join(label.split()) + "\n" for label in bundle.labels)
+    files = {}
+    for model in models:
+        text = config_text(
+            model, bundle=bundle.id, precision=precision, device=device, instances=instances, queue_us=queue_us
+        )
+        files[f"{model.name}/config.pbtxt"] = text.encode()
+        files[f"{model.name}/1/model.onnx"] = model.graph
+        if any(t.columns_are_labels for t in model.outputs):
+            files[f"{model.name}/{LABELS}"] = labels.encode()
+    told = {
+        "kind": "triton-repository",
+        "format": FORMAT,
+        "bundle": bundle.id,
+        "precision": precision,
+        "device": device,
+        "models": {model.part: model.name for model in models},
+    }
+    files[MARKER] = (json.dumps(told, indent=2) + "\n").encode()
+    files["README.md"] = readme_text(bundle, models, precision=precision, device=device).encode()
+    files["client.py"] = Path(client.__file__).read_bytes()
+    return files
