@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from ._options import ArchiveOptions
 
 CONNECT_S = 5.0
+_HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and empty settings
 # What Ray says by itself is about its own insides; a user who wants it sets these before.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -82,7 +83,7 @@ def _check(options: ArchiveOptions) -> None:
 
 
 def _reach(address: str) -> None:
-    """Ray itself tries for a minute and then ends the process: see first whether anything listens."""
+    """Ray itself tries for minutes: see first whether anything listens, and whether it speaks HTTP/2 as Ray does."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise InputError(
@@ -92,7 +93,11 @@ def _reach(address: str) -> None:
             "run on a node of the cluster, or through `ray job submit`",
         )
     try:
-        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S).close()
+        with socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT_S) as line:
+            if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
+                line.sendall(_HTTP2_HELLO)
+                if line.recv(9)[3:4] != b"\x04":  # the type of its first frame: settings
+                    raise OSError("what listens there is no Ray cluster")
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from None
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import importlib.util
 import pickle
 import socket
 import sys
+import threading
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -69,6 +71,17 @@ def test_nobody_listens(bundle, recordings, tmp_path):
     with pytest.raises(InputError) as caught:
         run(bundle, recordings, tmp_path, address=closed_port())
     assert caught.value.code == "ray-unreachable"
+
+
+def test_somebody_else_listens(bundle, recordings, tmp_path):
+    with http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler) as other:
+        thread = threading.Thread(target=other.handle_request)
+        thread.start()
+        with pytest.raises(InputError) as caught:
+            run(bundle, recordings, tmp_path, address=f"127.0.0.1:{other.server_port}")
+        thread.join()
+    assert caught.value.code == "ray-unreachable"
+    assert "no Ray cluster" in str(caught.value)
 
 
 def run(bundle, recordings, tmp_path, **options):
