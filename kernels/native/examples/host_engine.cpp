@@ -66,6 +66,7 @@ int main(int count, char** words) try {
   ok(punctum_plan_from_manifest(manifest.data(), manifest.size(), &plan, &error));
   ok(punctum_plan_describe(plan, &info, &error));
   ok(punctum_session_create(plan, &options, &session, &error));
+  if (bytes.size() % (info.dim * sizeof(float)) != 0) throw std::runtime_error("the features are no whole rows");
   Floats rows(bytes.size() / sizeof(float));
   std::copy_n(bytes.data(), rows.size() * sizeof(float), reinterpret_cast<char*>(rows.data()));
   for (size_t at = 0, step = 64 * info.dim; at + info.dim <= rows.size(); at += step) {

@@ -24,7 +24,10 @@ void check(bool fine, const std::string& what) {
 
 // A team of threads as a block is one: parts in one of two places by turns, one barrier a round.
 struct Meeting {
-  explicit Meeting(int count) : size(count), best{Parts(count), Parts(count)}, pull{Pulls(count), Pulls(count)} {}
+  explicit Meeting(int count) : size(count) {
+    const auto places = static_cast<std::size_t>(count);
+    for (int turn = 0; turn < 2; ++turn) best[turn].resize(places), pull[turn].resize(places);
+  }
 
   void wait() {
     std::unique_lock<std::mutex> held(lock);
@@ -37,12 +40,10 @@ struct Meeting {
     }
   }
 
-  using Parts = std::vector<Candidate>;
-  using Pulls = std::vector<Pull>;
   int size, waiting = 0;
   long turns = 0;
-  Parts best[2];
-  Pulls pull[2];
+  std::vector<Candidate> best[2];
+  std::vector<Pull> pull[2];
   std::mutex lock;
   std::condition_variable all;
 };
