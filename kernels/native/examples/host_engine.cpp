@@ -8,6 +8,7 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -55,30 +56,36 @@ static void serve(punctum_session* session, const punctum_plan_info& plan) {
   }
 }
 
+struct Free {
+  void operator()(punctum_plan* plan) const { punctum_plan_free(plan); }
+  void operator()(punctum_session* session) const { punctum_session_free(session); }
+};
+
 int main(int count, char** words) try {
   if (count != 3) throw std::runtime_error("host_engine MANIFEST FEATURES");
   const std::string manifest = read(words[1]), bytes = read(words[2]);
-  punctum_plan* plan = nullptr;
-  punctum_session* session = nullptr;
+  punctum_plan* made = nullptr;
   punctum_plan_info info = PUNCTUM_PLAN_INFO_INIT;
-  punctum_session_options options = PUNCTUM_SESSION_OPTIONS_INIT;
-  options.mode = PUNCTUM_MODE_WINDOWS, options.keep_features = 1;
-  ok(punctum_plan_from_manifest(manifest.data(), manifest.size(), &plan, &error));
-  ok(punctum_plan_describe(plan, &info, &error));
-  ok(punctum_session_create(plan, &options, &session, &error));
+  ok(punctum_plan_from_manifest(manifest.data(), manifest.size(), &made, &error));
+  const std::unique_ptr<punctum_plan, Free> plan(made);
+  ok(punctum_plan_describe(plan.get(), &info, &error));
   if (bytes.size() % (info.dim * sizeof(float)) != 0) throw std::runtime_error("the features are no whole rows");
   Floats rows(bytes.size() / sizeof(float));
-  std::copy_n(bytes.data(), rows.size() * sizeof(float), reinterpret_cast<char*>(rows.data()));
-  for (size_t at = 0, step = 64 * info.dim; at + info.dim <= rows.size(); at += step) {
+  std::copy_n(bytes.data(), bytes.size(), reinterpret_cast<char*>(rows.data()));
+
+  punctum_session* begun = nullptr;
+  punctum_session_options options = PUNCTUM_SESSION_OPTIONS_INIT;
+  options.mode = PUNCTUM_MODE_WINDOWS, options.keep_features = 1;
+  ok(punctum_session_create(plan.get(), &options, &begun, &error));
+  const std::unique_ptr<punctum_session, Free> session(begun);
+  for (size_t at = 0, step = 64 * info.dim; at < rows.size(); at += step) {
     punctum_chunk chunk = PUNCTUM_CHUNK_INIT;
     chunk.features = rows.data() + at, chunk.count = std::min(step, rows.size() - at) / info.dim;
-    ok(punctum_push(session, &chunk, &error));
-    serve(session, info);
+    ok(punctum_push(session.get(), &chunk, &error));
+    serve(session.get(), info);
   }
-  ok(punctum_flush(session, &error));
-  serve(session, info);
-  punctum_session_free(session);
-  punctum_plan_free(plan);
+  ok(punctum_flush(session.get(), &error));
+  serve(session.get(), info);
   return 0;
 } catch (const std::exception& exception) {
   std::fprintf(stderr, "%s\n", exception.what());
