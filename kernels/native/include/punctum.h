@@ -81,7 +81,8 @@ typedef enum punctum_status {
   PUNCTUM_ERROR_CAPACITY = -4, /* the caller's buffer is too small; the needed size is returned */
   PUNCTUM_ERROR_SNAPSHOT = -5, /* damaged bytes, or those of another bundle */
   PUNCTUM_ERROR_MEMORY = -6,
-  PUNCTUM_ERROR_INTERNAL = -7
+  PUNCTUM_ERROR_INTERNAL = -7,
+  PUNCTUM_ERROR_DEVICE = -8 /* of libpunctum_cuda alone: no device, memory of the host, a launch that failed */
 } punctum_status;
 
 /* Filled by a call that fails. code: stable, machine-readable, the same as in Python where Python has it. */

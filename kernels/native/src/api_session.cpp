@@ -36,6 +36,7 @@ const char* punctum_status_name(punctum_status status) noexcept {
     case PUNCTUM_ERROR_SNAPSHOT: return "snapshot";
     case PUNCTUM_ERROR_MEMORY: return "memory";
     case PUNCTUM_ERROR_INTERNAL: return "internal";
+    case PUNCTUM_ERROR_DEVICE: return "device";
   }
   return "unknown";
 }

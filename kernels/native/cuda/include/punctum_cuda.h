@@ -28,8 +28,6 @@
 extern "C" {
 #endif
 
-/* A punctum_status: no device, a driver too old, memory of the host instead of the device, a launch that failed. */
-#define PUNCTUM_ERROR_DEVICE ((punctum_status)(-8))
 /* What punctum_cuda_inspect leaves where nothing is wrong. */
 #define PUNCTUM_CUDA_SOUND INT64_MAX
 
