@@ -5,8 +5,8 @@
  * = n; group g is [offsets[g], offsets[g + 1]). All belong to the caller; nothing is allocated, kept, or freed.
  *
  * Calls only put work onto `stream` (a cudaStream_t; NULL is the default stream) of the current device and return: they
- * neither wait nor read back, and may be captured into a CUDA graph. Arrays have to stay until the stream is done.
- * Calls are thread-safe as long as they do not share a workspace.
+ * neither wait nor read back, and may be captured into a CUDA graph after a first call that loaded the kernels. Arrays
+ * have to stay until the stream is done. Calls are thread-safe as long as they do not share a workspace.
  *
  *   1. punctum_cuda_workspace(n, groups, largest, &bytes, &error)      then cudaMalloc that many bytes
  *   2. punctum_cuda_inspect(..., fault, stream, &error)                optional: finds NaN, swapped ends, bad offsets
