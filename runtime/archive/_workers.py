@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 AHEAD = 2  # groups in a worker's pipe: the next one lies ready when it has finished one
 ATTEMPTS = 2
 STOP_S = 5.0
+_UP, _READY = "up", "ready"  # what a worker says before its first outcome
 
 
 def cores() -> int:
@@ -46,7 +47,8 @@ class _Worker:
     process: Any
     pipe: Any
     held: deque[_Job] = field(default_factory=deque)
-    ready: bool = False
+    told: bool = False  # it has the bundle
+    ready: bool = False  # and has opened it
 
 
 def run_local(
@@ -83,16 +85,16 @@ class _Pool:
 
     def _start(self) -> _Worker:
         ours, theirs = self._context.Pipe()
-        process = self._context.Process(
-            target=_work, args=(theirs, self._bundle, self._options), name="punctum-score", daemon=True
-        )
+        # The bundle follows through the pipe, when it is asked for: a large argument to a process that does not come
+        # up would be written to nobody, for ever.
+        process = self._context.Process(target=_work, args=(theirs, self._options), name="punctum-score", daemon=True)
         process.start()
         theirs.close()
         return _Worker(process, ours)
 
     def _feed(self, worker: _Worker) -> None:
         busy = sum(1 for one in self._workers if one.held)
-        while self._jobs and len(worker.held) < AHEAD and worker.process.is_alive():
+        while worker.told and self._jobs and len(worker.held) < AHEAD and worker.process.is_alive():
             # The last groups go to whoever is idle, not into the pipe of one that works.
             if worker.held and len(self._jobs) <= len(self._workers) - busy:
                 return
@@ -114,6 +116,9 @@ class _Pool:
                 if isinstance(said, Outcome):
                     worker.held.popleft()
                     yield said
+                elif said == _UP:
+                    worker.pipe.send(self._bundle)
+                    worker.told = True
                 else:
                     worker.ready = True
         except (EOFError, ConnectionError):
@@ -190,7 +195,7 @@ def _given_up(group: Group, code: int | None) -> Outcome:
     return Outcome(group.number, records, "", b"", 0.0)
 
 
-def _work(pipe: Any, bundle: Bundle, options: ArchiveOptions) -> None:
+def _work(pipe: Any, options: ArchiveOptions) -> None:
     """A worker's life. It ends with its pipe, or with the process that started it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all of them; the driver decides
     parent = multiprocessing.parent_process()
@@ -199,12 +204,13 @@ def _work(pipe: Any, bundle: Bundle, options: ArchiveOptions) -> None:
     from ._scorer import Scorer
 
     try:
-        scorer = Scorer(bundle, options)
-    except PunctumError as error:
-        pipe.send(portable(error))
-        return
-    try:
-        pipe.send("ready")
+        pipe.send(_UP)
+        try:
+            scorer = Scorer(pipe.recv(), options)
+        except PunctumError as error:
+            pipe.send(portable(error))
+            return
+        pipe.send(_READY)
         while True:
             pipe.send(scorer.score(pipe.recv()))
     except (EOFError, BrokenPipeError, ConnectionError):

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,13 +57,16 @@ class BoundRunner:
         with self._lock:
             try:
                 held = self._held.get(key)
-                if held is None:
-                    held = _Binding(self._ort, self._session, arrays, outputs, self._place, self._index)
-                    self._held[key] = held
-                    if len(self._held) > self._most:
-                        self._held.popitem(last=False)
-                self._held.move_to_end(key)
-                return held.run(arrays)
+                if held is not None:
+                    self._held.move_to_end(key)
+                    return held.run(arrays)
+                held = _Binding(self._ort, self._session, arrays, outputs, self._place, self._index)
+                with quiet(self._ort):  # cuDNN tells of every plan that it tried in vain before it found one
+                    made = held.run(arrays)
+                self._held[key] = held
+                if len(self._held) > self._most:
+                    self._held.popitem(last=False)
+                return made
             except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
                 self._held.pop(key, None)
                 raise failed(error) from None
@@ -96,6 +100,16 @@ class _Binding:
                 self._binding.bind_ortvalue_output(name, value)
         # On the CPU `numpy` may be a view of the buffer that the next run overwrites.
         return [np.array(value.numpy()) for value in self._results]
+
+
+@contextlib.contextmanager
+def quiet(ort: Any) -> Iterator[None]:
+    """ONNX Runtime's own lines on standard error stay away: what counts is raised."""
+    ort.set_default_logger_severity(4)
+    try:
+        yield
+    finally:
+        ort.set_default_logger_severity(2)
 
 
 def failed(error: Exception) -> PunctumError:

@@ -12,6 +12,7 @@ from typing import Any
 from ..errors import InputError, MissingDependencyError
 from ._options import Device, EngineOptions
 from ._placement import RECORD, node_placement, strays
+from ._runner import quiet
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -138,7 +139,7 @@ def _open_gpu(ort: Any, graph: bytes, name: str, device: Device, settings: Any, 
     if provider not in ort.get_available_providers():
         raise unavailable(device, f"{provider} is not in this build of ONNX Runtime")
     settings.log_severity_level = 4  # what is wrong is said once, by the error below
-    with _quiet(ort):
+    with quiet(ort):
         preload(ort)
         chain = [(provider, provider_options(device, options))]
         if device.kind == "ort-tensorrt":
@@ -186,7 +187,18 @@ def _check_nodes(session: Any, name: str, device: Device) -> None:
 def unavailable(device: Device, why: str) -> InputError:
     """The error for a device that does not run, with what `punctum doctor` finds to be missing; else `why`."""
     from ..doctor import what_stops
+    from ..engines.cuda import gpu_count
 
+    seen = gpu_count()
+    if 0 < seen <= device.index:
+        names = ", ".join(f"{device.kind}:{k}" for k in range(seen))
+        shown = "one GPU" if seen == 1 else f"{seen} GPUs"
+        return InputError(
+            "device-unavailable",
+            f"device {device}, but the driver shows this process {shown}",
+            f"cpu, {names}",
+            "name one of these, or see CUDA_VISIBLE_DEVICES",
+        )
     found = what_stops(device.kind)
     reasons = "; ".join(dict.fromkeys(f.text for f in found)) or why or "it does not run here"
     fixes = "; ".join(dict.fromkeys(f.fix for f in found if f.fix)) or f"see punctum doctor --device {device}"
@@ -200,13 +212,3 @@ def preload(ort: Any) -> None:
         with contextlib.redirect_stdout(None), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             load()
-
-
-@contextlib.contextmanager
-def _quiet(ort: Any) -> Iterator[None]:
-    """ONNX Runtime's own lines about what it could not load, in colour and with build paths, stay away."""
-    ort.set_default_logger_severity(4)
-    try:
-        yield
-    finally:
-        ort.set_default_logger_severity(2)

@@ -18,7 +18,7 @@ _OLDEST = {12: 525, 13: 580}  # major version of CUDA -> oldest driver branch th
 def examine_driver(world: World, facts: Facts, build: Build | None, *, jetson: bool) -> None:
     """libcuda, the kernel module, the devices; a problem for GPUs that are hidden and for a driver that is too old."""
     library = try_library(world, DRIVER)
-    version = re.search(r"Kernel Module\D*?(\d+)\.([\d.]+)", world.text("/proc/driver/nvidia/version"))
+    version = re.search(r"Kernel Module.*?\b(\d{3,})\.([\d.]+)", world.text("/proc/driver/nvidia/version"))
     devices = sorted(p.name for p in world.path("/dev").glob("nvidia[0-9]*"))
     devices += [name for name in ("dxg", "nvhost-gpu", "nvgpu") if world.path(f"/dev/{name}").exists()]
     facts.say(

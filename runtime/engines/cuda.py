@@ -204,6 +204,16 @@ def gpu_here() -> Gpu | None:
         return None
 
 
+def gpu_count() -> int:
+    """GPUs that the driver shows to this process; 0 without a driver."""
+    try:
+        driver = ctypes.CDLL(SONAME)
+    except OSError:
+        return 0
+    count = _int()
+    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
+
+
 def _unavailable(given: str, allowed: str = "a machine with an NVIDIA GPU and its driver") -> InputError:
     return InputError(
         "device-unavailable",

@@ -72,10 +72,18 @@ class Library:
 
     @property
     def capabilities(self) -> dict[str, Any]:
-        """Compute capabilities that it builds for by name, "8.9" -> its word for it. Empty: the device's own only."""
+        """Compute capabilities that it builds for by name, "8.9" -> its word for it. Empty: the device's own only.
+
+        The device's own is always tried, also where the library has no name for it (see `capability_here`).
+        """
         kinds = getattr(getattr(self.api, "ComputeCapability", None), "__members__", {}) if self.rtx else {}
         found = {f"{name[2:-1]}.{name[-1]}": kind for name, kind in kinds.items() if name[:2] == "SM"}
         return dict(sorted(found.items(), key=lambda item: tuple(map(int, item[0].split(".")))))
+
+    @property
+    def capability_here(self) -> Any:
+        """The library's word for the capability of the device it runs on."""
+        return self.api.ComputeCapability.CURRENT
 
     @property
     def keeps_timings(self) -> bool:
@@ -164,7 +172,7 @@ def pick_capabilities(library: Library, wanted: tuple[str, ...], device: str | N
     """
     able = library.capabilities
     for capability in wanted:
-        if capability in able or (not able and capability == device):
+        if capability in able or capability == device:
             continue
         if able:
             given, allowed = f"{library.name} {library.version} cannot build for {capability}", ", ".join(able)

@@ -76,6 +76,11 @@ class Machine:
         self.file("proc/driver/nvidia/version", f"NVRM version: NVIDIA UNIX x86_64 Kernel Module  {version}  Tue\n")
         self.file("dev/nvidia0")
 
+    def open_driver(self, version="580.159.04") -> None:
+        self.driver()
+        told = f"NVRM version: NVIDIA UNIX Open Kernel Module for x86_64  {version}  Release Build  (dvs)\n"
+        self.file("proc/driver/nvidia/version", told)
+
     def cuda(self) -> None:
         self.library("libcublas.so.13", "libcudart.so.13", "libcudnn.so.9")
 
@@ -368,3 +373,8 @@ def test_exit_codes(capsys, tmp_path):
 def test_a_device_that_does_not_exist():
     with pytest.raises(InputError, match="device"):
         examine(device="gpu")
+
+
+def test_the_version_of_an_open_kernel_module_is_read(machine):
+    machine.open_driver()
+    assert machine.examine().sections["NVIDIA"]["driver"] == "580.159.04"
