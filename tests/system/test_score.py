@@ -285,3 +285,21 @@ def test_memory_does_not_depend_on_length(tmp_path):
     # KiB. Pages of the file that were read count as well, up to 11,000; features and tracks held whole were 25,000.
     assert peaks["long"] - peaks["short"] < 14 * 1024
     shutil.rmtree(tmp_path, ignore_errors=True)
+
+
+def test_workers_that_do_not_come_up_end_the_run(recordings, tmp_path):
+    """An interpreter that fails at once: the run must not wait for it, however large the bundle."""
+    code = (
+        "import multiprocessing, sys; multiprocessing.set_executable('/bin/false');"
+        "from punctum.runtime.cli import main; main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command(recordings, tmp_path / "out", "--workers", "2")[3:]],
+        capture_output=True,
+        text=True,
+        env=ENVIRONMENT,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "worker-start" in done.stderr
+    assert "Traceback" not in done.stderr
