@@ -6,7 +6,7 @@
     items.parquet    one row an item, written from the ledger when a run ends
     .lock            held by the run that is on
 
-A commit writes the part (temporary name, fsync, rename), then its line (append, fsync). What dies between the two
+A commit writes the parts (temporary name, fsync, rename), then their lines (append, fsync). What dies between the two
 leaves a part that no line names: the next run removes it. A line that was cut is dropped, and its group is redone.
 Only the process that holds the lock writes; workers hand their parts over and never touch the folder.
 """
@@ -18,7 +18,9 @@ import fcntl
 import json
 import os
 import socket
+import threading
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -30,6 +32,7 @@ from ._table import without
 
 SCHEMA = "punctum.archive/1"
 HEAD, LEDGER, LOCK = "archive.json", "ledger.jsonl", ".lock"
+_MASK = threading.Lock()
 
 
 class Archive:
@@ -45,21 +48,42 @@ class Archive:
         self._users: dict[str, set[str]] = {}  # part -> items whose events it holds
         self._length = 0
 
-    def commit(self, outcome: Outcome) -> None:
-        """Make a group's results last. Raises PunctumError "write-failed" when that cannot be; nothing is half in."""
-        stale = [
-            r.item
-            for r in outcome.records
-            if r.status != "same" and (k := self.records.get(r.item)) is not None and k.part not in ("", r.part)
+    def commit(self, outcomes: Sequence[Outcome]) -> None:
+        """Make the results of groups last, with one turn of the disk for their parts and one for the ledger.
+
+        Raises PunctumError "write-failed" when that cannot be; each group is in or not, nothing is half in.
+        """
+        for outcome in outcomes:
+            stale = [
+                r.item
+                for r in outcome.records
+                if r.status != "same" and (k := self.records.get(r.item)) is not None and k.part not in ("", r.part)
+            ]
+            if stale:
+                self.drop(stale)
+        with ThreadPoolExecutor(max(len(outcomes), 1)) as hands:
+            errors = list(hands.map(self._publish_part, outcomes))
+        lasting = [
+            [self._as_known(r) if r.status == "same" else r for r in outcome.records]
+            for outcome, error in zip(outcomes, errors, strict=True)
+            if error is None
         ]
-        if stale:
-            self.drop(stale)
-        records = [self._as_known(r) if r.status == "same" else r for r in outcome.records]
-        if outcome.part:
-            publish(self.folder / outcome.part_name, outcome.part)
-        self._append({"items": [record.to_dict() for record in records]})
-        for record in records:
-            self._know(record)
+        if lasting:
+            self._append(*({"items": [record.to_dict() for record in records]} for records in lasting))
+        for records in lasting:
+            for record in records:
+                self._know(record)
+        for error in errors:
+            if error is not None:
+                raise error
+
+    def _publish_part(self, outcome: Outcome) -> PunctumError | None:
+        try:
+            if outcome.part:
+                publish(self.folder / outcome.part_name, outcome.part)
+        except PunctumError as error:
+            return error
+        return None
 
     def _as_known(self, record: Record) -> Record:
         """What is known of an item of which only the file's time has changed."""
@@ -105,8 +129,9 @@ class Archive:
         for name in staying:
             self._know(replace(self.records[name], part=moved))
 
-    def _append(self, line: dict[str, Any]) -> None:
-        data = (json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n").encode()
+    def _append(self, *lines: dict[str, Any]) -> None:
+        text = "".join(json.dumps(line, ensure_ascii=False, separators=(",", ":")) + "\n" for line in lines)
+        data = text.encode()
         done = 0
         try:
             while done < len(data):
@@ -180,8 +205,9 @@ class Archive:
 def publish(path: Path, data: bytes | str) -> None:
     """`atomic_write`, readable by whom the user's mask lets read: results are for others, too."""
     atomic_write(path, data)
-    mask = os.umask(0)
-    os.umask(mask)
+    with _MASK:  # asking for the mask sets it: one at a time
+        mask = os.umask(0)
+        os.umask(mask)
     with contextlib.suppress(OSError):  # some network disks have no modes
         path.chmod(0o666 & ~mask)
 

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from .._version import __version__
 from ..bundle import Bundle
 from ..errors import InputError, PunctumError
+from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task
 from ._ledger import Archive, open_archive
@@ -147,13 +148,15 @@ def _engine(options: ArchiveOptions, *, idle: bool) -> Iterator[tuple[Engine, in
 def _work_off(
     archive: Archive, outcomes: Generator[Outcome, None, None], summary: Summary, bar: Progress | None
 ) -> None:
+    def told(outcome: Outcome) -> None:
+        _count(summary, outcome)
+        if bar is not None:
+            bar.add(outcome)
+
     try:
-        with contextlib.closing(outcomes):
+        with Committer(archive, told) as committer, contextlib.closing(outcomes):
             for outcome in outcomes:
-                archive.commit(outcome)
-                _count(summary, outcome)
-                if bar is not None:
-                    bar.add(outcome)
+                committer.put(outcome)
     finally:
         if bar is not None:
             bar.close()
