@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..engines.profiles import cut_window
 from ..errors import InputError, PunctumError
 from ._options import Device, EngineOptions
 from ._placement import node_placement
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OnnxBackend", "make_runner", "open_session"]
 
-GPU_WINDOW = 256
-"""Snippets of a locator run on a GPU. cuDNN plans every convolution anew whenever the length changes (some 30 ms on an
-H200), so long recordings go through in overlapping windows of one length."""
 _TRACKS = ["class_track", "actionness"]
 _HEAD = ["class_probability", "attention", "center"]
 
@@ -51,10 +47,7 @@ class OnnxBackend:
         requested: str,
         precision: str,
         buckets: tuple[int, ...] = (),
-        receptive_field: tuple[int, int] = (0, 0),
-        window: int = 0,
     ) -> None:
-        """window: longest run of the locator, 0 for any; receptive_field: of the locator, before and after a row."""
         self._sessions = {"locator": locator} | ({} if center is None else {"center": center})
         self._locator = make_runner(locator, device)
         self._center = None if center is None else make_runner(center, device)
@@ -62,8 +55,6 @@ class OnnxBackend:
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
         self._classes, self._dim = classes, dim
         self.requested, self.actual, self.precision, self.buckets = requested, str(device), precision, buckets
-        self._field = receptive_field
-        self._window = max(window, 2 * sum(receptive_field)) if window else 0
 
     @classmethod
     def open(
@@ -102,8 +93,6 @@ class OnnxBackend:
             requested=device,
             precision=precision,
             buckets=options.buckets,
-            receptive_field=(manifest.locator.left, manifest.locator.right),
-            window=0 if place.kind == "cpu" else GPU_WINDOW,
         )
         if place.kind != "cpu":
             try:  # what is loaded only when it is used, as cuDNN, would else be missed in the first real run
@@ -114,8 +103,6 @@ class OnnxBackend:
 
     def locate(self, features: F32) -> tuple[F32, F32]:
         """features [T, D] -> (class track [T, C], actionness [T])."""
-        if self._window and len(features) > self._window:
-            return self._in_windows(features)
         if not self._stacks:
             class_track, actionness = self._locator.run(_TRACKS, {"features": features})
             return class_track, actionness
@@ -128,19 +115,6 @@ class OnnxBackend:
             parts = [self.locate(window) for window in windows]
             return np.stack([p for p, _ in parts]), np.stack([a for _, a in parts])
         class_track, actionness = self._locator.run(_TRACKS, {"features": windows})
-        return class_track, actionness
-
-    def _in_windows(self, features: F32) -> tuple[F32, F32]:
-        """`locate` through overlapping windows of one length; the last one is moved back to have it too."""
-        count, longest = len(features), self._window
-        class_track = np.empty((count, self._classes), np.float32)
-        actionness = np.empty(count, np.float32)
-        for piece in cut_window(count, longest, *self._field):
-            low = min(piece.low, count - longest)
-            tracks = self.locate(features[low : low + longest])
-            rows = slice(piece.low + piece.keep, piece.low + piece.keep + piece.count)
-            for whole, part in zip((class_track, actionness), tracks, strict=True):
-                whole[rows] = part[rows.start - low : rows.stop - low]
         return class_track, actionness
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:

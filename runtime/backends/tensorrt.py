@@ -239,6 +239,7 @@ class _Opener:
         self, bundle: Bundle, precision: str, engines: str | Path | None, library: str, device: Cuda | None
     ) -> None:
         from ..engines.cuda import Cuda
+        from ..engines.library import check_runs_on
         from ..engines.store import EngineStore, default_folder
 
         bundle.check_precision(precision)
@@ -254,6 +255,7 @@ class _Opener:
             )
         self.store = EngineStore(folder)
         self.library = self._library(library)
+        check_runs_on(self.library, self.device.gpu.capability)
         self.ignored: list[str] = []
         self._opened: list[tuple[str, EngineSession]] = []
 

@@ -6,6 +6,7 @@ import ctypes
 import re
 from pathlib import Path
 
+from ..errors import InputError
 from ._findings import Facts
 from ._libraries import DRIVER, needs_of, remedy, try_library
 from ._onnxruntime import Build
@@ -109,6 +110,22 @@ def examine_tensorrt(world: World, facts: Facts, packages: dict[str, str], build
             "JetPack brings TensorRT; elsewhere pip install tensorrt-rtx-cu13-libs tensorrt-rtx-cu13-bindings",
             devices=("tensorrt",),
         )
+    if rtx and not majors and world.live:
+        _ask_rtx(facts)
+
+
+def _ask_rtx(facts: Facts) -> None:
+    """Whether TensorRT for RTX, being the only one here, runs on the GPU."""
+    from ..engines.cuda import gpu_here
+    from ..engines.library import check_runs_on, load_library
+
+    gpu = gpu_here()
+    if gpu is None:
+        return
+    try:
+        check_runs_on(load_library("tensorrt_rtx"), gpu.capability)
+    except InputError as error:
+        facts.problem("TensorRT", error.given, error.next_step, devices=("tensorrt",))
 
 
 def _linked_major(world: World, build: Build | None) -> int:

@@ -148,7 +148,7 @@ def _gpu(library: Library, capabilities: Sequence[str]) -> Gpu | None:
     from .cuda import Cuda, gpu_here
 
     if library.capabilities:
-        return None if capabilities and set(capabilities) <= set(library.capabilities) else gpu_here()
+        return None if capabilities else gpu_here()
     if capabilities and gpu_here() is None:
         return None  # `pick_capabilities` says what is wrong with that
     return Cuda.open().gpu
@@ -216,14 +216,13 @@ def _configure(
             raise failed("engine-build", f"{library.name} takes no profile for {what}", messages)
     if library.capabilities:
         config.num_compute_capabilities = 1
-        config.set_compute_capability(library.capabilities.get(capability, library.capability_here), 0)
+        config.set_compute_capability(library.capabilities[capability], 0)
     return config
 
 
 def _key(task: Task, library: Library, gpu: Gpu | None, profiles: Sequence[Profile], request: Request) -> EngineKey:
-    # RTX compiles for the device and driver when it runs, so its engines depend on neither. A capability that it has
-    # no name for can only be that of the device here.
-    own = None if library.rtx and task.capability in library.capabilities else gpu
+    # RTX compiles for the device and driver when it runs, so its engines depend on neither.
+    own = None if library.rtx else gpu
     return EngineKey(
         part=task.part,
         precision=task.precision,

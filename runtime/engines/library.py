@@ -72,18 +72,10 @@ class Library:
 
     @property
     def capabilities(self) -> dict[str, Any]:
-        """Compute capabilities that it builds for by name, "8.9" -> its word for it. Empty: the device's own only.
-
-        The device's own is always tried, also where the library has no name for it (see `capability_here`).
-        """
+        """Compute capabilities that it builds for by name, "8.9" -> its word for it. Empty: the device's own only."""
         kinds = getattr(getattr(self.api, "ComputeCapability", None), "__members__", {}) if self.rtx else {}
         found = {f"{name[2:-1]}.{name[-1]}": kind for name, kind in kinds.items() if name[:2] == "SM"}
         return dict(sorted(found.items(), key=lambda item: tuple(map(int, item[0].split(".")))))
-
-    @property
-    def capability_here(self) -> Any:
-        """The library's word for the capability of the device it runs on."""
-        return self.api.ComputeCapability.CURRENT
 
     @property
     def keeps_timings(self) -> bool:
@@ -168,11 +160,11 @@ def pick_capabilities(library: Library, wanted: tuple[str, ...], device: str | N
     """What to build for, as "8.9": the capabilities asked for, or the device's own.
 
     device: the capability of the GPU here, None without one. Raises InputError for one that the library cannot build,
-    naming those it can, and where nothing was asked for and there is no device.
+    naming those it can, where nothing was asked for and there is no device, and as `check_runs_on`.
     """
     able = library.capabilities
     for capability in wanted:
-        if capability in able or capability == device:
+        if capability in able or (not able and capability == device):
             continue
         if able:
             given, allowed = f"{library.name} {library.version} cannot build for {capability}", ", ".join(able)
@@ -193,7 +185,25 @@ def pick_capabilities(library: Library, wanted: tuple[str, ...], device: str | N
             if able
             else "run `punctum build` on the target, or use --library tensorrt_rtx",
         )
+    check_runs_on(library, device)
     return (device,)
+
+
+def check_runs_on(library: Library, device: str) -> None:
+    """Raises InputError for a GPU, by its compute capability, that no engine of the library runs on.
+
+    RTX builds an engine there all the same when it is asked for "the current device", and then refuses to load it:
+    seen with RTX 1.7 on an H200.
+    """
+    able = library.capabilities
+    if able and device not in able:
+        raise InputError(
+            "compute-capability",
+            f"{library.name} {library.version} does not run on the GPU here (compute capability {device})",
+            ", ".join(able),
+            "use --library tensorrt (10 or 11) or --device cuda; engines for another machine are built with "
+            "--compute-capability",
+        )
 
 
 def failed(code: str, what: str, messages: Messages, *, allowed: str = "", step: str = "") -> PunctumError:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -21,7 +20,6 @@ from punctum.runtime.backends._protocol import Shape
 from punctum.runtime.backends._runner import BoundRunner, PlainRunner
 from punctum.runtime.backends._session import open_session, provider_options
 from punctum.runtime.backends._warm import stream_shapes
-from punctum.runtime.backends.onnx import OnnxBackend
 from punctum.runtime.cli._engine import EngineChoice, memory
 from punctum.runtime.demo import make_sequence
 from punctum.runtime.errors import InputError, PunctumError
@@ -370,30 +368,3 @@ def test_the_floor_of_onnx_runtime_is_kept():
     except importlib.metadata.PackageNotFoundError:
         pytest.skip("another wheel brings onnxruntime")
     assert tuple(map(int, version.split(".")[:2])) >= (1, 24)
-
-
-@pytest.mark.parametrize("length", [99, 100, 101, 137, 200, 431])
-def test_windows_of_one_length_give_the_tracks_of_one_run(bundle, rows, length):
-    whole = open_backend(bundle)
-    spec = bundle.manifest
-    cut = OnnxBackend(
-        open_session(bundle.graph("locator"), "locator.onnx"),
-        None,
-        classes=len(bundle.labels),
-        dim=spec.features.dim,
-        device=Device("cpu"),
-        requested="cpu",
-        precision="fp32",
-        receptive_field=(spec.locator.left, spec.locator.right),
-        window=100,
-    )
-    lengths = []
-    run = cut._locator.run
-    cut._locator = SimpleNamespace(
-        run=lambda names, feeds: lengths.append(feeds["features"].shape[-2]) or run(names, feeds)
-    )
-    tape = np.concatenate([rows] * (length // len(rows) + 1))[:length]
-    for mine, wanted in zip(cut.locate(tape), whole.locate(tape), strict=True):
-        np.testing.assert_allclose(mine, wanted, atol=1e-6)
-    assert len(set(lengths)) == 1
-    assert lengths[0] == length or length > cut._window == lengths[0]

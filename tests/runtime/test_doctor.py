@@ -14,7 +14,10 @@ from punctum.runtime.cli import invoke
 from punctum.runtime.doctor import World, examine, what_stops
 from punctum.runtime.doctor._elf import needed
 from punctum.runtime.doctor._findings import Facts
+from punctum.runtime.doctor._gpu import _ask_rtx
 from punctum.runtime.doctor._machine import cgroup_cores, examine_cache
+from punctum.runtime.engines import cuda
+from punctum.runtime.engines.key import Gpu
 from punctum.runtime.errors import InputError
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
@@ -378,3 +381,12 @@ def test_a_device_that_does_not_exist():
 def test_the_version_of_an_open_kernel_module_is_read(machine):
     machine.open_driver()
     assert machine.examine().sections["NVIDIA"]["driver"] == "580.159.04"
+
+
+@pytest.mark.parametrize(("capability", "fine"), [("9.0", False), ("8.9", True)])
+def test_a_gpu_that_rtx_does_not_run_on(monkeypatch, capability, fine):
+    pytest.importorskip("tensorrt_rtx_bindings", reason="needs tensorrt_rtx")
+    monkeypatch.setattr(cuda, "gpu_here", lambda: Gpu("a GPU", capability, "580.159.04", "13.0"))
+    facts = Facts()
+    _ask_rtx(facts)
+    assert [("--device cuda" in finding.fix) for finding in facts.stopping("tensorrt")] == ([] if fine else [True])

@@ -6,7 +6,6 @@ import contextlib
 import io
 import json
 import re
-from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
@@ -28,7 +27,7 @@ from punctum.runtime.bundle_writer import save_bundle, seal_bundle
 from punctum.runtime.cli import invoke
 from punctum.runtime.demo import write_demo_dataset
 from punctum.runtime.engines import build_engines, check_engines
-from punctum.runtime.engines.build import Request, Task, _key
+from punctum.runtime.engines.build import Request
 from punctum.runtime.engines.check import malformed
 from punctum.runtime.engines.cuda import gpu_here
 from punctum.runtime.engines.key import Gpu
@@ -227,13 +226,13 @@ def test_capabilities_that_the_library_does_not_know():
     assert "8.6" in caught.value.allowed
     with pytest.raises(InputError, match="no GPU here"):
         pick_capabilities(library, (), None)
-    # The device here is tried, also where the library has no name for what it can: such an engine is that device's.
-    assert pick_capabilities(library, (), "9.0") == ("9.0",)
-    assert "9.0" not in library.capabilities
-    assert library.capability_here is library.api.ComputeCapability.CURRENT
-    task, gpu = Task("locator", "fp32", b"graph", "9.0"), Gpu("NVIDIA H200", "9.0", "580.159.04", "13.0")
-    assert _key(task, library, gpu, [], Request()).device == "NVIDIA H200"
-    assert not _key(replace(task, capability="8.9"), library, gpu, [], Request()).device
+    # It would write an engine for the device here also where it cannot run one, as on an H200.
+    for capability in ("9.0", "8.7"):
+        with pytest.raises(InputError, match=f"does not run on the GPU here .*{capability}") as caught:
+            pick_capabilities(library, (), capability)
+        assert "--device cuda" in caught.value.next_step
+    assert pick_capabilities(library, ("8.9",), "9.0") == ("8.9",)
+    assert pick_capabilities(library, (), "8.9") == ("8.9",)
 
 
 def test_a_graph_that_the_library_does_not_take(tmp_path):
