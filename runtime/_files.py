@@ -1,16 +1,23 @@
-"""Files that are whole or absent: write to a temporary name beside the target, fsync, rename."""
+"""Files that are whole or absent: write to a temporary name beside the target, fsync, rename.
+
+What is made here may be read by whom the user's mask lets read, like any file; a file that is replaced keeps its mode.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Iterator
+import stat
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from .errors import InputError, PunctumError
+
+T = TypeVar("T")
 
 
 def sha256_file(path: Path) -> str:
@@ -30,28 +37,44 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def _beside(path: Path, make: Callable[[Path], T], infix: str = "") -> tuple[T, Path]:
+    """Make something under a new hidden name beside `path`, which begins with its name."""
+    while True:
+        draft = path.parent / f".{path.name}{infix}.{secrets.token_hex(4)}"
+        try:
+            return make(draft), draft
+        except FileExistsError:
+            continue
+
+
+def _create(draft: Path) -> int:
+    return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+
+
 def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Write `data` so that a reader, or a power cut, sees the old file or the new one and nothing between."""
     path = Path(path)
     payload = data.encode() if isinstance(data, str) else data
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        handle, draft = _beside(path, _create)
     except OSError as error:
         raise PunctumError("write-failed", f"cannot write {path} ({error})", "a writable folder") from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
             stream.flush()
+            with contextlib.suppress(OSError):  # nothing to replace, or a disk without modes
+                draft.chmod(stat.S_IMODE(path.stat().st_mode))
             os.fsync(stream.fileno())
-        Path(name).replace(path)
+        draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
         raise PunctumError(
             "write-failed", f"cannot write {path} ({error})", "free space in a writable folder"
         ) from error
     finally:
-        Path(name).unlink(missing_ok=True)
+        draft.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -67,7 +90,7 @@ def atomic_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        _, draft = _beside(path, Path.mkdir)
     except OSError as error:
         raise PunctumError("write-failed", f"cannot write beside {path} ({error})", "a writable folder") from error
     try:
@@ -76,9 +99,8 @@ def atomic_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
             if file.is_file():
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
-        draft.chmod(0o755)
         if path.exists():
-            old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+            _, old = _beside(path, Path.mkdir, ".old")
             path.rename(old / path.name)
             draft.rename(path)
             shutil.rmtree(old)

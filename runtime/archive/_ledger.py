@@ -18,7 +18,6 @@ import fcntl
 import json
 import os
 import socket
-import threading
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,7 +31,6 @@ from ._table import without
 
 SCHEMA = "punctum.archive/1"
 HEAD, LEDGER, LOCK = "archive.json", "ledger.jsonl", ".lock"
-_MASK = threading.Lock()
 
 
 class Archive:
@@ -80,7 +78,7 @@ class Archive:
     def _publish_part(self, outcome: Outcome) -> PunctumError | None:
         try:
             if outcome.part:
-                publish(self.folder / outcome.part_name, outcome.part)
+                atomic_write(self.folder / outcome.part_name, outcome.part)
         except PunctumError as error:
             return error
         return None
@@ -103,7 +101,7 @@ class Archive:
             moved = ""
             if staying:
                 moved, data = without(path.read_bytes(), leaving)
-                publish(self.folder / moved, data)
+                atomic_write(self.folder / moved, data)
             self._append({"drop": sorted(leaving), "from": part, "to": moved})
             self._forget(part, leaving, moved)
             path.unlink(missing_ok=True)
@@ -202,16 +200,6 @@ class Archive:
             self._forget(part, lost, "")
 
 
-def publish(path: Path, data: bytes | str) -> None:
-    """`atomic_write`, readable by whom the user's mask lets read: results are for others, too."""
-    atomic_write(path, data)
-    with _MASK:  # asking for the mask sets it: one at a time
-        mask = os.umask(0)
-        os.umask(mask)
-    with contextlib.suppress(OSError):  # some network disks have no modes
-        path.chmod(0o666 & ~mask)
-
-
 @contextlib.contextmanager
 def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = False) -> Iterator[Archive]:
     """Lock `folder`, check that its results are of the same bundle and settings, and read its ledger.
@@ -222,7 +210,7 @@ def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = Fals
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
     except OSError as error:
         raise _unwritable(folder, error) from None
     handle = -1
@@ -242,10 +230,10 @@ def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = Fals
             _clear(folder)
             known = None
         if known is None:
-            publish(folder / HEAD, json.dumps({"schema": SCHEMA, **head}, indent=1, ensure_ascii=False) + "\n")
+            atomic_write(folder / HEAD, json.dumps({"schema": SCHEMA, **head}, indent=1, ensure_ascii=False) + "\n")
             known = head
         _same(folder, known, head)
-        handle = os.open(folder / LEDGER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
+        handle = os.open(folder / LEDGER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         archive = Archive(folder, known, handle)
         archive.load()
         yield archive

@@ -10,10 +10,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._files import atomic_write
 from ..errors import PunctumError
 from ..events import Event
 from ._items import Record
-from ._ledger import Archive, publish, read_head
+from ._ledger import Archive, read_head
 from ._table import events_of, items_table, load_pyarrow, to_bytes
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ def write_results(archive: Archive, formats: Iterable[str]) -> None:
     folder, records = archive.folder, archive.records
     names = sorted(records)
     table = items_table((records[name] for name in names), str(archive.head["bundle"]))
-    publish(folder / "items.parquet", to_bytes(table))
+    atomic_write(folder / "items.parquet", to_bytes(table))
     done = [name for name in names if records[name].status == "done"]
     where = {name: records[name].part for name in done}
     if "jsonl" in formats:

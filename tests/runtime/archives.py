@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 from punctum.runtime import Bundle, Localizer
+from punctum.runtime.archive._scorer import Scorer
 from punctum.runtime.demo import STRIDE_S, make_sequence
 from punctum.runtime.events import Event
 from punctum.runtime.features import load_features
@@ -31,6 +32,12 @@ def expected(folder: Path) -> dict[str, list[Event]]:
         name = path.relative_to(folder).as_posix()
         found[name] = localizer.localize(load_features(path, stride_s=STRIDE_S), stream=name.removesuffix(".npy"))
     return found
+
+
+def run_here(bundle, options, groups, *, workers):
+    """An engine without processes, for what does not concern them: each would take most of a second to start."""
+    scorer = Scorer(bundle, options)
+    return (scorer.score(group) for group in groups)
 
 
 def same(found: list[Event], wanted: list[Event]) -> None:

@@ -17,6 +17,7 @@ import pyarrow.dataset
 import pyarrow.parquet
 from punctum.runtime import Bundle
 from punctum.runtime.archive import ArchiveOptions, read_events, read_items, score_archive
+from punctum.runtime.archive import run as archive_run
 from punctum.runtime.archive._groups import make_groups
 from punctum.runtime.archive._items import Item, Task
 from punctum.runtime.archive._table import EVENTS_SCHEMA
@@ -55,8 +56,12 @@ def scored(bundle, recordings, tmp_path_factory):
 
 
 def score(bundle, inputs, out, **options):
-    options = {"workers": 1, "group_items": 5} | options
-    return score_archive(bundle, [str(i) for i in inputs], out, ArchiveOptions(**options), progress=False)
+    """In this process, or with `workers` in those."""
+    given = ArchiveOptions(**{"group_items": 5} | options)
+    with pytest.MonkeyPatch.context() as patch:
+        if "workers" not in options:
+            patch.setattr(archive_run, "run_local", archives.run_here)
+        return score_archive(bundle, [str(i) for i in inputs], out, given, progress=False)
 
 
 def by_item(out):
@@ -181,7 +186,7 @@ def make_broken(folder: Path) -> dict[str, str]:
 
 def test_items_that_fail_are_recorded_and_the_others_are_done(bundle, own, wanted, tmp_path):
     codes, out = make_broken(own), tmp_path / "out"
-    summary = score(bundle, [own], out, group_items=7)
+    summary = score(bundle, [own], out, group_items=7, workers=1)
     assert (summary.scored, summary.failed) == (12, len(codes))
     assert {name: code for name, (code, _) in summary.errors.items()} == codes
     assert {row["item"]: row["error_code"] for row in read_items(out) if row["status"] == "failed"} == codes
@@ -390,7 +395,7 @@ def test_options_that_make_no_sense(options):
 def test_what_the_bundle_does_not_have(bundle, recordings, tmp_path):
     for options in ({"labels": ("fly",)}, {"precision": "fp4"}, {"device": "abacus"}):
         with pytest.raises(PunctumError):
-            score(bundle, [recordings], tmp_path / "out", **options)
+            score(bundle, [recordings], tmp_path / "out", workers=1, **options)
 
 
 def test_groups_are_the_same_when_some_of_the_archive_is_done():

@@ -1,0 +1,84 @@
+"""Files that are whole or absent, and that others may read like any file."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from punctum.runtime._files import atomic_folder, atomic_write
+from punctum.runtime.errors import InputError, PunctumError
+
+
+@pytest.fixture
+def mask():
+    """Set the mask of this process; it is given back."""
+    before = os.umask(0)
+    os.umask(before)
+    yield os.umask
+    os.umask(before)
+
+
+def mode(path) -> int:
+    return path.stat().st_mode & 0o777
+
+
+@pytest.mark.parametrize(
+    ("masked", "file", "folder"), [(0o022, 0o644, 0o755), (0o077, 0o600, 0o700), (0, 0o666, 0o777)]
+)
+def test_the_users_mask_says_who_may_read(tmp_path, mask, masked, file, folder):
+    mask(masked)
+    atomic_write(tmp_path / "below" / "a.json", "{}")
+    with atomic_folder(tmp_path / "made") as draft:
+        (draft / "b.json").write_text("{}")
+    assert (mode(tmp_path / "below"), mode(tmp_path / "below" / "a.json")) == (folder, file)
+    assert (mode(tmp_path / "made"), mode(tmp_path / "made" / "b.json")) == (folder, file)
+
+
+def test_a_file_that_is_replaced_keeps_its_mode(tmp_path, mask):
+    mask(0o022)
+    path = tmp_path / "a.json"
+    path.write_text("old")
+    path.chmod(0o640)
+    atomic_write(path, b"new")
+    assert (path.read_text(), mode(path)) == ("new", 0o640)
+
+
+def test_many_writers_of_one_file_leave_one_whole_file(tmp_path):
+    path = tmp_path / "a.bin"
+    texts = [bytes([i]) * 50_000 for i in range(8)]
+    writers = [threading.Thread(target=atomic_write, args=(path, text)) for text in texts]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+    assert path.read_bytes() in texts
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_what_cannot_be_written_leaves_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "below.json", tmp_path / "folder"):
+        with pytest.raises(PunctumError) as caught:
+            atomic_write(path, "{}")
+        assert caught.value.code == "write-failed"
+    with pytest.raises(PunctumError) as caught, atomic_folder(tmp_path / "file" / "below"):
+        pass
+    assert caught.value.code == "write-failed"
+    with pytest.raises(InputError), atomic_folder(tmp_path / "file"):
+        pass
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_folder_comes_whole_or_not_at_all(tmp_path):
+    with atomic_folder(tmp_path / "made") as draft:
+        (draft / "a").write_text("1")
+    with pytest.raises(ValueError, match="broken off"), atomic_folder(tmp_path / "made", replace=True) as draft:
+        (draft / "a").write_text("2")
+        raise ValueError("broken off")
+    assert (tmp_path / "made" / "a").read_text() == "1"
+    with atomic_folder(tmp_path / "made", replace=True) as draft:
+        (draft / "b").write_text("3")
+    assert [path.name for path in (tmp_path / "made").iterdir()] == ["b"]
+    assert [path.name for path in tmp_path.iterdir()] == ["made"]
