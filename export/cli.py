@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ._limits import MAX_MAP_DROP
+
 if TYPE_CHECKING:
     from punctum.runtime import Bundle
-
-MAX_MAP_DROP = 0.5  # points of mAP
 
 
 def export(

@@ -10,7 +10,7 @@ from ._located import LocatedDict, parse_located
 from ._tables import read_text
 
 if TYPE_CHECKING:
-    from .check import Report
+    from ._findings import Report
     from .dataset import Dataset
 
 _FORM = '{"database": {<video>: {"annotations": [{"label", "segment": [start_s, end_s]}]}}}'

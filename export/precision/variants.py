@@ -15,7 +15,7 @@ from punctum.runtime.video.backbone import VideoBackbone
 from punctum.runtime.video.fingerprint import make_fingerprint
 from punctum.runtime.video.spec import ClipFingerprint
 
-from ..cli import MAX_MAP_DROP
+from .._limits import MAX_MAP_DROP
 from ._onnx import need_onnx
 from .calibration import Feeds, collect
 from .half import emulate_half, to_half

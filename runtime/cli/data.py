@@ -11,7 +11,7 @@ import typer
 from .make_videos import make_videos
 
 if TYPE_CHECKING:
-    from ..check import Finding, Report
+    from .._findings import Finding, Report
 
 # Rows printed for one file: a wrong fps puts every point of a file outside its video.
 _SHOWN = 40

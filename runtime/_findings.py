@@ -1,0 +1,50 @@
+"""What `punctum data check` found."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong. line is 0 where a file has none."""
+
+    severity: Literal["error", "warning"]
+    code: str
+    file: str
+    line: int
+    message: str
+    fix: str
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found, and what the data set holds."""
+
+    findings: list[Finding] = field(default_factory=list)
+    summary: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def errors(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity == "error"]
+
+    @property
+    def warnings(self) -> list[Finding]:
+        return [f for f in self.findings if f.severity == "warning"]
+
+    def error(self, code: str, file: Path | str, message: str, fix: str, line: int = 0) -> None:
+        self.findings.append(Finding("error", code, str(file), line, message, fix))
+
+    def warn(self, code: str, file: Path | str, message: str, fix: str, line: int = 0) -> None:
+        self.findings.append(Finding("warning", code, str(file), line, message, fix))
+
+    def to_record(self) -> dict[str, Any]:
+        """For JSON."""
+        return {
+            "summary": self.summary,
+            "errors": len(self.errors),
+            "warnings": len(self.warnings),
+            "findings": [asdict(f) for f in self.findings],
+        }
