@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from ._models import Model, Tensor, WarmUp
 
 LABELS = "labels.txt"
+VERSION = 1  # of every model
 FORMAT = 1  # of what this package puts into a repository
 QUEUE_US = 2000  # how long a request waits for others; next to nothing beside a deadline of a second
 
@@ -26,12 +27,9 @@ _CPU = {
     "enable_mem_arena": "1",
     "enable_mem_pattern": "0",
 }
-_CUDA = {
-    "cudnn_conv_algo_search": "HEURISTIC",
-    "arena_extend_strategy": "kSameAsRequested",
-    "do_copy_in_default_stream": "1",
-    "use_tf32": "0",
-}
+# As parameters, by number: beside any parameter the backend takes these three from there, or else its own defaults,
+# whatever the accelerator says. HEURISTIC, kSameAsRequested, one stream.
+_CUDA = {"cudnn_conv_algo_search": "1", "arena_extend_strategy": "1", "do_copy_in_default_stream": "1"}
 
 
 def config_text(
@@ -44,6 +42,8 @@ def config_text(
         f"name: {quote(model.name)}",
         'backend: "onnxruntime"',
         'default_model_filename: "model.onnx"',
+        "# One bundle a configuration: the parameters below name it, so another version needs a repository of its own.",
+        f"version_policy {{ specific {{ versions: [ {VERSION} ] }} }}",
         f"# {batching}",
         f"max_batch_size: {model.most}",
     ]
@@ -58,9 +58,14 @@ def config_text(
     lines += ["instance_group [", f"  {{ count: {instances} kind: {'KIND_CPU' if device == 'cpu' else 'KIND_GPU'} }}"]
     lines += ["]"]
     if device == "cuda":
-        lines += _accelerator()
+        lines += [
+            "# TF32 is off: products of float32 that round to ten bits are not what the bundle was judged with.",
+            "optimization { execution_accelerators {",
+            '  gpu_execution_accelerator: [ { name: "cuda" parameters { key: "use_tf32" value: "0" } } ]',
+            "} }",
+        ]
     told = {"punctum.format": str(FORMAT), "punctum.bundle": bundle, "punctum.precision": precision}
-    for key, value in {**_CPU, **told}.items():
+    for key, value in {**_CPU, **(_CUDA if device == "cuda" else {}), **told}.items():
         lines.append(f"parameters {{ key: {quote(key)} value: {{ string_value: {quote(value)} }} }}")
     lines.append("# Run before the model is ready, so that no first request waits for memory or kernels.")
     types = {t.name: t.type for t in model.inputs}
@@ -86,13 +91,6 @@ def _tensor(tensor: Tensor) -> str:
 
 def _dims(dims: tuple[int, ...]) -> str:
     return f"[ {', '.join(map(str, dims))} ]"
-
-
-def _accelerator() -> list[str]:
-    lines = ["# TF32 is off: products of float32 that round to ten bits are not what the bundle was judged with."]
-    lines += ["optimization { execution_accelerators {", '  gpu_execution_accelerator : [ { name : "cuda"']
-    lines += [f"    parameters {{ key: {quote(key)} value: {quote(value)} }}" for key, value in _CUDA.items()]
-    return [*lines, "  } ]", "} }"]
 
 
 def _warm_up(warm_up: WarmUp, types: Mapping[str, str]) -> list[str]:

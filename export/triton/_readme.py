@@ -20,8 +20,9 @@ boundary adaptation, suppression and events are on the side of whoever sends the
 
     tritonserver --model-repository=THIS_FOLDER
 
-A server takes several repositories, each with its own `--model-repository`. The bundle's id is a parameter of every
-model (`punctum.bundle`), so a client can refuse another one: clients and server have to have the same bundle.
+The server needs its ONNX Runtime backend, which not every build brings. It takes several repositories, each with its
+own `--model-repository`. The bundle's id is a parameter of every model (`punctum.bundle`), so a client can refuse
+another one: clients and server have to have the same bundle.
 
 - **Batching.** {batching}
 - **Streams.** No sequence batching, no state on the server, nothing to time out: any instance serves any request, and
@@ -56,6 +57,11 @@ track and actionness side by side:
 |---|---|---|---|
 {wants}
 
+## What has been run
+
+Repositories like this one have been loaded, warmed and called in a Triton server (2.51) on the CPU, and its answers
+gave the events that punctum gives with the bundle alone. Triton's own ONNX Runtime backend was not there: one in
+Python stood in for it. No instance on a GPU has run.
 """
 _VIDEO = """
 For video, open the source with the backbone in the server (decoding and resizing stay here):

@@ -11,7 +11,7 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.precision import REFERENCE, Part
 
 from . import client
-from ._config import FORMAT, LABELS, QUEUE_US, config_text
+from ._config import FORMAT, LABELS, QUEUE_US, VERSION, config_text
 from ._models import Model, read_model
 from ._readme import readme_text
 
@@ -40,12 +40,13 @@ def write_triton(
     precision: one of the bundle's. device: where the server runs them, "cpu" or "cuda". instances: of each model, each
     with a thread of its own. name: in place of the bundle's. queue_us: microseconds that a request waits for others to
     share its run. replace: over an earlier repository of punctum, never over anything else.
-    Every warm-up is run here first. Raises InputError for options that do not fit, an `out` that exists, and graphs
-    that a server cannot take; MissingDependencyError without ONNX Runtime.
+    Every warm-up is run here first. Raises InputError for options that do not fit, a variant made for other devices,
+    an `out` that exists, and graphs that a server cannot take; MissingDependencyError without ONNX Runtime.
     """
     out = Path(out)
     _check_options(device, instances, queue_us)
     bundle.check_precision(precision)
+    _check_meant(bundle, precision, device)
     _check_free(out, replace)
     models = _read_models(bundle, precision, name or bundle.manifest.name)
     files = _files(bundle, models, precision=precision, device=device, instances=instances, queue_us=queue_us)
@@ -64,6 +65,20 @@ def _check_options(device: str, instances: int, queue_us: int) -> None:
         raise InputError("triton-instances", f"{instances} instances", f"1 to {MOST_INSTANCES}", "set --instances")
     if not 0 <= queue_us <= 10_000_000:
         raise InputError("triton-queue", f"a wait of {queue_us} us", "0 to 10,000,000", "set queue_us")
+
+
+def _check_meant(bundle: Bundle, precision: str, device: str) -> None:
+    """Raises InputError for a variant that was made, and judged, for other devices."""
+    targets = [] if precision == REFERENCE else list(bundle.manifest.precision[precision].targets)
+    if targets and device not in targets:
+        records = bundle.manifest.precision.items()
+        fitting = [REFERENCE, *(n for n, r in records if n != REFERENCE and device in r.targets)]
+        raise InputError(
+            "triton-target",
+            f"{precision} is meant for {', '.join(targets)}, and the server would run it on {device}",
+            f"on {device}: {', '.join(fitting)}",
+            "choose another --precision or --device",
+        )
 
 
 def _check_free(out: Path, replace: bool) -> None:
@@ -143,7 +158,7 @@ def _files(
             model, bundle=bundle.id, precision=precision, device=device, instances=instances, queue_us=queue_us
         )
         files[f"{model.name}/config.pbtxt"] = text.encode()
-        files[f"{model.name}/1/model.onnx"] = model.graph
+        files[f"{model.name}/{VERSION}/model.onnx"] = model.graph
         if any(t.columns_are_labels for t in model.outputs):
             files[f"{model.name}/{LABELS}"] = labels.encode()
     told = {

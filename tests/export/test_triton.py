@@ -121,13 +121,18 @@ def test_what_was_asked_for_is_in_it(repositories, halved):
     config, pb = parsed(repositories["half"] / "Half-one-2_locator")
     assert [(g.count, g.kind) for g in config.instance_group] == [(3, pb.ModelInstanceGroup.KIND_GPU)]
     accelerator = config.optimization.execution_accelerators.gpu_execution_accelerator[0]
-    assert (accelerator.name, accelerator.parameters["use_tf32"]) == ("cuda", "0")
+    assert (accelerator.name, dict(accelerator.parameters)) == ("cuda", {"use_tf32": "0"})
+    # Given as parameters, or the backend takes its own defaults over those of the accelerator.
+    told = {key: config.parameters[key].string_value for key in ("cudnn_conv_algo_search", "arena_extend_strategy")}
+    assert told == {"cudnn_conv_algo_search": "1", "arena_extend_strategy": "1"}
+    assert list(config.version_policy.specific.versions) == [1]
     assert config.parameters["punctum.bundle"].string_value == halved.id
     assert config.parameters["punctum.precision"].string_value == "fp16"
     model = (repositories["half"] / "Half-one-2_locator" / "1" / "model.onnx").read_bytes()
     assert model == halved.graph("locator", "fp16") != halved.graph("locator")
     config, pb = parsed(repositories["plain"] / "default_locator")
     assert [(g.count, g.kind) for g in config.instance_group] == [(1, pb.ModelInstanceGroup.KIND_CPU)]
+    assert "cudnn_conv_algo_search" not in config.parameters
     assert config.parameters["intra_op_thread_count"].string_value == "1"
     assert config.dynamic_batching.max_queue_delay_microseconds == 2000
     assert (repositories["plain"] / "default_center" / "labels.txt").read_text().split("\n")[:-1] == list(halved.labels)
@@ -217,7 +222,11 @@ def test_a_graph_that_fails_leaves_nothing(tmp_path: Path):
 def test_command(tmp_path: Path, halved: Bundle, capsys):
     save_bundle(halved, tmp_path / "bundle")
     out = tmp_path / "models"
-    assert invoke(["export", str(tmp_path / "bundle"), "--triton", str(out), "--precision", "fp16"]) == 0
+    chosen = ["export", str(tmp_path / "bundle"), "--triton", str(out), "--precision", "fp16"]
+    assert invoke(chosen) == 2
+    assert "fp16 is meant for cuda" in capsys.readouterr().err
+    assert not out.exists()
+    assert invoke([*chosen, "--device", "cuda"]) == 0
     assert "wrote default_locator, default_center, default_backbone" in capsys.readouterr().out
     assert json.loads((out / "punctum.json").read_text())["precision"] == "fp16"
     assert invoke(["export", str(tmp_path / "bundle"), "--triton", str(out)]) == 2

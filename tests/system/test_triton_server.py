@@ -1,7 +1,7 @@
-"""Model repositories in a real Triton server: loaded, warmed, batched, and called by sessions on this side.
+"""Model repositories in Triton's server: loaded, warmed, batched, and called by sessions on this side.
 
-The server comes from the wheel nvidia-pytriton, which cannot be installed beside NumPy 2, so it is unpacked apart. Its
-ONNX Runtime backend is stood in for, see `triton_stand_in`.
+The server is real: the wheel nvidia-pytriton brings its program, and as it cannot be installed beside NumPy 2, it is
+unpacked apart. Its ONNX Runtime backend is not in that wheel, and stood in for by one in Python, see `triton_stand_in`.
 """
 
 from __future__ import annotations
@@ -185,6 +185,24 @@ def test_windows_of_many_streams_share_a_run(server: Server):
         expected = alone.locate(given)
         np.testing.assert_allclose(track, expected[0], atol=1e-5)
         np.testing.assert_allclose(actionness, expected[1], atol=1e-5)
+
+
+def test_windows_of_other_lengths_do_not(server: Server):
+    """The server joins requests of one shape alone: rows of zeros behind a shorter window would change its events."""
+    bundle = Bundle.load(ASSETS / "default")
+    lengths = [40, 41, 42, 43]
+    rng = np.random.default_rng(3)
+    windows = [rng.standard_normal((n, bundle.manifest.features.dim)).astype(np.float32) for n in lengths]
+    before = batches(server)
+    localizers = [open_localizer(bundle, server.url) for _ in windows]
+    with ThreadPoolExecutor(len(windows)) as threads:
+        pairs = list(zip(localizers, windows, strict=True))
+        answers = list(threads.map(lambda pair: pair[0].backend.locate(pair[1]), pairs))
+    after = batches(server)
+    assert {size: n - before.get(size, 0) for size, n in after.items() if n > before.get(size, 0)} == {1: len(windows)}
+    alone = Localizer(bundle).backend
+    for given, (track, _) in zip(windows, answers, strict=True):
+        np.testing.assert_allclose(track, alone.locate(given)[0], atol=1e-5)
 
 
 def batches(server: Server) -> dict[int, int]:
