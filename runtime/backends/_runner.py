@@ -114,6 +114,8 @@ def quiet(ort: Any) -> Iterator[None]:
 
 def failed(error: Exception) -> PunctumError:
     """What a user is told when an engine gives up in the middle of a run."""
+    if isinstance(error, PunctumError):  # an engine elsewhere has said why itself
+        return error
     return PunctumError(
         "engine-failed",
         f"the engine failed: {str(error)[:300]}",

@@ -248,5 +248,6 @@ def test_what_is_refused(server: Server, tmp_path: Path, capsys):
     assert nobody.value.code == "triton-unreachable"
     assert main([str(ASSETS / "demo"), str(tmp_path / "no.npy"), "--url", server.url, "--name", "my sensors"]) == 2
     assert "error: " in capsys.readouterr().err
-    with pytest.raises(PunctumError, match="features"):
+    with pytest.raises(PunctumError, match="features") as failed:
         open_localizer(demo, server.url, name="my sensors").backend.locate(np.zeros((50, 3), np.float32))
+    assert failed.value.code == "triton-failed"
