@@ -1,14 +1,15 @@
 """`punctum score`: workers against one, batching across items, memory against length, many small items, cost an hour.
 
     python benchmarks/archive.py [--bundle default] [--parts cost,workers,batching,small,memory,ray] [--rounds 3]
-                                 [--items 10000] [--work DIR] [--json]
+                                 [--items 10000] [--video-hours 1] [--work DIR] [--json]
 
 Media are procedural videos and the features that the bundle makes of them; longer ones are those in turn.
   cost      one worker: seconds of it and bytes out for an hour of features and of video, and its peak memory
   workers   two processes against one over the same archive, whole runs in turn, from the call to the last commit
   batching  a group of small items through common runs of the engine against the same items one by one, in turn
   small     --items items of 5 s: milliseconds an item with reading, hashing and committing; start of a resumed run
-  memory    peak of a worker: ten hours of features as one item against ten minutes, an hour of video against minutes
+  memory    of a worker, at the start, in the middle and at the end of ten hours of features and an hour of video, one
+            item each; peak against that of ten minutes and of four
   ray       the archive of `workers` on two actors of a Ray cluster of this machine
 """
 
@@ -19,6 +20,7 @@ import json
 import multiprocessing
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,7 +116,10 @@ def _worker(pipe: Any, bundle: str, paths: list[str], before: list[str]) -> None
     for path in before:
         for group in groups_of(Path(path), 1):
             scorer.score(group)
-    found["resting_mib"] = _memory("VmRSS")
+    over = threading.Event()
+    track: list[float] = []
+    watch = threading.Thread(target=_watch, args=(over, track), daemon=True)
+    watch.start()
     for path in paths:
         for group in groups_of(Path(path), 0):
             outcome = scorer.score(group)
@@ -125,8 +130,16 @@ def _worker(pipe: Any, bundle: str, paths: list[str], before: list[str]) -> None
             found["media_s"] += sum(record.media_s for record in outcome.records)
             found["events"] += sum(record.events for record in outcome.records)
             found["out"] += len(outcome.part)
+    over.set()
+    watch.join()
     found["peak_mib"] = _memory("VmHWM")
+    found |= {f"rss_at_{part}_%": track[min(len(track) * part // 100, len(track) - 1)] for part in (10, 50, 100)}
     pipe.send(found)
+
+
+def _watch(over: threading.Event, track: list[float]) -> None:
+    while not over.wait(0.02):
+        track.append(_memory("VmRSS"))
 
 
 def _memory(what: str) -> float:
@@ -214,13 +227,15 @@ def small(bundle: Bundle, media: Media, count: int) -> Iterator[dict[str, Any]]:
     }
 
 
-def memory(bundle: str, media: Media) -> Iterator[dict[str, Any]]:
+def memory(bundle: str, media: Media, video_hours: float) -> Iterator[dict[str, Any]]:
     for name, shorter, longer in (
-        ("features: 10 h, 10 min", media.features("minutes", count=1, rows=3_000), _ten_hours(media)),
-        ("video: 1 h, 4 min", media.video(240), media.video(3600)),
+        ("10 h of features, 10 min", media.features("minutes", count=1, rows=3_000), _ten_hours(media)),
+        (f"{video_hours:g} h of video, 4 min", media.video(240), media.video(3600 * video_hours)),
     ):
-        peaks = [in_worker(bundle, [str(path)], [])["peak_mib"] for path in (longer, shorter)]
-        yield {"memory of a worker": name, "peak_mib": peaks, "difference_mib": peaks[0] - peaks[1]}
+        for path in (longer, shorter):
+            found = in_worker(bundle, [str(path)], [])
+            rss = [value for key, value in found.items() if key.startswith("rss_at")]
+            yield {"memory": name, "media_h": found["media_s"] / 3600, "rss_mib": rss, "peak_mib": found["peak_mib"]}
 
 
 def _ten_hours(media: Media) -> Path:
@@ -240,6 +255,7 @@ def main() -> None:
     parser.add_argument("--parts", default="cost,workers,batching,small,memory")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--items", type=int, default=10_000)
+    parser.add_argument("--video-hours", type=float, default=1.0)
     parser.add_argument("--work", type=Path)
     parser.add_argument("--json", action="store_true")
     given = parser.parse_args()
@@ -252,7 +268,7 @@ def main() -> None:
             "workers": lambda: workers(bundle, media, given.rounds),
             "batching": lambda: batching(bundle, media, given.rounds),
             "small": lambda: small(bundle, media, given.items),
-            "memory": lambda: memory(given.bundle, media),
+            "memory": lambda: memory(given.bundle, media, given.video_hours),
             "ray": lambda: on_ray(bundle, media),
         }
         for name in given.parts.split(","):

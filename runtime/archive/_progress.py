@@ -37,7 +37,9 @@ class Progress:
         """Say what there is to do; done: items that are through already."""
         before = f"; {done} were through before" if done else ""
         hands = f"{workers} worker{'s' * (workers != 1)}"
-        self._stream.write(f"score: {self._items} items to do, {self._size / 1e6:.1f} MB, {hands}{before}\n")
+        self._stream.write(
+            f"score: {self._items} item{'s' * (self._items != 1)} to do, {self._size / 1e6:.1f} MB, {hands}{before}\n"
+        )
         self._stream.flush()
 
     def add(self, outcome: Outcome) -> None:

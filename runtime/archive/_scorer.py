@@ -65,6 +65,8 @@ class Scorer:
                     found = self._one(task, held)
                 except PunctumError as error:
                     scored.append(failed(task.item, error))
+                except OSError as error:
+                    scored.append(failed(task.item, _unreadable(task.item, error)))
                 except Exception as error:  # noqa: BLE001 - one item must not end the run; the record says what it was
                     scored.append(failed(task.item, _unexpected(error)))
                 else:
@@ -219,6 +221,15 @@ def failed(item: Item, error: PunctumError) -> Scored:
 def _unexpected(error: Exception) -> PunctumError:
     return PunctumError(
         "item-failed", f"{type(error).__name__}: {str(error)[:500]}", "", "report it with the recording"
+    )
+
+
+def _unreadable(item: Item, error: OSError) -> InputError:
+    return InputError(
+        "item-unreadable",
+        f"{shown(item.paths[0])} ({error.strerror or error})",
+        "files that this user may read, on a disk that gives them",
+        "check mode and disk, then run again with --retry-failed",
     )
 
 

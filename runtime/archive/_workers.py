@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 AHEAD = 2  # groups in a worker's pipe: the next one lies ready when it has finished one
 ATTEMPTS = 2
+STILLBORN = 3  # workers in a row that ended before they were ready: it is no accident then
 STOP_S = 5.0
 _UP, _READY = "up", "ready"  # what a worker says before its first outcome
 
@@ -69,6 +70,7 @@ class _Pool:
     def __init__(self, bundle: Bundle, options: ArchiveOptions, jobs: deque[_Job]) -> None:
         self._bundle, self._options, self._jobs = bundle, options, jobs
         self._workers: list[_Worker] = []
+        self._stillborn = 0
         self._context = multiprocessing.get_context("spawn")
 
     def run(self, count: int) -> Iterator[Outcome]:
@@ -121,6 +123,7 @@ class _Pool:
                     worker.told = True
                 else:
                     worker.ready = True
+                    self._stillborn = 0
         except (EOFError, ConnectionError):
             pass
         else:
@@ -133,30 +136,28 @@ class _Pool:
         worker.process.join(STOP_S)
         worker.pipe.close()
         code = worker.process.exitcode
-        if not worker.ready:
+        self._stillborn += not worker.ready
+        if self._stillborn == STILLBORN:
             raise PunctumError(
                 "worker-start",
-                f"a worker ended before it was ready ({_cause(code)})",
+                f"{STILLBORN} workers in a row ended before they were ready ({_cause(code)})",
                 "workers that can load the bundle",
                 "try with --workers 1, see what it printed, and check the memory",
             )
-        blamed = worker.held[0] if worker.held else None
         back = list(worker.held)
-        if blamed is not None:
+        place = "" if worker.ready else " before it was ready"
+        if back and worker.ready:
+            blamed = back.pop(0)
             blamed.deaths += 1
-            print(
-                f"warning: a worker ended ({_cause(code)}) at {blamed.group.tasks[0].item.name}"
-                + (f" and {len(blamed.group.tasks) - 1} more" if len(blamed.group.tasks) > 1 else ""),
-                file=sys.stderr,
-                flush=True,
-            )
-            if blamed.deaths >= ATTEMPTS:
-                back.remove(blamed)
-                if len(blamed.group.tasks) == 1:
-                    yield _given_up(blamed.group, code)
-                else:
-                    singles = [_Job(Group(blamed.group.number, (task,)), ATTEMPTS - 1) for task in blamed.group.tasks]
-                    back = singles + back
+            tasks = blamed.group.tasks
+            place = f" at {tasks[0].item.name}" + (f" and {len(tasks) - 1} more" if len(tasks) > 1 else "")
+            if blamed.deaths < ATTEMPTS:
+                back.insert(0, blamed)
+            elif len(tasks) == 1:
+                yield _given_up(blamed.group, code)
+            else:
+                back = [_Job(Group(blamed.group.number, (task,)), ATTEMPTS - 1) for task in tasks] + back
+        print(f"warning: a worker ended ({_cause(code)}){place}", file=sys.stderr, flush=True)
         self._jobs.extendleft(reversed(back))
         self._workers[self._workers.index(worker)] = self._start()
 

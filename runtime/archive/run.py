@@ -59,7 +59,9 @@ class Summary:
         parts += [f"{self.failed} failed"]
         if self.failed_before:
             parts.append(f"{self.failed_before} had failed before")
-        told = [f"{self.items} items: {', '.join(parts)}; {self.events} events in what was scored"]
+        told = [
+            f"{self.items} item{'s' * (self.items != 1)}: {', '.join(parts)}; {self.events} events in what was scored"
+        ]
         if self.scored:
             pace = self.media_s / max(self.wall_s, 1e-9)
             told.append(

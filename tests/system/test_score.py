@@ -43,9 +43,16 @@ def command(inputs: Path, out: Path, *options: str) -> list[str]:
 
 def begin(inputs: Path, out: Path, *options: str) -> subprocess.Popen:
     """A run, once its first commit is in. It has much left to do then."""
-    process = subprocess.Popen(
+    return going(start(inputs, out, *options), out)
+
+
+def start(inputs: Path, out: Path, *options: str) -> subprocess.Popen:
+    return subprocess.Popen(
         command(inputs, out, *options), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
     )
+
+
+def going(process: subprocess.Popen, out: Path) -> subprocess.Popen:
     deadline = time.monotonic() + 60
     while not lines(out):
         if process.poll() is not None or time.monotonic() > deadline:
@@ -74,14 +81,23 @@ def whole(recordings, tmp_path_factory):
     return archives.content(out)
 
 
-def test_a_killed_worker_costs_nothing(recordings, whole, tmp_path):
-    process = begin(recordings, tmp_path / "out", "--workers", "2")
-    workers = [p for p in psutil.Process(process.pid).children() if "multiprocessing.spawn" in " ".join(p.cmdline())]
-    assert len(workers) == 2
-    workers[0].send_signal(signal.SIGKILL)
+def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
+    children = psutil.Process(process.pid).children()
+    return [child for child in children if "multiprocessing.spawn" in " ".join(child.cmdline())]
+
+
+def test_killed_workers_cost_nothing(recordings, whole, tmp_path):
+    """One that is about to start, and one at work."""
+    process = start(recordings, tmp_path / "out", "--workers", "2")
+    while not (workers := workers_of(process)) and process.poll() is None:
+        time.sleep(0.005)
+    workers[0].kill()
+    going(process, tmp_path / "out")
+    workers_of(process)[0].kill()
     _, told = process.communicate(timeout=60)
     assert process.returncode == 0, told
-    assert "SIGKILL" in told
+    assert told.count("warning: a worker ended (signal SIGKILL)") == 2
+    assert "before it was ready" in told
     assert archives.content(tmp_path / "out") == whole
 
 
