@@ -8,7 +8,7 @@ Media are procedural videos and the features that the bundle makes of them; long
   workers   two processes against one over the same archive, whole runs in turn, from the call to the last commit
   batching  a group of small items through common runs of the engine against the same items one by one, in turn
   small     --items items of 5 s: milliseconds an item with reading, hashing and committing; start of a resumed run
-  memory    of a worker, at the start, in the middle and at the end of ten hours of features and an hour of video, one
+  memory    of a worker, after a tenth, half and nine tenths of ten hours of features and an hour of video, one
             item each; peak against that of ten minutes and of four
   ray       the archive of `workers` on two actors of a Ray cluster of this machine
 """
@@ -133,7 +133,7 @@ def _worker(pipe: Any, bundle: str, paths: list[str], before: list[str]) -> None
     over.set()
     watch.join()
     found["peak_mib"] = _memory("VmHWM")
-    found |= {f"rss_at_{part}_%": track[min(len(track) * part // 100, len(track) - 1)] for part in (10, 50, 100)}
+    found |= {f"rss_at_{part}_%": track[min(len(track) * part // 100, len(track) - 1)] for part in (10, 50, 90)}
     pipe.send(found)
 
 
