@@ -343,6 +343,9 @@ punctum_status punctum_event_to_json(const punctum_event* event, char* text, siz
     need(needed, "needed") = 0;
     const punctum_event& e = need(event, "event");
     need_size(e, "event");
+    for (const char* given : {e.stream, e.id, e.label, e.bundle}) {
+      if (given && !json::is_text(given)) refuse("text", "an event with text that is not UTF-8", "UTF-8 text");
+    }
     std::string line = "{\"schema\":\"punctum.event/1\"";
     const auto key = [&line](const char* name) { ((line += ",\"") += name) += "\":"; };
     const auto string = [&](const char* name, const char* value) { key(name), json::quote(value ? value : "", line); };

@@ -16,6 +16,20 @@ using json::Value;
 
 constexpr double kMost = 9007199254740992.0;  // 2^53: whole numbers are exact up to it
 
+// What was given, short enough for a message.
+std::string spelt(const Value& value) {
+  static constexpr const char* kinds[] = {"null", "true or false", "a number", "text", "a list", "an object"};
+  std::string text;
+  if (value.kind == Kind::number) {
+    json::number(value.number, text);
+  } else if (value.kind == Kind::string && value.string.size() <= 40) {
+    json::quote(value.string, text);
+  } else {
+    text = kinds[static_cast<int>(value.kind)];
+  }
+  return " is " + text;
+}
+
 [[noreturn]] void invalid(const std::string& where, const std::string& allowed) {
   fail(PUNCTUM_ERROR_CONFIG, "bundle-manifest-invalid", "manifest.json: " + where, allowed, "export the bundle again");
 }
@@ -24,7 +38,7 @@ constexpr double kMost = 9007199254740992.0;  // 2^53: whole numbers are exact u
 class Part {
  public:
   Part(const Value& value, std::string name) : value_(value), name_(std::move(name)) {
-    if (value.kind != Kind::object) invalid(name_.empty() ? "the document" : name_, "an object");
+    if (value.kind != Kind::object) invalid((name_.empty() ? "the document" : name_) + spelt(value), "an object");
   }
 
   std::string where(const char* key) const { return name_.empty() ? key : name_ + "." + key; }
@@ -40,7 +54,7 @@ class Part {
             bool required = false) const {
     const Value* found = get(key, required);
     if (!found) return;
-    if (found->kind != Kind::number || !fits(found->number)) invalid(where(key), allowed);
+    if (found->kind != Kind::number || !fits(found->number)) invalid(where(key) + spelt(*found), allowed);
     out = found->number;
   }
 
@@ -48,33 +62,33 @@ class Part {
     double number = static_cast<double>(out);
     real(
         key, number, [least](double x) { return x >= least && x <= kMost && std::floor(x) == x; },
-        "a whole number that is not too small", required);
+        least > 0.0 ? "a whole number, 1 or more" : "a whole number, 0 or more", required);
     out = static_cast<Index>(number);
   }
 
   void flag(const char* key, bool& out) const {
     const Value* found = get(key, false);
     if (!found) return;
-    if (found->kind != Kind::boolean) invalid(where(key), "true or false");
+    if (found->kind != Kind::boolean) invalid(where(key) + spelt(*found), "true or false");
     out = found->boolean;
   }
 
   void text(const char* key, std::string& out, bool required) const {
     const Value* found = get(key, required);
     if (!found) return;
-    if (found->kind != Kind::string || !json::is_text(found->string)) invalid(where(key), "text");
+    if (found->kind != Kind::string || !json::is_text(found->string)) invalid(where(key) + spelt(*found), "text");
     out = found->string;
   }
 
   void levels(const char* key, std::vector<double>& out) const {
     const Value* found = get(key, false);
     if (!found) return;
-    if (found->kind != Kind::array) invalid(where(key), "a list of numbers");
+    if (found->kind != Kind::array) invalid(where(key) + spelt(*found), "a list of numbers");
     std::vector<double> read;
     for (const Value& item : found->items) {
       const bool fits = item.kind == Kind::number && item.number > 0.0 && item.number < 1.0;
       if (!fits || (!read.empty() && item.number <= read.back())) {
-        invalid(where(key), "thresholds that rise and lie strictly between 0 and 1");
+        invalid(where(key) + " holds" + spelt(item).substr(3), "thresholds that rise and lie strictly between 0 and 1");
       }
       read.push_back(item.number);
     }
@@ -107,7 +121,9 @@ std::vector<std::string> labels_of(const Part& top) {
   for (const Value& item : list.items) {
     const bool text = item.kind == Kind::string && json::is_text(item.string) &&
                       item.string.find_first_not_of(" \t\r\n\f\v") != std::string::npos;
-    if (!text || !seen.insert(item.string).second) invalid("labels", "distinct labels that are not empty");
+    if (!text || !seen.insert(item.string).second) {
+      invalid("labels holds" + spelt(item).substr(3) + (text ? " twice" : ""), "distinct labels that are not empty");
+    }
     labels.push_back(item.string);
   }
   return labels;
@@ -142,7 +158,7 @@ PostProcess post_of(const Value& value) {
   std::string suppression = "soft", gate = "none";
   part.text("suppression", suppression, false);
   if (suppression != "soft" && suppression != "hard" && suppression != "none") {
-    invalid("post.suppression", "soft, hard, none");
+    invalid("post.suppression" + spelt(*part.get("suppression", true)), "soft, hard, none");
   }
   post.suppression = suppression == "soft"   ? Suppression::soft
                      : suppression == "hard" ? Suppression::hard
@@ -152,7 +168,7 @@ PostProcess post_of(const Value& value) {
   part.real("min_score", post.min_score, not_negative, "0 or more");
   part.whole("max_proposals", post.max_proposals, 1.0);
   part.text("gate", gate, false);
-  if (gate != "none" && gate != "video") invalid("post.gate", "none, video");
+  if (gate != "none" && gate != "video") invalid("post.gate" + spelt(*part.get("gate", true)), "none, video");
   post.video_gate = gate == "video";
   return post;
 }

@@ -90,7 +90,7 @@ void Session::push(const float* features, const float* tracks, Index count, cons
   if (reach > kFarthest) refuse("stream-too-long", "more snippets than can be counted", "4e15", "reset the session");
   if (at) {
     if (!std::isfinite(*at) || std::abs(*at) > 1e15) {
-      refuse("time-not-finite", "snippets at " + std::to_string(*at) + " s", "a finite media time", "check the source");
+      refuse("time-not-finite", "snippets at " + std::to_string(*at) + " s", "a finite media time, at most 1e15 s from 0", "check the source");
     }
     if (taken_ && *at < now_s() - 0.5 * stride) {
       refuse("time-backwards",

@@ -92,15 +92,15 @@ TEST(manifests_that_are_refused_name_the_place) {
   CHECK(holds(refused(replaced(good, "\"id\": \"test-1\",", "")), "id is missing"));
   CHECK(holds(refused(replaced(good, "\"b\"", "\"a\"")), "labels"));
   CHECK(holds(refused(replaced(good, "\"b\"", "\" \"")), "labels"));
-  CHECK(holds(refused(replaced(good, "\"dim\": 4", "\"dim\": 4.5")), "features.dim"));
+  CHECK(holds(refused(replaced(good, "\"dim\": 4", "\"dim\": 4.5")), "features.dim is 4.5"));
   CHECK(holds(refused(replaced(good, "\"dim\": 4", "\"dim\": 1e300")), "features.dim"));
   CHECK(holds(refused(replaced(good, "0.1}", "-0.1}")), "features.stride_s"));
   CHECK(holds(refused(replaced(good, "\"left\": 3", "\"left\": -3")), "locator.left"));
   CHECK(holds(refused(replaced(good, "\"right\": 2", "\"right\": true")), "locator.right"));
-  CHECK(holds(refused(replaced(good, "[0.2, 0.4", "[0.4, 0.2")), "class_thresholds"));
+  CHECK(holds(refused(replaced(good, "[0.2, 0.4", "[0.4, 0.2")), "class_thresholds holds 0.2"));
   CHECK(holds(refused(replaced(good, "[0.2, 0.4, 0.6, 0.8]", "[]")), "class_thresholds"));
   CHECK(holds(refused(replaced(good, "\"sigma\": 0.3", "\"sigma\": 0")), "post.sigma"));
-  CHECK(holds(refused(replaced(good, "\"sigma\": 0.3", "\"suppression\": \"firm\"")), "post.suppression"));
+  CHECK(holds(refused(replaced(good, "\"sigma\": 0.3", "\"suppression\": \"firm\"")), "post.suppression is \"firm\""));
   CHECK(holds(refused(replaced(good, "\"sigma\": 0.3", "\"fusion\": []")), "post.fusion"));
   CHECK(holds(refused(replaced(good, "\"sigma\": 0.3", "\"fusion\": {\"base\": -1}")), "post.fusion.base"));
   CHECK(holds(refused(replaced(good, "\"sigma\": 0.3", "\"right_context_s\": 1e300")), "out of reach"));

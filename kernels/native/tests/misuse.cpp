@@ -11,16 +11,21 @@ const double kNaN = std::numeric_limits<double>::quiet_NaN();
 const double kInf = std::numeric_limits<double>::infinity();
 constexpr std::size_t kHuge = std::numeric_limits<std::size_t>::max();
 
+void judge(int line, punctum_status expected, const char* code, punctum_status status, const punctum_error& error,
+           punctum_status silent) {
+  const bool right = status == expected && std::string(error.code) == code && std::strlen(error.message) > 10;
+  check::say(right, __FILE__, line,
+             std::string("expected ") + punctum_status_name(expected) + " " + code + ", got " +
+                 punctum_status_name(status) + " " + error.code + ": " + error.message);
+  check::say(silent == expected, __FILE__, line, "another answer without an error to fill");
+}
+
 // Called with an error it says what was wrong; called without one it does no harm.
 template <class Call>
 void refused(int line, punctum_status expected, const char* code, Call call) {
   punctum_error error = {};
   const punctum_status status = call(&error);
-  const bool right = status == expected && std::string(error.code) == code && std::strlen(error.message) > 10;
-  check::say(right, __FILE__, line,
-             std::string("expected ") + punctum_status_name(expected) + " " + code + ", got " +
-                 punctum_status_name(status) + " " + error.code + ": " + error.message);
-  check::say(call(nullptr) == expected, __FILE__, line, "another answer without an error to fill");
+  judge(line, expected, code, status, error, call(nullptr));
 }
 #define REFUSED(status, code, call) refused(__LINE__, status, code, [&](punctum_error* error) { return call; })
 #define WRONG(code, call) REFUSED(PUNCTUM_ERROR_ARGUMENT, code, call)
@@ -306,6 +311,8 @@ TEST(buffers_that_are_too_small) {
     CHECK(punctum_event_to_json(&event, text, sizeof text, &needed, nullptr) == PUNCTUM_OK);
     CHECK(std::strstr(text, "\"score\":null"));
   }
+  event.label = "\xFF";
+  WRONG("text", punctum_event_to_json(&event, text, sizeof text, &needed, error));
 }
 
 TEST(snapshots_of_others) {
