@@ -1,11 +1,13 @@
 """`punctum score`: workers against one, batching across items, memory against length, many small items, cost an hour.
 
-    python benchmarks/archive.py [--bundle default] [--parts cost,workers,batching,small,memory,ray] [--rounds 3]
+    python benchmarks/archive.py [--bundle default] [--parts cost,sizes,workers,batching,small,memory,ray] [--rounds 3]
                                  [--items 10000] [--video-hours 1] [--work DIR] [--json]
 
 Media are procedural videos and the features that the bundle makes of them; longer ones are those in turn.
   cost      one worker: seconds of it and bytes out for an hour of features and of video, and its peak memory
-  workers   two processes against one over the same archive, whole runs in turn, from the call to the last commit
+  sizes     one worker: seconds for an hour of noisy H.264 of several sizes, and how much of them is decoding
+  workers   two processes against one, and against one that has one core only (its decoder runs beside its engine),
+            over the same archive, of features and of videos, whole runs in turn, from the call to the last commit
   batching  a group of small items through common runs of the engine against the same items one by one, in turn
   small     --items items of 5 s: milliseconds an item with reading, hashing and committing; start of a resumed run
   memory    of a worker, after a tenth, half and nine tenths of ten hours of features and an hour of video, one
@@ -18,6 +20,7 @@ from __future__ import annotations
 import argparse
 import json
 import multiprocessing
+import os
 import statistics
 import tempfile
 import threading
@@ -35,6 +38,7 @@ from punctum.runtime.archive._scorer import Scorer
 from punctum.runtime.archive.inputs import find_items
 from punctum.runtime.cli import invoke
 from punctum.runtime.scenes import write_videos
+from punctum.runtime.video import open_frames
 
 SEED, VIDEOS, SECONDS = 4_000_001, 6, 40.0
 
@@ -68,6 +72,26 @@ class Media:
                 at, turn = at + len(piece), turn + 1
             del out
         return folder
+
+    def videos_of(self, seconds: float, count: int) -> Path:
+        """A folder of `count` names of one video of that length."""
+        folder = self.work / f"videos_{seconds:.0f}_{count}"
+        if not folder.exists():
+            one = self.video(seconds)
+            folder.mkdir()
+            for i in range(count):
+                (folder / f"{i:03d}.mp4").hardlink_to(one)
+        return folder
+
+    def scene(self, height: int, width: int, fps: float, seconds: float) -> Path:
+        """A procedural scene drawn at that size: its noise makes compressing and decoding it real work."""
+        from punctum.runtime.scenes.dataset import encode
+        from punctum.runtime.scenes.scene import render
+
+        path = self.work / f"scene_{width}x{height}.mp4"
+        if not path.exists():
+            encode(render(SEED, seconds=seconds, size=(height, width), fps=fps), path)
+        return path
 
     def video(self, seconds: float) -> Path:
         """One video of about that length: the first of them again and again."""
@@ -120,6 +144,7 @@ def _worker(pipe: Any, bundle: str, paths: list[str], before: list[str]) -> None
     track: list[float] = []
     watch = threading.Thread(target=_watch, args=(over, track), daemon=True)
     watch.start()
+    cpu = time.process_time()
     for path in paths:
         for group in groups_of(Path(path), 0):
             outcome = scorer.score(group)
@@ -130,6 +155,7 @@ def _worker(pipe: Any, bundle: str, paths: list[str], before: list[str]) -> None
             found["media_s"] += sum(record.media_s for record in outcome.records)
             found["events"] += sum(record.events for record in outcome.records)
             found["out"] += len(outcome.part)
+    found["cpu_s"] = time.process_time() - cpu
     over.set()
     watch.join()
     found["peak_mib"] = _memory("VmHWM")
@@ -157,11 +183,34 @@ def cost(bundle: str, media: Media) -> Iterator[dict[str, Any]]:
         yield {
             "cost of": name,
             "worker_s_an_hour": found["seconds"] / hours,
+            "cpu_s_an_hour": found["cpu_s"] / hours,
             "times_real_time": 3600 * hours / found["seconds"],
             "mb_in_an_hour": size / hours / 1e6,
             "kb_out_an_hour": found["out"] / hours / 1e3,
             "events_an_hour": found["events"] / hours,
             "open_s": found["open_s"],
+            "peak_mib": found["peak_mib"],
+        }
+
+
+def sizes(bundle: str, media: Media) -> Iterator[dict[str, Any]]:
+    for height, width, fps in ((120, 160, 20.0), (360, 640, 25.0), (720, 1280, 25.0), (1080, 1920, 25.0)):
+        path = media.scene(height, width, fps, 20.0)
+        spent = []
+        for _ in range(2):  # the first one warms up
+            before = time.process_time()
+            frames = open_frames(str(path), fps=Bundle.load(bundle).manifest.backbone.fps)
+            for _ in frames.frames():
+                pass
+            frames.close()
+            spent.append(time.process_time() - before)
+        found = in_worker(bundle, [str(path)], [str(path)])
+        yield {
+            "video": f"{width}x{height} at {fps:g}/s",
+            "mbit_s": path.stat().st_size * 8e-6 / found["media_s"],
+            "worker_s_an_hour": 3600 * found["seconds"] / found["media_s"],
+            "cpu_s_an_hour": 3600 * found["cpu_s"] / found["media_s"],
+            "decode_share": spent[-1] / found["cpu_s"],
             "peak_mib": found["peak_mib"],
         }
 
@@ -178,13 +227,22 @@ def timed(bundle: Bundle, folder: Path, **options: Any) -> tuple[float, Any]:
 
 
 def workers(bundle: Bundle, media: Media, rounds: int) -> Iterator[dict[str, Any]]:
-    folder = media.features("archive", count=32, rows=9_000)
-    spent: dict[int, list[float]] = {1: [], 2: []}
-    for _ in range(rounds):
-        for count in spent:
-            spent[count].append(timed(bundle, folder, workers=count)[0])
-    ratios = [one / two for one, two in zip(spent[1], spent[2], strict=True)]
-    yield {"workers": "two against one", "ratio": statistics.median(ratios), "ratios": ratios, "s": spent}
+    cores = sorted(os.sched_getaffinity(0))
+    for name, folder in (
+        ("features", media.features("archive", count=32, rows=9_000)),
+        ("videos", media.videos_of(120, 12)),
+    ):
+        spent: dict[str, list[float]] = {"one": [], "one_on_one_core": [], "two": []}
+        for _ in range(rounds):
+            for how, times in spent.items():
+                os.sched_setaffinity(0, cores[:1] if how == "one_on_one_core" else cores)  # which workers inherit
+                times.append(timed(bundle, folder, workers=2 if how == "two" else 1)[0])
+        os.sched_setaffinity(0, cores)
+        two = spent.pop("two")
+        ratios = {
+            how: statistics.median(s / t for s, t in zip(times, two, strict=True)) for how, times in spent.items()
+        }
+        yield {"two workers": name, "ratio_to": ratios, "s": spent | {"two": two}}
 
 
 def batching(bundle: Bundle, media: Media, rounds: int) -> Iterator[dict[str, Any]]:
@@ -252,7 +310,7 @@ def on_ray(bundle: Bundle, media: Media) -> Iterator[dict[str, Any]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bundle", default="default")
-    parser.add_argument("--parts", default="cost,workers,batching,small,memory")
+    parser.add_argument("--parts", default="cost,sizes,workers,batching,small,memory")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--video-hours", type=float, default=1.0)
@@ -265,6 +323,7 @@ def main() -> None:
         media, bundle = Media(given.bundle, work), Bundle.load(given.bundle)
         parts = {
             "cost": lambda: cost(given.bundle, media),
+            "sizes": lambda: sizes(given.bundle, media),
             "workers": lambda: workers(bundle, media, given.rounds),
             "batching": lambda: batching(bundle, media, given.rounds),
             "small": lambda: small(bundle, media, given.items),
