@@ -21,7 +21,7 @@ from ..localizer import Localizer
 from ..session import Session
 from ..sources import Chunk
 from ._groups import STREAMED_BYTES
-from ._items import Group, Item, Outcome, Record, Task
+from ._items import Group, Item, Outcome, Record, Task, as_utf8
 from ._remote import fetch, shown, suffix_of
 from ._table import EventRows, part_of
 from ._together import Whole, localize_together
@@ -213,7 +213,13 @@ def _unchanged(item: Item) -> None:
 def failed(item: Item, error: PunctumError) -> Scored:
     """The record of an item that could not be scored."""
     record = Record(
-        item.name, item.kind, "failed", item.stamp, item.size, error_code=error.code, error=shown(str(error))[:2000]
+        item.name,
+        item.kind,
+        "failed",
+        item.stamp,
+        item.size,
+        error_code=error.code,
+        error=as_utf8(shown(str(error)))[:2000],
     )
     return Scored(record)
 

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from ..errors import InputError
 from ..sources import is_video_input
 from ..video.files import SUFFIXES
-from ._items import Item, Kind
+from ._items import Item, Kind, as_utf8
 from ._remote import find_remote, is_remote, shown
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -34,7 +34,8 @@ def find_items(
         count = 0
         for item in _expand(given, kind=kind, split=split):
             count += 1
-            found.setdefault(item.paths, replace(item, name=_below(root, item)) if root else item)
+            name = as_utf8(_below(root, item) if root else item.name)
+            found.setdefault(item.paths, item if name == item.name else replace(item, name=name))
         if not count:
             raise InputError(
                 "inputs-empty",

@@ -14,7 +14,7 @@ from ..bundle import Bundle
 from ..errors import InputError, PunctumError
 from ._commit import Committer
 from ._groups import make_groups
-from ._items import Group, Item, Outcome, Record, Task
+from ._items import Group, Item, Outcome, Record, Task, on_a_line
 from ._ledger import Archive, open_archive
 from ._options import ArchiveOptions
 from ._progress import Progress, duration
@@ -69,7 +69,7 @@ class Summary:
                 f"{'workers' if self.workers != 1 else 'worker'}: {pace:.4g} times real time"
             )
         for name, (code, message) in list(self.errors.items())[:10]:
-            told.append(f"  {name}: [{code}] {message}")
+            told.append(on_a_line(f"  {name}: [{code}] {message}"))
         if len(self.errors) > 10:
             told.append(f"  and {len(self.errors) - 10} more, see items.parquet")
         return told

@@ -68,7 +68,7 @@ def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0
         shape, fortran, dtype = read(file)
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
         raise _unreadable(path, str(error)) from None
     if version > (3, 0) or dtype.kind not in "fiu" or dtype.hasobject:
         raise InputError(

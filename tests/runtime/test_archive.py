@@ -168,6 +168,9 @@ def make_broken(folder: Path) -> dict[str, str]:
     np.save(folder / "none.npy", data[:0])
     np.save(folder / "words.npy", np.array([["a", "b"]]))
     np.save(folder / "pickle.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    for name, shape in (("endless", (10**12, 8)), ("overlong", (10**30, 8)), ("unclosed", "(5, 8")):
+        head = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}\n".encode()
+        (folder / f"{name}.npy").write_bytes(b"\x93NUMPY\x01\x00" + len(head).to_bytes(2, "little") + head + bytes(160))
     broken = data.copy()
     broken[7, 3] = np.nan
     np.save(folder / "nan.npy", broken)
@@ -180,6 +183,9 @@ def make_broken(folder: Path) -> dict[str, str]:
         "none.npy": "features-empty",
         "words.npy": "features-dtype",
         "pickle.npy": "features-unreadable",
+        "endless.npy": "features-unreadable",
+        "overlong.npy": "features-unreadable",
+        "unclosed.npy": "features-unreadable",
         "nan.npy": "features-not-finite",
     }
 
@@ -311,6 +317,21 @@ def test_inputs_that_name_nothing(bundle, own, tmp_path, make, code):
     assert caught.value.code == code
     assert "secret" not in str(caught.value)
     assert not (tmp_path / "out").exists()
+
+
+def test_names_that_are_no_utf8_are_spelled_out(bundle, own, tmp_path):
+    for name, source in ((b"a\xff.npy", own / "s000.npy"), (b"b\xfe.npy", None)):
+        place = Path(os.fsdecode(os.fsencode(own / "cam4") + b"/" + name))
+        try:
+            place.write_bytes(source.read_bytes() if source else b"text")
+        except OSError:
+            pytest.skip("this file system takes names of UTF-8 only")
+    summary = score(bundle, [own], tmp_path / "out")
+    assert {name: code for name, (code, _) in summary.errors.items()} == {"cam4/b\\xfe.npy": "features-unreadable"}
+    assert by_item(tmp_path / "out")["cam4/a\\xff.npy"]
+    summary.errors["line\nbreak \x1b[31m é"] = ("code", "message")
+    assert summary.lines()[-1] == "  line\\nbreak \\x1b[31m é: [code] message"
+    assert score(bundle, [own], tmp_path / "out").skipped == 13
 
 
 def test_two_recordings_of_one_name_are_refused(bundle, own, tmp_path):
