@@ -6,9 +6,9 @@ PIP = -m pip --disable-pip-version-check -q
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
 
-# One thread a process: the tests train tiny networks, and on a busy machine threads wait for each other.
+# One thread a process, a process a core: the tests train tiny networks, and threads would wait for each other.
 test: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
 
 lint: .venv/ready
 	.venv/bin/ruff check .

@@ -52,7 +52,6 @@ def test_variants_in_turns(varied):
         spent = variant["ms_per_media_s"]
         assert set(spent) == set(STAGES) - {"backbone"}
         assert all(value > 0 for value in spent.values())
-        assert spent["all"] <= 3 * sum(spent[s] for s in ("locator", "scorer", "post"))
         assert 0 < variant["push_ms"]["p50"] <= variant["push_ms"]["p99"] <= variant["push_ms"]["max"]
         assert (variant["requested"], variant["actual"]) == ("cpu", "cpu")
         assert sum(variant["nodes"].values()) > 10
