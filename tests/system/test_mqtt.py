@@ -193,8 +193,9 @@ def test_tls_and_a_password(broker, tmp_path, monkeypatch):
     subprocess.run([str(tools["mosquitto_passwd"]), "-b", "-c", str(passwords), "cam", "s3cret"], check=True)
     for file in (key, certificate, passwords):
         file.chmod(0o644)  # Mosquitto gives up root before it reads them
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o755)
+    for folder in (tmp_path, *tmp_path.parents):
+        if folder.stat().st_mode & 0o005 != 0o005:
+            folder.chmod(0o755)
     broker.config.write_text(
         f"listener {broker.port} 127.0.0.1\nallow_anonymous false\npassword_file {passwords}\n"
         f"certfile {certificate}\nkeyfile {key}\n"
