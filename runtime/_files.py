@@ -51,6 +51,11 @@ def _create(draft: Path) -> int:
     return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
 
 
+def _unwritten(what: str, error: OSError) -> PunctumError:
+    allowed = "free space in a folder that this user may write to"
+    return PunctumError("write-failed", f"{what} ({error})", allowed, "make room, or choose another place")
+
+
 def atomic_write(path: str | Path, data: bytes | str) -> None:
     """Write `data` so that a reader, or a power cut, sees the old file or the new one and nothing between."""
     path = Path(path)
@@ -59,7 +64,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = _beside(path, _create)
     except OSError as error:
-        raise PunctumError("write-failed", f"cannot write {path} ({error})", "a writable folder") from error
+        raise _unwritten(f"cannot write {path}", error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
@@ -70,9 +75,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         draft.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        raise PunctumError(
-            "write-failed", f"cannot write {path} ({error})", "free space in a writable folder"
-        ) from error
+        raise _unwritten(f"cannot write {path}", error) from error
     finally:
         draft.unlink(missing_ok=True)
 
@@ -92,7 +95,7 @@ def atomic_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
         path.parent.mkdir(parents=True, exist_ok=True)
         _, draft = _beside(path, Path.mkdir)
     except OSError as error:
-        raise PunctumError("write-failed", f"cannot write beside {path} ({error})", "a writable folder") from error
+        raise _unwritten(f"cannot write beside {path}", error) from error
     try:
         yield draft
         for file in draft.rglob("*"):
