@@ -9,11 +9,12 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..events import SCHEMA
-from ._activitynet import parse_json, read_activitynet, write_results, write_truth
+from ._activitynet import read_activitynet, write_results, write_truth
 from ._csv import read_csv, write_csv
 from ._cvat import read_cvat, write_cvat
 from ._elan import read_elan, write_elan
 from ._events import read_events, write_events, write_parquet
+from ._json import parse_json
 from ._labelstudio import looks_like_tasks, read_labelstudio, write_labelstudio
 from ._model import Timelines
 from ._options import ReadOptions, Source, WriteOptions, Written

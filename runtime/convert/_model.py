@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from .._names import clean_name
 from ..errors import InputError
 from ..events import Event
 
@@ -62,11 +63,21 @@ class Timelines:
         """Declared classes, then others in order of appearance."""
         return tuple(dict.fromkeys([*self.labels, *(mark.label for mark in self.marks)]))
 
-    def apart(self) -> Iterator[Timelines]:
-        """Every video on its own, with the classes of all."""
+    def apart(self, by: Callable[[str], str] | None = None) -> Iterator[Timelines]:
+        """Every video on its own, or the videos of which `by` says the same; with the classes of all."""
         classes = self.classes
-        for video, marks in self.by_video().items():
-            yield replace(self, marks=tuple(marks), videos=(video,), labels=classes)
+        groups: dict[str, list[str]] = {}
+        for video in self.videos:
+            groups.setdefault(by(video) if by else video, []).append(video)
+        marks = self.by_video()
+        for videos in groups.values():
+            yield replace(self, marks=tuple(m for v in videos for m in marks[v]), videos=tuple(videos), labels=classes)
+
+    def by_class(self) -> Iterator[Timelines]:
+        """Every class on its own, with the videos in which it occurs."""
+        for label in self.classes:
+            marks = tuple(mark for mark in self.marks if mark.label == label)
+            yield replace(self, marks=marks, videos=_unique(mark.video for mark in marks), labels=(label,))
 
     def by_video(self) -> dict[str, list[Mark]]:
         """Marks of every video, videos without marks included."""
@@ -87,8 +98,12 @@ def gather(
 ) -> Timelines:
     """Timelines from (place in the source, mark) pairs. Raises InputError naming the place of a mark that is wrong."""
     marks = []
+    clean = _Names()
+    seconds = {clean.name(video): d for video, d in (duration or {}).items()}
+    beyond: list[str] = []
+    empty = 0
     for where, mark in rows:
-        label, video = mark.label.strip(), mark.video.strip()
+        label, video = clean.name(mark.label), clean.name(mark.video)
         wrong = _bad_name(label, "class") or _bad_name(video, "video")
         if not 0 <= mark.start <= LATEST_S:
             wrong = wrong or f"it starts at {mark.start} s"
@@ -103,15 +118,81 @@ def gather(
                 "a class, a video, finite scores and seconds with 0 <= start <= end",
                 "fix the entry",
             )
+        empty += mark.end == mark.start
+        if (length := seconds.get(video)) is not None and _is_beyond(where, mark, length):
+            beyond.append(f"{video}: {_span(mark)} of {length:g} s")
         marks.append(mark if (label, video) == (mark.label, mark.video) else replace(mark, label=label, video=video))
+    said = [*notes, *clean.notes()]
+    if beyond:
+        said.append(f"{counted(len(beyond), 'mark')} beyond the end of the video that the file states ({beyond[0]})")
+    if empty:
+        said.append(f"{counted(empty, 'action')} of no length: evaluators count such truth as never found")
     return Timelines(
         tuple(marks),
-        tuple(dict.fromkeys([*videos, *(mark.video for mark in marks)])),
-        tuple(dict.fromkeys(labels)),
-        fps or {},
-        duration or {},
-        tuple(notes),
+        _unique([*(clean.checked(video, "video") for video in videos), *(mark.video for mark in marks)]),
+        _unique(clean.checked(label, "class") for label in labels),
+        {clean.name(video): rate for video, rate in (fps or {}).items()},
+        seconds,
+        tuple(said),
     )
+
+
+class _Names:
+    """Cleans names, and knows which of them were in another Unicode form."""
+
+    def __init__(self) -> None:
+        self._known: dict[str, str] = {}
+
+    def name(self, text: str) -> str:
+        found = self._known.get(text)
+        if found is None:
+            found = self._known[text] = clean_name(text)
+        return found
+
+    def checked(self, text: str, what: str) -> str:
+        name = self.name(text)
+        if wrong := _bad_name(name, what):
+            raise InputError("mark-invalid", f"a {what}: {wrong}", f"a {what} with a name", "fix the entry")
+        return name
+
+    def notes(self) -> list[str]:
+        recoded = _unique(clean for text, clean in self._known.items() if clean != text.strip())
+        if not recoded:
+            return []
+        return [f"{counted(len(recoded), 'name')} in decomposed Unicode, read in its composed form ({recoded[0]})"]
+
+
+def _is_beyond(where: str, mark: Mark, length: float) -> bool:
+    """Whether a mark leaves its video. Raises InputError where it is so far behind that the unit must be another."""
+    if mark.start > 10 * max(length, 1.0):
+        raise InputError(
+            "mark-outside",
+            f"{where}: {_span(mark)} in a video of {length:g} s, by the same file",
+            "seconds within the video",
+            "correct the duration, or the unit of the times (milliseconds?)",
+        )
+    return max(mark.start, mark.end or 0.0) > length + max(1.0, 0.01 * length)
+
+
+def _span(mark: Mark) -> str:
+    return f"{mark.start:g} s" if mark.end is None else f"{mark.start:g} to {mark.end:g} s"
+
+
+def _unique(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(names))
+
+
+def similar_names(names: Iterable[str], what: str) -> list[str]:
+    """A note for names that a person may take for one: they differ by case or by spaces within."""
+    groups: dict[str, list[str]] = {}
+    for name in _unique(names):
+        key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        groups.setdefault(key, []).append(name)
+    alike = [group for group in groups.values() if len(group) > 1]
+    if not alike:
+        return []
+    shown = ", ".join(repr(name) for name in alike[0])
+    return [f"{what} that differ by case or spaces alone are kept apart: {shown}" + (", ..." if alike[1:] else "")]
 
 
 def merge(parts: Iterable[Timelines]) -> Timelines:
@@ -122,8 +203,8 @@ def merge(parts: Iterable[Timelines]) -> Timelines:
     notes = Counter(note for part in parts for note in part.notes)
     return Timelines(
         tuple(mark for part in parts for mark in part.marks),
-        tuple(dict.fromkeys(video for part in parts for video in part.videos)),
-        tuple(dict.fromkeys(label for part in parts for label in part.labels)),
+        _unique(video for part in parts for video in part.videos),
+        _unique(label for part in parts for label in part.labels),
         {video: fps for part in parts for video, fps in part.fps.items()},
         {video: seconds for part in parts for video, seconds in part.duration.items()},
         tuple(note if n == 1 else f"{note} (in {n} files)" for note, n in notes.items()),
@@ -139,5 +220,5 @@ def _bad_name(text: str, what: str) -> str:
     if not text:
         return f"it has no {what}"
     if any(unicodedata.category(c) in ("Cc", "Cs") or c in "\u2028\u2029\ufffe\uffff" for c in text):
-        return f"its {what} {text!r} holds characters that are not text"
+        return f"its {what} {text[:80]!r} holds characters that are not text"
     return ""
