@@ -213,7 +213,8 @@ def merge(parts: Iterable[Timelines]) -> Timelines:
 
 def counted(number: int, thing: str) -> str:
     """`3 clicks`, `1 action`."""
-    return f"{number} {thing}{'' if number == 1 else 's'}"
+    plural = "es" if thing.endswith(("s", "ch", "x")) else "s"
+    return f"{number} {thing}{'' if number == 1 else plural}"
 
 
 def _bad_name(text: str, what: str) -> str:
