@@ -34,7 +34,11 @@ def media_path(text: str) -> str | None:
 def video_name(text: str) -> str:
     """The name of a video: `kitchen` for `kitchen`, `kitchen.mp4` and `C:\\films\\kitchen.mp4`."""
     path = media_path(text)
-    return clean_name(text if path is None else path.rpartition("/")[2])
+    return (text if path is None else path.rpartition("/")[2]).strip()
+
+
+def _media_key(text: str) -> str:
+    return clean_name(video_name(text))
 
 
 def match_name(text: str, known: Iterable[str], *, media: bool = False) -> str | None:
@@ -46,7 +50,7 @@ def match_name(text: str, known: Iterable[str], *, media: bool = False) -> str |
     names = list(dict.fromkeys(known))
     if text in names:
         return text
-    for key in (clean_name, *((video_name,) if media else ())):
+    for key in (clean_name, *((_media_key,) if media else ())):
         found = [name for name in names if key(name) == key(text)]
         if found:
             return found[0] if len(found) == 1 else None

@@ -16,7 +16,18 @@ to assume is in its report. All times are seconds on the media clock; each modul
 
 from ._forms import FORMS, Form
 from ._model import Mark, Timelines
-from ._options import ReadOptions, WriteOptions, read_rates
+from ._options import BACKGROUND, ReadOptions, WriteOptions, read_rates
 from ._run import Report, convert
 
-__all__ = ["FORMS", "Form", "Mark", "ReadOptions", "Report", "Timelines", "WriteOptions", "convert", "read_rates"]
+__all__ = [
+    "BACKGROUND",
+    "FORMS",
+    "Form",
+    "Mark",
+    "ReadOptions",
+    "Report",
+    "Timelines",
+    "WriteOptions",
+    "convert",
+    "read_rates",
+]

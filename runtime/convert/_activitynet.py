@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-from .._names import clean_name
 from ._events import event_losses, no_confidence
 from ._json import brief, number, parse_json, positive
 from ._model import Mark, Timelines, counted, gather
@@ -44,7 +43,7 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
         entries = {video: entry.get("annotations", []) for video, entry in videos.items()}
         if marked:
             notes.append(f"left out: which subset {counted(marked, 'video')} belongs to")
-    names = settle(source.name, [Origin(clean_name(video), owner=repr(video)) for video in videos], options.same_video)
+    names = settle(source.name, [Origin(video.strip(), owner=repr(video)) for video in videos], options.same_video)
     named = dict(zip(videos, names, strict=True))
     entries = {video: entries[video] for video in videos}
     fps, duration = ({named[v]: x for v, x in table.items()} for table in (fps, duration))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from .._names import clean_name, video_name
+from .._names import video_name
 from ._events import event_losses
 from ._model import Mark, Timelines, counted
 from ._options import WriteOptions, Written
@@ -70,7 +70,7 @@ def _click_code(label: str, classes: Iterable[str]) -> str:
     code, taken = f"{label} (click)", set(classes)
     while code in taken:
         code += "'"
-    return clean_name(code)
+    return code
 
 
 def _coded(

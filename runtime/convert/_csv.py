@@ -21,16 +21,46 @@ from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
 
-_LABEL = ("class", "class_name", "label", "action", "action_name", "activity", "behavior", "behaviour", "annotation")
+_LABEL: tuple[str, ...] = (
+    "class",
+    "class_name",
+    "label",
+    "action",
+    "action_name",
+    "activity",
+    "behavior",
+    "behaviour",
+    "annotation",
+)
 _LABEL += ("trial_type",)
 _VIDEO = ("video_id", "video", "video_name", "video_file", "filename", "file_name", "media", "media_file", "file")
 _VERB, _NOUN = ("verb",), ("noun",)
 _TIME = ("time_s", "time_ms")
 _FRAME = ("point", "frame")
 _LOOSE_TIME = ("time", "timestamp", "seconds")  # of clicks, where no column says start
-_START = ("start_s", "start", "t_start", "start_time", "start_timestamp", "begin", "begin_s", "begin_time", "onset")
+_START: tuple[str, ...] = (
+    "start_s",
+    "start",
+    "t_start",
+    "start_time",
+    "start_timestamp",
+    "begin",
+    "begin_s",
+    "begin_time",
+    "onset",
+)
 _START += ("start_ms", "begin_ms")
-_END = ("end_s", "end", "t_end", "stop_s", "stop", "end_time", "stop_time", "end_timestamp", "stop_timestamp")
+_END: tuple[str, ...] = (
+    "end_s",
+    "end",
+    "t_end",
+    "stop_s",
+    "stop",
+    "end_time",
+    "stop_time",
+    "end_timestamp",
+    "stop_timestamp",
+)
 _END += ("end_ms", "stop_ms")
 _LENGTH = ("duration_s", "duration", "duration_ms")
 _START_FRAME = ("start_frame", "begin_frame")

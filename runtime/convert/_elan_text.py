@@ -7,16 +7,20 @@ name the media. With a header, columns of other names than ELAN's own are tiers 
 
 from __future__ import annotations
 
+import csv
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from .._delimited import Row, Table, TableError, column_key, read_table
-from .._names import clean_name, video_name
+from .._names import video_name
 from .._numbers import Style
+from ._events import event_losses
+from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather
-from ._options import ReadOptions, Source
+from ._options import ReadOptions, Source, WriteOptions, Written
 
 _MEDIA = re.compile(r'^"?#(?P<url>file:.+?|\S.*?) -- offset: *(?P<offset>\d{1,12}), *duration: *(?P<clock>[\d:.]+)')
 _CLOCK = re.compile(r"\d+:\d\d:\d\d(?:\.\d+)?$", re.ASCII)
@@ -170,11 +174,11 @@ def _labels(row: Row, table: Table, columns: _Columns, options: ReadOptions) -> 
     if columns.tiers:
         for i in columns.tiers:
             if value := row.cell(i):
-                yield clean_name(table.header[i]) if options.names == "tier" else _value(value)
+                yield table.header[i].strip() if options.names == "tier" else _value(value)
         return
     tier, value = row.cell(columns.tier), row.cell(columns.value)
     if label := tier if options.names == "tier" or not value else _value(value):
-        yield clean_name(label)
+        yield label.strip()
 
 
 def _value(text: str) -> str:
@@ -184,3 +188,25 @@ def _value(text: str) -> str:
 
 def _file_of(row: Row, columns: _Columns) -> str:
     return re.sub(r"\.eaf$", "", row.cell(columns.file).replace("\\", "/").rpartition("/")[2], flags=re.IGNORECASE)
+
+
+def write_elan_text(lines: Timelines, options: WriteOptions) -> Written:
+    """Rows as ELAN exports them, for its import of tab-delimited text: a tier a class."""
+    rows = []
+    for mark in sorted(lines.marks, key=lambda m: m.start):
+        start = round(mark.start * 1000)
+        end = start if mark.end is None else max(round(mark.end * 1000), start)
+        times = [text for ms in (start, end, end - start) for text in (_clock(ms), f"{ms // 1000}.{ms % 1000:03}")]
+        rows.append([mark.label, "", *times, mark.label])
+    out = io.StringIO()
+    csv.writer(out, delimiter="\t", lineterminator="\n").writerows(rows)
+    lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
+    lost += ["names of videos, which become names of files"]
+    if unused := len(set(lines.classes) - {mark.label for mark in lines.marks}):
+        lost.append(f"{counted(unused, 'class')} without a mark")
+    lost += grid_losses(lines.marks, 1000, "0.001 s")
+    return Written(out.getvalue(), (*event_losses(lines.marks), *lost))
+
+
+def _clock(ms: int) -> str:
+    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02}.{ms % 1000:03}"

@@ -15,7 +15,7 @@ from ._csv import read_csv, write_csv
 from ._cvat import read_cvat, write_cvat
 from ._detect import forms_by_content
 from ._elan import read_elan, write_elan
-from ._elan_text import read_elan_text
+from ._elan_text import read_elan_text, write_elan_text
 from ._events import read_events, write_events, write_parquet
 from ._framewise import read_frames, write_frames
 from ._labelstudio import read_labelstudio, write_labelstudio
@@ -33,24 +33,22 @@ Writer = Callable[[Timelines, WriteOptions], Written]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form. read is None for Parquet, which is read by its path; write is None for what is read only.
+    """One form. read is None for Parquet, which is read by its path.
 
     a_file: what a file holds, so that more of it needs a folder. actions, clicks: whether it can hold them; mixed: both
-    in one file. endings: of file names; the first is written, behind `suffix`. options: of the command line that act
-    when it is read or written.
+    in one file. endings: of file names; the first is written, behind `suffix`.
     """
 
     name: str
     title: str
     endings: tuple[str, ...]
     read: Reader | None
-    write: Writer | None
+    write: Writer
     a_file: Literal["all", "video", "class", "game"] = "all"
     actions: bool = True
     clicks: bool = False
     mixed: bool = True
     suffix: str = ""
-    options: frozenset[str] = frozenset()
 
     @property
     def one_video(self) -> bool:
@@ -58,122 +56,25 @@ class Form:
         return self.a_file == "video"
 
 
-def _uses(*options: str) -> frozenset[str]:
-    return frozenset(options)
-
-
-_VIDEO = _uses("--video")
-_TABLE = _uses("--video", "--fps", "--label-column", "--same-video")
 FORMS = {
     form.name: form
     for form in (
         Form("events", "events of punctum (JSON Lines)", (".jsonl", ".ndjson"), read_events, write_events),
         Form("parquet", "events of punctum (Parquet)", (".parquet",), None, write_parquet),
-        Form(
-            "activitynet",
-            "ActivityNet JSON",
-            (".json",),
-            read_activitynet,
-            write_results,
-            options=_uses("--same-video"),
-        ),
-        Form(
-            "activitynet-truth",
-            "ActivityNet ground truth",
-            (".json",),
-            read_activitynet,
-            write_truth,
-            options=_uses("--fps", "--same-video"),
-        ),
-        Form(
-            "csv",
-            "tables of actions or clicks, EPIC-KITCHENS included",
-            (".csv", ".tsv"),
-            read_csv,
-            write_csv,
-            clicks=True,
-            mixed=False,
-            options=_TABLE,
-        ),
-        Form("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, "video", clicks=True, options=_VIDEO),
-        Form("srt", "SubRip", (".srt",), read_srt, write_srt, "video", clicks=True, options=_VIDEO),
-        Form(
-            "elan",
-            "ELAN",
-            (".eaf",),
-            read_elan,
-            write_elan,
-            "video",
-            clicks=True,
-            options=_uses("--video", "--names", "--media"),
-        ),
-        Form(
-            "elan-text",
-            "tab-delimited text of ELAN",
-            (".txt", ".tsv", ".csv"),
-            read_elan_text,
-            None,
-            "video",
-            options=_uses("--video", "--names", "--fps"),
-        ),
-        Form(
-            "labelstudio",
-            "Label Studio tasks",
-            (".json", ".csv"),
-            read_labelstudio,
-            write_labelstudio,
-            clicks=True,
-            options=_uses("--video", "--fps", "--annotations", "--media", "--same-video"),
-        ),
-        Form(
-            "cvat",
-            "CVAT for video 1.1",
-            (".xml", ".zip"),
-            read_cvat,
-            write_cvat,
-            "video",
-            clicks=True,
-            options=_uses("--video", "--fps", "--size", "--media", "--same-video"),
-        ),
-        Form(
-            "boris",
-            "BORIS projects and exported events",
-            (".boris", ".tsv", ".csv"),
-            read_boris,
-            write_project,
-            clicks=True,
-            options=_uses("--fps", "--media", "--same-video"),
-        ),
-        Form(
-            "via",
-            "VGG Image Annotator 3",
-            (".json", ".csv"),
-            read_via,
-            write_via,
-            clicks=True,
-            options=_uses("--media", "--label-column", "--same-video"),
-        ),
-        Form(
-            "soccernet",
-            "SoccerNet labels",
-            (".json",),
-            read_soccernet,
-            write_soccernet,
-            "game",
-            actions=False,
-            clicks=True,
-            options=_VIDEO,
-        ),
-        Form("thumos", "THUMOS text, a class a file", (".txt",), read_thumos, write_thumos, "class", suffix="_val"),
-        Form(
-            "frames",
-            "frame-wise text, a label a frame",
-            (".txt",),
-            read_frames,
-            write_frames,
-            "video",
-            options=_uses("--video", "--fps", "--background"),
-        ),
+        Form("activitynet", "ActivityNet JSON", (".json",), read_activitynet, write_results),
+        Form("activitynet-truth", "ActivityNet ground truth", (".json",), read_activitynet, write_truth),
+        Form("csv", "table", (".csv", ".tsv"), read_csv, write_csv, clicks=True, mixed=False),
+        Form("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, "video", clicks=True),
+        Form("srt", "SubRip", (".srt",), read_srt, write_srt, "video", clicks=True),
+        Form("elan", "ELAN", (".eaf",), read_elan, write_elan, "video", clicks=True),
+        Form("elan-text", "text exported by ELAN", (".txt", ".tsv", ".csv"), read_elan_text, write_elan_text, "video"),
+        Form("labelstudio", "Label Studio tasks", (".json", ".csv"), read_labelstudio, write_labelstudio, clicks=True),
+        Form("cvat", "CVAT for video 1.1", (".xml", ".zip"), read_cvat, write_cvat, "video", clicks=True),
+        Form("boris", "BORIS", (".boris", ".tsv", ".csv"), read_boris, write_project, clicks=True),
+        Form("via", "VGG Image Annotator 3", (".json", ".csv"), read_via, write_via, clicks=True),
+        Form("soccernet", "SoccerNet labels", (".json",), read_soccernet, write_soccernet, "game", False, clicks=True),
+        Form("thumos", "THUMOS text", (".txt",), read_thumos, write_thumos, "class", suffix="_val"),
+        Form("frames", "frame-wise text", (".txt",), read_frames, write_frames, "video"),
     )
 }
 # What an ending tells without a look at the content; .csv, .tsv, .txt and .json are shared by several forms.
@@ -221,10 +122,10 @@ def guess_target(path: Path) -> tuple[Form, str]:
     ending = path.suffix.lower()
     if ending in _WRITTEN and ending != ".zip":
         return FORMS[_WRITTEN[ending]], f"by its ending {ending}"
-    fitting = [form.name for form in FORMS.values() if ending in form.endings and form.write]
+    fitting = [form.name for form in FORMS.values() if ending in form.endings]
     raise InputError(
         "form-ambiguous" if fitting else "form-unknown",
         f"the form of {path} cannot be told by its name" + (f": {' or '.join(fitting)}" if fitting else ""),
-        ", ".join(fitting or (name for name, form in FORMS.items() if form.write)),
+        ", ".join(fitting or (FORMS)),
         "name the form with --to" + (f", for example --to {fitting[0]}" if fitting else ""),
     )

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from .._delimited import Table, TableError, column_key, read_table
-from .._names import clean_name, media_path
+from .._names import media_path
 from ._events import event_losses
 from ._frames import frame_losses, span_in_frames
 from ._json import brief, number, parse_json, positive, record, text_of
@@ -66,7 +66,7 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
         name = f"task {text_of(task.get('id')) or brief(task.get('id', position))}"
         data = record(task.get("data")) or task
         address = _address(data)
-        origins.append(Origin(clean_name(options.video or _video_of(data) or name.replace(" ", "-")), address, name))
+        origins.append(Origin((options.video or _video_of(data) or name.replace(" ", "-")).strip(), address, name))
     videos = settle(source.name, origins, options.same_video)
     for origin, video, task in zip(origins, videos, tasks, strict=True):
         where = f"{source.name} {origin.owner}"

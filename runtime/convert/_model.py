@@ -97,13 +97,15 @@ def gather(
     notes: Iterable[str] = (),
 ) -> Timelines:
     """Timelines from (place in the source, mark) pairs. Raises InputError naming the place of a mark that is wrong."""
+    rows, videos, labels = list(rows), list(videos), list(labels)
+    names = _Spelling([*videos, *(duration or {}), *(fps or {}), *(mark.video for _, mark in rows)])
+    classes = _Spelling([*labels, *(mark.label for _, mark in rows)])
+    seconds = {names[video]: d for video, d in (duration or {}).items()}
     marks = []
-    clean = _Names()
-    seconds = {clean.name(video): d for video, d in (duration or {}).items()}
     beyond: list[str] = []
     empty = 0
     for where, mark in rows:
-        label, video = clean.name(mark.label), clean.name(mark.video)
+        label, video = classes[mark.label], names[mark.video]
         wrong = _bad_name(label, "class") or _bad_name(video, "video")
         if not 0 <= mark.start <= LATEST_S:
             wrong = wrong or f"it starts at {mark.start} s"
@@ -122,44 +124,43 @@ def gather(
         if (length := seconds.get(video)) is not None and _is_beyond(where, mark, length):
             beyond.append(f"{video}: {_span(mark)} of {length:g} s")
         marks.append(mark if (label, video) == (mark.label, mark.video) else replace(mark, label=label, video=video))
-    said = [*notes, *clean.notes()]
+    said = [*notes, *names.notes("videos"), *classes.notes("classes")]
     if beyond:
         said.append(f"{counted(len(beyond), 'mark')} beyond the end of the video that the file states ({beyond[0]})")
     if empty:
         said.append(f"{counted(empty, 'action')} of no length: evaluators count such truth as never found")
+    for what, known in (("video", names), ("class", classes)):
+        for name in known.values():
+            if wrong := _bad_name(name, what):
+                raise InputError("mark-invalid", f"a {what}: {wrong}", f"a {what} with a name", "fix the entry")
     return Timelines(
         tuple(marks),
-        _unique([*(clean.checked(video, "video") for video in videos), *(mark.video for mark in marks)]),
-        _unique(clean.checked(label, "class") for label in labels),
-        {clean.name(video): rate for video, rate in (fps or {}).items()},
+        _unique(names[video] for video in [*videos, *(mark.video for mark in marks)]),
+        _unique(classes[label] for label in labels),
+        {names[video]: rate for video, rate in (fps or {}).items()},
         seconds,
         tuple(said),
     )
 
 
-class _Names:
-    """Cleans names, and knows which of them were in another Unicode form."""
+class _Spelling(dict[str, str]):
+    """Names as they are used: without space around them, and those that differ by Unicode form alone as one."""
 
-    def __init__(self) -> None:
-        self._known: dict[str, str] = {}
+    def __init__(self, names: Iterable[str]) -> None:
+        super().__init__()
+        self._first: dict[str, str] = {}
+        self._others: list[str] = []
+        for text in dict.fromkeys(names):
+            name, key = text.strip(), clean_name(text)
+            self[text] = self._first.setdefault(key, name)
+            if self[text] != name:
+                self._others.append(name)
 
-    def name(self, text: str) -> str:
-        found = self._known.get(text)
-        if found is None:
-            found = self._known[text] = clean_name(text)
-        return found
-
-    def checked(self, text: str, what: str) -> str:
-        name = self.name(text)
-        if wrong := _bad_name(name, what):
-            raise InputError("mark-invalid", f"a {what}: {wrong}", f"a {what} with a name", "fix the entry")
-        return name
-
-    def notes(self) -> list[str]:
-        recoded = _unique(clean for text, clean in self._known.items() if clean != text.strip())
-        if not recoded:
+    def notes(self, what: str) -> list[str]:
+        """A note where two spellings became one."""
+        if not self._others:
             return []
-        return [f"{counted(len(recoded), 'name')} in decomposed Unicode, read in its composed form ({recoded[0]})"]
+        return [f"{what} that differ by their Unicode form alone are taken as one: {clean_name(self._others[0])}"]
 
 
 def _is_beyond(where: str, mark: Mark, length: float) -> bool:
@@ -200,14 +201,26 @@ def merge(parts: Iterable[Timelines]) -> Timelines:
     parts = list(parts)
     if len(parts) == 1:
         return parts[0]
-    notes = Counter(note for part in parts for note in part.notes)
+    said = Counter(note for part in parts for note in part.notes)
+    names = _Spelling(video for part in parts for video in part.videos)
+    classes = _Spelling(label for part in parts for label in part.classes)
     return Timelines(
-        tuple(mark for part in parts for mark in part.marks),
-        _unique(video for part in parts for video in part.videos),
-        _unique(label for part in parts for label in part.labels),
-        {video: fps for part in parts for video, fps in part.fps.items()},
-        {video: seconds for part in parts for video, seconds in part.duration.items()},
-        tuple(note if n == 1 else f"{note} (in {n} files)" for note, n in notes.items()),
+        tuple(
+            mark
+            if (classes[mark.label], names[mark.video]) == (mark.label, mark.video)
+            else replace(mark, label=classes[mark.label], video=names[mark.video])
+            for part in parts
+            for mark in part.marks
+        ),
+        _unique(names[video] for part in parts for video in part.videos),
+        _unique(classes[label] for part in parts for label in part.labels),
+        {names[video]: fps for part in parts for video, fps in part.fps.items()},
+        {names[video]: seconds for part in parts for video, seconds in part.duration.items()},
+        (
+            *(note if n == 1 else f"{note} (in {n} files)" for note, n in said.items()),
+            *names.notes("videos"),
+            *classes.notes("classes"),
+        ),
     )
 
 

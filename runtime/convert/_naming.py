@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from .._names import media_path, video_name
+from .._names import clean_name, media_path, video_name
 from ..errors import InputError
 from ._model import Timelines, merge
 from ._options import SameVideo
@@ -34,7 +34,7 @@ def settle(where: str, origins: Sequence[Origin], same: SameVideo) -> list[str]:
     """The name of each origin. Raises InputError where two videos would get one name, unless told what to do."""
     groups: dict[str, list[Origin]] = {}
     for origin in dict.fromkeys(origins):
-        groups.setdefault(origin.name, []).append(origin)
+        groups.setdefault(clean_name(origin.name), []).append(origin)
     chosen = {origin: origin.name for origin in origins}
     for name, group in groups.items():
         paths = {_canonical(o.path) for o in group if o.path}
@@ -58,7 +58,7 @@ def settle_files(parts: Sequence[tuple[str, Timelines]], same: SameVideo) -> Tim
     holders: dict[str, list[str]] = {}
     for stem, lines in parts:
         for video in lines.videos:
-            holders.setdefault(video, []).append(stem)
+            holders.setdefault(clean_name(video), []).append(stem)
     shared = {video for video, stems in holders.items() if len(stems) > 1}
     if shared and same == "refuse":
         video = next(video for video in holders if video in shared)
@@ -75,7 +75,8 @@ def settle_files(parts: Sequence[tuple[str, Timelines]], same: SameVideo) -> Tim
 
 
 def _renamed(lines: Timelines, stem: str, shared: set[str]) -> Timelines:
-    new = {v: (stem if len(lines.videos) == 1 else f"{stem}/{v}") if v in shared else v for v in lines.videos}
+    told = stem if len(lines.videos) == 1 else None
+    new = {v: (told or f"{stem}/{v}") if clean_name(v) in shared else v for v in lines.videos}
     return replace(
         lines,
         marks=tuple(

@@ -104,10 +104,10 @@ def game_of(video: str) -> str:
 def write_soccernet(lines: Timelines, options: WriteOptions) -> Written:
     """Labels of one game, or predictions where every mark has a confidence."""
     scored = bool(lines.marks) and all(mark.score is not None for mark in lines.marks)
-    halves = {}
+    halves: dict[str, str] = {}
     for video in lines.videos:
-        half = _HALF.match(video)
-        halves[video] = half[2] if half else "1"
+        found = _HALF.match(video)
+        halves[video] = found[2] if found else "1"
     if len(set(halves.values())) < len(halves):
         raise InputError(
             "convert-names",

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._names import clean_name, video_name
+from .._names import video_name
 from ._events import event_losses
 from ._json import brief, listed, number, parse_json, record, text_of
 from ._model import Mark, Timelines, counted, gather
@@ -182,7 +182,7 @@ def _labels(attribute: dict[str, Any], value: str) -> list[str]:
     parts = value.split(",") if attribute.get("type") == _CHECKBOX else [value]
     if value in options or not all(part in options for part in parts):
         parts = [value]
-    return [label for part in parts if (label := clean_name(text_of(options.get(part)) or part))]
+    return [label for part in parts if (label := (text_of(options.get(part)) or part).strip())]
 
 
 def write_via(lines: Timelines, options: WriteOptions) -> Written:
