@@ -156,7 +156,7 @@ def _by_content(table: Table) -> _Columns | None:
             continue
         begin, end = places[0], places[1]
         style = Style(point=True)
-        if name != "code" and any(style.seconds(r.cell(end)) < style.seconds(r.cell(begin)) for r in table.rows):
+        if name != "code" and any(not _in_order(style, r.cell(begin), r.cell(end)) for r in table.rows):
             continue
         behind = begin + (end - begin) * len(places)  # all formats of begin stand before those of end, and so on
         texts = [i for i in range(longest) if not begin <= i < behind]
@@ -168,6 +168,13 @@ def _by_content(table: Table) -> _Columns | None:
         file = files[-1] if files else None
         return _Columns(begin, end, unit, before[0] if before else None, after[0] if after else None, (), file)
     return None
+
+
+def _in_order(style: Style, begin: str, end: str) -> bool:
+    try:
+        return style.seconds(begin) <= style.seconds(end)
+    except ValueError:
+        return False
 
 
 def _labels(row: Row, table: Table, columns: _Columns, options: ReadOptions) -> Iterator[str]:
