@@ -104,7 +104,7 @@ class _Trainer:
         return summary
 
     def _train_locator(self, locator: Locator) -> bool:
-        features = [torch.from_numpy(s.features).to(self.device) for s in self.data.samples]
+        features = [torch.from_numpy(s.features) for s in self.data.samples]
         for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
