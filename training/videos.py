@@ -13,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from punctum.runtime._files import atomic_write
+from punctum.runtime._layouts import spelled_out
+from punctum.runtime._name_index import NameIndex
+from punctum.runtime._names import clean_name
 from punctum.runtime._tables import read_points
 from punctum.runtime.dataset import Dataset, Point
 from punctum.runtime.errors import InputError
@@ -38,13 +41,16 @@ def read_footage(
         data = Dataset.open(folder, points=points or "points.csv", train_list=train_list, need_features=False)
         return dataset_footage(data, clicked=clicked and (points is not None or data.points_file.is_file()))
     from punctum.runtime.video import video_files
+    from punctum.runtime.video.features import check_names
 
-    files = {path.stem: path for path in video_files(folder)}
+    listed = list(video_files(folder))
+    check_names(listed)
+    files = {path.stem: path for path in listed}
     table = next((p for p in (folder / (points or "points.csv"), Path(points or "points.csv")) if p.is_file()), None)
     if points is not None and table is None:
         raise InputError("points-missing", f"{points} does not exist", "a points file", "check --points")
     if table is None or not clicked or (points is None and table.parent != folder):
-        return Footage(folder.name, files)
+        return Footage(spelled_out(folder.name), files)
     return _clicked_folder(folder, files, table)
 
 
@@ -68,19 +74,30 @@ def _clicked_folder(folder: Path, files: dict[str, Path], table: Path) -> Footag
             "a column time_s with seconds, or a dataset.json (name, classes, fps)",
             "add one of the two",
         )
-    strangers = sorted({row.video for row in rows} - set(files))
-    if strangers:
+    index = NameIndex(files, media=True)
+    if strangers := sorted({row.video for row in rows if index.find(row.video) is None}):
+        alike = index.alike(strangers[0])
         raise InputError(
             "video-missing",
-            f"{table} names videos that {folder} lacks: {', '.join(strangers[:3])}",
-            "file names without their ending",
+            f"{table} names videos that {folder} lacks: {', '.join(strangers[:3])}"
+            + (f" (it has {', '.join(alike[:3])})" if alike else ""),
+            "file names, with or without their ending",
             "correct the table",
         )
-    labels = tuple(sorted({row.label for row in rows}))
-    points: dict[str, list[Point]] = {}
+    labels = tuple(sorted({clean_name(row.label) for row in rows}))
+    if pair := NameIndex(labels).twice(fold=True):
+        raise InputError(
+            "label-alike",
+            f"{table} names the classes {pair[0]!r} and {pair[1]!r}",
+            "one spelling of a class",
+            "correct the names, or add a dataset.json that lists the classes",
+        )
+    clicks: dict[str, set[tuple[float, int]]] = {}
     for row in rows:
-        points.setdefault(row.video, []).append(Point(labels.index(row.label), row.frame))
-    return Footage(folder.name, files, labels, points)
+        video = index.find(row.video) or row.video
+        clicks.setdefault(video, set()).add((row.frame, labels.index(clean_name(row.label))))
+    points = {video: [Point(label, time_s) for time_s, label in sorted(found)] for video, found in clicks.items()}
+    return Footage(spelled_out(folder.name), files, labels, points)
 
 
 def backbone_recipe(
