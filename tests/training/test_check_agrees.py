@@ -1,4 +1,4 @@
-"""What `data check` accepts, training starts on; what training refuses, `data check` has reported with the same code."""
+"""What `data check` accepts, training starts on; what training refuses, `data check` reports with the same code."""
 
 from __future__ import annotations
 
