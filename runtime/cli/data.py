@@ -49,14 +49,12 @@ def _print(report: Report, folder: Path) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ..archive._items import on_a_line
-
     console = Console()
     by_file: dict[str, list[Finding]] = {}
     for finding in report.findings:
         by_file.setdefault(finding.file, []).append(finding)
     for file, findings in by_file.items():
-        name = on_a_line(file.removeprefix(f"{folder}/"))
+        name = file.removeprefix(f"{folder}/")
         table = Table(title=Text(name), title_justify="left", expand=False)
         table.add_column("")
         table.add_column("line", justify="right")
@@ -64,21 +62,17 @@ def _print(report: Report, folder: Path) -> None:
         table.add_column("what to do", overflow="fold")
         for f in findings[:_SHOWN]:
             style = "red" if f.severity == "error" else "yellow"
-            message, fix = (Text(on_a_line(text)) for text in (f"{f.message} [{f.code}]", f.fix))
-            cells = (Text(f.severity, style), str(f.line or ""), message, fix)
+            cells = (Text(f.severity, style), str(f.line or ""), Text(f"{f.message} [{f.code}]"), Text(f.fix))
             table.add_row(*cells)
         console.print(table)
         if len(findings) > _SHOWN:
             console.print(f"... and {len(findings) - _SHOWN} more in {name}; --json lists all", markup=False)
     for key, value in report.summary.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        console.print(on_a_line(f"{key}: {shown}"), markup=False, highlight=False)
-    counts = f"{_count(report.errors, 'error')}, {_count(report.warnings, 'warning')}"
-    console.print(counts if report.findings else "nothing wrong found", highlight=False)
-
-
-def _count(found: list[Finding], word: str) -> str:
-    return f"{len(found)} {word}" + ("" if len(found) == 1 else "s")
+        console.print(f"{key}: {shown}", markup=False, highlight=False)
+    console.print(
+        f"{len(report.errors)} errors, {len(report.warnings)} warnings" if report.findings else "nothing wrong found"
+    )
 
 
 @app.command("make-demo")
