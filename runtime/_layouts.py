@@ -27,6 +27,7 @@ from ._name_index import NameIndex
 from ._names import clean_name
 from ._numbers import parse_rate, shown
 from ._tables import read_json, read_text, scan_points
+from ._text import as_utf8
 from .errors import InputError
 from .features import load_features
 
@@ -60,7 +61,7 @@ def published(folder: Path) -> bool:
 def read_facts(folder: Path, points_file: Path) -> Facts:
     """Raises InputError naming what dataset.json lacks, or what a published folder would need."""
     if published(folder):
-        name = spelled_out(folder.resolve().name)
+        name = as_utf8(folder.resolve().name)
         return Facts(name, _labels_of(points_file), _FEATURE_FPS, _FEATURE_FRAMES / _FEATURE_FPS, 0)
     path = folder / "dataset.json"
     info = read_json(path)
@@ -72,7 +73,7 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
         unmade = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
         frames = parse_rate(info.get("snippet_frames", 0) if unmade else info["snippet_frames"])
         dim = _whole("feature_dim", info.get("feature_dim", 0) if unmade else info["feature_dim"])
-        name = _text("name", info.get("name", spelled_out(folder.name or folder.resolve().name)))
+        name = _text("name", info.get("name", as_utf8(folder.name or folder.resolve().name)))
         videos = _text("video_folder", info.get("video_folder", "videos"))
         key = _text("feature_key", info.get("feature_key", ""))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
@@ -114,11 +115,6 @@ def _whole(field: str, value: Any) -> float:
     if math.isfinite(number) and number != int(number):
         raise ValueError(f"{field} is {value!r}, which is no whole number")
     return number
-
-
-def spelled_out(text: str) -> str:
-    """Names of files as text: bytes that are not UTF-8 as \\xff."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
 
 
 def _labels_of(points_file: Path) -> tuple[str, ...]:

@@ -116,7 +116,7 @@ class LacpTask:
                     action_threshold=objective.action_threshold,
                     background_threshold=objective.background_threshold,
                 )
-                found, _ = kernels.search_sequence(fused, action, background, budget=objective.budget)
+                found, _ = kernels.search_sequence(fused, action, background)
                 self.sequences[index] = np.asarray(found, np.float32)
         net.train()
         self.searched = step
