@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from ._delimited import Row, TableError, read_table
-from ._numbers import Style
+from ._numbers import Style, shown
 from .errors import InputError
 
 # What people's tools call the three columns that count. Everything else in a points file is never looked at.
@@ -35,9 +35,9 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON; InputError where the file is missing or broken."""
+    """Parsed JSON; InputError where the file is missing or broken, or where an object holds a key twice."""
     try:
-        return json.loads(read_text(path))
+        return json.loads(read_text(path), object_pairs_hook=_once)
     except FileNotFoundError:
         raise InputError(
             "file-missing", f"{path} does not exist", "a data set folder with this file", "see `punctum data check`"
@@ -46,6 +46,15 @@ def read_json(path: Path) -> Any:
         raise InputError(
             "json-unreadable", f"{path} is not JSON ({error})", "one JSON document", "check the file"
         ) from None
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON keeps the last of two equal keys; which one was meant, nobody knows."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{shown(next(key for key in keys if keys.count(key) > 1))} stands in one object twice")
+    return found
 
 
 def read_list(path: Path) -> list[str]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -150,7 +151,7 @@ def versions() -> dict[str, str]:
     return {"punctum": __version__, "torch": str(torch.__version__)}
 
 
-def digest(parts: list[bytes]) -> str:
+def digest(parts: Iterable[bytes | memoryview]) -> str:
     """sha256 over parts, each with its length, so that moved borders change it."""
     total = hashlib.sha256()
     for part in parts:

@@ -25,6 +25,7 @@ from .report import Reporter
 from .selection import BestKeeper
 from .state import StageState, load_state, optimizer_tensors, restore_optimizer, save_state
 from .stop import StopSignal
+from .threads import fastest
 
 
 class Task(Protocol):
@@ -51,6 +52,7 @@ class StageResult:
     seconds: float
     selected_step: int
     criterion: float | None
+    threads: int
 
 
 def run_stage(
@@ -63,10 +65,12 @@ def run_stage(
     keeper: BestKeeper,
     reporter: Reporter,
     stop: StopSignal,
+    measure_threads: bool = False,
 ) -> StageResult:
     """Train `task` to its last step or a stop request, continuing from `state_file` where that exists.
 
-    Raises PunctumError when the loss is NaN or infinite.
+    measure_threads: choose the number of threads by timing a few steps; a continued stage keeps its number. Raises
+    PunctumError when the loss is NaN or infinite.
     """
     kind = torch.optim.AdamW if optim.decoupled else torch.optim.Adam
     optimizer = kind(task.module.parameters(), lr=optim.rate, weight_decay=optim.weight_decay)
@@ -78,12 +82,17 @@ def run_stage(
         task.load_extra_state(state.extra)
         keeper.restore(state.best, state.facts)
         done, seconds = state.step, float(state.facts["seconds"])
+    if measure_threads:
+        chosen = None if state is None else state.facts.get("threads")
+        with _own_randomness():
+            task.module.train()
+            torch.set_num_threads(int(chosen) if chosen else fastest(task, seed=seed))
     reporter.rewind(task.name, done)
     began = time.monotonic() - seconds
     loss = math.nan
 
     def save(step: int) -> None:
-        facts = {"seconds": time.monotonic() - began, **keeper.facts()}
+        facts = {"seconds": time.monotonic() - began, "threads": torch.get_num_threads(), **keeper.facts()}
         save_state(
             state_file,
             StageState(
@@ -131,7 +140,15 @@ def run_stage(
         save(done)
     keeper.apply(task.module)
     task.module.eval()
-    return StageResult(done, finished, loss, time.monotonic() - began, keeper.step or done, keeper.score)
+    return StageResult(
+        done,
+        finished,
+        loss,
+        time.monotonic() - began,
+        keeper.step or done,
+        keeper.score,
+        torch.get_num_threads(),
+    )
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:

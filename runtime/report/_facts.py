@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..machine import usable_cores
+
 if TYPE_CHECKING:
     from ..bundle import Bundle
 
@@ -53,7 +55,7 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
             continue
     hardware = {
         "processor": _processor(),
-        "cores usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores usable": f"{usable_cores():g}",
         "memory": _memory(),
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "device used": device,

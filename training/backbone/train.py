@@ -24,6 +24,7 @@ from ..loop import run_stage
 from ..report import Reporter
 from ..selection import BestKeeper
 from ..stop import StopSignal, TrainingInterrupted
+from ..threads import training_threads
 from .config import BackboneConfig
 from .frames import FrameStore, Stretch
 from .net import BackboneNet
@@ -55,12 +56,14 @@ def train_backbone(
     fresh: bool = False,
     quiet: bool = False,
     frames: Path | None = None,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Learn a backbone from `footage` into the folder `out` and return the summary.
 
     frames: where prepared frames are kept (and found again); by default in the folder's state, until it is done.
-    Raises InputError for an existing folder without `resume` or `fresh`, for videos that cannot be read, and for too
-    little footage; TrainingInterrupted (exit code 130) after Ctrl-C, with a folder that --resume continues.
+    threads: of torch; 0: what the first steps favour; None: as torch is set. Raises InputError for an existing folder
+    without `resume` or `fresh`, for videos that cannot be read, and for too little footage; TrainingInterrupted (exit
+    code 130) after Ctrl-C, with a folder that --resume continues.
     """
     if not footage.videos:
         raise InputError("videos-missing", f"{footage.name} holds no video", "at least one video", "check the path")
@@ -69,7 +72,7 @@ def train_backbone(
         return dict(json.loads((out / "summary.json").read_text(encoding="utf-8")))
     began = time.monotonic()
     store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
-    with StopSignal() as stop:
+    with StopSignal() as stop, training_threads(threads) as fixed:
         reporter = Reporter(out / "log.jsonl", quiet=quiet)
         parts = _read(footage, store, reporter, stop)
         read_s = time.monotonic() - began
@@ -89,6 +92,7 @@ def train_backbone(
             keeper=BestKeeper("last", 1),
             reporter=reporter,
             stop=stop,
+            measure_threads=threads is not None and fixed is None,
         )
     if not result.finished:
         raise _interrupted(out)
