@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._tables import read_text
+from ._name_index import NameIndex
+from ._tables import parse_json, read_text
 from .dataset import Truth
 from .errors import InputError
 from .events import SCHEMA, Event
@@ -103,15 +104,15 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
 
 
 def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Detections:
-    videos = {name: i for i, name in enumerate(truth.videos)}
-    labels = {name: i for i, name in enumerate(truth.labels)}
+    videos, labels = _Places(truth.videos, media=True), _Places(truth.labels)
     kept, ignored = [], {}
     prefix = f"{path}: " if path else ""
     for where, video, label, start, end, score in rows:
-        if video not in videos:
+        v, c = videos.find(video), labels.find(label)
+        if v is None:
             ignored[video] = True
             continue
-        if label not in labels:
+        if c is None:
             raise InputError(
                 "label-unknown", f"{prefix}{where}: label {label!r}", ", ".join(truth.labels), "fix the label"
             )
@@ -122,8 +123,37 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
                 "finite numbers, start <= end",
                 "fix the entry",
             )
-        kept.append((videos[video], labels[label], start, end, score))
+        kept.append((v, c, start, end, score))
+    if pair := videos.twice():
+        raise InputError(
+            "video-ambiguous",
+            f"{prefix}{pair[0]!r} and {pair[1]!r} are both {pair[2]!r} of the truth",
+            "one name a video",
+            "merge or rename them",
+        )
     return replace(Detections.from_rows(kept), ignored_videos=tuple(ignored))
+
+
+class _Places:
+    """Where the names of a file stand among those of the truth, by any spelling that can mean only one."""
+
+    def __init__(self, names: Sequence[str], *, media: bool = False) -> None:
+        self._index, self._place = NameIndex(names, media=media), {name: i for i, name in enumerate(names)}
+        self._found: dict[str, str | None] = {}
+
+    def find(self, text: str) -> int | None:
+        if text not in self._found:
+            self._found[text] = self._index.find(text)
+        name = self._found[text]
+        return None if name is None else self._place[name]
+
+    def twice(self) -> tuple[str, str, str] | None:
+        """Two spellings of the file that mean one name, and that name."""
+        first: dict[str, str] = {}
+        for text, name in self._found.items():
+            if name is not None and first.setdefault(name, text) != text:
+                return first[name], text, name
+        return None
 
 
 def _event_rows(path: Path, text: str) -> Iterator[Row]:
@@ -148,7 +178,7 @@ def _event_rows(path: Path, text: str) -> Iterator[Row]:
 
 def _results(path: Path, text: str) -> dict[str, Any]:
     try:
-        results = json.loads(text)["results"]
+        results = parse_json(text)["results"]
         if not isinstance(results, dict):
             raise TypeError("results is not an object")
         return results

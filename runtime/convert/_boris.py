@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._names import video_name
+from .._names import media_name
 from ._json import brief, listed, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
@@ -100,7 +100,7 @@ def _media(source: Source, name: str, observation: dict[str, Any], said: Counter
         start = begins
         if observation.get("media_creation_date_as_offset"):
             start += _number(source, name, created.get(file))
-        origin = Origin(video_name(file), file, f"observation {name}")
+        origin = Origin(media_name(file), file, f"observation {name}")
         media.append(Media(origin, start, positive(lengths.get(file)), positive(rates.get(file), 1e6)))
         if not observation.get("media_creation_date_as_offset"):
             begins += positive(lengths.get(file)) or 0.0

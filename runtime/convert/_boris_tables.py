@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from .._delimited import Row, Table, TableError, column_key, read_table
-from .._names import video_name
+from .._names import media_name
 from .._numbers import Style
 from ._boris import Coded, Media, marks_of, notes_of, pair, read_project
 from ._model import Mark, Timelines, gather
@@ -167,7 +167,7 @@ def _media(source: Source, name: str, rows: list[Row], columns: _Columns, style:
     media = []
     for i, file in enumerate(files):
         length = seconds[i] if i < len(seconds) else None
-        origin = Origin(video_name(file), file, owner)
+        origin = Origin(media_name(file), file, owner)
         media.append(Media(origin, begins, length or None, rates[i] if i < len(rates) else None))
         begins += length or 0.0
     return media

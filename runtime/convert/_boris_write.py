@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from .._names import video_name
+from .._names import media_name
 from ._events import event_losses
 from ._model import Mark, Timelines, counted
 from ._options import WriteOptions, Written
@@ -59,7 +59,7 @@ def write_project(lines: Timelines, options: WriteOptions) -> Written:
         lost.append(
             f"the names of {counted(len(both), 'class')} of actions and clicks: the clicks have names of their own"
         )
-    if any(video_name(options.media_of(video)) != video for video in lines.videos):
+    if any(media_name(options.media_of(video)) != video for video in lines.videos):
         lost.append("names of videos that differ from those of their media")
     text = json.dumps(project, ensure_ascii=False, indent=1) + "\n"
     return Written(text, (*event_losses(lines.marks), *lost), tuple(dict.fromkeys(assumed)))

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from .._delimited import Row, Table, TableError, column_key, read_table
-from .._names import video_name
+from .._names import media_name
 from .._numbers import Style
 from ._events import event_losses
 from ._frames import grid_losses
@@ -72,7 +72,7 @@ def read_elan_text(source: Source, options: ReadOptions) -> Timelines:
     if columns is None:
         raise source.wrong("no columns of begin and end times can be told", _ALLOWED)
     named = next((m["url"] for m in media if m["url"].startswith("file:")), "")
-    video = options.video or video_name(unquote(named)) or source.stem
+    video = options.video or media_name(unquote(named)) or source.stem
     style = Style(point=True, delimiter=table.delimiter)
     rows: list[tuple[str, Mark]] = []
     without = 0

@@ -7,32 +7,16 @@ import math
 from typing import Any
 
 from .._numbers import Style
+from .._tables import parse_json as parse_text
 from ._options import Source
 
 
-class _Repeated(ValueError):
-    """An object that has one name twice: readers would keep the last and lose the others."""
-
-
 def parse_json(source: Source) -> Any:
-    """Any JSON document. Raises InputError, also for an object in which a name comes twice."""
+    """Any JSON document. Raises InputError, also for an object that holds a key twice: one of the two would be lost."""
     try:
-        return json.loads(source.text(), object_pairs_hook=_object)
-    except _Repeated as error:
-        raise source.wrong(str(error), "names that come once in their object") from None
+        return parse_text(source.text())
     except (ValueError, RecursionError) as error:
         raise source.wrong(f"it is not JSON ({error})", "one JSON document") from None
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        seen: set[str] = set()
-        for name, _ in pairs:
-            if name in seen:
-                raise _Repeated(f"{name[:80]!r} comes twice in one object")
-            seen.add(name)
-    return found
 
 
 def number(value: Any) -> float:

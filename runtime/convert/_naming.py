@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from .._names import clean_name, media_path, video_name
+from .._names import clean_name, media_name, media_path
 from ..errors import InputError
 from ._model import Timelines, merge
 from ._options import SameVideo
@@ -27,7 +27,7 @@ class Origin:
     @classmethod
     def of(cls, text: str, owner: str = "") -> Origin:
         """The origin of a path or of a plain name."""
-        return cls(video_name(text), text.strip() if media_path(text) is not None else "", owner)
+        return cls(media_name(text), text.strip() if media_path(text) is not None else "", owner)
 
 
 def settle(where: str, origins: Sequence[Origin], same: SameVideo) -> list[str]:

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._names import video_name
+from .._names import media_name
 from ._events import event_losses
 from ._json import brief, listed, number, parse_json, record, text_of
 from ._model import Mark, Timelines, counted, gather
@@ -108,7 +108,7 @@ def _origin(source: Source, found: dict[str, Any], vid: str) -> Origin:
     if not address:
         raise source.wrong(f"view {vid[:40]!r} shows no file", _ALLOWED)
     path = text_of(file.get("src")).strip() or address
-    return Origin(video_name(address), path, f"view {vid}")
+    return Origin(media_name(address), path, f"view {vid}")
 
 
 def _of_table(source: Source) -> tuple[dict[str, Any], list[_Segment]]:
@@ -140,7 +140,7 @@ def _of_table(source: Source) -> tuple[dict[str, Any], list[_Segment]]:
             if not isinstance(times, list):
                 raise source.wrong(f"{where}: times {brief(times)}", _COLUMNS)
             path = text_of(files[0]).strip()
-            segments.append(_Segment(where, Origin(video_name(path), path), times, bool(shape), record(values)))
+            segments.append(_Segment(where, Origin(media_name(path), path), times, bool(shape), record(values)))
     except csv.Error as error:
         raise source.wrong(f"line {reader.line_num} is broken ({error})", _COLUMNS) from None
     return attributes, segments
@@ -226,7 +226,7 @@ def write_via(lines: Timelines, options: WriteOptions) -> Written:
         "view": views,
     }
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
-    if any(video_name(options.media_of(video)) != video for video in lines.videos):
+    if any(media_name(options.media_of(video)) != video for video in lines.videos):
         lost.append("names of videos that differ from those of their media")
     assumed = () if options.media else (f"videos called {options.media_of('<video>')} (--media)",)
     text = json.dumps(made, ensure_ascii=False, indent=1) + "\n"
