@@ -161,7 +161,7 @@ def _media(source: Source, name: str, rows: list[Row], columns: _Columns, style:
     files = files or named
     if len(files) > 1 and (len(seconds) < len(files) or any(not s for s in seconds[: len(files)])):
         raise source.wrong(
-            f"{owner!r} has several media files, whose times count on from each other, and not the length of each",
+            f"observation {name!r} has several media files, whose times count on from each other, and not the length of each",
             "an export with the column Media duration (s), or the project (.boris)",
         )
     media = []

@@ -95,9 +95,9 @@ def _class_of(tier: Element, name: str) -> str:
     base = _SUFFIX.sub("", name)
     values = {(item.text or "").strip() for item in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION/ANNOTATION_VALUE")}
     written = values - {""}
-    if written and base not in written:
-        return name if name in written else name.removesuffix(" (clicks)")
-    return base if written else name.removesuffix(" (clicks)")
+    if base in written:
+        return base
+    return written.pop() if len(written) == 1 else name.removesuffix(" (clicks)")
 
 
 def write_elan(lines: Timelines, options: WriteOptions) -> Written:
