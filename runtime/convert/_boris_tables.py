@@ -71,7 +71,7 @@ def read_table_events(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong(str(error), _ALLOWED) from None
     if columns is None:
         raise source.wrong(f"line {table.line} lacks columns (it has: {table.written})", _ALLOWED)
-    style = table.style(columns.time, columns.start, columns.stop, columns.offset)
+    style = table.style(columns.time, columns.start, columns.stop, columns.offset, columns.lengths, columns.fps)
     groups: dict[str, list[Row]] = {}
     for row in table.rows:
         if row.problem:
@@ -153,15 +153,15 @@ def _media(source: Source, name: str, rows: list[Row], columns: _Columns, style:
     try:
         begins = style.number(written) if written else 0.0
         files, lengths = _players(row.cell(columns.source)), _first_player(row.cell(columns.lengths))
-        rates = [_number(text) for text in _first_player(row.cell(columns.fps))]
-        seconds = [_number(text) for text in lengths]
+        rates = [_number(text, style) for text in _first_player(row.cell(columns.fps))]
+        seconds = [_number(text, style) for text in lengths]
     except ValueError as error:
         raise source.wrong(f"line {row.line}: {error}", _ALLOWED) from None
     named = list(dict.fromkeys(text for r in rows if (text := r.cell(columns.media)) not in _NONE))
     files = files or named
     if len(files) > 1 and (len(seconds) < len(files) or any(not s for s in seconds[: len(files)])):
         raise source.wrong(
-            f"observation {name!r} has several media files, whose times count on from each other, and not the length of each",
+            f"observation {name!r} has several media files, whose times follow each other, and not the length of each",
             "an export with the column Media duration (s), or the project (.boris)",
         )
     media = []
@@ -183,8 +183,8 @@ def _first_player(text: str) -> list[str]:
     return [] if text in _NONE else [part.strip() for part in text.split("|")[0].split(";")]
 
 
-def _number(text: str) -> float | None:
-    return None if text in _NONE else Style(comma=False, point=True).number(text)
+def _number(text: str, style: Style) -> float | None:
+    return None if text in _NONE else style.number(text)
 
 
 def _instants(source: Source, rows: list[Row], columns: _Columns, style: Style) -> Iterator[Coded]:
