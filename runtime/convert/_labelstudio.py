@@ -136,6 +136,8 @@ def _regions(
 ) -> Iterator[Region]:
     """The regions of one task that count."""
     if "data" not in task:
+        if boxes := sum("sequence" in v and not _is_span(v) for values in task.values() for v in _objects(values)):
+            said["left out: {n} result(s) of type videorectangle"] += boxes
         for control, values in _minimal(task).items():
             for row, value in enumerate(values):
                 yield f"{where}, {control} {row}", control, value, None
@@ -275,11 +277,12 @@ def _is_phantom(value: dict[str, Any]) -> bool:
 
 def _minimal(task: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Controls with spans of a task exported as JSON-MIN."""
-    return {
-        name: values
-        for name, values in task.items()
-        if isinstance(values, list) and values and all(isinstance(v, dict) and _is_span(v) for v in values)
-    }
+    spans = {name: [v for v in _objects(values) if _is_span(v)] for name, values in task.items()}
+    return {name: values for name, values in spans.items() if values}
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return values if isinstance(values, list) and all(isinstance(v, dict) for v in values) else []
 
 
 def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from .._names import clean_name
+from .._names import clean_name, media_path
 from ..errors import InputError
 from ..events import Event
 
@@ -183,17 +183,20 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def similar_names(names: Iterable[str], what: str) -> list[str]:
-    """A note for names that a person may take for one: they differ by case or by spaces within."""
+def similar_names(names: Iterable[str], what: str, *, media: bool = False) -> list[str]:
+    """A note for names that a person may take for one: they differ by case, spaces within, or (media) their ending."""
     groups: dict[str, list[str]] = {}
     for name in _unique(names):
         key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
+        if media and (path := media_path(key)) is not None:
+            key = path
         groups.setdefault(key, []).append(name)
     alike = [group for group in groups.values() if len(group) > 1]
     if not alike:
         return []
     shown = ", ".join(repr(name) for name in alike[0])
-    return [f"{what} that differ by case or spaces alone are kept apart: {shown}" + (", ..." if alike[1:] else "")]
+    how = "case, spaces or endings" if media else "case or spaces"
+    return [f"{what} that differ by {how} alone are kept apart: {shown}" + (", ..." if alike[1:] else "")]
 
 
 def merge(parts: Iterable[Timelines]) -> Timelines:

@@ -89,11 +89,23 @@ def convert(
     return Report(
         read=f"read {told}: {total}; classes: {', '.join(shown[:20])}{', ...' * (len(shown) > 20)}",
         wrote=f"wrote {many}{wrote} as {to.name} ({to.title}), {how_to}",
-        notes=(*lines.notes, *similar_names(lines.classes, "classes"), *similar_names(lines.videos, "videos")),
+        notes=(
+            *lines.notes,
+            *similar_names(lines.classes, "classes"),
+            *similar_names(lines.videos, "videos", media=True),
+        ),
         lost=tuple(dict.fromkeys(what for one in files.values() for what in one.lost)),
         assumed=tuple(dict.fromkeys(what for one in files.values() for what in one.assumed)),
         text=text,
     )
+
+
+def read_data(
+    data: bytes, form: str | None = None, *, name: str = "data", options: ReadOptions | None = None
+) -> Timelines:
+    """Timelines of the content of one file, in the form that is named or told by its content. Raises InputError."""
+    named = form_named(form, "--from") if form else None
+    return _read_one(Source(name, data, PurePosixPath(name).stem or "data"), named, options or ReadOptions())[0]
 
 
 def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines, str]:
@@ -330,6 +342,17 @@ def _check_kind(path: Path) -> None:
         ) from None
 
 
+def _is_of(path: Path, form: Form) -> bool:
+    """Whether a file may be replaced by one of this form: by its ending, or its content where forms share an ending."""
+    ending = path.suffix.lower()
+    if ending not in form.endings or ending not in (".txt", ".json", ".csv", ".tsv"):
+        return ending in form.endings
+    try:
+        return guess_source(_load(path, path.stem))[0].name == form.name
+    except InputError:
+        return path.stat().st_size == 0
+
+
 def _publish(files: dict[str, Written], form: Form, target: str, replace_target: bool) -> str | bytes | None:
     """Write all of it, or nothing. What goes to standard output is handed back."""
     path = Path(target)
@@ -342,7 +365,7 @@ def _publish(files: dict[str, Written], form: Form, target: str, replace_target:
         return None
     if path.exists() and not path.is_dir():
         raise InputError("convert-target", f"{target} is a file", "a folder for several videos", "name a folder")
-    strange = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() not in form.endings]
+    strange = [p for p in path.rglob("*") if p.is_file() and not _is_of(p, form)]
     if strange:  # --replace replaces what was converted before, never somebody's videos
         raise InputError(
             "output-exists",

@@ -274,3 +274,10 @@ def test_options_of_other_forms_are_refused(tmp_path, capsys):
         assert option[0] in capsys.readouterr().err
     assert invoke(["convert", str(tmp_path / "p.csv"), str(tmp_path / "out.vtt"), "--same-video", "x"]) == 2
     assert WriteOptions().media_of("v") == "v.mp4"
+
+
+def test_videos_that_differ_by_their_ending_are_named(tmp_path, capsys):
+    entry = {"annotations": [{"label": "a", "segment": [1, 2]}]}
+    (tmp_path / "gt.json").write_text(json.dumps({"database": {"kitchen": entry, "Kitchen.mp4": entry}}))
+    assert invoke(["convert", str(tmp_path / "gt.json"), str(tmp_path / "out.jsonl")]) == 0
+    assert "endings alone are kept apart: 'kitchen', 'Kitchen.mp4'" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime.cli import invoke
-from punctum.runtime.convert import Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
+from punctum.runtime.convert import FORMS, Mark, ReadOptions, Timelines, WriteOptions, convert, read_data, read_rates
 from punctum.runtime.convert._forms import guess_source
 from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
@@ -418,3 +418,25 @@ def test_folders_of_texts(tmp_path):
     (folder / "notes.txt").write_text("v 1 2\n")
     with pytest.raises(InputError, match="several forms"):
         convert(str(folder), str(out), target_form="activitynet-truth", replace_target=True)
+
+
+def test_replacing_a_folder_spares_files_of_other_forms(tmp_path):
+    (tmp_path / "gt.csv").write_text("class,video,start,end\ntake,v,1,2\n")
+    out = tmp_path / "out"
+    for _ in range(2):
+        convert(str(tmp_path / "gt.csv"), str(out), target_form="thumos", replace_target=True)
+    (out / "notes.txt").write_text("what to do next\n")
+    with pytest.raises(InputError, match="other files"):
+        convert(str(tmp_path / "gt.csv"), str(out), target_form="thumos", replace_target=True)
+    assert (out / "notes.txt").exists()
+
+
+def test_content_is_read_without_a_file():
+    assert by_video(read_data(ROWS.encode())) == [("data", "take", 1.0, 2.5), ("data", "hand", 3600.0, 3601.0)]
+    assert read_data(b"class,video,time_s\na,v,1\n", "csv", name="p.csv").clicks == 1
+
+
+def test_the_page_lists_every_form():
+    page = (Path(__file__).parents[2] / "docs" / "annotation-forms.md").read_text()
+    for form in FORMS.values():
+        assert f"| `{form.name}` | {', '.join(form.endings)} |" in page
