@@ -6,7 +6,9 @@ line breaks that forge a line, characters that reverse the reading direction, by
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 
 # Control characters (C0, DEL, C1), invisible format characters, bidirectional controls, line and paragraph
 # separators, surrogates, the byte order mark, tags. Zero-width (non-)joiners stay: Persian, Hindi and emoji need them.
@@ -50,6 +52,12 @@ def counted(number: int, thing: str, things: str = "") -> str:
 def were(number: int) -> str:
     """`was` or `were`."""
     return "was" if number == 1 else "were"
+
+
+def warn(text: str) -> None:
+    """One line on standard error. Never raises: a terminal that went away must not end a run."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _spelled(character: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._text import counted
 from ..errors import InputError
 from ..events import Event
 
@@ -102,7 +103,7 @@ class RecordingReport:
             if len(shape) != 2 or shape[1] not in (len(self.labels), len(self.labels) + 1):
                 raise InputError(
                     "report-tracks",
-                    f"tracks of shape {shape} for {len(self.labels)} labels",
+                    f"tracks of shape {shape} for {counted(len(self.labels), 'label')}",
                     "[T, labels] or [T, labels + 1]",
                     "pass the tracks of this bundle",
                 )
