@@ -49,6 +49,11 @@ def counted(number: int, thing: str, things: str = "") -> str:
     return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
+def short(value: object) -> str:
+    """A number as it was meant: 19.4 and not 19.400000000000002. What is no float stays as it is."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
 def were(number: int) -> str:
     """`was` or `were`."""
     return "was" if number == 1 else "were"
