@@ -59,16 +59,10 @@ def place(tmp_path_factory) -> dict[str, Path]:
     (folder / "dataset" / "other.csv").write_text("\n".join(lines[:1] + lines[9:]) + "\n")
     (folder / "csv.csv").write_text("class,video_id,start_s,end_s,score\nwave,v,1.0,2.0,0.5\n")
     (folder / "clicks.csv").write_text("class,video_id,time_s\nwave,v,1.0\n")
-    test = (folder / "dataset" / "test.txt").read_text().split() + (
-        folder / "dataset" / "train.txt"
-    ).read_text().split()
-    events = folder / "events.jsonl"
-    parts = []
-    for video in test:
-        out = folder / "one.jsonl"
-        assert (
-            invoke(["run", str(bundle), str(folder / "dataset" / "features" / f"{video}.npy"), "--out", str(out)]) == 0
-        )
+    videos = sorted(path for path in (folder / "dataset" / "features").glob("*.npy"))
+    events, out, parts = folder / "events.jsonl", folder / "one.jsonl", []
+    for video in videos:
+        assert invoke(["run", str(bundle), str(video), "--out", str(out)]) == 0
         parts.append(out.read_text())
     events.write_text("".join(parts))
     return {

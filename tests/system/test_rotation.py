@@ -1,4 +1,4 @@
-"""Event files that are rotated while a live run writes them: nothing is lost, nothing comes twice, no hole of NUL bytes."""
+"""Event files that are rotated while a live run writes them: nothing is lost, nothing comes twice, no NUL bytes."""
 
 from __future__ import annotations
 
