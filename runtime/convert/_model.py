@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
 from .._names import clean_name, media_path
+from .._text import short
 from ..errors import InputError
 from ..events import Event
 
@@ -108,9 +109,9 @@ def gather(
         label, video = classes[mark.label], names[mark.video]
         wrong = _bad_name(label, "class") or _bad_name(video, "video")
         if not 0 <= mark.start <= LATEST_S:
-            wrong = wrong or f"it starts at {mark.start} s"
+            wrong = wrong or f"it starts at {short(mark.start)} s"
         if mark.end is not None and not mark.start <= mark.end <= LATEST_S:
-            wrong = wrong or f"it lasts from {mark.start} to {mark.end} s"
+            wrong = wrong or f"it lasts from {short(mark.start)} to {short(mark.end)} s"
         if mark.score is not None and not math.isfinite(mark.score):
             wrong = wrong or f"its score is {mark.score}"
         if wrong:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime._files import atomic_write
+from punctum.runtime._text import plain
 from punctum.runtime.dataset import Point
 from punctum.runtime.errors import InputError
 
@@ -22,6 +23,7 @@ from .. import checkpoint as ck
 from ..labels import locate_clicks
 from ..loop import run_stage
 from ..report import Reporter
+from ..run_folder import made_by
 from ..selection import BestKeeper
 from ..stop import StopSignal, TrainingInterrupted
 from ..threads import training_threads
@@ -136,7 +138,7 @@ def load_weights(net: BackboneNet, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             "backbone-start",
-            f"training cannot start from {path.name} ({str(error).splitlines()[0]})",
+            f"training cannot start from {path.name} ({plain(error)[:200]})",
             "the weights that ship, with the default channels, dim and snippet_frames",
             'use these sizes, or set "start": "random" in the recipe',
         ) from None
@@ -164,7 +166,7 @@ def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) ->
     if out.exists() and not out.is_dir():
         raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
     held = out.is_dir() and any(out.iterdir())
-    if held and not (out / "config.json").is_file():
+    if held and not made_by(out, SCHEMA):
         raise InputError("out-foreign", f"{out} holds other files", "a new folder", "choose another --out")
     if held and not (resume or fresh):
         raise InputError(
