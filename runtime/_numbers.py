@@ -121,6 +121,11 @@ def parse_rate(value: object) -> float:
         return math.inf
 
 
+def is_timecode(text: str) -> bool:
+    """Whether a cell counts frames (hh:mm:ss:ff), so that its frame rate is needed."""
+    return _TIMECODE.match(text.strip()) is not None
+
+
 def shown(text: str) -> str:
     """A cell in an error message, cut where it is long."""
     return repr(text if len(text) <= 2 * LONGEST else text[:LONGEST] + "...")

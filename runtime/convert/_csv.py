@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from .._delimited import Table, TableError, read_table
 from .._names import media_path
-from .._numbers import Style
+from .._numbers import Style, is_timecode
 from ._events import empty_videos, event_losses
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
@@ -118,9 +118,10 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
         for row, name in zip(table.rows, names, strict=True):
             where = source.at(f"line {row.line}")
             label = " ".join(filter(None, (row.cell(i) for i in columns.label)))
-            rate = options.rates.known(name)
+            cells = [row.cell(i) for i in columns.times]
+            rate = options.rates.known(name) if any(map(is_timecode, cells)) else None
             try:
-                times = [_time(row.cell(i), style, columns, rate) * u for i, u in zip(columns.times, unit, strict=True)]
+                times = [_time(cell, style, columns, rate) * u for cell, u in zip(cells, unit, strict=True)]
                 written = row.cell(columns.score)
                 score = style.number(written) if written else None
             except ValueError as error:

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 
 from .._delimited import Row, Table, TableError, column_key, read_table
 from .._names import media_name
-from .._numbers import Style
+from .._numbers import Style, is_timecode
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather
@@ -81,8 +81,10 @@ def read_elan_text(source: Source, options: ReadOptions) -> Timelines:
         if row.problem:
             raise source.wrong(f"{where} has {row.problem}", _ALLOWED)
         name = _file_of(row, columns) if columns.file is not None and options.video is None else video
+        cells = [row.cell(i) for i in (columns.begin, columns.end)]
+        rate = options.rates.known(name) if any(map(is_timecode, cells)) else None
         try:
-            start, end = (style.seconds(row.cell(i), options.rates.known(name)) for i in (columns.begin, columns.end))
+            start, end = (style.seconds(cell, rate) for cell in cells)
         except ValueError as error:
             raise source.wrong(f"{where}: {error}", _ALLOWED) from None
         labels = list(_labels(row, table, columns, options))
