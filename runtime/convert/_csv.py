@@ -133,8 +133,11 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
                 times[1] += times[0]
             yield where, Mark(name, label, times[0], times[1] if len(times) > 1 else None, score)
 
+    rows = list(read())
     notes = [*columns.notes, *_shortened(origins)]
-    return gather(read(), notes=notes)
+    if odd := sum(mark.score is not None and not 0 <= mark.score <= 1 for _, mark in rows):
+        notes.append(f"confidence outside 0 to 1: of {counted(odd, 'mark')}")
+    return gather(rows, notes=notes)
 
 
 def _columns(table: Table, label_column: str | None) -> _Columns:

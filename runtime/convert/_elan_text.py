@@ -23,9 +23,9 @@ from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
 _MEDIA = re.compile(r'^"?#(?P<url>file:.+?|\S.*?) -- offset: *(?P<offset>\d{1,12}), *duration: *(?P<clock>[\d:.]+)')
-_CLOCK = re.compile(r"\d+:\d\d:\d\d(?:\.\d+)?$", re.ASCII)
+_CLOCK = re.compile(r"\d+:\d\d:\d\d(?:[.,]\d+)?$", re.ASCII)
 _CODE = re.compile(r"\d+:\d\d:\d\d[:;]\d\d$", re.ASCII)
-_SECONDS = re.compile(r"\d+\.\d+$", re.ASCII)
+_SECONDS = re.compile(r"\d+[.,]\d+$", re.ASCII)
 _WHOLE = re.compile(r"\d+$", re.ASCII)
 _TIME_KEY = re.compile(r"(?P<which>begin_time|start_time|end_time|duration)(?:_(?P<form>.*))?$")
 _OTHER_KEYS = ("tier", "participant", "annotator", "file", "file_path", "annotation", "value", "")
@@ -73,7 +73,7 @@ def read_elan_text(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong("no columns of begin and end times can be told", _ALLOWED)
     named = next((m["url"] for m in media if m["url"].startswith("file:")), "")
     video = options.video or media_name(unquote(named)) or source.stem
-    style = Style(point=True, delimiter=table.delimiter)
+    style = table.style(columns.begin, columns.end)
     rows: list[tuple[str, Mark]] = []
     without = 0
     for row in table.rows:
@@ -94,7 +94,8 @@ def read_elan_text(source: Source, options: ReadOptions) -> Timelines:
     notes = [f"left out: {counted(without, 'row')} without a value and a tier"] if without else []
     if any(int(m["offset"]) for m in media):
         notes.append("media with a time offset: times are taken as they stand (ELAN can add it to exported times)")
-    seconds = {} if columns.file is not None or not media else {video: style.seconds(media[0]["clock"])}
+    length = _length(media[0]) if media and columns.file is None else None
+    seconds = {} if length is None else {video: length}
     return gather(rows, videos=[] if columns.file is not None else [video], duration=seconds, notes=notes)
 
 
@@ -109,6 +110,14 @@ def _body(text: str) -> tuple[str, list[re.Match[str]]]:
         elif line.strip():
             break
     return "\n".join(lines), media
+
+
+def _length(media: re.Match[str]) -> float | None:
+    """Seconds of the media, where the line says so."""
+    try:
+        return Style(point=True).seconds(media["clock"]) or None
+    except ValueError:
+        return None
 
 
 def _by_header(table: Table) -> _Columns | None:
@@ -157,7 +166,7 @@ def _by_content(table: Table) -> _Columns | None:
         if len(places) < 2 or len(places) > 3 or (name == "whole" and len(places) < 3):
             continue
         begin, end = places[0], places[1]
-        style = Style(point=True)
+        style = table.style(begin, end)
         if name != "code" and any(not _in_order(style, r.cell(begin), r.cell(end)) for r in table.rows):
             continue
         behind = begin + (end - begin) * len(places)  # all formats of begin stand before those of end, and so on

@@ -194,6 +194,8 @@ def _marks(
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise source.wrong(f"{where[len(source.name) :].strip()}: {what}", _ALLOWED) from None
+    if not numbers:
+        said["left out: {n} region(s) without a range"] += 1
     if not labels:
         said["left out: {n} region(s) without a class"] += 1
     for start, end in numbers:

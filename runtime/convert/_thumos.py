@@ -12,7 +12,7 @@ from ._events import empty_videos, event_losses
 from ._model import Mark, Timelines, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
-_LINE = re.compile(r"^\s*(\S+)\s+([-+.\deE]{1,40})\s+([-+.\deE]{1,40})\s*$", re.ASCII)
+_LINE = re.compile(r"^\s*(\S+)\s+([-+.,\deE]{1,40})\s+([-+.,\deE]{1,40})\s*$", re.ASCII)
 _SUBSET = re.compile(r"_(?:val|validation|test|train|training)$")
 _ALLOWED = "lines of a video, its start and its end in seconds, separated by blanks"
 
@@ -29,14 +29,17 @@ def read_thumos(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong("the class is the name of the file, which a pipe does not have", "a file or a folder")
     label = _SUBSET.sub("", PurePosixPath(source.stem).name)
 
+    lines = source.text().split("\n")
+    style = Style.of((cell for line in lines if (found := _LINE.match(line)) for cell in found.groups()[1:]), " ")
+
     def read() -> Iterator[tuple[str, Mark]]:
-        for number, line in enumerate(source.text().split("\n"), 1):
+        for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             if (found := _LINE.match(line)) is None:
                 raise source.wrong(f"line {number}: {shown(line)}", _ALLOWED)
             try:
-                start, end = (Style().number(found[i]) for i in (2, 3))
+                start, end = (style.number(found[i]) for i in (2, 3))
             except ValueError as error:
                 raise source.wrong(f"line {number}: {error}", _ALLOWED) from None
             yield source.at(f"line {number}"), Mark(found[1], label, start, end)

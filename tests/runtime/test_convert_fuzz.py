@@ -151,11 +151,12 @@ ELAN_COLUMNS = (
 )
 EPIC = "video_id,start_timestamp,stop_timestamp,start_frame,stop_frame,verb,noun\n"
 EPIC += "v,00:00:01.00,00:00:02.50,60,150,take,cup\n"
+ELAN_MEDIA = '"#file:///v.mp4 -- offset: 0, duration: 00:00:09.000 / 9.000 / 9000, ms per sample: 40"\n'
 TABLES = {
     "csv": ["class,video_id,start_s,end_s,score\ntake,v,1,2.5,0.5\nput,w,0:01,0:02,\n", EPIC],
     "boris": [BORIS_TABLE, BORIS_ACTIONS],
     "labelstudio": [LS_CSV],
-    "elan-text": [document("elan-text"), ELAN_COLUMNS],
+    "elan-text": [document("elan-text"), ELAN_COLUMNS, ELAN_MEDIA.replace('"', "") + document("elan-text")],
     "via": [VIA_CSV],
     "thumos": [document("thumos").replace(" ", "\t")],
 }

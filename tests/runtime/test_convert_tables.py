@@ -92,6 +92,11 @@ def test_epic_kitchens_and_other_columns():
     refused("label-column", read, "csv", text, label_column="nothing")
 
 
+def test_confidence_outside_its_range_is_said():
+    lines = read("csv", "class,video_id,start_s,end_s,score\ntake,v,1,5,20\n")
+    assert "confidence outside 0 to 1: of 1 mark" in lines.notes
+
+
 def test_rates_as_fractions(tmp_path):
     text = "class,video_id,point\ntake,v,30000\n"
     (mark,) = read("csv", text, rates=read_rates("30000/1001")).marks

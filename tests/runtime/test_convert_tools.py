@@ -311,6 +311,9 @@ def test_thumos_text(tmp_path):
     assert (tmp_path / "back" / "BaseballPitch_val.txt").read_text() == "video_1 67.5 75.9\nvideo_2 85.9 90.6\n"
     with pytest.raises(InputError, match="one class a file"):
         convert(str(out), str(tmp_path / "one.txt"), target_form="thumos")
+    assert told(read("thumos", "v 67,5 75,9\n")) == [("file", 67.5, 75.9)]
+    with pytest.raises(InputError, match="separator of thousands"):
+        read("thumos", "v 1,234 1,500\n")
     with pytest.raises(InputError, match="line 2"):
         read("thumos", "v 1 2\nv 1\n")
 
@@ -365,6 +368,7 @@ def test_text_exported_by_elan():
     for text in (
         "hand\t\t1000\t2500\t1500\ttake\n",  # milliseconds
         "hand\t1.0\t2.5\t1.5\ttake\n",
+        "hand\t1,0\t2,5\t1,5\ttake\n",
         "hand\t00:00:01.000\t00:00:02.500\ttake\n",  # without the duration
         "hand\t00:00:01:00\t00:00:02:05\t00:00:01:05\ttake\n",  # frames at 10 a second
         "hand\tAnn\t00:00:01.000\t1.0\t00:00:02.500\t2.5\t00:00:01.500\t1.5\t7\n",
