@@ -444,3 +444,10 @@ def test_the_page_lists_every_form():
     page = (Path(__file__).parents[2] / "docs" / "annotation-forms.md").read_text()
     for form in FORMS.values():
         assert f"| `{form.name}` | {', '.join(form.endings)} |" in page
+
+
+def test_help_names_every_form_and_what_is_background():
+    from punctum.runtime.cli.convert import _BACKGROUND, _FORMS
+
+    assert _FORMS.split(", ") == list(FORMS)
+    assert _BACKGROUND == ReadOptions().background
