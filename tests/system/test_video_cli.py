@@ -121,7 +121,9 @@ def test_features_go_on_where_they_were(place, tmp_path, capsys):
 
     def extracted(expected: int, ready: int, code: int = 0) -> None:
         assert invoke(command) == code
-        assert f"{expected} videos extracted, {ready} {"was" if ready == 1 else "were"} ready" in capsys.readouterr().out
+        assert (
+            f"{expected} videos extracted, {ready} {'was' if ready == 1 else 'were'} ready" in capsys.readouterr().out
+        )
 
     extracted(2, 0)
     extracted(0, 2)
