@@ -103,7 +103,10 @@ class CenterTask:
         return state | {"updated": torch.tensor(self.updated)}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        self.points = [state[f"points{i}"].numpy().copy() for i in range(len(self.videos))]
+        points = [state[f"points{i}"].numpy().astype(np.float64) for i in range(len(self.videos))]
+        if any(p.shape != old.shape or not np.isfinite(p).all() for p, old in zip(points, self.points, strict=True)):
+            raise ValueError("points that are not those of the videos")
+        self.points = points
         self.updated = int(state["updated"])
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
 
