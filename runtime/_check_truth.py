@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from ._located import LocatedDict, parse_located
 from ._name_index import NameIndex
 from ._tables import read_text
+from ._text import short
 
 if TYPE_CHECKING:
     from ._findings import Report
@@ -138,22 +139,24 @@ def _check_annotation(
     if known is None:
         report.error("label-unknown", path, f"{where}: {label!r}", f"use one of {', '.join(data.labels)}", line)
     if not (math.isfinite(start) and math.isfinite(end)):
-        report.error("truth-segment", path, f"{where}: [{start}, {end}]", "give two finite times", line)
+        report.error("truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "give two finite times", line)
     elif start == end:
         report.warn(
             "truth-zero-length",
             path,
-            f"{where}: [{start}, {end}] has no length and counts as an action that is never found",
+            f"{where}: [{short(start)}, {short(end)}] has no length and counts as an action that is never found",
             "give it two different times, or remove it",
             line,
         )
     elif start > end:
-        report.error("truth-swapped", path, f"{where}: starts at {start} and ends at {end}", "swap the two", line)
+        report.error(
+            "truth-swapped", path, f"{where}: starts at {short(start)} and ends at {short(end)}", "swap the two", line
+        )
     elif start < 0 or (duration is not None and end > duration + data.stride_s):
         report.warn(
             "truth-outside",
             path,
-            f"{where}: [{start}, {end}] leaves the video"
+            f"{where}: [{short(start)}, {short(end)}] leaves the video"
             + (f" (0 to {duration:.2f} s)" if duration is not None else ""),
             "check the times and fps",
             line,

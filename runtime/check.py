@@ -15,6 +15,7 @@ from ._findings import Report
 from ._layouts import FEATURE_ENDINGS, first_of
 from ._name_index import NameIndex
 from ._tables import PointRow, read_text, scan_points
+from ._text import counted
 from .dataset import LATE_CLICK_S, Dataset
 from .errors import InputError
 
@@ -135,7 +136,8 @@ def _check_features(data: Dataset, report: Report) -> dict[str, int]:
         report.warn(
             "features-unlisted",
             data.features_dir,
-            f"{len(unlisted)} files in neither list ({', '.join(unlisted[:3])}{', ...' if len(unlisted) > 3 else ''})",
+            f"{counted(len(unlisted), 'file')} in neither list "
+            f"({', '.join(unlisted[:3])}{', ...' * (len(unlisted) > 3)})",
             "list them, or leave them: they are not used",
         )
     return lengths
@@ -192,7 +194,7 @@ def _check_points(data: Dataset, ends: dict[str, float], report: Report) -> None
         report.warn(
             "points-unlisted",
             data.points_file,
-            f"points of {len(strangers)} videos in neither list ({', '.join(strangers[:3])})",
+            f"points of {counted(len(strangers), 'video')} in neither list ({', '.join(strangers[:3])})",
             "list them, or leave them: they are not used",
         )
     if data.train and not sum(per_class.values()):

@@ -31,6 +31,7 @@ from ._layouts import (
 )
 from ._name_index import NameIndex
 from ._tables import PointRow, read_json, read_list, read_points, scan_points
+from ._text import short
 from .errors import InputError
 from .features import Features, check_features, load_features
 
@@ -356,7 +357,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                 if not (math.isfinite(start) and math.isfinite(end) and start <= end):
                     raise InputError(
                         "truth-segment",
-                        f"{path}: {video} annotation {row}: [{start}, {end}]",
+                        f"{path}: {video} annotation {row}: [{short(start)}, {short(end)}]",
                         "finite seconds, start <= end",
                         "see `punctum data check`",
                     )

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._files import sha256_file
-from .._text import as_utf8, plain
+from .._text import as_utf8, plain, short
 from ..bundle import Bundle
 from ..errors import InputError, PunctumError
 from ..events import Event
@@ -142,8 +142,8 @@ class Scorer:
         if item.stride_s is not None and abs(item.stride_s - plan.stride_s) > 1e-6 * plan.stride_s:
             raise InputError(
                 "features-stride",
-                f"features with a stride of {item.stride_s} s",
-                f"{plan.stride_s} s, which this bundle was trained on",
+                f"features with a stride of {short(item.stride_s)} s",
+                f"{short(plan.stride_s)} s, which this bundle was trained on",
                 "extract features at that rate",
             )
         with contextlib.closing(RowFile(path, dim=plan.dim)) as source:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._text import as_utf8, counted
+from .._text import as_utf8, counted, warn
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._options import names_of, refuse
 from ._terminal import say
@@ -168,7 +168,7 @@ def _run_files(
     from ..bundle import Bundle
     from ..errors import InputError, PunctumError
     from ..sinks import to_activitynet, to_jsonl
-    from ..video.features import check_names, failed, warn
+    from ..video.features import check_names, failed
 
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")

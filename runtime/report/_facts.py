@@ -10,6 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._text import counted
 from ..machine import usable_cores
 
 if TYPE_CHECKING:
@@ -29,7 +30,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     backbone = getattr(m, "backbone", None)
     sections: dict[str, dict[str, Any]] = {
         "Identity": {"id": m.id, "name": m.name, "version": m.version, "schema": m.schema_version},
-        "Classes": {f"{len(m.labels)} classes": ", ".join(m.labels)},
+        "Classes": {counted(len(m.labels), "class", "classes"): ", ".join(m.labels)},
         "Features": {**features, **locator},
     }
     if backbone is not None:

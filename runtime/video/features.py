@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from .._files import atomic_write, sha256_file
 from .._outputs import check_folder
-from .._text import as_utf8, counted, printable, were
+from .._text import as_utf8, counted, warn, were
 from ..errors import InputError, PunctumError
 
 if TYPE_CHECKING:
@@ -227,12 +226,6 @@ def _watched(videos: Sequence[Path], progress: bool) -> Any:
     return track(videos, description="features", console=Console(stderr=True))
 
 
-def warn(text: str) -> None:
-    """One line on standard error, which must not end the run."""
-    with contextlib.suppress(OSError, ValueError):
-        print(printable(f"warning: {text}"), file=sys.stderr, flush=True)
-
-
 def check_names(files: Sequence[Path]) -> None:
     """Results are named after the files without their endings. Raises InputError where two would share a name."""
     seen: dict[str, Path] = {}
@@ -257,7 +250,7 @@ def failed(errors: dict[str, PunctumError], total: int) -> PunctumError:
     kind = InputError if all(isinstance(e, InputError) for e in errors.values()) else PunctumError
     return kind(
         "videos-failed",
-        f"{len(errors)} of {total} videos could not be used; {name}: {first.given}{more}",
+        f"{len(errors)} of {counted(total, 'video')} could not be used; {name}: {first.given}{more}",
         "videos that can be decoded; the others are done",
         first.next_step,
     )

@@ -121,9 +121,8 @@ def test_features_go_on_where_they_were(place, tmp_path, capsys):
 
     def extracted(expected: int, ready: int, code: int = 0) -> None:
         assert invoke(command) == code
-        assert (
-            f"{expected} videos extracted, {ready} {'was' if ready == 1 else 'were'} ready" in capsys.readouterr().out
-        )
+        verb = "was" if ready == 1 else "were"
+        assert f"{expected} videos extracted, {ready} {verb} ready" in capsys.readouterr().out
 
     extracted(2, 0)
     extracted(0, 2)
