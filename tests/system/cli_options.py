@@ -321,8 +321,12 @@ REFUSED: list[tuple[str, str]] = [
     ("train {dataset} --out {new} --backbone {folder}", "--backbone"),
     ("train {dataset} --out {new} --minutes 1", "--minutes"),
     ("train {dataset} --out {new} --no-center --proposals {events}", "--proposals"),
+    ("train {dataset} --out {new} --no-point-update", "--no-point-update"),
+    ("train {dataset} --out {new} --no-center --no-point-update", "--no-point-update"),
+    ("train {dataset} --out {new} --no-center --published-head", "--published-head"),
     ("train-backbone {folder} --out {new} --resume --fresh", "--resume"),
     ("train-backbone {folder} --out {new} --points p.csv --no-points", "--points"),
+    ("train-backbone {folder} --out {new} --train-list few.txt", "--train-list"),
 ]
 
 # Uses that act, of options that are cheap to try: with the option the output is another one.
