@@ -81,6 +81,7 @@ class Loop:
     _saved: float = 0.0
     _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
     _dropped: tuple[int, int] = (0, 0)
+    _refused: dict[str, int] = field(default_factory=dict)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where a snapshot was made. Raises InputError when it belongs to another run."""
@@ -115,7 +116,7 @@ class Loop:
         how, fault = "end of the source", None
         try:
             for item in self.source.items(self.position):
-                self.health.beat()
+                self._listen(item)
                 self._take(item)
                 self._tend()
                 if self.stop.is_set():
@@ -131,6 +132,21 @@ class Loop:
         if fault is not None:
             raise fault
         return how
+
+    def _listen(self, item: Begin | Chunk | Bad | None) -> None:
+        """Keep the endpoints informed: alive, and whether the source sends."""
+        self.health.beat()
+        self.health.source(getattr(self.source, "trouble", ""))
+        if item is not None:
+            self.health.heard()
+        if self.metrics is None:
+            return
+        if item is not None:
+            self.metrics.heard()
+        self.metrics.source_up(not self.health.silent)
+        for reason, count in getattr(self.source, "refused", {}).items():
+            self.metrics.refused(reason, count - self._refused.get(reason, 0))
+            self._refused[reason] = count
 
     def _take(self, item: Begin | Chunk | Bad | None) -> None:
         if isinstance(item, Begin):
@@ -258,6 +274,8 @@ class Loop:
 
     def summary(self, how: str) -> str:
         """One line on what happened."""
+        refused = ", ".join(f"{n} {reason}" for reason, n in sorted(getattr(self.source, "refused", {}).items()))
+        how += f"; connections dropped: {refused}" if refused else ""
         if self.session is None:
             return f"no features came; ended by {how}"
         stats = self.session.stats

@@ -20,6 +20,7 @@ from urllib.parse import unquote, urlsplit
 
 from ..errors import InputError, MissingDependencyError
 from ..events import Event
+from ..video.redact import redact
 
 IN_FLIGHT = 20  # messages handed to the client and not yet acknowledged
 PASSWORD_VARIABLE = "PUNCTUM_MQTT_PASSWORD"
@@ -62,7 +63,7 @@ class MqttTarget:
 
 
 def _bad_address(address: str) -> InputError:
-    shown = address.rsplit("@", 1)[-1]  # never a password
+    shown = redact(address) if "://" in address else address.rpartition("@")[2]  # never a password
     return InputError("mqtt-address", f"address {shown!r}", "mqtt://[user@]host[:port]/topic", "correct --mqtt")
 
 

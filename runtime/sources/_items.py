@@ -13,6 +13,7 @@ from ..errors import InputError
 
 F32 = npt.NDArray[np.float32]
 BLOCK_ROWS = 512  # snippets a chunk at most from files: bounds memory and the time between looks at the stop flag
+MAX_TIME_S = 1e10  # seconds, three hundred years: what lies beyond is a fault, and floats still resolve microseconds
 POLL_S = 0.1  # seconds that a source waits before it lets the caller look around
 
 
@@ -78,3 +79,11 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def check_start(start_s: float) -> None:
+    """Raise InputError for a start that is no media time."""
+    if not abs(start_s) <= MAX_TIME_S:
+        raise InputError(
+            "source-option", f"start_s={start_s}", f"a media time within {MAX_TIME_S:g} s of 0", "set --start-s"
+        )

@@ -8,7 +8,6 @@ stream.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ._items import BLOCK_ROWS, POLL_S, Bad, Begin, Chunk, Item
+from ._items import BLOCK_ROWS, MAX_TIME_S, POLL_S, Bad, Begin, Chunk, Item
 from ._npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
@@ -96,6 +95,12 @@ class ChunkFolder:
         at = float(match.group(1)) if match else None
         began = time.perf_counter()
         try:
+            if at is not None and abs(at) > MAX_TIME_S:
+                raise InputError(
+                    "chunk-time", f"{path} claims to begin at {at:g} s", f"at most {MAX_TIME_S:g} s", "correct its name"
+                )
+            if not path.is_file():
+                raise InputError("features-unreadable", f"{path} is not a regular file", "a .npy file", "remove it")
             with path.open("rb") as file:
                 layout = npy_layout(file, path, dim=self._dim)
                 total = -1 if layout is None else layout.declared or 0
@@ -124,6 +129,8 @@ class ChunkFolder:
 
 def chunk_name(number: int, at: float | None = None) -> str:
     """A name that sorts right: six digits and, if given, the media time in seconds."""
-    if at is not None and not math.isfinite(at):
-        raise InputError("time-not-finite", f"a chunk at {at} s", "a finite media time", "check the source")
+    if at is not None and not abs(at) <= MAX_TIME_S:
+        raise InputError(
+            "chunk-time", f"a chunk at {at} s", f"a media time within {MAX_TIME_S:g} s of 0", "check the source"
+        )
     return f"{number:06d}.npy" if at is None else f"{number:06d}@{at:.6f}.npy"

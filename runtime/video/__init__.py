@@ -37,6 +37,8 @@ def open_frames(
     from .redact import Address
 
     parsed = Address.parse(address)
+    if options is not None and options.user is not None:
+        parsed = parsed.with_login(options.user, options.password)
     source: FrameSource
     if parsed.kind == "file":
         from .files import FileFrames

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -73,6 +73,10 @@ class VideoOptions:
     backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.
     policy: what a full buffer does: "wait" holds the sender back, "drop_oldest" drops its older half and says so.
     None: drop_oldest for RTSP and cameras, which do not wait; wait for all others. buffer_s: its length.
+    retry_start: a live source that is absent at first is tried again as long as one that was lost; waiting: told now
+    and then, with the reason, while it is absent.
+    allow_hosts: hosts, addresses and networks (10.0.0.0/8) of private networks that redirects and playlists of an HTTP
+    source may lead to. user, password: for addresses without their own.
     transport: of RTSP. camera_size ("1280x720"), camera_rate: asked of a USB camera.
     """
 
@@ -86,6 +90,11 @@ class VideoOptions:
     max_backoff_s: float = 10.0
     policy: Policy | None = None
     buffer_s: float = 2.0
+    retry_start: bool = False
+    waiting: Callable[[str], None] | None = None
+    allow_hosts: tuple[str, ...] = ()
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
     transport: Literal["tcp", "udp"] = "tcp"
     camera_size: str | None = None
     camera_rate: float | None = None

@@ -6,7 +6,7 @@ PyAV is imported when the first source opens, never before.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import InputError, MissingDependencyError
@@ -62,12 +62,13 @@ class VideoReader:
         began = time.monotonic()
         try:
             self._container = av.open(
-                ffmpeg_name(self._address),
+                self._input(),
                 mode="r",
                 format=self._form,
                 options=self._options,
                 timeout=self._limits,
                 metadata_errors="replace",
+                io_open=self._io_open,
             )
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
@@ -78,6 +79,12 @@ class VideoReader:
         except InputError:
             self.close()
             raise
+
+    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens what a playlist names
+
+    def _input(self) -> Any:
+        """What FFmpeg opens: an address, or an object to read from. Subclasses may set options and form here."""
+        return ffmpeg_name(self._address)
 
     def _choose(self) -> None:
         name, container = self._address.shown, self._container

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from ..errors import InputError
 from ._cells import CellBuffer
-from ._connect import error_fault, make_reader, read_limit
+from ._connect import error_fault, http_source, make_reader, read_limit
 from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._picture import Picture
@@ -68,6 +68,9 @@ class LiveFrames:
         waits: Policy = "wait" if address.kind == "http" else "drop_oldest"
         self.policy: Policy = (options and options.policy) or waits
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
+        self.trouble = ""
+        """Why the source is lost for now, in words without credentials; empty while it is there."""
+        self._http = http_source(address, self._options)
         self._connect = connect or self._reader
         self._warn = warn or _say
         self._sampler: GridSampler[Picture] = GridSampler(fps, max_hold_s=self._options.max_hold_s)
@@ -92,10 +95,17 @@ class LiveFrames:
         atexit.unregister(_end_threads)  # once, however many sources there are
         atexit.register(_end_threads)
         self._thread.start()
-        if not self._ready.wait(self._options.open_timeout_s + CLOSE_S):
-            self._stop.set()
-            self._fault = self._silent(time.monotonic() - began)
-            self._thread = None  # nothing to wait for: it ends when the system lets it
+        patience = self._options.open_timeout_s + CLOSE_S
+        if self._options.retry_start:
+            patience += self._options.reconnect_s
+        while not self._ready.wait(min(POLL_S, patience)):
+            if time.monotonic() - began >= patience:
+                self._stop.set()
+                self._fault = self._silent(time.monotonic() - began)
+                self._thread = None  # nothing to wait for: it ends when the system lets it
+                break
+            if self._options.waiting is not None:
+                self._options.waiting(self.trouble)
         if self._fault is not None and not self.info.width:
             raise self._fault.error()
 
@@ -139,16 +149,27 @@ class LiveFrames:
 
     def _session(self) -> Fault | None:
         """Connect, read, and connect again, until the stream has ended (None) or is given up."""
-        attempt, tried_from, reason = 0, 0.0, ""
+        attempt, tried_from, reason = 0, time.monotonic(), ""
+        last: Fault | None = None
         while not self._stop.is_set():
             before, began = self._seen, time.monotonic()
             fault = self._connection(reason)
             if fault is None or self._stop.is_set():
                 return None
-            if not (self._ready.is_set() and self.live and fault.passing and self._options.reconnect_s):
+            if fault.code == "video-again":
+                # What broke off stays broken off; what ended as it should has ended.
+                return None if last is not None and last.code == "video-ended" else last
+            started = self._ready.is_set() or self._options.retry_start
+            if not (started and self.live and fault.passing and self._options.reconnect_s):
                 return fault  # a recording that is opened again would begin again
-            if self._seen > before:  # there were frames: a new loss
-                tried_from = time.monotonic()
+            self.trouble = fault.given
+            if not self._ready.is_set():
+                if time.monotonic() - tried_from >= self._options.reconnect_s:
+                    return fault
+                if not attempt:
+                    self._warn(f"{fault.given}. Trying again for {self._options.reconnect_s:g} s.")
+            elif self._seen > before:  # there were frames: a new loss
+                last, tried_from = fault, time.monotonic()
                 attempt = 0 if time.monotonic() - began > STEADY_S else attempt
                 reason = "stall" if fault.code in ("video-timeout", "video-stall") else "reconnected"
                 self._count("connections-lost")
@@ -160,6 +181,7 @@ class LiveFrames:
                     f" (last: {fault.given})",
                     "a source that comes back in time",
                     "restart it, or allow more time for reconnecting",
+                    passing=True,
                 )
             attempt += 1
             self._stop.wait(self._pause(attempt, tried_from))
@@ -203,6 +225,7 @@ class LiveFrames:
 
     def _begin(self, connection: Connection, first: Picture) -> None:
         """The first picture of a connection."""
+        self.trouble = ""
         self._first_raw = first.raw_s or 0.0
         if self._ready.is_set():
             self.reconnects += 1
@@ -259,8 +282,12 @@ class LiveFrames:
         whole = self.info.duration_s
         if self._address.kind == "rtsp" and whole:
             over = self._last_raw - self._first_raw >= whole - END_SLACK_S
+        elif self._address.kind == "http":
+            complete = getattr(connection, "complete", None)  # of `HttpReader`
+            media_s = self._last_raw - self._first_raw
+            over = fault is None and (complete is None or not self._options.reconnect_s or complete(media_s))
         else:
-            over = fault is None and self._address.kind == "http"
+            over = False
         if over:
             return None
         return fault or Fault(
@@ -287,13 +314,14 @@ class LiveFrames:
             f"{self.name} gave no frame within {waited_s:.3g} s",
             "a source that answers",
             "check host and network, or allow more time for opening",
+            passing=True,
         )
 
     def _count(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def _reader(self) -> Connection:
-        return make_reader(self._address, self._options, self.dropped)
+        return make_reader(self._address, self._options, self.dropped, self._http)
 
 
 _threads: dict[threading.Thread, LiveFrames] = {}
