@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from ..events import Event
     from ..localizer import Localizer
     from ..sources.video import VideoStats
+    from ..video import VideoOptions
     from ..video.backbone import VideoBackbone
 
 LIVE: dict[str, Any] = {"rich_help_panel": "Live (with --stream)"}
@@ -63,6 +64,23 @@ def run(
             **LIVE,
         ),
     ] = None,
+    rtsp_transport: Annotated[
+        str | None, typer.Option(help="tcp (default) or udp, for cameras that know nothing else.", **LIVE)
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host, address or network (10.0.0.0/8) of a private network that redirects and playlists of an HTTP "
+            "source may lead to; may be repeated. The source's own host always may."
+        ),
+    ] = None,
+    credentials_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML: [source] and [mqtt] with user and password, [socket] with token. Or set PUNCTUM_SOURCE_USER, "
+            "PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD, PUNCTUM_SOCKET_TOKEN."
+        ),
+    ] = None,
     start_s: Annotated[float, typer.Option(help="Media time of the first snippet, for files.", **LIVE)] = 0.0,
     name: Annotated[str, typer.Option(help="Name of the stream in events; default: the source's.", **LIVE)] = "",
     on_bad_chunk: Annotated[
@@ -74,7 +92,15 @@ def run(
     ] = None,
     mqtt_queue: Annotated[int, typer.Option(help="Events that may wait for the broker.", **LIVE)] = 10_000,
     metrics: Annotated[
-        str | None, typer.Option(help="Serve /metrics, /healthz and /readyz on [HOST]:PORT.", **LIVE)
+        str | None,
+        typer.Option(
+            help="Serve /metrics, /healthz and /readyz. :PORT is this machine alone; others: 0.0.0.0:PORT, [::]:PORT.",
+            **LIVE,
+        ),
+    ] = None,
+    silent_s: Annotated[
+        float | None,
+        typer.Option(help="/readyz says 503 when nothing came for so many seconds; default 15.", **LIVE),
     ] = None,
     snapshot: Annotated[
         Path | None, typer.Option(help="Keep the state here, and go on from it. Needs --out and a file source.", **LIVE)
@@ -106,6 +132,10 @@ def run(
             idle_s=idle_s,
             reconnect_s=reconnect_s,
             overflow=overflow,
+            rtsp_transport=rtsp_transport,
+            allow_hosts=tuple(allow_host or ()),
+            credentials_file=credentials_file,
+            silent_s=silent_s,
             on_bad_chunk=on_bad_chunk,
             mqtt=mqtt,
             mqtt_queue=mqtt_queue,
@@ -118,7 +148,14 @@ def run(
         )
         run_stream(bundle, input, options, engine)
         return
-    live_only = {"--max-delay": max_delay, "--follow": follow or None, "--mqtt": mqtt, "--metrics": metrics}
+    live_only = {
+        "--rtsp-transport": rtsp_transport,
+        "--silent-s": silent_s,
+        "--max-delay": max_delay,
+        "--follow": follow or None,
+        "--mqtt": mqtt,
+        "--metrics": metrics,
+    }
     _run_files(
         bundle,
         input,
@@ -128,6 +165,7 @@ def run(
         label=label,
         engine=engine,
         stats=stats,
+        frames=_video_options(input, tuple(allow_host or ()), credentials_file),
         live_only=[option for option, value in {**live_only, "--snapshot": snapshot}.items() if value is not None],
     )
 
@@ -142,6 +180,7 @@ def _run_files(
     label: list[str] | None,
     engine: EngineChoice,
     stats: bool,
+    frames: VideoOptions,
     live_only: list[str],
 ) -> None:
     """Whole recordings: every file on its own, final events only."""
@@ -162,7 +201,7 @@ def _run_files(
             raise InputError(
                 "label-unknown", f"label {name!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
-    recordings = _recordings(input, loaded, localizer, engine)
+    recordings = _recordings(input, loaded, localizer, engine, frames)
     check_names([Path(r.name) for r in recordings])
     results = {}
     errors: dict[str, PunctumError] = {}
@@ -197,10 +236,10 @@ def _run_files(
 class _Recording:
     """One file of features, or one video, to be localized as a whole."""
 
-    def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None) -> None:
+    def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None, frames: VideoOptions) -> None:
         self.name, self.is_video = name, backbone is not None
         self.stream = Path(name).stem
-        self._localizer, self._backbone = localizer, backbone
+        self._localizer, self._backbone, self._frames = localizer, backbone, frames
         self._video: VideoStats | None = None
         self._wall_s = 0.0
 
@@ -215,7 +254,7 @@ class _Recording:
         else:
             from ..sources.video import coalesce, open_video
 
-            source = open_video(self.name, self._backbone, overflow="wait")
+            source = open_video(self.name, self._backbone, overflow="wait", options=self._frames)
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream)
         self._wall_s = time.perf_counter() - began
@@ -234,7 +273,28 @@ class _Recording:
         )
 
 
-def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice) -> list[_Recording]:
+def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None) -> VideoOptions:
+    """Options of a recording: one that breaks off is not opened again, since it would begin again."""
+    from ..credentials import Credentials
+    from ..errors import InputError
+    from ..sources import is_address
+    from ..video import VideoOptions
+
+    credentials = Credentials.load(credentials_file)
+    given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
+    for option in [name for name, there in given.items() if there and not is_address(input)]:
+        raise InputError("option-without-effect", f"{option} with files", "a source over HTTP", f"leave out {option}")
+    if not credentials.from_file <= {"source"}:
+        raise InputError(
+            "option-without-effect", "--credentials-file with more than [source]", "[source]", "leave out the rest"
+        )
+    login = credentials.source
+    return VideoOptions(reconnect_s=0.0, allow_hosts=allow_hosts, user=login.user, password=login.password)
+
+
+def _recordings(
+    input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, frames: VideoOptions
+) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
     from ..errors import InputError
     from ..sources import find_videos, is_address, is_video_input
@@ -259,5 +319,5 @@ def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: Engine
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, **engine.given())
         announce(backbone)
-        return [_Recording(name, localizer, backbone) for name in ([str(v) for v in videos] or [input])]
-    return [_Recording(str(file), localizer, None) for file in (features or [path])]
+        return [_Recording(name, localizer, backbone, frames) for name in ([str(v) for v in videos] or [input])]
+    return [_Recording(str(file), localizer, None, frames) for file in (features or [path])]

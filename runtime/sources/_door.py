@@ -45,7 +45,8 @@ class Sender:
 class Door:
     """Accepts connections on a socket that listens.
 
-    check: raises InputError for a header that does not fit. token: what a sender has to present before its header; None: nothing, and what it presents is not looked at.
+    check: raises InputError for a header that does not fit. token: what a sender has to present before its header;
+    None: nothing, and what it presents is not looked at.
     """
 
     def __init__(

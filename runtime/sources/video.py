@@ -98,6 +98,11 @@ class VideoSource:
             self.frames.close()
 
     @property
+    def trouble(self) -> str:
+        """Why the source is lost for now; empty while it is there."""
+        return str(getattr(self.frames, "trouble", ""))
+
+    @property
     def batch(self) -> int:
         """Clips that go through the backbone at a time."""
         return self._batch

@@ -8,6 +8,7 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from ..credentials import Credentials, Login
 from ._frames import FrameSource, Gap, Sampled, VideoInfo, VideoOptions
 
 if TYPE_CHECKING:
@@ -37,8 +38,10 @@ def open_frames(
     from .redact import Address
 
     parsed = Address.parse(address)
-    if options is not None and options.user is not None:
-        parsed = parsed.with_login(options.user, options.password)
+    if parsed.kind in ("http", "rtsp"):
+        login = None if options is None or options.user is None else Login(options.user, options.password)
+        login = login or Credentials.load().source
+        parsed = parsed if login.user is None else parsed.with_login(login.user, login.password)
     source: FrameSource
     if parsed.kind == "file":
         from .files import FileFrames
