@@ -174,6 +174,9 @@ class _Client:
         if not piece and not self._data:
             raise ConnectionResetError("closed without a request")
         self._data += piece
+        line, newline, _ = self._data.partition(b"\n")
+        if newline and _REQUEST.fullmatch(line.rstrip(b"\r")) is None:
+            return True  # no HTTP: whoever it is need not be waited for
         return not piece or len(self._data) > MAX_HEAD or b"\r\n\r\n" in self._data or b"\n\n" in self._data
 
     def answer(self, respond: Callable[[str], tuple[int, str, bytes]]) -> None:

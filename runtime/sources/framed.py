@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from ..errors import InputError
+from ..errors import InputError, SourceLostError
 from ._door import READ_BYTES, Door, Sender
 from ._items import POLL_S, Begin, Chunk, Item
 from .framing import FrameParser, Header, encode_token
@@ -285,7 +285,7 @@ class Listener(FramedStream):
             while (sender := door.admit()) is None:
                 waited = time.monotonic() - waited_from
                 if fault is not None and waited >= self._reconnect_s:
-                    raise fault
+                    raise self._lost(fault)
                 if fault is None and self._idle_s is not None and waited >= self._idle_s:
                     return
                 yield None
@@ -298,12 +298,20 @@ class Listener(FramedStream):
                 if sender.parser.number == 0 and door.someone:
                     door.drop(sender, "silent", "sent no complete record, and others are waiting")
                     continue
-                if not error.code.startswith("frame-") or self._reconnect_s <= 0:
+                if not error.code.startswith("frame-"):
                     raise
+                if self._reconnect_s <= 0:
+                    raise self._lost(error) from None
                 fault, self.trouble = error, error.given
                 print(f"warning: {error} Waiting {self._reconnect_s:g} s for the sender.", file=sys.stderr, flush=True)
             finally:
                 sender.close()
+
+    @staticmethod
+    def _lost(fault: InputError) -> InputError:
+        """What to raise when a sender does not come back: a break may be mended by waiting, wrong bytes are not."""
+        kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end") else InputError
+        return kind(fault.code, fault.given, fault.allowed, fault.next_step)
 
     def _reader(self, sender: Sender, door: Door) -> Read:
         heard = time.monotonic()

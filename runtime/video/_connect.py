@@ -23,6 +23,7 @@ FORMS = (
     "wtv,dv,rm,yuv4mpegpipe,swf,hls,aac,ac3,eac3,mp3,wav,flac,webvtt,jpeg_pipe,png_pipe,gif_pipe,webp_pipe,bmp_pipe,"
     "gif,apng,tty"
 )
+MAX_PART_HEAD = 4096  # bytes, of motion JPEG
 _HLS = {"http_persistent": "0", "http_multiple": "0"}  # so that it asks us for every file
 
 
@@ -53,6 +54,12 @@ class HttpReader(VideoReader):
             return self._http.playlist(body)
         if body.kind == "multipart/x-mixed-replace":
             self._form = "mpjpeg"
+            # FFmpeg looks at the head of the first part and goes back, which it can only within one read.
+            head = b""
+            while b"\n\r\n" not in head and b"\n\n" not in head and len(head) < MAX_PART_HEAD:
+                before, head = len(head), body.peek(len(head) + 1)
+                if len(head) == before:
+                    break
         elif body.kind == "application/dash+xml" or body.peek(256).lstrip().startswith((b"<?xml", b"<MPD")):
             raise Refused(
                 InputError(
@@ -60,6 +67,15 @@ class HttpReader(VideoReader):
                     f"{self._address.shown} is a DASH manifest or another XML document",
                     "HLS, or a video",
                     "use the HLS address of the same stream",
+                )
+            )
+        elif not body.seekable() and _index_at_end(body.peek(128)):
+            raise Refused(
+                InputError(
+                    "video-unreadable",
+                    f"{self._address.shown} is an mp4 file whose index lies at its end, and its server tells no length",
+                    "a server that serves ranges, or a file whose index comes first",
+                    "fetch the file first, or remux it with: ffmpeg -i IN -c copy -movflags faststart OUT",
                 )
             )
         elif body.again():
@@ -77,6 +93,11 @@ class HttpReader(VideoReader):
     def _read(self) -> Any:
         self._http.arm(self._limits[1])
         return super()._read()
+
+    @property
+    def recording(self) -> bool:
+        """Whether the server has said how long it is."""
+        return self._form != "hls" and self._body is not None and self._body.length is not None
 
     def complete(self, media_s: float) -> bool:
         """Whether the end of what came, media_s seconds, is the end of a recording: its length was known, or it came
@@ -97,6 +118,17 @@ def read_limit(address: Address, options: VideoOptions) -> float:
     """Seconds without bytes after which a source counts as lost."""
     playlist = address.kind == "http" and address.target.partition("?")[0].lower().endswith(".m3u8")
     return max(options.read_timeout_s, SEGMENT_S) if playlist else options.read_timeout_s
+
+
+def _index_at_end(head: bytes) -> bool:
+    """Whether the media data of an mp4 file come before its index, as far as its first bytes tell."""
+    at = 0
+    while head[4:8] == b"ftyp" and at + 8 <= len(head):
+        size, kind = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]
+        if kind in (b"mdat", b"moov") or size < 8:
+            return kind == b"mdat"
+        at += size
+    return False
 
 
 def http_source(address: Address, options: VideoOptions) -> HttpSource | None:

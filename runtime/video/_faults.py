@@ -26,7 +26,8 @@ class Fault:
 
     def error(self) -> InputError:
         """A new exception. Raise it outside of the except block: FFmpeg's own errors name the whole address."""
-        kind = SourceLostError if self.passing else InputError
+        # What answers with something that is no video is there: the address is wrong, more likely than not.
+        kind = SourceLostError if self.passing and self.code != "video-unreadable" else InputError
         return kind(self.code, self.given, self.allowed, self.next_step)
 
 

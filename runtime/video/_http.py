@@ -23,6 +23,7 @@ from ._guard import Guard, Refused, check_protocol
 from ._http_client import Watchdog, client, quoted
 
 HEAD_BYTES = 16 << 10  # what tells whether a server begins the same recording again
+MAX_LENGTH = 1 << 43  # eight terabytes; what claims to be longer is a stream without an end
 MIN_HEAD = 512  # fewer bytes prove nothing
 SKIP_BYTES = 256 << 10  # a seek forward by no more than this reads on instead of asking again
 MAX_DATA_URI = 1 << 20
@@ -173,7 +174,7 @@ class HttpBody:
             raise OSError(f"content encoding {coding!r}, which was not asked for")
         if answer.status != 206 or self._decode is not None:
             self._ranges = False
-            self.length = None if self._decode is not None else answer.length
+            self.length = None if self._decode is not None or (answer.length or 0) > MAX_LENGTH else answer.length
             self._pos = 0
         elif span is not None and span[3] != "*":
             total = int(span[3])

@@ -233,7 +233,7 @@ class LiveFrames:
             self._clock.resume(time.monotonic() - self._seen)
             return
         self.info = connection.info(first)
-        if self.info.duration_s and self._address.kind == "http":
+        if self._address.kind == "http" and (self.info.duration_s or getattr(connection, "recording", False)):
             self.live = False
         if self.info.rate:
             self._clock.period_s = 1 / self.info.rate
