@@ -78,10 +78,10 @@ class Door:
 
     def tend(self, wait_s: float, active: socket.socket | None = None) -> bool:
         """Look after the door for at most `wait_s` seconds; whether there is something to read from `active`."""
-        now = time.monotonic()
+        now, listener = time.monotonic(), self._listener
         with selectors.DefaultSelector() as selector:
             if now >= self._paused_until:
-                selector.register(self._listener, selectors.EVENT_READ)
+                selector.register(listener, selectors.EVENT_READ)
             if active is not None:
                 selector.register(active, selectors.EVENT_READ)
             for sender in self._waiting:
@@ -89,7 +89,7 @@ class Door:
             found = selector.select(wait_s)
         readable = False
         for key, _ in found:
-            if key.fileobj is self._listener:
+            if key.fileobj is listener:
                 self._accept()
             elif key.fileobj is active:
                 readable = True
