@@ -387,19 +387,22 @@ def test_what_cannot_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch, c
 
     folder = open_source(str(tmp_path), dim=DIM, stride_s=STRIDE)
     file = open_source(str(tmp_path / chunk_name(0)), dim=DIM, stride_s=STRIDE)
-    monkeypatch.setattr(Path, "iterdir", sometimes(real_list))
-    monkeypatch.setattr(Path, "open", sometimes(real_open))
-    monkeypatch.setattr(RowLayout, "read", sometimes(real_read))
-    troubles = set()
-    for source, wanted in ((folder, [rows(4, i) for i in range(3)]), (file, [rows(4, 0)])):
-        chunks = []
-        for item in source.items():
-            assert not isinstance(item, Bad)
-            troubles.add(source.trouble)
-            if isinstance(item, Chunk):
-                chunks.append(item)
+    troubles, found = set(), []
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", sometimes(real_list))
+        patched.setattr(Path, "open", sometimes(real_open))
+        patched.setattr(RowLayout, "read", sometimes(real_read))
+        for source in (folder, file):
+            items = []
+            for item in source.items():
+                troubles.add(source.trouble)
+                items.append(item)
+            source.close()
+            found.append(items)
+    for items, wanted in zip(found, ([rows(4, i) for i in range(3)], [rows(4, 0)]), strict=True):
+        assert not any(isinstance(item, Bad) for item in items)
+        chunks = [item for item in items if isinstance(item, Chunk)]
         np.testing.assert_array_equal(joined(chunks), np.concatenate(wanted))
-        source.close()
     assert any(os.strerror(code) in trouble for trouble in troubles)
     assert "trying again" in capsys.readouterr().err
     monkeypatch.setattr(_items, "RETRY_S", 0.01)
