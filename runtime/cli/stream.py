@@ -149,7 +149,7 @@ def _build(
     engine: EngineChoice,
 ) -> Loop:
     from ..credentials import Credentials
-    from ..sources import is_address, open_source
+    from ..sources import is_address, open_source, refuse_options
     from ..video import VideoOptions
     from ._checkpoint import Checkpoint
     from ._loop import Filter, Loop
@@ -164,6 +164,8 @@ def _build(
             "[source] for RTSP and HTTP, [socket] for tcp:// and unix://, [mqtt] for --mqtt",
             "leave out what is not needed",
         )
+    if options.rtsp_transport is not None:
+        refuse_options(address, ["--rtsp-transport"])
     health.waiting_for("opening the source")
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",

@@ -35,6 +35,7 @@ __all__ = [
     "is_address",
     "is_video_input",
     "open_source",
+    "refuse_options",
 ]
 
 _TCP = re.compile(r"tcp://(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:/]*)):(?P<port>\d{1,5})/?$")

@@ -165,7 +165,7 @@ def error_fault(error: InputError) -> Fault:
     """An error of opening as a fault. What another attempt cannot mend: credentials, what is no video at all, and
     where a source may not lead."""
     final = {"video-login", "video-permission", "video-codec", "video-picture", "missing-dependency"}
-    final |= {"video-redirect", "video-encrypted", "video-format", "video-again"}
+    final |= {"video-redirect", "video-encrypted", "video-format", "video-again", "video-transport"}
     return Fault(error.code, error.given, error.allowed, error.next_step, passing=error.code not in final)
 
 

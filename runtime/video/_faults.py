@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import ssl
 from dataclasses import dataclass
@@ -79,6 +80,13 @@ def explain(
                 "a running server",
                 "check host and port",
                 passing=True,
+            )
+        if address.kind == "rtsp" and getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
+            return Fault(
+                "video-transport",
+                f"{name}: the server does not send over the transport asked for",
+                "tcp or udp, whichever it knows",
+                "set --rtsp-transport udp, or leave it out for tcp",
             )
         reason = address.clean(_reason(error))
         if reading:
