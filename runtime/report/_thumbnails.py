@@ -91,6 +91,14 @@ class TappedFrames:
         dropped: dict[str, int] = self._frames.dropped
         return dropped
 
+    @property
+    def lost_at_start_s(self) -> float:
+        return float(self._frames.lost_at_start_s)
+
+    @property
+    def unplaced(self) -> int:
+        return int(self._frames.unplaced)
+
     def open(self) -> None:
         self._frames.open()
 

@@ -26,13 +26,10 @@ __all__ = [
 _HOME = {"video_files": "files"}
 
 
-def open_frames(
-    address: str, *, fps: float, size: tuple[int, int] | None = None, options: VideoOptions | None = None
-) -> FrameSource:
+def open_frames(address: str, *, fps: float, options: VideoOptions | None = None) -> FrameSource:
     """The frames behind an address, opened: a file, http(s) (also HLS), rtsp(s), camera:/dev/video0.
 
-    fps: cells of the sampling grid a second. size: height and width that will be looked at, a hint that is not used
-    yet. Raises InputError, MissingDependencyError.
+    fps: cells of the sampling grid a second. Raises InputError, MissingDependencyError.
     """
     from .redact import Address
 
