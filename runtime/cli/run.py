@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
+from ._video import Fps
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -40,6 +41,7 @@ def run(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
+    fps: Fps = None,
     stats: Annotated[bool, typer.Option("--stats", help="Print time per stage to standard error.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Live: events as features come.", **LIVE)] = False,
     max_delay: Annotated[
@@ -115,6 +117,7 @@ def run(
             min_score=min_score,
             labels=tuple(label or ()),
             stats=stats,
+            fps=fps,
         )
         run_stream(bundle, input, options, engine)
         return
@@ -127,6 +130,7 @@ def run(
         min_score=min_score,
         label=label,
         engine=engine,
+        fps=fps,
         stats=stats,
         live_only=[option for option, value in {**live_only, "--snapshot": snapshot}.items() if value is not None],
     )
@@ -141,6 +145,7 @@ def _run_files(
     min_score: float,
     label: list[str] | None,
     engine: EngineChoice,
+    fps: float | None,
     stats: bool,
     live_only: list[str],
 ) -> None:
@@ -162,7 +167,7 @@ def _run_files(
             raise InputError(
                 "label-unknown", f"label {name!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
-    recordings = _recordings(input, loaded, localizer, engine)
+    recordings = _recordings(input, loaded, localizer, engine, fps)
     check_names([Path(r.name) for r in recordings])
     results = {}
     errors: dict[str, PunctumError] = {}
@@ -197,10 +202,12 @@ def _run_files(
 class _Recording:
     """One file of features, or one video, to be localized as a whole."""
 
-    def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None) -> None:
+    def __init__(
+        self, name: str, localizer: Localizer, backbone: VideoBackbone | None, fps: float | None = None
+    ) -> None:
         self.name, self.is_video = name, backbone is not None
         self.stream = Path(name).stem
-        self._localizer, self._backbone = localizer, backbone
+        self._localizer, self._backbone, self._fps = localizer, backbone, fps
         self._video: VideoStats | None = None
         self._wall_s = 0.0
 
@@ -215,7 +222,7 @@ class _Recording:
         else:
             from ..sources.video import coalesce, open_video
 
-            source = open_video(self.name, self._backbone, overflow="wait")
+            source = open_video(self.name, self._backbone, overflow="wait", fps=self._fps)
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream)
         self._wall_s = time.perf_counter() - began
@@ -234,12 +241,15 @@ class _Recording:
         )
 
 
-def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice) -> list[_Recording]:
+def _recordings(
+    input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, fps: float | None
+) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
     from ..errors import InputError
     from ..sources import find_videos, is_address, is_video_input
     from ..video.backbone import VideoBackbone, no_backbone
     from ..video.redact import Address
+    from ._video import no_fps
 
     if is_address(input) and not input.lower().startswith("http"):
         shown = Address.parse(input).shown
@@ -259,5 +269,7 @@ def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: Engine
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, **engine.given())
         announce(backbone)
-        return [_Recording(name, localizer, backbone) for name in ([str(v) for v in videos] or [input])]
+        return [_Recording(name, localizer, backbone, fps) for name in ([str(v) for v in videos] or [input])]
+    if fps is not None:
+        raise no_fps(fps, input)
     return [_Recording(str(file), localizer, None) for file in (features or [path])]

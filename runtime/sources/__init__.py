@@ -47,6 +47,7 @@ def open_source(
     idle_s: float | None = None,
     reconnect_s: float | None = None,
     overflow: Overflow | None = None,
+    fps: float | None = None,
     bundle: Bundle | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -58,7 +59,8 @@ def open_source(
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. device, threads,
+    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. fps: the rate of a video
+    that carries no time stamps; refused for all else. device, threads,
     precision, options: for the backbone. Raises InputError.
     """
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
@@ -72,10 +74,18 @@ def open_source(
             idle_s=idle_s,
             reconnect_s=reconnect_s,
             overflow=overflow,
+            fps=fps,
             device=device,
             threads=threads,
             precision=precision,
             options=options,
+        )
+    if fps is not None:
+        raise InputError(
+            "video-rate",
+            f"a rate of {fps:g} frames a second for {address}, which is no video",
+            "a video without time stamps",
+            "leave the rate out (--fps)",
         )
     source = _find(
         address,
@@ -143,6 +153,7 @@ def video_source(
     idle_s: float | None = None,
     reconnect_s: float | None = None,
     overflow: Overflow | None = None,
+    fps: float | None = None,
     device: str = "cpu",
     threads: int = 1,
     precision: str = "fp32",
@@ -158,7 +169,7 @@ def video_source(
         raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
     frames = None if reconnect_s is None else VideoOptions(reconnect_s=reconnect_s)
-    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, options=frames)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, fps=fps, options=frames)
 
 
 def _is_framed(path: Path) -> bool:

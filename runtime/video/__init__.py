@@ -8,12 +8,13 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ._frames import FrameSource, Gap, Sampled, VideoInfo, VideoOptions
+from ._frames import MAX_RATE, FrameSource, Gap, Sampled, VideoInfo, VideoOptions
 
 if TYPE_CHECKING:
     from .files import video_files
 
 __all__ = [
+    "MAX_RATE",
     "FrameSource",
     "Gap",
     "Sampled",

@@ -9,20 +9,21 @@ from typing import BinaryIO
 from ..errors import InputError
 
 SELF_CONTAINED = (
-    "mov matroska avi mpegts mpegtsraw mpeg mpegvideo flv live_flv asf asf_o ogg mxf gxf nut rm wtv dv ivf obu h261"
-    " h263 h264 hevc vvc evc avs2 avs3 av1 m4v cavsvideo vc1 vc1test dirac dnxhd mjpeg mpjpeg smjpeg yuv4mpegpipe ser"
-    " gif apng webp_anim jpegxl_anim swf nsv nuv dhav ifv pmp pva kux r3d lmlm4 lxf filmstrip flic ingenient ipu iv8 mods"
-    " mvi rpl roq smk bink vivo wc3movie xmv ea film_cpk frm avr avs 4xm anm c93 cdxl cine dxa gdv hnm idcin"
-    " ipmovie mm moflex mtv mv nsp psxstr simbiosis_imx sga smush siff thp tiertexseq tmv txd vmd xa yop bfi bmv"
+    "mov,matroska,avi,mpegts,mpegtsraw,mpeg,mpegvideo,flv,live_flv,asf,asf_o,ogg,mxf,gxf,nut,rm,"
+    "wtv,dv,ivf,obu,h261,h263,h264,hevc,vvc,evc,avs2,avs3,av1,m4v,cavsvideo,vc1,vc1test,dirac,"
+    "dnxhd,mjpeg,mpjpeg,smjpeg,yuv4mpegpipe,ser,gif,apng,webp_anim,jpegxl_anim,swf,nsv,nuv,dhav,"
+    "ifv,pmp,pva,kux,r3d,lmlm4,lxf,filmstrip,flic,ingenient,ipu,iv8,mods,mvi,rpl,roq,smk,bink,"
+    "vivo,wc3movie,xmv,ea,film_cpk,frm,avr,avs,4xm,anm,c93,cdxl,cine,dxa,gdv,hnm,idcin,ipmovie,"
+    "mm,moflex,mtv,mv,nsp,psxstr,simbiosis_imx,sga,smush,siff,thp,tiertexseq,tmv,txd,vmd,xa,yop,"
+    "bfi,bmv,"
     # Sound alone, so that the error can name what the file holds.
-    " aac ac3 eac3 aiff amr ape au caf flac mp3 mpc mpc8 tta w64 wav wv"
-).split()
-"""Names of FFmpeg's demuxers that read nothing but the bytes of the file itself."""
+    "aac,ac3,eac3,aiff,amr,ape,au,caf,flac,mp3,mpc,mpc8,tta,w64,wav,wv"
+)
+"""FFmpeg's names of demuxers that read nothing but the bytes of the file itself."""
 
 _PICTURES = {
     b"\x89PNG\r\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
-    b"BM": "BMP",
     b"II*\x00": "TIFF",
     b"MM\x00*": "TIFF",
     b"%PDF": "PDF",
@@ -54,7 +55,13 @@ def refused(path: Path) -> InputError | None:
         return _references(path, "a DASH manifest")
     if text.startswith(b"<") and any(name in text for name in (b"<smoothstreaming", b"<assetmap", b"<compositionplay")):
         return _references(path, "a playlist in XML")
+    if head.startswith(b"\xff\xd8\xff") and _goes_on(path):
+        return None
+    if b"acTL" in head or (head[8:12] == b"WEBP" and b"ANIM" in head):
+        return None  # animated
     picture = next((name for begin, name in _PICTURES.items() if head.startswith(begin)), None)
+    if picture is None and head[:2] == b"BM" and head[6:10] == bytes(4):
+        picture = "BMP"
     if picture is None and head[:4] == b"RIFF" and head[8:12] == b"WEBP":
         picture = "WebP"
     if picture is not None:
@@ -73,6 +80,20 @@ _LISTS = {
     b"# vobsub": "a VobSub index",
 }
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot")
+
+
+def _goes_on(path: Path) -> bool:
+    """Whether a second JPEG follows the first: raw MJPEG."""
+    last = b""
+    with path.open("rb") as file:
+        for _ in range(256):
+            block = last + file.read(1 << 16)
+            if b"\xff\xd9\xff\xd8\xff" in block:
+                return True
+            if len(block) == len(last):
+                return False
+            last = block[-5:]
+    return False
 
 
 def _references(path: Path, kind: str) -> InputError:

@@ -72,7 +72,7 @@ class VideoReader:
             av.logging.set_level(None)  # FFmpeg's messages name addresses
         options = {**self._options, "max_streams": str(MAX_STREAMS)}
         if self._address.kind == "file":
-            options["format_whitelist"] = ",".join(SELF_CONTAINED)
+            options["format_whitelist"] = SELF_CONTAINED
         named: dict[str, Any] = {}
         if int(av.__version__.partition(".")[0]) < 19:
             named["metadata_errors"] = "replace"  # later versions keep any bytes by themselves

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from punctum.runtime._files import atomic_write
 from punctum.runtime.errors import InputError
+from punctum.runtime.video.features import TIME_RULE
 from punctum.runtime.video.preprocess import Preprocessor
 from punctum.runtime.video.spec import BackboneSpec
 
@@ -96,6 +97,7 @@ class FrameStore:
         return {
             "size": facts.st_size,
             "modified_ns": facts.st_mtime_ns,
+            "time": TIME_RULE,
             "spec": self.spec.model_dump(mode="json", include=fields),
         }
 
