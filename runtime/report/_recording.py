@@ -200,6 +200,8 @@ def report_recording(
 
 def _notes(footage: Footage, bundle: Bundle, events: Sequence[Event], candidates: int) -> tuple[str, ...]:
     notes = []
+    if footage.stretches[0].start_s > 0:
+        notes.append(f"Nothing is known before {footage.stretches[0].start_s:.2f} s: the video begins there.")
     for before, after in zip(footage.stretches, footage.stretches[1:], strict=False):
         end = before.start_s + before.duration_s
         notes.append(f"Nothing is known from {end:.2f} s to {after.start_s:.2f} s: the recording has a gap there.")

@@ -53,4 +53,10 @@ def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, s
             camera["framerate"] = f"{options.camera_rate:g}"
         return camera, "v4l2"
     # A playlist may point to other servers, never to files of this machine.
-    return {"rw_timeout": micros, "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data"}, None
+    # FFmpeg 8.1 mixes up the answers of two connections when it seeks (an MP4 with its index at the end loses its first
+    # packets). On one connection for all requests it does not.
+    return {
+        "rw_timeout": micros,
+        "protocol_whitelist": "http,https,httpproxy,tcp,tls,crypto,data",
+        "multiple_requests": "1",
+    }, None

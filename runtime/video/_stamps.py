@@ -25,6 +25,7 @@ class Stamper:
         self._delay: float | None = None
         self._last_pts = self._last_dts = float("-inf")
         self._bad_pts = self._bad_dts = 0
+        self._step_s = 0.0
 
     def note(self, packet: Any) -> None:
         """A packet of the video, before the first frame came out of the decoder."""
@@ -41,8 +42,11 @@ class Stamper:
         shown_s = (frame.duration or 0) * base
         pts = frame.pts * base if frame.pts is not None and base else None
         dts = frame.dts * base if frame.dts is not None and base else None
+        if self._decoding_only and dts is None and self._step_s:  # the last frames come when all packets are through
+            dts = self._last_dts + self._step_s
         if dts is not None:
             self._bad_dts += dts <= self._last_dts
+            self._step_s = dts - self._last_dts if dts > self._last_dts > float("-inf") else self._step_s
             self._last_dts = dts
             if self._delay is None:
                 self._delay = self._measure(dts, held)

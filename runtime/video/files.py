@@ -85,11 +85,7 @@ class FileFrames:
             )
         self.info = reader.info(self._first)
         self._timeline = make_timeline(self.info, self._fps, self._options)
-        if self.info.time.assumed_rate:
-            self._warn(
-                f"{self.name} carries no time stamps and does not say its rate: {self.info.time.assumed_rate:g} frames"
-                " a second are assumed; give the rate with --fps"
-            )
+        warn_of_rate(self.name, self.info, self._warn)
 
     def _open(self, reader: VideoReader) -> None:
         """Open it; where that fails, say whether the file is of a kind that is never opened."""
@@ -166,6 +162,15 @@ def make_timeline(info: VideoInfo, fps: float, options: VideoOptions, *, rhythm:
         rhythm=rhythm,
         align_s=options.align_s,
     )
+
+
+def warn_of_rate(name: str, info: VideoInfo, warn: Callable[[str], None]) -> None:
+    """Say so where nothing tells how fast a recording is."""
+    if info.time.assumed_rate:
+        warn(
+            f"{name} carries no time stamps and does not say its rate: {info.time.assumed_rate:g} frames a second are"
+            " assumed; give the rate with --fps"
+        )
 
 
 def show(cell: Cell[Picture]) -> Sampled:

@@ -21,7 +21,7 @@ from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._picture import Picture
 from .decode import load_av
-from .files import make_timeline, say, show
+from .files import make_timeline, say, show, warn_of_rate
 from .redact import Address
 from .sampler import Cell, check_fps
 from .timeline import Timeline
@@ -212,6 +212,7 @@ class LiveFrames:
         if self.info.duration_s and self._address.kind == "http":
             self.live = False
         self._timeline = self._new_timeline()
+        warn_of_rate(self.name, self.info, self._warn)
         self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=self.policy)
         self._ready.set()
 
