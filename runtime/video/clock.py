@@ -13,6 +13,8 @@ WRAPS_S = (2**32 / 90_000, 2**33 / 90_000)
 WRAP_SLACK_S = 10.0  # how far from an exact wrap a stamp may be to be taken for one
 STEADY = 8  # equal steps in a row after which a longer one means lost frames
 HOLE_S = 1.0  # a step longer than this is a pause rather than a loss, unless data are known to be damaged
+_NEAR = 5  # a frame that comes no more than so many steps later follows the last one
+DISORDER_S = 1.0  # where data were damaged, decoders give the next few frames in the wrong order
 JITTER_S = 0.1  # a step back by no more than this is jitter of the sender: time stands still, the line is kept
 
 
@@ -53,6 +55,11 @@ class MediaClock:
         """Media time of the last frame, 0 before the first."""
         return 0.0 if self._last is None else self._last
 
+    @property
+    def suspect(self) -> bool:
+        """Whether data were damaged a few frames ago."""
+        return self._suspect > 0
+
     def tell(self, raw: float | None, *, damaged: bool = False) -> Tick:
         """Media time of the next frame. damaged: data before it were corrupt or missing."""
         broken, missing = False, 0
@@ -76,12 +83,12 @@ class MediaClock:
     def doubtful(self, raw: float | None, hold_s: float) -> bool:
         """Whether a stamp leads so far off that the one after it should be heard before it is believed."""
         step = self._step(raw)
-        return step is not None and not -JITTER_S - self._guessed_s <= step <= hold_s and not self._wraps(step)
+        return step is not None and not -self._back_s <= step <= hold_s and not self._wraps(step)
 
     def continues(self, raw: float | None, hold_s: float) -> bool:
         """Whether a stamp follows the last one as if nothing had happened in between."""
         step = self._step(raw)
-        return step is not None and 0 <= step <= hold_s
+        return step is not None and 0 <= step <= min(hold_s, _NEAR * self._usual_s)
 
     def wild(self) -> Tick:
         """Media time of a frame whose stamp is not to be believed, since those around it go on without it."""
@@ -98,9 +105,17 @@ class MediaClock:
         self._offset, self._guessed_s, self._steady = None, 0.0, 0
 
     def _next(self) -> float:
-        if self._last is None:
-            return 0.0
-        return self._last + (self._step_s if self._steady >= STEADY and self._step_s > 0 else self.period_s)
+        return 0.0 if self._last is None else self._last + self._usual_s
+
+    @property
+    def _back_s(self) -> float:
+        """How far a stamp may go back before the line of stamps counts as another one."""
+        return (DISORDER_S if self._suspect else JITTER_S) + self._guessed_s
+
+    @property
+    def _usual_s(self) -> float:
+        """The time between two frames."""
+        return self._step_s if self._steady >= STEADY and self._step_s > 0 else self.period_s
 
     def _anchor(self, raw: float) -> float:
         """Media time minus stamp for the first stamp, or for the first after a loss."""
@@ -134,7 +149,7 @@ class MediaClock:
                 self._offset = offset + wrap
                 return at + wrap, False
         self._count("stamp-backwards")
-        if step >= -JITTER_S - self._guessed_s:
+        if step >= -self._back_s:
             return self.last, False
         self._offset = self._next() - raw
         return self._next(), False
@@ -148,6 +163,8 @@ class MediaClock:
         steady, self._steady = self._steady, 0
         lossy = self._suspect > 0 or (self.rhythm and step_s <= HOLE_S)
         if lossy and steady >= STEADY and 1.5 * self._step_s < step_s:
+            if self._suspect:
+                self._steady = steady  # damage makes several holes, and the rhythm outlives them
             return round(step_s / self._step_s) - 1
         self._step_s = max(step_s, 0.0)
         return 0

@@ -58,6 +58,8 @@ class Timeline(Generic[P]):
         self._raw_end_s: float | None = None
         self._held: tuple[P, str | None] | None = None  # a picture whose stamp is doubtful
         self._begun = False
+        self._told = 0  # frames lost so far
+        self._known = 0  # of those, frames that the decoder lost and no hole has shown yet
 
     def push(self, picture: P, *, lost: int = 0, broken: str | None = None) -> list[Cell[P] | Gap]:
         """Items that the next picture decides. lost: frames lost before it that it does not know of itself."""
@@ -100,7 +102,11 @@ class Timeline(Generic[P]):
         if short_s <= max(slack_s, 2 * self.clock.period_s):
             return 0, 0
         by_time = round(short_s / self.clock.period_s)
-        return min(by_time, announced or by_time), min(by_time, announced)
+        if not announced:
+            return by_time, 0
+        # Those that could not be decoded are among the announced ones as well.
+        certain = max(min(by_time, announced - self._told), 0)
+        return certain, certain
 
     def disagreement(self, slack_s: float) -> str | None:
         """In words, where the media time of all pictures and the header's differ by more than `slack_s` seconds."""
@@ -127,7 +133,10 @@ class Timeline(Generic[P]):
         return self.clock.tell(picture.raw_s, damaged=picture.damaged)
 
     def _take(self, picture: P, tick: Tick, lost: int, broken: str | None) -> list[Cell[P] | Gap]:
-        unseen = max(tick.missing - picture.lost, 0)
+        # A hole often shows some frames after those that could not be decoded: these are not to be counted again.
+        self._known = (self._known if self.clock.suspect else 0) + picture.lost
+        unseen = max(tick.missing - self._known, 0)
+        self._known -= min(tick.missing, self._known)
         if unseen:
             self._count("missing", unseen)
         if not self._begun:
@@ -139,11 +148,13 @@ class Timeline(Generic[P]):
             self._raw_end_s = picture.raw_s + shown_s
         elif self._raw_end_s is not None:
             self._raw_end_s += shown_s
+        lost += picture.lost + unseen
+        self._told += lost
         return self.sampler.push(
             picture,
             tick.at,
             duration_s=shown_s,
-            lost=picture.lost + unseen + lost,
+            lost=lost,
             broken=broken or ("stamps-jumped" if tick.broken else None),
         )
 

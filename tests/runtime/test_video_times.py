@@ -274,6 +274,50 @@ def test_a_header_that_disagrees_is_named(made: Path, tmp_path: Path, capsys: py
     assert capsys.readouterr().err == ""
 
 
+def _damaged(data: bytes, kind: str, begin: float, end: float) -> bytes:
+    first, last = int(len(data) * begin), int(len(data) * end)
+    if kind == "zeros":
+        return data[:first] + bytes(last - first) + data[last:]
+    return data[:first] + np.random.default_rng(7).bytes(last - first) + data[last:]
+
+
+@pytest.mark.parametrize("kind", ["zeros", "noise"])
+@pytest.mark.parametrize("part", [(0.3, 0.31), (0.5, 0.6), (0.2, 0.7), (0.6, 0.8)])
+@pytest.mark.parametrize("ending", ["mp4", "ts", "mkv"])
+def test_what_damage_costs_is_counted_and_moves_nothing_else(
+    ending: str, part: tuple[float, float], kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    whole = tmp_path_factory.getbasetemp() / f"whole-damage.{ending}"
+    if not whole.exists():
+        make(
+            whole,
+            200,
+            form="mpegts" if ending == "ts" else None,
+            muxer={"movflags": "faststart"} if ending == "mp4" else None,
+        )
+    path = tmp_path / f"damaged.{ending}"
+    path.write_bytes(_damaged(whole.read_bytes(), kind, *part))
+    times, source = media_times(path)
+    gaps = [item for item in source.items if isinstance(item, Gap)]
+    lost = sum(item.lost for item in source.items) + source.unplaced
+    assert times == sorted(times)
+    assert times[-1] == pytest.approx(9.95, abs=0.06)
+    assert len(times) + lost == pytest.approx(200, abs=3) or (ending == "mkv" and gaps)
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+def test_frames_behind_the_last_one_are_counted_once(part: float, tmp_path: Path) -> None:
+    data = make(tmp_path / "whole.mp4", 200, muxer={"movflags": "faststart"}).read_bytes()
+    for name, cut in (("short", data[: int(len(data) * part)]), ("hole", _cut_out(data, part))):
+        (tmp_path / f"{name}.mp4").write_bytes(cut)
+        times, source = media_times(tmp_path / f"{name}.mp4")
+        assert len(times) + sum(item.lost for item in source.items) + source.unplaced == pytest.approx(200, abs=3)
+
+
+def _cut_out(data: bytes, part: float) -> bytes:
+    return data[: int(len(data) * part)] + data[int(len(data) * (part + 0.05)) :]
+
+
 # Over HTTP and live.
 
 
