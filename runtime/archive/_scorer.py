@@ -155,7 +155,7 @@ class Scorer:
 
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, **self._engine)
-        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait")) as source:
+        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", fps=self.options.fps)) as source:
             done = self._through(item, digest, coalesce(source.items()))
         return Scored(replace(done.record, lost=source.stats.lost), done.rows)
 

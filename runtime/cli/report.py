@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+from ._video import Fps
 
 
 def report(
@@ -34,6 +35,7 @@ def report(
     threads: Threads = 1,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
+    fps: Fps = None,
 ) -> None:
     """Write one HTML file that needs no network: time line, tracks, events with phase and delay, figures, bundle.
 
@@ -54,7 +56,7 @@ def report(
             "one of the two",
             "punctum report BUNDLE INPUT, or punctum report BUNDLE --data DATASET",
         )
-    given = {"--truth": truth, "--events": events} if data else {"--split": split}
+    given = {"--truth": truth, "--events": events, "--fps": fps} if data else {"--split": split}
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
         raise InputError(
@@ -79,6 +81,7 @@ def report(
             events=None if events is None else read_events(events, input.stem, loaded.labels),
             max_delay_s=max_delay,
             title=title,
+            fps=fps,
             **engine.given(),
         )
         write_report(out, made)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
+from ._video import Fps
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -41,6 +42,7 @@ def run(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
+    fps: Fps = None,
     stats: Annotated[bool, typer.Option("--stats", help="Print time per stage to standard error.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Live: events as features come.", **LIVE)] = False,
     max_delay: Annotated[
@@ -145,6 +147,7 @@ def run(
             min_score=min_score,
             labels=tuple(label or ()),
             stats=stats,
+            fps=fps,
         )
         run_stream(bundle, input, options, engine)
         return
@@ -164,6 +167,7 @@ def run(
         min_score=min_score,
         label=label,
         engine=engine,
+        fps=fps,
         stats=stats,
         frames=_video_options(input, tuple(allow_host or ()), credentials_file),
         live_only=[option for option, value in {**live_only, "--snapshot": snapshot}.items() if value is not None],
@@ -179,6 +183,7 @@ def _run_files(
     min_score: float,
     label: list[str] | None,
     engine: EngineChoice,
+    fps: float | None,
     stats: bool,
     frames: VideoOptions,
     live_only: list[str],
@@ -201,7 +206,7 @@ def _run_files(
             raise InputError(
                 "label-unknown", f"label {name!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
-    recordings = _recordings(input, loaded, localizer, engine, frames)
+    recordings = _recordings(input, loaded, localizer, engine, fps, frames)
     check_names([Path(r.name) for r in recordings])
     results = {}
     errors: dict[str, PunctumError] = {}
@@ -236,10 +241,17 @@ def _run_files(
 class _Recording:
     """One file of features, or one video, to be localized as a whole."""
 
-    def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None, frames: VideoOptions) -> None:
+    def __init__(
+        self,
+        name: str,
+        localizer: Localizer,
+        backbone: VideoBackbone | None,
+        frames: VideoOptions,
+        fps: float | None = None,
+    ) -> None:
         self.name, self.is_video = name, backbone is not None
         self.stream = Path(name).stem
-        self._localizer, self._backbone, self._frames = localizer, backbone, frames
+        self._localizer, self._backbone, self._frames, self._fps = localizer, backbone, frames, fps
         self._video: VideoStats | None = None
         self._wall_s = 0.0
 
@@ -254,7 +266,7 @@ class _Recording:
         else:
             from ..sources.video import coalesce, open_video
 
-            source = open_video(self.name, self._backbone, overflow="wait", options=self._frames)
+            source = open_video(self.name, self._backbone, overflow="wait", fps=self._fps, options=self._frames)
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream)
         self._wall_s = time.perf_counter() - began
@@ -293,13 +305,14 @@ def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: P
 
 
 def _recordings(
-    input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, frames: VideoOptions
+    input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, fps: float | None, frames: VideoOptions
 ) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
     from ..errors import InputError
     from ..sources import find_videos, is_address, is_video_input
     from ..video.backbone import VideoBackbone, no_backbone
     from ..video.redact import Address
+    from ._video import no_fps
 
     if is_address(input) and not input.lower().startswith("http"):
         shown = Address.parse(input).shown
@@ -319,5 +332,7 @@ def _recordings(
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, **engine.given())
         announce(backbone)
-        return [_Recording(name, localizer, backbone, frames) for name in ([str(v) for v in videos] or [input])]
+        return [_Recording(name, localizer, backbone, frames, fps) for name in ([str(v) for v in videos] or [input])]
+    if fps is not None:
+        raise no_fps(fps, input)
     return [_Recording(str(file), localizer, None, frames) for file in (features or [path])]

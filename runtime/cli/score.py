@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
+from ._video import Fps
 
 _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
 
@@ -59,6 +60,7 @@ def score(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
+    fps: Fps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score an archive. Run the same command again to go on where it ended: nothing is lost, nothing comes twice.
@@ -93,6 +95,7 @@ def score(
         retry_failed=retry_failed,
         replace=replace,
         rehash=rehash,
+        fps=fps,
     )
     summary = score_archive(Bundle.load(bundle), inputs, out, options)
     if as_json:

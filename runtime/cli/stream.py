@@ -53,6 +53,7 @@ class StreamOptions:
     min_score: float = 0.0
     labels: tuple[str, ...] = ()
     stats: bool = False
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.overflow not in (None, "wait", "drop_oldest", "degrade"):
@@ -183,6 +184,7 @@ def _build(
         follow=options.follow,
         idle_s=options.idle_s,
         reconnect_s=options.reconnect_s,
+        fps=options.fps,
         overflow=options.overflow,  # type: ignore[arg-type]  # one of the three, checked above
         token=credentials.token,
         frames=frames,

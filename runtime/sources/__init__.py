@@ -53,6 +53,7 @@ def open_source(
     overflow: Overflow | None = None,
     token: bytes | None = None,
     frames: VideoOptions | None = None,
+    fps: float | None = None,
     bundle: Bundle | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -65,8 +66,9 @@ def open_source(
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
     overflow: what a video does that comes faster than it is worked off, see `VideoSource`. token: what senders to a
-    socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. device,
-    threads, precision, options: for the backbone. An option that the source cannot heed is refused. Raises InputError.
+    socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
+    rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
+    backbone. An option that the source cannot heed is refused. Raises InputError.
     """
     check_start(start_s)
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
@@ -91,10 +93,18 @@ def open_source(
             idle_s=idle_s,
             reconnect_s=reconnect_s,
             overflow=overflow,
+            fps=fps,
             device=device,
             threads=threads,
             precision=precision,
             options=options,
+        )
+    if fps is not None:
+        raise InputError(
+            "video-rate",
+            f"a rate of {fps:g} frames a second for {address}, which is no video",
+            "a video without time stamps",
+            "leave the rate out (--fps)",
         )
     source = _find(
         address,
@@ -172,6 +182,7 @@ def video_source(
     reconnect_s: float | None = None,
     overflow: Overflow | None = None,
     frames: VideoOptions | None = None,
+    fps: float | None = None,
     device: str = "cpu",
     threads: int = 1,
     precision: str = "fp32",
@@ -189,7 +200,7 @@ def video_source(
     frames = frames or VideoOptions()
     if reconnect_s is not None:
         frames = replace(frames, reconnect_s=reconnect_s)
-    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, options=frames)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, fps=fps, options=frames)
 
 
 _FILES = {"--idle-s": "waits only with --follow"}

@@ -9,12 +9,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..credentials import Credentials, Login
-from ._frames import FrameSource, Gap, Sampled, VideoInfo, VideoOptions
+from ._frames import MAX_RATE, FrameSource, Gap, Sampled, VideoInfo, VideoOptions
 
 if TYPE_CHECKING:
     from .files import video_files
 
 __all__ = [
+    "MAX_RATE",
     "FrameSource",
     "Gap",
     "Sampled",
@@ -27,13 +28,10 @@ __all__ = [
 _HOME = {"video_files": "files"}
 
 
-def open_frames(
-    address: str, *, fps: float, size: tuple[int, int] | None = None, options: VideoOptions | None = None
-) -> FrameSource:
+def open_frames(address: str, *, fps: float, options: VideoOptions | None = None) -> FrameSource:
     """The frames behind an address, opened: a file, http(s) (also HLS), rtsp(s), camera:/dev/video0.
 
-    fps: cells of the sampling grid a second. size: height and width that will be looked at, a hint that is not used
-    yet. Raises InputError, MissingDependencyError.
+    fps: cells of the sampling grid a second. Raises InputError, MissingDependencyError.
     """
     from .redact import Address
 

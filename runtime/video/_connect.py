@@ -39,6 +39,7 @@ class HttpReader(VideoReader):
             options={"format_whitelist": FORMS},
             limits=source.limits,
             threads=options.threads,
+            rate=options.rate,
         )
         self._io_open = source.nested
 
@@ -99,6 +100,10 @@ class HttpReader(VideoReader):
         """Whether the server has said how long it is."""
         return self._form != "hls" and self._body is not None and self._body.length is not None
 
+    @property
+    def _recorded(self) -> bool:
+        return self.recording
+
     def complete(self, media_s: float) -> bool:
         """Whether the end of what came, media_s seconds, is the end of a recording: its length was known, or it came
         faster than a camera could have sent it."""
@@ -158,6 +163,7 @@ def make_reader(
         form=form,
         limits=(options.open_timeout_s, read_limit(address, options)),
         threads=options.threads,
+        rate=options.rate,
     )
 
 
@@ -165,7 +171,15 @@ def error_fault(error: InputError) -> Fault:
     """An error of opening as a fault. What another attempt cannot mend: credentials, what is no video at all, and
     where a source may not lead."""
     final = {"video-login", "video-permission", "video-codec", "video-picture", "missing-dependency"}
-    final |= {"video-redirect", "video-encrypted", "video-format", "video-again", "video-transport"}
+    final |= {
+        "video-redirect",
+        "video-encrypted",
+        "video-format",
+        "video-again",
+        "video-transport",
+        "video-rate",
+        "video-size",
+    }
     return Fault(error.code, error.given, error.allowed, error.next_step, passing=error.code not in final)
 
 
