@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime import InputError, PunctumError
+from punctum.runtime._text import plain
 from punctum.runtime.config import FeatureSpec
 from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, read_backbone, read_spec
 from punctum.runtime.video.fingerprint import make_fingerprint
@@ -122,6 +123,11 @@ def backbone_files(module: nn.Module, spec: BackboneSpec) -> dict[str, bytes]:
     return {GRAPH_FILE: graph, SPEC_FILE: (sealed.spec.model_dump_json(indent=1) + "\n").encode()}
 
 
+def is_backbone_folder(folder: Path) -> bool:
+    """Whether a folder holds the two files of a backbone and nothing else."""
+    return {path.name for path in folder.iterdir()} == {GRAPH_FILE, SPEC_FILE}
+
+
 def write_folder(made: ExportedBackbone, folder: Path) -> None:
     """The two files of a backbone folder."""
     (folder / GRAPH_FILE).write_bytes(made.graph)
@@ -192,7 +198,7 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
         except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
             raise InputError(
                 "backbone-import",
-                f"{source}: {error.__class__.__name__}: {error}",
+                f"{source}: {error.__class__.__name__}: {plain(error)}",
                 "package.module:factory, where factory() returns a torch module",
                 "check the path and the arguments",
             ) from None
@@ -213,7 +219,8 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+    lines = [line for line in map(plain, str(error).splitlines()) if line]  # torch colours its messages
+    return (lines[0] if lines else repr(error))[:200]
 
 
 @contextmanager

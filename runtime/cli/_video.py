@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .._text import counted
 from ..errors import InputError
 
 if TYPE_CHECKING:
@@ -26,6 +27,20 @@ def no_fps(fps: float, name: str) -> InputError:
     return InputError(
         "video-rate", f"--fps {fps:g} for {name}, which is no video", "a video without time stamps", "leave --fps out"
     )
+
+
+def losses(spent: Stats, video: VideoStats | None) -> str:
+    """What of a recording is missing from the result, in words; empty: nothing."""
+    parts = []
+    if video is not None and video.lost:
+        start_s = getattr(video, "lost_at_start_s", 0.0)
+        where = f", {start_s:.1f} s of them at the start" if start_s else ""
+        parts.append(f"{video.lost} of {counted(video.frames + video.lost, 'video frame')} lost{where}")
+    if spent.dropped:
+        media = spent.dropped * (spent.media_s / spent.snippets) if spent.snippets else 0.0
+        seconds = f", about {media:.1f} s of media" if media else ""
+        parts.append(f"{counted(spent.dropped, 'snippet')} missing in {counted(spent.gaps, 'gap')}{seconds}")
+    return "; ".join(parts)
 
 
 def stages(spent: Stats, video: VideoStats | None) -> str:

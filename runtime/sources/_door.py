@@ -11,12 +11,12 @@ import math
 import selectors
 import socket
 import struct
-import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
+from .._text import warn
 from ..errors import InputError
 from .framing import TOKEN_MAGIC, FrameParser, Header, read_token
 
@@ -173,7 +173,7 @@ class Door:
         self._warnings += 1
         if self._warnings <= MOST_WARNINGS:
             more = "; further ones are only counted" if self._warnings == MOST_WARNINGS else ""
-            print(f"warning: {text}{more}", file=sys.stderr, flush=True)
+            warn(f"{text}{more}")
 
 
 def _peer(connection: socket.socket) -> str:

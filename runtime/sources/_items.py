@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import sys
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._text import warn
 from ..errors import InputError, SourceLostError
 
 F32 = npt.NDArray[np.float32]
@@ -116,7 +116,7 @@ class Patience:
             raise InputError("features-unreadable", reason, "a readable source", "check it")
         if not self.trouble:
             self.trouble, self._since, self._pause_s = reason, time.monotonic(), POLL_S
-            print(f"warning: {reason}; trying again for {RETRY_S:g} s", file=sys.stderr, flush=True)
+            warn(f"{reason}; trying again for {RETRY_S:g} s")
         if time.monotonic() - self._since >= RETRY_S:
             raise SourceLostError("features-unreadable", reason, "a source that can be read again in time", "check it")
         time.sleep(self._pause_s)

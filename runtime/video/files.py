@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import stat
-import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .._text import warn
 from ..errors import InputError
 from ._containers import refused
 from ._faults import explain
@@ -181,7 +181,7 @@ def show(cell: Cell[Picture]) -> Sampled:
 
 def say(text: str) -> None:
     """A warning on standard error."""
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    warn(text)
 
 
 def check_file(address: Address) -> None:
