@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .bundle import Bundle
     from .config import FeatureSpec, Fusion, PostProcess
     from .dataset import Dataset
-    from .errors import InputError, PunctumError
+    from .errors import EngineError, InputError, PunctumError
     from .evaluation import evaluate
     from .events import Event
     from .features import Features, load_features
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Bundle": "bundle",
     "Dataset": "dataset",
+    "EngineError": "errors",
     "Event": "events",
     "FeatureSpec": "config",
     "Features": "features",
@@ -37,6 +38,7 @@ _HOME = {
 __all__ = [
     "Bundle",
     "Dataset",
+    "EngineError",
     "Event",
     "FeatureSpec",
     "Features",

@@ -90,9 +90,12 @@ class Localizer:
         """Algorithmic look-ahead in seconds: receptive field to the right plus right context."""
         return self.plan.look_ahead_s
 
-    def session(self, *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None) -> Session:
-        """A new live stream. live: how early it speaks; None: final events only."""
-        return Session(self.plan, self.backend, stream=stream, start_s=start_s, live=live)
+    def session(
+        self, *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None, run_id: str = ""
+    ) -> Session:
+        """A new live stream. live: how early it speaks; None: final events only. run_id: part of every event id;
+        `new_run_id()` makes one, for streams whose ids must not come again after a restart."""
+        return Session(self.plan, self.backend, stream=stream, start_s=start_s, live=live, run_id=run_id)
 
     def restore(self, data: bytes) -> Session:
         """A session as `Session.snapshot` left it. Raises InputError for damaged bytes and for another bundle's."""
