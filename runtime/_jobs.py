@@ -146,7 +146,10 @@ def _check_range(values: F32, what: str, who: str) -> None:
         return
     if not np.isfinite(values).all():
         raise EngineError(
-            f"{what}-not-finite", f"{who} returned NaN or infinity", f"finite {what}", "check the features and the bundle"
+            f"{what}-not-finite",
+            f"{who} returned NaN or infinity",
+            f"finite {what}",
+            "check the features and the bundle",
         )
     worst = low if low < -ROUNDING else high
     raise EngineError(

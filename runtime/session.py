@@ -67,7 +67,9 @@ class Session:
     """Set to score in haste: fewer thresholds, the locator's word alone. Events say so."""
     stats: Stats = field(init=False, default_factory=Stats)
     _tick: int = field(init=False, default=0)
-    _hop: int = field(init=False, default=1)  # snippets between two looks: on a grid of the media, so chunks don't matter
+    _hop: int = field(
+        init=False, default=1
+    )  # snippets between two looks: on a grid of the media, so chunks don't matter
     _looked: int = field(init=False, default=0)  # snippets of the stretch that were looked at, a multiple of the hop
     _serial: int = field(init=False, default=0)  # snippets of the stream before the last break, lost ones included
     _broken: int = field(init=False, default=0)  # snippets lost at the last break

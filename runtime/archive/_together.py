@@ -64,7 +64,7 @@ def localize_together(localizer: Localizer, recordings: Sequence[Whole]) -> None
     ends = [session.flush_steps() for _, session in left]
     _lockstep(localizer.backend, [one for one, _ in left], ends, ahead=False)
     for one, _ in taken:
-        if isinstance(one.error, EngineError):
+        if one.error is not None:
             _alone(localizer, one)
 
 
