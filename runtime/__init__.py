@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from ._version import __version__
 
 if TYPE_CHECKING:
+    from ._run_id import new_run_id
     from .bundle import Bundle
     from .config import FeatureSpec, Fusion, PostProcess
     from .dataset import Dataset
@@ -33,6 +34,7 @@ _HOME = {
     "Session": "session",
     "evaluate": "evaluation",
     "load_features": "features",
+    "new_run_id": "_run_id",
 }
 
 __all__ = [
@@ -51,6 +53,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_features",
+    "new_run_id",
 ]
 
 

@@ -28,10 +28,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ._jobs import Job, Steps, answer_together, drive
+from ._run_id import check_run_id
 from .errors import InputError, PunctumError
 from .events import Event
 from .live import LiveOptions
-from .session import Session, check_run_id
+from .session import Session
 
 if TYPE_CHECKING:
     from .localizer import Localizer

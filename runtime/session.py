@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import math
-import re
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from copy import copy
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -22,6 +19,8 @@ from ._islands import Island, IslandFinder
 from ._jobs import LocateJob, ScoreJob, Steps, check_heads, check_tracks, drive
 from ._post import Proposals, finish_islands, prepare_island, simplify
 from ._provisional import Window, provisional
+from ._run_id import check_run_id
+from ._undo import undone_if_it_fails
 from .backends._protocol import Backend
 from .config import PostProcess
 from .errors import InputError
@@ -35,9 +34,6 @@ F32 = npt.NDArray[np.float32]
 BLOCK = 2048  # snippets a locator run at most: bounds memory when a long video is pushed at once
 MOST_SNIPPETS = 4e15  # indices and their sums stay exact in float64
 HOP_S = 0.5  # distance of locator runs where only final events are wanted: each run repeats its whole context
-
-
-RUN_ID = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 @dataclass(slots=True, eq=False, repr=False)
@@ -190,30 +186,9 @@ class Session:
         self._closed = True
         return self._say(self._reporter.sweep([]))
 
-    @contextmanager
-    def _undone_if_it_fails(self) -> Iterator[None]:
-        """Put everything back if the block is left by an exception, or if its generator is closed."""
-        plain = {name: getattr(self, name) for name in _PLAIN}
-        copied = {name: list(getattr(self, name)) for name in _LISTS}
-        rows = [(buffer, buffer.mark()) for buffer in (self._features, self._tracks)]
-        opened = [finder.open for finder in self._finders]
-        stats, reports = copy(self.stats), self._reporter.mark()
-        try:
-            yield
-        except BaseException:
-            for name, value in (plain | copied).items():
-                setattr(self, name, value)
-            for buffer, mark in rows:
-                buffer.rewind(mark)
-            for finder, place in zip(self._finders, opened, strict=True):
-                finder.open = place
-            self.stats = stats
-            self._reporter.rewind(reports)
-            raise
-
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`. Closing them undoes them."""
-        with self._undone_if_it_fails():
+        with undone_if_it_fails(self):
             events = yield from self._push(rows, at, lost)
         return events
 
@@ -244,7 +219,7 @@ class Session:
 
     def flush_steps(self) -> Steps[list[Event]]:
         self._require_open()
-        with self._undone_if_it_fails():
+        with undone_if_it_fails(self):
             self._closed = True
             events = yield from self._advance(final=True)
             events += self._say(self._reporter.sweep([]))
@@ -439,17 +414,3 @@ class Session:
             return np.zeros(len(self.plan.labels), np.float32)
         top = max(1, len(tracks) // 8)
         return np.asarray(np.sort(tracks, axis=0)[-top:].mean(axis=0), np.float32)
-
-
-# What a call may change, apart from buffers, finders, counters and reports: values, and lists that grow in place.
-_PLAIN = ("start_s", "_looked", "_serial", "_broken", "_taken", "_closed", "_tail")
-_PLAIN += ("_features", "_tracks", "_finders")
-_LISTS = ("_waiting", "_holes", "_video_track")
-
-
-def check_run_id(run_id: str) -> None:
-    """Raises InputError for what cannot be a part of event ids."""
-    if not RUN_ID.fullmatch(run_id):
-        raise InputError(
-            "run-id", f"run id {run_id!r}", "up to 64 letters, digits, dots, dashes and underscores", "choose another"
-        )

@@ -1,4 +1,4 @@
-"""An engine that fails: a session is unchanged and the call can be repeated; a pool loses nothing that is not declared."""
+"""An engine that fails: a session stays as it was, so that the call can be repeated; a pool declares what it loses."""
 
 from __future__ import annotations
 
