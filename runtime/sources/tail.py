@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .._text import as_utf8
 from ..errors import InputError
 from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
 from ._npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
@@ -52,7 +53,7 @@ class RowFile:
         if file is None:
             return
         row = 0 if position is None else int(position["row"])
-        yield Begin(self.path.stem, self._start_s)
+        yield Begin(as_utf8(self.path.stem), self._start_s)
         layout: RowLayout | None = raw_layout(self._dim) if self.path.suffix in RAW_SUFFIXES else None
         quiet = time.monotonic()
         while True:
