@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .session import Session
 
 # What a call may change, apart from buffers, finders, counters and reports: values, and lists that grow in place.
-_VALUES: tuple[str, ...] = ("start_s", "_looked", "_serial", "_broken", "_taken", "_closed")
+_VALUES: tuple[str, ...] = ("start_s", "_looked", "_serial", "_broken", "_taken", "_closed", "_failed")
 _VALUES += ("_tail", "_features", "_tracks", "_finders")
 _LISTS = ("_waiting", "_holes", "_video_track")
 

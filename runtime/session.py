@@ -81,6 +81,7 @@ class Session:
     _level: np.float32 = field(init=False)
     _closed: bool = field(init=False, default=False)
     _holes: list[tuple[int, int]] = field(init=False)  # (snippet of the stretch, video frames lost in it)
+    _failed: F32 = field(init=False)  # rows of a push that the engine failed on
     _video_track: list[F32] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -100,6 +101,7 @@ class Session:
         self._hop = self._tick or max(math.floor(HOP_S / stride), 1)
         self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride, overhang_s=self.plan.overhang_s)
         self._haste = simplify(post)
+        self._failed = np.zeros((0, self.plan.dim), np.float32)
         self._begin()
 
     def __repr__(self) -> str:
@@ -147,9 +149,26 @@ class Session:
         ends there, as `interrupted`, and the stream begins anew. lost: video frames that are missing, as pairs (row,
         frames); events that such a row touches count them as `dropped`.
         Raises InputError for a wrong dimension, dtype, NaN, another stride, or a time that lies before what was
-        pushed, and EngineError when the engine fails; the session is then unchanged.
+        pushed, and EngineError when the engine fails; the session is then unchanged. Rows that were not pushed again
+        after the engine failed on them count as a gap.
         """
-        return drive(self.push_steps(*self.check(features, at), lost), self.backend)
+        rows, at = self.check(features, at)
+        if at is None and len(rows) and not self._repeats(rows):
+            at = self.now_s + len(self._failed) * self.plan.stride_s
+        try:
+            events = drive(self.push_steps(rows, at, lost), self.backend)
+        except BaseException:
+            if len(rows) > 0:
+                self._failed = rows.copy()
+            raise
+        if len(rows) or at is not None:
+            self._failed = self._failed[len(rows) :] if at is None else self._failed[:0]
+        return events
+
+    def _repeats(self, rows: F32) -> bool:
+        """Whether rows begin as those did that the engine failed on, if it did: otherwise those are missing."""
+        common = min(len(rows), len(self._failed))
+        return np.array_equal(rows[:common], self._failed[:common])
 
     def flush(self) -> list[Event]:
         """The stream has ended: return all events that were still waiting. The session takes nothing after it."""
@@ -168,6 +187,7 @@ class Session:
         self._reporter.live.clear()
         self.stats = Stats()
         self._video_track = []
+        self._failed = self._failed[:0]
         self._begin()
 
     def snapshot(self) -> bytes:
@@ -220,8 +240,12 @@ class Session:
     def flush_steps(self) -> Steps[list[Event]]:
         self._require_open()
         with undone_if_it_fails(self):
+            events = list[Event]()
+            if len(self._failed):  # rows that were not pushed again
+                missing, self._failed = len(self._failed), self._failed[:0]
+                events = yield from self._push(self._failed, self.now_s + missing * self.plan.stride_s, ())
             self._closed = True
-            events = yield from self._advance(final=True)
+            events += yield from self._advance(final=True)
             events += self._say(self._reporter.sweep([]))
         return events
 

@@ -133,6 +133,42 @@ def test_every_call_of_a_session_may_fail(live):
         assert got == expected, at
 
 
+@pytest.mark.parametrize("skip", [1, 3, 5, 9])
+def test_rows_that_are_not_pushed_again_are_a_declared_gap(skip):
+    """Whoever goes on with the next rows after a failure loses the ones before, and nothing shifts."""
+    data = fakes.recording(4, 100)
+    engine = Flaky()
+    session, events = fakes.localizer(engine).session(stream="s"), []
+    for at in range(0, 100, 10):
+        engine.failures = {engine.calls: "raise"} if at == 10 * skip else {}
+        try:
+            events += session.push(data[at : at + 10])
+        except EngineError:
+            assert at == 10 * skip
+    events += session.flush()
+    broken = fakes.localizer().session(stream="s")
+    expected = broken.push(data[: 10 * skip])
+    expected += broken.gap(skip + 1.0) if skip == 9 else broken.push(data[10 * skip + 10 :], at=skip + 1.0)
+    assert events == expected + broken.flush()
+    assert session.stats.dropped == 10
+
+
+def test_rows_may_be_pushed_again_in_other_chunks():
+    data = fakes.recording(4, 100)
+    engine = Flaky({2: "raise"})
+    session, events, at, failed = fakes.localizer(engine).session(stream="s"), [], 0, 0
+    sizes = iter([30, 30, 30, 4, 0, 50, 20])  # the third fails
+    while at < 100:
+        size = next(sizes)
+        try:
+            events += session.push(data[at : at + size])
+            at += size
+        except EngineError:
+            failed += 1
+    assert (failed, session.stats.dropped) == (1, 0)
+    assert events + session.flush() == fakes.localizer().localize(data, stream="s")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("head", [False, True])
 def test_what_the_engine_did_is_named(kind, head):
