@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from ._values import compact
 from .backends._protocol import Backend
 from .config import Fusion
 from .errors import EngineError, PunctumError
@@ -23,7 +24,8 @@ ROUNDING = 1e-3  # by which a probability may leave 0..1: one step of float16 ab
 JOINED_ROWS = 1024  # of one scoring run: float32 positions stay within 1e-4 of a snippet
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class LocateJob:
     """A window for the locator. features [n, D]; `inner`: it starts with a full left context, so rows put before it
     change nothing that is kept. Answer: tracks [n, C + 1] = class track and actionness."""
@@ -32,7 +34,8 @@ class LocateJob:
     inner: bool
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class ScoreJob:
     """Proposals of one window for the center scorer; `inner`: no pooling reaches beyond the window.
 

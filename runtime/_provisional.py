@@ -11,6 +11,7 @@ from ._buffer import RowBuffer
 from ._islands import Island, IslandFinder
 from ._jobs import Head, ScoreJob, Steps, check_heads
 from ._post import Proposals, finish_islands, prepare_island
+from ._values import compact
 from .config import PostProcess
 from .live import Reporter, Saying
 from .plan import Plan
@@ -18,7 +19,8 @@ from .plan import Plan
 F32 = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Window:
     """A view of a session at a tick. tail float32 [n, C + 1]: guessed tracks of the snippets after `tracks`."""
 

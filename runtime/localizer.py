@@ -46,19 +46,16 @@ class Localizer:
         bundle. What is asked for runs or this raises InputError; there is no silent fallback."""
         from .backends import open_backend
 
-        spec, graph = bundle.manifest.features, bundle.manifest.locator
+        manifest = bundle.manifest
         self._setup(
             open_backend(bundle, device=device, precision=precision, threads=threads, options=options),
-            Plan(
-                bundle.labels,
-                spec.dim,
-                spec.stride_s,
-                graph.left,
-                graph.right,
-                bundle.manifest.post,
-                bundle.id,
-                overhang_s=bundle.manifest.backbone.overhang_s if bundle.manifest.backbone else 0.0,
-            ),
+            labels=bundle.labels,
+            dim=manifest.features.dim,
+            stride_s=manifest.features.stride_s,
+            post=manifest.post,
+            receptive_field=(manifest.locator.left, manifest.locator.right),
+            bundle_id=bundle.id,
+            overhang_s=manifest.backbone.overhang_s if manifest.backbone else 0.0,
         )
 
     @classmethod
@@ -72,15 +69,40 @@ class Localizer:
         post: PostProcess,
         receptive_field: tuple[int, int],
         bundle_id: str = "",
+        overhang_s: float = 0.0,
     ) -> Localizer:
-        """A localizer around any backend: training evaluates with the very code that runs in the field."""
+        """A localizer around any backend: training evaluates with the very code that runs in the field.
+
+        overhang_s: media beyond a snippet's end that its features need.
+        """
         self = cls.__new__(cls)
-        left, right = receptive_field
-        self._setup(backend, Plan(tuple(labels), dim, stride_s, left, right, post, bundle_id))
+        self._setup(
+            backend,
+            labels=labels,
+            dim=dim,
+            stride_s=stride_s,
+            post=post,
+            receptive_field=receptive_field,
+            bundle_id=bundle_id,
+            overhang_s=overhang_s,
+        )
         return self
 
-    def _setup(self, backend: Backend, plan: Plan) -> None:
-        self.backend, self.plan = backend, plan
+    def _setup(
+        self,
+        backend: Backend,
+        *,
+        labels: Iterable[str],
+        dim: int,
+        stride_s: float,
+        post: PostProcess,
+        receptive_field: tuple[int, int],
+        bundle_id: str,
+        overhang_s: float,
+    ) -> None:
+        left, right = receptive_field
+        self.backend = backend
+        self.plan = Plan(tuple(labels), dim, stride_s, left, right, post, bundle_id, overhang_s=overhang_s)
         self.last_stats = Stats()
 
     @property

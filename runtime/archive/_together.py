@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._jobs import STACKED_ROWS, Job, LocateJob, Steps, answer_together, ask, joined_tracks
+from .._values import compact
 from ..backends._protocol import Backend
 from ..errors import EngineError, PunctumError
 from ..events import Event
@@ -31,7 +32,8 @@ TRIES = 2  # runs of a recording alone, before the engine's failure is its own
 WASTE = 1.3  # rows of a filled-up stack against those that are needed, at most
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class Whole:
     """One recording on its way. error: what ended it."""
 

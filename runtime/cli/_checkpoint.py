@@ -15,6 +15,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .._files import atomic_write
+from .._values import compact
 from ..errors import InputError
 from ._rotation import Mark, take_back
 
@@ -48,7 +49,8 @@ class _Header(BaseModel):
     rotated: tuple[tuple[Count, Annotated[int, Field(ge=0, lt=2**64)], str], ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Checkpoint:
     """source: kind and name of it; position: where to go on (None: at its beginning); event_bytes: length of the event
     file that belongs to it; reported: ids that passed the score filter; session: `Session.snapshot`; event_inode,

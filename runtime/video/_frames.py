@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._values import compact
 from ..errors import InputError
 
 U8 = npt.NDArray[np.uint8]
@@ -17,7 +18,8 @@ Policy = Literal["wait", "drop_oldest"]
 POLL_S = 0.1  # seconds that a live source waits before it lets the caller look around
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sampled:
     """One frame of the sampling grid.
 
