@@ -100,7 +100,7 @@ class _Header(_Strict):
     version: int
     plan: dict[str, Any]
     stream: str
-    run_id: str
+    run_id: str = Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")
     resets: Count
     start_s: float = Field(ge=-MAX_MEDIA_S, le=MAX_MEDIA_S)
     live: _Live | None

@@ -113,7 +113,7 @@ class Loop:
         if checkpoint.source != self._source_key():
             raise InputError(
                 "snapshot-source",
-                f"a snapshot of source {checkpoint.source}",
+                f"a snapshot of source {checkpoint.source[:120]}",
                 self._source_key(),
                 "give the same source, or remove the snapshot to begin anew",
             )
@@ -129,7 +129,7 @@ class Loop:
         if self.name and session.stream != self.name:
             raise InputError(
                 "snapshot-options",
-                f"a snapshot of stream {session.stream!r}",
+                f"a snapshot of stream {session.stream[:120]!r}",
                 f"the same stream, here {self.name!r}",
                 "give the same --name, or remove the snapshot to begin anew",
             )
