@@ -20,6 +20,7 @@ import numpy.typing as npt
 from ._layouts import feature_files, find_points, find_video, first_of, header_dim, published, read_facts, read_rates
 from ._tables import read_json, read_list, read_points, scan_points
 from ._text import short
+from ._values import by_value
 from .errors import InputError
 from .features import Features, check_features, load_features
 
@@ -36,7 +37,8 @@ class Point:
     time_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Truth:
     """Ground truth of some videos. segments float64 [G, 2] in seconds, video and label indices [G]."""
 

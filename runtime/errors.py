@@ -18,6 +18,10 @@ class PunctumError(Exception):
         super().__init__(" ".join(parts))
 
 
+class EngineError(PunctumError):
+    """The engine raised, or returned what no graph of a bundle may return: wrong shapes, NaN, values outside 0..1."""
+
+
 class InputError(PunctumError):
     """The input is at fault, not the program: exit code 2."""
 

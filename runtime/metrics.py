@@ -26,7 +26,7 @@ __all__ = ["MAX_LABELS", "MAX_STREAMS", "STAGES", "Health", "Metrics", "MetricsS
 MAX_STREAMS = 64
 MAX_LABELS = 1000
 SILENT_S = 15.0  # without anything from the source, after which /readyz says so
-STAGES = ("read", "locate", "islands", "score", "report", "emit")
+STAGES = ("read", "locate", "islands", "score", "post", "report", "emit")
 _STAGE_BUCKETS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 _DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 
@@ -44,10 +44,10 @@ class Metrics:
         self._render = prom.generate_latest
         self.content_type: str = prom.CONTENT_TYPE_LATEST
         stream = ["stream"]
-        self._frames = prom.Counter("punctum_frames_total", "Snippets taken in", stream, **registry)
+        self._frames = prom.Counter("punctum_snippets_total", "Snippets taken in", stream, **registry)
         self._dropped = prom.Counter(
             "punctum_frames_dropped_total",
-            "Snippets lost: in gaps, in chunks that were skipped",
+            "Snippets lost in gaps and in chunks that were skipped; with reason frames: video frames",
             ["stream", "reason"],
             **registry,
         )

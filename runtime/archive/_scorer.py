@@ -15,7 +15,7 @@ import numpy as np
 from .._files import sha256_file
 from .._text import as_utf8, plain, short
 from ..bundle import Bundle
-from ..errors import InputError, PunctumError
+from ..errors import EngineError, InputError, PunctumError
 from ..events import Event
 from ..features import Features, load_features
 from ..localizer import Localizer
@@ -169,7 +169,11 @@ class Scorer:
         else:
             session = Session(plan, self.localizer.backend, stream=item.stream, offline=True)
             for chunk in chunks:
-                rows.add(self._kept(session.push(chunk.rows, at=chunk.at, lost=chunk.lost)))
+                try:
+                    events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+                except EngineError:  # which left the session as it was
+                    events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+                rows.add(self._kept(events))
             rows.add(self._kept(session.flush()))
             spent = session.stats
         _unchanged(item)

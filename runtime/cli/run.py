@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._text import as_utf8, counted, warn
+from .._time_of_day import FixedStart, stamped
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
+from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
 from ._terminal import say
 from ._video import Fps
@@ -50,6 +52,20 @@ def run(
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
     fps: Fps = None,
+    run_id: Annotated[
+        str | None,
+        typer.Option(
+            help="Part of every event id, so that ids of several runs differ: a text, new, or none. Default: new for "
+            "live sources, none for files and folders, whose events get the same ids each time."
+        ),
+    ] = None,
+    start_utc: Annotated[
+        str | None,
+        typer.Option(
+            help="Time of day at media time 0, such as 2026-05-01T10:00:00Z, or creation-time: what the video file "
+            "says. Events then carry start_utc and end_utc, as those of live sources do by themselves."
+        ),
+    ] = None,
     stats: Annotated[bool, typer.Option("--stats", help="Print time per stage to standard error.")] = False,
     stream: Annotated[bool, typer.Option("--stream", help="Live: events as features come.", **LIVE)] = False,
     max_delay: Annotated[
@@ -143,6 +159,8 @@ def run(
             out=out,
             max_delay_s=max_delay,
             name=name,
+            run_id=run_id,
+            start_utc=start_utc,
             start_s=start_s,
             follow=follow,
             idle_s=idle_s,
@@ -176,6 +194,8 @@ def run(
         fps=fps,
         stats=stats,
         frames=_video_options(input, tuple(allow_host or ()), credentials_file),
+        run_id=run_id,
+        start_utc=start_utc,
     )
 
 
@@ -199,6 +219,8 @@ def _run_files(
     fps: float | None,
     stats: bool,
     frames: VideoOptions,
+    run_id: str | None,
+    start_utc: str | None,
 ) -> None:
     """Whole recordings: every file on its own, final events only."""
     from .._outputs import ACTIVITYNET, EVENTS, STDOUT, Output
@@ -219,11 +241,13 @@ def _run_files(
             )
     recordings = _recordings(input, loaded, localizer, engine, fps, frames)
     check_names([Path(r.name) for r in recordings])
+    check_start(start_utc, len(recordings))
+    run = run_id_of(run_id, live=False)
     results = {}
     errors: dict[str, PunctumError] = {}
     for recording in recordings:
         try:
-            events = recording.localize()
+            events = recording.localize(run, start_utc)
         except PunctumError as error:
             if not recording.is_video:
                 raise
@@ -263,22 +287,23 @@ class _Recording:
         self._video: VideoStats | None = None
         self._wall_s = 0.0
 
-    def localize(self) -> list[Event]:
+    def localize(self, run_id: str, start_utc: str | None) -> list[Event]:
         began = time.perf_counter()
         localizer, plan = self._localizer, self._localizer.plan
+        clock = None if start_utc is None else FixedStart(start_of(start_utc, self.name))
         if self._backbone is None:
             from ..features import load_features
 
             features = load_features(self.name, stride_s=plan.stride_s, dim=plan.dim)
-            events = localizer.localize(features, stream=self.stream)
+            events = localizer.localize(features, stream=self.stream, run_id=run_id)
         else:
             from ..sources.video import coalesce, open_video
 
             source = open_video(self.name, self._backbone, overflow="wait", fps=self._fps, options=self._frames)
             self.stream, self._video = source.stream, source.stats
-            events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream)
+            events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream, run_id=run_id)
         self._wall_s = time.perf_counter() - began
-        return events
+        return stamped(events, clock)
 
     def warn_of_loss(self) -> None:
         """One line where something of the recording is missing from the result."""

@@ -12,8 +12,10 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from .._text import counted
+from .._time_of_day import Arrival, FixedStart, TimeOfDay
 from ..errors import InputError, PunctumError
 from ._engine import announce
+from ._identity import NEW, run_id_of, start_of
 from ._terminal import say
 from ._video import stages
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
     from ..localizer import Localizer
     from ..metrics import Health, Metrics
     from ..sinks import Sink
+    from ..sources import Source
     from ._checkpoint import Checkpoint
     from ._engine import EngineChoice
     from ._loop import Loop
@@ -36,6 +39,8 @@ class StreamOptions:
     out: Path | None = None
     max_delay_s: float | None = None
     name: str = ""
+    run_id: str | None = None
+    start_utc: str | None = None
     start_s: float = 0.0
     follow: bool = False
     idle_s: float | None = None
@@ -185,7 +190,8 @@ def _build(
 
     credentials = Credentials.load(options.credentials_file)
     sockets = address.startswith(("tcp://", "unix://"))
-    used = {"socket"} if sockets else {"source"} if is_address(address) else set[str]()
+    remote = address.lower().startswith(("rtsp", "http")) and is_address(address)
+    used = {"socket"} if sockets else {"source"} if remote else set[str]()
     if not credentials.from_file <= used | ({"mqtt"} if options.mqtt is not None else set()):
         raise InputError(
             "option-without-effect",
@@ -234,12 +240,17 @@ def _build(
     if not source.replayable:
         say(f"reading from {source.name}")
     checkpoint = None if options.snapshot is None else Checkpoint.load(options.snapshot)
+    run_id = run_id_of(options.run_id, live=not source.replayable)
+    if checkpoint is not None and options.run_id == NEW:
+        run_id = localizer.restore(checkpoint.session).run_id
     loop = Loop(
         localizer,
         source,
         [],
         live=_live(options),
         name=options.name,
+        run_id=run_id,
+        time_of_day=_time_of_day(options.start_utc, source, address),
         on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
         keep=Filter(frozenset(options.labels), options.min_score),
         metrics=metrics,
@@ -252,6 +263,20 @@ def _build(
         say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
     loop.sinks += _sinks(options, loop, checkpoint, stack, credentials)
     return loop
+
+
+def _time_of_day(start_utc: str | None, source: Source, address: str) -> TimeOfDay | None:
+    """When media time 0 was: as the user says, or as a live source delivers."""
+    if not source.replayable:
+        if start_utc is not None:
+            raise InputError(
+                "start-utc",
+                f"--start-utc with {source.name}, which is live",
+                "files and folders",
+                "leave it out: events of a live source carry the time of day of their arrival",
+            )
+        return Arrival()
+    return None if start_utc is None else FixedStart(start_of(start_utc, address))
 
 
 def _sinks(

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._text import as_utf8, counted, were
+from .._values import compact
 from ..errors import InputError, MissingDependencyError
 from ..events import Event
 from ..features import Features, load_features
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 _PHASES = ("open", "update", "final", "retracted")
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class Footage:
     """A recording as read: unbroken stretches of features, pictures, seconds of compute per stage, frames lost."""
 

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._text import warn
+from .._values import by_value
 from ..errors import InputError, SourceLostError
 
 F32 = npt.NDArray[np.float32]
@@ -31,7 +32,8 @@ class Begin:
     start_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Chunk:
     """Rows float32 [n, D]. at: media time of the first in seconds, None: right after the last one.
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from .._values import compact
 from ._items import Chunk
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ class VideoStats:
         return {"decode": self.decode_s, "preprocess": self.preprocess_s, "backbone": self.backbone_s}
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
     plane: F32
     index: int

@@ -49,6 +49,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._values import by_value
 from ..errors import InputError
 from ._items import MAX_TIME_S
 
@@ -79,7 +80,8 @@ class Header:
     size: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Record:
     """One record: its number from 1, the byte offsets of its first and after its last byte, what it holds.
 

@@ -10,6 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._values import compact
 from ..errors import InputError
 from ._time import TimeBase
 
@@ -19,7 +20,8 @@ MAX_RATE = 1000.0
 POLL_S = 0.1  # seconds that a live source waits before it lets the caller look around
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sampled:
     """One frame of the sampling grid.
 

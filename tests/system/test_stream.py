@@ -186,7 +186,7 @@ def test_a_socket_metrics_and_a_signal(features, tmp_path):
         def scrape() -> str:
             return urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10).read().decode()
 
-        wait_for(lambda: 'punctum_frames_total{stream="cam"} 400.0' in scrape())
+        wait_for(lambda: 'punctum_snippets_total{stream="cam"} 400.0' in scrape())
         text = scrape()
         assert 'punctum_events_total{label="' in text
         assert 'punctum_backend_info{actual="cpu",precision="fp32",requested="cpu"} 1.0' in text

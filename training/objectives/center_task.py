@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from punctum.runtime._values import compact
 from torch import Tensor
 
 from ..center_labels import ProposalLabels, label_proposals, update_points
@@ -21,7 +22,8 @@ from .center import ptal_loss
 CACHE_BYTES = 1 << 30  # pooled features are kept up to this size, and recomputed each step beyond it
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CenterVideo:
     """One training video of the head: tracks float32 [T, C+1] = [P, A] of the locator, and proposals."""
 
