@@ -14,6 +14,7 @@ import numpy.typing as npt
 
 from ._tables import read_text
 from ._text import short
+from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
 from .events import SCHEMA, Event
@@ -23,7 +24,8 @@ I64 = npt.NDArray[np.int64]
 Row = tuple[str, str, str, float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detections:
     """Detections aligned with a Truth: video and label indices [N], segments [N, 2] in seconds, scores [N].
 

@@ -32,6 +32,7 @@ from ._layouts import (
 from ._name_index import NameIndex
 from ._tables import PointRow, read_json, read_list, read_points, scan_points
 from ._text import short
+from ._values import by_value
 from .errors import InputError
 from .features import Features, check_features, load_features
 
@@ -49,7 +50,8 @@ class Point:
     time_s: float
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Truth:
     """Ground truth of some videos. segments float64 [G, 2] in seconds, video and label indices [G]."""
 

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 from punctum.runtime._name_index import NameIndex
+from punctum.runtime._values import by_value
 from punctum.runtime.dataset import read_json
 from punctum.runtime.errors import InputError
 
@@ -23,7 +24,8 @@ from .labels import F64, I64
 SHORTEST = 1e-3  # snippets
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VideoProposals:
     """segments float64 [M, 2] in snippet-centre coordinates, label int64 [M], base score float64 [M]."""
 

@@ -11,13 +11,15 @@ from typing import Any
 import torch
 from punctum.runtime._files import atomic_write
 from punctum.runtime._text import plain
+from punctum.runtime._values import compact
 from punctum.runtime.errors import InputError
 from torch import Tensor
 
 _MOST = 4096  # threads
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StageState:
     """`step` steps are done. No random state: every step draws from its own seed (see loop.py)."""
 

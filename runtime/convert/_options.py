@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from .._tables import read_json
+from .._values import compact
 from ..errors import InputError
 
 Clicks = Literal["marked", "all", "none"]
@@ -116,7 +117,8 @@ class WriteOptions:
         return (self.media or "{video}.mp4").replace("{video}", video)
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Source:
     """A file to be read: its name as shown to the user, its bytes, and what it is called without its ending."""
 
@@ -142,7 +144,8 @@ class Source:
         return InputError("convert-form", f"{self.name}: {what}", allowed, "fix the file, or name its form with --from")
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Written:
     """Content of a file; what it cannot hold of what was to be written; what it says that nobody knew."""
 

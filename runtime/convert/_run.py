@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from .._files import atomic_folder, atomic_write
 from .._outputs import check_folder, refuse_inputs
 from .._text import as_utf8
+from .._values import compact
 from ..errors import InputError
 from ._effect import check_rates, check_reading, check_writing
 from ._events import read_parquet
@@ -20,7 +21,8 @@ from ._options import Clicks, ReadOptions, Source, WriteOptions, Written
 LARGEST = 1 << 30  # bytes of a file to be read
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What a conversion did, in words: `lines()`. text: the result where it went to standard output."""
 

@@ -111,8 +111,29 @@ def test_an_archive_says_which_items(place, tmp_path, capsys):
     pytest.importorskip("pyarrow", reason="score needs pyarrow")
     from punctum.runtime.archive.run import Summary
 
-    summary = Summary(items=3, lost={"a.mp4": 1, "b.ts": 118})
-    assert summary.loss() == "119 video frames lost in 2 of 3 items: a.mp4, b.ts (lost_frames in items.parquet)"
+    summary = Summary(items=3, lost={"a.mp4": {"frames": 1, "snippets": 0}, "b.ts": {"frames": 118, "snippets": 1}})
+    assert summary.loss().startswith("119 video frames and 1 snippet missing in 2 of 3 items: a.mp4, b.ts")
     command = ["score", str(place / "bundle"), str(place / "videos"), "--out", str(tmp_path / "r"), "--workers", "1"]
     assert invoke([*command, "--json"]) == 0
-    assert json.loads(capsys.readouterr().out)["lost"] == {}
+    told = capsys.readouterr()
+    (lost,) = json.loads(told.out)["lost"].items()
+    assert lost[0] == "hole.mp4"
+    assert lost[1]["snippets"] > 0
+    assert sum(line.startswith("warning: ") and "hole.mp4" in line for line in told.err.splitlines()) == 1
+    # What was scored before counts as well.
+    assert invoke(command) == 0
+    assert "hole.mp4" in capsys.readouterr().err
+
+
+def test_training_says_which_videos(tmp_path):
+    pytest.importorskip("torch", reason="training needs torch")
+    from punctum.training.videos import _lost
+
+    entries = {
+        "whole": {"lost_frames": 0, "gaps": []},
+        "cut": {"lost_frames": 1, "gaps": []},
+        "hole": {"lost_frames": 0, "gaps": [[1.0, 3.5]]},
+    }
+    (tmp_path / "features").mkdir()
+    (tmp_path / "features" / "features.json").write_text(json.dumps({"videos": entries}))
+    assert _lost(tmp_path) == {"cut": "1 frame lost", "hole": "1 gap (2.5 s) filled with the features before"}

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from punctum.runtime._values import compact
 from torch import Tensor
 
 from ..center_labels import ProposalLabels, label_proposals, update_points
@@ -20,7 +21,8 @@ from .center import ptal_loss
 from .pooled import PooledSegments
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CenterVideo:
     """One training video of the head: tracks float32 [T, C+1] = [P, A] of the locator, and proposals."""
 
