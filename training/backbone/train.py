@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -16,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime._files import atomic_write
-from punctum.runtime._text import as_utf8, plain
+from punctum.runtime._text import as_utf8, counted, plain
 from punctum.runtime.dataset import Point
 from punctum.runtime.errors import InputError
 
@@ -237,6 +238,9 @@ def _clicked(
             video=stretch.video,
         )
         parts.append(ClickedStretch(stretch, located, known))
+    if stretches and (lost := len(clicks) - sum(len(part.clicks) for part in parts)):
+        what = f"{counted(lost, 'click')} of {as_utf8(stretches[0].video)}"
+        warnings.warn(f"{what} left out: there is no picture at that time", UserWarning, stacklevel=2)
     return parts
 
 
