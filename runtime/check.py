@@ -11,8 +11,9 @@ import numpy as np
 
 from ._check_truth import check_truth
 from ._check_videos import check_videos
+from ._feature_files import FEATURE_ENDINGS
 from ._findings import Report
-from ._layouts import FEATURE_ENDINGS, first_of
+from ._layouts import first_of
 from ._name_index import NameIndex
 from ._tables import PointRow, read_text, scan_points
 from ._text import counted
