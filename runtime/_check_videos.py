@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,9 +16,12 @@ if TYPE_CHECKING:
 SHORT = 0.05  # share of the stated length that a whole file may lack
 
 
-def check_videos(data: Dataset, report: Report) -> dict[str, float]:
-    """Seconds of the videos that can be decoded; {} where PyAV is not installed, with a warning."""
-    found: dict[str, float] = {}
+def check_videos(data: Dataset, report: Report) -> dict[str, tuple[float, float]]:
+    """Media time of the first and last picture of the videos that can be decoded.
+
+    {} where PyAV is not installed, with a warning.
+    """
+    found: dict[str, tuple[float, float]] = {}
     able = find_spec("av") is not None
     if not able and data.videos_dir is not None:
         report.warn(
@@ -36,8 +40,8 @@ def check_videos(data: Dataset, report: Report) -> dict[str, float]:
     return found
 
 
-def _look(path: Path, report: Report) -> float:
-    """Seconds that the file really holds. Raises what opening it for training would raise."""
+def _look(path: Path, report: Report) -> tuple[float, float]:
+    """From when to when the file really holds pictures. Raises what opening it for training would raise."""
     from .video import open_frames
 
     source = open_frames(str(path), fps=1.0)
@@ -45,7 +49,7 @@ def _look(path: Path, report: Report) -> float:
         stated = source.info.duration_s
     finally:
         source.close()
-    held, damaged = _packets(path)
+    begin, held, damaged = _packets(path)
     if stated is not None and stated - held > max(SHORT * stated, 1.0):
         report.warn(
             "video-truncated",
@@ -57,14 +61,16 @@ def _look(path: Path, report: Report) -> float:
         report.warn(
             "video-damaged", path, f"{damaged} damaged packets", "copy it again; what cannot be decoded counts as lost"
         )
-    return held or stated or 0.0
+    return begin, max(held, begin) or stated or 0.0
 
 
-def _packets(path: Path) -> tuple[float, int]:
-    """(media time at the end of the last packet of the first video stream, damaged packets). Nothing is decoded."""
+def _packets(path: Path) -> tuple[float, float, int]:
+    """Media time at the beginning of the first and at the end of the last packet of the first video stream, and how
+    many are damaged. Nothing is decoded.
+    """
     import av
 
-    end, damaged = 0.0, 0
+    begin, end, damaged = math.inf, 0.0, 0
     container: Any
     try:
         with av.open(str(path), options={"protocol_whitelist": "file,crypto,data"}) as container:
@@ -74,7 +80,8 @@ def _packets(path: Path) -> tuple[float, int]:
                 damaged += bool(packet.is_corrupt)
                 at = packet.pts if packet.pts is not None else packet.dts
                 if at is not None:
+                    begin = min(begin, float(at * stream.time_base) - origin)
                     end = max(end, float((at + (packet.duration or 0)) * stream.time_base) - origin)
     except (av.FFmpegError, OSError, IndexError):
-        return end, damaged + 1
-    return end, damaged
+        damaged += 1
+    return max(begin, 0.0) if begin < math.inf else 0.0, end, damaged

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from ._name_index import NameIndex
 from ._tables import parse_json, read_text
 from ._text import short
+from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
 from .events import SCHEMA, Event
@@ -24,7 +25,8 @@ I64 = npt.NDArray[np.int64]
 Row = tuple[str, str, str, float, float, float]
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detections:
     """Detections aligned with a Truth: video and label indices [N], segments [N, 2] in seconds, scores [N].
 
@@ -93,7 +95,8 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
     lines = SCHEMA in text.lstrip().split("\n", 1)[0]
     results = {} if lines else _results(path, text)
     found = _collect(_event_rows(path, text) if lines else _result_rows(path, results), truth, path)
-    if not len(found) and not set(results) & set(truth.videos):
+    judged = NameIndex(truth.videos, media=True)
+    if not len(found) and not any(judged.find(video) for video in results):
         raise InputError(
             "detections-other-videos",
             f"{path} holds none of the {len(truth.videos)} judged videos"
@@ -105,15 +108,23 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
 
 
 def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Detections:
-    videos, labels = _Places(truth.videos, media=True), _Places(truth.labels)
+    videos, names = {name: i for i, name in enumerate(truth.videos)}, NameIndex(truth.videos, media=True)
+    labels, classes = {name: i for i, name in enumerate(truth.labels)}, NameIndex(truth.labels)
     kept, ignored = [], {}
+    spelled: dict[str, str] = {}
     prefix = f"{path}: " if path else ""
     for where, video, label, start, end, score in rows:
-        v, c = videos.find(video), labels.find(label)
-        if v is None:
+        if (known := names.find(video)) is None:
             ignored[video] = True
             continue
-        if c is None:
+        if (first := spelled.setdefault(known, video)) != video:
+            raise InputError(
+                "video-alike",
+                f"{prefix}{where}: detections of {first!r} and of {video!r}, which are one video",
+                "one spelling of a name",
+                "merge the two",
+            )
+        if (name := classes.find(label)) is None:
             raise InputError(
                 "label-unknown", f"{prefix}{where}: label {label!r}", ", ".join(truth.labels), "fix the label"
             )
@@ -124,37 +135,8 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
                 "finite numbers, start <= end",
                 "fix the entry",
             )
-        kept.append((v, c, start, end, score))
-    if pair := videos.twice():
-        raise InputError(
-            "video-ambiguous",
-            f"{prefix}{pair[0]!r} and {pair[1]!r} are both {pair[2]!r} of the truth",
-            "one name a video",
-            "merge or rename them",
-        )
+        kept.append((videos[known], labels[name], start, end, score))
     return replace(Detections.from_rows(kept), ignored_videos=tuple(ignored))
-
-
-class _Places:
-    """Where the names of a file stand among those of the truth, by any spelling that can mean only one."""
-
-    def __init__(self, names: Sequence[str], *, media: bool = False) -> None:
-        self._index, self._place = NameIndex(names, media=media), {name: i for i, name in enumerate(names)}
-        self._found: dict[str, str | None] = {}
-
-    def find(self, text: str) -> int | None:
-        if text not in self._found:
-            self._found[text] = self._index.find(text)
-        name = self._found[text]
-        return None if name is None else self._place[name]
-
-    def twice(self) -> tuple[str, str, str] | None:
-        """Two spellings of the file that mean one name, and that name."""
-        first: dict[str, str] = {}
-        for text, name in self._found.items():
-            if name is not None and first.setdefault(name, text) != text:
-                return first[name], text, name
-        return None
 
 
 def _event_rows(path: Path, text: str) -> Iterator[Row]:

@@ -11,15 +11,17 @@ import numpy as np
 
 from ._check_truth import check_truth
 from ._check_videos import check_videos
+from ._feature_files import FEATURE_ENDINGS
 from ._findings import Report
-from ._layouts import FEATURE_ENDINGS, first_of
+from ._layouts import first_of
 from ._name_index import NameIndex
 from ._tables import PointRow, read_text, scan_points
 from ._text import counted
 from .dataset import LATE_CLICK_S, Dataset
 from .errors import InputError
 
-LATE_VIDEO_S = 0.2  # a click may lie so far behind the last frame of a video: times are rounded
+LATE_VIDEO_S = 0.2  # a click may lie so far outside the pictures of a video: times are rounded
+Spans = dict[str, tuple[float, float]]  # seconds from the first to the last picture, or of the features
 
 
 def check_dataset(
@@ -43,12 +45,12 @@ def check_dataset(
         return report
     _check_lists(data, train_list, test_list, report)
     if data.only_videos:
-        lengths, ends = {}, check_videos(data, report)
+        lengths, spans = {}, check_videos(data, report)
     else:
         lengths = _check_features(data, report)
-        ends = {video: length * data.stride_s for video, length in lengths.items()}
-    _check_points(data, ends, report)
-    actions = check_truth(data, lengths, ends, report)
+        spans = {video: (0.0, length * data.stride_s) for video, length in lengths.items()}
+    _check_points(data, spans, report)
+    actions = check_truth(data, lengths, {video: end for video, (_, end) in spans.items()}, report)
     features = {
         "videos with features": len(lengths),
         "seconds": round(sum(lengths.values()) * data.stride_s, 1),
@@ -157,14 +159,14 @@ _ADVICE = {
 }
 
 
-def _check_points(data: Dataset, ends: dict[str, float], report: Report) -> None:
+def _check_points(data: Dataset, spans: Spans, report: Report) -> None:
     try:
         rows = scan_points(data.points_file)
     except InputError as error:
         report.error(error.code, data.points_file, error.given, f"{error.next_step} (allowed: {error.allowed})")
         return
     names = data.point_names()
-    good = [found for row in rows if (found := _check_row(data, row, names, ends, report)) is not None]
+    good = [found for row in rows if (found := _check_row(data, row, names, spans, report)) is not None]
     _check_order(data, good, report)
     train = set(data.train)
     per_class = dict.fromkeys(data.labels, 0)
@@ -209,7 +211,7 @@ def _check_points(data: Dataset, ends: dict[str, float], report: Report) -> None
 
 
 def _check_row(
-    data: Dataset, row: PointRow, names: tuple[NameIndex, NameIndex], ends: dict[str, float], report: Report
+    data: Dataset, row: PointRow, names: tuple[NameIndex, NameIndex], spans: Spans, report: Report
 ) -> PointRow | None:
     """The row with the names that the data set uses, if it can be used, apart from a place outside the video."""
     if not row.label or not row.video or not math.isfinite(row.frame):
@@ -230,15 +232,15 @@ def _check_row(
         given = error.given.removeprefix(f"{data.points_file} line {row.line}: ")
         report.error(error.code, data.points_file, given, f"{error.next_step} (allowed: {error.allowed})", row.line)
         return None
-    end_s = ends.get(video, math.inf)
+    begin_s, end_s = spans.get(video, (0.0, math.inf))
     # Features often end a little before their video, so training takes a point that lies a little behind them.
     late = LATE_VIDEO_S if data.only_videos else max(data.stride_s, LATE_CLICK_S)
-    if time_s < 0 or time_s > end_s + late:
+    if time_s < max(begin_s - LATE_VIDEO_S, 0.0) or time_s > end_s + late:
         report.error(
             "point-outside-video",
             data.points_file,
             f"{time_s:.3f} s ({'as written' if row.seconds else f'frame {row.frame:g}'}) lies outside "
-            f"{'' if data.only_videos else 'the features of '}{video} (0 to {end_s:.3f} s)",
+            f"{'' if data.only_videos else 'the features of '}{video} ({begin_s:.3f} to {end_s:.3f} s)",
             "check the frame number and fps"
             + ("" if data.only_videos else "; where features end before their video, extract again or drop the point"),
             row.line,

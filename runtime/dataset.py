@@ -9,29 +9,17 @@ backbone), and its points may carry seconds in a column time_s.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._layouts import (
-    check_option,
-    feature_files,
-    find_points,
-    find_video,
-    first_of,
-    header_dim,
-    published,
-    read_facts,
-    read_rates,
-    why_missing,
-)
+from ._feature_files import check_option, feature_files, find_video, header_dim, why_missing
+from ._layouts import find_points, first_of, published, read_facts, read_rates
 from ._name_index import NameIndex
 from ._tables import PointRow, read_json, read_list, read_points, scan_points
-from ._text import short
+from ._truth import Truth, marked, read_truth
 from .errors import InputError
 from .features import Features, check_features, load_features
 
@@ -47,17 +35,6 @@ class Point:
 
     label: int
     time_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class Truth:
-    """Ground truth of some videos. segments float64 [G, 2] in seconds, video and label indices [G]."""
-
-    videos: tuple[str, ...]
-    labels: tuple[str, ...]
-    video: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int64]
-    segments: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,7 +216,7 @@ class Dataset:
         """
         videos = self.test if subset == "test" else self.train
         if not videos:
-            videos = _marked(read_json(self.truth_file), subset)
+            videos = marked(read_json(self.truth_file), subset)
         if not videos:
             raise InputError(
                 "list-missing",
@@ -314,67 +291,3 @@ def _listed(base: Path, name: str, subset: str) -> list[str]:
         found = ", ".join(sorted(p.name for p in base.glob("*.txt")))
         raise InputError("list-missing", f"{path} does not exist", found or "no lists here", f"check --{subset}-list")
     return list(dict.fromkeys(read_list(path)))
-
-
-def _marked(record: Any, subset: str) -> tuple[str, ...]:
-    database = record.get("database") if isinstance(record, dict) else None
-    items = database.items() if isinstance(database, dict) else ()
-    return tuple(video for video, entry in items if isinstance(entry, dict) and entry.get("subset") == subset)
-
-
-def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> Truth:
-    """Ground truth in ActivityNet form: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
-
-    A segment of no length is an action that can never be found, as the evaluators of this field count it. Raises
-    InputError for a listed video that is absent, a label outside `labels`, a segment that ends before it starts.
-    """
-    record = read_json(path)
-    index = {label: i for i, label in enumerate(labels)}
-    owner, which, segments = [], [], []
-    try:
-        database = record["database"]
-        names, known = NameIndex(database, media=True), NameIndex(labels)
-        for v, video in enumerate(videos):
-            entry = names.find(video)
-            if entry is None:
-                alike = ", ".join(map(repr, names.alike(video)[:3]))
-                raise InputError(
-                    "truth-missing",
-                    f"{path} has no video {video!r}" + (f", but {alike}" if alike else ""),
-                    "every listed video",
-                    "complete it or shorten the list",
-                )
-            for row, item in enumerate(database[entry]["annotations"]):
-                start, end = (float(x) for x in item["segment"])
-                label = known.find(item["label"])
-                if label is None:
-                    raise InputError(
-                        "label-unknown",
-                        f"{path}: {video} annotation {row}: {item['label']!r}",
-                        ", ".join(labels),
-                        "fix the label",
-                    )
-                if not (math.isfinite(start) and math.isfinite(end) and start <= end):
-                    raise InputError(
-                        "truth-segment",
-                        f"{path}: {video} annotation {row}: [{short(start)}, {short(end)}]",
-                        "finite seconds, start <= end",
-                        "see `punctum data check`",
-                    )
-                owner.append(v)
-                which.append(index[label])
-                segments.append((start, end))
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise InputError(
-            "truth-form",
-            f"{path} is not in ActivityNet form ({error!r})",
-            'database.<video>.annotations: [{"label", "segment": [start_s, end_s]}]',
-            "see the README",
-        ) from None
-    return Truth(
-        videos,
-        labels,
-        np.array(owner, np.int64),
-        np.array(which, np.int64),
-        np.array(segments, np.float64).reshape(-1, 2),
-    )

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._clock import check_media_time
+from ._values import by_value
 from .errors import InputError
 
 F32 = npt.NDArray[np.float32]
 NPZ_KEY = "features"  # the array of a .npz file that holds several
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Features:
     """A stretch of features on the media clock.
 
@@ -25,6 +28,9 @@ class Features:
     data: F32
     stride_s: float
     start_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_media_time(self.start_s, "features")
 
     @property
     def duration_s(self) -> float:

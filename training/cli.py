@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -127,9 +129,7 @@ def train(
         return
     opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
     data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _tell
+    with warnings_as_lines():
         summary = train_run(
             data,
             recipe,
@@ -208,6 +208,15 @@ def recipe_of(
             )
         changes["center_objective"] = recipe.center_objective.model_copy(update={"update": "none"})
     return recipe.model_copy(update=changes)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings of training as single lines on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _tell
+        yield
 
 
 def _tell(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:

@@ -9,7 +9,7 @@ import typer
 from punctum.runtime._text import counted
 from punctum.runtime.cli._terminal import echo, echo_json, say
 
-from .cli import THREADS
+from .cli import THREADS, warnings_as_lines
 
 if TYPE_CHECKING:
     from punctum.runtime.dataset import Dataset
@@ -69,7 +69,8 @@ def train_backbone(
         )
     footage = read_footage(videos, points=points, train_list=train_list, clicked=not no_points)
     recipe = backbone_recipe(config, seed=seed, minutes=minutes, epochs=epochs, size=size)
-    summary = learn(footage, recipe, out, resume=resume, fresh=fresh, quiet=quiet, threads=threads)
+    with warnings_as_lines():
+        summary = learn(footage, recipe, out, resume=resume, fresh=fresh, quiet=quiet, threads=threads)
     if json_output:
         echo_json(summary)
     elif not quiet:
@@ -107,9 +108,10 @@ def train_dataset(
     from .videos import backbone_recipe, train_videos
 
     learned = backbone if backbone is not None else backbone_recipe(seed=recipe.seed, minutes=minutes)
-    summary = train_videos(
-        data, recipe, learned, out, resume=resume, fresh=fresh, device=device, quiet=quiet, threads=threads
-    )
+    with warnings_as_lines():
+        summary = train_videos(
+            data, recipe, learned, out, resume=resume, fresh=fresh, device=device, quiet=quiet, threads=threads
+        )
     if json_output:
         echo_json(summary)
     elif not quiet:

@@ -6,13 +6,15 @@ from dataclasses import dataclass
 
 import numpy as np
 from punctum.runtime._text import counted
+from punctum.runtime._values import compact
 from punctum.runtime.dataset import Dataset
 from punctum.runtime.errors import InputError
 
 from .labels import F32, Clicks, locate_clicks
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sample:
     """One training video. features float32 [T, D]; snippet t covers start_s + [t, t + 1) * stride_s."""
 

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from .config import OptimConfig
 from .report import Reporter
 from .selection import BestKeeper
-from .state import StageState, load_state, optimizer_tensors, restore_optimizer, save_state
+from .state import StageState, damaged, load_state, optimizer_tensors, restore_optimizer, save_state
 from .stop import StopSignal
 from .threads import fastest
 
@@ -77,11 +77,18 @@ def run_stage(
     state = load_state(state_file)
     done, seconds = 0, 0.0
     if state is not None:
-        task.module.load_state_dict(state.module)
-        restore_optimizer(optimizer, state.optimizer)
-        task.load_extra_state(state.extra)
-        keeper.restore(state.best, state.facts)
-        done, seconds = state.step, float(state.facts["seconds"])
+        try:
+            task.module.load_state_dict(state.module)
+            restore_optimizer(optimizer, state.optimizer)
+            task.load_extra_state(state.extra)
+            keeper.restore(state.best, state.facts)
+            if state.best and {n: v.shape for n, v in state.best.items()} != _shapes(task.module):
+                raise ValueError("the best weights are of another shape")
+            done, seconds = state.step, float(state.facts["seconds"])
+            if done > task.steps:
+                raise ValueError(f"step {done} of {task.steps}")
+        except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise damaged(state_file, error) from None
     if measure_threads:
         chosen = None if state is None else state.facts.get("threads")
         with _own_randomness():
@@ -149,6 +156,10 @@ def run_stage(
         keeper.score,
         torch.get_num_threads(),
     )
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:

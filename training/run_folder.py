@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,12 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
     parts: list[bytes | memoryview] = []
     for sample in (*data.samples, *data.held_out):
         clicks, features = sample.clicks, np.ascontiguousarray(sample.features).reshape(-1)
-        name = sample.video.encode("utf-8", "surrogateescape")
-        parts += [name, features.view(np.uint8).data, clicks.position.tobytes(), clicks.label.tobytes()]
+        parts += [
+            os.fsencode(sample.video),
+            features.view(np.uint8).data,
+            clicks.position.tobytes(),
+            clicks.label.tobytes(),
+        ]
     provenance: dict[str, Any] = {
         "dataset": data.name,
         "data_sha256": ck.digest(parts),
@@ -81,7 +86,7 @@ def prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> 
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "state", ignore_errors=True)
     elif held and resume:
-        _compare(json.loads((out / "config.json").read_text(encoding="utf-8")), record, out)
+        _compare(ck.read_object(out / "config.json"), record, out)
         (out / "summary.json").unlink(missing_ok=True)
         for folder in (out, out / "state"):  # what a killed run was writing
             for draft in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*"), *folder.glob(".*.jsonl.*")):

@@ -22,6 +22,7 @@ from punctum.runtime.errors import InputError
 
 from .backbone.config import BackboneConfig, load_backbone_config
 from .backbone.train import Footage, train_backbone
+from .checkpoint import read_object
 from .config import TrainConfig
 from .data import load_training_set, no_points
 from .trainer import train_run
@@ -178,7 +179,7 @@ def train_videos(
     trained = train_run(training, recipe, out / LOCATOR, resume=started, device=device, quiet=quiet, threads=threads)
     manifest = out / BUNDLE / "manifest.json"
     if manifest.is_file() and all(stage.get("resumed") for stage in trained["stages"].values()):
-        bundle_id = str(json.loads(manifest.read_text(encoding="utf-8"))["id"])
+        bundle_id = str(read_object(manifest).get("id", ""))
     else:
         bundle_id = _export(out, name or data.name)
     return {"backbone": learned, "locator": trained, "bundle": bundle_id, "lost": _lost(out / DATA)}

@@ -118,6 +118,13 @@ def score_archive(
     _check_labels(bundle, options)
     bundle.check_precision(options.precision)
     items = find_items(list(inputs), kind=options.kind, split=options.split, root=options.root)
+    if options.fps is not None and not any(item.kind == "video" for item in items):
+        raise InputError(
+            "video-rate",
+            f"--fps {options.fps:g} for features alone",
+            "videos without time stamps",
+            "leave --fps out",
+        )
     head = {"bundle": bundle.id, "settings": options.settings(), "punctum": __version__, "labels": list(bundle.labels)}
     summary = Summary(items=len(items), engine=options.engine)
     with open_archive(Path(out), head, replace_all=options.replace) as archive:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from .._numbers import parse_rate, shown
 from .._tables import read_json
+from .._values import compact
 from ..errors import InputError
 from ._model import LATEST_S
 
@@ -137,7 +138,8 @@ class WriteOptions:
         return (self.media or "{video}.mp4").replace("{video}", video)
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Source:
     """A file to be read: its name as shown to the user, its bytes, and what it is called without its ending."""
 
@@ -169,7 +171,8 @@ class Source:
         return f"{self.name}: {where}"
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Written:
     """Content of a file; what it cannot hold of what was to be written; what it says that nobody knew."""
 

@@ -11,6 +11,7 @@ from .._files import atomic_folder, atomic_write
 from .._numbers import shown
 from .._outputs import check_folder, refuse_inputs
 from .._text import as_utf8
+from .._values import compact
 from ..errors import InputError
 from ._effect import check_rates, check_reading, check_writing
 from ._events import read_parquet
@@ -24,7 +25,8 @@ LARGEST = 1 << 30  # bytes of a file to be read
 LONGEST_NAME, LONGEST_PATH = 200, 1000  # bytes of a name that becomes a file, endings and drafts not counted
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Report:
     """What a conversion did, in words: `lines()`. text: the result where it went to standard output."""
 

@@ -254,7 +254,7 @@ def test_detections_meet_the_truth_by_any_spelling(tmp_path):
     path.write_text(json.dumps({"results": {"films/cafe\u0301.mp4": found}}))
     assert evaluate(truth, read_detections(path, truth)).average == 1.0
     path.write_text(json.dumps({"results": {"cafe\u0301": found, "caf\u00e9.mp4": found}}))
-    refused("are both", read_detections, path, truth)
+    refused("one video", read_detections, path, truth)
 
 
 # --- The system underneath ---

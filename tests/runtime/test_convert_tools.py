@@ -450,4 +450,4 @@ def test_help_names_every_form_and_what_is_background():
     from punctum.runtime.cli.convert import _BACKGROUND, _FORMS
 
     assert _FORMS.split(", ") == list(FORMS)
-    assert _BACKGROUND == ReadOptions().background
+    assert ReadOptions().background == _BACKGROUND

@@ -12,7 +12,7 @@ import pytest
 from punctum.runtime import Dataset, InputError
 from punctum.runtime._name_index import NameIndex
 from punctum.runtime.check import check_dataset
-from punctum.runtime.evaluation import Detections, evaluate
+from punctum.runtime.evaluation import Detections, evaluate, read_detections
 
 _spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
 make = importlib.util.module_from_spec(_spec)
@@ -251,6 +251,17 @@ def test_a_truth_of_no_length_is_never_found(folder):
     assert 0 < found.average < 1
     report = check_dataset(folder)
     assert report.errors == [] and [f.code for f in report.warnings] == ["truth-zero-length"]
+
+
+def test_detections_by_any_spelling(folder, tmp_path):
+    truth = Dataset.open(folder).truth()
+    one = {"label": " wave", "segment": [1, 2], "score": 0.5}
+    path = tmp_path / "found.json"
+    path.write_text(json.dumps({"results": {"v4.mp4": [one], "films/v5.avi": [one], "v6": [], "V4": [one]}}))
+    found = read_detections(path, truth)
+    assert found.video.tolist() == [0, 1] and found.ignored_videos == ("V4",)
+    path.write_text(json.dumps({"results": {"v4.mp4": [one], "v4": [one]}}))
+    refused("video-alike", lambda: read_detections(path, truth), "'v4.mp4'", "'v4'")
 
 
 def test_name_index():

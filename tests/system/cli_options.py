@@ -26,18 +26,23 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--min-score": "leaves events out",
         "--label": "leaves events out; an unknown one is an error",
         "--stats": "line of times on standard error",
+        "--fps": "rate of videos that carry no time stamps",
         "--stream": "live run",
         "--max-delay": "live: provisional events",
         "--follow": "live: waits at the end of a file",
         "--idle-s": "live: end after silence",
         "--reconnect-s": "live: how long a sender may be away",
-        "--overflow": "live: what happens when video comes too fast",
+        "--overflow": "live: what happens when video comes too fast; refused for features",
+        "--rtsp-transport": "live: tcp or udp; refused for all but RTSP",
+        "--allow-host": "hosts that an HTTP source may lead to; refused for all else",
+        "--credentials-file": "logins and tokens; refused where none of its tables is needed",
         "--start-s": "live: media time of the first snippet",
         "--name": "live: stream in events",
         "--on-bad-chunk": "live: skip or stop",
         "--mqtt": "live: publishes events",
         "--mqtt-queue": "live: bound of the queue; needs --mqtt",
         "--metrics": "live: serves metrics",
+        "--silent-s": "live: when /readyz says 503; needs --metrics",
         "--snapshot": "live: keeps the state; needs --out",
         "--snapshot-every": "live: interval; needs --snapshot",
     },
@@ -59,6 +64,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--address": "Ray cluster; needs --engine ray",
         "--gpus-per-worker": "GPU of an actor; needs --engine ray",
         "--group-items": "size of groups",
+        "--fps": "rate of videos that carry no time stamps",
         "--json": "form of the summary",
     },
     "convert": {
@@ -79,7 +85,12 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--media": "path of the video in tools' files; refused for other outputs",
         "--size": "size of the video in CVAT; refused for other outputs",
     },
-    "features": {**ENGINE, "--out": "folder of features", "--json": "form of the summary"},
+    "features": {
+        **ENGINE,
+        "--out": "folder of features",
+        "--fps": "rate of videos that carry no time stamps",
+        "--json": "form of the summary",
+    },
     "eval": {
         **ENGINE,
         **LATENCY,
@@ -114,6 +125,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--events": "without --data: events to show",
         "--max-delay": "runs as a stream; refused with --events",
         "--title": "title of the page",
+        "--fps": "rate of videos that carry no time stamps",
     },
     "doctor": {**ENGINE, "--json": "form of the output"},
     "bench": {
@@ -229,6 +241,10 @@ REFUSED: list[tuple[str, str]] = [
             "--reconnect-s 5",
             "--overflow nonsense",
             "--overflow wait",
+            "--rtsp-transport udp",
+            "--allow-host 10.0.0.1",
+            "--credentials-file {credentials}",
+            "--silent-s 5",
             "--start-s 100",
             "--start-s 0",
             "--name cam",
@@ -246,6 +262,25 @@ REFUSED: list[tuple[str, str]] = [
     ("run {bundle} {features} --stream --snapshot {new}", "--snapshot"),
     ("run {bundle} {features} --stream --overflow nonsense", "--overflow"),
     ("run {bundle} {features} --stream --on-bad-chunk nonsense", "--on-bad-chunk"),
+    *(
+        (f"run {{bundle}} {{features}} --stream {option}", option.split()[0])
+        for option in (
+            "--idle-s 5",
+            "--reconnect-s 5",
+            "--overflow wait",
+            "--rtsp-transport tcp",
+            "--rtsp-transport nonsense",
+            "--allow-host 10.0.0.1",
+            "--credentials-file {credentials}",
+            "--silent-s 5",
+        )
+    ),
+    ("run {bundle} - --stream --follow", "--follow"),
+    ("run {bundle} - --stream --start-s 5", "--start-s"),
+    ("run {bundle} tcp://127.0.0.1:0 --stream --follow", "--follow"),
+    ("run {bundle} rtsp://127.0.0.1:1/a --stream --follow", "--follow"),
+    ("run {bundle} rtsp://127.0.0.1:1/a --stream --allow-host 10.0.0.1", "--allow-host"),
+    ("run {bundle} http://127.0.0.1:1/a --stream --rtsp-transport tcp", "--rtsp-transport"),
     *(
         (f"{command} {option}", option.split()[0])
         for command in (
@@ -326,8 +361,12 @@ REFUSED: list[tuple[str, str]] = [
     ("train {dataset} --out {new} --backbone {folder}", "--backbone"),
     ("train {dataset} --out {new} --minutes 1", "--minutes"),
     ("train {dataset} --out {new} --no-center --proposals {events}", "--proposals"),
+    ("train {dataset} --out {new} --no-point-update", "--no-point-update"),
+    ("train {dataset} --out {new} --no-center --no-point-update", "--no-point-update"),
+    ("train {dataset} --out {new} --no-center --published-head", "--published-head"),
     ("train-backbone {folder} --out {new} --resume --fresh", "--resume"),
     ("train-backbone {folder} --out {new} --points p.csv --no-points", "--points"),
+    ("train-backbone {folder} --out {new} --train-list few.txt", "--train-list"),
 ]
 
 # Uses that act, of options that are cheap to try: with the option the output is another one.

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime._files import atomic_write
-from punctum.runtime._text import plain
+from punctum.runtime._text import as_utf8, counted, plain
 from punctum.runtime.dataset import Point
 from punctum.runtime.errors import InputError
 
@@ -71,7 +73,7 @@ def train_backbone(
         raise InputError("videos-missing", f"{footage.name} holds no video", "at least one video", "check the path")
     record = _describe(footage, config)
     if _prepare(out, record, resume=resume, fresh=fresh):
-        return dict(json.loads((out / "summary.json").read_text(encoding="utf-8")))
+        return ck.read_object(out / "summary.json")
     began = time.monotonic()
     store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
     with StopSignal() as stop, training_threads(threads) as fixed:
@@ -138,7 +140,7 @@ def load_weights(net: BackboneNet, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             "backbone-start",
-            f"training cannot start from {path.name} ({plain(error)[:200]})",
+            f"training cannot start from {path.name} ({plain(error)[:300]})",
             "the weights that ship, with the default channels, dim and snippet_frames",
             'use these sizes, or set "start": "random" in the recipe',
         ) from None
@@ -148,7 +150,7 @@ def _describe(footage: Footage, config: BackboneConfig) -> dict[str, Any]:
     """config.json: recipe, labels and what the footage was, so that only the same run is continued."""
     parts: list[bytes] = []
     for video, path in sorted(footage.videos.items()):
-        parts += [video.encode(), str(path.stat().st_size).encode() if path.is_file() else b"-"]
+        parts += [os.fsencode(video), str(path.stat().st_size).encode() if path.is_file() else b"-"]
         clicks = () if footage.points is None else footage.points.get(video, ())
         parts.append(np.array([(p.label, p.time_s) for p in clicks], np.float64).tobytes())
     return {
@@ -173,7 +175,7 @@ def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) ->
             "run-exists", f"{out} holds a backbone", "a new folder", "add --resume or --fresh, or change --out"
         )
     if held and resume:
-        old = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        old = ck.read_object(out / "config.json")
         changed = [k for k, v in json.loads(json.dumps(record)).items() if old.get(k) != v]
         if changed:
             raise InputError(
@@ -203,7 +205,7 @@ def _read(footage: Footage, store: FrameStore, reporter: Reporter, stop: StopSig
                 raise _interrupted(store.folder)
             clicks = () if footage.points is None else footage.points.get(video, ())
             parts += _clicked(store.stretches(video), clicks, store, known=footage.points is not None)
-            reporter.advance(video)
+            reporter.advance(as_utf8(video))
     finally:
         reporter.end()
     if not parts:
@@ -237,6 +239,9 @@ def _clicked(
             video=stretch.video,
         )
         parts.append(ClickedStretch(stretch, located, known))
+    if stretches and (lost := len(clicks) - sum(len(part.clicks) for part in parts)):
+        what = f"{counted(lost, 'click')} of {as_utf8(stretches[0].video)}"
+        warnings.warn(f"{what} left out: there is no picture at that time", UserWarning, stacklevel=2)
     return parts
 
 

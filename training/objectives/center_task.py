@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from punctum.runtime._values import compact
 from torch import Tensor
 
 from ..center_labels import ProposalLabels, label_proposals, update_points
@@ -20,7 +21,8 @@ from .center import ptal_loss
 from .pooled import PooledSegments
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CenterVideo:
     """One training video of the head: tracks float32 [T, C+1] = [P, A] of the locator, and proposals."""
 
@@ -103,7 +105,10 @@ class CenterTask:
         return state | {"updated": torch.tensor(self.updated)}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        self.points = [state[f"points{i}"].numpy().copy() for i in range(len(self.videos))]
+        points = [state[f"points{i}"].numpy().astype(np.float64) for i in range(len(self.videos))]
+        if any(p.shape != old.shape or not np.isfinite(p).all() for p, old in zip(points, self.points, strict=True)):
+            raise ValueError("points that are not those of the videos")
+        self.points = points
         self.updated = int(state["updated"])
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
 

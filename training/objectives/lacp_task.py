@@ -65,6 +65,8 @@ class LacpTask:
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
         for i in range(len(self.sequences)):
             kept = state.get(f"sequence{i}")
+            if kept is not None and tuple(kept.shape) != self.points[i].shape:
+                raise ValueError("a sequence that is not that of its video")
             self.sequences[i] = None if kept is None else kept.numpy().astype(np.float32)
         self.searched = int(state["searched"])
 
