@@ -33,6 +33,14 @@ Engines = Annotated[
 GpuMemory = Annotated[
     str | None, typer.Option(help="At most so much GPU memory for the CUDA arena, such as 2GiB.", **_PANEL)
 ]
+ExpectSha256 = Annotated[
+    str | None,
+    typer.Option(
+        "--expect-sha256",
+        metavar="DIGEST",
+        help="Refuse the bundle unless this is its SHA-256, as punctum doctor BUNDLE and punctum export print it.",
+    ),
+]
 LatencyFirst = Annotated[
     bool, typer.Option("--latency-first", help="Idle engine threads wait awake: cores that never rest.", **_PANEL)
 ]
@@ -48,6 +56,13 @@ class EngineChoice:
     engines: Path | None = None
     gpu_memory: str | None = None
     latency_first: bool = False
+    expect_sha256: str | None = None
+
+    def load(self, path: str | Path) -> Bundle:
+        """The bundle, which must have the digest that was asked for. Raises InputError."""
+        from ..bundle import Bundle
+
+        return Bundle.load(path, expect_sha256=self.expect_sha256)
 
     def given(self) -> dict[str, Any]:
         """As keywords for whatever opens an engine."""

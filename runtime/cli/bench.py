@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._engine import EngineChoice, Engines, GpuMemory, LatencyFirst, Threads, announce
+from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
 
 
 def bench(
@@ -26,6 +26,7 @@ def bench(
     input: Annotated[Path | None, typer.Option(help="A .npy file of features to run, instead of made-up ones.")] = None,
     max_delay: Annotated[float, typer.Option(help="Of the live part, as in punctum run --stream.")] = 1.0,
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -40,12 +41,10 @@ def bench(
     from ..bench import bench as measure
     from ..features import load_features
 
-    choice = EngineChoice("cpu", "fp32", threads, engines, gpu_memory, latency_first)
+    choice = EngineChoice("cpu", "fp32", threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     rows = None
     if input is not None:
-        from ..bundle import Bundle
-
-        spec = Bundle.load(bundle).manifest.features
+        spec = choice.load(bundle).manifest.features
         rows = load_features(input, stride_s=spec.stride_s, dim=spec.dim).data
     found = measure(
         bundle,
@@ -56,6 +55,7 @@ def bench(
         threads=threads,
         options=choice.options(),
         features=rows,
+        expect_sha256=expect_sha256,
         max_delay_s=max_delay,
         watch=_watch,
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 
 if TYPE_CHECKING:
     from ..doctor import Report
@@ -21,6 +21,7 @@ def doctor(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -34,7 +35,14 @@ def doctor(
     from ..doctor import examine
 
     choice = EngineChoice(device, precision, threads, engines, gpu_memory)
-    found = examine(bundle, device=device, precision=precision, threads=threads, options=choice.options())
+    found = examine(
+        bundle,
+        device=device,
+        precision=precision,
+        threads=threads,
+        options=choice.options(),
+        expect_sha256=expect_sha256,
+    )
     if as_json:
         typer.echo(json.dumps(found.to_record()))
     else:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..backends._placement import engine_record
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 
 if TYPE_CHECKING:
     from ..dataset import Dataset, Truth
@@ -67,6 +67,7 @@ def evaluate(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -94,6 +95,10 @@ def evaluate(
             raise InputError(
                 "arguments", "a bundle and --detections", "one of the two", "punctum eval DATASET --detections FILE"
             )
+        if expect_sha256 is not None:
+            raise InputError(
+                "option-unfit", "--expect-sha256 with --detections", "a bundle, whose digest it is", "leave it out"
+            )
         bundle, dataset = None, bundle
     if dataset is None or (bundle is None and detections is None):
         raise InputError(
@@ -102,7 +107,7 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r}", "test or train", "set --subset")
     wanted = levels(tiou)
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     if online or max_delay is not None or tick is not None:
         delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
     data = (
@@ -164,11 +169,10 @@ def _run(
     from rich.progress import track
 
     from .._recordings import feature_reader
-    from ..bundle import Bundle
     from ..evaluation import Detections
     from .eval_online import known_labels
 
-    bundle = Bundle.load(path)
+    bundle = engine.load(path)
     localizer = engine.localizer(bundle)
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, **engine.given())

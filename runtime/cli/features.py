@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads, announce
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
 
 
 def features(
@@ -19,6 +19,7 @@ def features(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record of every video as JSON.")] = False,
@@ -31,7 +32,8 @@ def features(
     from ..video.features import collect_videos, extract_features, failed
 
     files = collect_videos(videos)
-    made = open_backbone(backbone, **EngineChoice(device, precision, threads, engines, gpu_memory).given())
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory)
+    made = open_backbone(backbone, **choice.given(), expect_sha256=expect_sha256)
     announce(made)
     extraction = extract_features(made, files, out, progress=sys.stderr.isatty())
     if as_json:

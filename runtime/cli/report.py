@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 
 
 def report(
@@ -32,6 +32,7 @@ def report(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
 ) -> None:
@@ -41,7 +42,6 @@ def report(
 
     Example: punctum report bundle/ --data data/gtea --split split_1 --out report.html
     """
-    from ..bundle import Bundle
     from ..errors import InputError
     from ..report import report_dataset, report_recording, write_report
     from ..report._recording import need_jinja, read_actions, read_events
@@ -69,8 +69,8 @@ def report(
         )
     if out.is_dir():
         raise InputError("output", f"--out {out} is a folder", "a file", "name an HTML file")
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory)
-    loaded = Bundle.load(bundle)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256)
+    loaded = engine.load(bundle)
     if input is not None:
         made = report_recording(
             loaded,

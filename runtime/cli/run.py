@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -37,6 +37,7 @@ def run(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -89,7 +90,7 @@ def run(
 
     Live: sender | punctum run bundle/ - --stream --max-delay 1.0 --out events.jsonl --metrics :9100
     """
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     if stream:
         from ..errors import InputError as WrongInput
         from .stream import StreamOptions
@@ -146,7 +147,6 @@ def _run_files(
 ) -> None:
     """Whole recordings: every file on its own, final events only."""
     from .._files import atomic_write
-    from ..bundle import Bundle
     from ..errors import InputError, PunctumError
     from ..sinks import to_activitynet, to_jsonl
     from ..video.features import check_names, failed, warn
@@ -155,7 +155,7 @@ def _run_files(
         raise InputError("needs-stream", f"{', '.join(live_only)} without --stream", "a live run", "add --stream")
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
-    loaded = Bundle.load(bundle)
+    loaded = engine.load(bundle)
     localizer = engine.localizer(loaded)
     for name in label or []:
         if name not in localizer.labels:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 
 _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
 
@@ -56,6 +56,7 @@ def score(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -68,12 +69,11 @@ def score(
     Results are Parquet: results/items.parquet and results/events/. Exit code 1 when items failed; they are listed.
     """
     from ..archive import ArchiveOptions, score_archive
-    from ..bundle import Bundle
     from ..errors import InputError
 
     if engine != "ray" and (address is not None or gpus_per_worker):
         raise InputError("needs-ray", "--address or --gpus-per-worker without --engine ray", "a Ray run", "add it")
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     options = ArchiveOptions(
         device=device,
         precision=precision,
@@ -94,7 +94,7 @@ def score(
         replace=replace,
         rehash=rehash,
     )
-    summary = score_archive(Bundle.load(bundle), inputs, out, options)
+    summary = score_archive(choice.load(bundle), inputs, out, options)
     if as_json:
         typer.echo(json.dumps(summary.to_dict(), ensure_ascii=False))
     else:

@@ -64,7 +64,6 @@ class StreamOptions:
 
 def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
-    from ..bundle import Bundle
     from ..metrics import Health, Metrics, MetricsServer
 
     health = Health()
@@ -76,7 +75,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
             stack.callback(server.close)
             _say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
         health.waiting_for("loading the bundle")
-        bundle = Bundle.load(bundle_path)
+        bundle = engine.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
         loop = _build(localizer, bundle, address, options, metrics, health, stack, engine)
         how = "error"
