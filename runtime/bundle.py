@@ -7,7 +7,7 @@ import json
 import re
 import struct
 import zipfile
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -148,7 +148,7 @@ def identified(manifest: Manifest) -> dict[str, Any]:
     return manifest.model_dump(mode="json", include=parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bundle:
     """A verified bundle: its manifest, and the bytes of its files as they were when checked.
 
@@ -158,8 +158,11 @@ class Bundle:
 
     manifest: Manifest
     source: str
-    content: dict[str, bytes] = field(repr=False)
+    content: dict[str, bytes]
     sha256: str = ""
+
+    def __repr__(self) -> str:
+        return f"Bundle(id={self.id!r}, source={self.source!r}, sha256={self.sha256!r})"
 
     @property
     def id(self) -> str:

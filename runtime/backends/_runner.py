@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +16,7 @@ from .._names import shown
 from ..errors import PunctumError
 
 Array = npt.NDArray[Any]
+_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 MOST_BINDINGS = 8  # shapes whose buffers are kept; a live stream in its stride has one
 
 
@@ -113,10 +115,10 @@ def quiet(ort: Any) -> Iterator[None]:
         ort.set_default_logger_severity(2)
 
 
-def reason(error: BaseException, most: int = 1200) -> str:
+def reason(error: object, most: int = 1200) -> str:
     """What an engine says, on one line. The cause stands at the end of what can be a long way through its sources, so
     a text that is too long loses its middle."""
-    text = shown(" ".join(str(error).split()), 100_000) or error.__class__.__name__
+    text = shown(" ".join(_COLOUR.sub("", str(error)).split()), 100_000) or error.__class__.__name__
     return text if len(text) <= most else f"{text[: most // 3]} ... {text[-(2 * most // 3) :]}"
 
 
