@@ -26,7 +26,7 @@ def read_onnx(path: str | Path) -> bytes:
 
     path = Path(path)
     try:
-        model = onnx.load(str(path), load_external_data=False)
+        model = onnx.load_from_string(path.read_bytes())  # `onnx.load` guesses other formats from the name
     except (DecodeError, OSError, ValueError) as error:
         raise _unreadable(path, reason(error)) from None
     if not model.HasField("graph"):

@@ -7,10 +7,13 @@ tests: takes requests that the server joined, stacks them along the batch, runs 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
+import onnxruntime as ort  # noqa: E402
 import triton_python_backend_utils as pb_utils
 
 
