@@ -28,7 +28,7 @@ SCHEMA_MAJOR = 1
 MANIFEST = "manifest.json"
 SHIPPED = "default"  # the name of the bundle that comes with the package
 LARGEST = limits.FILE_BYTES  # a zip that unpacks to more is refused before it is read
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_WHITESPACE = {ord(c): " " for c in "\t\r\n"}  # harmless in a label: whoever prints on one line spells it out
 _DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
@@ -58,8 +58,8 @@ class Manifest(_Model):
     @field_validator("name", "version")
     @classmethod
     def _named(cls, value: str) -> str:
-        if not _NAME.fullmatch(value):
-            raise ValueError("letters, digits, dots, dashes and underscores, the first a letter or digit")
+        if not value.strip() or "/" in value or not is_plain(value):
+            raise ValueError(f'"{shown(value, 60)}" is empty or holds slashes or control characters')
         return value
 
     @field_validator("labels")
@@ -72,7 +72,7 @@ class Manifest(_Model):
         for label in value:
             if len(label) > limits.LABEL_CHARACTERS:
                 raise ValueError(f"a label of {len(label):,} characters, at most {limits.LABEL_CHARACTERS} are allowed")
-            if not is_plain(label):
+            if not is_plain(label.translate(_WHITESPACE)):
                 raise ValueError(f'label "{shown(label, 60)}" holds control characters or text of no valid encoding')
         return value
 

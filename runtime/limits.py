@@ -28,7 +28,7 @@ NAME_CHARACTERS = 128
 TEXT_CHARACTERS = 1_024
 """Of any other short text, such as the name of a graph's input."""
 LABELS = 10_000
-LABEL_CHARACTERS = 256
+LABEL_CHARACTERS = 1_024
 PRECISIONS = 32
 
 DIMENSION = 1 << 16

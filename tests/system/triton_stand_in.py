@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
-import onnxruntime as ort  # noqa: E402
+import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
 
