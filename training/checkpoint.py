@@ -14,9 +14,10 @@ from typing import Any
 
 import torch
 from punctum.runtime._files import atomic_write, sha256_file
+from punctum.runtime._names import shown
+from punctum.runtime._strict_json import parse_json
 from punctum.runtime.config import FeatureSpec, PostProcess
 from punctum.runtime.errors import InputError
-from pydantic import ValidationError
 from torch import nn
 
 from .config import TrainConfig
@@ -93,9 +94,10 @@ def load_run(path: str | Path) -> Run:
             "a finished run",
             "continue it with `punctum train ... --resume`",
         )
-    summary, record = _read(folder / "summary.json"), _read(folder / "config.json")
-    for name, digest in dict(summary.get("files", {})).items():
-        if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+    summary, record = read_json_object(folder / "summary.json"), read_json_object(folder / "config.json")
+    listed = summary.get("files", {})
+    for name, digest in listed.items() if isinstance(listed, dict) else ():
+        if "/" in name or "\0" in name or not (folder / name).is_file() or sha256_file(folder / name) != digest:
             raise InputError(
                 "run-damaged",
                 f"{folder / name} is missing or is not the file that training wrote",
@@ -110,15 +112,18 @@ def load_run(path: str | Path) -> Run:
         config = TrainConfig.model_validate(record["config"])
         spec = FeatureSpec.model_validate(record["feature_spec"])
         labels = tuple(record["labels"])
-        post = PostProcess.model_validate(_read(folder / "post.json"))
+        if not labels or not all(isinstance(label, str) for label in labels):
+            raise TypeError("labels are no list of names")
+        post = PostProcess.model_validate(read_json_object(folder / "post.json"))
         complete = summary["status"] == "complete"
-        files = set(summary["files"])
+        files = set(dict(summary["files"]))
         provenance = dict(record["provenance"])
-    except (KeyError, TypeError, ValidationError) as error:
-        raise InputError(
-            "run-invalid", f"{folder}: {str(error).splitlines()[0]}", "the files that train wrote", "train again"
-        ) from None
-    locator = build_locator(config, dim=spec.dim, classes=len(labels))
+    except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
+        raise _invalid(folder, error) from None
+    try:
+        locator = build_locator(config, dim=spec.dim, classes=len(labels))
+    except (RuntimeError, MemoryError, OverflowError, ValueError) as error:  # sizes that no memory holds
+        raise _invalid(folder, error) from None
     load_weights(folder / "locator.safetensors", locator)
     center = None
     if config.center is not None and "center.safetensors" in files:
@@ -159,10 +164,16 @@ def digest(parts: list[bytes]) -> str:
     return total.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def _invalid(folder: Path, error: Exception) -> InputError:
+    said = shown((str(error) or type(error).__name__).splitlines()[0])
+    return InputError("run-invalid", f"{folder}: {said}", "the files that train wrote", "train again")
+
+
+def read_json_object(path: Path) -> dict[str, Any]:
+    """A JSON object of a run folder. Raises InputError for a file that holds none."""
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        record = parse_json(path.read_bytes())
+    except (OSError, ValueError) as error:
         raise InputError("run-damaged", f"{path} cannot be read ({error})", "a JSON object", "train again") from None
     if not isinstance(record, dict):
         raise InputError("run-damaged", f"{path} is no JSON object", "a JSON object", "train again")

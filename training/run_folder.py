@@ -65,7 +65,7 @@ def prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> 
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "state", ignore_errors=True)
     elif held and resume:
-        _compare(json.loads((out / "config.json").read_text(encoding="utf-8")), record, out)
+        _compare(ck.read_json_object(out / "config.json"), record, out)
         (out / "summary.json").unlink(missing_ok=True)
         for folder in (out, out / "state"):  # what a killed run was writing
             for draft in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*"), *folder.glob(".*.jsonl.*")):

@@ -59,7 +59,7 @@ def load_state(path: Path) -> StageState | None:
         return StageState(
             int(meta["step"]), groups["module"], optimizer, groups["extra"], groups["best"], json.loads(meta["facts"])
         )
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, KeyError, ValueError, TypeError, OSError, RecursionError) as error:
         raise InputError(
             "state-damaged", f"{path} is not a training state ({error})", "a file that train wrote", "use --fresh"
         ) from None
