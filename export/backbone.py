@@ -147,6 +147,11 @@ def backbone_files(module: nn.Module, spec: BackboneSpec) -> dict[str, bytes]:
     return {GRAPH_FILE: graph, SPEC_FILE: (sealed.spec.model_dump_json(indent=1) + "\n").encode()}
 
 
+def is_backbone_folder(folder: Path) -> bool:
+    """Whether a folder holds the two files of a backbone and nothing else."""
+    return {path.name for path in folder.iterdir()} == {GRAPH_FILE, SPEC_FILE}
+
+
 def write_folder(made: ExportedBackbone, folder: Path) -> None:
     """The two files of a backbone folder."""
     (folder / GRAPH_FILE).write_bytes(made.graph)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from punctum.runtime.cli._terminal import echo, echo_json
 
 from ._limits import MAX_MAP_DROP
 
@@ -67,18 +67,25 @@ def export(
 
     For Triton: punctum export bundles/gtea --triton models/ --precision int8 --instances 4
     """
+    from punctum.runtime._outputs import check_folder
+    from punctum.runtime.cli._options import refuse
     from punctum.runtime.errors import InputError, MissingDependencyError
 
     if triton is not None:
         _only(
             context, ("run", "triton", "precision", "device", "instances", "name", "replace", "expect_sha256"), "with"
         )
+        check_folder(triton, [run], option="--triton", whole=True)
         _export_triton(run, triton, precision, device, instances, name, replace, expect_sha256)
         return
     _only(context, tuple(p for p in context.params if p not in ("device", "instances", "expect_sha256")), "without")
     if out is None:
         raise InputError("output-missing", "no --out", "a new bundle folder", "punctum export RUN --out BUNDLE")
 
+    if precision is None:
+        refuse(context, ["max_map_drop"], "without --precision", "add --precision", code="precision-missing")
+    given = (run, backbone, backbone_spec, dataset)
+    check_folder(out, [path for path in given if path is not None], whole=True)
     for library in ("torch", "onnx", "onnxscript"):
         try:
             __import__(library)
@@ -99,8 +106,8 @@ def export(
     bundle_id, worst = export_bundle(
         loaded, out, name=name, version=version, replace=replace, backbone=video, finish=finish
     )
-    typer.echo(f"exported {bundle_id} to {out} (largest difference from the model {worst:.1e})")
-    typer.echo(f"sha256 {sha256_file(out / MANIFEST)}")
+    echo(f"exported {bundle_id} to {out} (largest difference from the model {worst:.1e})")
+    echo(f"sha256 {sha256_file(out / MANIFEST)}")
 
 
 def _only(context: typer.Context, allowed: tuple[str, ...], how: str) -> None:
@@ -145,7 +152,7 @@ def _export_triton(
         name=name or None,
         replace=replace,
     )
-    typer.echo(f"wrote {', '.join(models)} to {out}")
+    echo(f"wrote {', '.join(models)} to {out}")
 
 
 def quantize(
@@ -171,9 +178,11 @@ def quantize(
     Example: punctum quantize bundles/gtea data/gtea --split split_1 --out bundles/gtea-int8 --precision int8,fp16
     """
     from punctum.runtime import Bundle
+    from punctum.runtime._outputs import check_folder
     from punctum.runtime.bundle_writer import save_bundle
     from punctum.runtime.errors import InputError
 
+    check_folder(out, [bundle, dataset], whole=True)
     if out.exists() and not replace and (not out.is_dir() or any(out.iterdir())):
         raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
     add = _adder(precision, dataset, split, max_map_drop, quiet=as_json)
@@ -181,10 +190,10 @@ def quantize(
     save_bundle(made, out, replace=replace)
     if as_json:
         records = {name: record.model_dump(mode="json") for name, record in made.manifest.precision.items()}
-        typer.echo(json.dumps({"bundle": made.id, "sha256": made.sha256, "precision": records}))
+        echo_json({"bundle": made.id, "sha256": made.sha256, "precision": records})
     else:
-        typer.echo(f"wrote {made.id} to {out}")
-        typer.echo(f"sha256 {made.sha256}")
+        echo(f"wrote {made.id} to {out}")
+        echo(f"sha256 {made.sha256}")
 
 
 def _adder(
@@ -213,7 +222,7 @@ def _adder(
 
     def add(bundle: Bundle) -> Bundle:
         data = open_data(bundle, dataset, split)
-        tell = (lambda line: None) if quiet else typer.echo
+        tell = (lambda line: None) if quiet else echo
         return add_variants(bundle, names, data, split=split, max_map_drop=max_map_drop, tell=tell)
 
     return add

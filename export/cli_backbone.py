@@ -22,6 +22,8 @@ def export_backbone(
     Example: punctum export-backbone torchvision.models.video:r3d_18 --spec r3d.json --out r3d/
     """
     from punctum.runtime._files import atomic_folder
+    from punctum.runtime._outputs import check_folder
+    from punctum.runtime.cli._terminal import echo
     from punctum.runtime.errors import InputError, MissingDependencyError
 
     for library in ("torch", "onnx", "onnxscript"):
@@ -29,17 +31,18 @@ def export_backbone(
             __import__(library)
         except ImportError:
             raise MissingDependencyError(library, "export", "exporting a backbone") from None
-    from .backbone import load_exported, write_folder
+    from .backbone import is_backbone_folder, load_exported, write_folder
 
     if Path(source).is_dir():
         raise InputError(
             "backbone-folder", f"{source} is a folder", "an ONNX file or a torch module", "use it as it is"
         )
+    check_folder(out, [source, spec], whole=True)
     # The folder is claimed before the export, which may take a minute.
-    with atomic_folder(out, replace=replace) as draft:
+    with atomic_folder(out, replace=replace, own=is_backbone_folder) as draft:
         made = load_exported(source, spec)
         write_folder(made, draft)
     worst = "" if made.parity is None else f", largest difference from the module {max(made.parity.values()):.1e}"
     frames = {"middle": " of the middle frame of each snippet", "mean": " as means over the frames of each clip"}
     how = frames[made.image] if made.image else ""
-    typer.echo(f"{out}: {made.dim} features{how} every {made.spec.stride_s:g} s{worst}")
+    echo(f"{out}: {made.dim} features{how} every {made.spec.stride_s:g} s{worst}")

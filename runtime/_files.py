@@ -1,6 +1,8 @@
 """Files that are whole or absent: write to a temporary name beside the target, fsync, rename.
 
 What is made here may be read by whom the user's mask lets read, like any file; a file that is replaced keeps its mode.
+A path that is a symbolic link stands for what it leads to. What is not a regular file (a device, a named pipe, an open
+descriptor such as /dev/stdout) is written to and never replaced.
 """
 
 from __future__ import annotations
@@ -8,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 import secrets
 import shutil
 import stat
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -18,6 +22,8 @@ from typing import TypeVar
 from .errors import InputError, PunctumError
 
 T = TypeVar("T")
+_DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(\d+))(?:/task/\d+)?/fd)/(\d{1,9})")
+_MOST_LINKS = 40
 
 
 def sha256_file(path: Path) -> str:
@@ -27,6 +33,24 @@ def sha256_file(path: Path) -> str:
         while block := stream.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def destination(path: str | Path) -> tuple[Path, int | None]:
+    """Where a path leads through all symbolic links, whether or not anything is there.
+
+    The number is that of a descriptor of this process where the path is one (/dev/stdout, /dev/fd/3): opening it anew
+    would truncate a file that a shell has opened for appending, so it has to be written to as it is.
+    """
+    place = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", which realpath resolves below
+    for _ in range(_MOST_LINKS):
+        place = Path(os.path.realpath(place.parent)) / place.name
+        match = _DESCRIPTOR.fullmatch(str(place))
+        if match is not None and match[1] in (None, str(os.getpid())):
+            return place, int(match[2])
+        if not place.is_symlink():
+            return place, None
+        place = place.parent / place.readlink()
+    raise InputError("output-loop", f"{path} is a loop of symbolic links", "a path that leads somewhere", "correct it")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -57,12 +81,23 @@ def _unwritten(what: str, error: OSError) -> PunctumError:
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Write `data` so that a reader, or a power cut, sees the old file or the new one and nothing between."""
-    path = Path(path)
+    """Write `data` so that a reader, or a power cut, sees the old file or the new one and nothing between.
+
+    Links are followed; a device, a named pipe or a descriptor is written to as it is. Raises BrokenPipeError where its
+    reader has gone, PunctumError for anything else that cannot be written.
+    """
     payload = data.encode() if isinstance(data, str) else data
+    target, descriptor = destination(path)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, draft = _beside(path, _create)
+        special = _open_as_it_is(target, descriptor)
+        if special is not None:
+            with os.fdopen(special, "wb", buffering=0):
+                write_all(special, payload)
+            return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        handle, draft = _beside(target, _create)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise _unwritten(f"cannot write {path}", error) from error
     try:
@@ -70,26 +105,60 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
             stream.write(payload)
             stream.flush()
             with contextlib.suppress(OSError):  # nothing to replace, or a disk without modes
-                draft.chmod(stat.S_IMODE(path.stat().st_mode))
+                draft.chmod(stat.S_IMODE(target.stat().st_mode))
             os.fsync(stream.fileno())
-        draft.replace(path)
-        _sync_folder(path.parent)
+        draft.replace(target)
+        _sync_folder(target.parent)
     except OSError as error:
         raise _unwritten(f"cannot write {path}", error) from error
     finally:
         draft.unlink(missing_ok=True)
 
 
+def _open_as_it_is(target: Path, descriptor: int | None) -> int | None:
+    """A descriptor for what is written to in place; None for a regular file, and where nothing is yet."""
+    if descriptor is not None:
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()  # what was printed before comes before
+        return os.dup(descriptor)
+    try:
+        mode = target.stat().st_mode
+    except FileNotFoundError:
+        return None
+    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
+        return None
+    return os.open(target, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+
+
+def write_all(handle: int, data: bytes) -> None:
+    """All of `data`, in as many calls as it takes. Raises OSError."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(handle, view) :]
+
+
 @contextlib.contextmanager
-def atomic_folder(path: str | Path, *, replace: bool = False) -> Iterator[Path]:
+def atomic_folder(
+    path: str | Path, *, replace: bool = False, own: Callable[[Path], bool] | None = None
+) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends without an error.
 
-    Raises InputError where `path` exists and is not an empty folder, unless `replace`.
+    Raises InputError where `path` exists and is not an empty folder, unless `replace`; and then, too, for a file, and
+    for a folder that `own` says holds something else than what is being made. A link stands for the folder behind it.
     """
-    path = Path(path)
-    if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
+    path, _ = destination(path)
+    held = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if held and not (replace and path.is_dir()):
         raise InputError(
             "output-exists", f"{path} exists already", "a new or empty folder", "choose another --out or remove it"
+        )
+    if held and own is not None and not own(path):
+        raise InputError(
+            "output-exists",
+            f"{path} holds other files than --replace may discard",
+            "a folder of its own",
+            "choose another --out, or remove the folder yourself",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -16,6 +16,11 @@ from .online import OnlineRow
 
 def plot_online(rows: Sequence[OnlineRow], path: str | Path, *, title: str = "") -> None:
     """Write an SVG, the same bytes for the same rows. rows: judged deadlines and, infinite, offline. Extra `report`."""
+    atomic_write(path, draw_online(rows, title=title))
+
+
+def draw_online(rows: Sequence[OnlineRow], *, title: str = "") -> str:
+    """What `plot_online` writes."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -60,4 +65,4 @@ def plot_online(rows: Sequence[OnlineRow], path: str | Path, *, title: str = "")
     # Text stays text and ids stay the same, so equal input gives an equal, searchable file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "punctum"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-    atomic_write(path, drawn.getvalue())
+    return drawn.getvalue()

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._text import warn
 from .dataset import Dataset
 from .features import Features
 
@@ -36,12 +37,14 @@ def feature_reader(
     if not data.only_videos:
         return data.features
     from .video.backbone import VideoBackbone
-    from .video.features import read_features
+    from .video.features import lost_of, read_features
 
     backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
 
     def read(video: str) -> Features:
-        rows, _ = read_features(backbone, data.video_file(video))
+        rows, facts = read_features(backbone, data.video_file(video))
+        if lost := lost_of(facts):
+            warn(f"{video}: {lost}")
         return Features(rows, backbone.spec.stride_s)
 
     return read

@@ -91,6 +91,11 @@ def plot_alignment(
     before: Alignment, after: Alignment | None, path: str | Path, *, names: tuple[str, str] = ("before", "after")
 ) -> None:
     """Write an SVG: mean best IoU over confidence rank, of one ranking or of two. Needs the extra `report`."""
+    atomic_write(path, draw_alignment(before, after, names=names))
+
+
+def draw_alignment(before: Alignment, after: Alignment | None, *, names: tuple[str, str] = ("before", "after")) -> str:
+    """What `plot_alignment` writes."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -111,4 +116,4 @@ def plot_alignment(
     # Text stays text and ids stay the same, so equal input gives an equal, searchable file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "punctum"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
-    atomic_write(path, drawn.getvalue())
+    return drawn.getvalue()

@@ -19,6 +19,7 @@ from ._bundle_files import BundleFiles, FolderFiles, ZipFiles
 from ._graph_scan import check_graph
 from ._names import is_plain, shown
 from ._strict_json import parse_json
+from ._text import short
 from .config import FeatureSpec, FileRecord, Graph, PostProcess, _Model
 from .errors import InputError
 from .precision import REFERENCE, Part, Precisions
@@ -98,8 +99,8 @@ class Manifest(_Model):
         self._check_window()
         if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
             raise ValueError(
-                f"the backbone gives a row every {self.backbone.stride_s} s, the locator takes one every "
-                f"{self.features.stride_s} s"
+                f"the backbone gives a row every {short(self.backbone.stride_s)} s, the locator takes one every "
+                f"{short(self.features.stride_s)} s"
             )
         for name, record in self.precision.items():
             for part, file in record.files.items():

@@ -80,14 +80,24 @@ def manifest_text(manifest: Manifest) -> bytes:
 
 
 def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> str:
-    """Write a bundle as a folder, whole or not at all, and return its id. Raises InputError for an existing folder."""
-    with atomic_folder(path, replace=replace) as folder:
+    """Write a bundle as a folder, whole or not at all, and return its id. Raises InputError for an existing folder,
+    and with `replace` for one that holds anything else than a bundle."""
+    with atomic_folder(path, replace=replace, own=_is_bundle) as folder:
         for key, data in bundle.content.items():
             target = folder / key
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
         (folder / MANIFEST).write_bytes(manifest_text(bundle.manifest))
     return bundle.id
+
+
+def _is_bundle(folder: Path) -> bool:
+    """Whether a folder holds what its manifest lists and nothing else."""
+    try:
+        listed = set(json.loads((folder / MANIFEST).read_bytes())["files"]) | {MANIFEST}
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+    return all(p.is_dir() or p.relative_to(folder).as_posix() in listed for p in folder.rglob("*"))
 
 
 def _records(files: Mapping[str, bytes]) -> dict[str, FileRecord]:

@@ -6,6 +6,7 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from ._text import json_safe
 from .errors import InputError
 
 Phase = Literal["open", "update", "final", "retracted"]
@@ -43,7 +44,7 @@ class Event:
         """One line of JSON; `from_json` reads it back."""
         record = asdict(self)
         record["event"] = record.pop("id")
-        return json.dumps({"schema": SCHEMA, **record}, ensure_ascii=False, separators=(",", ":"))
+        return json_safe(json.dumps({"schema": SCHEMA, **record}, ensure_ascii=False, separators=(",", ":")))
 
     @classmethod
     def from_json(cls, line: str) -> Event:

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._jobs import Job, Steps, answer_together
+from ._text import counted
 from .errors import InputError, PunctumError
 from .events import Event
 from .live import LiveOptions
@@ -116,7 +117,7 @@ class Pool:
             if len(self._streams) >= self.options.max_streams:
                 raise InputError(
                     "too-many-streams",
-                    f"{len(self._streams) + 1} streams",
+                    counted(len(self._streams) + 1, "stream"),
                     f"max_streams={self.options.max_streams}",
                     "end streams, or raise max_streams",
                 )

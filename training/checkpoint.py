@@ -63,7 +63,7 @@ def load_weights(path: Path, module: nn.Module) -> None:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise InputError(
             "weights-mismatch",
-            f"{path} does not hold the weights of this configuration ({str(error).splitlines()[0]})",
+            f"{path} does not hold the weights of this configuration ({plain(error)[:200]})",
             "the file that train wrote beside config.json",
             "restore the run folder or train again",
         ) from None

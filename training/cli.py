@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from punctum.runtime._text import counted
+from punctum.runtime.cli._terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
     from punctum.runtime.dataset import Dataset
@@ -65,6 +66,7 @@ def train(
 
     Example: punctum train data/urfall --out runs/urfall && punctum run runs/urfall/bundle clip.mp4
     """
+    from punctum.runtime._outputs import check_folder
     from punctum.runtime.errors import InputError, MissingDependencyError
 
     try:
@@ -74,6 +76,7 @@ def train(
         raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
     if resume and fresh:
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
+    check_folder(out, [dataset])
     from punctum.runtime.dataset import Dataset
 
     from . import recipes
@@ -128,7 +131,7 @@ def train(
             data, recipe, out, proposals=proposals, resume=resume, fresh=fresh, device=device, quiet=quiet
         )
     if json_output:
-        typer.echo(json.dumps(summary))
+        echo_json(summary)
     elif not quiet:
         _show(summary, out)
 
@@ -186,13 +189,14 @@ def recipe_of(
 
 
 def _tell(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-    typer.echo(f"warning: {message}", err=True)
+    say(f"warning: {message}")
 
 
 def _show(summary: dict[str, Any], out: Path) -> None:
-    typer.echo(f"{summary['videos']} videos, {summary['clicks']} clicks, {summary['seconds']:.1f} s -> {out}")
+    counts = f"{counted(summary['videos'], 'video')}, {counted(summary['clicks'], 'click')}"
+    echo(f"{counts}, {summary['seconds']:.1f} s -> {out}")
     for name, stage in summary["stages"].items():
         if "steps" in stage:
-            typer.echo(f"  {name}: {stage['steps']} steps, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
+            echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
         else:
-            typer.echo(f"  {name}: done before")
+            echo(f"  {name}: done before")

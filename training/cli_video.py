@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from punctum.runtime._text import counted
+from punctum.runtime.cli._terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
     from punctum.runtime.dataset import Dataset
@@ -44,6 +45,7 @@ def train_backbone(
 
     Example: punctum train-backbone data/urfall --out backbones/urfall --seed 0
     """
+    from punctum.runtime._outputs import check_folder
     from punctum.runtime.errors import InputError
 
     needs_training("punctum train-backbone")
@@ -51,6 +53,7 @@ def train_backbone(
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
     if points is not None and no_points:
         raise InputError("flags-exclusive", "--points and --no-points together", "one of them", "drop one")
+    check_folder(out, [videos])
     import torch
 
     from .backbone.train import train_backbone as learn
@@ -62,7 +65,7 @@ def train_backbone(
     recipe = backbone_recipe(config, seed=seed, minutes=minutes, epochs=epochs, size=size)
     summary = learn(footage, recipe, out, resume=resume, fresh=fresh, quiet=quiet)
     if json_output:
-        typer.echo(json.dumps(summary))
+        echo_json(summary)
     elif not quiet:
         show_backbone(summary, out)
 
@@ -99,22 +102,25 @@ def train_dataset(
     learned = backbone if backbone is not None else backbone_recipe(seed=recipe.seed, minutes=minutes)
     summary = train_videos(data, recipe, learned, out, resume=resume, fresh=fresh, device=device, quiet=quiet)
     if json_output:
-        typer.echo(json.dumps(summary))
+        echo_json(summary)
     elif not quiet:
         if "training" in summary["backbone"]:
             show_backbone(summary["backbone"], out / "backbone")
         located = summary["locator"]
-        typer.echo(
-            f"{located['videos']} videos, {located['clicks']} clicks: locator and head in {located['seconds']:.0f} s"
-        )
-        typer.echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
+        counts = f"{counted(located['videos'], 'video')}, {counted(located['clicks'], 'click')}"
+        echo(f"{counts}: locator and head in {located['seconds']:.0f} s")
+        echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
+    for video, lost in summary["lost"].items():
+        say(f"warning: {video}: {lost}")
 
 
 def show_backbone(summary: dict[str, Any], out: Path) -> None:
     """Two lines about a backbone that was learned."""
     trained = summary["training"]
-    typer.echo(
-        f"{summary['videos']} videos, {summary['snippets']} snippets, {summary['clicks']} clicks: "
-        f"{trained['steps']} steps in {trained['seconds']:.0f} s, loss {trained['loss']:.3f} -> {out}"
+    counts = ", ".join(counted(summary[f"{thing}s"], thing) for thing in ("video", "snippet", "click"))
+    echo(
+        f"{counts}: {counted(trained['steps'], 'step')} in {trained['seconds']:.0f} s, "
+        f"loss {trained['loss']:.3f} -> {out}"
     )
-    typer.echo(f"  {summary['dim']} features every {summary['stride_s']:g} s, {summary['bytes'] / 1e6:.2f} MB")
+    size = f"{summary['bytes'] / 1e6:.2f} MB"
+    echo(f"  {counted(summary['dim'], 'feature')} every {summary['stride_s']:g} s, {size}")

@@ -14,6 +14,7 @@ from typing import Any
 
 from punctum.runtime._files import atomic_write
 from punctum.runtime._tables import read_points
+from punctum.runtime._text import as_utf8
 from punctum.runtime.dataset import Dataset, Point
 from punctum.runtime.errors import InputError
 
@@ -152,7 +153,15 @@ def train_videos(
         bundle_id = str(json.loads(manifest.read_text(encoding="utf-8"))["id"])
     else:
         bundle_id = _export(out, name or data.name)
-    return {"backbone": learned, "locator": trained, "bundle": bundle_id}
+    return {"backbone": learned, "locator": trained, "bundle": bundle_id, "lost": _lost(out / DATA)}
+
+
+def _lost(data: Path) -> dict[str, str]:
+    """Video -> what is missing in its features, in words; only videos of which something is."""
+    from punctum.runtime.video.features import RECORD, lost_of
+
+    videos = json.loads((data / "features" / RECORD).read_text(encoding="utf-8"))["videos"]
+    return {video: lost for video, entry in videos.items() if (lost := lost_of(entry))}
 
 
 def _adopt(source: Path, target: Path) -> dict[str, Any]:
@@ -191,10 +200,10 @@ def make_features(data: Dataset, footage: Footage, backbone: Path, out: Path, *,
     rows = ["class,video_id,time_s"]
     for video, points in (footage.points or {}).items():
         if video in footage.videos:
-            stem = footage.videos[video].stem
+            stem = as_utf8(footage.videos[video].stem)
             rows += [_row(data.labels[p.label], stem, f"{p.time_s:.6f}") for p in points]
     atomic_write(out / "points.csv", "\n".join(rows) + "\n")
-    atomic_write(out / "train.txt", "\n".join(path.stem for path in footage.videos.values()) + "\n")
+    atomic_write(out / "train.txt", "\n".join(as_utf8(path.stem) for path in footage.videos.values()) + "\n")
     atomic_write(out / "dataset.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
     return Dataset.open(out)
 

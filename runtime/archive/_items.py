@@ -10,16 +10,6 @@ Kind = Literal["features", "video"]
 Status = Literal["done", "failed", "same"]
 
 
-def as_utf8(text: str) -> str:
-    """Text that results can hold: bytes of a file's name that are no UTF-8 are spelled out, as \\xff."""
-    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
-
-
-def on_a_line(text: str) -> str:
-    """Text for people, line breaks and escape sequences spelled out: names of files may hold anything."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
 @dataclass(frozen=True, slots=True)
 class Item:
     """One recording. name: unique in the archive, with its ending. paths: its file, or its RGB and flow files; local

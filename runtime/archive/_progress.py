@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
+from .._text import counted, were
 from ._items import Outcome
 
 
@@ -35,12 +37,11 @@ class Progress:
 
     def start(self, done: int, workers: int) -> None:
         """Say what there is to do; done: items that are through already."""
-        before = f"; {done} were through before" if done else ""
-        hands = f"{workers} worker{'s' * (workers != 1)}"
-        self._stream.write(
-            f"score: {self._items} item{'s' * (self._items != 1)} to do, {self._size / 1e6:.1f} MB, {hands}{before}\n"
+        before = f"; {done} {were(done)} done before" if done else ""
+        self._write(
+            f"score: {counted(self._items, 'item')} to do, {self._size / 1e6:.1f} MB, "
+            f"{counted(workers, 'worker')}{before}\n"
         )
-        self._stream.flush()
 
     def add(self, outcome: Outcome) -> None:
         self._done += len(outcome.records)
@@ -54,7 +55,7 @@ class Progress:
 
     def line(self, now: float) -> str:
         spent = max(now - self._began, 1e-9)
-        text = f"{self._done}/{self._items} items"
+        text = f"{self._done}/{counted(self._items, 'item')}"
         if self._failed:
             text += f" ({self._failed} failed)"
         text += f", {self._media_s / 3600:.2f} h of media, {self._rate(now):.3g} items/s"
@@ -79,18 +80,18 @@ class Progress:
         now = self._clock() if now is None else now
         self._told = now
         text = self.line(now)
-        if self._live:
-            self._stream.write(f"\r\x1b[K{text}")
-        else:
-            self._stream.write(f"score: {text}\n")
-        self._stream.flush()
+        self._write(f"\r\x1b[K{text}" if self._live else f"score: {text}\n")
 
     def close(self) -> None:
         if self._items:
             self.tell()
             if self._live:
-                self._stream.write("\n")
-                self._stream.flush()
+                self._write("\n")
+
+    def _write(self, text: str) -> None:
+        with contextlib.suppress(OSError):  # a full or closed standard error must not end the run
+            self._stream.write(text)
+            self._stream.flush()
 
 
 def duration(seconds: float) -> str:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._files import sha256_file
+from .._text import as_utf8, plain, short
 from ..bundle import Bundle
 from ..errors import InputError, PunctumError
 from ..events import Event
@@ -21,7 +22,7 @@ from ..localizer import Localizer
 from ..session import Session
 from ..sources import Chunk
 from ._groups import STREAMED_BYTES
-from ._items import Group, Item, Outcome, Record, Task, as_utf8
+from ._items import Group, Item, Outcome, Record, Task
 from ._remote import fetch, shown, suffix_of
 from ._table import EventRows, part_of
 from ._together import Whole, localize_together
@@ -141,8 +142,8 @@ class Scorer:
         if item.stride_s is not None and abs(item.stride_s - plan.stride_s) > 1e-6 * plan.stride_s:
             raise InputError(
                 "features-stride",
-                f"features with a stride of {item.stride_s} s",
-                f"{plan.stride_s} s, which this bundle was trained on",
+                f"features with a stride of {short(item.stride_s)} s",
+                f"{short(plan.stride_s)} s, which this bundle was trained on",
                 "extract features at that rate",
             )
         with contextlib.closing(RowFile(path, dim=plan.dim)) as source:
@@ -226,7 +227,7 @@ def failed(item: Item, error: PunctumError) -> Scored:
 
 def _unexpected(error: Exception) -> PunctumError:
     return PunctumError(
-        "item-failed", f"{type(error).__name__}: {str(error)[:500]}", "", "report it with the recording"
+        "item-failed", f"{type(error).__name__}: {plain(error)[:500]}", "", "report it with the recording"
     )
 
 

@@ -13,10 +13,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from .._text import as_utf8
 from ..errors import InputError
 from ..sources import is_video_input
 from ..video.files import SUFFIXES
-from ._items import Item, Kind, as_utf8
+from ._items import Item, Kind
 from ._remote import find_remote, is_remote, shown
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -57,8 +58,17 @@ def _check_names(items: list[Item]) -> None:
                 "item-name-twice",
                 f"{shown(other.paths[0])} and {shown(item.paths[0])} would both be called {item.stream!r}",
                 "recordings with names of their own",
-                "give the folder above both, or --root; a video beside its features: --kind features or video",
+                _way_out(other, item),
             )
+
+
+def _way_out(one: Item, other: Item) -> str:
+    """What helps against two items of one name."""
+    if one.kind != other.kind:
+        return "a video beside its features: give the folder, with --kind features or --kind video"
+    if PurePosixPath(one.paths[0]).parent == PurePosixPath(other.paths[0]).parent:
+        return "they differ by their endings alone: rename one of them, or score it into another --out"
+    return "give the folder above both, or name it with --root"
 
 
 def _below(root: str, item: Item) -> str:

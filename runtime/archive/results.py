@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._files import atomic_write
+from .._files import atomic_write, destination
 from ..errors import PunctumError
 from ..events import Event
 from ._items import Record
@@ -89,6 +89,7 @@ def _activitynet(folder: Path, done: Sequence[str], where: dict[str, str], recor
 
 def _stream(path: Path, parts: Iterable[str]) -> None:
     """As `atomic_write`, without holding it all."""
+    path, _ = destination(path)
     draft = path.with_name(f".{path.name}.new")
     try:
         with draft.open("w", encoding="utf-8") as stream:

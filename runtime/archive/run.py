@@ -9,12 +9,13 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
+from .._text import counted, printable, were
 from .._version import __version__
 from ..bundle import Bundle
 from ..errors import InputError, PunctumError
 from ._commit import Committer
 from ._groups import make_groups
-from ._items import Group, Item, Outcome, Record, Task, on_a_line
+from ._items import Group, Item, Outcome, Record, Task
 from ._ledger import Archive, open_archive
 from ._options import ArchiveOptions
 from ._progress import Progress, duration
@@ -29,6 +30,7 @@ class Summary:
     """What a run did. Counts are of items; `failed` and `failed_before` are among today's inputs.
 
     errors: item -> (code, message) of all that are recorded as failed among today's inputs.
+    lost: item -> video frames that were missing, for those of today's inputs where some were.
     start_s: from the call to the first group handed out; wall_s: all of it. worker_s: work of all workers together.
     """
 
@@ -47,29 +49,37 @@ class Summary:
     wall_s: float = 0.0
     worker_s: float = 0.0
     errors: dict[str, tuple[str, str]] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
+    def loss(self) -> str:
+        """One line on what is missing from the recordings; only where `lost` names some."""
+        names = list(self.lost)
+        shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+        frames = counted(sum(self.lost.values()), "video frame")
+        return f"{frames} lost in {len(names)} of {counted(self.items, 'item')}: {shown} (lost_frames in items.parquet)"
+
     def lines(self) -> list[str]:
         """A few lines for people."""
-        parts = [f"{self.scored} scored", f"{self.skipped} were done"]
+        parts = [f"{self.scored} scored", f"{self.skipped} {were(self.skipped)} done before"]
         if self.unchanged:
             parts.append(f"{self.unchanged} touched, content as before")
         parts += [f"{self.failed} failed"]
         if self.failed_before:
             parts.append(f"{self.failed_before} had failed before")
         told = [
-            f"{self.items} item{'s' * (self.items != 1)}: {', '.join(parts)}; {self.events} events in what was scored"
+            f"{counted(self.items, 'item')}: {', '.join(parts)}; {counted(self.events, 'event')} in what was scored"
         ]
         if self.scored:
             pace = self.media_s / max(self.wall_s, 1e-9)
             told.append(
-                f"{self.media_s / 3600:.2f} h of media in {duration(self.wall_s)} with {self.workers} "
-                f"{'workers' if self.workers != 1 else 'worker'}: {pace:.4g} times real time"
+                f"{self.media_s / 3600:.2f} h of media in {duration(self.wall_s)} with "
+                f"{counted(self.workers, 'worker')}: {pace:.4g} times real time"
             )
         for name, (code, message) in list(self.errors.items())[:10]:
-            told.append(on_a_line(f"  {name}: [{code}] {message}"))
+            told.append(printable(f"  {name}: [{code}] {message}"))
         if len(self.errors) > 10:
             told.append(f"  and {len(self.errors) - 10} more, see items.parquet")
         return told
@@ -129,6 +139,8 @@ def score_archive(
             record = archive.records.get(item.name)
             if record is not None and record.status == "failed":
                 summary.errors[item.name] = (record.error_code, record.error)
+            elif record is not None and record.lost:
+                summary.lost[item.name] = record.lost
         summary.failed_before = len(summary.errors) - summary.failed
     summary.wall_s = time.perf_counter() - began
     return summary

@@ -11,6 +11,7 @@ from typing import Any
 
 from .._graph_scan import check_graph
 from .._telemetry import quiet_onnxruntime, switch_off_telemetry
+from .._text import counted
 from ..errors import InputError, MissingDependencyError
 from ._options import Device, EngineOptions
 from ._placement import RECORD, node_placement, strays
@@ -53,7 +54,7 @@ def open_session(
             "name the device of this graph",
         )
     if threads < 1:
-        raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
+        raise InputError("threads", counted(threads, "thread"), "1 or more", "set --threads")
     options = options or EngineOptions()
     check_graph(graph, name)
     ort = import_onnxruntime(purpose)

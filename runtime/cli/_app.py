@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import platform
 from importlib import metadata
+from typing import Any
 
 import typer
 
 from .._version import __version__
+from ._terminal import echo
 
 
 def _version(value: bool) -> None:
@@ -19,12 +21,12 @@ def _version(value: bool) -> None:
             parts.append(f"{library} {metadata.version(library)}")
         except metadata.PackageNotFoundError:
             parts.append(f"{library} absent")
-    typer.echo(f"punctum {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
+    echo(f"punctum {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
     raise typer.Exit()
 
 
-def build() -> typer.Typer:
-    """The whole command line."""
+def build() -> Any:
+    """The whole command line, as a click group."""
     from . import bench, convert, data, demo, doctor, eval, features, report, run, score
     from . import build as engines
 
@@ -58,4 +60,21 @@ def build() -> typer.Typer:
     app.add_typer(data.app, name="data", help="Check and make data sets.")
     for point in metadata.entry_points(group="punctum.commands"):
         app.command(point.name)(point.load())
-    return app
+    command = typer.main.get_command(app)
+    _show_brackets(command)
+    return command
+
+
+def _show_brackets(command: Any) -> None:
+    """Help texts are read as Rich markup, in which a word in brackets is a style: keep those that are none."""
+    command.help = _escaped(command.help)
+    for parameter in command.params:
+        parameter.help = _escaped(getattr(parameter, "help", None))
+    for child in getattr(command, "commands", {}).values():
+        _show_brackets(child)
+
+
+def _escaped(text: str | None) -> str | None:
+    from rich.markup import escape
+
+    return None if text is None else escape(text)

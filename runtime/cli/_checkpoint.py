@@ -8,12 +8,13 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from .._files import atomic_write
 from ..errors import InputError
+from ._rotation import Mark, take_back
 
 MAGIC = b"punctum-run\n"
 VERSION = 1
@@ -23,13 +24,28 @@ _DIGEST = 32
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
     """source: kind and name of it; position: where to go on (None: at its beginning); event_bytes: length of the event
-    file that belongs to it; reported: ids that passed the score filter; session: `Session.snapshot`."""
+    file that belongs to it; reported: ids that passed the score filter; session: `Session.snapshot`; event_inode,
+    event_tail: which file that was, and how it ended (see `_rotation`); rotated: (bytes, inode, tail) of event files
+    that were rotated away since."""
 
     source: str
     position: dict[str, Any] | None
     event_bytes: int
     reported: tuple[str, ...]
     session: bytes
+    event_inode: int = 0
+    event_tail: str = ""
+    rotated: tuple[tuple[int, int, str], ...] = ()
+
+    def take_back(self, path: Path) -> int:
+        """Cut what the event files hold beyond this snapshot; the length of `path` that is left. Raises InputError."""
+        before = tuple(Mark(*mark) for mark in self.rotated)
+        return take_back(path, Mark(self.event_bytes, self.event_inode, self.event_tail), before)
+
+    def after_rotation(self, inode: int) -> Checkpoint:
+        """The same snapshot for a run that goes on in a new, empty event file."""
+        before = (*self.rotated, (self.event_bytes, self.event_inode, self.event_tail))
+        return replace(self, event_bytes=0, event_inode=inode, event_tail="", rotated=before)
 
     def save(self, path: Path) -> None:
         """Atomically: a reader sees the old one or this one."""
@@ -64,6 +80,9 @@ class Checkpoint:
                 int(record["event_bytes"]),
                 tuple(record["reported"]),
                 data[fixed + size : -_DIGEST],
+                int(record.get("event_inode", 0)),
+                str(record.get("event_tail", "")),
+                tuple((int(a), int(b), str(c)) for a, b, c in record.get("rotated", ())),
             )
         except (ValueError, KeyError, TypeError):
             raise _damaged(path, "has no readable header") from None

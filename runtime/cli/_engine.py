@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from ..errors import InputError
+from ._terminal import say
 
 if TYPE_CHECKING:
     from ..backends import EngineOptions
@@ -16,6 +18,7 @@ if TYPE_CHECKING:
     from ..localizer import Localizer
 
 _PANEL: dict[str, Any] = {"rich_help_panel": "Engine"}
+_KNOWN = {"cpu", "cuda", "tensorrt", "ort-tensorrt", "auto"}
 
 Device = Annotated[
     str,
@@ -42,13 +45,19 @@ ExpectSha256 = Annotated[
     ),
 ]
 LatencyFirst = Annotated[
-    bool, typer.Option("--latency-first", help="Idle engine threads wait awake: cores that never rest.", **_PANEL)
+    bool,
+    typer.Option(
+        "--latency-first", help="Idle engine threads (--threads 2 or more) wait awake: cores that never rest.", **_PANEL
+    ),
 ]
 
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What the options say. Raises InputError for values that make no sense."""
+    """What the options say. Raises InputError for values that make no sense, and for options without effect.
+
+    devices: what the options are for; default: the device alone.
+    """
 
     device: str = "cpu"
     precision: str = "fp32"
@@ -56,7 +65,34 @@ class EngineChoice:
     engines: Path | None = None
     gpu_memory: str | None = None
     latency_first: bool = False
+    devices: tuple[str, ...] = ()
     expect_sha256: str | None = None
+
+    def __post_init__(self) -> None:
+        kinds = {name.partition(":")[0] for name in self.devices or (self.device,)}
+        if not kinds <= _KNOWN:
+            return  # whoever opens the device says what is wrong with it
+        onnxruntime = _KNOWN - {"tensorrt"}
+        for option, given, acting in (
+            ("--engines", self.engines is not None, {"tensorrt", "auto"}),
+            ("--gpu-memory", self.gpu_memory is not None, {"cuda", "ort-tensorrt", "auto"}),
+            ("--latency-first", self.latency_first, onnxruntime),
+            (f"--threads {self.threads}", self.threads > 1, onnxruntime),
+        ):
+            if given and not kinds & acting:
+                raise InputError(
+                    "option-unfit",
+                    f"{option} with --device {', '.join(sorted(kinds))}, where it has no effect",
+                    f"{option.partition(' ')[0]} with --device {', '.join(sorted(acting))}",
+                    f"leave {option.partition(' ')[0]} out, or set --device",
+                )
+        if self.latency_first and self.threads < 2:
+            raise InputError(
+                "option-unfit",
+                "--latency-first with one thread, where nothing waits",
+                "--threads 2 or more",
+                "leave --latency-first out, or set --threads",
+            )
 
     def load(self, path: str | Path) -> Bundle:
         """The bundle, which must have the digest that was asked for. Raises InputError."""
@@ -92,13 +128,11 @@ def announce(backend: Any) -> None:
     """Say what "auto" chose, and why."""
     choice = getattr(backend, "choice", "")
     if choice:
-        print(f"device: {choice}", file=sys.stderr, flush=True)
+        say(f"device: {choice}")
 
 
 def memory(text: str) -> int:
     """ "2GiB", "512MB", "1000000" in bytes. Raises InputError."""
-    from ..errors import InputError
-
     match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)", text.strip().lower())
     if match is None:
         raise InputError("gpu-memory", f"--gpu-memory {text!r}", "a size such as 2GiB or 500MB", "correct it")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import threading
 import time
 from collections.abc import Sequence
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from .._text import counted
 from ..errors import InputError, PunctumError
 from ..events import Event
 from ..live import LiveOptions
@@ -22,6 +22,8 @@ from ..sinks.lines import EventFile
 from ..sinks.mqtt import MqttSink
 from ..sources import Bad, Begin, Chunk, Source
 from ._checkpoint import Checkpoint
+from ._terminal import say
+from ._video import losses
 
 OnBad = Literal["skip", "stop"]
 MOST_WARNINGS = 10
@@ -72,6 +74,7 @@ class Loop:
     snapshot: Path | None = None
     snapshot_every_s: float = 10.0
     stop: threading.Event = field(default_factory=threading.Event)
+    rotate: threading.Event = field(default_factory=threading.Event)
     session: Session | None = None
     position: dict[str, Any] | None = None
     skipped: dict[str, int] = field(default_factory=dict)
@@ -79,6 +82,7 @@ class Loop:
     retracted: int = 0
     _warnings: int = 0
     _saved: float = 0.0
+    _last: Checkpoint | None = None
     _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
     _dropped: tuple[int, int] = (0, 0)
 
@@ -106,7 +110,7 @@ class Loop:
                 f"the same stream, here {self.name!r}",
                 "give the same --name, or remove the snapshot to begin anew",
             )
-        self.session, self.position = session, checkpoint.position
+        self.session, self.position, self._last = session, checkpoint.position, checkpoint
         self.keep.reported = set(checkpoint.reported)
         self._clock = (time.monotonic(), session.now_s)
 
@@ -206,7 +210,7 @@ class Loop:
         self._warnings += 1
         if self._warnings <= MOST_WARNINGS:
             more = "; further ones are only counted" if self._warnings == MOST_WARNINGS else ""
-            print(f"warning: skipped [{error.code}] {given}{more}", file=sys.stderr, flush=True)
+            say(f"warning: skipped [{error.code}] {given}{more}")
 
     def _emit(self, events: Sequence[Event]) -> None:
         # Beside a gap the count comes as a NumPy integer, which JSON does not know.
@@ -226,6 +230,8 @@ class Loop:
 
     def _tend(self) -> None:
         """What is due now and then, whether or not something came."""
+        if self.event_file is not None:
+            self._look_after(self.event_file)
         if self.snapshot is not None and time.monotonic() - self._saved >= self.snapshot_every_s:
             self._save()
         if self.metrics is not None:
@@ -238,19 +244,43 @@ class Loop:
                     )
                     self._dropped = (provisional, final)
 
+    def _look_after(self, file: EventFile) -> None:
+        """Go on in a new event file after SIGHUP, and notice one that was truncated. The snapshot follows at once, so
+        that it is not of a file that has been rotated away."""
+        file.look()
+        moved = False
+        if self.rotate.is_set():
+            self.rotate.clear()
+            try:
+                moved = file.reopen()
+            except PunctumError as error:  # the old file is still open, and nothing is lost
+                say(f"warning: [{error.code}] {error}")
+            else:
+                say(f"events go on in {file.path}" if moved else f"{file.path} was not renamed; events go on in it")
+        if self.snapshot is None or not (moved or file.truncated):
+            return
+        if moved and self._last is not None:
+            self._last = self._last.after_rotation(file.inode)
+            self._last.save(self.snapshot)
+        self._save()
+        file.truncated = False
+
     def _save(self) -> None:
         if self.session is None or self.snapshot is None or self.event_file is None:
             return
         if any(isinstance(sink, MqttSink) and sink.depth for sink in self.sinks):
             return  # what the broker has not got yet must be produced again if this process dies now
         self.event_file.sync()
-        Checkpoint(
+        self._last = Checkpoint(
             self._source_key(),
             self.position,
             self.event_file.length,
             tuple(sorted(self.keep.reported)),
             self.session.snapshot(),
-        ).save(self.snapshot)
+            self.event_file.inode,
+            self.event_file.tail(),
+        )
+        self._last.save(self.snapshot)
         self._saved = time.monotonic()
 
     def _source_key(self) -> str:
@@ -263,7 +293,23 @@ class Loop:
         stats = self.session.stats
         skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items())) or "0"
         return (
-            f"{self.session.stream}: {stats.snippets} snippets, {stats.media_s:.1f} s of media, {self.finals} final "
-            f"and {self.retracted} retracted events, {stats.gaps} gaps ({stats.dropped} snippets), chunks skipped: "
-            f"{skipped}; real-time factor {stats.real_time_factor:.5f}; ended by {how}"
+            f"{self.session.stream}: {counted(stats.snippets, 'snippet')}, {stats.media_s:.1f} s of media, "
+            f"{self.finals} final and {counted(self.retracted, 'retracted event')}, {counted(stats.gaps, 'gap')} "
+            f"({counted(stats.dropped, 'snippet')}), chunks skipped: {skipped}; "
+            f"real-time factor {stats.real_time_factor:.5f}; ended by {how}"
         )
+
+    def loss(self) -> str:
+        """What of the stream is missing from the events, in words; empty: nothing."""
+        if self.session is None:
+            return ""
+        parts = [losses(self.session.stats, getattr(self.source, "stats", None))]
+        skipped = ", ".join(f"{counted(n, 'chunk')} {reason}" for reason, n in sorted(self.skipped.items()))
+        parts.append(f"skipped: {skipped}" if skipped else "")
+        dropped = [sink.dropped for sink in self.sinks if isinstance(sink, MqttSink)]
+        provisional, final = (sum(one[k] for one in dropped) for k in (0, 1))
+        if provisional or final:
+            parts.append(
+                f"not sent by MQTT: {counted(provisional, 'provisional event')}, {counted(final, 'final event')}"
+            )
+        return "; ".join(part for part in parts if part)

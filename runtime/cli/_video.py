@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._text import counted
+
 if TYPE_CHECKING:
     from ..plan import Stats
     from ..sources.video import VideoStats
+
+
+def losses(spent: Stats, video: VideoStats | None) -> str:
+    """What of a recording is missing from the result, in words; empty: nothing."""
+    parts = []
+    if video is not None and video.lost:
+        parts.append(f"{video.lost} of {counted(video.frames + video.lost, 'video frame')} lost")
+    if spent.dropped:
+        media = spent.dropped * (spent.media_s / spent.snippets) if spent.snippets else 0.0
+        seconds = f", about {media:.1f} s of media" if media else ""
+        parts.append(f"{counted(spent.dropped, 'snippet')} missing in {counted(spent.gaps, 'gap')}{seconds}")
+    return "; ".join(parts)
 
 
 def stages(spent: Stats, video: VideoStats | None) -> str:

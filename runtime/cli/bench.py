@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from .._text import counted
 from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
+from ._options import refuse
+from ._terminal import cell, console, echo_json
 
 
 def bench(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
     device: Annotated[
         list[str] | None, typer.Option("--device", help="cpu (default), cuda, ...; repeat it to compare devices.")
@@ -41,14 +44,17 @@ def bench(
     from ..bench import bench as measure
     from ..features import load_features
 
-    choice = EngineChoice("cpu", "fp32", threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
+    if input is not None:
+        refuse(context, ["seconds"], "with --input", "leave --input out")
+    devices = tuple(device or ["cpu"])
+    choice = EngineChoice(devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices, expect_sha256)
     rows = None
     if input is not None:
         spec = choice.load(bundle).manifest.features
         rows = load_features(input, stride_s=spec.stride_s, dim=spec.dim).data
     found = measure(
         bundle,
-        devices=device or ["cpu"],
+        devices=list(devices),
         precisions=precision or [],
         seconds=seconds,
         rounds=rounds,
@@ -63,28 +69,27 @@ def bench(
         announce(variant.localizer.backend)
     record = found.to_record()
     if as_json:
-        typer.echo(json.dumps(record))
+        echo_json(record)
     else:
         _print(record)
 
 
 def _watch(rounds: Iterable[int]) -> Iterable[int]:
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    return track(list(rounds), "measuring", console=console, disable=not console.is_terminal, transient=True)
+    shown = console(stderr=True)
+    return track(list(rounds), "measuring", console=shown, disable=not shown.is_terminal, transient=True)
 
 
 def _print(record: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=f"{record['bundle']}: {record['media_s']:.0f} s of media, {record['rounds']} rounds")
+    title = f"{record['bundle']}: {record['media_s']:.0f} s of media, {counted(record['rounds'], 'round')}"
+    table = Table(title=cell(title))
     variants = record["variants"]
     table.add_column("")
     for variant in variants:
-        table.add_column(variant["name"], justify="right")
+        table.add_column(cell(variant["name"]), justify="right")
     for stage in variants[0]["ms_per_media_s"]:
         cells = (f"{v['ms_per_media_s'][stage]:.2f} (x{v['ratio'][stage]:.2f})" for v in variants)
         table.add_row(f"{stage}, ms a second of media", *cells)
@@ -98,7 +103,7 @@ def _print(record: dict[str, Any]) -> None:
     table.add_row("events found", *(str(v["events"]) for v in variants))
     table.add_row("runs on", *(v["actual"] for v in variants))
     table.add_row("nodes", *(", ".join(f"{n} {p}" for p, n in v["nodes"].items()) or "-" for v in variants))
-    console = Console(highlight=False)
-    console.print(table)
+    shown = console()
+    shown.print(table)
     for name, why in record["left_out"].items():
-        console.print(f"not measured: {name}: {why}", markup=False)
+        shown.print(cell(f"not measured: {name}: {why}"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -11,12 +10,15 @@ import typer
 
 from ..errors import InputError
 from ._engine import ExpectSha256
+from ._options import refuse
+from ._terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
     from ..engines.build import Built, Task
 
 
 def build(
+    context: typer.Context,
     bundle: Annotated[str | None, typer.Argument(help='Bundle folder or zip, or "default".')] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for engines; the user's cache by default.")
@@ -55,10 +57,13 @@ def build(
     What is there: punctum build bundles/gtea --check engines
     """
     if check is not None:
+        others = [name for name in context.params if name not in ("bundle", "check", "as_json", "expect_sha256")]
+        refuse(context, others, "with --check", "leave --check out")
         _check(check, bundle, as_json, expect_sha256)
         return
     if bundle is None:
         raise InputError("bundle-missing", "no bundle", "a bundle folder or zip", "punctum build BUNDLE --out ENGINES")
+    from .._outputs import check_folder
     from ..bundle import Bundle
     from ..engines.build import Request, build_engines
     from ..engines.store import default_folder
@@ -72,17 +77,19 @@ def build(
         tf32=tf32,
         rebuild=rebuild,
     )
+    if out is not None:
+        check_folder(out, [bundle])
     loaded = Bundle.load(bundle, expect_sha256=expect_sha256)
     folder = out if out is not None else default_folder(loaded.id)
     built = build_engines(loaded, folder, request, say=_announce if sys.stderr.isatty() else None)
     if as_json:
-        typer.echo(json.dumps({"bundle": loaded.id, "folder": str(folder), "engines": [b.as_data() for b in built]}))
+        echo_json({"bundle": loaded.id, "folder": str(folder), "engines": [b.as_data() for b in built]})
         return
     for line in (_line(one) for one in built):
-        typer.echo(line)
+        echo(line)
     made = sum(not one.kept for one in built)
     key = built[0].record.key
-    typer.echo(f"{made} built with {key.library} {key.version}, {len(built) - made} kept, in {folder}")
+    echo(f"{made} built with {key.library} {key.version}, {len(built) - made} kept, in {folder}")
 
 
 def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str | None) -> None:
@@ -98,18 +105,18 @@ def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str |
     loaded = None if bundle is None else Bundle.load(bundle, expect_sha256=expect_sha256)
     states = check_engines(folder, loaded)
     if as_json:
-        typer.echo(json.dumps({"folder": str(folder), "engines": [asdict(state) for state in states]}))
+        echo_json({"folder": str(folder), "engines": [asdict(state) for state in states]})
         return
     for state in states:
         about = f"{state.part} {state.precision} {state.compute_capability} {state.library}".strip()
         reason = f": {state.reason}" if state.reason else ""
-        typer.echo(f"{state.state:9} {state.file}{f' ({about})' if about else ''}{reason}")
+        echo(f"{state.state:9} {state.file}{f' ({about})' if about else ''}{reason}")
     if not states:
-        typer.echo(f"no engines in {folder}")
+        echo(f"no engines in {folder}")
 
 
 def _announce(task: Task) -> None:
-    typer.echo(f"building the {task.part} in {task.precision} for {task.capability} ...", err=True)
+    say(f"building the {task.part} in {task.precision} for {task.capability} ...")
 
 
 def _line(built: Built) -> str:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from typing import Annotated, Any
 
 import typer
+
+from ._terminal import say
+from .run import check_score
 
 _FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, elan, labelstudio, cvat"
 _READ: dict[str, Any] = {"rich_help_panel": "How the input is read"}
@@ -68,6 +70,7 @@ def convert(
 
     Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --fps 25
     """
+    from .._outputs import to_standard_output
     from ..convert import ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run
     from ..errors import InputError
@@ -79,6 +82,8 @@ def convert(
     ):
         if value not in allowed:
             raise InputError("convert-option", f"{option} {value!r}", ", ".join(allowed), f"correct {option}")
+    if min_score is not None:
+        check_score(min_score)
     rates = read_rates(fps)
     reading = ReadOptions(rates, video, clicks, names, annotations)  # type: ignore[arg-type]
     report = run(
@@ -93,12 +98,10 @@ def convert(
         min_score=min_score,
         replace_target=replace,
     )
-    for line in report.lines():
-        typer.echo(line, err=True)
     if report.text is not None:
-        data = report.text if isinstance(report.text, bytes) else report.text.encode()
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+        to_standard_output(report.text)
+    for line in report.lines():
+        say(line)
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

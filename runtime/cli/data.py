@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from .._text import counted
+from ._terminal import cell, console, echo, echo_json
 from .make_videos import make_videos
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def check(
 
     report = check_dataset(dataset, split=split, points=points, train_list=train_list, test_list=test_list)
     if as_json:
-        typer.echo(json.dumps(report.to_record()))
+        echo_json(report.to_record())
     else:
         _print(report, dataset)
     return 2 if report.errors else 0
@@ -45,33 +46,32 @@ def check(
 
 def _print(report: Report, folder: Path) -> None:
     """One table a file, then what the data set holds, then the verdict. Text from files is never read as markup."""
-    from rich.console import Console
     from rich.table import Table
-    from rich.text import Text
 
-    console = Console()
+    shown_on = console()
     by_file: dict[str, list[Finding]] = {}
     for finding in report.findings:
         by_file.setdefault(finding.file, []).append(finding)
     for file, findings in by_file.items():
         name = file.removeprefix(f"{folder}/")
-        table = Table(title=Text(name), title_justify="left", expand=False)
+        table = Table(title=cell(name), title_justify="left", expand=False)
         table.add_column("")
         table.add_column("line", justify="right")
         table.add_column("what is wrong", overflow="fold")
         table.add_column("what to do", overflow="fold")
         for f in findings[:_SHOWN]:
             style = "red" if f.severity == "error" else "yellow"
-            cells = (Text(f.severity, style), str(f.line or ""), Text(f"{f.message} [{f.code}]"), Text(f.fix))
+            cells = (cell(f.severity, style), str(f.line or ""), cell(f"{f.message} [{f.code}]"), cell(f.fix))
             table.add_row(*cells)
-        console.print(table)
+        shown_on.print(table)
         if len(findings) > _SHOWN:
-            console.print(f"... and {len(findings) - _SHOWN} more in {name}; --json lists all", markup=False)
+            shown_on.print(cell(f"... and {len(findings) - _SHOWN} more in {name}; --json lists all"))
     for key, value in report.summary.items():
         shown = ", ".join(f"{k} {v}" for k, v in value.items()) if isinstance(value, dict) else value
-        console.print(f"{key}: {shown}", markup=False, highlight=False)
-    console.print(
-        f"{len(report.errors)} errors, {len(report.warnings)} warnings" if report.findings else "nothing wrong found"
+        shown_on.print(cell(f"{key}: {shown}"))
+    errors, warnings = len(report.errors), len(report.warnings)
+    shown_on.print(
+        f"{counted(errors, 'error')}, {counted(warnings, 'warning')}" if report.findings else "nothing wrong found"
     )
 
 
@@ -85,7 +85,9 @@ def make_demo(
 
     Example: punctum data make-demo --out demo-data --count 40 --seed 1
     """
+    from .._outputs import check_folder
     from ..demo import write_demo_dataset
 
+    check_folder(out, [])
     write_demo_dataset(out, videos=count, seed=seed)
-    typer.echo(f"wrote {count} sequences to {out}")
+    echo(f"wrote {counted(count, 'sequence')} to {out}")

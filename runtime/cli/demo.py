@@ -13,10 +13,15 @@ from typing import Annotated
 
 import typer
 
+from .._text import counted
 from ._engine import Device, EngineChoice, Engines, Precision, Threads
+from ._options import refuse
+from ._terminal import cell, console, echo_json
+from .run import check_score
 
 
 def demo(
+    context: typer.Context,
     seed: Annotated[int, typer.Option(help="What to make; training used other seeds.")] = 7,
     seconds: Annotated[float, typer.Option(help="Length of the recording.")] = 60.0,
     min_score: Annotated[
@@ -41,13 +46,15 @@ def demo(
     from ..errors import InputError
 
     if not 10 <= seconds <= 3600:
-        raise InputError("seconds", f"--seconds {seconds}", "10 to 3600", "set --seconds")
+        raise InputError("seconds", f"--seconds {seconds:g}", "10 to 3600", "set --seconds")
+    check_score(0.0 if min_score is None else min_score)
     engine = EngineChoice(device, precision, threads, engines)
     if not sensors:
         from .demo_video import demo_video
 
         demo_video(seed=seed, seconds=seconds, min_score=min_score, out=out, as_json=as_json, engine=engine)
         return
+    refuse(context, ["out"], "with --sensors", "leave --sensors out")
     floor = 0.15 if min_score is None else min_score
     demo_sensors(seed=seed, seconds=seconds, min_score=floor, as_json=as_json, engine=engine)
 
@@ -98,13 +105,12 @@ def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, 
         "events": [json.loads(e.to_json()) for e in events],
     }
     if as_json:
-        typer.echo(json.dumps(record))
+        echo_json(record)
         return
     _show(rows, extra, record)
 
 
 def _show(rows: list, extra: list, record: dict) -> None:  # type: ignore[type-arg]
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="actions in the sequence, and the events found")
@@ -128,10 +134,11 @@ def _show(rows: list, extra: list, record: dict) -> None:  # type: ignore[type-a
             f"{event.score:.2f}",
             "",
         )
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{record['found']} of {record['actions']} actions found, {record['false_alarms']} false alarms, "
+    shown = console()
+    shown.print(table)
+    shown.print(
+        f"{record['found']} of {counted(record['actions'], 'action')} found, "
+        f"{counted(record['false_alarms'], 'false alarm')}, "
         f"mean IoU {record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.0f} times real time"
     )
-    console.print(f"bundle {record['bundle']}")
+    shown.print(cell(f"bundle {record['bundle']}"))

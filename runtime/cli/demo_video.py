@@ -10,9 +10,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from .._text import counted
 from ..errors import InputError
+from ._terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
     from ..events import Event
@@ -65,7 +65,7 @@ def demo_video(
         encode(scene, video)
         ready_s = time.perf_counter() - began
         if not as_json:
-            typer.echo(f"{out / video.name}: {seconds:.0f} s, {len(truth)} actions, ready after {ready_s:.1f} s")
+            echo(f"{out / video.name}: {seconds:.0f} s, {counted(len(truth), 'action')}, ready after {ready_s:.1f} s")
         source: Any = video_source(str(video), bundle, **engine.given())
         pictures = _tap(source)
         live = LiveOptions(max_delay_s=MAX_DELAY_S)
@@ -115,13 +115,16 @@ def demo_video(
         "events": [json.loads(e.to_json()) for e in events if e.score >= floor],
     }
     if as_json:
-        typer.echo(json.dumps(record))
+        echo_json(record)
         return
     _show(rows_, record)
 
 
 def _check_out(out: Path) -> None:
     """Only what an earlier demo left is replaced. Raises InputError for anything else that is there."""
+    from .._outputs import check_folder
+
+    check_folder(out, [])
     if not out.exists() and not out.is_symlink():
         return
     ours = out.is_dir() and not out.is_symlink()
@@ -154,7 +157,7 @@ def _tell(events: Sequence[Event], floor: float, truth: Sequence[Action], said: 
         best = max((_iou(a, e) for a in truth if a.label == e.label), default=0.0)
         means = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
         running = " ..." if not e.ended else ""
-        typer.echo(
+        echo(
             f"  {e.emitted_at:6.2f} s  {e.phase:<9} {e.label:<10} {e.start:6.2f} - {e.end:6.2f}{running:4} "
             f"score {e.score:.2f}   {means}"
         )
@@ -207,7 +210,6 @@ def _report(
 
 
 def _show(rows: Sequence[_Match], record: dict[str, Any]) -> None:
-    from rich.console import Console
     from rich.table import Table
 
     table = Table(title="actions in the video, and the final events that found them")
@@ -220,12 +222,12 @@ def _show(rows: Sequence[_Match], record: dict[str, Any]) -> None:
         else:
             cells += [f"{m.event.start:.2f}", f"{m.event.end:.2f}", f"{m.event.score:.2f}", f"{m.iou:.2f}"]
         table.add_row(*cells)
-    console = Console()
-    console.print(table)
-    console.print(
-        f"{record['found']} of {record['actions']} actions found, {record['false_alarms']} false alarms, mean IoU "
-        f"{record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.1f} times real time",
-        highlight=False,
+    shown = console()
+    shown.print(table)
+    shown.print(
+        f"{record['found']} of {counted(record['actions'], 'action')} found, "
+        f"{counted(record['false_alarms'], 'false alarm')}, mean IoU "
+        f"{record['mean_iou']:.2f}; {1 / max(record['real_time_factor'], 1e-9):.1f} times real time"
     )
-    console.print(f"bundle {record['bundle']}", highlight=False)
-    console.print(f"report {record['report']}", highlight=False)
+    shown.print(cell(f"bundle {record['bundle']}"))
+    shown.print(cell(f"report {record['report']}"), soft_wrap=True)

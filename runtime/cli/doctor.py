@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._text import printable
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
+from ._options import refuse
+from ._terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
     from ..doctor import Report
 
 
 def doctor(
+    context: typer.Context,
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="[BUNDLE]", help="Check this bundle as well, and try the device with it.")
+        Path | None, typer.Argument(metavar="BUNDLE", help="Check this bundle as well, and try the device with it.")
     ] = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -34,7 +37,10 @@ def doctor(
     """
     from ..doctor import examine
 
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory)
+    if bundle is None:
+        refuse(context, ["precision", "engines"], "without BUNDLE", "name a bundle")
+    # Every device that can run is tried, so the options are not for one alone.
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory, devices=("auto",))
     found = examine(
         bundle,
         device=device,
@@ -44,29 +50,28 @@ def doctor(
         expect_sha256=expect_sha256,
     )
     if as_json:
-        typer.echo(json.dumps(found.to_record()))
+        echo_json(found.to_record())
     else:
         show(found)
     if not found.verdict.runs:
         raise typer.Exit(1)
 
 
-def show(report: Report, console: Any = None) -> None:
+def show(report: Report, out: Any = None) -> None:
     """For people: sections, what stands in the way, which devices run. Nothing is said by colour alone."""
-    from rich.console import Console
     from rich.text import Text
 
-    console = console or Console(highlight=False, soft_wrap=True)
+    out = out or console(soft_wrap=True)
 
     def line(mark: str, text: str, style: str = "") -> None:
-        console.print(Text.assemble((f"{mark:<8}", style), text))
+        out.print(Text.assemble((f"{mark:<8}", style), printable(text)))
 
     for name, facts in report.sections.items():
-        console.print(Text(name, "bold"))
+        out.print(cell(name, "bold"))
         width = max(len(key) for key in facts)
         for key, value in facts.items():
-            console.print(Text(f"  {key:<{width}}  {_shown(value)}"))
-    console.print()
+            out.print(cell(f"  {key:<{width}}  {_shown(value)}"))
+    out.print()
     wanted = report.requested.partition(":")[0]
     for finding in report.findings:
         # What keeps another device from running is no problem of who does not want it.
@@ -79,11 +84,11 @@ def show(report: Report, console: Any = None) -> None:
         if finding.fix:
             line("", f"fix: {finding.fix}")
     if report.findings:
-        console.print()
+        out.print()
     for verdict in report.devices:
         state = "runs" if verdict.runs and verdict.tried else "may run" if verdict.runs else "no"
         line(state, f"{verdict.device}: {verdict.reason}", "green" if verdict.runs else "")
-    console.print()
+    out.print()
     verdict = report.verdict
     told = f"{verdict.device} ({report.requested})" if report.requested == "auto" else report.requested
     if verdict.runs:

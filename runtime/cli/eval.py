@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._text import counted
 from ..backends._placement import engine_record
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
+from ._options import refuse
+from ._terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..dataset import Dataset, Truth
     from ..evaluation import Detections
+
+_ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
 
 def levels(text: str) -> list[float]:
@@ -39,6 +45,7 @@ def levels(text: str) -> list[float]:
 
 
 def evaluate(
+    context: typer.Context,
     bundle: Annotated[
         Path | None, typer.Argument(metavar="BUNDLE", help="Bundle; leave out with --detections.")
     ] = None,
@@ -82,8 +89,9 @@ def evaluate(
 
     Example: punctum eval bundle/ data/gtea --split split_1 --online --max-delay 0.5,1,2 --figure delay.svg
     """
+    from .._outputs import FIGURE, Output
     from .._recordings import open_recordings
-    from ..alignment import alignment, plot_alignment
+    from ..alignment import alignment, draw_alignment
     from ..dataset import Dataset
     from ..errors import InputError
     from ..evaluation import average_recall, read_detections, recall
@@ -95,6 +103,7 @@ def evaluate(
             raise InputError(
                 "arguments", "a bundle and --detections", "one of the two", "punctum eval DATASET --detections FILE"
             )
+        refuse(context, _ENGINE, "with --detections", "leave --detections out", code="arguments")
         if expect_sha256 is not None:
             raise InputError(
                 "option-unfit", "--expect-sha256 with --detections", "a bundle, whose digest it is", "leave it out"
@@ -107,6 +116,12 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r}", "test or train", "set --subset")
     wanted = levels(tiou)
+    drawn = None
+    if figure is not None:
+        reads = [path for path in (bundle, dataset, detections) if path is not None]
+        drawn = Output(figure, FIGURE, option="--figure", inputs=tuple(reads))
+        if drawn.is_stdout and as_json:
+            raise InputError("arguments", "--figure - with --json", "one of them on standard output", "name a file")
     engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     if online or max_delay is not None or tick is not None:
         delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
@@ -128,7 +143,7 @@ def evaluate(
             detections=detections,
             thresholds=wanted,
             head=head,
-            figure=figure,
+            figure=drawn,
             per_class=per_class,
             as_json=as_json,
             engine=engine,
@@ -152,20 +167,19 @@ def evaluate(
     body["alignment"] = ranked.to_record() if aligned else {"rank_correlation": ranked.to_record()["rank_correlation"]}
     body["counts"] |= {"videos": len(truth.videos), "videos_ignored": len(found.ignored_videos)}
     timing["judge_s"] = time.perf_counter() - began
-    if figure is not None:
-        plot_alignment(ranked, None, figure, names=("confidence", ""))
+    if drawn is not None:
+        drawn.write(draw_alignment(ranked, None, names=("confidence", "")))
     record = {"map": body.pop("map"), **head, **body, "timing": timing}
     if as_json:
-        typer.echo(json.dumps(record))
+        echo_json(record)
     else:
-        _print(record)
+        _print(record, console(stderr=drawn is not None and drawn.is_stdout))
 
 
 def _run(
     path: Path, data: Dataset, truth: Truth, engine: EngineChoice, timing: dict[str, float]
 ) -> tuple[str, dict[str, Any], Detections]:
     """Run the bundle over the judged videos, with a progress bar on a terminal."""
-    from rich.console import Console
     from rich.progress import track
 
     from .._recordings import feature_reader
@@ -177,8 +191,8 @@ def _run(
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, **engine.given())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
-    console = Console(stderr=True)
-    for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
+    shown = console(stderr=True)
+    for video in track(truth.videos, "running", console=shown, disable=not shown.is_terminal, transient=True):
         began = time.perf_counter()
         features = read(video)
         extracting += time.perf_counter() - began
@@ -192,11 +206,10 @@ def _run(
     return bundle.id, engine_record(localizer.backend), Detections.from_events(events, truth)
 
 
-def _print(record: dict[str, Any]) -> None:
-    from rich.console import Console
+def _print(record: dict[str, Any], shown: Console) -> None:
     from rich.table import Table
 
-    table = Table(title=f"{record['dataset']} {record['split'] or ''} {record['subset']}".strip())
+    table = Table(title=cell(f"{record['dataset']} {record['split'] or ''} {record['subset']}".strip()))
     columns = list(record["map"])
     table.add_column("")
     for name in columns:
@@ -204,26 +217,30 @@ def _print(record: dict[str, Any]) -> None:
     table.add_row("mAP", *(f"{record['map'][name]:.3f}" for name in columns))
     table.add_row("recall", *(f"{record['recall'][name]:.3f}" for name in columns))
     for label, row in record.get("per_class", {}).items():
-        table.add_row(label, *(f"{row[name]:.3f}" for name in columns))
-    console = Console()
-    console.print(table)
+        table.add_row(cell(label), *(f"{row[name]:.3f}" for name in columns))
+    shown.print(table)
     counts = record["counts"]
-    console.print(
-        f"{counts['detections']} detections of {counts['truth']} actions, "
-        f"{counts['classes']} classes, {counts['videos']} videos"
+    shown.print(
+        f"{counted(counts['detections'], 'detection')} of {counted(counts['truth'], 'action')}, "
+        f"{counted(counts['classes'], 'class', 'classes')}, {counted(counts['videos'], 'video')}"
     )
-    for key, text in (
-        ("videos_without_detections", "videos without a detection"),
-        ("videos_ignored", "videos in the file that are not judged"),
-        ("detections_of_classes_without_truth", "detections of classes without truth here, not judged"),
+    for key, one, many in (
+        ("videos_without_detections", "video without a detection", "videos without a detection"),
+        ("videos_ignored", "video in the file that is not judged", "videos in the file that are not judged"),
+        (
+            "detections_of_classes_without_truth",
+            "detection of a class without truth here, not judged",
+            "detections of classes without truth here, not judged",
+        ),
     ):
         if counts[key]:
-            console.print(f"{counts[key]} {text}")
+            shown.print(counted(counts[key], one, many))
     if record["alignment"]["rank_correlation"] is not None:
-        console.print(f"rank correlation of confidence and best IoU: {record['alignment']['rank_correlation']:.3f}")
+        shown.print(f"rank correlation of confidence and best IoU: {record['alignment']['rank_correlation']:.3f}")
     if "mean_iou_by_confidence" in record["alignment"]:
         curve = " ".join(f"{x:.2f}" for x in record["alignment"]["mean_iou_by_confidence"])
-        console.print(f"mean best IoU from least to most confident: {curve}")
-        console.print(f"calibration error: {record['alignment']['calibration_error']}")
+        shown.print(f"mean best IoU from least to most confident: {curve}")
+        error = record["alignment"]["calibration_error"]
+        shown.print(f"calibration error: {'-' if error is None else format(error, '.3f')}")
     if record["classes_without_truth"]:
-        console.print(f"no truth for: {', '.join(record['classes_without_truth'])}")
+        shown.print(cell(f"no truth for: {', '.join(record['classes_without_truth'])}"))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
+from .._text import counted
 from ..backends._placement import engine_record
+from ._terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
+    from .._outputs import Output
     from ..dataset import Dataset, Truth
     from ..online import OnlineRow
     from ._engine import EngineChoice
@@ -60,13 +62,13 @@ def eval_online(
     detections: Path | None,
     thresholds: Sequence[float],
     head: dict[str, Any],
-    figure: Path | None,
+    figure: Output | None,
     per_class: bool,
     as_json: bool,
     engine: EngineChoice,
 ) -> None:
     """Judge a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
-    from .._online_plot import plot_online
+    from .._online_plot import draw_online
 
     if detections is not None:
         head |= {"detections": str(detections)}
@@ -74,7 +76,7 @@ def eval_online(
     else:
         rows, floor, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, engine)
     if figure is not None:
-        plot_online(rows, figure, title=f"{head['dataset']} {head['split'] or ''}".strip())
+        figure.write(draw_online(rows, title=f"{head['dataset']} {head['split'] or ''}".strip()))
     offline = rows[-1].to_record(per_class=per_class)
     record = {
         "map": offline["map"],
@@ -88,9 +90,9 @@ def eval_online(
         "offline": offline,
     }
     if as_json:
-        typer.echo(json.dumps(record))
+        echo_json(record)
     else:
-        _print(record)
+        _print(record, console(stderr=figure is not None and figure.is_stdout))
 
 
 def _streamed(
@@ -104,7 +106,6 @@ def _streamed(
     engine: EngineChoice,
 ) -> tuple[Rows, dict[str, Any], int]:
     """Run every video offline and, for every deadline, as a stream."""
-    from rich.console import Console
     from rich.progress import track
 
     from .._recordings import feature_reader
@@ -119,8 +120,8 @@ def _streamed(
     read = feature_reader(data, loaded, **engine.given())
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
-    console = Console(stderr=True)
-    for video in track(truth.videos, "running", console=console, disable=not console.is_terminal, transient=True):
+    shown = console(stderr=True)
+    for video in track(truth.videos, "running", console=shown, disable=not shown.is_terminal, transient=True):
         features = read(video)
         media += features.duration_s
         for k, found in enumerate(runs):
@@ -202,22 +203,21 @@ def _number(floor: dict[str, Any]) -> float:
     return math.inf if floor["score"] is None else float(floor["score"])
 
 
-def _print(record: dict[str, Any]) -> None:
-    from rich.console import Console
+def _print(record: dict[str, Any], shown: Console) -> None:
     from rich.table import Table
 
     def number(value: float | None, form: str = ".2f") -> str:
         return "-" if value is None else format(value, form)
 
     columns = [*record["online"], record["offline"]]
-    table = Table(title=f"{record['dataset']} {record['split'] or ''} {record['subset']}, as a stream".strip())
+    table = Table(title=cell(f"{record['dataset']} {record['split'] or ''} {record['subset']}, as a stream".strip()))
     table.add_column("allowed delay")
     for row in columns:
         table.add_column("offline" if row["max_delay_s"] is None else f"{row['max_delay_s']:g} s", justify="right")
     for level in record["map"]:
         table.add_row(f"mAP {level}", *(number(row["map"][level], ".3f") for row in columns))
     for label in record["offline"].get("per_class", {}):
-        table.add_row(f"AP {label}", *(number(row["per_class"][label]["average"], ".3f") for row in columns))
+        table.add_row(cell(f"AP {label}"), *(number(row["per_class"][label]["average"], ".3f") for row in columns))
     table.add_section()
     table.add_row("actions reported in time", *(number(row["in_time"]) for row in columns))
     for key, name in (("detection_delay_s", "detection delay, s"), ("start_latency_s", "start latency, s")):
@@ -234,15 +234,20 @@ def _print(record: dict[str, Any]) -> None:
         ("real_time_factor", "real-time factor", ".4f"),
     ):
         table.add_row(name, *(number(row[key], form) for row in columns))
-    console = Console()
-    console.print(table)
+    shown.print(table)
     floor = record["score_floor"]
     if floor["score"] is None:
-        console.print("no final event matches an action at tIoU 0.5, so only mAP means anything")
+        shown.print("no final event matches an action at tIoU 0.5, so only mAP means anything")
     else:
-        console.print(
-            f"{record['truths']} actions. Below the mAP: reports with a score of at least {floor['score']:.4g}, which "
-            f"gives the best F1 ({floor['f1']:.3f}) of the final events at tIoU 0.5."
+        shown.print(
+            f"{counted(record['truths'], 'action')}. Below the mAP: reports with a score of at least "
+            f"{floor['score']:.4g}, which gives the best F1 ({floor['f1']:.3f}) of the final events at tIoU 0.5."
         )
     if record["videos_ignored"]:
-        console.print(f"{record['videos_ignored']} streams in the file that are not judged")
+        shown.print(
+            counted(
+                record["videos_ignored"],
+                "stream in the file that is not judged",
+                "streams in the file that are not judged",
+            )
+        )

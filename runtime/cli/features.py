@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +9,7 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
+from ._terminal import echo, echo_json, say
 
 
 def features(
@@ -28,18 +28,22 @@ def features(
 
     Example: punctum features backbone/ data/videos --out data/features
     """
+    from .._outputs import check_folder
     from ..video.backbone import open_backbone
     from ..video.features import collect_videos, extract_features, failed
 
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory)
+    check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory)
-    made = open_backbone(backbone, **choice.given(), expect_sha256=expect_sha256)
+    made = open_backbone(backbone, **engine.given(), expect_sha256=expect_sha256)
     announce(made)
     extraction = extract_features(made, files, out, progress=sys.stderr.isatty())
     if as_json:
-        typer.echo(json.dumps(extraction.record))
+        echo_json(extraction.record)
     else:
         for line in extraction.lines():
-            typer.echo(line)
+            echo(line)
+    for line in extraction.losses():
+        say(f"warning: {line}")
     if extraction.errors:
         raise failed(extraction.errors, len(files))

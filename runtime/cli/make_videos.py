@@ -7,6 +7,9 @@ from typing import Annotated
 
 import typer
 
+from .._text import counted
+from ._terminal import echo
+
 
 def make_videos(
     out: Annotated[Path, typer.Option("--out", help="New folder.")],
@@ -22,10 +25,12 @@ def make_videos(
 
     Example: punctum data make-videos --out videos --count 40 --seed 1
     """
+    from .._outputs import check_folder
     from ..scenes import write_videos
 
+    check_folder(out, [])
     write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps)
-    typer.echo(f"wrote {count} videos to {out}")
+    echo(f"wrote {counted(count, 'video')} to {out}")
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -8,13 +8,19 @@ from typing import Annotated
 
 import typer
 
+from .._text import as_utf8
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
+from ._options import refuse
+from ._terminal import console, echo, say
 
 
 def report(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
     input: Annotated[Path | None, typer.Argument(metavar="INPUT", help="A .npy file of features, or a video.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write.")] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write; - for standard output.")] = Path(
+        "report.html"
+    ),
     data: Annotated[
         Path | None, typer.Option(metavar="DATASET", help="Instead of INPUT: judge the bundle on this data set.")
     ] = None,
@@ -42,8 +48,9 @@ def report(
 
     Example: punctum report bundle/ --data data/gtea --split split_1 --out report.html
     """
+    from .._outputs import REPORT, Output
     from ..errors import InputError
-    from ..report import report_dataset, report_recording, write_report
+    from ..report import build_report, report_dataset, report_recording
     from ..report._recording import need_jinja, read_actions, read_events
 
     need_jinja()
@@ -63,25 +70,29 @@ def report(
             "options of one recording, or of a data set",
             f"leave {wrong[0]} out",
         )
+    if not data:
+        refuse(context, ["subset"], "without --data", "add --data", code="arguments")
     if events is not None and max_delay is not None:
         raise InputError(
             "arguments", "--events and --max-delay", "one of the two: recorded events have their delay", "drop one"
         )
-    if out.is_dir():
-        raise InputError("output", f"--out {out} is a folder", "a file", "name an HTML file")
+    reads = [bundle, *(path for path in (input, data, truth, events) if path is not None)]
+    target = Output(out, REPORT, inputs=tuple(reads))
     engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256)
     loaded = engine.load(bundle)
+    lost: list[str] = []
     if input is not None:
         made = report_recording(
             loaded,
             input,
-            truth=None if truth is None else read_actions(truth, input.stem, loaded.labels),
-            events=None if events is None else read_events(events, input.stem, loaded.labels),
+            truth=None if truth is None else read_actions(truth, as_utf8(input.stem), loaded.labels),
+            events=None if events is None else read_events(events, as_utf8(input.stem), loaded.labels),
             max_delay_s=max_delay,
             title=title,
+            warn=lambda text: lost.append(text),
             **engine.given(),
         )
-        write_report(out, made)
+        target.write(build_report(made))
     else:
         judged = report_dataset(
             loaded,
@@ -93,14 +104,17 @@ def report(
             **engine.given(),
             watch=_watch,
         )
-        write_report(out, judged)
-    typer.echo(f"wrote {out} ({out.stat().st_size / 1024:,.0f} KiB)")
+        target.write(build_report(judged))
+    if not target.is_stdout:
+        size = f" ({out.stat().st_size / 1024:,.0f} KiB)" if out.is_file() else ""
+        echo(f"wrote {out}{size}")
+    for text in lost:
+        say(f"warning: {text}")
 
 
 def _watch(videos: Sequence[str]) -> Iterable[str]:
     """A progress bar on a terminal."""
-    from rich.console import Console
     from rich.progress import track
 
-    console = Console(stderr=True)
-    return track(videos, "running", console=console, disable=not console.is_terminal, transient=True)
+    shown = console(stderr=True)
+    return track(videos, "running", console=shown, disable=not shown.is_terminal, transient=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-import sys
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from .._text import as_utf8, counted, warn
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
+from ._options import names_of, refuse
+from ._terminal import say
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -18,10 +21,12 @@ if TYPE_CHECKING:
     from ..sources.video import VideoStats
     from ..video.backbone import VideoBackbone
 
-LIVE: dict[str, Any] = {"rich_help_panel": "Live (with --stream)"}
+LIVE_PANEL = "Live (with --stream)"
+LIVE: dict[str, Any] = {"rich_help_panel": LIVE_PANEL}
 
 
 def run(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")],
     input: Annotated[
         str,
@@ -30,7 +35,9 @@ def run(
             "camera:/dev/video0; - (standard input), tcp://host:port, unix:///path, raw float32 and framed files."
         ),
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Write here instead of to standard output (-).")
+    ] = None,
     format: Annotated[str, typer.Option(help="jsonl or activitynet.")] = "jsonl",
     min_score: Annotated[float, typer.Option(help="Print events from this score on.")] = 0.0,
     label: Annotated[list[str] | None, typer.Option("--label", help="Only this class; may be repeated.")] = None,
@@ -90,8 +97,15 @@ def run(
 
     Live: sender | punctum run bundle/ - --stream --max-delay 1.0 --out events.jsonl --metrics :9100
     """
+    if not stream:
+        refuse(context, names_of(context, LIVE_PANEL), "without --stream", "add --stream", code="needs-stream")
+    check_score(min_score)
     engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     if stream:
+        for option, partner in (("mqtt_queue", mqtt), ("snapshot_every", snapshot)):
+            if partner is None:
+                needed = "--" + option.partition("_")[0]
+                refuse(context, [option], f"without {needed}", f"add {needed}")
         from ..errors import InputError as WrongInput
         from .stream import StreamOptions
         from .stream import stream as run_stream
@@ -119,7 +133,6 @@ def run(
         )
         run_stream(bundle, input, options, engine)
         return
-    live_only = {"--max-delay": max_delay, "--follow": follow or None, "--mqtt": mqtt, "--metrics": metrics}
     _run_files(
         bundle,
         input,
@@ -129,8 +142,15 @@ def run(
         label=label,
         engine=engine,
         stats=stats,
-        live_only=[option for option, value in {**live_only, "--snapshot": snapshot}.items() if value is not None],
     )
+
+
+def check_score(min_score: float) -> None:
+    """Raises InputError for a limit that no score can be compared with."""
+    from ..errors import InputError
+
+    if not math.isfinite(min_score):
+        raise InputError("min-score", f"--min-score {min_score}", "a number", "set --min-score")
 
 
 def _run_files(
@@ -143,18 +163,16 @@ def _run_files(
     label: list[str] | None,
     engine: EngineChoice,
     stats: bool,
-    live_only: list[str],
 ) -> None:
     """Whole recordings: every file on its own, final events only."""
-    from .._files import atomic_write
+    from .._outputs import ACTIVITYNET, EVENTS, STDOUT, Output
     from ..errors import InputError, PunctumError
     from ..sinks import to_activitynet, to_jsonl
-    from ..video.features import check_names, failed, warn
+    from ..video.features import check_names, failed
 
-    if live_only:
-        raise InputError("needs-stream", f"{', '.join(live_only)} without --stream", "a live run", "add --stream")
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
+    target = Output(out or Path(STDOUT), EVENTS if format == "jsonl" else ACTIVITYNET, inputs=(input, bundle))
     loaded = engine.load(bundle)
     localizer = engine.localizer(loaded)
     for name in label or []:
@@ -179,17 +197,14 @@ def _run_files(
         name = recording.stream
         results[name] = [e for e in events if e.score >= min_score and (not label or e.label in label)]
         if stats:
-            typer.echo(recording.told(len(events)), err=True)
-        if out is None and format == "jsonl":
-            sys.stdout.write(to_jsonl(results[name]))
+            say(recording.told(len(events)))
+        if target.is_stdout and format == "jsonl":
+            target.write(to_jsonl(results[name]))
+        recording.warn_of_loss()
     if format == "activitynet":
-        text = to_activitynet(results)
-        if out is None:
-            sys.stdout.write(text)
-    else:
-        text = "".join(to_jsonl(events) for events in results.values())
-    if out is not None:
-        atomic_write(out, text)
+        target.write(to_activitynet(results))
+    elif not target.is_stdout:
+        target.write("".join(to_jsonl(events) for events in results.values()))
     if errors:
         raise failed(errors, len(recordings))
 
@@ -199,7 +214,7 @@ class _Recording:
 
     def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None) -> None:
         self.name, self.is_video = name, backbone is not None
-        self.stream = Path(name).stem
+        self.stream = as_utf8(Path(name).stem)
         self._localizer, self._backbone = localizer, backbone
         self._video: VideoStats | None = None
         self._wall_s = 0.0
@@ -221,15 +236,24 @@ class _Recording:
         self._wall_s = time.perf_counter() - began
         return events
 
+    def warn_of_loss(self) -> None:
+        """One line where something of the recording is missing from the result."""
+        from ._video import losses
+
+        lost = losses(self._localizer.last_stats, self._video)
+        if lost:
+            say(f"warning: {self.stream}: {lost}")
+
     def told(self, events: int) -> str:
         """One line on what it took."""
         from ._video import stages
 
         spent = self._localizer.last_stats
         factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
-        lost = f" ({self._video.lost} frames lost, {self._video.gaps} gaps)" if self._video is not None else ""
+        video = self._video
+        lost = f" ({counted(video.lost, 'frame')} lost, {counted(video.gaps, 'gap')})" if video is not None else ""
         return (
-            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {events} events; {stages(spent, self._video)}; "
+            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(events, 'event')}; {stages(spent, video)}; "
             f"real-time factor {factor:.5f}"
         )
 

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
+from ._options import refuse
+from ._terminal import echo, echo_json, say
+from .run import check_score
 
 _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
 
 
 def score(
+    context: typer.Context,
     bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")],
     inputs: Annotated[
         list[str],
@@ -22,7 +25,7 @@ def score(
             "set folders, and addresses that fsspec reads (s3://, gs://, https://, zip://*.npy::archive.zip)."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; an earlier one is gone on with.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; an earlier one is continued.")],
     format: Annotated[
         list[str] | None,
         typer.Option(help="Beside Parquet: jsonl (events.jsonl) or activitynet (activitynet.json); may be repeated."),
@@ -68,11 +71,15 @@ def score(
 
     Results are Parquet: results/items.parquet and results/events/. Exit code 1 when items failed; they are listed.
     """
+    from .._outputs import check_folder
     from ..archive import ArchiveOptions, score_archive
-    from ..errors import InputError
 
-    if engine != "ray" and (address is not None or gpus_per_worker):
-        raise InputError("needs-ray", "--address or --gpus-per-worker without --engine ray", "a Ray run", "add it")
+    if engine != "ray":
+        refuse(context, ["address", "gpus_per_worker"], "without --engine ray", "add --engine ray", code="needs-ray")
+    if not any("://" in given or Path(given).is_dir() for given in inputs):
+        refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
+    check_score(min_score)
+    check_folder(out, [*inputs, bundle])
     choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
     options = ArchiveOptions(
         device=device,
@@ -96,9 +103,11 @@ def score(
     )
     summary = score_archive(choice.load(bundle), inputs, out, options)
     if as_json:
-        typer.echo(json.dumps(summary.to_dict(), ensure_ascii=False))
+        echo_json(summary.to_dict())
     else:
         for line in summary.lines():
-            typer.echo(line)
+            echo(line)
+    if summary.lost:
+        say(f"warning: {summary.loss()}")
     if summary.errors:
         raise typer.Exit(1)

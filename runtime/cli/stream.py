@@ -5,15 +5,16 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from .._text import counted
 from ..errors import InputError, PunctumError
 from ._engine import announce
+from ._terminal import say
 from ._video import stages
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
     from ..metrics import Health, Metrics, MetricsServer
 
+    _check_outputs(options, (address, bundle_path))
     health = Health()
     with contextlib.ExitStack() as stack:
         metrics: Metrics | None = None
@@ -73,7 +75,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
             metrics = Metrics()
             server = MetricsServer(options.metrics, metrics, health)
             stack.callback(server.close)
-            _say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
+            say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
         health.waiting_for("loading the bundle")
         bundle = engine.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
@@ -85,20 +87,46 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
                 how = loop.run()
                 how = caught[0] if caught else how
         except BrokenPipeError:
-            how = "the reader of standard output, who went away"  # no fault of this side
+            how = "the reader of the output, who went away"  # no fault of this side
         finally:
             health.waiting_for("stopping")
             lost = sum(sink.close() for sink in loop.sinks)
-            _say(loop.summary(how))
+            say(loop.summary(how))
+            if loss := loop.loss():
+                say(f"warning: {loop.session.stream if loop.session else loop.source.name}: {loss}")
             if options.stats and loop.session is not None:
-                _say(stages(loop.session.stats, getattr(loop.source, "stats", None)))
+                say(stages(loop.session.stats, getattr(loop.source, "stats", None)))
     if lost:
         raise PunctumError(
             "events-not-delivered",
-            f"{lost} final events did not reach every sink",
+            f"{counted(lost, 'final event')} did not reach every sink",
             "a broker that can be reached",
             "see the warnings above; --out keeps events on disk",
         )
+
+
+def _check_outputs(options: StreamOptions, inputs: tuple[str | Path, ...]) -> None:
+    """Raises InputError for files that are inputs as well, and for a snapshot where none can be kept."""
+    from .._files import destination
+    from .._outputs import STDOUT, check_standard_output, refuse_inputs
+
+    out = None if options.out is None or str(options.out) == STDOUT else options.out
+    if out is None and options.mqtt is None:
+        check_standard_output()
+    if out is not None:
+        refuse_inputs(out, inputs, "--out")
+    if options.snapshot is None or out is None:
+        return
+    refuse_inputs(options.snapshot, (*inputs, out), "--snapshot")
+    for option, path in (("--out", out), ("--snapshot", options.snapshot)):
+        target, descriptor = destination(path)
+        if str(path) == STDOUT or descriptor is not None or (target.exists() and not target.is_file()):
+            raise InputError(
+                "snapshot-out",
+                f"--snapshot with {option} {path}, which is no regular file",
+                "files that can be read again",
+                f"set {option} to a file",
+            )
 
 
 def _load(
@@ -166,7 +194,7 @@ def _build(
             "let the sender write to a file or a folder, or leave --snapshot out",
         )
     if not source.replayable:
-        _say(f"reading from {source.name}")
+        say(f"reading from {source.name}")
     checkpoint = None if options.snapshot is None else Checkpoint.load(options.snapshot)
     loop = Loop(
         localizer,
@@ -183,7 +211,7 @@ def _build(
     )
     if checkpoint is not None:
         loop.resume(checkpoint)
-        _say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
+        say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
     loop.sinks += _sinks(options, loop, checkpoint, stack)
     return loop
 
@@ -197,7 +225,8 @@ def _sinks(
 
     target = None if options.mqtt is None else MqttTarget.parse(options.mqtt)
     if options.out is not None and str(options.out) != "-":
-        loop.event_file = EventFile(options.out, keep_bytes=None if checkpoint is None else checkpoint.event_bytes)
+        keep = None if checkpoint is None else checkpoint.take_back(options.out)
+        loop.event_file = EventFile(options.out, keep_bytes=keep)
         stack.callback(loop.event_file.close)
         yield loop.event_file
     elif target is None or options.out is not None:
@@ -213,23 +242,29 @@ def _sinks(
 
 @contextlib.contextmanager
 def _signals(loop: Loop) -> Iterator[list[str]]:
-    """SIGTERM and SIGINT end the loop once; a second one ends the process. Yields the names of those that came."""
+    """SIGTERM and SIGINT end the loop once; a second one ends the process. Yields the names of those that came.
+
+    SIGHUP: go on in a new event file, for log rotation. Without such a file it means, as ever, that the terminal went
+    away, and ends the loop, unless the process was started to ignore it (nohup).
+    """
     caught: list[str] = []
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT)}
+    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    rotates = loop.event_file is not None and loop.event_file.regular
+    ends = [signal.SIGTERM, signal.SIGINT]
+    if not rotates and before[signal.SIGHUP] is not signal.SIG_IGN:
+        ends.append(signal.SIGHUP)
 
     def note(number: int, frame: FrameType | None) -> None:
         caught.append(signal.Signals(number).name)
         loop.stop.set()
         signal.signal(number, signal.SIG_DFL)
 
-    for number in before:
+    for number in ends:
         signal.signal(number, note)
+    if rotates:
+        signal.signal(signal.SIGHUP, lambda number, frame: loop.rotate.set())
     try:
         yield caught
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-def _say(text: str) -> None:
-    print(text, file=sys.stderr, flush=True)

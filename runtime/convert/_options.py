@@ -17,14 +17,17 @@ Annotations = Literal["last", "all"]
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Frames per second: one for all videos, or one a video. duration: seconds, where the file of rates has them."""
+    """Frames per second: one for all videos, or one a video. duration: seconds, where the file of rates has them.
+    asked: what was asked for so far, so that rates that nobody needs can be refused."""
 
     everywhere: float | None = None
     of_video: dict[str, float] = field(default_factory=dict)
     duration: dict[str, float] = field(default_factory=dict)
+    asked: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def known(self, video: str, stated: float | None = None) -> float | None:
         """The rate that was given, else the one that the source states."""
+        self.asked.add(video)
         return self.of_video.get(video, self.everywhere) or stated
 
     def need(self, video: str, purpose: str, stated: float | None = None) -> float:

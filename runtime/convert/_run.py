@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .._files import atomic_folder, atomic_write
+from .._outputs import check_folder, refuse_inputs
+from .._text import as_utf8
 from ..errors import InputError
+from ._effect import check_rates, check_reading, check_writing
 from ._events import read_parquet
 from ._forms import FORMS, Form, form_named, guess_source, guess_target
 from ._model import Timelines, counted, merge
@@ -55,7 +57,7 @@ def convert(
     without one. Raises InputError for whatever is wrong with the input, before anything is written.
     """
     to, how_to = (form_named(target_form, "--to"), "as told") if target_form else guess_target(Path(target))
-    _check_target(target, replace_target)
+    _check_target(source, target, replace_target)
     reading = reading or ReadOptions()
     lines, told = read(source, source_form, reading)
     lines = _chosen(lines, reading.clicks, only, labels, min_score)
@@ -69,12 +71,14 @@ def convert(
             "a name with {video}",
             "add it",
         )
+    check_writing(writing, to.name)
     options = replace(writing, target=Path(target), root=Path(target).parent, clicking=clicking)
     files = _write(lines, to, target, options)
     total = (
         f"{counted(lines.actions, 'action')}, {counted(lines.clicks, 'click')}, {counted(len(lines.videos), 'video')}"
     )
     shown = lines.classes
+    check_rates(reading.rates)
     text = _publish(files, to, target, replace_target)
     many = counted(len(files), "file") + " in " if text is None and "" not in files else ""
     wrote = "standard output" if text is not None else target
@@ -101,7 +105,7 @@ def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines
     if not path.is_dir():
         if named is None and path.suffix.lower() == ".parquet":
             return _named(read_parquet(path), options), f"{source} as parquet, by its ending"
-        return _read_one(_load(path, path.stem), named, options)
+        return _read_one(_load(path, as_utf8(path.stem)), named, options)
     kinds = sorted({p.suffix.lower() for p in path.rglob("*") if p.is_file()})
     endings = set(named.endings) if named else {e for form in FORMS.values() if form.one_video for e in form.endings}
     files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
@@ -113,8 +117,10 @@ def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines
             "name the form with --from",
         )
     if options.video is not None and len(files) > 1:
-        raise InputError("convert-video", f"--video for {len(files)} files", "one file", "leave --video out")
-    read_files = [_read_one(_load(p, p.relative_to(path).with_suffix("").as_posix()), named, options) for p in files]
+        raise InputError("convert-video", f"--video for {counted(len(files), 'file')}", "one file", "leave --video out")
+    read_files = [
+        _read_one(_load(p, as_utf8(p.relative_to(path).with_suffix("").as_posix())), named, options) for p in files
+    ]
     told = read_files[0][1].removeprefix(f"{files[0]} ")
     return merge([lines for lines, _ in read_files]), f"{counted(len(files), 'file')} in {source} {told}"
 
@@ -127,6 +133,7 @@ def _read_one(source: Source, named: Form | None, options: ReadOptions) -> tuple
         raise InputError("convert-video", f"--video for {form.name}", "files of one video", "leave --video out")
     if form.read is None:
         raise InputError("convert-form", f"{source.name} as {form.name}", "a file or a folder", "give its path")
+    check_reading(options, form.name)
     return form.read(source, options), f"{source.name} as {form.name}, {how}"
 
 
@@ -156,6 +163,13 @@ def _chosen(
             raise InputError(
                 "label-unknown", f"label {label!r}", ", ".join(lines.classes) or "no class here", "correct --label"
             )
+    if clicks == "none" and lines.clicks:
+        raise InputError(
+            "convert-option",
+            f"--clicks none for {counted(lines.clicks, 'click')} without an end",
+            "annotations with a start and an end",
+            "leave --clicks out",
+        )
     marks, notes = lines.marks, list(lines.notes)
     if clicks == "all" and lines.actions:
         notes.append(f"left out: start and end of {counted(lines.actions, 'annotation')}, read as clicks")
@@ -230,8 +244,16 @@ def _file_name(video: str, form: Form) -> str:
     return f"{PurePosixPath(*parts)}{form.endings[0]}"
 
 
-def _check_target(target: str, replace_target: bool) -> None:
+def _check_target(source: str, target: str, replace_target: bool) -> None:
     path = Path(target)
+    if target != "-":
+        refuse_inputs(path, [source], "OUTPUT")
+        if path.is_dir():
+            check_folder(path, [source], option="OUTPUT", whole=True)
+        elif path.exists() and not path.is_file():
+            return  # a named pipe or a device is written to, and nothing is lost by that
+        elif replace_target and path.is_file():
+            _check_kind(path)
     if path.suffix.lower() == ".zip":
         raise InputError("convert-target", f"{target} is to be a zip", "files and folders", "name a folder or a file")
     if target == "-" or replace_target or not path.exists() or (path.is_dir() and not any(path.iterdir())):
@@ -239,6 +261,24 @@ def _check_target(target: str, replace_target: bool) -> None:
     raise InputError(
         "output-exists", f"{target} exists already", "a new file or folder", "choose another, or --replace"
     )
+
+
+def _check_kind(path: Path) -> None:
+    """Raises InputError for a file that no form of this command could have made: --replace is not meant for it."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(1 << 16)
+        if b"\0" in head and not head.startswith((b"PAR1", b"\xff\xfe", b"\xfe\xff")):
+            raise ValueError("binary content")
+        if path.stat().st_size:
+            guess_source(Source(str(path), path.read_bytes()[:LARGEST], path.stem))
+    except (OSError, ValueError, InputError):
+        raise InputError(
+            "output-exists",
+            f"{path} exists and is no file of events, truth or clicks",
+            "a new file, or an earlier one of this command",
+            "choose another, or remove the file yourself",
+        ) from None
 
 
 def _publish(files: dict[str, Written], form: Form, target: str, replace_target: bool) -> str | bytes | None:
@@ -250,9 +290,6 @@ def _publish(files: dict[str, Written], form: Form, target: str, replace_target:
         if path.is_dir():
             raise InputError("convert-target", f"{target} is a folder", f"a file for {form.name}", "name a file in it")
         atomic_write(path, files[""].data)
-        mask = os.umask(0o077)
-        os.umask(mask)
-        path.chmod(0o666 & ~mask)  # a player or a colleague is to read it: temporary files are private
         return None
     if path.exists() and not path.is_dir():
         raise InputError("convert-target", f"{target} is a file", "a folder for several videos", "name a folder")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._text import as_utf8, counted, were
 from ..errors import InputError, MissingDependencyError
 from ..events import Event
 from ..features import Features, load_features
@@ -140,22 +141,27 @@ def report_recording(
     threads: int = 1,
     precision: str = "fp32",
     options: EngineOptions | None = None,
+    warn: Callable[[str], None] | None = None,
 ) -> RecordingReport:
     """Run `bundle` on a `.npy` file or a video and gather what the page shows.
 
     truth: true actions, where known. events: recorded ones to show instead of a run's own. max_delay_s: run as a stream
-    that reports so many seconds after an action's end, and show the phases. Raises InputError.
+    that reports so many seconds after an action's end, and show the phases. warn: told what of the recording is
+    missing, where something is. Raises InputError.
     """
     from punctum import kernels
 
     from ..localizer import Localizer
 
-    name = Path(path).stem
+    name = as_utf8(Path(path).stem)
     localizer = Localizer(bundle, device=device, threads=threads, precision=precision, options=options)
     kernels.warm_up()
     footage = read_footage(
         bundle, localizer, path, device=device, threads=threads, precision=precision, options=options
     )
+    missing = _missing(footage)
+    if missing and warn is not None:
+        warn(f"{name}: {' '.join(missing)}")
     stages = dict(footage.stages)
     if events is None:
         said, spent = say(localizer, footage, stream=name, max_delay_s=max_delay_s)
@@ -172,7 +178,7 @@ def report_recording(
         duration_s=footage.duration_s,
         start_s=footage.start_s,
         events=tuple(said),
-        source=Path(path).name,
+        source=as_utf8(Path(path).name),
         truth=None if truth is None else tuple(truth),
         tracks=tracks,
         candidates=thin_candidates(candidates),
@@ -186,13 +192,19 @@ def report_recording(
     )
 
 
-def _notes(footage: Footage, bundle: Bundle, events: Sequence[Event], candidates: int) -> tuple[str, ...]:
+def _missing(footage: Footage) -> list[str]:
+    """What of the recording is not in the report."""
     notes = []
     for before, after in zip(footage.stretches, footage.stretches[1:], strict=False):
         end = before.start_s + before.duration_s
         notes.append(f"Nothing is known from {end:.2f} s to {after.start_s:.2f} s: the recording has a gap there.")
     if footage.lost:
-        notes.append(f"{footage.lost} frames of the video were lost in reading.")
+        notes.append(f"{counted(footage.lost, 'frame')} of the video {were(footage.lost)} lost in reading.")
+    return notes
+
+
+def _notes(footage: Footage, bundle: Bundle, events: Sequence[Event], candidates: int) -> tuple[str, ...]:
+    notes = _missing(footage)
     strange = sorted({e.bundle for e in events} - {bundle.id, ""})
     if strange:
         notes.append(f"The events were made by another bundle: {', '.join(strange[:3])}.")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import os
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
@@ -18,6 +17,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .._text import counted, warn, were
 from ..errors import InputError, MissingDependencyError
 from ..events import Event
 
@@ -129,7 +129,7 @@ class MqttSink:
         except ImportError:
             raise MissingDependencyError("paho-mqtt", "mqtt", "publishing events to MQTT") from None
         if bound < 1:
-            raise InputError("mqtt-queue", f"a queue of {bound} events", "1 or more", "set --mqtt-queue")
+            raise InputError("mqtt-queue", f"a queue of {counted(bound, 'event')}", "1 or more", "set --mqtt-queue")
         self.target, self.name = target, str(target)
         self.delivered = self.reconnects = 0
         self._queue, self._close_timeout_s = EventQueue(bound), close_timeout_s
@@ -165,7 +165,9 @@ class MqttSink:
             if self._on_reconnect is not None:
                 self._on_reconnect()
         if self._complained:
-            self._warn(f"connected to {self.name}; {len(self._queue)} events were waiting")
+            self._warn(
+                f"connected to {self.name}; {counted(len(self._queue), 'event')} {were(len(self._queue))} waiting"
+            )
         self._connected, self._was_connected, self._complained = True, True, False
         client.publish(f"{self.target.topic}/status", "online", qos=1, retain=True)
         self._wake.set()
@@ -248,11 +250,11 @@ class MqttSink:
         waiting = self._queue.finals() + sum(self._sent.values())
         if self.depth or provisional or final:
             self._warn(
-                f"{self.name}: {provisional} provisional and {final} final events dropped, "
-                f"{waiting} final and {self.depth - waiting} provisional events not delivered"
+                f"{self.name}: {provisional} provisional and {counted(final, 'final event')} dropped, "
+                f"{waiting} final and {counted(self.depth - waiting, 'provisional event')} not delivered"
             )
         return final + waiting
 
 
 def _to_stderr(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    warn(text)

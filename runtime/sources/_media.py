@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from .._text import as_utf8
 from ._npy import RAW_SUFFIXES
 from .framing import MAGIC
 
@@ -51,6 +52,6 @@ def find_videos(folder: Path) -> list[Path]:
 def stream_name(name: str) -> str:
     """What a stream is called in events: a file's stem, or host and path of an address without its credentials."""
     if "://" not in name:
-        return name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem
+        return as_utf8(name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem)
     rest = name.split("://", 1)[1].split("?")[0].split("#")[0]
     return rest.rsplit("@", 1)[-1].rstrip("/")

@@ -8,12 +8,12 @@ import os
 import select
 import socket
 import stat
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .._text import short, warn
 from ..errors import InputError
 from ._items import POLL_S, Begin, Chunk, Item
 from .framing import FrameParser, Header
@@ -85,8 +85,8 @@ class FramedStream:
         if not math.isclose(header.stride_s, self._stride_s, rel_tol=1e-6):
             raise InputError(
                 "features-stride",
-                f"the header of {self.name} declares a stride of {header.stride_s} s",
-                f"{self._stride_s} s, which this bundle was trained on",
+                f"the header of {self.name} declares a stride of {short(header.stride_s)} s",
+                f"{short(self._stride_s)} s, which this bundle was trained on",
                 "extract features at that rate",
             )
 
@@ -269,7 +269,7 @@ class Listener(FramedStream):
                     if error.code not in ("frame-cut", "frame-no-end") or self._reconnect_s <= 0:
                         raise
                     fault = error
-                    print(f"warning: {error} Waiting {self._reconnect_s:g} s for the sender.", file=sys.stderr)
+                    warn(f"{error} Waiting {self._reconnect_s:g} s for the sender.")
 
     def _accept(self) -> socket.socket | None:
         if self._socket is None:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from .._text import as_utf8, counted, were
 from ..errors import InputError
 from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
 from ._npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
@@ -52,7 +53,7 @@ class RowFile:
         if file is None:
             return
         row = 0 if position is None else int(position["row"])
-        yield Begin(self.path.stem, self._start_s)
+        yield Begin(as_utf8(self.path.stem), self._start_s)
         layout: RowLayout | None = raw_layout(self._dim) if self.path.suffix in RAW_SUFFIXES else None
         quiet = time.monotonic()
         while True:
@@ -80,7 +81,7 @@ class RowFile:
         if have < row:
             raise InputError(
                 "file-shrank",
-                f"{self.path} has {have} snippets now, {row} were read already",
+                f"{self.path} has {counted(have, 'snippet')} now, {row} {were(row)} read already",
                 "a file that only grows",
                 "write a new recording to a new file",
             )
@@ -90,7 +91,7 @@ class RowFile:
 
     def _check_end(self, layout: RowLayout | None, size: int, row: int) -> None:
         if layout is None:
-            cut = f"ends inside its header, after {size} bytes"
+            cut = f"ends inside its header, after {counted(size, 'byte')}"
         elif (size - layout.offset) % layout.row_bytes and (self._follow or layout.declared is None):
             cut = f"ends inside snippet {row}, at byte {size}"
         elif not self._follow and layout.declared is not None and row < layout.declared:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 
 from .._files import atomic_write, sha256_file
+from .._outputs import check_folder
+from .._text import as_utf8, counted, warn, were
 from ..errors import InputError, PunctumError
 
 if TYPE_CHECKING:
@@ -53,11 +54,27 @@ class Extraction:
         told = []
         for name in self.done:
             entry = self.record["videos"][name]
-            gaps = f", {len(entry['gaps'])} gaps filled" if entry["gaps"] else ""
-            lost = f", {entry['lost_frames']} frames lost" if entry["lost_frames"] else ""
-            told.append(f"{name}: {entry['snippets']} snippets, {entry['duration_s']:.1f} s{lost}{gaps}")
-        told.append(f"{len(self.done)} videos extracted, {len(self.kept)} were ready, {len(self.errors)} failed")
+            told.append(f"{name}: {counted(entry['snippets'], 'snippet')}, {entry['duration_s']:.1f} s")
+        kept = len(self.kept)
+        told.append(
+            f"{counted(len(self.done), 'video')} extracted, {kept} {were(kept)} ready, {len(self.errors)} failed"
+        )
         return told
+
+    def losses(self) -> list[str]:
+        """One line for each video that was read now and of which something is missing."""
+        return [f"{name}: {lost}" for name in self.done if (lost := lost_of(self.record["videos"][name]))]
+
+
+def lost_of(entry: dict[str, Any]) -> str:
+    """What the record says is missing in the features of a video; empty: nothing."""
+    parts = []
+    if entry.get("lost_frames"):
+        parts.append(f"{counted(entry['lost_frames'], 'frame')} lost")
+    if entry.get("gaps"):
+        seconds = sum(end - start for start, end in entry["gaps"])
+        parts.append(f"{counted(len(entry['gaps']), 'gap')} ({seconds:.1f} s) filled with the features before")
+    return ", ".join(parts)
 
 
 def extract_features(
@@ -70,10 +87,11 @@ def extract_features(
     in the record. A video that fails is reported in `errors`; the others are done. Raises InputError for a folder
     that holds features of another backbone.
     """
+    check_folder(out, videos)
     record = _read_record(out)
     head = _head(backbone)
     if record is not None and record["videos"] and record["backbone_sha256"] != head["backbone_sha256"]:
-        strangers = sorted(set(record["videos"]) - {video.stem for video in videos})
+        strangers = sorted(set(record["videos"]) - {as_utf8(video.stem) for video in videos})
         if strangers:
             raise InputError(
                 "features-mixed",
@@ -84,8 +102,13 @@ def extract_features(
         record = None
     done: dict[str, Any] = {} if record is None else dict(record["videos"])
     result = Extraction({**head, "videos": done}, [], [], {})
+    if record is None:
+        _check_foreign(out, videos)
+        # Written first, so that features without an entry here are those of a run that was interrupted.
+        atomic_write(out / RECORD, json.dumps(result.record, indent=1, ensure_ascii=False) + "\n")
     for video in _watched(videos, progress):
-        name, target = video.stem, out / f"{video.stem}.npy"
+        name = as_utf8(video.stem)
+        target = out / f"{name}.npy"
         try:
             source = _source(video)
             entry = done.get(name)
@@ -168,11 +191,26 @@ def _read_record(out: Path) -> dict[str, Any] | None:
     raise InputError("features-record", f"{out / RECORD} is no record of features", SCHEMA, "choose another --out")
 
 
+def _check_foreign(out: Path, videos: Sequence[Path]) -> None:
+    """Raises InputError for a folder whose features came from elsewhere and would be replaced."""
+    if (out / RECORD).exists():
+        return
+    for video in videos:
+        target = out / f"{as_utf8(video.stem)}.npy"
+        if target.exists():
+            raise InputError(
+                "output-exists",
+                f"{target} exists, and no {RECORD} says that it was made here",
+                "a new folder, or one of an earlier punctum features",
+                "choose another --out",
+            )
+
+
 def _source(video: Path) -> dict[str, Any]:
     from .files import video_files
 
     (path,) = video_files(video)
-    return {"name": path.name, "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    return {"name": as_utf8(path.name), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
 
 
 def _is_whole(target: Path, entry: dict[str, Any]) -> bool:
@@ -188,22 +226,19 @@ def _watched(videos: Sequence[Path], progress: bool) -> Any:
     return track(videos, description="features", console=Console(stderr=True))
 
 
-def warn(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
-
-
 def check_names(files: Sequence[Path]) -> None:
     """Results are named after the files without their endings. Raises InputError where two would share a name."""
     seen: dict[str, Path] = {}
     for file in files:
-        if file.stem in seen:
+        name = as_utf8(file.stem)
+        if name in seen:
             raise InputError(
                 "video-names",
-                f"{seen[file.stem].name} and {file.name} in one folder",
+                f"{seen[name]} and {file}, whose results would both be called {name}",
                 "names that differ before the ending",
                 "rename one of them",
             )
-        seen[file.stem] = file
+        seen[name] = file
 
 
 def failed(errors: dict[str, PunctumError], total: int) -> PunctumError:
@@ -215,7 +250,7 @@ def failed(errors: dict[str, PunctumError], total: int) -> PunctumError:
     kind = InputError if all(isinstance(e, InputError) for e in errors.values()) else PunctumError
     return kind(
         "videos-failed",
-        f"{len(errors)} of {total} videos could not be used; {name}: {first.given}{more}",
+        f"{len(errors)} of {counted(total, 'video')} could not be used; {name}: {first.given}{more}",
         "videos that can be decoded; the others are done",
         first.next_step,
     )

@@ -9,12 +9,12 @@ from __future__ import annotations
 import atexit
 import math
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from .._text import warn
 from ..errors import InputError
 from ._cells import CellBuffer
 from ._connect import error_fault, make_reader, read_limit
@@ -312,4 +312,4 @@ def _end_threads() -> None:
 
 
 def _say(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)
+    warn(text)

@@ -35,7 +35,7 @@ def test_faults_by_file_and_line(folder, capsys):
     out = capsys.readouterr().out
     assert "points.csv" in out
     assert "[red]hop[/red]" in out.replace("\n", "")
-    assert "1 errors, 0 warnings" in out
+    assert "1 error, 0 warnings" in out
 
 
 def test_json(folder, capsys):

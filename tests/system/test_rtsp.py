@@ -260,7 +260,7 @@ def test_a_run_goes_on_when_its_server_is_restarted(serve: Serve, bundle: Path) 
         run.kill()
     assert run.returncode == 0, err
     assert "Trying again" in err
-    assert "1 gaps" in err
+    assert "1 gap " in err
     assert max(event[1] for event in events(out)) > 4.0  # longer than the clip: media time went on over the loss
     for secret in (PASSWORD, "hunter2", f"{USER}:"):
         assert secret not in out + err

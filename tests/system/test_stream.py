@@ -227,7 +227,7 @@ def test_a_skipped_chunk_is_a_gap_not_a_shift(features, tmp_path, capsys):
     source.write_bytes(frames((features[:300], None), (NAN, None), (features[303:], None)))
     code, found, err = stream(capsys, source, "--on-bad-chunk", "skip")
     assert code == 0
-    assert "1 gaps (3 snippets)" in flat(err)
+    assert "1 gap (3 snippets)" in flat(err)
     session = Localizer(Bundle.load(BUNDLE)).session()
     wanted = session.push(features[:300]) + session.push(features[303:], at=30.3) + session.flush()
     same(found, wanted)

@@ -121,7 +121,8 @@ def test_features_go_on_where_they_were(place, tmp_path, capsys):
 
     def extracted(expected: int, ready: int, code: int = 0) -> None:
         assert invoke(command) == code
-        assert f"{expected} videos extracted, {ready} were ready" in capsys.readouterr().out
+        verb = "was" if ready == 1 else "were"
+        assert f"{expected} videos extracted, {ready} {verb} ready" in capsys.readouterr().out
 
     extracted(2, 0)
     extracted(0, 2)
@@ -163,7 +164,7 @@ def test_a_hole_in_a_video_moves_nothing(place, tmp_path, capsys):
     np.testing.assert_allclose(rows[-len(rest) + 2 :], rest[2:], atol=0.2 * float(rest.std()))
     capsys.readouterr()
     assert run(place, tmp_path / "hole.mp4", "--stats", "--out", tmp_path / "e.jsonl") == 0
-    assert "1 gaps" in capsys.readouterr().err
+    assert "1 gap)" in capsys.readouterr().err
     assert any(e.interrupted for e in events(tmp_path / "e.jsonl"))
 
 

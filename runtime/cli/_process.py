@@ -1,0 +1,153 @@
+"""The process around a command: its standard streams and the last handler of what goes wrong."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import io
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from typing import Any
+
+TRACEBACK = "PUNCTUM_TRACEBACK"
+INTERRUPTED = 130
+_ADVICE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EACCES: "check who may use it",
+    errno.EPERM: "check who may use it",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs: the system has too many open files",
+    errno.ENOMEM: "give less at a time, or more memory",
+    errno.ENAMETOOLONG: "use a shorter name",
+}
+
+
+class ClosedOutput(io.TextIOBase):
+    """In place of a standard output that was closed: takes what comes, and knows that it did."""
+
+    was_closed = True
+    encoding = "utf-8"
+    errors = "backslashreplace"
+
+    def __init__(self) -> None:
+        self.lost = 0
+
+    def write(self, text: str) -> int:
+        self.lost += len(text)
+        return len(text)
+
+
+def prepare_streams() -> None:
+    """Standard streams that can be written to, whatever the process was started with.
+
+    A closed descriptor is taken by the next file that is opened, and messages would end up in it: each becomes
+    /dev/null. What the encoding of a terminal cannot hold is spelled out instead of ending the run.
+    """
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.open(os.devnull, os.O_RDONLY if number == 0 else os.O_WRONLY)  # the lowest free number is this one
+    if sys.stdin is None:
+        sys.stdin = io.TextIOWrapper(io.BytesIO())
+    if sys.stdout is None:
+        sys.stdout = ClosedOutput()  # type: ignore[assignment]
+    if sys.stderr is None:
+        sys.stderr = io.TextIOWrapper(io.FileIO(2, "w", closefd=False), write_through=True)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def finish_streams(code: int) -> int:
+    """Flush standard output; the exit code with what that brings. Loss is said."""
+    from .._outputs import discard_standard_output
+
+    if isinstance(sys.stdout, ClosedOutput):
+        if sys.stdout.lost and code == 0:
+            complain("stdout-closed", "standard output is closed, so what the command printed is lost.")
+            return 1
+        return code
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        discard_standard_output()
+    except (OSError, ValueError) as error:
+        discard_standard_output()
+        if code == 0:
+            complain("write-failed", f"cannot write to standard output ({error}). Next: make room, or set --out.")
+            return 1
+    return code
+
+
+def complain(code: str, message: str) -> None:
+    """One line about an error on standard error, coloured on a terminal. Text from files cannot drive the terminal."""
+    from .._text import printable
+
+    word = "error"
+    with contextlib.suppress(OSError, ValueError):
+        if sys.stderr.isatty() and "NO_COLOR" not in os.environ:
+            word = "\x1b[31merror\x1b[0m"
+        sys.stderr.write(f"{word} [{printable(code)}]: {printable(message)}\n")
+        sys.stderr.flush()
+
+
+def unexpected(error: BaseException) -> int:
+    """The last handler: one line for an error that nothing else knows, and its exit code."""
+    from .._text import plain
+
+    if was_interrupted(error):
+        return interrupted()
+    if os.environ.get(TRACEBACK, "0") not in ("", "0"):
+        from .._text import printable
+
+        with contextlib.suppress(OSError, ValueError):
+            for line in "".join(traceback.format_exception(error)).splitlines():
+                print(printable(line), file=sys.stderr)
+    name, text = type(error).__name__, plain(error)[:1000]
+    if isinstance(error, MemoryError):
+        told = text and f" ({text})"
+        complain("out-of-memory", f"there is not enough memory{told}. Next: give less at a time, or more memory.")
+    elif isinstance(error, RecursionError):
+        complain("too-deep", f"the input is nested too deeply ({text}). Next: check the input.")
+    elif isinstance(error, OSError):
+        complain("system", f"{text or name}. Next: {_ADVICE.get(error.errno or 0, 'check the path and the device')}.")
+    else:
+        complain(
+            "bug",
+            f"{name}: {text}. This is a bug in punctum. Next: run the command again with {TRACEBACK}=1 in the "
+            "environment, and report what it prints.",
+        )
+    return 1
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether an interrupt is behind an error: one in the middle of an import may come out as any other."""
+    return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
+
+
+def interrupted() -> int:
+    """Say so; the exit code."""
+    with contextlib.suppress(OSError, ValueError):
+        print("interrupted", file=sys.stderr, flush=True)
+    return INTERRUPTED
+
+
+def _causes(error: BaseException | None) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    while error is not None and id(error) not in seen:
+        seen.add(id(error))
+        yield error
+        error = error.__cause__ or error.__context__
+
+
+def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+    """Warnings of libraries as one line, without the path of the code that gave them."""
+    from .._text import plain
+
+    with contextlib.suppress(OSError, ValueError):
+        print(f"warning: {plain(message)}", file=sys.stderr, flush=True)

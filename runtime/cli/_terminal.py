@@ -1,0 +1,50 @@
+"""What commands print: text from files is escaped, and a terminal that went away ends no run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sys
+from typing import TYPE_CHECKING, Any
+
+from .._outputs import to_standard_output
+from .._text import printable
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+
+def say(text: str) -> None:
+    """One line on standard error. Never raises: messages must not end a run whose results are fine."""
+    with contextlib.suppress(OSError, ValueError):
+        print(printable(text), file=sys.stderr, flush=True)
+
+
+def echo(text: str) -> None:
+    """One line on standard output. Raises BrokenPipeError, PunctumError."""
+    to_standard_output(_encoded(printable(text) + "\n"))
+
+
+def echo_json(record: Any) -> None:
+    """A record as one line of JSON, in ASCII, on standard output."""
+    to_standard_output(json.dumps(record) + "\n")
+
+
+def cell(text: object, style: str = "") -> Text:
+    """Text from a file for a table: neither markup nor escape sequences in it count."""
+    from rich.text import Text
+
+    return Text(printable(str(text)), style)
+
+
+def console(*, stderr: bool = False, **options: Any) -> Console:
+    """A console for tables and progress bars, which colours nothing by itself."""
+    from rich.console import Console
+
+    return Console(stderr=stderr, highlight=False, **options)
+
+
+def _encoded(text: str) -> bytes:
+    """As the terminal's encoding has it; what it cannot hold is spelled out."""
+    return text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
