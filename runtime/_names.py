@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import unicodedata
 
+from ._text import printable
+
 _UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control characters, halves of characters, line and paragraph separators
 _TURNING = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")  # reorder the text around them
 
@@ -16,5 +18,5 @@ def is_plain(text: str) -> bool:
 
 def shown(text: object, most: int = 200) -> str:
     """Any text on one line, safe for a terminal and of bounded length: what is not printable is spelled out."""
-    safe = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text)[: 2 * most])
+    safe = printable(str(text)[: 2 * most])
     return safe if len(safe) <= most else safe[: most - 3] + "..."

@@ -8,14 +8,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from punctum.runtime._files import atomic_write, sha256_file
 from punctum.runtime._names import shown
 from punctum.runtime._strict_json import parse_json
+from punctum.runtime._text import plain
 from punctum.runtime.config import FeatureSpec, PostProcess
 from punctum.runtime.errors import InputError
 from torch import nn
@@ -26,6 +28,7 @@ from .modules.ensemble import Locator, LocatorEnsemble
 from .modules.locator import LocatorNet
 
 SCHEMA = "punctum.run/1"
+M = TypeVar("M", bound=nn.Module)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +66,7 @@ def load_weights(path: Path, module: nn.Module) -> None:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise InputError(
             "weights-mismatch",
-            f"{path} does not hold the weights of this configuration ({plain(error)[:200]})",
+            f"{path} does not hold the weights of this configuration ({plain(error)[:1000]})",
             "the file that train wrote beside config.json",
             "restore the run folder or train again",
         ) from None
@@ -120,19 +123,33 @@ def load_run(path: str | Path) -> Run:
         provenance = dict(record["provenance"])
     except (KeyError, TypeError, ValueError) as error:  # pydantic's ValidationError is a ValueError
         raise _invalid(folder, error) from None
-    try:
-        locator = build_locator(config, dim=spec.dim, classes=len(labels))
-    except (RuntimeError, MemoryError, OverflowError, ValueError) as error:  # sizes that no memory holds
-        raise _invalid(folder, error) from None
-    load_weights(folder / "locator.safetensors", locator)
+    locator = _filled(folder / "locator.safetensors", lambda: build_locator(config, dim=spec.dim, classes=len(labels)))
     center = None
     if config.center is not None and "center.safetensors" in files:
-        center = build_head(
-            config.center, dim=spec.dim, classes=len(labels), max_context=max_context(config, spec.stride_s)
+        bound = max_context(config, spec.stride_s)
+        recipe = config.center
+        center = _filled(
+            folder / "center.safetensors",
+            lambda: build_head(recipe, dim=spec.dim, classes=len(labels), max_context=bound),
         )
-        load_weights(folder / "center.safetensors", center)
         center.eval()
     return Run(folder, config, locator.eval(), center, post, spec, labels, provenance, complete)
+
+
+def _filled(path: Path, build: Callable[[], M]) -> M:
+    """A network with the weights of a file, which says how large it can be: a recipe that asks for more is refused
+    before memory is taken for it. Raises InputError."""
+    try:
+        held = path.stat().st_size
+        with torch.device("meta"):
+            size = sum(t.numel() * t.element_size() for t in build().state_dict().values())
+        if size > held:
+            raise ValueError(f"a network of {size:,} bytes, and {path.name} has {held:,}")
+        network = build()
+    except (OSError, RuntimeError, MemoryError, OverflowError, ValueError) as error:
+        raise _invalid(path.parent, error) from None
+    load_weights(path, network)
+    return network
 
 
 def build_locator(config: TrainConfig, *, dim: int, classes: int) -> Locator:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,11 +11,10 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .._names import shown
+from .._text import plain
 from ..errors import PunctumError
 
 Array = npt.NDArray[Any]
-_COLOUR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 MOST_BINDINGS = 8  # shapes whose buffers are kept; a live stream in its stride has one
 
 
@@ -118,7 +116,7 @@ def quiet(ort: Any) -> Iterator[None]:
 def reason(error: object, most: int = 1200) -> str:
     """What an engine says, on one line. The cause stands at the end of what can be a long way through its sources, so
     a text that is too long loses its middle."""
-    text = shown(" ".join(_COLOUR.sub("", str(error)).split()), 100_000) or error.__class__.__name__
+    text = plain(error) or error.__class__.__name__
     return text if len(text) <= most else f"{text[: most // 3]} ... {text[-(2 * most // 3) :]}"
 
 
