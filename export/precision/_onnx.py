@@ -31,9 +31,9 @@ def load(graph: bytes, name: str) -> ModelProto:
     from google.protobuf.message import DecodeError
     from onnx import inliner
 
-    check_graph(graph, name)
     try:
         model = onnx.load_from_string(graph)
+        check_graph(graph, name)
         onnx.checker.check_model(model)
         if model.functions:
             model = inliner.inline_local_functions(model)
