@@ -97,12 +97,15 @@ def export(
 
     from .backbone import load_exported
     from .export import export_bundle
+    from .images import APPLIED
 
     if backbone is None and backbone_spec is not None:
         raise InputError("backbone-spec", "--backbone-spec without --backbone", "both", "give --backbone")
     loaded = load_run(run)
     finish = _adder(precision, dataset, split, max_map_drop)
     video = None if backbone is None else load_exported(backbone, backbone_spec)
+    if video is not None and video.image is not None:
+        echo(f"{video.name} takes single images: features {APPLIED[video.image]}")
     bundle_id, worst = export_bundle(
         loaded, out, name=name, version=version, replace=replace, backbone=video, finish=finish
     )

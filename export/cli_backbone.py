@@ -32,6 +32,7 @@ def export_backbone(
         except ImportError:
             raise MissingDependencyError(library, "export", "exporting a backbone") from None
     from .backbone import is_backbone_folder, load_exported, write_folder
+    from .images import APPLIED
 
     if Path(source).is_dir():
         raise InputError(
@@ -43,6 +44,5 @@ def export_backbone(
         made = load_exported(source, spec)
         write_folder(made, draft)
     worst = "" if made.parity is None else f", largest difference from the module {max(made.parity.values()):.1e}"
-    frames = {"middle": " of the middle frame of each snippet", "mean": " as means over the frames of each clip"}
-    how = frames[made.image] if made.image else ""
+    how = f" {APPLIED[made.image]}" if made.image else ""
     echo(f"{out}: {made.dim} features{how} every {made.spec.stride_s:g} s{worst}")

@@ -17,6 +17,10 @@ from torch import nn
 from .onnx_file import network_input
 
 How = Literal["middle", "mean"]
+APPLIED: dict[How, str] = {
+    "middle": "of the middle frame of each snippet",
+    "mean": "as means over the frames of each clip",
+}
 HOWS: tuple[How, ...] = ("middle", "mean")
 
 
