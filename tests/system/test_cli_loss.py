@@ -1,4 +1,4 @@
-"""Loss is said: one line on standard error where something of a recording is missing, none where nothing is."""
+"""Losses are reported: one line on standard error where something of a recording is missing, none where nothing is."""
 
 from __future__ import annotations
 
