@@ -16,22 +16,28 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
 # What terminals act upon: CSI sequences (colours, cursor), OSC strings (titles, links), and two-character sequences.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 
 
 def as_utf8(text: str) -> str:
-    """Text that can be encoded: bytes of a file name that are not UTF-8 are spelled out, as \\xff."""
+    """Text that can be encoded: bytes of a file name that are not UTF-8 are spelled out, as \\xff.
+
+    Python hands the bytes of a name over as surrogates where its locale cannot decode them. In an ASCII locale that
+    befalls names that are UTF-8, too: these come out as what they are.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "".join(_spelled(c) if "\ud800" <= c <= "\udfff" else c for c in text)
+        kept = _LONE.sub(lambda match: _spelled(match[0]), text)
+        return kept.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text
 
 
 def printable(text: str) -> str:
     """Text on one line that a terminal only shows: line breaks, control and format characters are spelled out."""
-    return _UNSAFE.sub(lambda match: _spelled(match[0]), text)
+    return _UNSAFE.sub(lambda match: _spelled(match[0]), as_utf8(text))
 
 
 def plain(message: object) -> str:
@@ -66,8 +72,6 @@ def warn(text: str) -> None:
 
 
 def _spelled(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that the file system handed over undecoded
-        return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
 
 

@@ -173,7 +173,8 @@ class Scorer:
             rows.add(self._kept(session.flush()))
             spent = session.stats
         _unchanged(item)
-        return _done(item, digest, rows, spent.snippets, spent.media_s)
+        done = _done(item, digest, rows, spent.snippets, spent.media_s)
+        return Scored(replace(done.record, missing=spent.dropped), done.rows)
 
     def _kept(self, events: Sequence[Event]) -> list[Event]:
         options = self.options
