@@ -32,7 +32,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime import InputError, PunctumError
-from punctum.runtime._names import shown
+from punctum.runtime._shown import shown
 from punctum.runtime.backends._runner import reason
 from punctum.runtime.config import FeatureSpec
 from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, parse_spec, read_backbone, read_spec_file

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from punctum.runtime._graph_scan import check_graph
-from punctum.runtime._names import shown
+from punctum.runtime._shown import shown
 from punctum.runtime.backends._runner import reason
 from punctum.runtime.errors import InputError
 

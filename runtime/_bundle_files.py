@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Protocol
 
-from ._names import shown
+from ._shown import shown
 from .errors import InputError
 from .limits import ENTRIES
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any, NoReturn
 
-from ._names import shown
+from ._shown import shown
 from .limits import JSON_DEPTH
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from . import limits
 from ._bundle_files import BundleFiles, FolderFiles, ZipFiles
 from ._graph_scan import check_graph
-from ._names import is_plain, shown
+from ._shown import is_plain, shown
 from ._strict_json import parse_json
 from ._text import short
 from .config import FeatureSpec, FileRecord, Graph, PostProcess, _Model

@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 
 import torch
 from punctum.runtime._files import atomic_write, sha256_file
-from punctum.runtime._names import shown
+from punctum.runtime._shown import shown
 from punctum.runtime._strict_json import parse_json
 from punctum.runtime._text import plain
 from punctum.runtime.config import FeatureSpec, PostProcess

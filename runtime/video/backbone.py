@@ -12,7 +12,7 @@ import numpy.typing as npt
 from pydantic import ValidationError
 
 from .._graph_scan import check_graph
-from .._names import shown
+from .._shown import shown
 from .._strict_json import parse_json
 from ..errors import InputError
 from ..limits import FILE_BYTES, MANIFEST_BYTES

@@ -11,7 +11,7 @@ from typing import Literal
 from pydantic import Field, field_validator, model_validator
 
 from .. import limits
-from .._names import is_plain
+from .._shown import is_plain
 from ..config import _Model
 
 
