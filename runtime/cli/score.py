@@ -80,7 +80,7 @@ def score(
         refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
     check_score(min_score)
     check_folder(out, [*inputs, bundle])
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
     options = ArchiveOptions(
         device=device,
         precision=precision,
