@@ -47,7 +47,9 @@ def bench(
     if input is not None:
         refuse(context, ["seconds"], "with --input", "leave --input out")
     devices = tuple(device or ["cpu"])
-    choice = EngineChoice(devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices, expect_sha256)
+    choice = EngineChoice(
+        devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices, expect_sha256
+    ).checked()
     rows = None
     if input is not None:
         spec = choice.load(bundle).manifest.features

@@ -78,7 +78,7 @@ def report(
         )
     reads = [bundle, *(path for path in (input, data, truth, events) if path is not None)]
     target = Output(out, REPORT, inputs=tuple(reads))
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256).checked()
     loaded = engine.load(bundle)
     lost: list[str] = []
     if input is not None:

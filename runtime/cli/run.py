@@ -100,7 +100,9 @@ def run(
     if not stream:
         refuse(context, names_of(context, LIVE_PANEL), "without --stream", "add --stream", code="needs-stream")
     check_score(min_score)
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
+    engine = EngineChoice(
+        device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
+    ).checked()
     if stream:
         for option, partner in (("mqtt_queue", mqtt), ("snapshot_every", snapshot)):
             if partner is None:

@@ -80,7 +80,9 @@ def score(
         refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
     check_score(min_score)
     check_folder(out, [*inputs, bundle])
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256)
+    choice = EngineChoice(
+        device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
+    ).checked()
     options = ArchiveOptions(
         device=device,
         precision=precision,

@@ -19,6 +19,7 @@ LATENCY = {"--latency-first": "idle threads spin; refused with one thread, and w
 
 OPTIONS: dict[str, dict[str, str]] = {
     "run": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         **LATENCY,
         "--out": "file instead of standard output",
@@ -42,6 +43,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--snapshot-every": "live: interval; needs --snapshot",
     },
     "score": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         **LATENCY,
         "--out": "folder of results",
@@ -76,8 +78,14 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--media": "path of the video in tools' files; refused for other outputs",
         "--size": "size of the video in CVAT; refused for other outputs",
     },
-    "features": {**ENGINE, "--out": "folder of features", "--json": "form of the summary"},
+    "features": {
+        **ENGINE,
+        "--out": "folder of features",
+        "--json": "form of the summary",
+        "--expect-sha256": "digest that the bundle must have",
+    },
     "eval": {
+        "--expect-sha256": "digest that the bundle must have; refused with --detections",
         **ENGINE,
         **LATENCY,
         "--split": "lists of a split folder",
@@ -102,6 +110,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--json": "form of the output",
     },
     "report": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         "--out": "HTML file",
         "--data": "judges a data set",
@@ -112,8 +121,13 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--max-delay": "runs as a stream; refused with --events",
         "--title": "title of the page",
     },
-    "doctor": {**ENGINE, "--json": "form of the output"},
+    "doctor": {
+        **ENGINE,
+        "--json": "form of the output",
+        "--expect-sha256": "digest that the bundle must have; refused without one",
+    },
     "bench": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         **LATENCY,
         "--seconds": "length of the made-up recording; refused with --input",
@@ -123,6 +137,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--json": "form of the output",
     },
     "build": {
+        "--expect-sha256": "digest that the bundle must have; refused with --check without one",
         "--out": "folder of engines",
         "--precision": "variants",
         "--compute-capability": "GPUs",
@@ -135,6 +150,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--json": "form of the output",
     },
     "export": {
+        "--expect-sha256": "digest that the bundle must have; refused without --triton",
         "--out": "bundle folder; refused with --triton",
         "--name": "name of the bundle or the models",
         "--version": "version of the bundle; refused with --triton",
@@ -151,6 +167,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "export-backbone": {"--spec": "what it expects", "--out": "folder", "--replace": "replaces an earlier one"},
     "quantize": {
+        "--expect-sha256": "digest that the bundle must have",
         "--out": "bundle folder",
         "--precision": "variants",
         "--split": "lists",
@@ -217,6 +234,10 @@ OPTIONS: dict[str, dict[str, str]] = {
 
 # Uses that have no effect: the command line, and the option that the message must name.
 REFUSED: list[tuple[str, str]] = [
+    ("doctor --expect-sha256 0", "--expect-sha256"),
+    ("build --check {folder} --expect-sha256 0", "--expect-sha256"),
+    ("eval {dataset} --detections {missing} --expect-sha256 0", "--expect-sha256"),
+    ("export {missing} --out {new} --expect-sha256 0", "--expect-sha256"),
     *(
         (f"run {{bundle}} {{features}} {option}", option.split()[0])
         for option in (
