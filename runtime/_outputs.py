@@ -68,7 +68,10 @@ class Output:
         target, descriptor = destination(self.path)
         facts = _facts(target, descriptor)
         refuse_inputs(self.path, self.inputs, self.option)
-        if facts is None or descriptor is not None:
+        if descriptor is not None:
+            return
+        if facts is None:
+            _check_place(self.path, target, self.option)
             return
         if stat.S_ISDIR(facts.st_mode):
             raise InputError("output", f"{self.option} {self.path} is a folder", "a file", "name a file in it")
@@ -197,6 +200,14 @@ def discard_standard_output() -> None:
         os.close(null)
     except (OSError, ValueError, AttributeError):  # not backed by a descriptor
         return
+
+
+def _check_place(path: Path, target: Path, option: str) -> None:
+    """Raises InputError where nothing can be made: found out before the work, not after it."""
+    above = next(folder for folder in target.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "may not be written to" if above.is_dir() else "is a file"
+        raise InputError("output", f"{option} {path}: {above} {why}", "a writable folder", f"set {option}")
 
 
 def _facts(target: Path, descriptor: int | None) -> os.stat_result | None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import unicodedata
 
 # Control characters (C0, DEL, C1), invisible format characters, bidirectional controls, line and paragraph
 # separators, surrogates, the byte order mark, tags. Zero-width (non-)joiners stay: Persian, Hindi and emoji need them.
@@ -19,6 +20,9 @@ _UNSAFE = re.compile(
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
 # What terminals act upon: CSI sequences (colours, cursor), OSC strings (titles, links), and two-character sequences.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
+
+_UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control characters, surrogates, line and paragraph separators
+_BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
 def as_utf8(text: str) -> str:
@@ -40,6 +44,18 @@ def printable(text: str) -> str:
     return _UNSAFE.sub(lambda match: _spelled(match[0]), as_utf8(text))
 
 
+def is_plain(text: str) -> bool:
+    """Whether text can be a name that is printed, logged and written into tables: one line, valid UTF-8, nothing that
+    acts on a terminal, nothing that reorders the text around it."""
+    return not any(unicodedata.category(c) in _UNSEEN or c in _BIDIRECTIONAL for c in text)
+
+
+def shown(text: object, most: int = 200) -> str:
+    """Any text on one line, safe for a terminal, and of at most `most` characters."""
+    safe = printable(str(text)[: 2 * most])
+    return safe if len(safe) <= most else safe[: most - 3] + "..."
+
+
 def plain(message: object) -> str:
     """The message of a library: without colour codes, on one line."""
     return " ".join(printable(line).strip() for line in _ESCAPE_SEQUENCE.sub("", str(message)).splitlines()).strip()
@@ -56,8 +72,8 @@ def counted(number: int, thing: str, things: str = "") -> str:
 
 
 def short(value: object) -> str:
-    """A number as it was meant: 19.4 and not 19.400000000000002. What is no float stays as it is."""
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    """A number as it was meant: 19.4 and not 19.400000000000002. Other than floats stay as they are."""
+    return repr(float(f"{value:.10g}")) if isinstance(value, float) else str(value)
 
 
 def were(number: int) -> str:

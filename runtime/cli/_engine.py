@@ -36,6 +36,14 @@ Engines = Annotated[
 GpuMemory = Annotated[
     str | None, typer.Option(help="At most so much GPU memory for the CUDA arena, such as 2GiB.", **_PANEL)
 ]
+ExpectSha256 = Annotated[
+    str | None,
+    typer.Option(
+        "--expect-sha256",
+        metavar="DIGEST",
+        help="Refuse the bundle unless this is its SHA-256, as punctum doctor BUNDLE and punctum export print it.",
+    ),
+]
 LatencyFirst = Annotated[
     bool,
     typer.Option(
@@ -46,7 +54,7 @@ LatencyFirst = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What the options say. Raises InputError for values that make no sense, and for options without effect.
+    """What the options say. Raises InputError for values that make no sense.
 
     devices: what the options are for; default: the device alone.
     """
@@ -58,11 +66,13 @@ class EngineChoice:
     gpu_memory: str | None = None
     latency_first: bool = False
     devices: tuple[str, ...] = ()
+    expect_sha256: str | None = None
 
-    def __post_init__(self) -> None:
+    def checked(self) -> EngineChoice:
+        """This choice. Raises InputError for options that have no effect on its devices."""
         kinds = {name.partition(":")[0] for name in self.devices or (self.device,)}
         if not kinds <= _KNOWN:
-            return  # whoever opens the device says what is wrong with it
+            return self  # whoever opens the device says what is wrong with it
         onnxruntime = _KNOWN - {"tensorrt"}
         for option, given, acting in (
             ("--engines", self.engines is not None, {"tensorrt", "auto"}),
@@ -84,6 +94,13 @@ class EngineChoice:
                 "--threads 2 or more",
                 "leave --latency-first out, or set --threads",
             )
+        return self
+
+    def load(self, path: str | Path) -> Bundle:
+        """The bundle, which must have the digest that was asked for. Raises InputError."""
+        from ..bundle import Bundle
+
+        return Bundle.load(path, expect_sha256=self.expect_sha256)
 
     def given(self) -> dict[str, Any]:
         """As keywords for whatever opens an engine."""
