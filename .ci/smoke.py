@@ -14,7 +14,19 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
-LIBRARIES = ("numpy", "numba", "llvmlite", "pydantic", "typer", "click", "rich", "onnxruntime", "av", "jinja2", "matplotlib")
+LIBRARIES = (
+    "numpy",
+    "numba",
+    "llvmlite",
+    "pydantic",
+    "typer",
+    "click",
+    "rich",
+    "onnxruntime",
+    "av",
+    "jinja2",
+    "matplotlib",
+)
 HELP = """
 import contextlib, io, sys
 from punctum.runtime.cli import invoke

@@ -46,9 +46,7 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
     # setuptools as the build front end calls it, without installing it again from anywhere.
     code = "import setuptools.build_meta as b, sys; print(b.build_wheel(sys.argv[1]))"
     out = tmp_path_factory.mktemp("dist")
-    done = subprocess.run(
-        [sys.executable, "-c", code, str(out)], cwd=copy, capture_output=True, text=True, timeout=300
-    )
+    done = subprocess.run([sys.executable, "-c", code, str(out)], cwd=copy, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr[-3000:]
     (file,) = out.glob("*.whl")
     return zipfile.ZipFile(file)
