@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def try_clip() -> int:
             levels = [float(item.image.mean()) for item in source.frames() if hasattr(item, "image")]
         finally:
             source.close()
-    if len(levels) != _COUNT or any(b <= a for a, b in zip(levels, levels[1:], strict=False)):
+    if len(levels) != _COUNT or any(b <= a for a, b in itertools.pairwise(levels)):
         raise RuntimeError(f"{_COUNT} frames of rising brightness were written, {levels} were read")
     return len(levels)
 
