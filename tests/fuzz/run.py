@@ -2,9 +2,9 @@
 
     python tests/fuzz/run.py [--seconds 6] [--jobs 2] [--out FOLDER] [TARGET ...]
 
-The corpus starts as the target's valid inputs; half of the changes are those of `fuzzing.mutate`, half libFuzzer's.
-Exit code 0: every reader answered or refused everything it was given; 1: there are findings, whose inputs lie in FOLDER.
-Needs atheris (locks/fuzz.txt).
+The corpus starts as the valid inputs of the target; half of the changes are those of `fuzzing.mutate`, half of
+libFuzzer. Exit code 0: every reader answered or refused whatever it was given; 1: there are findings, whose inputs lie
+in FOLDER. Needs atheris (locks/fuzz.txt).
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ LIMIT_S, LIMIT_MB = 60, 4000  # one input: no reader needs a second, but the mac
 def child(name: str, corpus: Path, seconds: float, out: Path) -> None:
     """Never returns: libFuzzer ends the process."""
     import atheris
+    from punctum import kernels
 
+    kernels.warm_up()  # Numba reads bytecode, and must find its own
     sys.path.insert(0, str(HERE))
     with atheris.instrument_imports(include=["punctum.runtime", "punctum.training"], enable_loader_override=False):
         from fuzzing import targets
@@ -59,7 +61,13 @@ def child(name: str, corpus: Path, seconds: float, out: Path) -> None:
             return atheris.Mutate(data, len(data) + 64)[:max_size]
         return target.mutate(data, random.Random(seed))[:max_size]
 
-    limits = [f"-timeout={LIMIT_S}", f"-rss_limit_mb={LIMIT_MB}", "-max_len=65536", f"-artifact_prefix={out}/{name}-"]
+    longest = max(65536, *(2 * len(seed) for seed in target.seeds))
+    limits = [
+        f"-timeout={LIMIT_S}",
+        f"-rss_limit_mb={LIMIT_MB}",
+        f"-max_len={longest}",
+        f"-artifact_prefix={out}/{name}-",
+    ]
     atheris.Setup([sys.argv[0], *limits, "-verbosity=0", "-len_control=0", str(corpus)], one, custom_mutator=mutate)
     atheris.Fuzz()
 

@@ -30,7 +30,7 @@ def clip(path: Path, codec: str) -> bytes:
 
 def video(folder: Path) -> Target:
     import av
-    from punctum.runtime.video import open_frames
+    from punctum.runtime.video import Gap, open_frames
 
     av.logging.set_level(None)
     seeds, endings = [], list(FORMS)
@@ -45,7 +45,9 @@ def video(folder: Path) -> Target:
             before = -1
             for count, item in enumerate(source.frames()):
                 index = getattr(item, "index", None)
-                if index is not None:
+                if isinstance(item, Gap):  # the grid starts anew behind it
+                    before = -1
+                elif index is not None:
                     if index <= before:
                         raise WrongAnswer(f"cell {index} after {before}")
                     before = index
