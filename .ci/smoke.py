@@ -65,6 +65,18 @@ def punctum(*arguments: str) -> str:
     return run("-c", "from punctum.runtime.cli import main; main()", *arguments)
 
 
+def refused(*arguments: str) -> None:
+    """Wrong words end with exit code 2 and without a traceback; an older typer called the command with None instead."""
+    done = subprocess.run(
+        [sys.executable, "-c", "from punctum.runtime.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    if done.returncode != 2 or "Traceback" in done.stderr:
+        sys.exit(f"smoke: punctum {' '.join(arguments)} ended with {done.returncode}\n{done.stderr[-3000:]}")
+
+
 def finals(text: str) -> list[tuple[str, float, float, float]]:
     events = [json.loads(line) for line in text.splitlines()]
     return sorted((e["label"], e["start"], e["end"], e["score"]) for e in events if e["phase"] == "final")
@@ -81,6 +93,8 @@ def main() -> None:
     told = ", ".join(f"{name} {found[name]}" for name in LIBRARIES if name in found)
     print(f"Python {sys.version.split()[0]}: {told}", flush=True)
     print(f"  help: {run('-c', HELP).strip()} commands", flush=True)
+    for words in (["run"], ["run", "nowhere"], ["convert", "--nosuch"], ["nosuch"], ["demo", "--seconds", "x"]):
+        refused(*words)
     record = json.loads(punctum("doctor", "--json"))
     if not record["runs"] or record["sections"].get("Video", {}).get("a made clip", "").split(",")[0] != "opens":
         sys.exit(f"smoke: doctor finds a fault: {json.dumps(record['sections'])}\n{record['findings']}")
