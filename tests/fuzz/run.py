@@ -49,9 +49,8 @@ def child(name: str, corpus: Path, seconds: float, out: Path) -> None:
         count += 1
         try:
             target.run(data)
-        except PunctumError as error:
+        except PunctumError:
             refused += 1
-            str(error).encode()
         if time.monotonic() - began > seconds:
             print(f"{name}: {count} inputs, {refused} refused", flush=True)
             os._exit(0)

@@ -37,6 +37,7 @@ def targets() -> dict[str, Callable[[Path], Target]]:
     return {
         "manifest": bundles.manifest,
         "zip": bundles.zipped,
+        "graph": bundles.graph,
         "backbone": bundles.backbone,
         "snapshot": state.snapshot,
         "checkpoint": state.checkpoint,

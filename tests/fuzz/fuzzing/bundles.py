@@ -101,6 +101,28 @@ def _found(data: bytearray, sign: bytes) -> list[int]:
     return places
 
 
+def graph(folder: Path) -> Target:
+    """What a graph may refer to is read from its bytes before an engine sees them."""
+    from punctum.runtime._graph_scan import check_graph
+    from punctum.runtime.bundle import Bundle
+
+    shipped = Bundle.load("default")
+
+    def run(data: bytes) -> None:
+        check_graph(data, "graph")
+
+    def mutate(data: bytes, rng: random.Random) -> bytes:
+        """Mostly the ends, where the fields of the outer messages are: the middle is numbers."""
+        if rng.random() < 0.3:
+            return change_bytes(data, rng)
+        half = len(data) // 2
+        size = rng.choice([64, 1000, 20_000])
+        first, last = change_bytes(data[:size], rng), change_bytes(data[-size:], rng)
+        return rng.choice([first + data[size:], data[:-size] + last, data[:half] + last, first])
+
+    return Target([shipped.graph("center"), shipped.graph("locator")], run, mutate, cases=100)
+
+
 def backbone(folder: Path) -> Target:
     """A backbone folder: its spec, and a graph that is a real one."""
     from punctum.runtime.bundle import Bundle
