@@ -1,7 +1,10 @@
-# `make demo` and `make test` set up their own virtual environments; a second run finds them ready.
+# `make demo` and `make test` set up their own virtual environments; a second run finds them ready. What is installed is
+# locked, with hashes (locks/, written by .ci/lock).
 PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
-.PHONY: demo test lint types bench clean
+LOCKED = $(PIP) install --require-hashes
+HERE = $(PIP) install --no-deps --no-build-isolation -e .
+.PHONY: demo test lint types bench wheel clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
@@ -20,20 +23,35 @@ types: .venv/ready
 bench: .venv/ready
 	.venv/bin/python benchmarks/kernels.py
 
+# The wheel, and beside it the bill of materials of an installation that has it.
+wheel: .venv-demo/ready .venv-sbom/ready
+	rm -rf dist build/lib build/bdist.*
+	mkdir -p dist
+	.venv-demo/bin/python -c "import setuptools.build_meta as b; b.build_wheel('dist')" >/dev/null
+	.venv-sbom/bin/cyclonedx-py environment --output-reproducible --mc-type library --pyproject pyproject.toml \
+	  -o "$$(ls dist/*.whl | sed 's/-py3-none-any\.whl$$//').cdx.json" .venv-demo/bin/python
+	.venv-demo/bin/python .ci/inventory.py sbom dist/*.cdx.json --wheel dist/*.whl
+
 # Engine, video and report: what runs in the field needs no torch.
-.venv-demo/ready: pyproject.toml
+.venv-demo/ready: pyproject.toml locks/demo.txt
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/python $(PIP) install -e '.[cpu,video,report]'
+	.venv-demo/bin/python $(LOCKED) -r locks/demo.txt
+	.venv-demo/bin/python $(HERE)
 	touch $@
 
-# torch goes first and pinned, so that no other requirement pulls a GPU build. The strict editable mode is what
-# type checkers can follow.
-.venv/ready: pyproject.toml tests/requirements.txt
+.venv-sbom/ready: locks/sbom.txt
+	$(PYTHON) -m venv .venv-sbom
+	.venv-sbom/bin/python $(LOCKED) -r locks/sbom.txt
+	touch $@
+
+# torch is pinned by version, not by hash: builds of one version differ by index (CPU only, CUDA). What it needs beside it
+# is in the lock, so no other requirement pulls a build of its own.
+.venv/ready: pyproject.toml tests/requirements.txt locks/tests.txt
 	$(PYTHON) -m venv .venv
-	.venv/bin/python $(PIP) install torch==2.13.0
-	.venv/bin/python $(PIP) install -r tests/requirements.txt
-	.venv/bin/python $(PIP) install --no-deps -e .
+	.venv/bin/python $(LOCKED) -r locks/tests.txt
+	.venv/bin/python $(PIP) install $(shell grep '^torch==' tests/requirements.txt)
+	.venv/bin/python $(HERE)
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo build *.egg-info
+	rm -rf .venv .venv-demo .venv-sbom build dist *.egg-info

@@ -1,4 +1,4 @@
-"""Fixtures shared by all tests. Real data and golden vectors live outside the repository."""
+"""Fixtures shared by all tests. Real data and most golden vectors live outside the repository."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ settings.load_profile("punctum")
 # Tests that import ONNX Runtime by themselves send no telemetry either.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
+GOLDEN = REPOSITORY / "tests" / "golden" / "data"
 
 
 @pytest.fixture(scope="session")
@@ -25,9 +26,12 @@ def shared_dir() -> Path:
     return folder
 
 
-@pytest.fixture(scope="session")
-def golden_dir(shared_dir: Path) -> Path:
-    folder = shared_dir / "golden"
+@pytest.fixture(scope="session", params=["repository", pytest.param("shared", marks=pytest.mark.shared)])
+def golden_dir(request: pytest.FixtureRequest) -> Path:
+    """Golden vectors: the small set of the repository, and all of them where there is a shared folder."""
+    if request.param == "repository":
+        return GOLDEN
+    folder = request.getfixturevalue("shared_dir") / "golden"
     if not folder.is_dir():
         pytest.skip(f"no golden vectors at {folder}")
     return folder

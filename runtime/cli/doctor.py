@@ -29,9 +29,10 @@ def doctor(
     gpu_memory: GpuMemory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at Python, wheels, ONNX Runtime, CUDA, TensorRT, cores and caches, and try every device that can run.
+    """Look at Python, wheels, video, ONNX Runtime, CUDA, TensorRT, cores and caches; try every device that can run.
 
-    Exit code 0: the device that was asked for runs; 1: it does not, and the last line says why.
+    Exit code 0: the device that was asked for runs, and video opens where PyAV is installed; 1: not so, and the last
+    lines say why.
 
     Example: punctum doctor bundle/ --device cuda
     """
@@ -53,7 +54,7 @@ def doctor(
         echo_json(found.to_record())
     else:
         show(found)
-    if not found.verdict.runs:
+    if not found.verdict.runs or found.broken:
         raise typer.Exit(1)
 
 
@@ -95,6 +96,8 @@ def show(report: Report, out: Any = None) -> None:
         line("ok", f"device {told} {'runs here' if verdict.tried else 'should run here; it was not tried'}", "green")
     else:
         line("no", f"device {told} does not run here: {verdict.reason}", "red")
+    for finding in report.broken:
+        line("no", f"{finding.area.lower()} does not work here: {finding.text}", "red")
 
 
 def _shown(value: Any) -> str:

@@ -12,6 +12,7 @@ from ._findings import KINDS, Facts, Finding, Report, Verdict
 from ._gpu import examine_driver, examine_tensorrt
 from ._machine import examine_cache, examine_jetson, examine_machine
 from ._onnxruntime import examine_onnxruntime
+from ._video import examine_video
 from ._wheels import examine_wheels
 from ._world import World
 
@@ -46,6 +47,7 @@ def examine(
         if bundle is None
         else examine_bundle(bundle, facts, precision=precision, world=world, sha256=expect_sha256)
     )
+    examine_video(world, facts)
     verdicts = {kind: _judge(kind, Device(kind), facts) for kind in KINDS}
     if wanted.index:
         verdicts[wanted.kind] = _judge(wanted.kind, wanted, facts)

@@ -68,12 +68,18 @@ class Report:
     sections: dict[str, dict[str, Any]]
     findings: tuple[Finding, ...]
 
+    @property
+    def broken(self) -> tuple[Finding, ...]:
+        """What is installed and does not work, whichever device is used."""
+        return tuple(f for f in self.findings if f.level == "problem" and f.area == "Video")
+
     def to_record(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "schema": "punctum.doctor/1",
             "requested": self.requested,
             "runs": self.verdict.runs,
+            "broken": [finding.text for finding in self.broken],
             "verdict": asdict(self.verdict),
             "devices": [asdict(verdict) for verdict in self.devices],
             "findings": [{**asdict(finding), "devices": list(finding.devices)} for finding in self.findings],

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..localizer import Localizer
 
+_MOST = 1e10  # seconds, as everywhere on the media clock
 _PHASES = ("open", "update", "final", "retracted")
 
 
@@ -279,8 +279,10 @@ def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple
 
 def _check_event(event: Event, labels: tuple[str, ...]) -> None:
     numbers = (event.start, event.end, event.score, event.emitted_at, event.delay_s)
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and math.isfinite(x) for x in numbers):
-        raise InputError("event-invalid", f"numbers {numbers}", "finite numbers")
+    # Compared, not converted: JSON's integers have no bound, and NaN lies within none.
+    if not all(isinstance(x, int | float) and not isinstance(x, bool) and -_MOST <= x <= _MOST for x in numbers):
+        given = ", ".join(str(x)[:40] for x in numbers)
+        raise InputError("event-invalid", f"numbers {given}", f"numbers within {_MOST:g} of 0")
     check_segment(event.start, event.end, event.score, f"event {event.id}")
     if event.phase not in _PHASES or not isinstance(event.revision, int):
         raise InputError("event-invalid", f"phase {event.phase!r}", ", ".join(_PHASES))

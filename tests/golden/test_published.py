@@ -7,7 +7,6 @@ import pytest
 from punctum import kernels
 from punctum.kernels.reference import published, published_labels, published_post
 
-pytestmark = pytest.mark.shared
 SNIPPETS_A_FEATURE = 16  # `feature_fps` in the files is 16 x snippets per second
 PROPOSALS = [
     "proposal_oic_th0.0",
@@ -66,7 +65,7 @@ def test_exact_crossings_lie_within_a_sample_of_the_upsampled_ones(golden_dir, k
             sample = 1 / int(case["scale"]) + 1e-6
             assert (np.abs(ours - theirs) <= sample).all(), name
             compared += len(ours)
-    assert compared > 20
+    assert compared > (20 if golden_dir.name == "golden" else 0)  # fewer in the small set
 
 
 def test_lacp_post(golden_dir):
@@ -175,7 +174,7 @@ def test_boundary_adaption(golden_dir):
             tolerance = 1e-4 if case["proposals"].dtype == np.float32 else 1e-9
             np.testing.assert_allclose(got, case[key], atol=tolerance, err_msg=f"{name} {key}")
             compared += 1
-    assert compared >= 8
+    assert compared >= (8 if golden_dir.name == "golden" else 2)
 
 
 @pytest.mark.parametrize("kind", ["center_label", "update_label"])

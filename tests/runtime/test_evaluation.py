@@ -95,10 +95,12 @@ def test_equals_the_plain_loop(seed, truths, detections, ties):
     assert result.average == pytest.approx(np.nanmean(expected, axis=1).mean(), abs=1e-12)
 
 
-@pytest.mark.shared
 @pytest.mark.parametrize("number", range(0, 13, 2))
 def test_golden_detection_map(golden_dir, number):
-    with np.load(golden_dir / f"detection_map_{number:02d}.npz") as archive:
+    file = golden_dir / f"detection_map_{number:02d}.npz"
+    if not file.exists() and golden_dir.name == "data":
+        pytest.skip(f"{file.name} is not in the small set of the repository")
+    with np.load(file) as archive:
         case = {key: archive[key] for key in archive.files}
 
     def indices(names):

@@ -20,6 +20,7 @@ from punctum.runtime.report import (
     Candidate,
     ThumbnailTaker,
     TrackStretch,
+    _recording,
     encode_jpeg,
     machine_facts,
 )
@@ -179,3 +180,14 @@ def test_a_video(tmp_path):
     assert base64.b64decode(data["thumbs"][0][1].removeprefix("data:image/jpeg;base64,"))[:2] == b"\xff\xd8"
     for stage in ("decode", "preprocess", "backbone"):
         assert stage in out.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("number", ["1e300", "9" * 30, "9" * 400, "-1e11", "NaN", "true", '"1"'])
+def test_numbers_of_events_beyond_all_bounds_are_refused(number, tmp_path):
+    file = tmp_path / "v.jsonl"
+    file.write_text(
+        '{"schema":"punctum.event/1","stream":"v","event":"e","revision":0,"phase":"final","label":"a","score":0.5,'
+        f'"start":0,"end":{number},"emitted_at":1,"delay_s":0,"bundle":"b"}}\n'
+    )
+    with pytest.raises(InputError, match="line 1"):
+        _recording.read_events(file, "v", ("a",))

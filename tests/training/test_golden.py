@@ -15,7 +15,6 @@ from punctum.training.modules.center import HeadLogits, Pooled, PublishedCenterH
 from punctum.training.objectives.center import ptal_loss
 from punctum.training.objectives.lacp import lacp_terms
 
-pytestmark = pytest.mark.shared
 PUBLISHED = CenterObjective(
     inside_logits=True, normalise_rows=False, several="first", foreign="ignore", crowded="ignore", update="published"
 )

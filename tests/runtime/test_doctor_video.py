@@ -1,0 +1,71 @@
+"""punctum doctor reads a small clip, so that a PyAV which imports and opens nothing is found."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from punctum.runtime.cli import invoke
+from punctum.runtime.doctor import World, examine
+from punctum.runtime.doctor import _video as video
+
+av = pytest.importorskip("av")
+
+
+def test_versions_decoders_and_a_clip_that_opens(capsys):
+    assert invoke(["doctor", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    section = record["sections"]["Video"]
+    assert section["PyAV"] == av.__version__
+    assert "libavcodec" in section["FFmpeg"]
+    assert {"h264", "mpeg4"} <= set(section["decoders"].split(", "))
+    assert section["a made clip"] == "opens, 6 frames"
+    assert record["broken"] == []
+
+
+def test_a_library_that_opens_no_video_is_a_problem(monkeypatch, capsys):
+    """As with PyAV 19, whose open() has no `metadata_errors`: everything imports, and no video opens."""
+
+    def opens_nothing(*_args, **_options):
+        raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
+
+    monkeypatch.setattr("punctum.runtime.video.open_frames", opens_nothing)
+    assert invoke(["doctor"]) == 1
+    told = capsys.readouterr().out
+    assert "does not read a small clip" in told
+    assert "metadata_errors" in told
+    assert "device cpu runs here" in told
+    assert invoke(["doctor", "--json"]) == 1
+    record = json.loads(capsys.readouterr().out)
+    assert record["runs"] and len(record["broken"]) == 1
+    assert record["sections"]["Video"]["a made clip"] == "cannot be read"
+
+
+def test_frames_that_nobody_wrote_are_a_problem(monkeypatch):
+    class Frames:
+        def frames(self):
+            return iter(())
+
+        def close(self):
+            pass
+
+    monkeypatch.setattr("punctum.runtime.video.open_frames", lambda *_a, **_o: Frames())
+    report = examine()
+    assert [f.area for f in report.broken] == ["Video"]
+
+
+def test_without_pyav_features_still_run(monkeypatch):
+    real = video.importlib.util.find_spec
+    monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None if name == "av" else real(name))
+    report = examine()
+    assert report.verdict.runs and not report.broken
+    assert report.sections["Video"] == {"PyAV": "not installed"}
+    assert any("punctum[video]" in f.fix for f in report.findings)
+
+
+def test_a_folder_that_stands_for_a_machine_is_only_looked_at(tmp_path):
+    site = tmp_path / "site"
+    (site / "av-18.1.0.dist-info").mkdir(parents=True)
+    (site / "av-18.1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: av\nVersion: 18.1.0\n")
+    report = examine(world=World.at(tmp_path, site=(str(site),)))
+    assert report.sections["Video"] == {"PyAV": "18.1.0"}
