@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from punctum.runtime import InputError, PunctumError
 from punctum.runtime._text import plain
+from punctum.runtime._values import compact
 from punctum.runtime.config import FeatureSpec
 from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, read_backbone, read_spec
 from punctum.runtime.video.fingerprint import make_fingerprint
@@ -40,7 +41,8 @@ TOLERANCE = 1e-4  # of the largest feature, or of 1
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class ExportedBackbone:
     """Spec with fingerprint, graph, and how far the graph is from the module (None: there was none)."""
 

@@ -10,10 +10,11 @@ TYPE_CHECKING = False  # as of typing, which would take longer to import than al
 if TYPE_CHECKING:
     from typing import Any
 
+    from ._run_id import new_run_id
     from .bundle import Bundle
     from .config import FeatureSpec, Fusion, PostProcess
     from .dataset import Dataset
-    from .errors import InputError, PunctumError
+    from .errors import EngineError, InputError, PunctumError
     from .evaluation import evaluate
     from .events import Event
     from .features import Features, load_features
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 _HOME = {
     "Bundle": "bundle",
     "Dataset": "dataset",
+    "EngineError": "errors",
     "Event": "events",
     "FeatureSpec": "config",
     "Features": "features",
@@ -34,11 +36,13 @@ _HOME = {
     "Session": "session",
     "evaluate": "evaluation",
     "load_features": "features",
+    "new_run_id": "_run_id",
 }
 
 __all__ = [
     "Bundle",
     "Dataset",
+    "EngineError",
     "Event",
     "FeatureSpec",
     "Features",
@@ -51,6 +55,7 @@ __all__ = [
     "__version__",
     "evaluate",
     "load_features",
+    "new_run_id",
 ]
 
 

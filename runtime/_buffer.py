@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 F32 = npt.NDArray[np.float32]
+Mark = tuple[F32, int, int, int]
 
 
 class RowBuffer:
@@ -46,11 +47,21 @@ class RowBuffer:
                 grown = np.empty((2 * (live + count), self._data.shape[1]), np.float32)
                 grown[:live] = self.rows
                 self._data = grown
-            else:
-                self._data[:live] = self.rows.copy()
+            else:  # never in place: a mark may still stand for the rows as they were
+                moved = np.empty_like(self._data)
+                moved[:live] = self.rows
+                self._data = moved
             self._low, self._high = 0, live
         self._data[self._high : self._high + count] = rows
         self._high += count
+
+    def mark(self) -> Mark:
+        """The rows as they are now, for `rewind`. Costs nothing: what is appended later never overwrites them."""
+        return self._data, self._low, self._high, self.base
+
+    def rewind(self, mark: Mark) -> None:
+        """Undo everything since `mark`."""
+        self._data, self._low, self._high, self.base = mark
 
     def slice(self, start: int, stop: int) -> F32:
         """Rows [start, stop) by absolute index, as a view."""

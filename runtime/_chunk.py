@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ._clock import check_media_time
 from .errors import InputError
 from .features import Features, check_features
 from .plan import Plan
@@ -32,9 +33,12 @@ def check_chunk(
         if at is None and features.start_s != 0.0:
             at = features.start_s
         features = features.data
-    if at is not None and not math.isfinite(at):
-        raise InputError("time-not-finite", f"features at {at} s", "a finite media time", "check the source")
+    if at is not None:
+        at = float(at)  # a NumPy scalar would spread into counts and events
+        check_media_time(at, "features")
     rows = check_features(features, dim=plan.dim)
+    begin = max((t for t in (at, now_s) if t is not None), default=0.0)
+    check_media_time(begin + len(rows) * plan.stride_s, "features that end")
     if at is not None and now_s is not None and at < now_s - 0.5 * plan.stride_s:
         raise InputError(
             "time-backwards",

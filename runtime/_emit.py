@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ._islands import Island
+from ._islands import Island, Place
 from .events import Event, Phase
 from .live import Report, Reporter, Saying
 from .plan import Plan
@@ -21,7 +21,7 @@ class Stretch:
 
     known: snippets taken; serial: snippets of the stream before this stretch, lost ones included; broken, lost:
     snippets that never came before and after it (lost > 0 only when it ends in a break); holes: (snippet, video frames
-    lost in it); hop: snippets between two looks at the stream.
+    lost in it); hop: snippets between two looks at the stream; prefix: how event ids begin.
     """
 
     plan: Plan
@@ -33,6 +33,7 @@ class Stretch:
     broken: int
     lost: int
     degraded: bool
+    prefix: str
     hop: int = 1
     holes: tuple[tuple[int, int], ...] = ()
 
@@ -41,9 +42,9 @@ class Stretch:
         stride, begin = self.plan.stride_s, self.start_s
         return sum(n for i, n in self.holes if begin + i * stride < end and start < begin + (i + 1) * stride)
 
-    def at(self, index: int, offset: float) -> float:
-        """Seconds of a snippet-centre coordinate given as index and offset."""
-        return self.start_s + (index + offset + 0.5) * self.plan.stride_s
+    def at(self, place: Place) -> float:
+        """Seconds on the media clock."""
+        return self.start_s + (place.position + 0.5) * self.plan.stride_s
 
 
 def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, reporter: Reporter) -> list[Event]:
@@ -56,7 +57,7 @@ def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, report
     partner: list[Report | None] = [None] * len(scores)
     wrong: list[Saying] = []
     if reporter.live:
-        span = (stretch.at(island.start, island.start_offset), stretch.at(island.end, island.end_offset))
+        span = (stretch.at(island.start), stretch.at(island.end))
         partner, wrong = reporter.settle(island.label, seconds, scores, span)
     label, edge = plan.labels[island.label], plan.stride_s
     events = []
@@ -67,7 +68,7 @@ def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, report
         events.append(
             Event(
                 stream=stretch.stream,
-                id=report.id if report else f"{stretch.stream}/{label}/{stretch.serial + island.start}/{rank}",
+                id=report.id if report else f"{stretch.prefix}/{label}/{stretch.serial + island.start.index}/{rank}",
                 revision=report.revision if report else 0,
                 phase="final",
                 label=label,

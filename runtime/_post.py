@@ -11,6 +11,7 @@ import numpy.typing as npt
 from punctum import kernels
 
 from ._jobs import ScoreJob
+from ._values import by_value
 from .config import PostProcess
 from .errors import PunctumError
 
@@ -20,7 +21,8 @@ I64 = npt.NDArray[np.int64]
 SHORTEST = 1e-6  # snippets; what is shorter has no inside to average
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Proposals:
     """segments [M, 2] in snippet-centre coordinates, class index, contrast and mean class track inside, [M] each.
 

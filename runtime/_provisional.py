@@ -8,9 +8,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ._buffer import RowBuffer
-from ._islands import EDGE, Island, IslandFinder
-from ._jobs import Head, ScoreJob, Steps
+from ._islands import Island, IslandFinder
+from ._jobs import Head, ScoreJob, Steps, check_heads
 from ._post import Proposals, finish_islands, prepare_island
+from ._values import compact
 from .config import PostProcess
 from .live import Reporter, Saying
 from .plan import Plan
@@ -18,7 +19,8 @@ from .plan import Plan
 F32 = npt.NDArray[np.float32]
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Window:
     """A view of a session at a tick. tail float32 [n, C + 1]: guessed tracks of the snippets after `tracks`."""
 
@@ -42,7 +44,7 @@ class Window:
             if not hot[c] and finder.open is None:
                 continue
             ahead = finder.copy()
-            low = max(first - 1, self.tracks.base) if finder.open is None else finder.open[0]
+            low = max(first - 1, self.tracks.base) if finder.open is None else finder.open.index
             low = max(low, self.tracks.base)
             column = np.concatenate([self.tracks.slice(low, first)[:, c], self.tail[:, c]])
             found += ahead.feed(column, low, first)
@@ -63,32 +65,30 @@ def provisional(window: Window, reporter: Reporter) -> Steps[list[Saying]]:
     alive: list[tuple[int, float, float]] = []
     asked: list[tuple[int, Proposals]] = []
     for island, low, high in spans:
-        bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
         rows = slice(low - first, high - first)
         found, job = prepare_island(
-            features[rows], tracks[rows], island.label, bounds, post, stride_s=plan.stride_s, inner=False
+            features[rows], tracks[rows], island.label, island.bounds(low), post, stride_s=plan.stride_s, inner=False
         )
         prepared.append(found)
         if job is not None:
             asked.append((low, found))
         start_s, end_s = (
-            window.start_s + (x + 0.5) * plan.stride_s
-            for x in (island.start + island.start_offset, island.end + island.end_offset)
+            window.start_s + (place.position + 0.5) * plan.stride_s for place in (island.start, island.end)
         )
         alive.append((island.label, start_s, end_s))
     heads: list[Head] = []
     if asked:
         # One window around all of them. Only an island that was cut can see a difference, beyond its cut; these are
         # guesses, and the final answer is scored in its own window.
-        heads = yield [
-            ScoreJob(
-                features,
-                tracks,
-                np.concatenate([(found.segments + (low - first)).astype(np.float32) for low, found in asked]),
-                np.concatenate([found.label for _, found in asked]),
-                False,
-            )
-        ]
+        job = ScoreJob(
+            features,
+            tracks,
+            np.concatenate([(found.segments + (low - first)).astype(np.float32) for low, found in asked]),
+            np.concatenate([found.label for _, found in asked]),
+            False,
+        )
+        heads = yield [job]
+        check_heads(heads, [job], len(plan.labels), post.fusion)
     said: list[Saying] = []
     for (island, low, _), (segments, scores) in zip(spans, finish_islands(prepared, heads, post), strict=True):
         seconds = window.start_s + (low + segments + 0.5) * plan.stride_s
@@ -100,9 +100,9 @@ def provisional(window: Window, reporter: Reporter) -> Steps[list[Saying]]:
 def _span(window: Window, island: Island) -> tuple[int, int]:
     """Snippets that scoring an island may read, as far as they are known."""
     known, context = window.features.end, window.plan.context
-    low = island.start if island.start_offset == -EDGE else island.start - context
-    high = known if island.end_offset != EDGE else min(island.end + 1, known)
-    return max(low, window.tracks.base, 0), min(high, island.end + context + 1)
+    low = island.start.index if island.start.edge else island.start.index - context
+    high = min(island.end.index + 1, known) if island.end.edge else known
+    return max(low, window.tracks.base, 0), min(high, island.end.index + context + 1)
 
 
 def _tracks(window: Window, low: int, high: int) -> F32:

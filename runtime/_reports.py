@@ -13,6 +13,7 @@ import numpy.typing as npt
 from ._detections import Detections
 from ._tables import read_text
 from ._text import short
+from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
 from .events import SCHEMA, Event
@@ -24,7 +25,8 @@ SLACK_S = 1e-6  # a report on the deadline itself is in time
 PHASES = ("open", "update", "final", "retracted")
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Reports:
     """Reports aligned with a Truth, sorted by event, then revision. N rows, E events; times in seconds.
 

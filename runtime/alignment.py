@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ._detections import Detections
 from ._files import atomic_write
+from ._values import by_value
 from .dataset import Truth
 from .errors import InputError, MissingDependencyError
 from .evaluation import best_overlap
@@ -36,7 +37,8 @@ def rank_correlation(a: Any, b: Any) -> float:
     return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Alignment:
     """correlation: Spearman of confidence and best IoU over all detections; confidence and iou: [N] each."""
 

@@ -100,13 +100,16 @@ def identified(manifest: Manifest) -> dict[str, Any]:
     return manifest.model_dump(mode="json", include=parts)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class Bundle:
     """A verified bundle: its manifest, and the bytes of its files as they were when checked."""
 
     manifest: Manifest
     source: str
     content: dict[str, bytes]
+
+    def __repr__(self) -> str:
+        return f"Bundle(id={self.id!r}, source={self.source!r})"
 
     @property
     def id(self) -> str:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._files import atomic_folder
+from ._values import by_value
 
 F32 = npt.NDArray[np.float32]
 LABELS = ("lift", "swipe", "shake", "press", "twist", "wave")
@@ -24,7 +25,8 @@ STRIDE_S = 0.1
 _SECONDS = (1.6, 0.8, 2.4, 0.6, 1.4, 3.2)  # typical length per class
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sequence:
     """features float32 [T, 8], and the truth: (label index, start_s, end_s) in time order."""
 

@@ -18,10 +18,20 @@ class PunctumError(Exception):
         super().__init__(" ".join(parts))
 
 
+class EngineError(PunctumError):
+    """The engine raised, or returned what no graph of a bundle may return: wrong shapes, NaN, values outside 0..1."""
+
+
 class InputError(PunctumError):
     """The input is at fault, not the program: exit code 2."""
 
     exit_code = 2
+
+
+class SourceLostError(InputError):
+    """A live source is absent, or was lost and did not come back: exit code 3. Starting again may help."""
+
+    exit_code = 3
 
 
 class MissingDependencyError(PunctumError):

@@ -17,6 +17,7 @@ import numpy.typing as npt
 from punctum import kernels
 
 from ._detections import Detections, read_detections
+from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
 
@@ -37,7 +38,8 @@ I64 = npt.NDArray[np.int64]
 THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 8))
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Evaluation:
     """ap [K, C] (NaN for a class without truth), thresholds [K], labels [C].
 

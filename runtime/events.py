@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from ._text import json_safe
 from .errors import InputError
 
 Phase = Literal["open", "update", "final", "retracted"]
 SCHEMA = "punctum.event/1"
+MOST = 1e15  # of any number in a line: beyond it nobody means seconds or scores
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class Event:
     dropped: snippets lost at a break beside the span, and video frames lost within it; interrupted: the stream broke
     off while the action ran.
     degraded: scored in haste, under overload, by the locator alone.
+    start_utc, end_utc: time of day, ISO 8601 with milliseconds and Z; None where nothing ties media time to a clock.
     """
 
     stream: str
@@ -39,6 +41,8 @@ class Event:
     dropped: int = 0
     interrupted: bool = False
     degraded: bool = False
+    start_utc: str | None = None
+    end_utc: str | None = None
 
     def to_json(self) -> str:
         """One line of JSON; `from_json` reads it back."""
@@ -54,11 +58,43 @@ class Event:
             schema = record.get("schema")
             if schema != SCHEMA:
                 raise InputError(
-                    "event-schema", f"an event of schema {schema!r}", SCHEMA, "use a matching punctum version"
+                    "event-schema", f"an event of schema {str(schema)[:80]!r}", SCHEMA, "use a matching punctum version"
                 )
             record["id"] = record.pop("event")
-            return cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
-        except (json.JSONDecodeError, KeyError, TypeError, AttributeError) as error:
+            event = cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
+            event._check()
+        except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
             raise InputError(
-                "event-unreadable", f"not an event: {line[:80]!r} ({error})", "one JSON object a line", "check the file"
+                "event-unreadable",
+                f"not an event: {line[:80]!r} ({str(error)[:200] or type(error).__name__})",
+                "one JSON object a line",
+                "check the file",
             ) from None
+        return event
+
+    def _check(self) -> None:
+        """Raises TypeError or ValueError for fields of another type or out of range."""
+        for name in ("stream", "id", "label", "bundle"):
+            _need(name, getattr(self, name), str)
+        for name in ("start_utc", "end_utc"):
+            if getattr(self, name) is not None:
+                _need(name, getattr(self, name), str)
+        for name in ("score", "start", "end", "emitted_at", "delay_s"):
+            value = getattr(self, name)
+            _need(name, value, int | float)
+            if not abs(value) <= MOST:
+                raise ValueError(f"{name} is {str(value)[:40]}")
+        for name in ("revision", "dropped"):
+            _need(name, getattr(self, name), int)
+        for name in ("ended", "interrupted", "degraded"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is no truth value")
+        if self.phase not in get_args(Phase):
+            raise ValueError(f"phase is {str(self.phase)[:40]!r}")
+
+
+def _need(name: str, value: Any, kind: Any) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} is {type(value).__name__}")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate cannot be written again

@@ -61,7 +61,7 @@ class LiveOptions:
         if self.max_delay_s is None:
             return 0
         wanted = self.max_delay_s / 3 if self.tick_s is None else self.tick_s
-        return max(math.floor(wanted / stride_s + SLACK_S), 1)
+        return max(math.floor(min(wanted / stride_s + SLACK_S, 1e15)), 1)
 
 
 @dataclass(slots=True)
@@ -98,6 +98,14 @@ class Reporter:
         self.overhang_s = overhang_s
         self.live: list[Report] = []
         self.count = 0
+
+    def mark(self) -> tuple[list[Report], int]:
+        """All that it remembers, for `rewind`."""
+        return [_copy(report) for report in self.live], self.count
+
+    def rewind(self, mark: tuple[list[Report], int]) -> None:
+        """Forget everything since `mark`."""
+        self.live, self.count = mark
 
     def guess(self, label: int, segments: F64, scores: F64, *, now_s: float, key: str) -> list[Saying]:
         """Provisional segments [K, 2] (seconds, best first) of one island at a tick -> what to say about them."""

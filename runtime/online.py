@@ -30,6 +30,7 @@ from punctum import kernels
 
 from ._detections import Detections
 from ._reports import PHASES, Reports, read_reports
+from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
 from .evaluation import THRESHOLDS, Evaluation, best_overlap, evaluate
@@ -155,7 +156,8 @@ def start_latencies(truth: Truth, reports: Reports, *, floor: float = -math.inf,
     return found
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OnlineRow:
     """What one deadline gives. max_delay_s infinite: final events only. Rates are None where media time is unknown.
 

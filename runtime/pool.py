@@ -7,10 +7,15 @@ When the machine cannot keep up, the policy that the user chose acts, and everyt
     wait         put() works the queues off before it returns: the source is slowed down, nothing is lost
     drop_oldest  the oldest snippets waiting are given up: a gap, declared in the events beside it
     degrade      sessions score in haste while they lag (events say so); beyond the bound the oldest go, too
+
+When a common run fails, every stream in it is served again alone, from where it stood. What the engine still cannot
+answer ends that stream, declared in its counters; the events of the others are delivered. Only when the engine answers
+nobody does `step` raise: nothing has changed then, and the same call can be repeated.
 """
 
 from __future__ import annotations
 
+import contextlib
 import math
 import threading
 import time
@@ -22,7 +27,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from ._jobs import Job, Steps, answer_together
+from ._jobs import Job, Steps, answer_together, drive
+from ._run_id import check_run_id
 from ._text import counted
 from .errors import InputError, PunctumError
 from .events import Event
@@ -34,6 +40,8 @@ if TYPE_CHECKING:
 
 F32 = npt.NDArray[np.float32]
 Policy = Literal["wait", "drop_oldest", "degrade"]
+TRIES = 2  # times that a stream is served alone after a common run failed
+MOST_FAILURES = 3  # steps in a row in which the engine fails a stream, until it ends
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +51,7 @@ class PoolOptions:
     max_queue_s: media seconds that may wait, a stream. deadline_s: compute seconds from put to the end of the step
     that took a chunk; later ones are counted as missed (None: no deadline). max_streams: more are refused.
     turn_s: media seconds that one stream gets in a step at most, so that one with a long queue cannot starve others.
+    run_id: part of every event id, see `Session`; a name that is opened again counts up behind it.
     """
 
     policy: Policy = "wait"
@@ -51,8 +60,10 @@ class PoolOptions:
     max_streams: int = 1024
     turn_s: float = 1.0
     live: LiveOptions | None = None
+    run_id: str = ""
 
     def __post_init__(self) -> None:
+        check_run_id(self.run_id)
         if self.policy not in ("wait", "drop_oldest", "degrade"):
             raise InputError("pool-policy", f"policy {self.policy!r}", "wait, drop_oldest, degrade", "set policy")
         for name in ("max_queue_s", "turn_s", "deadline_s"):
@@ -80,9 +91,11 @@ class StreamStats:
     state_bytes: int = 0
     ended: str = ""
     """Why the stream ended; empty while it lives."""
+    engine_failures: int = 0
+    """Times that the engine failed while it served this stream, repeated calls included."""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Stream:
     session: Session
     stats: StreamStats = field(default_factory=StreamStats)
@@ -90,6 +103,17 @@ class _Stream:
     waiting: int = 0  # snippets in the queue
     caught_up: bool = True  # the last turn left nothing in the queue
     next_s: float | None = None  # media time that follows the last chunk taken in
+    failures: int = 0  # steps in a row in which the engine failed it
+
+
+@dataclass(slots=True, eq=False)
+class _Turn:
+    """One stream in one step: snippets that it may still take, and what came of it."""
+
+    room: int
+    events: list[Event] = field(default_factory=list)
+    arrivals: list[float] = field(default_factory=list)
+    done: bool = False
 
 
 class Pool:
@@ -105,6 +129,7 @@ class Pool:
         self._streams: dict[str, _Stream] = {}
         self._ended: dict[str, StreamStats] = {}
         self._ready: list[Event] = []
+        self._opened: dict[str, int] = {}  # times that a name was opened, where ids have a run
         stride = localizer.plan.stride_s
         self._bound = max(round(self.options.max_queue_s / stride), 1)
         self._turn = max(round(self.options.turn_s / stride), 1)
@@ -121,7 +146,9 @@ class Pool:
                     f"max_streams={self.options.max_streams}",
                     "end streams, or raise max_streams",
                 )
-            session = restored or self._localizer.session(stream=stream, start_s=start_s, live=self.options.live)
+            session = restored or self._localizer.session(
+                stream=stream, start_s=start_s, live=self.options.live, run_id=self._run_id(stream)
+            )
             self._streams[stream] = _Stream(session)
             self._ended.pop(stream, None)
 
@@ -154,63 +181,92 @@ class Pool:
             try:
                 rows, at = one.session.check(features, None if at is None else max(at, one.session.now_s))
             except InputError as error:
-                self._ready += self._end(stream, error.code)
+                try:
+                    self._end(stream, error.code)
+                except PunctumError:  # of the engine, on top
+                    self._ready += self._give_up(stream, error.code)
                 return False
+            if one.waiting and one.waiting + len(rows) > self._bound and self.options.policy == "wait":
+                self._relieve(one, self._bound - len(rows))  # before it is taken: this may fail
+                if stream not in self._streams:
+                    return False
             begin = at if at is not None else one.next_s
             begin = one.session.now_s if begin is None else begin
             one.queue.append((np.array(rows), begin, self._clock()))
             one.waiting += len(rows)
             one.next_s = begin + len(rows) * self._localizer.plan.stride_s
             if one.waiting > self._bound:
-                self._relieve(one)
-            return True
+                with contextlib.suppress(PunctumError):  # it is taken, and will be served by a later step
+                    self._relieve(one, self._bound)
+            return stream in self._streams
 
     def step(self) -> list[Event]:
-        """Serve every stream a turn, all together, and return what there is to report."""
+        """Serve every stream a turn, all together, and return what there is to report.
+
+        Raises PunctumError when the engine answered none of them: nothing is lost, call it again.
+        """
         with self._lock:
-            events, self._ready = self._ready, []
-            turns: dict[str, Steps[list[Event]]] = {}
-            taken: dict[str, list[float]] = {}
-            for name, one in self._streams.items():
-                if one.queue:
-                    taken[name] = []
-                    turns[name] = self._turn_of(one, taken[name])
-            events += self._lockstep(turns)
+            turns = {name: _Turn(self._turn) for name, one in self._streams.items() if one.queue}
+            try:
+                failed = self._lockstep(turns)
+            finally:
+                self._ready += [event for turn in turns.values() for event in turn.events]
+            served = any(turn.done for turn in turns.values())
             now = self._clock()
-            for name, arrivals in taken.items():
-                if name not in self._streams:
-                    continue
+            for name, turn in turns.items():
                 one = self._streams[name]
-                late = [now - t for t in arrivals]
-                one.stats.max_lag_s = max([one.stats.max_lag_s, *late])
-                if self.options.deadline_s is not None:
-                    one.stats.deadline_missed += sum(1 for x in late if x > self.options.deadline_s)
+                one.failures = one.failures + 1 if name in failed else 0
+                self._count(one, turn, now)
+                if name in failed and (served or one.failures >= MOST_FAILURES):
+                    self._ready += self._give_up(name, failed[name].code)
+            lasting = [error for name, error in failed.items() if name in self._streams]
+            if lasting:
+                raise lasting[0]
+            events, self._ready = self._ready, []
             return events
 
+    def _count(self, one: _Stream, turn: _Turn, now: float) -> None:
+        late = [now - t for t in turn.arrivals]
+        one.stats.max_lag_s = max([one.stats.max_lag_s, *late])
+        one.stats.events += sum(1 for e in turn.events if e.phase == "final")
+        if self.options.deadline_s is not None:
+            one.stats.deadline_missed += sum(1 for x in late if x > self.options.deadline_s)
+
     def drain(self) -> list[Event]:
-        """Steps until every queue is empty."""
-        events = self.step()
-        while any(one.queue for one in self._streams.values()):
-            events += self.step()
-        return events + self.step()
+        """Steps until every queue is empty. Raises as `step` does; the events so far come with the next call."""
+        with self._lock:
+            while any(one.queue for one in self._streams.values()):
+                self._ready = self.step()
+            return self.step()
 
     def end(self, stream: str, *, reason: str = "end of stream") -> list[Event]:
-        """Work off the queue of a stream, flush its session, and forget it."""
+        """Work off the queue of a stream, flush its session, and forget it.
+
+        Raises PunctumError as `step` does, or when the flush fails: the stream is then still open.
+        """
         with self._lock:
             if stream not in self._streams:
                 raise InputError("stream-unknown", f"stream {stream!r}", ", ".join(self._streams) or "none", "open it")
-            events: list[Event] = []
             while stream in self._streams and self._streams[stream].queue:
-                events += self.step()
-            return events + self._end(stream, reason)
+                self._ready = self.step()
+            if stream in self._streams:
+                self._end(stream, reason)
+            events, self._ready = self._ready, []
+            return events
 
     def close(self) -> list[Event]:
-        """End all streams."""
-        events: list[Event] = []
-        for stream in list(self._streams):
-            if stream in self._streams:
-                events += self.end(stream)
-        return events + self.step()
+        """End all streams. One that the engine cannot finish ends as its counters say; see `stats`."""
+        with self._lock:
+            while any(one.queue for one in self._streams.values()):
+                with contextlib.suppress(PunctumError):  # which ends those that it concerns after a few steps
+                    self._ready = self.step()
+            for stream in list(self._streams):
+                try:
+                    self._end(stream, "end of stream")
+                except PunctumError as error:
+                    self._ready += self._give_up(stream, error.code)
+            events, self._ready = self._ready, []
+            return events
 
     def stats(self) -> dict[str, StreamStats]:
         """Counters by stream, of those that ended too."""
@@ -222,99 +278,125 @@ class Pool:
                 one.stats.state_bytes = one.session.state_bytes + sum(rows.nbytes for rows, _, _ in one.queue)
             return {**self._ended, **{name: one.stats for name, one in self._streams.items()}}
 
-    def _turn_of(self, one: _Stream, arrivals: list[float]) -> Steps[list[Event]]:
-        events: list[Event] = []
-        room = self._turn
+    def _run_id(self, stream: str) -> str:
+        if not self.options.run_id:
+            return ""
+        count = self._opened.get(stream, 0)
+        self._opened[stream] = count + 1
+        return f"{self.options.run_id}.{count}" if count else self.options.run_id
+
+    def _steps(self, one: _Stream, turn: _Turn) -> Steps[None]:
+        """One stream's turn. A chunk leaves the queue, and its events count, once the session has taken it."""
         if self.options.policy == "degrade":
             # In haste from half the bound on, until a turn has worked off the whole queue: no flicker in between.
             one.session.degraded = one.waiting > self._bound / 2 or (one.session.degraded and not one.caught_up)
             one.stats.degraded_turns += one.session.degraded
-        while one.queue and room > 0:
-            rows, begin, arrival = one.queue.popleft()
-            if len(rows) > room:
-                rest = begin + room * self._localizer.plan.stride_s
-                one.queue.appendleft((rows[room:], rest, arrival))
-                rows = rows[:room]
+        while one.queue and turn.room > 0:
+            rows, begin, arrival = one.queue[0]
+            part = rows[: turn.room]
+            turn.events += yield from one.session.push_steps(part, begin)
+            if len(part) < len(rows):
+                one.queue[0] = (rows[len(part) :], begin + len(part) * self._localizer.plan.stride_s, arrival)
             else:
-                arrivals.append(arrival)
-            room -= max(len(rows), 1)
-            one.waiting -= len(rows)
-            one.stats.snippets += len(rows)
-            events += yield from one.session.push_steps(rows, begin)
+                one.queue.popleft()
+                turn.arrivals.append(arrival)
+            turn.room -= max(len(part), 1)
+            one.waiting -= len(part)
+            one.stats.snippets += len(part)
         one.caught_up = not one.queue
-        one.stats.events += sum(1 for e in events if e.phase == "final")
-        return events
+        turn.done = True
 
-    def _lockstep(self, turns: dict[str, Steps[list[Event]]]) -> list[Event]:
-        """All streams' steps at once: the jobs that stand next in each are answered together."""
-        events: dict[str, list[Event]] = {name: [] for name in turns}
+    def _lockstep(self, turns: dict[str, _Turn]) -> dict[str, PunctumError]:
+        """All streams' turns at once: the jobs that stand next in each are answered together. Returns what failed."""
+        again: dict[str, PunctumError] = {}
         asked: dict[str, list[Job]] = {}
-        for name in list(turns):
-            self._advance(name, turns, None, asked, events)
-        while asked:
-            names = list(asked)
-            jobs = [job for name in names for job in asked[name]]
-            counts = [len(asked[name]) for name in names]
+        steps = {name: self._steps(self._streams[name], turn) for name, turn in turns.items()}
+
+        def advance(name: str, answers: list[Any] | None) -> None:
             try:
-                answers = answer_together(jobs, self._localizer.backend)
-            except PunctumError:
-                raise
-            except Exception as error:
-                raise PunctumError("engine-failed", f"the engine failed: {str(error)[:200]}") from error
-            asked.clear()
-            for name, first, count in zip(names, np.cumsum([0, *counts[:-1]]), counts, strict=True):
-                self._advance(name, turns, answers[first : first + count], asked, events)
-        return [event for name in events for event in events[name]]
+                asked[name] = next(steps[name]) if answers is None else steps[name].send(answers)
+            except StopIteration:
+                pass
+            except PunctumError as error:
+                again[name] = error
 
-    def _advance(
-        self,
-        name: str,
-        turns: dict[str, Steps[list[Event]]],
-        answers: list[Any] | None,
-        asked: dict[str, list[Job]],
-        events: dict[str, list[Event]],
-    ) -> None:
-        """One stream's next jobs; its failure ends it alone."""
         try:
-            asked[name] = next(turns[name]) if answers is None else turns[name].send(answers)
-        except StopIteration as stop:
-            events[name] += stop.value
-        except PunctumError as error:
-            self._ended[name] = self._streams.pop(name).stats
-            self._ended[name].ended = error.code
+            for name in steps:
+                advance(name, None)
+            while asked:
+                names, jobs = list(asked), [job for waiting in asked.values() for job in waiting]
+                ends = np.cumsum([len(asked[name]) for name in names])
+                try:
+                    answers = answer_together(jobs, self._localizer.backend)
+                except PunctumError as error:
+                    again |= dict.fromkeys(names, error)
+                    break
+                for name, last in zip(names, ends, strict=True):
+                    count = len(asked.pop(name))
+                    advance(name, answers[last - count : last])
+        finally:
+            for running in steps.values():
+                running.close()  # undoes what has not come to its end
+        return self._alone(again, turns)
 
-    def _end(self, stream: str, reason: str) -> list[Event]:
+    def _alone(self, names: dict[str, PunctumError], turns: dict[str, _Turn]) -> dict[str, PunctumError]:
+        """Serve streams one by one from where they stand, after a common run failed them."""
+        failed = dict(names)
+        for name in names:
+            one = self._streams[name]
+            for _ in range(TRIES):
+                one.stats.engine_failures += 1
+                try:
+                    drive(self._steps(one, turns[name]), self._localizer.backend)
+                except PunctumError as error:
+                    failed[name] = error
+                else:
+                    del failed[name]
+                    break
+        return failed
+
+    def _end(self, stream: str, reason: str) -> None:
+        """Work off what a stream still has in its queue, flush it, and forget it."""
+        one, turn = self._streams[stream], _Turn(0)
+        for tries in range(TRIES, -1, -1):
+            turn.room = one.waiting + len(one.queue) + 1
+            try:
+                drive(self._steps(one, turn), self._localizer.backend)
+                turn.events += one.session.flush()
+                break
+            except PunctumError:
+                one.stats.engine_failures += 1
+                if not tries:
+                    raise
+            finally:
+                self._count(one, turn, self._clock())
+                self._ready += turn.events
+                turn.events, turn.arrivals = [], []
+        self._forget(stream, reason)
+
+    def _give_up(self, stream: str, reason: str) -> list[Event]:
+        """End a stream that the engine fails: what waits is lost and counted, open reports are retracted."""
+        one = self._streams[stream]
+        one.stats.dropped_snippets += one.waiting
+        self._forget(stream, reason)
+        return one.session.abandon()
+
+    def _forget(self, stream: str, reason: str) -> None:
         one = self._streams.pop(stream)
-        self._ended[stream] = one.stats
+        one.queue.clear()
         one.stats.ended = reason
         one.stats.lag_s, one.stats.queue_depth, one.stats.state_bytes = 0.0, 0, 0
-        try:
-            turns = {stream: self._last(one)}
-            events = self._lockstep(turns)
-        finally:
-            one.queue.clear()
-        return events
+        self._ended[stream] = one.stats
 
-    @staticmethod
-    def _last(one: _Stream) -> Steps[list[Event]]:
-        events: list[Event] = []
-        while one.queue:
-            rows, begin, _ = one.queue.popleft()
-            one.stats.snippets += len(rows)
-            events += yield from one.session.push_steps(rows, begin)
-        events += yield from one.session.flush_steps()
-        one.stats.events += sum(1 for e in events if e.phase == "final")
-        return events
-
-    def _relieve(self, one: _Stream) -> None:
-        """A queue is over its bound."""
+    def _relieve(self, one: _Stream, bound: int) -> None:
+        """Bring a queue down to a bound."""
         if self.options.policy == "wait":
-            while one.waiting > self._bound:
+            while one.queue and one.waiting > bound:
                 self._ready = self.step()  # which hands out what was ready before, too
             return
-        while one.waiting > self._bound and one.queue:
+        while one.waiting > bound and one.queue:
             rows, begin, arrival = one.queue.popleft()
-            lost = min(len(rows), one.waiting - self._bound)
+            lost = min(len(rows), one.waiting - bound)
             if lost < len(rows):
                 begin += lost * self._localizer.plan.stride_s
                 one.queue.appendleft((rows[lost:], begin, arrival))

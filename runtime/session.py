@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,14 +13,17 @@ import numpy.typing as npt
 
 from ._buffer import RowBuffer
 from ._chunk import check_chunk
+from ._clock import check_media_time
 from ._emit import Stretch, conclude, tell
-from ._islands import EDGE, Island, IslandFinder
-from ._jobs import Job, LocateJob, Steps, drive
+from ._islands import Island, IslandFinder
+from ._jobs import LocateJob, ScoreJob, Steps, check_heads, check_tracks, drive
 from ._post import Proposals, finish_islands, prepare_island, simplify
 from ._provisional import Window, provisional
+from ._run_id import check_run_id
+from ._undo import undone_if_it_fails
 from .backends._protocol import Backend
 from .config import PostProcess
-from .errors import InputError, PunctumError
+from .errors import InputError
 from .events import Event
 from .live import LiveOptions, Reporter, Saying
 from .plan import Plan, Stats
@@ -29,45 +32,57 @@ __all__ = ["Plan", "Session", "Stats"]
 
 F32 = npt.NDArray[np.float32]
 BLOCK = 2048  # snippets a locator run at most: bounds memory when a long video is pushed at once
+MOST_SNIPPETS = 4e15  # indices and their sums stay exact in float64
 HOP_S = 0.5  # distance of locator runs where only final events are wanted: each run repeats its whole context
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class Session:
     """One stream. Feed it with `push`, end it with `flush`; both return what there is to report.
 
     For any chunking of the same features the events are the same: the final ones, and with `live` the provisional
     ones too. Not thread-safe: one session a thread.
 
-    start_s: media time of the first snippet. live: how early to speak; None: final events only.
+    A call that raises leaves the session as it was before, whatever failed: repeat the same call, and nothing is lost
+    or reported twice.
+
+    start_s: media time of the first snippet. live: how early to speak; None: final events only. run_id: part of every
+    event id, so that ids of a stream that was started again differ from those before; empty: ids depend on the media
+    alone. A reset counts as a start and is appended to it.
     """
 
     plan: Plan
     backend: Backend
+    _: KW_ONLY
     stream: str = ""
     start_s: float = 0.0
     offline: bool = False
     live: LiveOptions | None = None
-    stats: Stats = field(default_factory=Stats)
+    run_id: str = ""
     degraded: bool = False
     """Set to score in haste: fewer thresholds, the locator's word alone. Events say so."""
-    _tick: int = 0
-    _hop: int = 1  # snippets between two looks at the stream: on a grid of the media, so chunks do not matter
-    _looked: int = 0  # snippets of the stretch that were looked at, a multiple of the hop
-    _serial: int = 0  # snippets of the stream before the last break, lost ones included
-    _broken: int = 0  # snippets lost at the last break
-    _taken: bool = False  # something was pushed
+    stats: Stats = field(init=False, default_factory=Stats)
+    _tick: int = field(init=False, default=0)
+    _hop: int = field(
+        init=False, default=1
+    )  # snippets between two looks: on a grid of the media, so chunks don't matter
+    _looked: int = field(init=False, default=0)  # snippets of the stretch that were looked at, a multiple of the hop
+    _serial: int = field(init=False, default=0)  # snippets of the stream before the last break, lost ones included
+    _broken: int = field(init=False, default=0)  # snippets lost at the last break
+    _taken: bool = field(init=False, default=False)  # something was pushed
+    _resets: int = field(init=False, default=0)
     _features: RowBuffer = field(init=False)
     _tracks: RowBuffer = field(init=False)
     _tail: F32 = field(init=False)
     _finders: list[IslandFinder] = field(init=False)
-    _waiting: list[Island] = field(default_factory=list)
+    _waiting: list[Island] = field(init=False)
     _reporter: Reporter = field(init=False)
     _haste: PostProcess = field(init=False)
     _level: np.float32 = field(init=False)
-    _closed: bool = False
-    _holes: list[tuple[int, int]] = field(default_factory=list)  # (snippet of the stretch, video frames lost in it)
-    _video_track: list[F32] = field(default_factory=list)
+    _closed: bool = field(init=False, default=False)
+    _holes: list[tuple[int, int]] = field(init=False)  # (snippet of the stretch, video frames lost in it)
+    _failed: F32 = field(init=False)  # rows of a push that the engine failed on
+    _video_track: list[F32] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         post = self.plan.post
@@ -78,20 +93,25 @@ class Session:
                 "gate='none' on streams",
                 "set gate to 'none', or use localize() on a whole recording",
             )
-        if not math.isfinite(self.start_s):
-            raise InputError("start", f"start_s={self.start_s}", "a finite number of seconds", "set start_s")
+        check_media_time(self.start_s, "a stream that starts", code="start")
+        check_run_id(self.run_id)
         options = self.live or LiveOptions()
         stride = self.plan.stride_s
         self._tick = options.tick(stride)
         self._hop = self._tick or max(math.floor(HOP_S / stride), 1)
         self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride, overhang_s=self.plan.overhang_s)
         self._haste = simplify(post)
+        self._failed = np.zeros((0, self.plan.dim), np.float32)
         self._begin()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else f"at {self.now_s:.3f} s"
+        return f"Session(stream={self.stream!r}, bundle={self.plan.bundle_id!r}, {state})"
 
     def _begin(self) -> None:
         """A fresh stretch of stream: at the start, after a break, after reset."""
         plan = self.plan
-        longest = math.floor(plan.post.max_island_s / plan.stride_s)
+        longest = math.floor(min(plan.post.max_island_s / plan.stride_s, MOST_SNIPPETS))
         self._level = np.float32(plan.post.class_thresholds[0])
         self._features = RowBuffer(plan.dim)
         self._tracks = RowBuffer(len(plan.labels) + 1)
@@ -129,9 +149,26 @@ class Session:
         ends there, as `interrupted`, and the stream begins anew. lost: video frames that are missing, as pairs (row,
         frames); events that such a row touches count them as `dropped`.
         Raises InputError for a wrong dimension, dtype, NaN, another stride, or a time that lies before what was
-        pushed; the session is then unchanged.
+        pushed, and EngineError when the engine fails; the session is then unchanged. Rows that were not pushed again
+        after the engine failed on them count as a gap.
         """
-        return drive(self.push_steps(*self.check(features, at), lost), self.backend)
+        rows, at = self.check(features, at)
+        if at is None and len(rows) and not self._repeats(rows):
+            at = self.now_s + len(self._failed) * self.plan.stride_s
+        try:
+            events = drive(self.push_steps(rows, at, lost), self.backend)
+        except BaseException:
+            if len(rows) > 0:
+                self._failed = rows.copy()
+            raise
+        if len(rows) or at is not None:
+            self._failed = self._failed[len(rows) :] if at is None else self._failed[:0]
+        return events
+
+    def _repeats(self, rows: F32) -> bool:
+        """Whether rows begin as those did that the engine failed on, if it did: otherwise those are missing."""
+        common = min(len(rows), len(self._failed))
+        return np.array_equal(rows[:common], self._failed[:common])
 
     def flush(self) -> list[Event]:
         """The stream has ended: return all events that were still waiting. The session takes nothing after it."""
@@ -143,11 +180,14 @@ class Session:
 
     def reset(self, *, start_s: float = 0.0) -> None:
         """Forget the stream, keep the configuration; a new stream begins at start_s. Open reports are dropped."""
+        check_media_time(start_s, "a stream that starts", code="start")
         self.start_s, self._closed, self._taken = start_s, False, False
+        self._resets += 1
         self._serial = self._broken = 0
         self._reporter.live.clear()
         self.stats = Stats()
         self._video_track = []
+        self._failed = self._failed[:0]
         self._begin()
 
     def snapshot(self) -> bytes:
@@ -161,8 +201,18 @@ class Session:
         self._require_open()
         return check_chunk(features, at, self.plan, now_s=self.now_s if self._taken else None)
 
+    def abandon(self) -> list[Event]:
+        """End the stream without the engine, which has failed: retract open reports; what still ran is lost."""
+        self._closed = True
+        return self._say(self._reporter.sweep([]))
+
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
-        """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`."""
+        """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`. Closing them undoes them."""
+        with undone_if_it_fails(self):
+            events = yield from self._push(rows, at, lost)
+        return events
+
+    def _push(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]]) -> Steps[list[Event]]:
         stride, events = self.plan.stride_s, list[Event]()
         if at is not None:
             if not self._taken:
@@ -170,7 +220,7 @@ class Session:
             elif at > self.now_s + 0.5 * stride:
                 events += yield from self._break(at)
         self._taken = self._taken or at is not None or len(rows) > 0
-        self._holes += [(self._features.end + row, frames) for row, frames in lost if frames > 0]
+        self._holes += [(self._features.end + int(row), int(frames)) for row, frames in lost if frames > 0]
         self.stats.snippets += len(rows)
         self.stats.media_s += len(rows) * stride
         done = 0
@@ -189,9 +239,15 @@ class Session:
 
     def flush_steps(self) -> Steps[list[Event]]:
         self._require_open()
-        self._closed = True
-        events = yield from self._advance(final=True)
-        return events + self._say(self._reporter.sweep([]))
+        with undone_if_it_fails(self):
+            events = list[Event]()
+            if len(self._failed):  # rows that were not pushed again
+                missing, self._failed = len(self._failed), self._failed[:0]
+                events = yield from self._push(self._failed, self.now_s + missing * self.plan.stride_s, ())
+            self._closed = True
+            events += yield from self._advance(final=True)
+            events += self._say(self._reporter.sweep([]))
+        return events
 
     def _break(self, at: float) -> Steps[list[Event]]:
         """Close everything at the break and begin anew at media time `at`."""
@@ -224,7 +280,7 @@ class Session:
         if ready:
             self._waiting = [i for i in self._waiting if i not in ready]
             # The order depends on the media alone: when the evidence was complete, then class.
-            ready.sort(key=lambda i: (i.complete_at(context), i.label, i.start))
+            ready.sort(key=lambda i: (i.complete_at(context), i.label, i.start.index))
         self.stats.islands_s += time.perf_counter() - began
         events: list[Event] = []
         if ready:
@@ -274,15 +330,8 @@ class Session:
             low, high = max(at - plan.left, 0), min(stop + plan.right, known)
             job = LocateJob(self._features.slice(low, high), inner=at - low >= plan.left)
             (rows,) = yield [job]
-            if rows.shape != (high - low, len(plan.labels) + 1):
-                raise PunctumError(
-                    "backend-shape", f"the locator returned {rows.shape}", f"({high - low}, {len(plan.labels) + 1})"
-                )
+            check_tracks(rows, (high - low, len(plan.labels) + 1))
             rows = rows[at - low : stop - low]
-            if not np.isfinite(rows).all():
-                raise PunctumError(
-                    "tracks-not-finite", "the locator returned NaN or infinity", "finite tracks", "check the bundle"
-                )
             sure = max(min(stop, limit) - at, 0)
             if sure:
                 self._tracks.append(rows[:sure])
@@ -306,7 +355,15 @@ class Session:
             hop=self._hop,
             degraded=self.degraded,
             holes=tuple(self._holes),
+            prefix=self._prefix,
         )
+
+    @property
+    def _prefix(self) -> str:
+        """How ids of events begin."""
+        if not self.run_id:
+            return self.stream
+        return f"{self.stream}/{self.run_id}.{self._resets}" if self._resets else f"{self.stream}/{self.run_id}"
 
     def _say(self, said: list[Saying]) -> list[Event]:
         return tell(self._stretch(), said, self.now_s) if said else []
@@ -321,25 +378,22 @@ class Session:
             finders=self._finders,
             waiting=self._waiting,
             start_s=self.start_s,
-            prefix=self.stream,
+            prefix=self._prefix,
         )
 
     def _finish(self, ready: list[Island], *, lost: int) -> Steps[list[Event]]:
         """Final events of islands whose surroundings are known."""
         plan, began = self.plan, time.perf_counter()
         post = self._haste if self.degraded else plan.post
-        lows, prepared, jobs = list[int](), list[Proposals](), list[Job]()
+        lows, prepared, jobs = list[int](), list[Proposals](), list[ScoreJob]()
         for island in ready:
-            low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
-            high = island.end + 1 if island.end_offset == EDGE else island.end + plan.context + 1
-            high = min(high, self._tracks.end)
-            bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
-            inner = low + plan.context <= island.start and high >= island.end + plan.context + 1
+            low, high = island.window(plan.context, self._tracks.end)
+            inner = low + plan.context <= island.start.index and high >= island.end.index + plan.context + 1
             found, job = prepare_island(
                 self._features.slice(low, high),
                 np.ascontiguousarray(self._tracks.slice(low, high)),
                 island.label,
-                bounds,
+                island.bounds(low),
                 post,
                 stride_s=plan.stride_s,
                 inner=inner,
@@ -349,7 +403,8 @@ class Session:
             if job is not None:
                 jobs.append(job)
         asked_at = time.perf_counter()
-        answers = (yield jobs) if jobs else []
+        answers = (yield list(jobs)) if jobs else []
+        check_heads(answers, jobs, len(plan.labels), post.fusion)
         answered_at = time.perf_counter()
         self.stats.score_s += answered_at - asked_at
         events: list[Event] = []
@@ -364,10 +419,10 @@ class Session:
         plan = self.plan
         oldest = self._tracks.end - 1
         for finder in self._finders:
-            if finder.open is not None and finder.open[0] < oldest:
-                oldest = finder.open[0]
+            if finder.open is not None and finder.open.index < oldest:
+                oldest = finder.open.index
         for island in self._waiting:
-            oldest = min(oldest, island.start)
+            oldest = min(oldest, island.start.index)
         oldest -= plan.context + 1
         self._features.drop_before(min(oldest, self._tracks.end - plan.left))
         self._tracks.drop_before(oldest)

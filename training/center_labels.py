@@ -8,12 +8,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from punctum.runtime._values import by_value
 
 from .config import CenterObjective
 from .labels import F32, F64, I64
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ProposalLabels:
     """classes float32 [M, C]: 1 for every class with a click inside. center float32 [M]. click int64 [M]: the
     click that the center label comes from, -1 if none."""

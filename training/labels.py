@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from punctum.runtime._values import by_value
 from punctum.runtime.dataset import LATE_CLICK_S
 from punctum.runtime.errors import InputError
 
@@ -14,7 +15,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Clicks:
     """The clicks of one video, sorted by time (file order among equal times).
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime._text import plain
+from punctum.runtime._values import compact
 from punctum.runtime.backends._protocol import Shape
 from punctum.runtime.engines.profiles import CLIPS, WINDOWS
 from punctum.runtime.errors import InputError
@@ -45,7 +46,8 @@ class WarmUp:
     dims: Mapping[str, tuple[int, ...]]
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Model:
     """One graph under its name in the server. most: requests of one run, 0 where they cannot share one."""
 

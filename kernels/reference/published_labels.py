@@ -11,7 +11,7 @@ import numpy.typing as npt
 F64 = npt.NDArray[np.float64]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Labels:
     """Of M proposals: classes [M, C] 0/1, center [M], first click or -1 [M], times of the clicks inside each."""
 

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
+from .._values import compact
+
 Kind = Literal["features", "video"]
 Status = Literal["done", "failed", "same"]
 
@@ -84,7 +86,8 @@ class Record:
         return {k: v for k, v in asdict(self).items() if k not in defaults or v != defaults[k]}
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
     """What a worker hands back for a group. part: Parquet bytes of its events and their name, empty without events.
     seconds: that the group took in the worker."""

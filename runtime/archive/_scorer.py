@@ -15,7 +15,7 @@ import numpy as np
 from .._files import sha256_file
 from .._text import as_utf8, plain, short
 from ..bundle import Bundle
-from ..errors import InputError, PunctumError
+from ..errors import EngineError, InputError, PunctumError
 from ..events import Event
 from ..features import Features, load_features
 from ..localizer import Localizer
@@ -156,7 +156,7 @@ class Scorer:
 
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, **self._engine)
-        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait")) as source:
+        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", fps=self.options.fps)) as source:
             done = self._through(item, digest, coalesce(source.items()))
         return Scored(replace(done.record, lost=source.stats.lost), done.rows)
 
@@ -169,7 +169,11 @@ class Scorer:
         else:
             session = Session(plan, self.localizer.backend, stream=item.stream, offline=True)
             for chunk in chunks:
-                rows.add(self._kept(session.push(chunk.rows, at=chunk.at, lost=chunk.lost)))
+                try:
+                    events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+                except EngineError:  # which left the session as it was
+                    events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+                rows.add(self._kept(events))
             rows.add(self._kept(session.flush()))
             spent = session.stats
         _unchanged(item)

@@ -18,19 +18,22 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._jobs import STACKED_ROWS, Job, LocateJob, Steps, answer_together
+from .._jobs import STACKED_ROWS, Job, LocateJob, Steps, answer_together, ask, joined_tracks
+from .._values import compact
 from ..backends._protocol import Backend
-from ..errors import PunctumError
+from ..errors import EngineError, PunctumError
 from ..events import Event
 from ..features import Features
 from ..localizer import Localizer
 from ..session import Session
 
 F32 = npt.NDArray[np.float32]
+TRIES = 2  # runs of a recording alone, before the engine's failure is its own
 WASTE = 1.3  # rows of a filled-up stack against those that are needed, at most
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class Whole:
     """One recording on its way. error: what ended it."""
 
@@ -41,7 +44,8 @@ class Whole:
 
 
 def localize_together(localizer: Localizer, recordings: Sequence[Whole]) -> None:
-    """Fill in `events` or `error` of each. One that fails leaves the others alone."""
+    """Fill in `events` or `error` of each. One that fails leaves the others alone. Where the engine failed, the
+    recordings that this concerns are run again, alone."""
     if localizer.plan.post.gate == "video" or len(recordings) == 1:
         for one in recordings:
             _alone(localizer, one)
@@ -61,13 +65,20 @@ def localize_together(localizer: Localizer, recordings: Sequence[Whole]) -> None
     left = [(one, session) for one, session in taken if one.error is None]
     ends = [session.flush_steps() for _, session in left]
     _lockstep(localizer.backend, [one for one, _ in left], ends, ahead=False)
+    for one, _ in taken:
+        if one.error is not None:
+            _alone(localizer, one)
 
 
 def _alone(localizer: Localizer, one: Whole) -> None:
-    try:
-        one.events = localizer.localize(one.features, stream=one.stream)
-    except PunctumError as error:
-        one.error = error
+    for _ in range(TRIES):
+        one.error = None
+        try:
+            one.events = localizer.localize(one.features, stream=one.stream)
+        except PunctumError as error:
+            one.events, one.error = [], error
+        if not isinstance(one.error, EngineError):
+            return
 
 
 def _lockstep(backend: Backend, ones: Sequence[Whole], steps: Sequence[Steps[list[Event]]], *, ahead: bool) -> None:
@@ -88,7 +99,13 @@ def _lockstep(backend: Backend, ones: Sequence[Whole], steps: Sequence[Steps[lis
         order = list(asked)
         jobs = [job for i in order for job in asked[i]]
         counts = [len(asked[i]) for i in order]
-        answers = _answer(jobs, backend, ahead=ahead)
+        try:
+            answers = _answer(jobs, backend, ahead=ahead)
+        except PunctumError as error:
+            for i in order:
+                steps[i].close()
+                ones[i].error = error
+            return
         asked.clear()
         first = 0
         for i, count in zip(order, counts, strict=True):
@@ -143,6 +160,6 @@ def _locate_stacked(part: list[int], fill: str, jobs: Sequence[Job], backend: An
         span = slice(longest - length, longest) if fill == "before" else slice(0, length)
         stack[row, span] = jobs[i].features
         spans.append(span)
-    class_track, actionness = backend.locate_many(stack)
+    tracks = joined_tracks(ask(backend.locate_many, stack), stack.shape[:2])
     for row, (i, span) in enumerate(zip(part, spans, strict=True)):
-        answers[i] = np.concatenate([class_track[row, span], actionness[row, span, None]], axis=1, dtype=np.float32)
+        answers[i] = tracks[row, span]

@@ -42,7 +42,8 @@ def _end() -> None:
 
 
 def invoke(arguments: list[str]) -> int:
-    """Run one command line and return its exit code: 0, 1 (failure), 2 (bad input), 130 (interrupted)."""
+    """Run one command line and return its exit code: 0, 1 (failure), 2 (bad input), 3 (source lost), 130
+    (interrupted)."""
     from . import _process
 
     try:

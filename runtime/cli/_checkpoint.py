@@ -10,9 +10,12 @@ import json
 import struct
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 
 from .._files import atomic_write
+from .._values import compact
 from ..errors import InputError
 from ._rotation import Mark, take_back
 
@@ -21,7 +24,33 @@ VERSION = 1
 _DIGEST = 32
 
 
-@dataclass(frozen=True, slots=True)
+Count = Annotated[int, Field(ge=0, le=2**53)]
+
+
+# What a position of each source holds: counts, or the name of a file.
+_POSITIONS: dict[str, dict[str, Any]] = {
+    "RowFile": {"row": Count},
+    "ChunkFolder": {"file": str, "row": Count | None},
+    "FramedFile": {"byte": Count, "record": Count},
+    "VideoSource": {"snippet": Count},
+}
+
+
+class _Header(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+    version: int
+    source: str
+    position: dict[str, Any] | None
+    event_bytes: Count
+    reported: tuple[str, ...]
+    event_inode: Annotated[int, Field(ge=0, lt=2**64)] = 0
+    event_tail: str = ""
+    rotated: tuple[tuple[Count, Annotated[int, Field(ge=0, lt=2**64)], str], ...] = ()
+
+
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Checkpoint:
     """source: kind and name of it; position: where to go on (None: at its beginning); event_bytes: length of the event
     file that belongs to it; reported: ids that passed the score filter; session: `Session.snapshot`; event_inode,
@@ -70,22 +99,46 @@ class Checkpoint:
         if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
             raise _damaged(path, "is damaged: its checksum does not fit")
         (size,) = struct.unpack("<I", data[len(MAGIC) : fixed])
+        text = data[fixed : fixed + size]
         try:
-            record = json.loads(data[fixed : fixed + size])
-            if record["version"] != VERSION:
-                raise _damaged(path, f"has version {record['version']}, this is {VERSION}")
-            return cls(
-                record["source"],
-                record["position"],
-                int(record["event_bytes"]),
-                tuple(record["reported"]),
-                data[fixed + size : -_DIGEST],
-                int(record.get("event_inode", 0)),
-                str(record.get("event_tail", "")),
-                tuple((int(a), int(b), str(c)) for a, b, c in record.get("rotated", ())),
-            )
-        except (ValueError, KeyError, TypeError):
+            version = json.loads(text)["version"]
+        except (ValueError, KeyError, TypeError, RecursionError):
             raise _damaged(path, "has no readable header") from None
+        if version != VERSION:
+            raise _damaged(path, f"has version {str(version)[:20]}, this is {VERSION}")
+        try:
+            header = _Header.model_validate_json(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            where = ".".join(str(part) for part in first["loc"])
+            raise _damaged(path, f"has a header that cannot be used ({where[:80]}: {first['msg'][:120]})") from None
+        if len(text) < size or fixed + size > len(data) - _DIGEST:
+            raise _damaged(path, "ends too early")
+        _check_position(path, header)
+        return cls(
+            header.source,
+            header.position,
+            header.event_bytes,
+            header.reported,
+            data[fixed + size : -_DIGEST],
+            header.event_inode,
+            header.event_tail,
+            header.rotated,
+        )
+
+
+def _check_position(path: Path, header: _Header) -> None:
+    """Raises InputError for a place that its source cannot go on from."""
+    fields = _POSITIONS.get(header.source.partition(" ")[0])
+    if fields is None or header.position is None:
+        return
+    if header.position.keys() != fields.keys():
+        raise _damaged(path, "has another kind of position than its source")
+    for name, kind in fields.items():
+        try:
+            TypeAdapter(kind).validate_python(header.position[name], strict=True)
+        except ValidationError:
+            raise _damaged(path, f"has a position that cannot be used ({name})") from None
 
 
 def _damaged(path: Path, why: str) -> InputError:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from copy import copy
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from .._text import counted
-from ..errors import InputError, PunctumError
+from .._time_of_day import Arrival, TimeOfDay, stamped
+from ..errors import EngineError, InputError, PunctumError
 from ..events import Event
 from ..live import LiveOptions
 from ..localizer import Localizer
@@ -27,6 +28,7 @@ from ._video import losses
 
 OnBad = Literal["skip", "stop"]
 MOST_WARNINGS = 10
+PAUSES_S = (0.0, 0.2, 1.0)  # before the engine is asked again for what it failed to answer
 
 
 @dataclass(slots=True)
@@ -53,11 +55,28 @@ class Filter:
         return kept
 
 
+def _check_place(position: dict[str, Any] | None, session: Session) -> None:
+    """Raises InputError where a session and a position of one snapshot cannot belong together."""
+    taken, place = session.stats.snippets, position or {}
+    row = place.get("row") if "file" not in place else None  # of a file of rows, from which nothing was taken twice
+    wrong = position is None and taken > 0
+    if row is not None:
+        wrong = row < taken or (row > taken and not session.stats.gaps)
+    if wrong:
+        raise InputError(
+            "snapshot-unreadable",
+            f"a snapshot whose session has taken {taken} snippets, at position {position} of its source",
+            "a file written by --snapshot",
+            "remove it, and the events of that run, to begin anew",
+        )
+
+
 @dataclass(slots=True)
 class Loop:
     """One live run. `run` returns when the source has ended or `stop` was set; all else is options.
 
-    name: of the stream in events; empty: what the source says. on_bad: what to do with a chunk that cannot be used;
+    name: of the stream in events; empty: what the source says. run_id: part of every event id. time_of_day: of media
+    time; None: not known. on_bad: what to do with a chunk that cannot be used;
     None: skip what came twice or too late, stop at the rest. snapshot_every_s: wall clock.
     """
 
@@ -66,6 +85,8 @@ class Loop:
     sinks: list[Sink]
     live: LiveOptions | None = None
     name: str = ""
+    run_id: str = ""
+    time_of_day: TimeOfDay | None = None
     on_bad: OnBad | None = None
     keep: Filter = field(default_factory=Filter)
     metrics: Metrics | None = None
@@ -80,18 +101,20 @@ class Loop:
     skipped: dict[str, int] = field(default_factory=dict)
     finals: int = 0
     retracted: int = 0
+    engine_failures: int = 0
     _warnings: int = 0
     _saved: float = 0.0
     _last: Checkpoint | None = None
     _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
     _dropped: tuple[int, int] = (0, 0)
+    _refused: dict[str, int] = field(default_factory=dict)
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where a snapshot was made. Raises InputError when it belongs to another run."""
         if checkpoint.source != self._source_key():
             raise InputError(
                 "snapshot-source",
-                f"a snapshot of source {checkpoint.source}",
+                f"a snapshot of source {checkpoint.source[:120]}",
                 self._source_key(),
                 "give the same source, or remove the snapshot to begin anew",
             )
@@ -103,12 +126,20 @@ class Loop:
                 f"the same options, here {self.live}",
                 "give the same --max-delay, or remove the snapshot to begin anew",
             )
+        _check_place(checkpoint.position, session)
         if self.name and session.stream != self.name:
             raise InputError(
                 "snapshot-options",
-                f"a snapshot of stream {session.stream!r}",
+                f"a snapshot of stream {session.stream[:120]!r}",
                 f"the same stream, here {self.name!r}",
                 "give the same --name, or remove the snapshot to begin anew",
+            )
+        if session.run_id != self.run_id:
+            raise InputError(
+                "snapshot-options",
+                f"a snapshot of run id {session.run_id!r}",
+                f"the same run id, here {self.run_id!r}",
+                "give the same --run-id, or remove the snapshot to begin anew",
             )
         self.session, self.position, self._last = session, checkpoint.position, checkpoint
         self.keep.reported = set(checkpoint.reported)
@@ -116,25 +147,45 @@ class Loop:
 
     def run(self) -> str:
         """Returns how it ended. Raises what made it end early; all that came before it is written by then."""
-        how, fault = "end of the source", None
+        how = "end of the source"
+        fault: PunctumError | None = None
         try:
             for item in self.source.items(self.position):
-                self.health.beat()
+                self._listen(item)
                 self._take(item)
                 self._tend()
                 if self.stop.is_set():
                     how = "signal"
                     break
-        except InputError as error:
+        except (InputError, EngineError) as error:
             fault = error
         if self.session is not None:
             if self.snapshot is not None:
                 # Made before the flush: a restart takes the flushed events back and goes on as if nothing had ended.
                 self._save()
-            self._emit(self.session.flush())
+            try:
+                self._emit(self._ask(self.session.flush))
+            except EngineError as error:
+                self._emit(self.session.abandon())
+                fault = fault or error
         if fault is not None:
             raise fault
         return how
+
+    def _listen(self, item: Begin | Chunk | Bad | None) -> None:
+        """Keep the endpoints informed: alive, and whether the source sends."""
+        self.health.beat()
+        self.health.source(getattr(self.source, "trouble", ""))
+        if item is not None:
+            self.health.heard()
+        if self.metrics is None:
+            return
+        if item is not None:
+            self.metrics.heard()
+        self.metrics.source_up(not self.health.silent)
+        for reason, count in getattr(self.source, "refused", {}).items():
+            self.metrics.refused(reason, count - self._refused.get(reason, 0))
+            self._refused[reason] = count
 
     def _take(self, item: Begin | Chunk | Bad | None) -> None:
         if isinstance(item, Begin):
@@ -148,14 +199,29 @@ class Loop:
                 self._gap(self.session.now_s + self.localizer.plan.stride_s, 1, item.reason)
             self.position = item.position
 
+    def _ask(self, call: Callable[[], list[Event]]) -> list[Event]:
+        """A call of the session, repeated where the engine fails: nothing has changed then, so the repeat is exact."""
+        for pause in PAUSES_S:
+            try:
+                return call()
+            except EngineError as error:
+                self.engine_failures += 1
+                say(f"warning: [{error.code}] {error.given}; tried again")
+                self.stop.wait(pause)
+        return call()
+
     def _begin(self, begin: Begin) -> None:
         if self.session is None:
             name = self.name or begin.stream or "stream"
-            self.session = self.localizer.session(stream=name, start_s=begin.start_s, live=self.live)
+            self.session = self.localizer.session(
+                stream=name, start_s=begin.start_s, live=self.live, run_id=self.run_id
+            )
             self._clock = (time.monotonic(), begin.start_s)
             if self.snapshot is not None:
                 self._save()  # before the first event, so that a restart knows what was in the file
         elif not self.source.replayable:
+            if isinstance(self.time_of_day, Arrival):
+                self.time_of_day.restart()
             if self.metrics is not None:
                 self.metrics.reconnected("source")
             if begin.start_s < self.session.now_s - 0.5 * self.localizer.plan.stride_s:
@@ -170,10 +236,13 @@ class Loop:
         session = self.session
         if session is None:
             raise PunctumError("source-order", "a chunk before the beginning of its stream")
+        if isinstance(self.time_of_day, Arrival) and len(chunk.rows):
+            at, stride = session.now_s if chunk.at is None else chunk.at, self.localizer.plan.stride_s
+            self.time_of_day.arrived(at, at + len(chunk.rows) * stride, slack_s=0.5 * stride)
         before = copy(session.stats)
         session.degraded = getattr(self.source, "behind", False)
         try:
-            events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+            events = self._ask(lambda: session.push(chunk.rows, at=chunk.at, lost=chunk.lost))
         except InputError as error:
             if error.code == "time-backwards":
                 self._refuse(error, chunk.where, "duplicate", must_stop=False)
@@ -195,10 +264,11 @@ class Loop:
 
     def _gap(self, until_s: float, snippets: int, reason: str) -> None:
         """What was skipped is missing in the stream; say so instead of shifting what follows."""
-        if self.session is not None:
-            self._emit(self.session.gap(until_s))
+        session = self.session
+        if session is not None:
+            self._emit(self._ask(lambda: session.gap(until_s)))
             if self.metrics is not None:
-                self.metrics.lost(self.session.stream, snippets, reason)
+                self.metrics.lost(session.stream, snippets, reason)
 
     def _refuse(self, error: InputError, where: str, reason: str, *, must_stop: bool) -> None:
         """A chunk that cannot be used: raise, or count and warn."""
@@ -214,7 +284,7 @@ class Loop:
 
     def _emit(self, events: Sequence[Event]) -> None:
         # Beside a gap the count comes as a NumPy integer, which JSON does not know.
-        kept = [replace(e, dropped=int(e.dropped)) for e in self.keep(events)]
+        kept = stamped((replace(e, dropped=int(e.dropped)) for e in self.keep(events)), self.time_of_day)
         began = time.perf_counter()
         if not kept:
             return
@@ -288,14 +358,17 @@ class Loop:
 
     def summary(self, how: str) -> str:
         """One line on what happened."""
+        refused = ", ".join(f"{n} {reason}" for reason, n in sorted(getattr(self.source, "refused", {}).items()))
+        how += f"; connections dropped: {refused}" if refused else ""
         if self.session is None:
             return f"no features came; ended by {how}"
         stats = self.session.stats
         skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items())) or "0"
+        failed = f"{counted(self.engine_failures, 'failure')} of the engine; " if self.engine_failures else ""
         return (
             f"{self.session.stream}: {counted(stats.snippets, 'snippet')}, {stats.media_s:.1f} s of media, "
             f"{self.finals} final and {counted(self.retracted, 'retracted event')}, {counted(stats.gaps, 'gap')} "
-            f"({counted(stats.dropped, 'snippet')}), chunks skipped: {skipped}; "
+            f"({counted(stats.dropped, 'snippet')}), chunks skipped: {skipped}; {failed}"
             f"real-time factor {stats.real_time_factor:.5f}; ended by {how}"
         )
 

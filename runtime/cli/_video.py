@@ -2,13 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from .._text import counted
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..plan import Stats
     from ..sources.video import VideoStats
+
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        help="Frames per second of a video stream that carries no time stamps (raw H.264, H.265 or MPEG video, MJPEG); "
+        "default: as the stream says, else 25, and for live streams the time of arrival."
+    ),
+]
+
+
+def no_fps(fps: float, name: str) -> InputError:
+    """--fps for what is no video."""
+    return InputError(
+        "video-rate", f"--fps {fps:g} for {name}, which is no video", "a video without time stamps", "leave --fps out"
+    )
 
 
 def losses(spent: Stats, video: VideoStats | None) -> str:

@@ -13,17 +13,21 @@ from types import FrameType
 from typing import TYPE_CHECKING
 
 from .._text import counted
+from .._time_of_day import Arrival, FixedStart, TimeOfDay
 from ..errors import InputError, PunctumError
 from ._engine import announce
+from ._identity import NEW, run_id_of, start_of
 from ._terminal import say
 from ._video import stages
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+    from ..credentials import Credentials
     from ..live import LiveOptions
     from ..localizer import Localizer
     from ..metrics import Health, Metrics
     from ..sinks import Sink
+    from ..sources import Source
     from ._checkpoint import Checkpoint
     from ._engine import EngineChoice
     from ._loop import Loop
@@ -36,11 +40,17 @@ class StreamOptions:
     out: Path | None = None
     max_delay_s: float | None = None
     name: str = ""
+    run_id: str | None = None
+    start_utc: str | None = None
     start_s: float = 0.0
     follow: bool = False
     idle_s: float | None = None
     reconnect_s: float | None = None
     overflow: str | None = None
+    rtsp_transport: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    credentials_file: Path | None = None
+    silent_s: float | None = None
     on_bad_chunk: str | None = None
     mqtt: str | None = None
     mqtt_queue: int = 10_000
@@ -50,12 +60,19 @@ class StreamOptions:
     min_score: float = 0.0
     labels: tuple[str, ...] = ()
     stats: bool = False
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.overflow not in (None, "wait", "drop_oldest", "degrade"):
             raise InputError("overflow", f"{self.overflow!r}", "wait, drop_oldest or degrade", "set --overflow")
         if self.on_bad_chunk not in (None, "skip", "stop"):
             raise InputError("on-bad-chunk", f"{self.on_bad_chunk!r}", "skip or stop", "set --on-bad-chunk")
+        if self.rtsp_transport not in (None, "tcp", "udp"):
+            raise InputError("rtsp-transport", f"{self.rtsp_transport!r}", "tcp or udp", "set --rtsp-transport")
+        if self.silent_s is not None and not (math.isfinite(self.silent_s) and self.silent_s > 0):
+            raise InputError("silent-s", f"{self.silent_s}", "a positive number of seconds", "set --silent-s")
+        if self.silent_s is not None and self.metrics is None:
+            raise InputError("silent-s", "--silent-s without --metrics", "a served /readyz", "set --metrics")
         if not (math.isfinite(self.snapshot_every_s) and self.snapshot_every_s >= 0):
             raise InputError("snapshot-every", f"{self.snapshot_every_s}", "0 or more seconds", "set --snapshot-every")
         if self.snapshot is not None and (self.out is None or str(self.out) == "-"):
@@ -70,7 +87,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
     from ..metrics import Health, Metrics, MetricsServer
 
     _check_outputs(options, (address, bundle_path))
-    health = Health()
+    health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
     with contextlib.ExitStack() as stack:
         rotate = stack.enter_context(_hangups(options))
         metrics: Metrics | None = None
@@ -78,7 +95,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
             metrics = Metrics()
             server = MetricsServer(options.metrics, metrics, health)
             stack.callback(server.close)
-            say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
+            say(f"metrics on port {server.port} of {server.host}: /metrics, /healthz, /readyz")
         health.waiting_for("loading the bundle")
         bundle = Bundle.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
@@ -168,11 +185,34 @@ def _build(
     stack: contextlib.ExitStack,
     engine: EngineChoice,
 ) -> Loop:
-    from ..sources import open_source
+    from ..credentials import Credentials
+    from ..sources import is_address, open_source, refuse_options
+    from ..video import VideoOptions
     from ._checkpoint import Checkpoint
     from ._loop import Filter, Loop
 
+    credentials = Credentials.load(options.credentials_file)
+    sockets = address.startswith(("tcp://", "unix://"))
+    remote = address.lower().startswith(("rtsp", "http")) and is_address(address)
+    used = {"socket"} if sockets else {"source"} if remote else set[str]()
+    if not credentials.from_file <= used | ({"mqtt"} if options.mqtt is not None else set()):
+        raise InputError(
+            "option-without-effect",
+            f"--credentials-file with {', '.join(sorted(credentials.from_file))}, which this run does not need",
+            "[source] for RTSP and HTTP, [socket] for tcp:// and unix://, [mqtt] for --mqtt",
+            "leave out what is not needed",
+        )
+    if options.rtsp_transport is not None:
+        refuse_options(address, ["--rtsp-transport"])
     health.waiting_for("opening the source")
+    frames = VideoOptions(
+        transport="udp" if options.rtsp_transport == "udp" else "tcp",
+        allow_hosts=options.allow_hosts,
+        user=credentials.source.user,
+        password=credentials.source.password,
+        retry_start=True,
+        waiting=lambda why: health.waiting_for(f"opening the source{f' ({why})' if why else ''}"),
+    )
     source = open_source(
         address,
         dim=localizer.plan.dim,
@@ -181,7 +221,10 @@ def _build(
         follow=options.follow,
         idle_s=options.idle_s,
         reconnect_s=options.reconnect_s,
+        fps=options.fps,
         overflow=options.overflow,  # type: ignore[arg-type]  # one of the three, checked above
+        token=credentials.token,
+        frames=frames,
         bundle=bundle,
         **engine.given(),
     )
@@ -200,12 +243,17 @@ def _build(
     if not source.replayable:
         say(f"reading from {source.name}")
     checkpoint = None if options.snapshot is None else Checkpoint.load(options.snapshot)
+    run_id = run_id_of(options.run_id, live=not source.replayable)
+    if checkpoint is not None and options.run_id == NEW:
+        run_id = localizer.restore(checkpoint.session).run_id
     loop = Loop(
         localizer,
         source,
         [],
         live=_live(options),
         name=options.name,
+        run_id=run_id,
+        time_of_day=_time_of_day(options.start_utc, source, address),
         on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
         keep=Filter(frozenset(options.labels), options.min_score),
         metrics=metrics,
@@ -216,18 +264,36 @@ def _build(
     if checkpoint is not None:
         loop.resume(checkpoint)
         say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
-    loop.sinks += _sinks(options, loop, checkpoint, stack)
+    loop.sinks += _sinks(options, loop, checkpoint, stack, credentials)
     return loop
 
 
+def _time_of_day(start_utc: str | None, source: Source, address: str) -> TimeOfDay | None:
+    """When media time 0 was: as the user says, or as a live source delivers."""
+    if not source.replayable:
+        if start_utc is not None:
+            raise InputError(
+                "start-utc",
+                f"--start-utc with {source.name}, which is live",
+                "files and folders",
+                "leave it out: events of a live source carry the time of day of their arrival",
+            )
+        return Arrival()
+    return None if start_utc is None else FixedStart(start_of(start_utc, address))
+
+
 def _sinks(
-    options: StreamOptions, loop: Loop, checkpoint: Checkpoint | None, stack: contextlib.ExitStack
+    options: StreamOptions,
+    loop: Loop,
+    checkpoint: Checkpoint | None,
+    stack: contextlib.ExitStack,
+    credentials: Credentials,
 ) -> Iterator[Sink]:
     """Standard output is used when nothing else is asked for."""
     from ..sinks.lines import EventFile, StandardOutput
     from ..sinks.mqtt import MqttSink, MqttTarget
 
-    target = None if options.mqtt is None else MqttTarget.parse(options.mqtt)
+    target = None if options.mqtt is None else MqttTarget.parse(options.mqtt, credentials.mqtt)
     if options.out is not None and str(options.out) != "-":
         keep = None if checkpoint is None else checkpoint.take_back(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._values import compact
 from ..errors import InputError, PunctumError
 from ..plan import Plan
 from ..precision import REFERENCE, Part
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 PARTS: tuple[Part, ...] = ("locator", "center", "backbone")
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Task:
     """One engine to build. precision: of this part's graph; a part that a variant leaves out is the fp32 one."""
 

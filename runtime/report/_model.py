@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from .._text import counted, short
+from .._values import by_value, compact
 from ..errors import InputError
 from ..events import Event
 
@@ -40,7 +41,8 @@ class Candidate:
     score: float
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class TrackStretch:
     """Tracks of one unbroken stretch: values float32 [T, C] or [T, C + 1] (the last column: actionness), in 0..1.
 
@@ -52,7 +54,8 @@ class TrackStretch:
     start_s: float = 0.0
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Thumbnail:
     """A small picture: media time in seconds and the bytes of a JPEG file."""
 
@@ -119,7 +122,8 @@ class Judged:
     truth: tuple[Action, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Curve:
     """Precision over recall of one class (or of all, pooled) at one tIoU; ap: its average precision."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .._islands import EDGE, IslandFinder
+from .._islands import IslandFinder
 from .._jobs import LocateJob, answer_alone
 from .._post import fuse, prepare_island
 from ..features import Features
@@ -42,14 +42,12 @@ def candidates_of(localizer: Localizer, stretch: Features, tracks: TrackStretch)
     for c, label in enumerate(plan.labels):
         finder = IslandFinder(c, post.class_thresholds[0], longest)
         for island in finder.feed(np.ascontiguousarray(tracks.values[:, c]), 0, 0) + finder.finish(total):
-            low = island.start if island.start_offset == -EDGE else max(island.start - plan.context, 0)
-            high = island.end + 1 if island.end_offset == EDGE else min(island.end + plan.context + 1, total)
-            bounds = (island.start - low + island.start_offset, island.end - low + island.end_offset)
+            low, high = island.window(plan.context, total)
             proposals, job = prepare_island(
                 stretch.data[low:high],
                 np.ascontiguousarray(tracks.values[low:high]),
                 c,
-                bounds,
+                island.bounds(low),
                 post,
                 stride_s=plan.stride_s,
                 inner=False,

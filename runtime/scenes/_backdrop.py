@@ -7,13 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .._values import compact
 from ._stage import F32, F64, smooth_noise
 
 MARGIN = 10  # pixels of texture beyond the picture, for the camera's motion, in units of height / 120
 NOISE_ROOM = 32
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Camera:
     """Per frame: shift in pixels, gain and slope of the light, and the place in `noise` float32 [H + 32, W + 32, 3]."""
 

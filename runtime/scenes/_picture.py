@@ -8,12 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from .._values import compact
 from . import _draw
 from ._backdrop import MARGIN, Camera, make_camera, make_texture
 from ._stage import F32, Body, Stage
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class Picture:
     """A stage and how it looks. backdrop float32 [H + 2m, W + 2m, 3]; block: the texture of what one hides behind."""
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._values import compact
 from ._draw import BINS
 
 F32 = npt.NDArray[np.float32]
@@ -23,7 +24,8 @@ REST_S = 0.35  # a body is still for at least this long between two motions, so 
 ARMS = 0.25
 
 
-@dataclass(slots=True)
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class Body:
     """One shape or stick figure. `radius` is its mean radius (half height of a figure) at size 1."""
 
@@ -65,7 +67,8 @@ class Body:
             track[span.last :] += values[-1]
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Span:
     """Frames [first, last) of a motion, and its phase 0..1 in each, with a last entry for the end itself."""
 

@@ -74,6 +74,8 @@ def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
         raise InputError(
             "features-dtype", f"{path} has dtype {dtype}", "float32 (or any real number)", "convert with astype"
         )
+    if any(isinstance(n, bool) or n < 0 for n in shape):  # NumPy's parser lets both through
+        raise _unreadable(path, f"shape {shape}")
     if len(shape) != 2 or fortran:
         raise InputError(
             "features-shape",

@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from .._text import short, warn
-from ..errors import InputError
+from ..errors import InputError, SourceLostError
+from ._door import READ_BYTES, Door, Sender
 from ._items import POLL_S, Begin, Chunk, Item
-from .framing import FrameParser, Header
+from .framing import FrameParser, Header, encode_token
 
-READ_BYTES = 1 << 16
+TAKEOVER_S = 10.0  # without a byte from a sender, after which another one may take its place
 Read = Callable[[], "bytes | None"]
 """Bytes that have come, b"" at the end, None when nothing came for POLL_S seconds."""
 
@@ -38,24 +39,27 @@ class FramedStream:
     def close(self) -> None:
         """Nothing to close, unless a subclass says so."""
 
-    def _items(self, read: Read, parser: FrameParser) -> Iterator[Item]:
-        """Chunks of one connection, until its end record, its end, or until nothing came for idle_s."""
-        begun, quiet = parser.header is not None, time.monotonic()
+    def _items(self, read: Read, parser: FrameParser, *, begun: bool) -> Iterator[Item]:
+        """Chunks of one connection, until its end record, its end, or until nothing came for idle_s.
+
+        begun: its header was reported before. What the parser holds already comes first.
+        """
+        quiet, held = time.monotonic(), parser.header is not None
         first_at: float | None = None
         while not parser.ended:
             began = time.perf_counter()
-            data = read()
-            if data is None:
+            data = None if held else read()
+            if data is None and not held:
                 if self._idle_s is not None and time.monotonic() - quiet >= self._idle_s:
                     if parser.empty:
                         return
                     break
                 yield None
                 continue
-            if not data:
+            if not data and not held:
                 break
-            quiet = time.monotonic()
-            parser.feed(data)
+            quiet, held = time.monotonic(), False
+            parser.feed(data or b"")
             header = parser.read_header()
             if header is None:
                 continue
@@ -113,7 +117,7 @@ class StandardInput(FramedStream):
             ready, _, _ = select.select([handle], [], [], POLL_S)
             return os.read(handle, READ_BYTES) if ready else None
 
-        yield from self._items(read, FrameParser())
+        yield from self._items(read, FrameParser(), begun=False)
 
 
 class FramedFile(FramedStream):
@@ -129,7 +133,12 @@ class FramedFile(FramedStream):
         self._file: BinaryIO | None = None
 
     def open(self) -> None:
-        self._file = self.path.open("rb")
+        try:
+            self._file = self.path.open("rb")
+        except OSError as error:
+            raise InputError(
+                "features-unreadable", f"cannot read {self.path} ({error})", "a readable file", "check its permissions"
+            ) from None
 
     def close(self) -> None:
         if self._file is not None:
@@ -166,14 +175,16 @@ class FramedFile(FramedStream):
             time.sleep(POLL_S)
             return None
 
-        yield from self._items(read, parser)
+        yield from self._items(read, parser, begun=position is not None)
 
 
 class Listener(FramedStream):
     """Listens on `tcp://host:port` or `unix:///path` and takes one sender at a time.
 
-    reconnect_s: a sender that breaks off without an end record may come back within that many seconds; its new
-    header says from which media time it goes on. 0: the break is an error at once.
+    reconnect_s: a sender that breaks off without an end record, or sends what cannot be read, may come back within
+    that many seconds; its new header says from which media time it goes on. 0: the break is an error at once. A
+    connection that has shown no header that fits (see `Door`) is no sender: it is dropped and counted.
+    token: what senders have to present, see `framing`.
     """
 
     def __init__(
@@ -184,22 +195,35 @@ class Listener(FramedStream):
         stride_s: float,
         idle_s: float | None = None,
         reconnect_s: float = 0.0,
+        token: bytes | None = None,
     ) -> None:
         text = f"unix://{address}" if isinstance(address, Path) else f"tcp://{address[0]}:{address[1]}"
         super().__init__(text, dim=dim, stride_s=stride_s, idle_s=idle_s)
-        self._address, self._reconnect_s = address, reconnect_s
+        if token is not None:
+            encode_token(token)  # checks its length
+        self.trouble = ""
+        """Why the sender is lost for now; empty while there is one, or before the first has come."""
+        self._address, self._reconnect_s, self._token = address, reconnect_s, token
         self._socket: socket.socket | None = None
+        self._door: Door | None = None
         self._identity: tuple[int, int] | None = None
 
     def open(self) -> None:
         try:
             self._socket = self._bind()
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             raise InputError(
                 "source-address", f"cannot listen on {self.name} ({error})", "a free address", "choose another one"
             ) from None
         if not isinstance(self._address, Path):
-            self.name = "tcp://{}:{}".format(*self._socket.getsockname()[:2])
+            host, port = self._socket.getsockname()[:2]
+            self.name = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+        self._door = Door(self._socket, name=self.name, check=self._check, token=self._token)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Connections that were dropped, by reason."""
+        return {} if self._door is None else self._door.refused
 
     def _bind(self) -> socket.socket:
         if not isinstance(self._address, Path):
@@ -211,7 +235,7 @@ class Listener(FramedStream):
             listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         try:
             listener.bind(str(self._address) if isinstance(self._address, Path) else target)
-            listener.listen(4)
+            listener.listen(16)
         except OSError:
             listener.close()
             raise
@@ -228,6 +252,7 @@ class Listener(FramedStream):
         if not stat.S_ISSOCK(path.stat().st_mode):
             raise OSError(f"{path} exists and is no socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(5.0)
             try:
                 probe.connect(str(path))
             except ConnectionRefusedError:
@@ -238,6 +263,8 @@ class Listener(FramedStream):
     def close(self) -> None:
         if self._socket is None:
             return
+        if self._door is not None:
+            self._door.close()
         self._socket.close()
         self._socket = None
         if isinstance(self._address, Path):
@@ -247,50 +274,61 @@ class Listener(FramedStream):
                     self._address.unlink()
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
-        if self._socket is None:
+        if self._door is None:
             self.open()
+        door = self._door
+        if door is None:
+            return
         fault: InputError | None = None
         while True:
             waited_from = time.monotonic()
-            connection = self._accept()
-            while connection is None:
+            while (sender := door.admit()) is None:
                 waited = time.monotonic() - waited_from
                 if fault is not None and waited >= self._reconnect_s:
-                    raise fault
+                    raise self._lost(fault)
                 if fault is None and self._idle_s is not None and waited >= self._idle_s:
                     return
                 yield None
-                connection = self._accept()
-            with connection:
+                door.tend(POLL_S)
+            self.trouble = ""
+            try:
+                yield from self._items(self._reader(sender, door), sender.parser, begun=False)
+                return
+            except InputError as error:
+                if sender.parser.number == 0 and door.someone:
+                    door.drop(sender, "silent", "sent no complete record, and others are waiting")
+                    continue
+                if not error.code.startswith("frame-"):
+                    raise
+                if self._reconnect_s <= 0:
+                    raise self._lost(error) from None
+                fault, self.trouble = error, error.given
+                warn(f"{error} Waiting {self._reconnect_s:g} s for the sender.")
+            finally:
+                sender.close()
+
+    @staticmethod
+    def _lost(fault: InputError) -> InputError:
+        """What to raise when a sender does not come back: a break may be mended by waiting, wrong bytes are not."""
+        kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end") else InputError
+        return kind(fault.code, fault.given, fault.allowed, fault.next_step)
+
+    def _reader(self, sender: Sender, door: Door) -> Read:
+        heard = time.monotonic()
+
+        def read() -> bytes | None:
+            nonlocal heard
+            if door.tend(POLL_S, sender.socket):
+                heard = time.monotonic()
                 try:
-                    yield from self._items(_reader(connection), FrameParser())
-                    return
-                except InputError as error:
-                    if error.code not in ("frame-cut", "frame-no-end") or self._reconnect_s <= 0:
-                        raise
-                    fault = error
-                    warn(f"{error} Waiting {self._reconnect_s:g} s for the sender.")
-
-    def _accept(self) -> socket.socket | None:
-        if self._socket is None:
+                    return sender.socket.recv(READ_BYTES)
+                except BlockingIOError:
+                    return None
+                except OSError:
+                    return b""  # reset by the sender: the same as an end without an end record
+            # A sender whose machine or link died cannot say so. When it is back, its new connection takes over.
+            if door.someone and time.monotonic() - heard >= TAKEOVER_S:
+                return b"" if self._reconnect_s > 0 or sender.parser.number == 0 else None
             return None
-        ready, _, _ = select.select([self._socket], [], [], POLL_S)
-        if not ready:
-            return None
-        connection, _ = self._socket.accept()
-        if connection.family != socket.AF_UNIX:  # a sender whose machine died is found out after a while
-            connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        return connection
 
-
-def _reader(connection: socket.socket) -> Read:
-    def read() -> bytes | None:
-        ready, _, _ = select.select([connection], [], [], POLL_S)
-        if not ready:
-            return None
-        try:
-            return connection.recv(READ_BYTES)
-        except ConnectionError:
-            return b""  # reset by the sender: the same as an end without an end record
-
-    return read
+        return read

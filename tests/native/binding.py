@@ -47,6 +47,7 @@ class Options(_Sized):
         ("report_score", c.c_double),
         ("open_score", c.c_double),
         ("tick_s", c.c_double),
+        ("run_id", c.c_char_p),
     )
 
 
@@ -101,6 +102,8 @@ class NativeEvent(_Sized):
         ("end", c.c_double),
         ("emitted_at", c.c_double),
         ("delay_s", c.c_double),
+        ("start_utc", c.c_char_p),
+        ("end_utc", c.c_char_p),
     )
 
 
@@ -201,6 +204,7 @@ class NativeSession:
         live: LiveOptions | None = None,
         keep_features: bool = True,
         frozen: bytes | None = None,
+        run_id: str = "",
     ) -> None:
         self.library, self.plan, self.python, self.backend = plan.library, plan, python, backend
         self.mode, self.keep = mode, keep_features
@@ -221,6 +225,7 @@ class NativeSession:
             report_score=live.report_score,
             open_score=live.open_score,
             tick_s=live.tick_s or 0.0,
+            run_id=run_id.encode(),
         )
         self.library.call("session_create", plan.handle, c.byref(options), c.byref(self.handle))
 
@@ -260,6 +265,10 @@ class NativeSession:
     def reset(self, *, start_s: float = 0.0) -> None:
         self.library.call("reset", self.handle, c.c_double(start_s))
         self.rows = []
+
+    def abandon(self) -> list[Event]:
+        self.library.call("abandon", self.handle)
+        return self.serve()
 
     def degrade(self, on: bool) -> None:
         self.library.call("set_degraded", self.handle, c.c_int32(on))

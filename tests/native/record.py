@@ -36,7 +36,7 @@ def post(**changes: Any) -> PostProcess:
 
 
 def case(mode: int = binding.TRACKS, calls: Any = (), **changes: Any) -> twin.Case:
-    made = twin.Case(post(), None, mode, mode == binding.WINDOWS, 0.1, 0.0, 0.0, 1, calls)
+    made = twin.Case(post(), None, mode, mode == binding.WINDOWS, 0.1, 0.0, 0.0, 1, tuple(calls))
     return made._replace(**changes)
 
 
@@ -72,6 +72,14 @@ def cases() -> Iterator[tuple[str, twin.Case]]:
     powers = Fusion(class_probability=0.7, contrast=2, base=0.5)
     yield "powers-defaults", case(calls=chunks, post=PostProcess(fusion=powers), stride_s=0.25, seed=16)
     yield "epoch-overhang", case(windows, chunks, live=live, overhang_s=0.25, start_s=1.7e9, stride_s=0.2, seed=17)
+    halves = {"post": post(class_thresholds=(0.25, 0.5, 0.75), fusion=HEAD), "halves": True}
+    yield "half-way", case(calls=chunks, seed=18, **halves)
+    yield (
+        "half-way-windows-live",
+        case(windows, calls=(push(60), push(3), ("snapshot",), push(70)), live=live, seed=19, **halves),
+    )
+    again = (push(40), ("snapshot",), push(40), ("reset", 0.0), push(40), ("snapshot",), push(30))
+    yield "run-id", case(calls=again, live=live, seed=20, run_id="2026-05-01_a.b")
 
 
 def flat(values: Any) -> list[float]:
@@ -84,8 +92,10 @@ class Recorder:
     def __init__(self, made: twin.Case) -> None:
         self.case, self.tracks = made, made.mode == binding.TRACKS
         known, self.plan = twin.plans(made)
-        self.engine, self.rng = twin.Engine(self.tracks), np.random.default_rng(made.seed)
-        self.session = Session(self.plan, self.engine, stream="s", start_s=made.start_s, live=made.live)
+        self.engine, self.rng = twin.Engine(self.tracks, halves=made.halves), np.random.default_rng(made.seed)
+        self.session = Session(
+            self.plan, self.engine, stream="s", start_s=made.start_s, live=made.live, run_id=made.run_id
+        )
         live = made.live or LiveOptions()
         options = {
             "stream": "s",
@@ -97,6 +107,8 @@ class Recorder:
             "open_score": live.open_score,
             "tick_s": live.tick_s or 0.0,
         }
+        if made.run_id:
+            options["run_id"] = made.run_id
         self.lines: list[dict[str, Any]] = [
             {"recording": 1, "manifest": binding.manifest_of(known), "options": options, "fields": FIELDS}
         ]
@@ -109,7 +121,7 @@ class Recorder:
         try:
             if name in ("push", "gap"):
                 count, jump, lost = arguments if name == "push" else (0, arguments[0], ())
-                rows = np.round(twin.rows_of(self.rng, count, self.tracks), 3)
+                rows = np.round(twin.rows_of(self.rng, count, self.tracks, halves=self.case.halves), 3)
                 at = None if jump is None else round(session.now_s + jump * stride, 6)
                 line |= {"count": count, "rows": flat(rows), "at": at, "lost": [list(hole) for hole in lost]}
                 line |= self._drive(session.push_steps(*session.check(rows, at), lost))

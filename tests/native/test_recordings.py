@@ -68,7 +68,14 @@ class Python:
             tick_s=options["tick_s"] or None,
         )
         self.options = options
-        self.session = Session(self.plan, self.engine, stream="s", start_s=options["start_s"], live=self.live)
+        self.session = Session(
+            self.plan,
+            self.engine,
+            stream="s",
+            start_s=options["start_s"],
+            live=self.live,
+            run_id=options.get("run_id", ""),
+        )
 
     def push(self, rows, at, lost):
         return self.session.push(rows, at=at, lost=lost)
@@ -92,6 +99,7 @@ class Native(Python):
             start_s=self.options["start_s"],
             live=self.live,
             stream="s",
+            run_id=self.options.get("run_id", ""),
             **self.settings,
         )
 

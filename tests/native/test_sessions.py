@@ -6,8 +6,10 @@ import os
 
 import binding
 import numpy as np
+import pytest
 import twin
 from hypothesis import HealthCheck, given, settings
+from punctum.runtime.errors import EngineError
 from punctum.runtime.live import LiveOptions
 
 MANY = int(os.environ.get("PUNCTUM_FUZZ_EXAMPLES", "40"))  # raise it for a long run
@@ -47,3 +49,57 @@ def test_final_events_of_the_two_modes_agree(library):
     one, two = (sorted((e.id, e.label, e.phase, e.start, e.end, e.score) for e in events) for events in (a, b))
     assert len(one) > 30
     assert one == two
+
+
+def test_engines_that_answer_wrongly_are_refused_with_the_same_codes(library):
+    """NaN and values outside 0..1, in tracks that are pushed, located and scored; the right answer is then accepted."""
+    post = twin.PostProcess(fusion=twin.Fusion(class_probability=1, attention=1, center=1, contrast=1))
+
+    class Wrong(twin.Engine):
+        bad, where = 0.5, "locate"
+
+        def locate(self, features):
+            track, actionness = super().locate(features)
+            track = np.array(track)
+            if self.where == "locate":
+                track[-1, -1] = self.bad
+            return track, actionness
+
+        def score(self, *arguments):
+            head = [np.array(part) for part in super().score(*arguments)]
+            if self.where in ("0", "1", "2"):
+                head[int(self.where)].flat[0] = self.bad
+            return tuple(head)
+
+    expected = {np.nan: "not-finite", np.inf: "not-finite", 1.5: "out-of-range", -0.01: "out-of-range"}
+    for where in ("locate", "0", "1", "2"):
+        for bad, code in expected.items():
+            pair = twin.Pair(library, twin.Case(post, None, binding.WINDOWS, True, 0.1, 0.0, 0.0, 3))
+            rows = twin.recording(pair.rng, 150)
+            codes = []
+            for session, engine in ((pair.python, Wrong(False)), (pair.native, Wrong(False))):
+                session.backend, engine.where, engine.bad = engine, where, bad
+                try:
+                    session.push(rows)
+                except (EngineError, binding.NativeError) as error:
+                    codes.append(error.code)
+            assert codes == [f"{'tracks' if where == 'locate' else 'scores'}-{code}"] * 2
+            for session, native in ((pair.python, False), (pair.native, True)):
+                session.backend.where = ""
+                events = (session.serve() if native else session.push(rows)) + session.flush()
+                codes.append(events)
+            assert not binding.difference(codes[2], codes[3])
+
+
+def test_a_snapshot_of_the_first_version_is_refused_by_name(library):
+    pair = twin.Pair(library, twin.Case(twin.PostProcess(), None, binding.TRACKS, False, 0.1, 0.0, 0.0, 3))
+    data = bytearray(pair.native.snapshot())
+    at = data.index(b"\n") + 1
+    data[at : at + 4] = (1).to_bytes(4, "little")
+    value = 14695981039346656037
+    for byte in data[:-8]:
+        value = (value ^ byte) * 1099511628211 % 2**64
+    data[-8:] = value.to_bytes(8, "little")
+    with pytest.raises(binding.NativeError, match="version 1") as error:
+        binding.NativeSession(pair.native_plan, pair.plan, None, frozen=bytes(data))
+    assert error.value.code == "snapshot-version"

@@ -24,8 +24,9 @@ class Engine:
 
     requested = actual = "twin"
 
-    def __init__(self, tracks: bool) -> None:
+    def __init__(self, tracks: bool, *, halves: bool = False) -> None:
         self.tracks = tracks  # the features are tracks already
+        self.halves = halves
         self.seen: list[tuple[Any, ...]] = []
 
     def locate(self, features):
@@ -35,6 +36,7 @@ class Engine:
         padded = np.pad(features.astype(np.float64), ((LEFT, RIGHT), (0, 0)))
         smooth = sum(w * padded[k : k + len(features)] for k, w in enumerate([0.1, 0.15, 0.2, 0.25, 0.2, 0.1]))
         track = 1 / (1 + np.exp(-4 * (smooth[:, :3] - 0.5)))
+        track = coarse(track) if self.halves else track
         return track.astype(np.float32), track.max(axis=1).astype(np.float32)
 
     def score(self, features, tracks, segments, labels):
@@ -57,6 +59,8 @@ class Case(NamedTuple):
     start_s: float
     seed: int
     calls: tuple[tuple[Any, ...], ...] = ()
+    run_id: str = ""
+    halves: bool = False  # tracks in steps of 1/2: they often cross 0.25 exactly half-way between snippets
 
 
 def recording(rng: np.random.Generator, length: int) -> np.ndarray:
@@ -70,11 +74,16 @@ def recording(rng: np.random.Generator, length: int) -> np.ndarray:
     return features.astype(np.float32)
 
 
-def rows_of(rng: np.random.Generator, count: int, tracks: bool) -> np.ndarray:
+def coarse(track: np.ndarray) -> np.ndarray:
+    return np.round(2 * track) / 2
+
+
+def rows_of(rng: np.random.Generator, count: int, tracks: bool, *, halves: bool = False) -> np.ndarray:
     """The next features, or tracks with the actionness behind them, float32 [count, 4]."""
     rows = recording(rng, count)
     if tracks:
         rows = 1 / (1 + np.exp(-4 * (rows - 0.5)))
+        rows = coarse(rows) if halves else rows
         rows[:, -1] = rows[:, :-1].max(axis=1) if count else 0
     return rows.astype(np.float32)
 
@@ -95,8 +104,10 @@ class Pair:
         plan, self.plan = plans(case)
         self.native_plan = library.plan(binding.manifest_of(plan))
         tracks = case.mode == binding.TRACKS
-        self.engines = Engine(tracks), Engine(tracks)
-        self.python = Session(self.plan, self.engines[0], stream="s", start_s=case.start_s, live=case.live)
+        self.engines = Engine(tracks, halves=case.halves), Engine(tracks, halves=case.halves)
+        self.python = Session(
+            self.plan, self.engines[0], stream="s", start_s=case.start_s, live=case.live, run_id=case.run_id
+        )
         self.native = binding.NativeSession(
             self.native_plan,
             self.plan,
@@ -106,6 +117,7 @@ class Pair:
             start_s=case.start_s,
             live=case.live,
             keep_features=case.keep and not tracks,
+            run_id=case.run_id,
         )
         self.rng = np.random.default_rng(case.seed)
         self.closed = False
@@ -129,7 +141,7 @@ class Pair:
         if name == "push":
             count, jump, lost = arguments
             rows, at = (
-                rows_of(self.rng, count, self.case.mode == binding.TRACKS),
+                rows_of(self.rng, count, self.case.mode == binding.TRACKS, halves=self.case.halves),
                 None if jump is None else python.now_s + jump * self.plan.stride_s,
             )
             lost = [(row, frames) for row, frames in lost if row < count]
@@ -197,7 +209,9 @@ class Pair:
 
 POSTS = st.builds(
     PostProcess,
-    class_thresholds=st.sampled_from([(0.2, 0.4, 0.6, 0.8), (0.05, 0.5), (0.3,), tuple(k / 20 for k in range(1, 19))]),
+    class_thresholds=st.sampled_from(
+        [(0.25, 0.5, 0.75), (0.2, 0.4, 0.6, 0.8), (0.05, 0.5), (0.3,), tuple(k / 20 for k in range(1, 19))]
+    ),
     actionness_thresholds=st.sampled_from([(), (0.5,), (0.3, 0.6)]),
     contrast_margin=st.sampled_from([0.0, 0.25, 1.0]),
     right_context_s=st.sampled_from([0.0, 0.5, 2.0]),
@@ -257,4 +271,6 @@ CASES = st.builds(
     start_s=st.sampled_from([0.0, 12.5, -3.0, 1.7e9]),
     seed=st.integers(0, 2**32 - 1),
     calls=st.lists(CALLS, max_size=14).map(tuple),
+    run_id=st.sampled_from(["", "a-1"]),
+    halves=st.booleans(),
 )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 from pathlib import Path
 
+import pytest
+from punctum.runtime import EngineError
 from punctum.runtime.cli._loop import Loop
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.sources import Begin, Chunk
@@ -51,3 +53,104 @@ def test_events_scored_while_the_source_is_behind_say_so():
     assert max(hasty) < 65.0
     assert any(not e.degraded for e in finals)
     assert not finals[-1].degraded
+
+
+class Recorded:
+    """A recording in chunks, which can be read again from any of them."""
+
+    name, replayable = "recorded", True
+
+    def __init__(self, rows, chunk: int) -> None:
+        self._rows, self._chunk = rows, chunk
+
+    def items(self, position=None):
+        yield Begin("recorded", 0.0)
+        for first in range(0 if position is None else position["row"], len(self._rows), self._chunk):
+            rows = self._rows[first : first + self._chunk]
+            yield Chunk(rows, None, f"row {first}", {"row": first + len(rows)})
+
+
+class Failing(fakes.SmoothingBackend):
+    """Fails at the calls that are named, or from the first of them on."""
+
+    def __init__(self, calls, *, lasting=False) -> None:
+        self.calls, self.count, self.lasting = set(calls), 0, lasting
+
+    def _ask(self, run, *arguments):
+        self.count += 1
+        if self.count in self.calls or (self.lasting and self.calls and self.count >= min(self.calls)):
+            raise RuntimeError("CUDA error: an illegal memory access")
+        return run(*arguments)
+
+    def locate(self, features):
+        return self._ask(super().locate, features)
+
+    def score(self, *arguments):
+        return self._ask(super().score, *arguments)
+
+
+def looped(engine, tmp_path=None, checkpoint=None):
+    live, sink = LiveOptions(max_delay_s=1.0), Kept()
+    loop = Loop(fakes.localizer(engine, fusion=fakes.WITH_HEAD), Recorded(ROWS, 10), [sink], live=live)
+    if tmp_path is not None:
+        loop.snapshot, loop.event_file, loop.snapshot_every_s = tmp_path / "run.snapshot", Ledger(), 0.0
+    if checkpoint is not None:
+        loop.resume(checkpoint)
+    return loop, sink
+
+
+class Ledger:
+    """Stands in for the event file of a run with snapshots."""
+
+    length, inode, truncated, path = 0, 0, False, "events"
+
+    def sync(self):
+        pass
+
+    def look(self):
+        pass
+
+    def tail(self):
+        return ""
+
+
+ROWS = fakes.recording(3, 300)
+
+
+@pytest.fixture
+def impatient(monkeypatch):
+    from punctum.runtime.cli import _loop
+
+    monkeypatch.setattr(_loop, "PAUSES_S", (0.0, 0.0, 0.0))
+
+
+@pytest.mark.parametrize("calls", [[1], [7], [20, 21, 22], range(3, 400, 40)])
+def test_an_engine_that_comes_back_costs_nothing(calls, capsys, impatient):
+    steady, sink = looped(Failing([]))
+    steady.run()
+    flaky, again = looped(Failing(calls))
+    assert flaky.run() == "end of the source"
+    assert again.events == sink.events
+    assert flaky.engine_failures > 0
+    assert "tried again" in capsys.readouterr().err
+    assert "of the engine" in flaky.summary("end of the source")
+
+
+def test_an_engine_that_stays_away_ends_the_run_and_a_restart_goes_on(capsys, impatient, tmp_path):
+    from punctum.runtime.cli._checkpoint import Checkpoint
+
+    steady, wanted = looped(Failing([]))
+    steady.run()
+    dead, first = looped(Failing([60], lasting=True), tmp_path)
+    with pytest.raises(EngineError, match="illegal memory access"):
+        dead.run()
+    over = {e.id for e in first.events if e.phase in ("final", "retracted")}
+    assert {e.id for e in first.events} == over  # whatever was said has an end
+    assert first.events
+    checkpoint = Checkpoint.load(tmp_path / "run.snapshot")
+    assert checkpoint.position["row"] == dead.session.stats.snippets
+    before = [e for e in first.events if e in wanted.events]
+    alive, rest = looped(Failing([]), None, checkpoint)
+    alive.run()
+    assert rest.events == wanted.events[len(wanted.events) - len(rest.events) :]
+    assert len(before) + len(rest.events) >= len(wanted.events)

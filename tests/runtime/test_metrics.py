@@ -34,7 +34,7 @@ def test_counts():
     metrics.emitted([replace(EVENT, id="cam/1", phase="final", delay_s=9.0)], seconds=0.001, limit_s=1.0)
     metrics.queue_dropped("mqtt", provisional=2, final=0)
     metrics.reconnected("mqtt")
-    assert value(metrics, "punctum_frames_total", stream="cam") == 15
+    assert value(metrics, "punctum_snippets_total", stream="cam") == 15
     assert value(metrics, "punctum_frames_dropped_total", stream="cam", reason="gap") == 7
     assert value(metrics, "punctum_stream_lag_seconds", stream="cam") == 0.5
     assert value(metrics, "punctum_state_bytes", stream="cam") == 5000
@@ -52,9 +52,9 @@ def test_label_sets_are_bounded_and_registries_are_their_own():
     for i in range(MAX_STREAMS + 50):
         metrics.taken(f"cam{i}", 1, state_bytes=0, lag_s=0.0)
     text = metrics.render().decode()
-    assert text.count("punctum_frames_total{") == MAX_STREAMS + 1
-    assert value(metrics, "punctum_frames_total", stream="other") == 50
-    assert value(other, "punctum_frames_total", stream="cam0") is None
+    assert text.count("punctum_snippets_total{") == MAX_STREAMS + 1
+    assert value(metrics, "punctum_snippets_total", stream="other") == 50
+    assert value(other, "punctum_snippets_total", stream="cam0") is None
 
 
 class Engine:

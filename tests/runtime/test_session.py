@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from punctum.runtime import Features, InputError, PunctumError
+from punctum.runtime import Features, InputError, PunctumError, new_run_id
+from punctum.runtime.live import LiveOptions
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)
@@ -134,6 +135,159 @@ def test_bad_features_are_refused_and_the_session_goes_on():
     same(events, localizer.localize(features))
     with pytest.raises(InputError, match="flush"):
         session.push(features)
+
+
+class Passing:
+    """The features are the tracks; a head that likes short actions."""
+
+    requested = actual = "passing"
+
+    def locate(self, features):
+        return features[:, :3], features[:, 3]
+
+    score = fakes.SmoothingBackend.score
+
+
+def passing(**post):
+    levels = {"class_thresholds": (0.25, 0.5, 0.75), "fusion": fakes.WITH_HEAD}
+    return fakes.localizer(Passing(), **(levels | post))
+
+
+def half_way(seed: int, length: int) -> np.ndarray:
+    """Tracks in steps of one half: they often cross 0.25 exactly half-way between two snippets."""
+    tracks = 1 / (1 + np.exp(-4 * (fakes.recording(seed, length) - 0.5)))
+    tracks = np.round(2 * tracks) / 2
+    tracks[:, 3] = tracks[:, :3].max(axis=1) if length else 0
+    return tracks.astype(np.float32)
+
+
+@settings(max_examples=60)
+@given(st.integers(0, 10_000), st.integers(1, 200))
+def test_a_crossing_half_way_is_no_edge(seed, length):
+    """Tracks that cross just beside the middle give almost the same: an edge has no surroundings, so a crossing that is
+    taken for one shows in the score and in when it is known."""
+    tracks = half_way(seed, length)
+    said = []
+    for shift in (0.0, 1e-5):  # of what lies below the threshold, so that runs hardly change
+        shifted = np.where(tracks == 0, np.float32(shift), tracks).astype(np.float32)
+        session = passing(suppression="none", adapt=False).session(stream="s")
+        events = session.push(shifted) + session.flush()
+        said.append(
+            sorted((e.label, int(40 * e.start + 0.3), int(40 * e.end + 0.3), e.emitted_at, e.score) for e in events)
+        )
+    assert [one[:4] for one in said[0]] == [one[:4] for one in said[1]]
+    for a, b in zip(*said, strict=True):
+        assert abs(a[4] - b[4]) < 1e-3
+
+
+def test_surroundings_of_an_action_that_ends_half_way_count():
+    tracks = np.zeros((60, 4), np.float32)
+    tracks[20:30, [0, 3]] = 0.5  # 0.25 is crossed exactly half-way, on both sides
+    session = passing().session(stream="s")
+    (event,) = session.push(tracks) + session.flush()
+    assert (event.start, event.end) == (2.0, 3.0)
+    assert event.emitted_at >= 3.0 + 0.5  # only then are the surroundings known
+
+
+@settings(max_examples=25)
+@given(st.integers(0, 10_000), st.integers(0, 200), st.lists(st.integers(0, 40), max_size=20))
+def test_chunking_does_not_matter_where_tracks_cross_half_way(seed, length, sizes):
+    tracks, at, said = half_way(seed, length), 0, []
+    session = passing().session(stream="s")
+    for size in sizes:
+        said += session.push(tracks[at : at + size])
+        at = min(at + size, length)
+    said += session.push(tracks[at:])
+    same(said + session.flush(), passing().localize(tracks, stream="s"))
+
+
+@pytest.mark.parametrize("bad", [1e11, -1e11, 1.7e12, 1e300, np.float64(1e12)])
+def test_times_beyond_the_media_clock_are_refused(bad):
+    localizer, rows = fakes.localizer(), fakes.recording(1, 20)
+    session = localizer.session()
+    session.push(rows)
+    before = session.snapshot()
+    pool = localizer.pool()
+    pool.put("cam", rows)
+    for call in (
+        lambda: localizer.session(start_s=bad),
+        lambda: localizer.localize(rows, start_s=bad),
+        lambda: session.push(rows, at=bad),
+        lambda: session.gap(bad),
+        lambda: session.reset(start_s=bad),
+        lambda: Features(rows, 0.1, start_s=bad),
+        lambda: pool.open("b", start_s=bad),
+        lambda: pool.put("b", rows, at=bad),
+    ):
+        with pytest.raises(InputError) as error:
+            call()
+        assert error.value.code in ("time-out-of-range", "time-backwards")
+    assert session.snapshot() == before
+    assert not pool.put("cam", rows, at=abs(bad))
+    assert pool.stats()["cam"].ended == "time-out-of-range"
+
+
+def test_times_of_centuries_are_exact():
+    features = fakes.recording(5, 300)
+    near = fakes.localizer().localize(features)
+    for start in (1e10, -1e10, 1.7e9):
+        far = fakes.localizer().localize(features, start_s=start)
+        assert len(far) == len(near) > 10
+        assert max(abs(b.start - start - a.start) for a, b in zip(near, far, strict=True)) < 1e-5
+
+
+def test_ids_carry_the_run_and_differ_after_a_restart():
+    localizer, features, live = fakes.localizer(), fakes.recording(5, 300), LiveOptions(max_delay_s=0.5)
+
+    def run(session):
+        return [e.id for e in session.push(features) + session.flush()]
+
+    plain = run(localizer.session(stream="s", live=live))
+    assert plain == run(localizer.session(stream="s", live=live))
+    first, second = (run(localizer.session(stream="s", live=live, run_id=new_run_id())) for _ in range(2))
+    assert not set(first) & set(second)
+    assert [i.split("/", 2)[2] for i in first] == [i.split("/", 1)[1] for i in plain]
+    session = localizer.session(stream="s", live=live, run_id="night.1")
+    half = session.push(features[:150])
+    restored = localizer.restore(session.snapshot())
+    rest = restored.push(features[150:]) + restored.flush()
+    ids = [e.id for e in half + rest]
+    assert ids == run(localizer.session(stream="s", live=live, run_id="night.1"))
+    assert all(i.startswith("s/night.1/") for i in ids)
+    restored.reset()
+    again = localizer.restore(restored.snapshot())
+    assert all(i.startswith("s/night.1.1/") for i in run(again))
+    for bad in ("a/b", "ä", " ", "x" * 65, "a\n", 7):
+        with pytest.raises(InputError) as error:
+            localizer.session(run_id=bad)
+        assert error.value.code == "run-id"
+
+
+def test_both_ways_to_a_localizer_make_the_same_plan():
+    from importlib import resources
+
+    from punctum.runtime import Bundle, Localizer
+
+    pytest.importorskip("onnxruntime", reason="opening a bundle needs onnxruntime")
+    with resources.as_file(resources.files("punctum.runtime") / "assets" / "default") as folder:
+        bundle = Bundle.load(folder)
+    opened, m = Localizer(bundle), bundle.manifest
+    assert m.backbone is not None
+    made = Localizer.from_parts(
+        opened.backend,
+        labels=m.labels,
+        dim=m.features.dim,
+        stride_s=m.features.stride_s,
+        post=m.post,
+        receptive_field=(m.locator.left, m.locator.right),
+        bundle_id=m.id,
+        overhang_s=m.backbone.overhang_s,
+    )
+    assert made.plan == opened.plan
+    plan = fakes.localizer().plan
+    parts = {"labels": plan.labels, "dim": plan.dim, "stride_s": plan.stride_s, "post": plan.post}
+    ahead = Localizer.from_parts(opened.backend, **parts, receptive_field=(3, 2), overhang_s=0.25)
+    assert ahead.look_ahead_s == fakes.localizer().look_ahead_s + 0.25
 
 
 def test_a_broken_graph_is_named():

@@ -65,8 +65,10 @@ def place(tmp_path_factory) -> dict[str, Path]:
         assert invoke(["run", str(bundle), str(video), "--out", str(out)]) == 0
         parts.append(out.read_text())
     events.write_text("".join(parts))
+    (folder / "credentials.toml").write_text('[source]\nuser = "viewer"\n')
     return {
         "bundle": bundle,
+        "credentials": folder / "credentials.toml",
         "features": folder / "seq.npy",
         "dataset": folder / "dataset",
         "folder": folder / "folder",

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from punctum.runtime._files import atomic_write
 from punctum.runtime.errors import InputError
+from punctum.runtime.video.features import TIME_RULE
 from punctum.runtime.video.preprocess import Preprocessor
 from punctum.runtime.video.spec import BackboneSpec
 
@@ -48,7 +49,7 @@ class FrameStore:
     def add(self, video: str, path: Path, *, stop: Callable[[], bool] = lambda: False) -> bool:
         """Decode `path` unless this was done. False after a stop request. Raises InputError for a broken file."""
         record, expected = self.folder / f"{video}.json", self._source(path)
-        if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["source"] == expected:
+        if _kept(record).get("source") == expected:
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
         prepare = Preprocessor(self.spec)
@@ -56,7 +57,7 @@ class FrameStore:
         files: list[str] = []
         writer: _Writer | None = None
         try:
-            for at, image in _stretches(path, self.spec):
+            for at, item in _stretches(path, self.spec):
                 if stop():
                     return False
                 if at is not None:
@@ -66,7 +67,7 @@ class FrameStore:
                     starts.append(at)
                     writer = _Writer(self.folder / files[-1])
                 elif writer is not None:
-                    writer.add(prepare(image)[0])
+                    writer.add(prepare(item.image, item.aspect)[0])
         finally:
             if writer is not None:
                 writer.close()
@@ -78,7 +79,7 @@ class FrameStore:
 
     def stretches(self, video: str) -> list[Stretch]:
         """What `add` kept of a video; stretches shorter than a snippet are left out."""
-        record = json.loads((self.folder / f"{video}.json").read_text(encoding="utf-8"))
+        record = _kept(self.folder / f"{video}.json")
         shape = (-1, self.spec.height, self.spec.width)
         found = []
         for start_s, name in zip(record["starts"], record["files"], strict=True):
@@ -96,8 +97,22 @@ class FrameStore:
         return {
             "size": facts.st_size,
             "modified_ns": facts.st_mtime_ns,
+            "time": TIME_RULE,
             "spec": self.spec.model_dump(mode="json", include=fields),
         }
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The record of prepared frames; {} where there is none that is whole, so that they are prepared again."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        lists = record["starts"], record["files"]
+        whole = all(isinstance(x, list) for x in lists) and len(lists[0]) == len(lists[1])
+        whole = whole and all(isinstance(at, int | float) for at in lists[0])
+        names = all(isinstance(x, str) and Path(x).name == x and (path.parent / x).is_file() for x in lists[1])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return record if whole and names else {}
 
 
 def stretch_maps(stretch: Stretch, floor: float) -> F16:
@@ -155,7 +170,7 @@ class _Writer:
 
 
 def _stretches(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, Any]]:
-    """(start, None) where a stretch begins, then (None, image) for its frames."""
+    """(start, None) where a stretch begins, then (None, `Sampled`) for its frames."""
     from punctum.runtime.video import Gap, open_frames
 
     source = open_frames(str(path), fps=spec.fps)
@@ -171,6 +186,6 @@ def _stretches(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, A
             if not begun:
                 yield item.at, None
                 begun = True
-            yield None, item.image
+            yield None, item
     finally:
         source.close()

@@ -34,7 +34,9 @@
  * Units. Times are double seconds on the media clock. A snippet is one row of features; row t of a stretch covers
  * [start_s + t * stride_s, start_s + (t + 1) * stride_s). Segments of wants and of the kernels are in snippet-centre
  * coordinates: x = t is the centre of row t of the window, seconds = start_s + (x + 0.5) * stride_s. Arrays are dense,
- * row-major. Text is UTF-8. Scores are products of probabilities, 0 or more.
+ * row-major. Text is UTF-8. Tracks, class probabilities, attention and center scores are probabilities: values outside
+ * 0..1 by more than 0.001 are refused. Media times lie within 2^34 s (17,179,869,184 s, 544 years) of 0: float64 is
+ * spaced 1.9 microseconds there, well below the 1e-4 s to which events agree.
  *
  * Threads. Sessions are independent. Calls on one session may come from several threads, one waits for the other;
  * borrowed pointers are then for the callers to guard. A plan never changes and may be shared. Freeing while another
@@ -42,6 +44,10 @@
  *
  * Errors. Every call that can fail returns a punctum_status and fills `error` (may be NULL), which the caller owns: what
  * was given, what is allowed, what to do next. A refused call changes nothing. Negative values are errors.
+ *
+ * An engine that fails. A want stays open, unchanged, until it is answered: run the graph again and answer later, and the
+ * events are those of a run without the failure. Events can be polled meanwhile. If the engine does not come back,
+ * punctum_abandon ends the stream: open reports are retracted, so that every report is final or retracted.
  *
  * Structures begin with struct_size, so that older programs work with newer libraries: start from PUNCTUM_..._INIT.
  */
@@ -144,8 +150,12 @@ typedef struct punctum_session_options {
   double report_score;   /* provisional events below it are not reported */
   double open_score;     /* nor running ones below this */
   double tick_s;         /* distance of reports; 0: a third of max_delay_s */
+  const char* run_id;    /* part of every event id, so that ids of a stream that was started again differ from those
+                            before: up to 64 letters, digits, dots, dashes, underscores. A reset counts as a start and
+                            is appended. NULL or "": ids depend on the media alone. Programs built before this member existed leave
+                            it out, by struct_size */
 } punctum_session_options;
-#define PUNCTUM_SESSION_OPTIONS_INIT {sizeof(punctum_session_options), NULL, 0.0, 0, 0, 0.0, 0.01, 0.25, 0.0}
+#define PUNCTUM_SESSION_OPTIONS_INIT {sizeof(punctum_session_options), NULL, 0.0, 0, 0, 0.0, 0.01, 0.25, 0.0, NULL}
 
 PUNCTUM_API punctum_status punctum_session_create(const punctum_plan* plan, const punctum_session_options* options,
                                                   punctum_session** session, punctum_error* error) PUNCTUM_NOEXCEPT;
@@ -182,6 +192,9 @@ PUNCTUM_API punctum_status punctum_flush(punctum_session* session, punctum_error
  * not polled stay. It also revives a session after PUNCTUM_ERROR_INTERNAL or PUNCTUM_ERROR_MEMORY. */
 PUNCTUM_API punctum_status punctum_reset(punctum_session* session, double start_s, punctum_error* error)
     PUNCTUM_NOEXCEPT;
+/* The engine cannot answer any more: end the stream without it. An open want is dropped, open reports are retracted,
+ * what still ran is lost. Then only reset, polling and reading are left. */
+PUNCTUM_API punctum_status punctum_abandon(punctum_session* session, punctum_error* error) PUNCTUM_NOEXCEPT;
 /* 1: score in haste from now on (fewer thresholds, the locator's word alone; events say so); 0: in full. */
 PUNCTUM_API punctum_status punctum_set_degraded(punctum_session* session, int32_t degraded,
                                                 punctum_error* error) PUNCTUM_NOEXCEPT;
@@ -240,9 +253,11 @@ typedef struct punctum_event {
   double start, end;   /* seconds on the media clock */
   double emitted_at;   /* media time at which all that this rests on had been seen */
   double delay_s;      /* emitted_at - end */
+  const char* start_utc; /* time of day, such as "2026-05-01T10:00:00.000Z": NULL from punctum_poll, for the library has */
+  const char* end_utc;   /* no clock; set them before punctum_event_to_json if you know. Older programs lack both */
 } punctum_event;
 #define PUNCTUM_EVENT_INIT \
-  {sizeof(punctum_event), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0}
+  {sizeof(punctum_event), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, NULL, NULL}
 
 /* The next event, in order; PUNCTUM_EMPTY when there is none. Events can be polled while a want is open. */
 PUNCTUM_API punctum_status punctum_poll(punctum_session* session, punctum_event* event,

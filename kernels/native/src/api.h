@@ -1,7 +1,9 @@
 // What every function of the C boundary does: exceptions end here, structures are copied by their size.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstring>
 #include <exception>
 #include <memory>
@@ -67,19 +69,28 @@ T& need(T* pointer, const char* name) {
   return *pointer;
 }
 
+// least: the structure's size in the first version of the ABI, for those that have grown since.
 template <class T>
-void need_size(const T& given, const char* name) {
-  if (given.struct_size < sizeof(T)) {
+void need_size(const T& given, const char* name, std::size_t least = sizeof(T)) {
+  if (given.struct_size < least) {
     refuse("struct-size", std::string(name) + ".struct_size is " + std::to_string(given.struct_size),
-           std::to_string(sizeof(T)) + " or more", "start from the structure's INIT macro");
+           std::to_string(least) + " or more", "start from the structure's INIT macro");
   }
 }
 
-// Copy a result out without touching what a newer program has behind it.
+// A structure of an older program, what it does not know yet filled up from `initial`.
+template <class T>
+T take(const T& given, T initial, const char* name, std::size_t least) {
+  need_size(given, name, least);
+  std::memcpy(&initial, &given, std::min(given.struct_size, sizeof(T)));
+  return initial;
+}
+
+// Copy a result out without touching what a newer program has behind it, or an older one does not have.
 template <class T>
 void give(T& to, T value) {
   value.struct_size = to.struct_size;
-  to = value;
+  std::memcpy(&to, &value, std::min(value.struct_size, sizeof(T)));
 }
 
 inline Index size_of(std::size_t size, const char* name) {

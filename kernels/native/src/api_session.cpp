@@ -8,6 +8,8 @@ namespace {
 
 using namespace punctum;
 
+constexpr std::size_t kEventSize = offsetof(punctum_event, start_utc);  // of the first version
+
 // A session's call under its lock.
 template <class Work>
 punctum_status with(punctum_session* handle, punctum_error* error, Work work) noexcept {
@@ -99,11 +101,16 @@ punctum_status punctum_session_create(const punctum_plan* plan, const punctum_se
     need(session, "session") = nullptr;
     need(plan, "plan");
     const punctum_session_options initial = PUNCTUM_SESSION_OPTIONS_INIT;
-    const punctum_session_options& given = options ? *options : initial;
-    need_size(given, "options");
+    const punctum_session_options given =
+        options ? take(*options, initial, "options", offsetof(punctum_session_options, run_id)) : initial;
     Options made;
     made.stream = given.stream ? given.stream : "";
     if (!json::is_text(made.stream)) refuse("stream-name", "a stream name that is not UTF-8", "UTF-8 text");
+    made.run_id = given.run_id ? given.run_id : "";
+    if (!json::is_run_id(made.run_id)) {
+      refuse("run-id", "run id " + made.run_id.substr(0, 80), "up to 64 letters, digits, dots, dashes and underscores",
+             "choose another");
+    }
     if (given.mode != PUNCTUM_MODE_TRACKS && given.mode != PUNCTUM_MODE_WINDOWS) {
       refuse("mode", "mode " + std::to_string(given.mode), "PUNCTUM_MODE_TRACKS, PUNCTUM_MODE_WINDOWS");
     }
@@ -172,6 +179,13 @@ punctum_status punctum_flush(punctum_session* session, punctum_error* error) noe
 punctum_status punctum_reset(punctum_session* session, double start_s, punctum_error* error) noexcept {
   return with(session, error, [start_s](Session& s) {
     s.reset(start_s);
+    return PUNCTUM_OK;
+  });
+}
+
+punctum_status punctum_abandon(punctum_session* session, punctum_error* error) noexcept {
+  return with(session, error, [](Session& s) {
+    s.abandon();
     return PUNCTUM_OK;
   });
 }
@@ -259,7 +273,7 @@ punctum_status punctum_want_bins(punctum_session* session, size_t bins, double* 
 
 punctum_status punctum_poll(punctum_session* session, punctum_event* event, punctum_error* error) noexcept {
   return with(session, error, [&](Session& s) {
-    need_size(need(event, "event"), "event");
+    need_size(need(event, "event"), "event", kEventSize);
     Event next;
     if (!s.next_event(next)) return PUNCTUM_EMPTY;
     session->event_id = std::move(next.id);
@@ -341,9 +355,8 @@ punctum_status punctum_event_to_json(const punctum_event* event, char* text, siz
                                      punctum_error* error) noexcept {
   return guard(error, [&] {
     need(needed, "needed") = 0;
-    const punctum_event& e = need(event, "event");
-    need_size(e, "event");
-    for (const char* given : {e.stream, e.id, e.label, e.bundle}) {
+    const punctum_event e = take(need(event, "event"), PUNCTUM_EVENT_INIT, "event", kEventSize);
+    for (const char* given : {e.stream, e.id, e.label, e.bundle, e.start_utc, e.end_utc}) {
       if (given && !json::is_text(given)) refuse("text", "an event with text that is not UTF-8", "UTF-8 text");
     }
     std::string line = "{\"schema\":\"punctum.event/1\"";
@@ -365,6 +378,9 @@ punctum_status punctum_event_to_json(const punctum_event* event, char* text, siz
     key("dropped"), line += std::to_string(e.dropped);
     flag("interrupted", e.interrupted != 0);
     flag("degraded", e.degraded != 0);
+    const auto clock = [&](const char* name, const char* value) { value ? string(name, value) : (key(name), void(line += "null")); };
+    clock("start_utc", e.start_utc);
+    clock("end_utc", e.end_utc);
     string("event", e.id);
     line += '}';
     *needed = line.size() + 1;

@@ -29,7 +29,7 @@ void conclude(const Stretch& stretch, const Island& island, const std::vector<Se
   if (!reporter.live.empty()) {
     settled = reporter.settle(island.label, seconds, scores, {stretch.at(island.start), stretch.at(island.end)});
   }
-  const std::string name = stretch.stream + "/" + plan.labels[island.label] + "/" +
+  const std::string name = stretch.prefix + "/" + plan.labels[island.label] + "/" +
                            std::to_string(stretch.serial + island.start.index) + "/";
   for (std::size_t rank = 0; rank < seconds.size(); ++rank) {
     const auto [start, end] = seconds[rank];

@@ -27,7 +27,7 @@ struct Hole {
 // An unbroken stretch of one stream, as it stands. Times in seconds on the media clock.
 struct Stretch {
   const Plan& plan;
-  const std::string& stream;
+  const std::string& prefix;  // how event ids begin
   const std::vector<Hole>& holes;
   double start_s, now_s;
   Index known;         // snippets taken

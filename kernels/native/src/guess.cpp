@@ -43,13 +43,13 @@ std::vector<Island> Session::guessed_islands() const {
 
 // Snippets [low, high) that scoring an island may read, as far as they are known.
 Index Session::guess_low(const Island& island) const {
-  const Index low = island.start.offset == -kEdge ? island.start.index : island.start.index - context_;
+  const Index low = island.start.edge ? island.start.index : island.start.index - context_;
   return std::max<Index>({low, tracks_.base(), 0});
 }
 
 Index Session::guess_high(const Island& island) const {
   const Index known = features_.end();
-  const Index high = island.end.offset != kEdge ? known : std::min(island.end.index + 1, known);
+  const Index high = island.end.edge ? std::min(island.end.index + 1, known) : known;
   return std::min(high, island.end.index + context_ + 1);
 }
 
@@ -121,7 +121,7 @@ void Session::say_guess() {
       segment.start = start_s_ + (static_cast<double>(one.low) + segment.start + 0.5) * plan_->stride_s;
       segment.end = start_s_ + (static_cast<double>(one.low) + segment.end + 0.5) * plan_->stride_s;
     }
-    const std::string key = options_.stream + "/" + plan_->labels[one.island.label];
+    const std::string key = prefix_ + "/" + plan_->labels[one.island.label];
     reporter_.guess(one.island.label, scored.segments, scored.scores, now_s(), key, said);
   }
   reporter_.sweep(alive_, said);

@@ -9,7 +9,7 @@ void IslandFinder::feed(Column track, Index base, Index first, std::vector<Islan
     if (!open_) {
       while (at < stop && !(track[at - base] > threshold_)) ++at;
       if (at == stop) return;
-      open(at == 0 ? Place{0, -kEdge} : crossing(track, base, at));
+      open(at == 0 ? Place::edge_before(0) : crossing(track, base, at));
       ++at;
       continue;
     }
@@ -31,13 +31,13 @@ void IslandFinder::feed(Column track, Index base, Index first, std::vector<Islan
 
 void IslandFinder::finish(Index total, std::vector<Island>& found) {
   if (!open_ || total <= 0) return;
-  found.push_back({label_, at_, {total - 1, kEdge}, total - 1});
+  found.push_back({label_, at_, Place::edge_after(total - 1), total - 1});
   open_ = false;
 }
 
 Place IslandFinder::crossing(Column track, Index base, Index index) const {
   const double before = track[index - 1 - base], after = track[index - base];
-  return {index - 1, (static_cast<double>(threshold_) - before) / (after - before)};
+  return {index - 1, (static_cast<double>(threshold_) - before) / (after - before), false};
 }
 
 // Split after the lowest snippet of the second half of the longest island allowed. The cut lies between two snippets
@@ -48,8 +48,8 @@ void IslandFinder::cut(Column track, Index base, Index limit, std::vector<Island
   for (Index i = lowest + 1; i < limit; ++i) {
     if (track[i - base] < track[lowest - base]) lowest = i;
   }
-  found.push_back({label_, at_, {lowest, kEdge}, limit});
-  open({lowest + 1, -kEdge});
+  found.push_back({label_, at_, Place::edge_after(lowest), limit});
+  open(Place::edge_before(lowest + 1));
 }
 
 }  // namespace punctum

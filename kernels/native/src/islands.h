@@ -8,12 +8,18 @@
 
 namespace punctum {
 
-constexpr double kEdge = 0.5;  // from a snippet's centre to its border: where a stream or a cut island starts and ends
+constexpr double kBorder = 0.5;  // from a snippet's centre to its border
 
-// A place as (snippet index, offset from its centre): exact after days of stream.
+// Where an island starts or ends, as (snippet index, offset from its centre): exact after days of stream. `edge` marks
+// the end of a stream or a cut, beyond which nothing may be read. It is a flag of its own because a track that crosses
+// the threshold exactly half-way between two snippets has the same offset as an edge.
 struct Place {
   Index index = 0;
   double offset = 0.0;
+  bool edge = false;
+
+  static Place edge_before(Index index) { return {index, -kBorder, true}; }
+  static Place edge_after(Index index) { return {index, kBorder, true}; }
 };
 
 struct Island {
@@ -23,7 +29,12 @@ struct Island {
 
   // Index of the last snippet that scoring needs, with `context` snippets of surroundings.
   Index complete_at(Index context) const {
-    return end.offset == kEdge ? closed_at : std::max(closed_at, end.index + context);
+    return end.edge ? closed_at : std::max(closed_at, end.index + context);
+  }
+  // Snippets [low, high) that scoring may read; the stream has `total`.
+  Index window_low(Index context) const { return start.edge ? start.index : std::max<Index>(start.index - context, 0); }
+  Index window_high(Index context, Index total) const {
+    return std::min(end.edge ? end.index + 1 : end.index + context + 1, total);
   }
 };
 

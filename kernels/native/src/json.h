@@ -33,6 +33,9 @@ Value parse(std::string_view text);
 // Whether bytes are UTF-8 without surrogates, overlong forms or zero bytes.
 bool is_text(std::string_view bytes);
 
+// Whether text may be a run id: up to 64 letters, digits, dots, dashes, underscores.
+bool is_run_id(std::string_view text);
+
 // The text of a string, quoted and escaped as Python's json.dumps(ensure_ascii=False) does.
 void quote(std::string_view text, std::string& out);
 

@@ -216,6 +216,11 @@ const Value* Value::find(std::string_view key) const {
 
 Value parse(std::string_view text) { return Reader(text).document(); }
 
+bool is_run_id(std::string_view text) {
+  return text.size() <= 64 && text.find_first_not_of("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+                                                     "0123456789._-") == std::string_view::npos;
+}
+
 bool is_text(std::string_view bytes) {
   std::size_t at = 0;
   while (at < bytes.size()) {

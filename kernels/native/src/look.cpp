@@ -92,11 +92,7 @@ void Session::answer_locate(const float* tracks, Index rows) {
     refuse("backend-shape", "the locator returned " + std::to_string(rows) + " rows", std::to_string(want_.rows));
   }
   const Index width = classes() + 1;
-  for (Index i = 0; i < rows * width; ++i) {
-    if (!std::isfinite(tracks[i])) {
-      refuse("tracks-not-finite", "the locator returned NaN or infinity", "finite tracks", "check the bundle");
-    }
-  }
+  check_range(tracks, rows * width, "tracks", "the locator returned");
   const Index stop = std::min(locate_at_ + kBlock, locate_reach_);
   try {
     const float* mine = tracks + (locate_at_ - window_low_) * width;
@@ -142,10 +138,7 @@ void Session::prepare_ready() {
     return x != y ? x < y : a.label != b.label ? a.label < b.label : a.start.index < b.start.index;
   });
   for (const Island& island : ready) {
-    const Index low = island.start.offset == -kEdge ? island.start.index
-                                                    : std::max<Index>(island.start.index - context_, 0);
-    const Index high = std::min(island.end.offset == kEdge ? island.end.index + 1 : island.end.index + context_ + 1,
-                                tracks_.end());
+    const Index low = island.window_low(context_), high = island.window_high(context_, tracks_.end());
     const Segment bounds{static_cast<double>(island.start.index - low) + island.start.offset,
                          static_cast<double>(island.end.index - low) + island.end.offset};
     Prepared one;
@@ -165,8 +158,7 @@ bool Session::ask_score() {
   const Prepared& one = prepared_[asking_];
   const Island& island = one.island;
   const Index low = one.low;
-  const Index high = std::min(island.end.offset == kEdge ? island.end.index + 1 : island.end.index + context_ + 1,
-                              tracks_.end());
+  const Index high = island.window_high(context_, tracks_.end());
   want_.kind = PUNCTUM_WANT_SCORE;
   want_.inner = low + context_ <= island.start.index && high >= island.end.index + context_ + 1;
   want_.first = offset_ + low;
@@ -195,6 +187,12 @@ void Session::answer_score(const Head& head, Index count) {
       (weights.center > 0 && !head.center)) {
     refuse("null", "a term of the fusion is NULL", "all terms whose weight is above 0");
   }
+  const auto check_term = [&](const float* term, Index size, double weight) {
+    if (weight > 0.0) check_range(term, size, "scores", "the center scorer returned");
+  };
+  check_term(head.class_probability, count * classes(), weights.class_probability);
+  check_term(head.attention, count, weights.attention);
+  check_term(head.center, count, weights.center);
   // Everything that can fail comes before anything changes.
   std::vector<std::vector<double>> scores;
   if (step_ == Step::score) {

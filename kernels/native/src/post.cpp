@@ -1,6 +1,7 @@
 #include "post.h"
 
 #include <cmath>
+#include <cstdio>
 
 #include "failure.h"
 
@@ -8,6 +9,7 @@ namespace punctum {
 namespace {
 
 constexpr double kShortest = 1e-6;  // snippets; what is shorter has no inside to average
+constexpr double kRounding = 1e-3;  // by which a probability may leave 0..1: one step of float16 above 1
 
 // The best `most` by contrast, in their old order.
 void keep_best(Proposals& found, Index most) {
@@ -24,6 +26,23 @@ void keep_best(Proposals& found, Index most) {
 }
 
 }  // namespace
+
+void check_range(const float* values, Index count, const std::string& what, const std::string& who) {
+  for (Index i = 0; i < count; ++i) {
+    if (!std::isfinite(values[i])) {
+      refuse((what + "-not-finite").c_str(), who + " NaN or infinity", "finite " + what,
+             "check the features and the bundle");
+    }
+  }
+  for (Index i = 0; i < count; ++i) {
+    const double value = values[i];
+    if (value >= -kRounding && value <= 1.0 + kRounding) continue;
+    char given[32];
+    std::snprintf(given, sizeof given, " %g", value);
+    refuse((what + "-out-of-range").c_str(), who + given, "probabilities, 0..1",
+           "check the graph's output layer");
+  }
+}
 
 Proposals propose(const float* tracks, Index length, Index classes, Index label, Segment bounds,
                   const PostProcess& post, double stride_s) {

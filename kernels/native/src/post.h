@@ -34,6 +34,9 @@ struct Scored {
 Proposals propose(const float* tracks, Index length, Index classes, Index label, Segment bounds,
                   const PostProcess& post, double stride_s);
 
+// Throws Failure unless all values are probabilities: code "<what>-not-finite" or "<what>-out-of-range".
+void check_range(const float* values, Index count, const std::string& what, const std::string& who);
+
 // Product of the terms that the fusion weights name, never negative. Throws Failure for scores that are not finite.
 std::vector<double> fuse(const Proposals& found, Index label, Index classes, const Head& head,
                          const PostProcess& post);

@@ -1,6 +1,7 @@
 #include "session.h"
 
 #include <cmath>
+#include <cstdio>
 
 namespace punctum {
 namespace {
@@ -17,6 +18,17 @@ void check_rows(const float* rows, Index count, Index width, const char* code, c
   }
 }
 
+void check_time(double value, const char* what, const char* code) {
+  char given[80];
+  std::snprintf(given, sizeof given, "%s at %g s", what, value);
+  if (!std::isfinite(value)) refuse(code, given, "a finite media time", "check the source");
+  if (std::abs(value) > kMaxMediaS) {
+    refuse("time-out-of-range", given,
+           "media times within 17179869184 s of 0",
+           "give seconds, not milliseconds or a smaller unit, or let media time begin at 0");
+  }
+}
+
 }  // namespace
 
 Session::Session(std::shared_ptr<const Plan> plan, Options options)
@@ -25,9 +37,7 @@ Session::Session(std::shared_ptr<const Plan> plan, Options options)
     refuse("gate-video-live", "a stream with gate='video', which needs statistics of the whole video",
            "gate='none' on streams", "set gate to 'none'");
   }
-  if (!std::isfinite(options_.start_s) || std::abs(options_.start_s) > 1e15) {
-    refuse("start", "start_s=" + std::to_string(options_.start_s), "a finite number of seconds", "set start_s");
-  }
+  check_time(options_.start_s, "a stream that starts", "start");
   options_.live.check();
   if (!options_.windows) {
     Plan located = *plan_;
@@ -42,7 +52,16 @@ Session::Session(std::shared_ptr<const Plan> plan, Options options)
   hop_ = tick_ > 0 ? tick_ : std::max<Index>(static_cast<Index>(std::floor(kHop / plan_->stride_s)), 1);
   reporter_ = Reporter(options_.live, static_cast<double>(tick_) * plan_->stride_s, plan_->stride_s, plan_->overhang_s);
   start_s_ = options_.start_s;
+  name_run();
   begin();
+}
+
+// A reset counts as a start: ids of what comes after it differ from those before, if there is a run to tell them apart.
+void Session::name_run() {
+  prefix_ = options_.stream;
+  if (options_.run_id.empty()) return;
+  prefix_ += "/" + options_.run_id;
+  if (resets_ > 0) prefix_ += "." + std::to_string(resets_);
 }
 
 // A fresh stretch of stream: at the start, after a break, after reset.
@@ -80,7 +99,10 @@ void Session::push(const float* features, const float* tracks, Index count, cons
   if (options_.keep_features && count > 0 && !features) refuse("null", "features is NULL", "[count, dim] values");
   if (!options_.windows && count > 0 && !tracks) refuse("null", "tracks is NULL", "[count, classes + 1] values");
   if (options_.keep_features) check_rows(features, count, plan_->dim, "features-not-finite", "features");
-  if (!options_.windows) check_rows(tracks, count, classes() + 1, "tracks-not-finite", "tracks");
+  if (!options_.windows) {
+    check_rows(tracks, count, classes() + 1, "tracks-not-finite", "tracks");
+    check_range(tracks, count * (classes() + 1), "tracks", "the locator returned");
+  }
   for (const Hole& hole : lost) {
     if (hole.snippet < 0 || hole.snippet >= std::max<Index>(count, 1) || hole.frames < 0 || hole.frames > (Index{1} << 50)) {
       refuse("lost", "lost frames at row " + std::to_string(hole.snippet), "rows of the chunk, 0 or more frames");
@@ -89,9 +111,7 @@ void Session::push(const float* features, const float* tracks, Index count, cons
   const double reach = static_cast<double>(serial_) + static_cast<double>(features_.end()) + static_cast<double>(count);
   if (reach > kFarthest) refuse("stream-too-long", "more snippets than can be counted", "4e15", "reset the session");
   if (at) {
-    if (!std::isfinite(*at) || std::abs(*at) > 1e15) {
-      refuse("time-not-finite", "snippets at " + std::to_string(*at) + " s", "a finite media time, at most 1e15 s from 0", "check the source");
-    }
+    check_time(*at, "snippets", "time-not-finite");
     if (taken_ && *at < now_s() - 0.5 * stride) {
       refuse("time-backwards",
              "snippets at " + std::to_string(*at) + " s after snippets up to " + std::to_string(now_s()) + " s",
@@ -101,6 +121,8 @@ void Session::push(const float* features, const float* tracks, Index count, cons
       refuse("time-too-far", "a gap up to " + std::to_string(*at) + " s", "4e15 snippets", "check the source");
     }
   }
+  const double first = at ? (taken_ ? std::max(*at, now_s()) : *at) : taken_ ? now_s() : 0.0;
+  check_time(first + static_cast<double>(count) * stride, "snippets that end", "time-not-finite");
   std::vector<Hole> holes = lost;  // what can fail for want of memory comes before anything changes
   holes_.reserve(holes_.size() + holes.size());
   chunk_features_ = features;
@@ -138,10 +160,10 @@ void Session::flush() {
 }
 
 void Session::reset(double start_s) {
-  if (!std::isfinite(start_s) || std::abs(start_s) > 1e15) {
-    refuse("start", "start_s=" + std::to_string(start_s), "a finite number of seconds", "set start_s");
-  }
+  check_time(start_s, "a stream that starts", "start");
   start_s_ = start_s;
+  ++resets_;
+  name_run();
   closed_ = taken_ = failed_ = false;
   serial_ = broken_ = offset_ = 0;
   reporter_.live.clear();
@@ -153,6 +175,18 @@ void Session::reset(double start_s) {
   alive_.clear();
   chunk_count_ = chunk_done_ = 0;
   begin();
+}
+
+// The engine cannot answer: end the stream without it. Open reports are retracted, what still ran is lost.
+void Session::abandon() {
+  if (failed_ || (closed_ && want_.kind == PUNCTUM_WANT_NOTHING)) require_ready();
+  closed_ = true;
+  task_ = Task::none;
+  step_ = Step::none;
+  want_ = Want();
+  prepared_.clear();
+  alive_.clear();
+  say_swept();
 }
 
 // Work off the call until it is done, or until the engine is asked.
@@ -228,7 +262,7 @@ bool Session::chunk_step() {
 }
 
 Stretch Session::stretch(Index lost) const {
-  return {*plan_, options_.stream, holes_, start_s_, now_s(), features_.end(), serial_, broken_, lost, hop_,
+  return {*plan_, prefix_, holes_, start_s_, now_s(), features_.end(), serial_, broken_, lost, hop_,
           degraded_look_};
 }
 

@@ -16,8 +16,10 @@
 
 namespace punctum {
 
+constexpr double kMaxMediaS = 17179869184.0;  // 2^34: the range of media times, see punctum.h
+
 struct Options {
-  std::string stream;
+  std::string stream, run_id;
   double start_s = 0.0;
   bool windows = false, keep_features = false;
   LiveOptions live;
@@ -46,6 +48,7 @@ class Session {
   void push(const float* features, const float* tracks, Index count, const double* at, const std::vector<Hole>& lost);
   void flush();
   void reset(double start_s);
+  void abandon();
   void answer_locate(const float* tracks, Index rows);
   void answer_score(const Head& head, Index count);
   void degrade(bool on) { degraded_ = on; }
@@ -84,6 +87,7 @@ class Session {
 
   void require_ready() const;
   void begin();
+  void name_run();
   void run();
   void give_up();
   void add_holes();
@@ -111,6 +115,8 @@ class Session {
   std::shared_ptr<const Plan> plan_;  // in tracks mode without receptive field: what it sees counts as overhang
   std::shared_ptr<const Plan> given_;
   Options options_;
+  std::string prefix_;  // how event ids begin
+  Index resets_ = 0;
   PostProcess haste_;
   Index context_ = 0, longest_ = 0, tick_ = 0, hop_ = 1;
 

@@ -10,7 +10,7 @@ namespace {
 
 constexpr char kMagic[] = "punctum-native-session\n";
 constexpr std::size_t kMagicSize = sizeof kMagic - 1;
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint32_t kVersion = 2;
 constexpr Index kMost = Index{1} << 53;
 
 // All of a plan that decides what a session says.
@@ -53,13 +53,16 @@ Rows take_rows(Reader& in, Index width) {
 void put_place(Writer& out, const Place& place) {
   out.index(place.index);
   out.real(place.offset);
+  out.flag(place.edge);
 }
 
-Place take_place(Reader& in, Index low, Index high) {
+Place take_place(Reader& in, Index low, Index high, double border) {
   Place place;
   place.index = in.index(low, high);
   place.offset = in.real();
-  if (std::abs(place.offset) > 1.0) Reader::damaged("an offset of the snapshot is out of range");
+  place.edge = in.flag();
+  const bool fits = place.edge ? place.offset == border : place.offset >= 0.0 && place.offset <= 1.0;
+  if (!fits) Reader::damaged("an offset of the snapshot is out of range");
   return place;
 }
 
@@ -77,11 +80,12 @@ std::vector<unsigned char> Session::freeze() const {
   out.word(plan.size());
   out.bytes.insert(out.bytes.end(), plan.begin(), plan.end());
   out.text(options_.stream);
+  out.text(options_.run_id);
   out.reals({options_.live.max_delay_s, options_.live.report_score, options_.live.open_score, options_.live.tick_s});
   out.flag(options_.windows);
   out.flag(options_.keep_features);
   out.real(start_s_);
-  for (const Index value : {offset_, serial_, broken_, counts_.pushed, counts_.islands, counts_.finals, counts_.gaps,
+  for (const Index value : {resets_, offset_, serial_, broken_, counts_.pushed, counts_.islands, counts_.finals, counts_.gaps,
                             counts_.dropped, reporter_.count}) {
     out.index(value);
   }
@@ -135,6 +139,8 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
   }
   Options options;
   options.stream = in.text();
+  options.run_id = in.text();
+  if (!json::is_run_id(options.run_id)) Reader::damaged("the run id in the snapshot cannot be used");
   if (!json::is_text(options.stream)) Reader::damaged("a name in the snapshot is not UTF-8");
   if (in.word() != 4) Reader::damaged("the snapshot has other options");
   options.live.max_delay_s = in.real();
@@ -146,10 +152,11 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
   options.start_s = in.real();
   auto made = std::make_unique<Session>(std::move(plan), std::move(options));
   Session& s = *made;
-  for (Index* value : {&s.offset_, &s.serial_, &s.broken_, &s.counts_.pushed, &s.counts_.islands, &s.counts_.finals,
+  for (Index* value : {&s.resets_, &s.offset_, &s.serial_, &s.broken_, &s.counts_.pushed, &s.counts_.islands, &s.counts_.finals,
                        &s.counts_.gaps, &s.counts_.dropped, &s.reporter_.count}) {
     *value = in.index(0, kMost);
   }
+  s.name_run();
   for (bool* value : {&s.taken_, &s.closed_, &s.degraded_}) *value = in.flag();
   s.features_ = take_rows(in, s.options_.keep_features ? s.plan_->dim : 0);
   s.tracks_ = take_rows(in, s.classes() + 1);
@@ -162,23 +169,23 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
                                   (s.options_.windows || (s.pushed_.base() <= end && s.pushed_.end() == known)));
   if (!fits || s.features_.base() > known) Reader::damaged("the parts of the snapshot do not fit together");
   // An open or waiting island that begins at `index` needs the rows of its context before it.
-  const auto within = [&](Index index, double offset) {
-    const Index low = offset == -kEdge ? index : std::max<Index>(index - s.context_, 0);
+  const auto within = [&](const Place& place) {
+    const Index low = place.edge ? place.index : std::max<Index>(place.index - s.context_, 0);
     if (low < base || low < s.features_.base()) Reader::damaged("an island of the snapshot begins too early");
   };
   for (IslandFinder& finder : s.finders_) {
     if (!in.flag()) continue;
-    const Place place = take_place(in, 0, end);
-    within(place.index, place.offset);
+    const Place place = take_place(in, 0, end, -kBorder);
+    within(place);
     finder.open(place);
   }
   for (std::uint64_t n = in.word(); n > 0; --n) {
     Island island;
     island.label = in.index(0, s.classes() - 1);
-    island.start = take_place(in, 0, end);
-    island.end = take_place(in, island.start.index, end);
+    island.start = take_place(in, 0, end, -kBorder);
+    island.end = take_place(in, island.start.index, end, kBorder);
     island.closed_at = in.index(0, kMost);
-    within(island.start.index, island.start.offset);
+    within(island.start);
     if (island.end.index >= end) Reader::damaged("an island of the snapshot ends too late");
     s.waiting_.push_back(island);
   }

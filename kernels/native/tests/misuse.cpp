@@ -1,4 +1,5 @@
 // Every wrong call is answered with a code and a message, and changes nothing.
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
@@ -70,6 +71,7 @@ TEST(null_handles) {
   WRONG("null", punctum_gap(nullptr, 1.0, error));
   WRONG("null", punctum_flush(nullptr, error));
   WRONG("null", punctum_reset(nullptr, 0.0, error));
+  WRONG("null", punctum_abandon(nullptr, error));
   WRONG("null", punctum_set_degraded(nullptr, 1, error));
   WRONG("null", punctum_next_want(nullptr, &want, error));
   WRONG("null", punctum_answer_locate(nullptr, &value, 1, 1, error));
@@ -156,6 +158,31 @@ TEST(sizes_of_structures) {
   CHECK(newer.more == 42 && newer.info.struct_size == sizeof newer);
 }
 
+// A program that was built before structures grew: what it does not have is neither read nor written.
+TEST(structures_of_older_programs) {
+  const stream::PlanPtr plan = stream::plan(stream::manifest());
+  punctum_session_options options = PUNCTUM_SESSION_OPTIONS_INIT;
+  options.struct_size = offsetof(punctum_session_options, run_id);
+  options.run_id = reinterpret_cast<const char*>(8);  // not its own
+  const stream::SessionPtr session = stream::open(plan.get(), options);
+  CHECK(session != nullptr);
+  const std::vector<float> rows = stream::tracks(1, 200);
+  CHECK(punctum_push_tracks(session.get(), rows.data(), 200, nullptr) == PUNCTUM_OK);
+  punctum_event event = PUNCTUM_EVENT_INIT;
+  event.struct_size = offsetof(punctum_event, start_utc);
+  event.start_utc = event.end_utc = reinterpret_cast<const char*>(8);
+  CHECK(punctum_poll(session.get(), &event, nullptr) == PUNCTUM_OK);
+  CHECK(event.start_utc == reinterpret_cast<const char*>(8) && event.label != nullptr);
+  char text[1024];
+  size_t needed = 0;
+  CHECK(punctum_event_to_json(&event, text, sizeof text, &needed, nullptr) == PUNCTUM_OK);
+  CHECK(std::strstr(text, "\"start_utc\":null,\"end_utc\":null"));
+  event = PUNCTUM_EVENT_INIT;
+  event.start_utc = "2026-05-01T10:00:00.000Z";
+  CHECK(punctum_event_to_json(&event, text, sizeof text, &needed, nullptr) == PUNCTUM_OK);
+  CHECK(std::strstr(text, "\"start_utc\":\"2026-05-01T10:00:00.000Z\",\"end_utc\":null"));
+}
+
 TEST(options_out_of_range) {
   const stream::PlanPtr plan = stream::plan(stream::manifest());
   punctum_session* made = nullptr;
@@ -168,7 +195,13 @@ TEST(options_out_of_range) {
   WRONG("stream-name", create(error, [](O o) { o.stream = "\xFF"; }));
   WRONG("mode", create(error, [](O o) { o.mode = 2; }));
   WRONG("keep-features", create(error, [](O o) { o.keep_features = -1; }));
-  for (const double start : {kNaN, kInf, -1e300}) WRONG("start", create(error, [&](O o) { o.start_s = start; }));
+  for (const double start : {kNaN, kInf, -kInf}) WRONG("start", create(error, [&](O o) { o.start_s = start; }));
+  for (const double start : {1e11, -1e11, 1.7e12, 1e300}) {
+    WRONG("time-out-of-range", create(error, [&](O o) { o.start_s = start; }));
+  }
+  for (const char* id : {"a/b", "a b", "\xC3\xA4", "a\n"}) WRONG("run-id", create(error, [&](O o) { o.run_id = id; }));
+  const std::string longer(65, 'x');
+  WRONG("run-id", create(error, [&](O o) { o.run_id = longer.c_str(); }));
   for (const double bad : {kNaN, kInf, -1.0}) {
     WRONG("live-options", create(error, [&](O o) { o.max_delay_s = bad; }));
     WRONG("live-options", create(error, [&](O o) { o.tick_s = bad; }));
@@ -202,13 +235,44 @@ TEST(values_that_are_not_finite) {
   CHECK_SAME(pushed(a.get()) + pushed(b.get()), std::int64_t{0});
 }
 
+TEST(values_that_are_no_probabilities) {
+  const stream::PlanPtr plan = stream::plan(stream::manifest(stream::with_head()));
+  const stream::SessionPtr a = opened(plan.get(), PUNCTUM_MODE_TRACKS), b = opened(plan.get(), PUNCTUM_MODE_WINDOWS);
+  std::vector<float> rows = stream::tracks(3, 200);
+  for (const float bad : {1.5f, -0.01f, 3.4e38f, -3.4e38f}) {
+    std::vector<float> wrong = rows;
+    wrong[21] = bad;
+    WRONG("tracks-out-of-range", punctum_push_tracks(a.get(), wrong.data(), 200, error));
+  }
+  rows[1] = 1.0005f;  // float16 rounds that far
+  CHECK(punctum_push_tracks(a.get(), rows.data(), 200, nullptr) == PUNCTUM_OK);
+  punctum_want want = PUNCTUM_WANT_INIT;
+  CHECK(punctum_next_want(a.get(), &want, nullptr) == PUNCTUM_OK && want.kind == PUNCTUM_WANT_SCORE);
+  const std::vector<float> good(want.count * 3, 0.5f);
+  for (const float bad : {1.5f, -1.0f, 3.4e38f}) {
+    std::vector<float> wrong = good;
+    wrong[want.count - 1] = bad;
+    WRONG("scores-out-of-range", punctum_answer_score(a.get(), wrong.data(), good.data(), good.data(), want.count, 3, error));
+    WRONG("scores-out-of-range", punctum_answer_score(a.get(), good.data(), wrong.data(), good.data(), want.count, 3, error));
+    WRONG("scores-out-of-range", punctum_answer_score(a.get(), good.data(), good.data(), wrong.data(), want.count, 3, error));
+  }
+  punctum_chunk chunk = PUNCTUM_CHUNK_INIT;
+  chunk.count = 100;
+  chunk.features = rows.data();
+  CHECK(punctum_push(b.get(), &chunk, nullptr) == PUNCTUM_OK && punctum_next_want(b.get(), &want, nullptr) == PUNCTUM_OK);
+  std::vector<float> wrong(want.rows * 4, 0.5f);
+  wrong.back() = -2.0f;
+  WRONG("tracks-out-of-range", punctum_answer_locate(b.get(), wrong.data(), want.rows, 4, error));
+}
+
 TEST(time_that_goes_wrong) {
   const stream::PlanPtr plan = stream::plan(stream::manifest());
   const stream::SessionPtr session = opened(plan.get(), PUNCTUM_MODE_TRACKS);
   const std::vector<float> rows = stream::tracks(1, 50);
   CHECK(punctum_push_tracks(session.get(), rows.data(), 50, nullptr) == PUNCTUM_OK);
   WRONG("time-backwards", punctum_gap(session.get(), 1.0, error));
-  WRONG("time-too-far", punctum_gap(session.get(), 9e14, error));
+  for (const double far : {1e11, 9e14, 1e300}) WRONG("time-out-of-range", punctum_gap(session.get(), far, error));
+  WRONG("time-out-of-range", punctum_reset(session.get(), -1e11, error));
   CHECK(punctum_gap(session.get(), 5.04, nullptr) == PUNCTUM_OK);  // jitter
   punctum_session_info info = PUNCTUM_SESSION_INFO_INIT;
   CHECK(punctum_session_describe(session.get(), &info, nullptr) == PUNCTUM_OK && info.gaps == 0);

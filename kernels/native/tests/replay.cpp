@@ -79,6 +79,7 @@ class Player {
     const Value& given = at(header, "options");
     punctum_session_options options = PUNCTUM_SESSION_OPTIONS_INIT;
     options.stream = at(given, "stream").string.c_str();
+    options.run_id = at(given, "run_id").string.c_str();
     options.start_s = at(given, "start_s").number;
     windows_ = at(given, "mode").string == "windows";
     keep_ = at(given, "keep_features").boolean;

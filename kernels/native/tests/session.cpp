@@ -56,6 +56,90 @@ std::size_t finals(const Lines& said) {
 
 }  // namespace
 
+// Polls, and keeps the ids of reports that are neither final nor retracted yet.
+bool take(punctum_session* session, Lines& open, Lines& said) {
+  punctum_event event = PUNCTUM_EVENT_INIT;
+  while (punctum_poll(session, &event, nullptr) == PUNCTUM_OK) {
+    const bool over = event.phase == PUNCTUM_PHASE_FINAL || event.phase == PUNCTUM_PHASE_RETRACTED;
+    open.erase(std::remove(open.begin(), open.end(), event.id), open.end());
+    if (!over) open.emplace_back(event.id);
+    said.emplace_back(event.id);
+  }
+  return true;
+}
+
+TEST(an_engine_that_fails_is_asked_again_and_costs_nothing) {
+  const stream::PlanPtr plan = stream::plan(stream::manifest(stream::with_head()));
+  const std::vector<float> rows = stream::tracks(5, 300);
+  for (const int mode : {PUNCTUM_MODE_TRACKS, PUNCTUM_MODE_WINDOWS}) {
+    const stream::SessionPtr steady = stream::open(plan.get(), options_of(mode, 0.6));
+    const Lines expected = run(steady.get(), rows, 20);
+    const stream::SessionPtr flaky = stream::open(plan.get(), options_of(mode, 0.6));
+    Lines said;
+    stream::Random random(20);
+    for (std::size_t at = 0; at <= 300;) {
+      const std::size_t step = std::min<std::size_t>(1 + random.below(20), 300 - at);
+      CHECK((at < 300 ? push(flaky.get(), rows.data() + at * stream::kWidth, step) : punctum_flush(flaky.get(), nullptr)) ==
+            PUNCTUM_OK);
+      punctum_want want = PUNCTUM_WANT_INIT;
+      if (punctum_next_want(flaky.get(), &want, nullptr) == PUNCTUM_OK) {  // the engine gives nonsense, then nothing
+        const std::vector<float> nonsense(want.rows * 4 + want.count * 3, 7.0f);
+        punctum_error error = {};
+        const bool locate = want.kind == PUNCTUM_WANT_LOCATE;
+        CHECK((locate ? punctum_answer_locate(flaky.get(), nonsense.data(), want.rows, 4, &error)
+                      : punctum_answer_score(flaky.get(), nonsense.data(), nonsense.data(), nonsense.data(), want.count, 3,
+                                             &error)) == PUNCTUM_ERROR_ARGUMENT);
+        CHECK(stream::poll(flaky.get(), said));
+      }
+      CHECK(stream::serve(flaky.get(), said));
+      at += at < 300 ? step : 1;
+    }
+    CHECK(said == expected);
+  }
+}
+
+TEST(a_stream_that_its_engine_leaves_is_abandoned) {
+  const stream::PlanPtr plan = stream::plan(stream::manifest(stream::with_head()));
+  const std::vector<float> rows = stream::tracks(5, 300);
+  for (std::size_t stop = 20; stop < 300; stop += 35) {
+    const stream::SessionPtr session = stream::open(plan.get(), options_of(PUNCTUM_MODE_WINDOWS, 0.6));
+    Lines open, said, lines;
+    std::size_t at = 0;
+    for (; at < stop; at += 5) {
+      CHECK(push(session.get(), rows.data() + at * stream::kWidth, 5) == PUNCTUM_OK);
+      punctum_want want = PUNCTUM_WANT_INIT;
+      while (punctum_next_want(session.get(), &want, nullptr) == PUNCTUM_OK && at + 5 < stop) {
+        const std::vector<float> half(want.count * 3, 0.9f);
+        CHECK((want.kind == PUNCTUM_WANT_LOCATE
+                   ? punctum_answer_locate(session.get(), std::vector<float>(want.features, want.features + want.rows * 4).data(), want.rows, 4, nullptr)
+                   : punctum_answer_score(session.get(), half.data(), half.data(), half.data(), want.count, 3, nullptr)) ==
+              PUNCTUM_OK);
+      }
+      take(session.get(), open, said);
+    }
+    CHECK(punctum_abandon(session.get(), nullptr) == PUNCTUM_OK);
+    take(session.get(), open, said);
+    CHECK(open.empty());
+    CHECK(punctum_abandon(session.get(), nullptr) == PUNCTUM_ERROR_STATE);
+    CHECK(push(session.get(), rows.data(), 5) == PUNCTUM_ERROR_STATE);
+    CHECK(punctum_reset(session.get(), 0.0, nullptr) == PUNCTUM_OK && push(session.get(), rows.data(), 5) == PUNCTUM_OK);
+  }
+}
+
+TEST(ids_carry_the_run) {
+  const stream::PlanPtr plan = stream::plan(stream::manifest());
+  const std::vector<float> rows = stream::tracks(5, 200);
+  punctum_session_options options = options_of(PUNCTUM_MODE_TRACKS, 0.6);
+  options.run_id = "r-1";
+  const stream::SessionPtr session = stream::open(plan.get(), options);
+  const Lines first = run(session.get(), rows, 20);
+  CHECK(punctum_reset(session.get(), 0.0, nullptr) == PUNCTUM_OK);
+  const Lines second = run(session.get(), rows, 20);
+  CHECK(!first.empty() && first.size() == second.size());
+  for (const std::string& line : first) CHECK(line.find("\"event\":\"s/r-1/") != std::string::npos);
+  for (const std::string& line : second) CHECK(line.find("\"event\":\"s/r-1.1/") != std::string::npos);
+}
+
 TEST(chunks_do_not_matter) {
   const stream::PlanPtr plan = stream::plan(stream::manifest(stream::with_head()));
   for (const int mode : {PUNCTUM_MODE_TRACKS, PUNCTUM_MODE_WINDOWS}) {
