@@ -96,10 +96,11 @@ class Output:
         atomic_write(self.path, data)
 
 
-def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--out", whole: bool = False) -> None:
-    """Raises InputError for an output folder that is a file or "-", or that is or holds an input folder.
+def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--out", whole: bool = False) -> Path:
+    """The folder to write: the path, or where it leads if it is a symbolic link.
 
-    whole: the folder is replaced as a whole, so that input files must not lie in it either.
+    whole: the folder is replaced as a whole, so that input files must not lie in it either. Raises InputError for a
+    file and for "-", and for a folder that is or holds an input folder.
     """
     if str(path) == STDOUT:
         raise InputError(
@@ -110,9 +111,7 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--o
         raise InputError(
             "output-exists", f"{option} {path} exists and is not a folder", "a folder", f"choose another {option}"
         )
-    if not target.exists():
-        return
-    for given in inputs:
+    for given in inputs if target.exists() else ():
         source = local_path(given)
         if source is None or not source.exists():
             continue
@@ -125,6 +124,7 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--o
                 "a folder of its own",
                 f"set {option} to another folder",
             )
+    return target if path.is_symlink() else path
 
 
 def refuse_inputs(path: Path, inputs: Iterable[str | Path], option: str) -> None:

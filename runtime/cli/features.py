@@ -35,7 +35,7 @@ def features(
     from ..video.features import collect_videos, extract_features, failed
 
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
-    check_folder(out, [*videos, backbone])
+    out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
     made = open_backbone(backbone, **engine.given(), expect_sha256=expect_sha256)
     announce(made)

@@ -81,7 +81,7 @@ def score(
     if not any("://" in given or Path(given).is_dir() for given in inputs):
         refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
     check_score(min_score)
-    check_folder(out, [*inputs, bundle])
+    out = check_folder(out, [*inputs, bundle])
     choice = EngineChoice(
         device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
     ).checked()

@@ -158,7 +158,9 @@ def test_folders(tmp_path):
         with pytest.raises(InputError) as caught:
             check_folder(path, [inputs])
         assert caught.value.code == "output-is-input"
-    check_folder(inputs / "below", [inputs])
+    assert check_folder(inputs / "below", [inputs]) == inputs / "below"
+    (tmp_path / "dangling").symlink_to("made/later")
+    assert check_folder(tmp_path / "dangling", [inputs]) == tmp_path / "made" / "later"
     check_folder(inputs, [inputs / "a.mp4"])
     with pytest.raises(InputError):
         check_folder(inputs, [inputs / "a.mp4"], whole=True)

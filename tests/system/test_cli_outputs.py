@@ -188,6 +188,20 @@ def test_a_folder_that_holds_the_input_is_refused(place, tmp_path, capsys):
     )
 
 
+def test_a_folder_behind_a_link(tmp_path, place, capsys):
+    pytest.importorskip("pyarrow", reason="score needs pyarrow")
+    (tmp_path / "link").symlink_to("results")
+    command = ["score", BUNDLE, place / "seq.npy", "--out", tmp_path / "link", "--workers", "1"]
+    assert run(*command) == 0
+    assert run(*command) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "results" / "items.parquet").is_file()
+    (tmp_path / "made").symlink_to("data")
+    assert run("data", "make-demo", "--count", "2", "--out", tmp_path / "made") == 0
+    assert (tmp_path / "made").is_symlink()
+    assert (tmp_path / "data" / "dataset.json").is_file()
+
+
 def test_a_fresh_start_discards_nothing_of_the_users(tmp_path, capsys):
     """A folder that happens to hold "backbone" and "data" is not taken for a run."""
     pytest.importorskip("torch", reason="train needs torch")
