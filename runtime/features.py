@@ -65,7 +65,8 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
             f"{dim}, which this bundle was trained on",
             "extract them with the backbone named in the bundle's feature spec",
         )
-    array = np.ascontiguousarray(array, dtype=np.float32)
+    with np.errstate(over="ignore"):  # what overflows is found below, and named
+        array = np.ascontiguousarray(array, dtype=np.float32)
     finite = np.isfinite(array)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]

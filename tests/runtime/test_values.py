@@ -68,7 +68,7 @@ def test_every_dataclass_can_be_shown_and_compared():
         try:
             if not own and len(repr(a)) > 6000:
                 wrong.append(f"{cls.__name__}: a repr of {len(repr(a))} characters ({cls.__module__})")
-            if not isinstance(a == b, bool) or a != a:  # noqa: PLR0124 - that is what is asked
+            if not isinstance(a == b, bool) or a != a:
                 wrong.append(f"{cls.__name__}: == gives {a == b}")
         except Exception as error:  # noqa: BLE001 - any is a finding
             wrong.append(f"{cls.__name__}: {type(error).__name__} {error}")
@@ -145,5 +145,5 @@ def test_a_session_is_shown_in_a_line():
     session = fakes.localizer().session(stream="cam")
     session.push(fakes.recording(1, 50))
     assert repr(session) == "Session(stream='cam', bundle='fake-1', at 5.000 s)"
-    assert session == session  # noqa: PLR0124
+    assert session == session
     assert len({session, session}) == 1
