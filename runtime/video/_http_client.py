@@ -145,6 +145,12 @@ def _connection(kind: type[_Plain], guard: Guard, request: Any) -> Any:
     return make
 
 
+def _check_proxied(guard: Guard, url: str) -> None:
+    """The proxy connects, and often only it can resolve names: what this machine cannot resolve is left to it."""
+    with contextlib.suppress(socket.gaierror):
+        guard.place(url)
+
+
 class _Http(urllib.request.HTTPHandler):
     def __init__(self, guard: Guard) -> None:
         super().__init__()
@@ -152,7 +158,7 @@ class _Http(urllib.request.HTTPHandler):
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         if req.has_proxy():
-            self._guard.place(req.full_url)
+            _check_proxied(self._guard, req.full_url)
         return self.do_open(_connection(_Plain, self._guard, req), req)
 
 
@@ -163,7 +169,7 @@ class _Https(urllib.request.HTTPSHandler):
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         if getattr(req, "_tunnel_host", None):
-            self._guard.place(req.full_url)
+            _check_proxied(self._guard, req.full_url)
         return self.do_open(_connection(_Secure, self._guard, req), req)
 
 

@@ -188,6 +188,17 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.wfile.flush()
             time.sleep(0.1)
 
+    def _live(self, data: bytes, span: str | None) -> None:
+        """An HLS playlist that goes on for ever, until its server is told to forget it."""
+        if self.server.leads_to == "gone":
+            self.send_error(404)
+            return
+        self.server.leads_to = self.server.leads_to or "/length/a.ts"
+        lines = ["#EXTM3U", "#EXT-X-VERSION:3", "#EXT-X-TARGETDURATION:1", "#EXT-X-MEDIA-SEQUENCE:0"]
+        body = "\n".join([*lines, "#EXTINF:2,", self.server.leads_to, ""]).encode()
+        self._head(Content_Type="application/vnd.apple.mpegurl", Content_Length=len(body))
+        self.wfile.write(body)
+
     def _drip(self, data: bytes, span: str | None) -> None:
         """A byte now and then."""
         with contextlib.suppress(OSError):
@@ -310,6 +321,20 @@ def test_motion_jpeg_that_ends_is_a_camera_that_was_lost(folder: Path, server: S
     assert [item.reason for item in items if isinstance(item, Gap)] == ["reconnected"]
     assert error is not None
     assert error.code == "video-lost"
+
+
+def test_hls_without_an_end_is_lost_when_its_server_forgets_it(server: Server) -> None:
+    source = open_frames(server.url("live/x.m3u8"), fps=FPS, options=LIVE)
+    items = []
+    with pytest.raises(InputError) as caught:
+        for item in source.frames():  # type: ignore[attr-defined]
+            if item is not None:
+                items.append(item)
+                server.leads_to = "gone"
+    source.close()
+    assert len(items) >= 19
+    assert caught.value.code == "video-lost"
+    assert caught.value.exit_code == 3
 
 
 def test_an_unknown_encoding_is_refused(server: Server) -> None:
@@ -558,3 +583,32 @@ def test_a_name_is_asked_once_for_the_check_and_the_connection(server: Server, m
     with pytest.raises(ConnectionRefusedError):
         source.request("http://rebind.example/x", None)
     assert dialled == ["93.184.216.34"]
+
+
+def test_a_proxy_is_used_and_does_not_open_private_hosts(
+    server: Server, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Names that only the proxy can resolve pass; private addresses do not."""
+    asked: list[str] = []
+    data = (folder / "a.ts").read_bytes()
+
+    def proxy(connection: socket.socket) -> None:
+        line = connection.recv(4096).split(b"\r\n")[0].decode()
+        asked.append(line.split()[1])
+        if "redirect" in line:
+            connection.sendall(b"HTTP/1.0 302 Found\r\nLocation: http://10.0.0.1/x\r\n\r\n")
+        else:
+            connection.sendall(b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(data), data))
+        connection.close()
+
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    with peers.talker(proxy) as port:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{port}")
+        items, error = read("http://camera.invalid/a.ts")
+        assert error is None
+        assert len(told(items)) == 20
+        with pytest.raises(InputError) as caught:
+            read("http://camera.invalid/redirect")
+        assert caught.value.code == "video-redirect"
+    assert asked == ["http://camera.invalid/a.ts", "http://camera.invalid/redirect"]
