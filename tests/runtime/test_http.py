@@ -350,6 +350,22 @@ def test_a_server_that_drips_is_too_slow(server: Server) -> None:
     assert time.monotonic() - began < 5.0
 
 
+def test_closing_does_not_wait_for_a_silent_server(folder: Path) -> None:
+    data = (folder / "a.ts").read_bytes()
+
+    def half(connection: socket.socket) -> None:
+        connection.recv(4096)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 9999999\r\n\r\n" + data)
+
+    with peers.talker(half) as port:
+        options = VideoOptions(read_timeout_s=60.0, stall_s=60.0)
+        source = open_frames(f"http://127.0.0.1:{port}/", fps=FPS, options=options)
+        time.sleep(0.3)  # the thread waits for what never comes
+        began = time.monotonic()
+        source.close()
+        assert time.monotonic() - began < 10.0
+
+
 def test_a_head_that_drips_is_too_slow() -> None:
     def drip(connection: socket.socket) -> None:
         for letter in b"HTTP/1.1 200 OK\r\n" + b"X-Long: " + b"a" * 1000:
