@@ -50,7 +50,7 @@ def decryptor(options: dict[str, str]) -> Callable[[bytes], bytes]:
                 "video-encrypted",
                 "the playlist holds encrypted segments, which need the package cryptography",
                 "a stream that is not encrypted, or an environment with cryptography",
-                "pip install cryptography",
+                "pip install 'punctum[hls]'",
             )
         ) from None
     key, vector = bytes.fromhex(options.get("key", "")), bytes.fromhex(options.get("iv", ""))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.server
 import importlib.util
 import socket
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -281,3 +282,40 @@ def test_no_descriptors_left_is_tried_again(server: Server, monkeypatch: pytest.
     assert error is None
     assert len(told(items)) == 20
     assert any("too many open files" in reason for reason in reasons)
+
+
+@pytest.mark.parametrize("mode", ["ranges", "length", "chunked"])
+@pytest.mark.parametrize("kind", ["byte ranges of one file", "fragmented mp4", "encrypted"])
+def test_hls_of_every_kind(tmp_path: Path, mode: str, kind: str) -> None:
+    muxer = {"hls_time": "1", "hls_list_size": "0", "hls_playlist_type": "vod"}
+    if kind == "encrypted":
+        pytest.importorskip("cryptography", reason="encrypted HLS needs cryptography")
+        (tmp_path / "secret.key").write_bytes(bytes(range(16)))
+        (tmp_path / "info").write_text(f"secret.key\n{tmp_path}/secret.key\n")
+        muxer["hls_key_info_file"] = str(tmp_path / "info")
+    elif kind == "fragmented mp4":
+        muxer |= {"hls_segment_type": "fmp4", "hls_fmp4_init_filename": "init.mp4"}
+    else:
+        muxer["hls_flags"] = "single_file"
+    corpus.encode(tmp_path / "a.mp4", 60)
+    corpus.encode(tmp_path / "a.m3u8", 60, form="hls", muxer=muxer)
+    server = Server(tmp_path)
+    try:
+        items, error = read(server.url(f"{mode}/a.m3u8"))
+    finally:
+        server.stop()
+    assert error is None
+    assert told(items) == told(read(str(tmp_path / "a.mp4"))[0])
+
+
+def test_encrypted_hls_names_the_library_that_it_needs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives", None)
+    (tmp_path / "secret.key").write_bytes(bytes(16))
+    (tmp_path / "info").write_text(f"secret.key\n{tmp_path}/secret.key\n")
+    corpus.encode(tmp_path / "a.m3u8", 50, form="hls", muxer={"hls_key_info_file": str(tmp_path / "info")})
+    server = Server(tmp_path)
+    try:
+        with pytest.raises(InputError, match="cryptography"):
+            read(server.url("length/a.m3u8"))
+    finally:
+        server.stop()
