@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ipaddress
 import socket
 import stat
 import time
@@ -60,6 +61,8 @@ class Listener(FramedStream):
         if not isinstance(self._address, Path):
             host, port = self._socket.getsockname()[:2]
             self.name = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+            if self._token is None and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+                warn(f"{self.name} takes features from whoever reaches it; set PUNCTUM_SOCKET_TOKEN, or use 127.0.0.1")
         self._door = Door(self._socket, name=self.name, check=self._check, token=self._token)
 
     @property

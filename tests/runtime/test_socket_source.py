@@ -242,6 +242,16 @@ def test_a_token(
     assert "s3c" not in capfd.readouterr().err
 
 
+def test_an_open_door_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    for address, token, said in (
+        ("tcp://0.0.0.0:0", None, True),
+        ("tcp://0.0.0.0:0", b"x", False),
+        ("tcp://127.0.0.1:0", None, False),
+    ):
+        open_source(address, dim=DIM, stride_s=STRIDE, token=token).close()
+        assert ("PUNCTUM_SOCKET_TOKEN" in capfd.readouterr().err) == said
+
+
 def test_a_token_that_nobody_asked_for_is_no_fault(run: Callable[..., Running], address: str) -> None:
     running = run(address)
     with dial(running.source.name) as sender:
