@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime import InputError, PunctumError
+from punctum.runtime._text import plain
 from punctum.runtime._values import compact
 from punctum.runtime.config import FeatureSpec
 from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, read_backbone, read_spec
@@ -199,7 +200,7 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
         except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
             raise InputError(
                 "backbone-import",
-                f"{source}: {error.__class__.__name__}: {error}",
+                f"{source}: {error.__class__.__name__}: {plain(error)}",
                 "package.module:factory, where factory() returns a torch module",
                 "check the path and the arguments",
             ) from None
@@ -220,7 +221,8 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
 
 
 def _line(error: Exception) -> str:
-    return (str(error).strip() or repr(error)).splitlines()[0][:200]
+    lines = [line for line in map(plain, str(error).splitlines()) if line]  # torch colours its messages
+    return (lines[0] if lines else repr(error))[:200]
 
 
 @contextmanager

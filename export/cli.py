@@ -77,7 +77,8 @@ def export(
         raise InputError("output-missing", "no --out", "a new bundle folder", "punctum export RUN --out BUNDLE")
 
     if precision is None:
-        refuse(context, ["max_map_drop"], "without --precision", "add --precision", code="precision-missing")
+        alone = ["dataset", "split", "max_map_drop"]
+        refuse(context, alone, "without --precision", "add --precision", code="precision-missing")
     given = (run, backbone, backbone_spec, dataset)
     check_folder(out, [path for path in given if path is not None], whole=True)
     for library in ("torch", "onnx", "onnxscript"):

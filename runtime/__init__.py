@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import importlib
-from typing import TYPE_CHECKING, Any
 
 from ._version import __version__
 
+TYPE_CHECKING = False  # as of typing, which would take longer to import than all else here
 if TYPE_CHECKING:
+    from typing import Any
+
     from ._run_id import new_run_id
     from .bundle import Bundle
     from .config import FeatureSpec, Fusion, PostProcess

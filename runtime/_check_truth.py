@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ._located import LocatedDict, parse_located
 from ._tables import read_text
+from ._text import short
 
 if TYPE_CHECKING:
     from ._findings import Report
@@ -106,14 +107,18 @@ def _check_annotation(
     if label not in data.labels:
         report.error("label-unknown", path, f"{where}: {label!r}", f"use one of {', '.join(data.labels)}", line)
     if not (math.isfinite(start) and math.isfinite(end)) or start == end:
-        report.error("truth-segment", path, f"{where}: [{start}, {end}]", "give two different finite times", line)
+        report.error(
+            "truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "give two different finite times", line
+        )
     elif start > end:
-        report.error("truth-swapped", path, f"{where}: starts at {start} and ends at {end}", "swap the two", line)
+        report.error(
+            "truth-swapped", path, f"{where}: starts at {short(start)} and ends at {short(end)}", "swap the two", line
+        )
     elif start < 0 or (duration is not None and end > duration + data.stride_s):
         report.warn(
             "truth-outside",
             path,
-            f"{where}: [{start}, {end}] leaves the video"
+            f"{where}: [{short(start)}, {short(end)}] leaves the video"
             + (f" (0 to {duration:.2f} s)" if duration is not None else ""),
             "check the times and fps",
             line,

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._tables import read_text
+from ._text import short
 from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
@@ -120,7 +121,7 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
         if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(score)) or end < start:
             raise InputError(
                 "detection-invalid",
-                f"{prefix}{where}: segment [{start}, {end}], score {score}",
+                f"{prefix}{where}: segment [{short(start)}, {short(end)}], score {short(score)}",
                 "finite numbers, start <= end",
                 "fix the entry",
             )

@@ -104,7 +104,9 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--o
         )
     target, descriptor = destination(path)
     if descriptor is not None or (target.exists() and not target.is_dir()):
-        raise InputError("output-exists", f"{option} {path} exists and is not a folder", "a folder", f"choose another {option}")
+        raise InputError(
+            "output-exists", f"{option} {path} exists and is not a folder", "a folder", f"choose another {option}"
+        )
     if not target.exists():
         return
     for given in inputs:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ._text import warn
 from .dataset import Dataset
 from .features import Features
 
@@ -36,7 +37,7 @@ def feature_reader(
     if not data.only_videos:
         return data.features
     from .video.backbone import VideoBackbone
-    from .video.features import lost_of, read_features, warn
+    from .video.features import lost_of, read_features
 
     backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
 

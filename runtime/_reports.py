@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from ._detections import Detections
 from ._tables import read_text
+from ._text import short
 from ._values import by_value
 from .dataset import Truth
 from .errors import InputError
@@ -216,7 +217,8 @@ def _check(event: Event, where: str) -> None:
     if not (sound and fits):
         raise InputError(
             "report-invalid",
-            f"{where}: segment [{event.start}, {event.end}], score {event.score}, emitted at {event.emitted_at}, "
+            f"{where}: segment [{short(event.start)}, {short(event.end)}], score {short(event.score)}, "
+            f"emitted at {short(event.emitted_at)}, "
             f"phase {event.phase}, ended {event.ended}",
             f"finite numbers, start <= end, a phase of {', '.join(PHASES)}, ended false while it is open",
             "check what made the events",
@@ -236,8 +238,8 @@ def _check_order(before: Event | None, event: Event, where: str) -> None:
     if event.revision <= before.revision or event.emitted_at < before.emitted_at or event.label != before.label:
         raise InputError(
             "report-order",
-            f"{where}: event {event.id} goes from revision {before.revision} at {before.emitted_at} s to "
-            f"{event.revision} at {event.emitted_at} s",
+            f"{where}: event {event.id} goes from revision {before.revision} at {short(before.emitted_at)} s to "
+            f"{event.revision} at {short(event.emitted_at)} s",
             "rising revisions and times, and one label",
             "keep the lines in the order in which they were written",
         )

@@ -6,7 +6,9 @@ line breaks that forge a line, characters that reverse the reading direction, by
 
 from __future__ import annotations
 
+import contextlib
 import re
+import sys
 
 # Control characters (C0, DEL, C1), invisible format characters, bidirectional controls, line and paragraph
 # separators, surrogates, the byte order mark, tags. Zero-width (non-)joiners stay: Persian, Hindi and emoji need them.
@@ -14,22 +16,28 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
 # What terminals act upon: CSI sequences (colours, cursor), OSC strings (titles, links), and two-character sequences.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 
 
 def as_utf8(text: str) -> str:
-    """Text that can be encoded: bytes of a file name that are not UTF-8 are spelled out, as \\xff."""
+    """Text that can be encoded: bytes of a file name that are not UTF-8 are spelled out, as \\xff.
+
+    Python hands the bytes of a name over as surrogates where its locale cannot decode them. In an ASCII locale that
+    befalls names that are UTF-8, too: these come out as what they are.
+    """
     try:
         text.encode()
     except UnicodeEncodeError:
-        return "".join(_spelled(c) if "\ud800" <= c <= "\udfff" else c for c in text)
+        kept = _LONE.sub(lambda match: _spelled(match[0]), text)
+        return kept.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return text
 
 
 def printable(text: str) -> str:
     """Text on one line that a terminal only shows: line breaks, control and format characters are spelled out."""
-    return _UNSAFE.sub(lambda match: _spelled(match[0]), text)
+    return _UNSAFE.sub(lambda match: _spelled(match[0]), as_utf8(text))
 
 
 def plain(message: object) -> str:
@@ -47,14 +55,23 @@ def counted(number: int, thing: str, things: str = "") -> str:
     return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
+def short(value: object) -> str:
+    """A number as it was meant: 19.4 and not 19.400000000000002. What is no float stays as it is."""
+    return f"{value:.10g}" if isinstance(value, float) else str(value)
+
+
 def were(number: int) -> str:
     """`was` or `were`."""
     return "was" if number == 1 else "were"
 
 
+def warn(text: str) -> None:
+    """One line on standard error. Never raises: a terminal that went away must not end a run."""
+    with contextlib.suppress(OSError, ValueError):
+        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
+
+
 def _spelled(character: str) -> str:
-    if "\udc80" <= character <= "\udcff":  # a byte that the file system handed over undecoded
-        return f"\\x{ord(character) - 0xDC00:02x}"
     return character.encode("unicode_escape").decode()
 
 

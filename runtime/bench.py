@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from ._text import counted
 from .backends import Device, EngineOptions, warm_up
 from .backends._placement import engine_record, placement_counts
 from .errors import InputError, PunctumError
@@ -103,7 +104,7 @@ def bench(
     if not 1 <= seconds <= 3600:
         raise InputError("seconds", f"{seconds:g} seconds", "1 to 3600", "set --seconds")
     if not 1 <= rounds <= 1000:
-        raise InputError("rounds", f"{rounds} rounds", "1 to 1000", "set --rounds")
+        raise InputError("rounds", counted(rounds, "round"), "1 to 1000", "set --rounds")
     bundle = Bundle.load(path)
     left_out: dict[str, str] = {}
     variants: list[Variant] = []

@@ -13,6 +13,7 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from ._text import short
 from .config import FeatureSpec, FileRecord, Graph, PostProcess, _Model
 from .errors import InputError
 from .precision import REFERENCE, Part, Precisions
@@ -67,8 +68,8 @@ class Manifest(_Model):
     def _fits(self) -> Manifest:
         if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
             raise ValueError(
-                f"the backbone gives a row every {self.backbone.stride_s} s, the locator takes one every "
-                f"{self.features.stride_s} s"
+                f"the backbone gives a row every {short(self.backbone.stride_s)} s, the locator takes one every "
+                f"{short(self.features.stride_s)} s"
             )
         for name, record in self.precision.items():
             for part, file in record.files.items():

@@ -12,6 +12,7 @@ from ._check_truth import check_truth
 from ._findings import Report
 from ._layouts import first_of
 from ._tables import PointRow, read_list, scan_points
+from ._text import counted
 from .dataset import LATE_CLICK_S, Dataset
 from .errors import InputError
 
@@ -129,7 +130,8 @@ def _check_features(data: Dataset, report: Report) -> dict[str, int]:
         report.warn(
             "features-unlisted",
             data.features_dir,
-            f"{len(unlisted)} files in neither list ({', '.join(unlisted[:3])}{', ...' if len(unlisted) > 3 else ''})",
+            f"{counted(len(unlisted), 'file')} in neither list "
+            f"({', '.join(unlisted[:3])}{', ...' * (len(unlisted) > 3)})",
             "list them, or leave them: they are not used",
         )
     return lengths
@@ -171,7 +173,7 @@ def _check_points(data: Dataset, lengths: dict[str, int], report: Report) -> Non
         report.warn(
             "points-unlisted",
             data.points_file,
-            f"points of {len(strangers)} videos in neither list ({', '.join(strangers[:3])})",
+            f"points of {counted(len(strangers), 'video')} in neither list ({', '.join(strangers[:3])})",
             "list them, or leave them: they are not used",
         )
     report.summary["points in training videos"] = sum(per_class.values())

@@ -19,6 +19,7 @@ import numpy.typing as npt
 
 from ._layouts import feature_files, find_points, find_video, first_of, header_dim, published, read_facts, read_rates
 from ._tables import read_json, read_list, read_points, scan_points
+from ._text import short
 from ._values import by_value
 from .errors import InputError
 from .features import Features, check_features, load_features
@@ -266,7 +267,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                 if not (math.isfinite(start) and math.isfinite(end) and start < end):
                     raise InputError(
                         "truth-segment",
-                        f"{path}: {video} annotation {row}: [{start}, {end}]",
+                        f"{path}: {video} annotation {row}: [{short(start)}, {short(end)}]",
                         "finite seconds, start < end",
                         "see `punctum data check`",
                     )

@@ -28,6 +28,12 @@ class InputError(PunctumError):
     exit_code = 2
 
 
+class SourceLostError(InputError):
+    """A live source is absent, or was lost and did not come back: exit code 3. Starting again may help."""
+
+    exit_code = 3
+
+
 class MissingDependencyError(PunctumError):
     """An optional library is needed for what was asked."""
 

@@ -1,4 +1,4 @@
-"""Prometheus metrics of a live stream, and the small HTTP server that shows them with /healthz and /readyz.
+"""Prometheus metrics of a live stream, and what /healthz and /readyz answer.
 
 Seconds and bytes. One registry an object, nothing global. Label sets are bounded: streams and event labels beyond a
 limit are counted as "other".
@@ -6,15 +6,14 @@ limit are counted as "other".
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable, Sequence
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
 
+from ._metrics_server import MetricsServer
 from .backends._placement import placement_counts
-from .errors import InputError, MissingDependencyError
+from .errors import MissingDependencyError
 from .events import Event
 
 if TYPE_CHECKING:
@@ -22,8 +21,11 @@ if TYPE_CHECKING:
     from .bundle import Bundle
     from .plan import Stats
 
+__all__ = ["MAX_LABELS", "MAX_STREAMS", "STAGES", "Health", "Metrics", "MetricsServer"]
+
 MAX_STREAMS = 64
 MAX_LABELS = 1000
+SILENT_S = 15.0  # without anything from the source, after which /readyz says so
 STAGES = ("read", "locate", "islands", "score", "post", "report", "emit")
 _STAGE_BUCKETS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 _DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
@@ -84,6 +86,20 @@ class Metrics:
         )
         self._bundle = prom.Gauge("punctum_bundle_info", "The bundle: 1", ["id", "sha"], **registry)
         self._state = prom.Gauge("punctum_state_bytes", "Memory held for the stream", stream, **registry)
+        self._last_item = prom.Gauge(
+            "punctum_source_last_item_timestamp_seconds",
+            "Unix time at which the source last sent something; 0 before it has",
+            **registry,
+        )
+        self._up = prom.Gauge(
+            "punctum_source_up", "1 while the source sends, 0 while it is silent or lost, as in /readyz", **registry
+        )
+        self._refused = prom.Counter(
+            "punctum_connections_refused_total",
+            "Connections to the socket source that were dropped before they counted as a sender",
+            ["reason"],
+            **registry,
+        )
         for stage in STAGES:
             self._stage.labels(stage)
         for endpoint in ("mqtt", "source"):
@@ -154,10 +170,24 @@ class Metrics:
             if count > 0:
                 self._undelivered.labels(name, phase).inc(count)
 
+    def heard(self) -> None:
+        """The source has sent something, now."""
+        self._last_item.set(time.time())
+
+    def source_up(self, up: bool) -> None:
+        """Whether the source sends."""
+        self._up.set(1 if up else 0)
+
+    def refused(self, reason: str, count: int) -> None:
+        """More connections were dropped by a socket source. reason: one of a fixed few."""
+        if count > 0:
+            self._refused.labels(reason).inc(count)
+
     def reconnected(self, endpoint: str) -> None:
         self._reconnects.labels(endpoint).inc()
 
     def _bounded(self, name: str, seen: set[str], limit: int) -> str:
+        name = name.encode("utf-8", "backslashreplace").decode()  # a name that is no UTF-8 could not be served
         with self._lock:
             if name not in seen:
                 if len(seen) >= limit:
@@ -190,83 +220,48 @@ class _Counted:
 
 
 class Health:
-    """Alive: the main loop went round lately. Ready: all steps of the start are done."""
+    """Alive: the main loop went round lately. Ready: started, and the source has sent something lately.
 
-    def __init__(self, *, stuck_s: float = 60.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._stuck_s, self._clock = stuck_s, clock
+    silent_s: seconds without anything from the source after which it counts as silent.
+    """
+
+    def __init__(
+        self, *, stuck_s: float = 60.0, silent_s: float = SILENT_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._stuck_s, self._silent_s, self._clock = stuck_s, silent_s, clock
         self._beat, self._missing = clock(), "starting"
+        self._heard, self._trouble = self._beat, ""
 
     def beat(self) -> None:
         self._beat = self._clock()
 
     def waiting_for(self, step: str) -> None:
         """Not ready; why. An empty string: ready."""
+        if self._missing and not step:
+            self._heard = self._clock()
         self._missing = step
         self.beat()
+
+    def heard(self) -> None:
+        """The source has sent something."""
+        self._heard = self._clock()
+
+    def source(self, trouble: str) -> None:
+        """Why the source is lost for now; an empty string: it is not."""
+        self._trouble = trouble
+
+    @property
+    def silent(self) -> str:
+        """Why nothing can be expected of the source, "" when all is well."""
+        quiet = self._clock() - self._heard
+        if self._trouble:
+            return f"source lost ({self._trouble}); last item {quiet:.1f} s ago"
+        return f"source silent for {quiet:.1f} s" if quiet >= self._silent_s else ""
 
     def alive(self) -> tuple[bool, str]:
         quiet = self._clock() - self._beat
         return quiet < self._stuck_s, f"last sign of life {quiet:.1f} s ago"
 
     def ready(self) -> tuple[bool, str]:
-        return not self._missing, self._missing or "ready"
-
-
-class MetricsServer:
-    """Serves /metrics, /healthz and /readyz from a thread. Raises InputError for an address that cannot be used."""
-
-    def __init__(self, address: str, metrics: Metrics, health: Health) -> None:
-        match = re.fullmatch(r"(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:]*)):(?P<port>\d{1,5})", address)
-        if match is None:
-            raise InputError("metrics-address", f"address {address!r}", "HOST:PORT or :PORT", "set --metrics :9100")
-        try:
-            self._server = _Server((match["six"] or match["host"] or "", int(match["port"])), _handler(metrics, health))
-        except (OSError, OverflowError) as error:
-            raise InputError(
-                "metrics-address", f"cannot serve metrics on {address} ({error})", "a free address", "choose another"
-            ) from None
-        self.port = int(self._server.server_address[1])
-        self._thread = threading.Thread(target=self._server.serve_forever, name="punctum-metrics", daemon=True)
-        self._thread.start()
-
-    def close(self) -> None:
-        self._server.shutdown()
-        self._server.server_close()
-        self._thread.join(timeout=2.0)
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    allow_reuse_address = True
-
-    def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no news."""
-
-
-def _handler(metrics: Metrics, health: Health) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        timeout = 10.0
-        server_version = "punctum"
-        sys_version = ""
-
-        def do_GET(self) -> None:
-            path = self.path.split("?", 1)[0]
-            if path == "/metrics":
-                self._answer(200, metrics.render(), metrics.content_type)
-            elif path in ("/healthz", "/readyz"):
-                good, text = health.alive() if path == "/healthz" else health.ready()
-                self._answer(200 if good else 503, text.encode() + b"\n", "text/plain; charset=utf-8")
-            else:
-                self._answer(404, b"/metrics, /healthz, /readyz\n", "text/plain; charset=utf-8")
-
-        def _answer(self, status: int, body: bytes, kind: str) -> None:
-            self.send_response(status)
-            self.send_header("Content-Type", kind)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, format: str, *args: Any) -> None:
-            """Scrapes are no news."""
-
-    return Handler
+        trouble = self._missing or self.silent
+        return not trouble, trouble or "ready"

@@ -29,6 +29,7 @@ import numpy.typing as npt
 
 from ._jobs import Job, Steps, answer_together, drive
 from ._run_id import check_run_id
+from ._text import counted
 from .errors import InputError, PunctumError
 from .events import Event
 from .live import LiveOptions
@@ -142,7 +143,7 @@ class Pool:
             if len(self._streams) >= self.options.max_streams:
                 raise InputError(
                     "too-many-streams",
-                    f"{len(self._streams) + 1} streams",
+                    counted(len(self._streams) + 1, "stream"),
                     f"max_streams={self.options.max_streams}",
                     "end streams, or raise max_streams",
                 )

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from punctum.runtime._files import atomic_write, sha256_file
+from punctum.runtime._text import plain
 from punctum.runtime.config import FeatureSpec, PostProcess
 from punctum.runtime.errors import InputError
 from pydantic import ValidationError
@@ -62,7 +63,7 @@ def load_weights(path: Path, module: nn.Module) -> None:
     except (SafetensorError, OSError, RuntimeError) as error:
         raise InputError(
             "weights-mismatch",
-            f"{path} does not hold the weights of this configuration ({str(error).splitlines()[0]})",
+            f"{path} does not hold the weights of this configuration ({plain(error)[:200]})",
             "the file that train wrote beside config.json",
             "restore the run folder or train again",
         ) from None
@@ -116,7 +117,7 @@ def load_run(path: str | Path) -> Run:
         provenance = dict(record["provenance"])
     except (KeyError, TypeError, ValidationError) as error:
         raise InputError(
-            "run-invalid", f"{folder}: {str(error).splitlines()[0]}", "the files that train wrote", "train again"
+            "run-invalid", f"{folder}: {plain(error)[:200]}", "the files that train wrote", "train again"
         ) from None
     locator = build_locator(config, dim=spec.dim, classes=len(labels))
     load_weights(folder / "locator.safetensors", locator)

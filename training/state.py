@@ -9,6 +9,7 @@ from typing import Any
 
 import torch
 from punctum.runtime._files import atomic_write
+from punctum.runtime._text import plain
 from punctum.runtime._values import compact
 from punctum.runtime.errors import InputError
 from torch import Tensor
@@ -63,7 +64,10 @@ def load_state(path: Path) -> StageState | None:
         )
     except (SafetensorError, KeyError, ValueError, TypeError) as error:
         raise InputError(
-            "state-damaged", f"{path} is not a training state ({error})", "a file that train wrote", "use --fresh"
+            "state-damaged",
+            f"{path} is not a training state ({plain(error)[:200]})",
+            "a file that train wrote",
+            "use --fresh",
         ) from None
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from punctum.runtime._text import plain
 from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError
 
 if TYPE_CHECKING:
@@ -34,7 +35,10 @@ def load(graph: bytes, name: str) -> ModelProto:
             model = inliner.inline_local_functions(model)
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(
-            "graph-unreadable", f"{name} is no valid ONNX graph ({str(error)[:120]})", "ONNX", "export the bundle again"
+            "graph-unreadable",
+            f"{name} is no valid ONNX graph ({plain(error)[:120]})",
+            "ONNX",
+            "export the bundle again",
         ) from None
     _lift_constants(model)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -68,7 +72,7 @@ def finish(model: ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise PunctumError(
-            "precision-graph", f"the pass made a graph that is not valid ({str(error)[:200]})", "", "report this"
+            "precision-graph", f"the pass made a graph that is not valid ({plain(error)[:200]})", "", "report this"
         ) from error
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from punctum.runtime._text import plain
 from punctum.runtime.errors import PunctumError
 
 from ._onnx import View, finish, load
@@ -77,7 +78,7 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
         except Exception as error:
             raise PunctumError(
                 "quantise-failed",
-                f"ONNX Runtime cannot quantise {name}: {(str(error).splitlines() or [repr(error)])[0][:200]}",
+                f"ONNX Runtime cannot quantise {name}: {(plain(error) or repr(error))[:200]}",
                 "a graph of convolutions and matrix products",
                 "leave int8 out, or report this",
             ) from error

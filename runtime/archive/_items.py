@@ -56,7 +56,8 @@ class Group:
 class Record:
     """What became of an item. status "same": its content is what was scored before. media_s: seconds of media.
 
-    lost: video frames that were missing. part: the file of its events, relative to the archive; empty: no events.
+    lost: video frames that were missing; missing: snippets in gaps. part: the file of its events, relative to the
+    archive; empty: no events.
     """
 
     item: str
@@ -69,6 +70,7 @@ class Record:
     media_s: float = 0.0
     events: int = 0
     lost: int = 0
+    missing: int = 0
     part: str = ""
     error_code: str = ""
     error: str = ""
@@ -79,7 +81,7 @@ class Record:
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON; what is at its default is left out."""
-        defaults = {"sha256": "", "snippets": 0, "media_s": 0.0, "events": 0, "lost": 0}
+        defaults = {"sha256": "", "snippets": 0, "media_s": 0.0, "events": 0, "lost": 0, "missing": 0}
         defaults |= {"part": "", "error_code": "", "error": ""}
         return {k: v for k, v in asdict(self).items() if k not in defaults or v != defaults[k]}
 

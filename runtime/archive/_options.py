@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..errors import InputError
+from ..video import MAX_RATE
 
 if TYPE_CHECKING:
     from ..backends import EngineOptions
@@ -19,10 +20,11 @@ KINDS = ("auto", "features", "video", "all")
 class ArchiveOptions:
     """How an archive is scored. Raises InputError for values that make no sense.
 
-    The first four are part of what a result is: a folder holds results of one choice of them.
+    The first four, and fps, are part of what a result is: a folder holds results of one choice of them.
     workers: processes, or actors on Ray; 0: one a core. kind: what a folder stands for; "auto": its features where
     it has any, else its videos. group_items: most items that share runs of the engine and a commit; 0: by the size of
-    the archive. split: of a data set. root: names of items are paths below it. gpus: of a Ray actor, may be a part.
+    the archive. fps: of videos that carry no time stamps. split: of a data set. root: names of items are paths below
+    it. gpus: of a Ray actor, may be a part.
     """
 
     device: str = "cpu"
@@ -43,6 +45,7 @@ class ArchiveOptions:
     retry_failed: bool = False
     replace: bool = False
     rehash: bool = False
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.min_score) and 0 <= self.min_score <= 1):
@@ -50,6 +53,8 @@ class ArchiveOptions:
         for name, most in (("workers", 4096), ("group_items", 4096)):
             if not 0 <= getattr(self, name) <= most:
                 raise InputError(name.replace("_", "-"), f"{name}={getattr(self, name)}", f"0 to {most}", "correct it")
+        if self.fps is not None and not 0.01 <= self.fps <= MAX_RATE:
+            raise InputError("video-option", f"fps={self.fps}", f"0.01 to {MAX_RATE:g} frames a second", "set --fps")
         if self.threads < 1:
             raise InputError("threads", f"threads={self.threads}", "1 or more", "set --threads")
         if not (math.isfinite(self.gpus) and self.gpus >= 0):
@@ -65,9 +70,10 @@ class ArchiveOptions:
 
     def settings(self) -> dict[str, Any]:
         """The part that results depend on, for JSON."""
-        return {
+        settings = {
             "device": self.device,
             "precision": self.precision,
             "min_score": self.min_score,
             "labels": sorted(self.labels),
         }
+        return settings if self.fps is None else {**settings, "fps": self.fps}

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from ..errors import InputError, MissingDependencyError
+from ..video.redact import clean
 from ._items import Item
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
@@ -28,8 +29,8 @@ def is_remote(text: str) -> bool:
 
 
 def shown(address: str) -> str:
-    """An address without user, password and query: fit for messages and results."""
-    return re.sub(r"://[^/@\s]*@", "://", re.sub(r"\?[^:\s]*", "", address)) if "://" in address else address
+    """An address, or a text with addresses in it, without what may be secret: fit for messages and results."""
+    return "::".join(clean(link) for link in address.split("::"))  # fsspec chains addresses
 
 
 def _open(address: str) -> tuple[Any, str]:

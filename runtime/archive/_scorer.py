@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._files import sha256_file
-from .._text import as_utf8, plain
+from .._text import as_utf8, plain, short
 from ..bundle import Bundle
 from ..errors import InputError, PunctumError
 from ..events import Event
@@ -143,8 +143,8 @@ class Scorer:
         if item.stride_s is not None and abs(item.stride_s - plan.stride_s) > 1e-6 * plan.stride_s:
             raise InputError(
                 "features-stride",
-                f"features with a stride of {item.stride_s} s",
-                f"{plan.stride_s} s, which this bundle was trained on",
+                f"features with a stride of {short(item.stride_s)} s",
+                f"{short(plan.stride_s)} s, which this bundle was trained on",
                 "extract features at that rate",
             )
         with contextlib.closing(RowFile(path, dim=plan.dim)) as source:
@@ -157,7 +157,7 @@ class Scorer:
 
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, **self._engine)
-        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait")) as source:
+        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", fps=self.options.fps)) as source:
             done = self._through(item, digest, coalesce(source.items()))
         return Scored(replace(done.record, lost=source.stats.lost), done.rows)
 
@@ -175,7 +175,8 @@ class Scorer:
             rows.add(self._kept(patiently(session.flush)))
             spent = session.stats
         _unchanged(item)
-        return _done(item, digest, rows, spent.snippets, spent.media_s)
+        done = _done(item, digest, rows, spent.snippets, spent.media_s)
+        return Scored(replace(done.record, missing=spent.dropped), done.rows)
 
     def _kept(self, events: Sequence[Event]) -> list[Event]:
         options = self.options

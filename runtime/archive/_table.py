@@ -16,7 +16,7 @@ events/xx/part-<hash>.parquet, schema punctum.archive.events/1, one row an event
     interrupted bool     the media broke off while it ran
 
 items.parquet, schema punctum.archive.items/1, one row a recording: item, stream, kind, status (done, failed), bytes,
-sha256, snippets, media_s, events, lost_frames, part, error_code, error.
+sha256, snippets, media_s, events, lost_frames, missing_snippets, part, error_code, error.
 
 Rows are in the order of items, then of events. A reader must accept more columns within the same major version.
 """
@@ -171,12 +171,13 @@ def items_table(records: Iterable[Record], bundle: str) -> Any:
     text, count = pa.string(), pa.int64()
     columns = [(name, text) for name in ("item", "stream", "kind", "status")]
     columns += [("bytes", count), ("sha256", text), ("snippets", count), ("media_s", pa.float64())]
-    columns += [("events", count), ("lost_frames", count), ("part", text), ("error_code", text), ("error", text)]
+    columns += [("events", count), ("lost_frames", count), ("missing_snippets", count)]
+    columns += [("part", text), ("error_code", text), ("error", text)]
     schema = pa.schema(
         columns,
         metadata={"punctum.schema": ITEMS_SCHEMA, "punctum.bundle": bundle},
     )
-    renamed = {"bytes": "size", "lost_frames": "lost"}
+    renamed = {"bytes": "size", "lost_frames": "lost", "missing_snippets": "missing"}
     kept = list(records)
     return pa.table(
         [pa.array([getattr(r, renamed.get(f.name, f.name)) for r in kept], f.type) for f in schema], schema=schema

@@ -11,14 +11,13 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-import sys
 import threading
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._text import printable
+from .._text import warn
 from ..bundle import Bundle
 from ..errors import PunctumError
 from ._items import Group, Outcome
@@ -158,7 +157,7 @@ class _Pool:
                 yield _given_up(blamed.group, code)
             else:
                 back = [_Job(Group(blamed.group.number, (task,)), ATTEMPTS - 1) for task in tasks] + back
-        print(printable(f"warning: a worker ended ({_cause(code)}){place}"), file=sys.stderr, flush=True)
+        warn(f"a worker ended ({_cause(code)}){place}")
         self._jobs.extendleft(reversed(back))
         self._workers[self._workers.index(worker)] = self._start()
 

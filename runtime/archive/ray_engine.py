@@ -12,12 +12,12 @@ from __future__ import annotations
 import contextlib
 import os
 import pickle
-import sys
 from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._text import counted, warn
 from .._version import __version__
 from ..bundle import Bundle
 from ..errors import PunctumError
@@ -157,9 +157,7 @@ class RayWorker:
 def _warn(left: Sequence[Group], broken: Exception | None) -> None:
     cause = "Ray broke off" if broken is not None else "a worker or a node ended"
     items = sum(len(group.tasks) for group in left)
-    print(
-        f"warning: {items} items came back without a result ({cause}); trying them again", file=sys.stderr, flush=True
-    )
+    warn(f"{counted(items, 'item')} came back without a result ({cause}); trying again")
 
 
 def _failed(error: Exception) -> PunctumError:

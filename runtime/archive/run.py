@@ -30,7 +30,7 @@ class Summary:
     """What a run did. Counts are of items; `failed` and `failed_before` are among today's inputs.
 
     errors: item -> (code, message) of all that are recorded as failed among today's inputs.
-    lost: item -> video frames that were missing, for those of today's inputs where some were.
+    lost: item -> {"frames", "snippets"} that were missing, for those of today's inputs where some were.
     start_s: from the call to the first group handed out; wall_s: all of it. worker_s: work of all workers together.
     """
 
@@ -49,7 +49,7 @@ class Summary:
     wall_s: float = 0.0
     worker_s: float = 0.0
     errors: dict[str, tuple[str, str]] = field(default_factory=dict)
-    lost: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, dict[str, int]] = field(default_factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -58,8 +58,12 @@ class Summary:
         """One line on what is missing from the recordings; only where `lost` names some."""
         names = list(self.lost)
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-        frames = counted(sum(self.lost.values()), "video frame")
-        return f"{frames} lost in {len(names)} of {counted(self.items, 'item')}: {shown} (lost_frames in items.parquet)"
+        frames, snippets = (sum(one[part] for one in self.lost.values()) for part in ("frames", "snippets"))
+        parts = [counted(n, thing) for n, thing in ((frames, "video frame"), (snippets, "snippet")) if n]
+        return (
+            f"{' and '.join(parts)} missing in {len(names)} of {counted(self.items, 'item')}: {shown} "
+            "(lost_frames and missing_snippets in items.parquet)"
+        )
 
     def lines(self) -> list[str]:
         """A few lines for people."""
@@ -113,6 +117,13 @@ def score_archive(
     _check_labels(bundle, options)
     bundle.check_precision(options.precision)
     items = find_items(list(inputs), kind=options.kind, split=options.split, root=options.root)
+    if options.fps is not None and not any(item.kind == "video" for item in items):
+        raise InputError(
+            "video-rate",
+            f"--fps {options.fps:g} for features alone",
+            "videos without time stamps",
+            "leave --fps out",
+        )
     head = {"bundle": bundle.id, "settings": options.settings(), "punctum": __version__, "labels": list(bundle.labels)}
     summary = Summary(items=len(items), engine=options.engine)
     with open_archive(Path(out), head, replace_all=options.replace) as archive:
@@ -139,8 +150,8 @@ def score_archive(
             record = archive.records.get(item.name)
             if record is not None and record.status == "failed":
                 summary.errors[item.name] = (record.error_code, record.error)
-            elif record is not None and record.lost:
-                summary.lost[item.name] = record.lost
+            elif record is not None and (record.lost or record.missing):
+                summary.lost[item.name] = {"frames": record.lost, "snippets": record.missing}
         summary.failed_before = len(summary.errors) - summary.failed
     summary.wall_s = time.perf_counter() - began
     return summary

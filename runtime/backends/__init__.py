@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._text import counted
 from ._options import Device, EngineOptions
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ def open_backend(
     from ..errors import InputError
 
     if threads < 1:
-        raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
+        raise InputError("threads", counted(threads, "thread"), "1 or more", "set --threads")
     options = options or EngineOptions()
     wanted = Device.parse(device)
     if wanted.kind == "auto":

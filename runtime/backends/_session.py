@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .._text import counted
 from ..errors import InputError, MissingDependencyError
 from ._options import Device, EngineOptions
 from ._placement import RECORD, node_placement, strays
@@ -51,7 +52,7 @@ def open_session(
             "name the device of this graph",
         )
     if threads < 1:
-        raise InputError("threads", f"{threads} threads", "1 or more", "set --threads")
+        raise InputError("threads", counted(threads, "thread"), "1 or more", "set --threads")
     options = options or EngineOptions()
     ort = import_onnxruntime(purpose)
     settings = session_options(ort, threads=threads, options=options)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._text import counted
 from ..engines.profiles import cut, cut_window, no_profile
 from ..errors import InputError, PunctumError
 from ._protocol import F32, I64, Shape
@@ -196,7 +197,8 @@ class TensorRTBackend:
             wanted = f"features [B, T, {self._dim}] (or [T, {self._dim}]) as the manifest says"
             raise _mismatch(f"the locator of {source} takes {inputs}", wanted)
         if set(outputs) != set(_TRACKS) or not track or track[-1] != self._classes:
-            wanted = f"class_track with {self._classes} classes and actionness, as the manifest's labels say"
+            classes = counted(self._classes, "class", "classes")
+            wanted = f"class_track with {classes} and actionness, as the manifest's labels say"
             raise _mismatch(f"the locator of {source} returns {outputs}", wanted)
         if self._center is None:
             return

@@ -2,30 +2,54 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import sys
-import warnings
-
-from . import _process
 
 
 def main() -> None:
-    """Entry point of the console script."""
-    with _process.quiet_interrupts():
-        _process.prepare_streams()
-        from . import _app  # noqa: F401 - what every command imports
+    """Entry point of the console script.
+
+    An interrupt during the imports may come out of them as any error, so until they are done, and when the command is
+    through, Ctrl-C ends the process at once. Where the process was started with interrupts ignored, as a shell does
+    for jobs in the background, it stays so.
+    """
+    handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if handled:
+        signal.signal(signal.SIGINT, lambda number, frame: _end())
+    import warnings
+
+    from . import _app, _process  # noqa: F401 - what every command needs
+
+    _process.prepare_streams()
     warnings.showwarning = _process.show_warning
-    code = _process.finish_streams(invoke(sys.argv[1:]))
-    _process.ignore_interrupts_of_the_end()
+    try:
+        if handled:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+        code = _process.finish_streams(invoke(sys.argv[1:]))
+    except KeyboardInterrupt:
+        code = _process.interrupted()
+    if handled:
+        signal.signal(signal.SIGINT, lambda number, frame: _end())
     sys.exit(code)
 
 
+def _end() -> None:
+    try:
+        os.write(2, b"interrupted\n")
+    finally:
+        os._exit(130)
+
+
 def invoke(arguments: list[str]) -> int:
-    """Run one command line and return its exit code: 0, 1 (failure), 2 (bad input), 130 (interrupted)."""
+    """Run one command line and return its exit code: 0, 1 (failure), 2 (bad input), 3 (source lost), 130
+    (interrupted)."""
+    from . import _process
+
     try:
         return _run(arguments)
     except KeyboardInterrupt:
-        _process.interrupted()
-        return _process.INTERRUPTED
+        return _process.interrupted()
     except BrokenPipeError:  # the reader of a pipe went away; nothing is wrong here
         from .._outputs import discard_standard_output
 
@@ -38,7 +62,9 @@ def invoke(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     import typer
 
+    from .._text import printable
     from ..errors import PunctumError
+    from . import _process
     from ._app import build
 
     # typer carries its own copy of click since 0.26 and used the separate package before: reach the base by name.
@@ -46,18 +72,20 @@ def _run(arguments: list[str]) -> int:
     usage_error: type[Exception] = next(k for k in bases if k.__name__ == "ClickException")  # type: ignore[assignment]
     try:
         result = build().main(arguments, prog_name="punctum", standalone_mode=False)
+        if result == _process.INTERRUPTED:  # how newer versions of typer report an interrupt
+            return _process.interrupted()
         return int(result) if isinstance(result, int) else 0
     except PunctumError as error:
         if _process.was_interrupted(error):
-            _process.interrupted()
-            return _process.INTERRUPTED
+            return _process.interrupted()
         _process.complain(error.code, str(error))
         return error.exit_code
     except typer.Exit as error:
         return int(error.exit_code)
     except typer.Abort:
-        _process.interrupted()
-        return _process.INTERRUPTED
+        return _process.interrupted()
     except usage_error as error:
+        message = str(getattr(error, "message", ""))
+        error.message = "\n".join(printable(line) for line in message.splitlines())  # type: ignore[attr-defined]
         error.show()  # type: ignore[attr-defined]
         return 2

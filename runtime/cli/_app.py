@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from .._version import __version__
+from ._terminal import echo
 
 
 def _version(value: bool) -> None:
@@ -20,7 +21,7 @@ def _version(value: bool) -> None:
             parts.append(f"{library} {metadata.version(library)}")
         except metadata.PackageNotFoundError:
             parts.append(f"{library} absent")
-    typer.echo(f"punctum {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
+    echo(f"punctum {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
     raise typer.Exit()
 
 

@@ -107,6 +107,8 @@ class Loop:
     _last: Checkpoint | None = None
     _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
     _dropped: tuple[int, int] = (0, 0)
+    _refused: dict[str, int] = field(default_factory=dict)
+    _reconnects: int = 0
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where a snapshot was made. Raises InputError when it belongs to another run."""
@@ -150,7 +152,7 @@ class Loop:
         fault: PunctumError | None = None
         try:
             for item in self.source.items(self.position):
-                self.health.beat()
+                self._listen(item)
                 self._take(item)
                 self._tend()
                 if self.stop.is_set():
@@ -170,6 +172,25 @@ class Loop:
         if fault is not None:
             raise fault
         return how
+
+    def _listen(self, item: Begin | Chunk | Bad | None) -> None:
+        """Keep the endpoints informed: alive, and whether the source sends."""
+        self.health.beat()
+        self.health.source(getattr(self.source, "trouble", ""))
+        if item is not None:
+            self.health.heard()
+        if self.metrics is None:
+            return
+        if item is not None:
+            self.metrics.heard()
+        self.metrics.source_up(not self.health.silent)
+        again = int(getattr(getattr(self.source, "frames", None), "reconnects", 0))  # of a video
+        for _ in range(again - self._reconnects):
+            self.metrics.reconnected("source")
+        self._reconnects = again
+        for reason, count in getattr(self.source, "refused", {}).items():
+            self.metrics.refused(reason, count - self._refused.get(reason, 0))
+            self._refused[reason] = count
 
     def _take(self, item: Begin | Chunk | Bad | None) -> None:
         if isinstance(item, Begin):
@@ -342,6 +363,8 @@ class Loop:
 
     def summary(self, how: str) -> str:
         """One line on what happened."""
+        refused = ", ".join(f"{n} {reason}" for reason, n in sorted(getattr(self.source, "refused", {}).items()))
+        how += f"; connections dropped: {refused}" if refused else ""
         if self.session is None:
             return f"no features came; ended by {how}"
         stats = self.session.stats

@@ -1,22 +1,28 @@
-"""The process around a command: its standard streams, its interrupts, and the last handler of what goes wrong.
-
-Imports only what Python itself has, so that it is ready before anything can fail or be interrupted.
-"""
+"""The process around a command: its standard streams and the last handler of what goes wrong."""
 
 from __future__ import annotations
 
 import contextlib
+import errno
 import io
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Iterator
-from types import FrameType
-from typing import Any, NoReturn
+from typing import Any
 
 TRACEBACK = "PUNCTUM_TRACEBACK"
 INTERRUPTED = 130
+_ADVICE = {
+    errno.ENOSPC: "make room",
+    errno.EDQUOT: "make room",
+    errno.EACCES: "check who may use it",
+    errno.EPERM: "check who may use it",
+    errno.EMFILE: "raise the limit of open files (ulimit -n)",
+    errno.ENFILE: "close other programs: the system has too many open files",
+    errno.ENOMEM: "give less at a time, or more memory",
+    errno.ENAMETOOLONG: "use a shorter name",
+}
 
 
 class ClosedOutput(io.TextIOBase):
@@ -57,34 +63,6 @@ def prepare_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-@contextlib.contextmanager
-def quiet_interrupts() -> Iterator[None]:
-    """Ctrl-C in the block, and after it until something else handles it, ends the process without a traceback.
-
-    For the imports: an interrupt in the middle of one may come out as any error. Where the process was started with
-    interrupts ignored, as a shell does for jobs in the background, it stays so.
-    """
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield
-        return
-    signal.signal(signal.SIGINT, _end)
-    yield
-    signal.signal(signal.SIGINT, before)
-
-
-def ignore_interrupts_of_the_end() -> None:
-    """Nothing is left to be done: an interrupt now ends the process at once."""
-    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _end)
-
-
-def _end(number: int, frame: FrameType | None) -> NoReturn:
-    with contextlib.suppress(OSError):
-        os.write(2, b"interrupted\n")
-    os._exit(INTERRUPTED)
-
-
 def finish_streams(code: int) -> int:
     """Flush standard output; the exit code with what that brings. Loss is said."""
     from .._outputs import discard_standard_output
@@ -123,8 +101,7 @@ def unexpected(error: BaseException) -> int:
     from .._text import plain
 
     if was_interrupted(error):
-        interrupted()
-        return INTERRUPTED
+        return interrupted()
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
         from .._text import printable
 
@@ -138,7 +115,7 @@ def unexpected(error: BaseException) -> int:
     elif isinstance(error, RecursionError):
         complain("too-deep", f"the input is nested too deeply ({text}). Next: check the input.")
     elif isinstance(error, OSError):
-        complain("system", f"{text or name}. Allowed: files and space that this user may use. Next: see the message.")
+        complain("system", f"{text or name}. Next: {_ADVICE.get(error.errno or 0, 'check the path and the device')}.")
     else:
         complain(
             "bug",
@@ -153,9 +130,11 @@ def was_interrupted(error: BaseException) -> bool:
     return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
 
 
-def interrupted() -> None:
+def interrupted() -> int:
+    """Say so; the exit code."""
     with contextlib.suppress(OSError, ValueError):
         print("interrupted", file=sys.stderr, flush=True)
+    return INTERRUPTED
 
 
 def _causes(error: BaseException | None) -> Iterator[BaseException]:

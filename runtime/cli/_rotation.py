@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .._files import destination
+from .._text import counted
 from ..errors import InputError
 from ..sinks.lines import tail_of
 
@@ -66,7 +67,7 @@ def _find(path: Path, mark: Mark) -> Path:
         return path  # whoever opens it says that it is too short
     raise InputError(
         "events-rotated",
-        f"no file beside {path} is the one of which the snapshot knows {mark.bytes} bytes",
+        f"no file beside {path} is the one of which the snapshot knows {counted(mark.bytes, 'byte')}",
         "the event file that belongs to the snapshot, also under a name that begins with its own, not compressed",
         "put it back, or remove the snapshot to begin anew; with --snapshot let logrotate use delaycompress",
     )

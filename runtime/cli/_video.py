@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from .._text import counted
+from ..errors import InputError
 
 if TYPE_CHECKING:
     from ..plan import Stats
     from ..sources.video import VideoStats
+
+Fps = Annotated[
+    float | None,
+    typer.Option(
+        help="Frames per second of a video stream that carries no time stamps (raw H.264, H.265 or MPEG video, MJPEG); "
+        "default: as the stream says, else 25, and for live streams the time of arrival."
+    ),
+]
+
+
+def no_fps(fps: float, name: str) -> InputError:
+    """--fps for what is no video."""
+    return InputError(
+        "video-rate", f"--fps {fps:g} for {name}, which is no video", "a video without time stamps", "leave --fps out"
+    )
 
 
 def losses(spent: Stats, video: VideoStats | None) -> str:
     """What of a recording is missing from the result, in words; empty: nothing."""
     parts = []
     if video is not None and video.lost:
-        parts.append(f"{video.lost} of {counted(video.frames + video.lost, 'video frame')} lost")
+        start_s = getattr(video, "lost_at_start_s", 0.0)
+        where = f", {start_s:.1f} s of them at the start" if start_s else ""
+        parts.append(f"{video.lost} of {counted(video.frames + video.lost, 'video frame')} lost{where}")
     if spent.dropped:
         media = spent.dropped * (spent.media_s / spent.snippets) if spent.snippets else 0.0
         seconds = f", about {media:.1f} s of media" if media else ""

@@ -10,6 +10,7 @@ import typer
 
 from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads, announce
 from ._terminal import echo, echo_json, say
+from ._video import Fps
 
 
 def features(
@@ -21,6 +22,7 @@ def features(
     threads: Threads = 1,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
+    fps: Fps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record of every video as JSON.")] = False,
 ) -> None:
     """Extract the features of videos, exactly as `punctum run` makes them. Goes on where it was interrupted.
@@ -36,7 +38,7 @@ def features(
     files = collect_videos(videos)
     made = open_backbone(backbone, **engine.given())
     announce(made)
-    extraction = extract_features(made, files, out, progress=sys.stderr.isatty())
+    extraction = extract_features(made, files, out, progress=sys.stderr.isatty(), fps=fps)
     if as_json:
         echo_json(extraction.record)
     else:

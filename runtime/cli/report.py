@@ -12,6 +12,7 @@ from .._text import as_utf8
 from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
 from ._options import refuse
 from ._terminal import console, echo, say
+from ._video import Fps
 
 
 def report(
@@ -40,6 +41,7 @@ def report(
     threads: Threads = 1,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
+    fps: Fps = None,
 ) -> None:
     """Write one HTML file that needs no network: time line, tracks, events with phase and delay, figures, bundle.
 
@@ -61,7 +63,7 @@ def report(
             "one of the two",
             "punctum report BUNDLE INPUT, or punctum report BUNDLE --data DATASET",
         )
-    given = {"--truth": truth, "--events": events} if data else {"--split": split}
+    given = {"--truth": truth, "--events": events, "--fps": fps} if data else {"--split": split}
     wrong = [name for name, value in given.items() if value is not None]
     if wrong:
         raise InputError(
@@ -89,6 +91,7 @@ def report(
             events=None if events is None else read_events(events, as_utf8(input.stem), loaded.labels),
             max_delay_s=max_delay,
             title=title,
+            fps=fps,
             warn=lambda text: lost.append(text),
             **engine.given(),
         )

@@ -9,18 +9,20 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._text import as_utf8, counted
+from .._text import as_utf8, counted, warn
 from .._time_of_day import FixedStart, stamped
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
 from ._terminal import say
+from ._video import Fps
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
     from ..events import Event
     from ..localizer import Localizer
     from ..sources.video import VideoStats
+    from ..video import VideoOptions
     from ..video.backbone import VideoBackbone
 
 LIVE_PANEL = "Live (with --stream)"
@@ -49,6 +51,7 @@ def run(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
+    fps: Fps = None,
     run_id: Annotated[
         str | None,
         typer.Option(
@@ -86,6 +89,23 @@ def run(
             **LIVE,
         ),
     ] = None,
+    rtsp_transport: Annotated[
+        str | None, typer.Option(help="tcp (default) or udp, for cameras that know nothing else.", **LIVE)
+    ] = None,
+    allow_host: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A host, address or network (10.0.0.0/8) of a private network that redirects and playlists of an HTTP "
+            "source may lead to; may be repeated. The source's own host always may."
+        ),
+    ] = None,
+    credentials_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="TOML: [source] and [mqtt] with user and password, [socket] with token. Or set PUNCTUM_SOURCE_USER, "
+            "PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD, PUNCTUM_SOCKET_TOKEN."
+        ),
+    ] = None,
     start_s: Annotated[float, typer.Option(help="Media time of the first snippet, for files.", **LIVE)] = 0.0,
     name: Annotated[str, typer.Option(help="Name of the stream in events; default: the source's.", **LIVE)] = "",
     on_bad_chunk: Annotated[
@@ -97,7 +117,15 @@ def run(
     ] = None,
     mqtt_queue: Annotated[int, typer.Option(help="Events that may wait for the broker.", **LIVE)] = 10_000,
     metrics: Annotated[
-        str | None, typer.Option(help="Serve /metrics, /healthz and /readyz on [HOST]:PORT.", **LIVE)
+        str | None,
+        typer.Option(
+            help="Serve /metrics, /healthz and /readyz. :PORT is this machine alone; others: 0.0.0.0:PORT, [::]:PORT.",
+            **LIVE,
+        ),
+    ] = None,
+    silent_s: Annotated[
+        float | None,
+        typer.Option(help="/readyz says 503 when nothing came for so many seconds; default 15.", **LIVE),
     ] = None,
     snapshot: Annotated[
         Path | None, typer.Option(help="Keep the state here, and go on from it. Needs --out and a file source.", **LIVE)
@@ -140,6 +168,10 @@ def run(
             idle_s=idle_s,
             reconnect_s=reconnect_s,
             overflow=overflow,
+            rtsp_transport=rtsp_transport,
+            allow_hosts=tuple(allow_host or ()),
+            credentials_file=credentials_file,
+            silent_s=silent_s,
             on_bad_chunk=on_bad_chunk,
             mqtt=mqtt,
             mqtt_queue=mqtt_queue,
@@ -149,6 +181,7 @@ def run(
             min_score=min_score,
             labels=tuple(label or ()),
             stats=stats,
+            fps=fps,
         )
         run_stream(bundle, input, options, engine)
         return
@@ -160,7 +193,9 @@ def run(
         min_score=min_score,
         label=label,
         engine=engine,
+        fps=fps,
         stats=stats,
+        frames=_video_options(input, tuple(allow_host or ()), credentials_file),
         run_id=run_id,
         start_utc=start_utc,
     )
@@ -183,7 +218,9 @@ def _run_files(
     min_score: float,
     label: list[str] | None,
     engine: EngineChoice,
+    fps: float | None,
     stats: bool,
+    frames: VideoOptions,
     run_id: str | None,
     start_utc: str | None,
 ) -> None:
@@ -192,7 +229,7 @@ def _run_files(
     from ..bundle import Bundle
     from ..errors import InputError, PunctumError
     from ..sinks import to_activitynet, to_jsonl
-    from ..video.features import check_names, failed, warn
+    from ..video.features import check_names, failed
 
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
@@ -204,7 +241,7 @@ def _run_files(
             raise InputError(
                 "label-unknown", f"label {name!r}", ", ".join(localizer.labels), "set --label to one of these"
             )
-    recordings = _recordings(input, loaded, localizer, engine)
+    recordings = _recordings(input, loaded, localizer, engine, fps, frames)
     check_names([Path(r.name) for r in recordings])
     check_start(start_utc, len(recordings))
     run = run_id_of(run_id, live=False)
@@ -238,10 +275,17 @@ def _run_files(
 class _Recording:
     """One file of features, or one video, to be localized as a whole."""
 
-    def __init__(self, name: str, localizer: Localizer, backbone: VideoBackbone | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        localizer: Localizer,
+        backbone: VideoBackbone | None,
+        frames: VideoOptions,
+        fps: float | None = None,
+    ) -> None:
         self.name, self.is_video = name, backbone is not None
         self.stream = as_utf8(Path(name).stem)
-        self._localizer, self._backbone = localizer, backbone
+        self._localizer, self._backbone, self._frames, self._fps = localizer, backbone, frames, fps
         self._video: VideoStats | None = None
         self._wall_s = 0.0
 
@@ -257,7 +301,7 @@ class _Recording:
         else:
             from ..sources.video import coalesce, open_video
 
-            source = open_video(self.name, self._backbone, overflow="wait")
+            source = open_video(self.name, self._backbone, overflow="wait", fps=self._fps, options=self._frames)
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream, run_id=run_id)
         self._wall_s = time.perf_counter() - began
@@ -285,12 +329,34 @@ class _Recording:
         )
 
 
-def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice) -> list[_Recording]:
+def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None) -> VideoOptions:
+    """Options of a recording: one that breaks off is not opened again, since it would begin again."""
+    from ..credentials import Credentials
+    from ..errors import InputError
+    from ..sources import is_address
+    from ..video import VideoOptions
+
+    credentials = Credentials.load(credentials_file)
+    given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
+    for option in [name for name, there in given.items() if there and not is_address(input)]:
+        raise InputError("option-without-effect", f"{option} with files", "a source over HTTP", f"leave out {option}")
+    if not credentials.from_file <= {"source"}:
+        raise InputError(
+            "option-without-effect", "--credentials-file with more than [source]", "[source]", "leave out the rest"
+        )
+    login = credentials.source
+    return VideoOptions(reconnect_s=0.0, allow_hosts=allow_hosts, user=login.user, password=login.password)
+
+
+def _recordings(
+    input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, fps: float | None, frames: VideoOptions
+) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
     from ..errors import InputError
     from ..sources import find_videos, is_address, is_video_input
     from ..video.backbone import VideoBackbone, no_backbone
     from ..video.redact import Address
+    from ._video import no_fps
 
     if is_address(input) and not input.lower().startswith("http"):
         shown = Address.parse(input).shown
@@ -310,5 +376,7 @@ def _recordings(input: str, bundle: Bundle, localizer: Localizer, engine: Engine
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, **engine.given())
         announce(backbone)
-        return [_Recording(name, localizer, backbone) for name in ([str(v) for v in videos] or [input])]
-    return [_Recording(str(file), localizer, None) for file in (features or [path])]
+        return [_Recording(name, localizer, backbone, frames, fps) for name in ([str(v) for v in videos] or [input])]
+    if fps is not None:
+        raise no_fps(fps, input)
+    return [_Recording(str(file), localizer, None, frames) for file in (features or [path])]

@@ -10,6 +10,7 @@ import typer
 from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
 from ._options import refuse
 from ._terminal import echo, echo_json, say
+from ._video import Fps
 from .run import check_score
 
 _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
@@ -62,6 +63,7 @@ def score(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
+    fps: Fps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Score an archive. Run the same command again to go on where it ended: nothing is lost, nothing comes twice.
@@ -100,6 +102,7 @@ def score(
         retry_failed=retry_failed,
         replace=replace,
         rehash=rehash,
+        fps=fps,
     )
     summary = score_archive(Bundle.load(bundle), inputs, out, options)
     if as_json:

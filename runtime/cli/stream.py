@@ -21,6 +21,7 @@ from ._video import stages
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
+    from ..credentials import Credentials
     from ..live import LiveOptions
     from ..localizer import Localizer
     from ..metrics import Health, Metrics
@@ -45,6 +46,10 @@ class StreamOptions:
     idle_s: float | None = None
     reconnect_s: float | None = None
     overflow: str | None = None
+    rtsp_transport: str | None = None
+    allow_hosts: tuple[str, ...] = ()
+    credentials_file: Path | None = None
+    silent_s: float | None = None
     on_bad_chunk: str | None = None
     mqtt: str | None = None
     mqtt_queue: int = 10_000
@@ -54,12 +59,19 @@ class StreamOptions:
     min_score: float = 0.0
     labels: tuple[str, ...] = ()
     stats: bool = False
+    fps: float | None = None
 
     def __post_init__(self) -> None:
         if self.overflow not in (None, "wait", "drop_oldest", "degrade"):
             raise InputError("overflow", f"{self.overflow!r}", "wait, drop_oldest or degrade", "set --overflow")
         if self.on_bad_chunk not in (None, "skip", "stop"):
             raise InputError("on-bad-chunk", f"{self.on_bad_chunk!r}", "skip or stop", "set --on-bad-chunk")
+        if self.rtsp_transport not in (None, "tcp", "udp"):
+            raise InputError("rtsp-transport", f"{self.rtsp_transport!r}", "tcp or udp", "set --rtsp-transport")
+        if self.silent_s is not None and not (math.isfinite(self.silent_s) and self.silent_s > 0):
+            raise InputError("silent-s", f"{self.silent_s}", "a positive number of seconds", "set --silent-s")
+        if self.silent_s is not None and self.metrics is None:
+            raise InputError("silent-s", "--silent-s without --metrics", "a served /readyz", "set --metrics")
         if not (math.isfinite(self.snapshot_every_s) and self.snapshot_every_s >= 0):
             raise InputError("snapshot-every", f"{self.snapshot_every_s}", "0 or more seconds", "set --snapshot-every")
         if self.snapshot is not None and (self.out is None or str(self.out) == "-"):
@@ -74,14 +86,14 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
     from ..metrics import Health, Metrics, MetricsServer
 
     _check_outputs(options, (address, bundle_path))
-    health = Health()
+    health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
     with contextlib.ExitStack() as stack:
         metrics: Metrics | None = None
         if options.metrics is not None:
             metrics = Metrics()
             server = MetricsServer(options.metrics, metrics, health)
             stack.callback(server.close)
-            say(f"metrics on port {server.port}: /metrics, /healthz, /readyz")
+            say(f"metrics on port {server.port} of {server.host}: /metrics, /healthz, /readyz")
         health.waiting_for("loading the bundle")
         bundle = Bundle.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
@@ -170,11 +182,34 @@ def _build(
     stack: contextlib.ExitStack,
     engine: EngineChoice,
 ) -> Loop:
-    from ..sources import open_source
+    from ..credentials import Credentials
+    from ..sources import is_address, open_source, refuse_options
+    from ..video import VideoOptions
     from ._checkpoint import Checkpoint
     from ._loop import Filter, Loop
 
+    credentials = Credentials.load(options.credentials_file)
+    sockets = address.startswith(("tcp://", "unix://"))
+    remote = address.lower().startswith(("rtsp", "http")) and is_address(address)
+    used = {"socket"} if sockets else {"source"} if remote else set[str]()
+    if not credentials.from_file <= used | ({"mqtt"} if options.mqtt is not None else set()):
+        raise InputError(
+            "option-without-effect",
+            f"--credentials-file with {', '.join(sorted(credentials.from_file))}, which this run does not need",
+            "[source] for RTSP and HTTP, [socket] for tcp:// and unix://, [mqtt] for --mqtt",
+            "leave out what is not needed",
+        )
+    if options.rtsp_transport is not None:
+        refuse_options(address, ["--rtsp-transport"])
     health.waiting_for("opening the source")
+    frames = VideoOptions(
+        transport="udp" if options.rtsp_transport == "udp" else "tcp",
+        allow_hosts=options.allow_hosts,
+        user=credentials.source.user,
+        password=credentials.source.password,
+        retry_start=True,
+        waiting=lambda why: health.waiting_for(f"opening the source{f' ({why})' if why else ''}"),
+    )
     source = open_source(
         address,
         dim=localizer.plan.dim,
@@ -183,7 +218,10 @@ def _build(
         follow=options.follow,
         idle_s=options.idle_s,
         reconnect_s=options.reconnect_s,
+        fps=options.fps,
         overflow=options.overflow,  # type: ignore[arg-type]  # one of the three, checked above
+        token=credentials.token,
+        frames=frames,
         bundle=bundle,
         **engine.given(),
     )
@@ -223,7 +261,7 @@ def _build(
     if checkpoint is not None:
         loop.resume(checkpoint)
         say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
-    loop.sinks += _sinks(options, loop, checkpoint, stack)
+    loop.sinks += _sinks(options, loop, checkpoint, stack, credentials)
     return loop
 
 
@@ -242,13 +280,17 @@ def _time_of_day(start_utc: str | None, source: Source, address: str) -> TimeOfD
 
 
 def _sinks(
-    options: StreamOptions, loop: Loop, checkpoint: Checkpoint | None, stack: contextlib.ExitStack
+    options: StreamOptions,
+    loop: Loop,
+    checkpoint: Checkpoint | None,
+    stack: contextlib.ExitStack,
+    credentials: Credentials,
 ) -> Iterator[Sink]:
     """Standard output is used when nothing else is asked for."""
     from ..sinks.lines import EventFile, StandardOutput
     from ..sinks.mqtt import MqttSink, MqttTarget
 
-    target = None if options.mqtt is None else MqttTarget.parse(options.mqtt)
+    target = None if options.mqtt is None else MqttTarget.parse(options.mqtt, credentials.mqtt)
     if options.out is not None and str(options.out) != "-":
         keep = None if checkpoint is None else checkpoint.take_back(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
+from .._text import short
 from ..errors import InputError
 from ..events import Event
 
@@ -91,9 +92,9 @@ def gather(
         label, video = mark.label.strip(), mark.video.strip()
         wrong = _bad_name(label, "class") or _bad_name(video, "video")
         if not 0 <= mark.start <= LATEST_S:
-            wrong = wrong or f"it starts at {mark.start} s"
+            wrong = wrong or f"it starts at {short(mark.start)} s"
         if mark.end is not None and not mark.start <= mark.end <= LATEST_S:
-            wrong = wrong or f"it lasts from {mark.start} to {mark.end} s"
+            wrong = wrong or f"it lasts from {short(mark.start)} to {short(mark.end)} s"
         if mark.score is not None and not math.isfinite(mark.score):
             wrong = wrong or f"its score is {mark.score}"
         if wrong:

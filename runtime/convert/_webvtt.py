@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from .._text import short
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather
@@ -59,7 +60,9 @@ def read_webvtt(source: Source, options: ReadOptions) -> Timelines:
             empty += 1
             continue
         if end <= start:
-            raise source.wrong(f"line {first + bool(name)}: a cue from {start} to {end} s", "cues that end later")
+            raise source.wrong(
+                f"line {first + bool(name)}: a cue from {short(start)} to {short(end)} s", "cues that end later"
+            )
         click = name.startswith(_CLICK) and options.clicks != "none"
         mark = Mark(video, label, start, None if click else end, score)
         rows.append((f"{source.name} line {first}", mark))

@@ -7,6 +7,7 @@ import platform
 import re
 from pathlib import Path
 
+from .._text import counted
 from ._findings import Facts
 from ._world import World
 
@@ -30,7 +31,7 @@ def examine_machine(world: World, facts: Facts, *, threads: int) -> None:
     if threads > usable:
         facts.note(
             "Machine",
-            f"{threads} threads on {usable:g} usable cores: they take turns, which costs more than it gains",
+            f"{counted(threads, 'thread')} on {usable:g} usable cores: they take turns, which costs more than it gains",
             f"--threads {max(int(usable), 1)}",
         )
 

@@ -12,6 +12,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from .._text import counted
 from ..errors import InputError
 from ..plan import Plan
 
@@ -187,7 +188,7 @@ def cut_window(length: int, longest: int, left: int, right: int) -> list[Piece]:
     if longest <= left + right:
         raise InputError(
             "engine-shape",
-            f"a window of {length} snippets, and engines for {longest} at most",
+            f"a window of {counted(length, 'snippet')}, and engines for {longest} at most",
             f"engines for more than {left + right}, the locator's receptive field",
             "build them with larger --lengths",
         )

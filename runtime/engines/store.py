@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from .._files import atomic_write, sha256_file
+from .._text import counted
 from .._version import __version__
 from ..errors import InputError, PunctumError
 from .key import EngineKey, Gpu
@@ -189,7 +190,7 @@ class EngineStore:
         except OSError:
             return Entry(path, record, f"{record.file} is missing")
         if size != record.size:
-            return Entry(path, record, f"{record.file} has {size} bytes, not {record.size}")
+            return Entry(path, record, f"{record.file} has {counted(size, 'byte')}, not {record.size}")
         if deep and sha256_file(engine) != record.sha256:
             return Entry(path, record, f"{record.file} is not the file that was built (sha256 differs)")
         return Entry(path, record)

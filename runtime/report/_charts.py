@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._text import counted
+
 if TYPE_CHECKING:
     from markupsafe import Markup
 
@@ -149,7 +151,7 @@ def histogram(series: Sequence[tuple[str, F64]], *, unit: str = "s", bins: int =
                 continue
             wide = (to_x(b) - to_x(a) - 1.5) / len(series)
             beyond = " or more" if b == edges[-1] and len(values) and values.max() > b else ""
-            title = tag("title", f"{n} events, {name}: {a:.2f} to {b:.2f} {unit}{beyond}")
+            title = tag("title", f"{counted(n, 'event')}, {name}: {a:.2f} to {b:.2f} {unit}{beyond}")
             x = to_x(a) + 0.75 + k * wide
             parts.append(
                 tag("rect", title, x=x, y=to_y(n), width=max(wide, 0.5), height=to_y(0) - to_y(n), class_=f"bar b{k}")
@@ -211,7 +213,7 @@ def alignment_plot(found: Alignment) -> Markup:
         tag("polyline", points=" ".join(f"{to_x(a):.1f},{to_y(b):.1f}" for a, b, _ in means), class_="line l0")
     )
     for a, b, n in means:
-        title = tag("title", f"{n} detections: mean confidence {a:.3f}, mean best IoU {b:.3f}")
+        title = tag("title", f"{counted(n, 'detection')}: mean confidence {a:.3f}, mean best IoU {b:.3f}")
         parts.append(tag("circle", title, cx=to_x(a), cy=to_y(b), r=4.5, class_="mean"))
     rank = "not defined" if math.isnan(found.correlation) else f"{found.correlation:.3f}"
     return _chart(parts, width, height, f"Confidence against best IoU; rank correlation {rank}")
@@ -240,5 +242,5 @@ def mini(judged: Judged, labels: tuple[str, ...], floor: float) -> Markup:
         preserveAspectRatio="none",
         class_="mini",
         role="img",
-        aria_label=f"{judged.name}: {len(judged.truth)} true actions above, {shown} events below",
+        aria_label=f"{judged.name}: {counted(len(judged.truth), 'true action')} above, {counted(shown, 'event')} below",
     )

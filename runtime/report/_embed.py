@@ -105,7 +105,8 @@ def _events(report: RecordingReport, index: dict[str, int]) -> tuple[list[list[A
         order = sorted(range(len(groups)), key=lambda k: (-groups[k][-1].score, k))[:EVENTS]
         highest = groups[order[-1]][-1].score
         groups = [groups[k] for k in sorted(order)]
-        notes.append(f"{left_out:,} events with scores up to {highest:.3g} are left out of this page.")
+        events = "event" if left_out == 1 else "events"
+        notes.append(f"Not on this page: {left_out:,} {events} with scores up to {highest:.3g}.")
     made = []
     for group in groups:
         last, said = group[-1], group

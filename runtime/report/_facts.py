@@ -10,6 +10,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._text import counted
+
 if TYPE_CHECKING:
     from ..bundle import Bundle
 
@@ -27,7 +29,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     backbone = getattr(m, "backbone", None)
     sections: dict[str, dict[str, Any]] = {
         "Identity": {"id": m.id, "name": m.name, "version": m.version, "schema": m.schema_version},
-        "Classes": {f"{len(m.labels)} classes": ", ".join(m.labels)},
+        "Classes": {counted(len(m.labels), "class", "classes"): ", ".join(m.labels)},
         "Features": {**features, **locator},
     }
     if backbone is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from .._text import counted, short
 from .._values import by_value, compact
 from ..errors import InputError
 from ..events import Event
@@ -105,7 +106,7 @@ class RecordingReport:
             if len(shape) != 2 or shape[1] not in (len(self.labels), len(self.labels) + 1):
                 raise InputError(
                     "report-tracks",
-                    f"tracks of shape {shape} for {len(self.labels)} labels",
+                    f"tracks of shape {shape} for {counted(len(self.labels), 'label')}",
                     "[T, labels] or [T, labels + 1]",
                     "pass the tracks of this bundle",
                 )
@@ -158,7 +159,7 @@ def check_span(start_s: float, duration_s: float) -> None:
     if not (np.isfinite(start_s) and np.isfinite(duration_s) and duration_s > 0):
         raise InputError(
             "report-duration",
-            f"a recording of {duration_s} s from {start_s} s",
+            f"a recording of {short(duration_s)} s from {short(start_s)} s",
             "a finite start and a length above 0 s",
             "pass the length of the recording",
         )
@@ -178,7 +179,7 @@ def check_segment(start: float, end: float, score: float, what: str) -> None:
     if not (np.isfinite(start) and np.isfinite(end) and np.isfinite(score) and start <= end):
         raise InputError(
             "report-segment",
-            f"{what} is [{start}, {end}] with score {score}",
+            f"{what} is [{short(start)}, {short(end)}] with score {short(score)}",
             "finite numbers, start <= end",
             "check what made it",
         )

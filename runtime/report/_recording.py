@@ -59,6 +59,7 @@ def read_footage(
     precision: str = "fp32",
     options: EngineOptions | None = None,
     pictures: bool = True,
+    fps: float | None = None,
 ) -> Footage:
     """Features from a `.npy` file, or from a video through the bundle's backbone. Raises InputError."""
     from ..sources import is_video_input, video_source
@@ -71,8 +72,17 @@ def read_footage(
             "input-folder", f"{path} is a folder", "one .npy file or video", "give one, or --data for a data set"
         )
     if not is_video_input(str(path)):
+        if fps is not None:
+            raise InputError(
+                "video-rate",
+                f"--fps {fps:g} for {path}, which is no video",
+                "a video without time stamps",
+                "leave --fps out",
+            )
         return Footage([load_features(path, stride_s=localizer.plan.stride_s, dim=localizer.plan.dim)])
-    source: Any = video_source(str(path), bundle, device=device, threads=threads, precision=precision, options=options)
+    source: Any = video_source(
+        str(path), bundle, fps=fps, device=device, threads=threads, precision=precision, options=options
+    )
     return _read_video(bundle, str(path), source, pictures=pictures)
 
 
@@ -106,7 +116,7 @@ def _read_video(bundle: Bundle, address: str, source: Any, *, pictures: bool) ->
         "preprocess": spent.preprocess_s,
         "backbone": spent.backbone_s,
     }
-    return Footage(stretches, taker.thumbnails, stages, lost)
+    return Footage(stretches, taker.thumbnails, stages, max(lost, spent.lost))
 
 
 def say(
@@ -143,13 +153,14 @@ def report_recording(
     threads: int = 1,
     precision: str = "fp32",
     options: EngineOptions | None = None,
+    fps: float | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> RecordingReport:
     """Run `bundle` on a `.npy` file or a video and gather what the page shows.
 
     truth: true actions, where known. events: recorded ones to show instead of a run's own. max_delay_s: run as a stream
-    that reports so many seconds after an action's end, and show the phases. warn: told what of the recording is
-    missing, where something is. Raises InputError.
+    that reports so many seconds after an action's end, and show the phases. fps: the rate of a video that carries no
+    time stamps. warn: told what of the recording is missing, where something is. Raises InputError.
     """
     from punctum import kernels
 
@@ -159,7 +170,7 @@ def report_recording(
     localizer = Localizer(bundle, device=device, threads=threads, precision=precision, options=options)
     kernels.warm_up()
     footage = read_footage(
-        bundle, localizer, path, device=device, threads=threads, precision=precision, options=options
+        bundle, localizer, path, device=device, threads=threads, precision=precision, options=options, fps=fps
     )
     missing = _missing(footage)
     if missing and warn is not None:
@@ -197,6 +208,8 @@ def report_recording(
 def _missing(footage: Footage) -> list[str]:
     """What of the recording is not in the report."""
     notes = []
+    if footage.stretches[0].start_s > 0:
+        notes.append(f"Nothing is known before {footage.stretches[0].start_s:.2f} s: the video begins there.")
     for before, after in zip(footage.stretches, footage.stretches[1:], strict=False):
         end = before.start_s + before.duration_s
         notes.append(f"Nothing is known from {end:.2f} s to {after.start_s:.2f} s: the recording has a gap there.")

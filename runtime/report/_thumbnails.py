@@ -22,15 +22,18 @@ FIRST_STEP_S = 0.5
 _QUALITY = 7  # of MJPEG, 2 (best) to 31
 
 
-def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT) -> bytes:
-    """A frame uint8 [H, W, 3] RGB as a small JPEG file, `height` pixels high (never larger than the frame)."""
+def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT, aspect: float = 1.0) -> bytes:
+    """A frame uint8 [H, W, 3] RGB as a small JPEG file, `height` pixels high (never larger than the frame).
+
+    aspect: width of a pixel by its height.
+    """
     try:
         import av
     except ImportError:
         raise MissingDependencyError("av", "video", "pictures of a video") from None
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     rows = max(min(height, frame.height), 2)
-    columns = max(round(frame.width * rows / frame.height), 2)
+    columns = max(round(frame.width * aspect * rows / frame.height), 2)
     rows, columns = rows + rows % 2, min(columns + columns % 2, 4 * HEIGHT)  # chroma is halved
     small = frame.reformat(width=columns, height=rows, format="yuvj420p")
     target = io.BytesIO()
@@ -56,12 +59,12 @@ class ThumbnailTaker:
         self._taken: list[Thumbnail] = []
         self.spent_s = 0.0
 
-    def offer(self, image: npt.NDArray[np.uint8], at: float) -> None:
+    def offer(self, image: npt.NDArray[np.uint8], at: float, aspect: float = 1.0) -> None:
         """A frame uint8 [H, W, 3] RGB at media time `at` in seconds; times rise."""
         if at < self._next_s:
             return
         began = time.perf_counter()
-        self._taken.append(Thumbnail(at, encode_jpeg(image, height=self._height)))
+        self._taken.append(Thumbnail(at, encode_jpeg(image, height=self._height, aspect=aspect)))
         self.spent_s += time.perf_counter() - began
         if len(self._taken) > self._most:
             self._taken = self._taken[::2]
@@ -91,13 +94,21 @@ class TappedFrames:
         dropped: dict[str, int] = self._frames.dropped
         return dropped
 
+    @property
+    def lost_at_start_s(self) -> float:
+        return float(self._frames.lost_at_start_s)
+
+    @property
+    def unplaced(self) -> int:
+        return int(self._frames.unplaced)
+
     def open(self) -> None:
         self._frames.open()
 
     def frames(self) -> Iterator[Sampled | Gap | None]:
         for item in self._frames.frames():
             if hasattr(item, "image"):
-                self._taker.offer(item.image, self._start_s + item.at)
+                self._taker.offer(item.image, self._start_s + item.at, getattr(item, "aspect", 1.0))
             yield item
 
     def close(self) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from .._files import atomic_folder
+from .._text import counted
 from ..errors import InputError, MissingDependencyError, PunctumError
 from .scene import LABELS, SCENES_VERSION, Scene, Segments, check_options, render
 
@@ -38,7 +39,7 @@ def write_videos(
     """
     check_options(seconds=seconds, size=size, fps=fps)
     if not 2 <= count <= _MAX_COUNT:
-        raise InputError("scene-option", f"{count} videos", f"2 to {_MAX_COUNT}", "change --count")
+        raise InputError("scene-option", counted(count, "video"), f"2 to {_MAX_COUNT}", "change --count")
     if seed < 0:
         raise InputError("scene-option", f"seed {seed}", "0 or more", "choose another seed")
     if not 0 < test_share < 1:

@@ -85,10 +85,10 @@ def check_options(*, seconds: float, size: tuple[int, int], fps: float) -> None:
     """Raises InputError for what cannot be rendered or encoded."""
     if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
         raise InputError(
-            "scene-option", f"{seconds} seconds", f"{_MIN_SECONDS:g} to {_MAX_SECONDS:g}", "change --seconds"
+            "scene-option", f"{seconds:g} seconds", f"{_MIN_SECONDS:g} to {_MAX_SECONDS:g}", "change --seconds"
         )
     if not _MIN_FPS <= fps <= _MAX_FPS:
-        raise InputError("scene-option", f"{fps} frames a second", f"{_MIN_FPS:g} to {_MAX_FPS:g}", "change --fps")
+        raise InputError("scene-option", f"{fps:g} frames a second", f"{_MIN_FPS:g} to {_MAX_FPS:g}", "change --fps")
     height, width = size
     sides_fit = _MIN_SIDE <= height <= _MAX_SIDE and _MIN_SIDE <= width <= 2 * _MAX_SIDE
     if not sides_fit or height % 2 or width % 2 or not 1.0 <= width / height <= 2.5:

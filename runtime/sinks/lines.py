@@ -12,6 +12,7 @@ from pathlib import Path
 
 from .._files import destination, write_all
 from .._outputs import check_standard_output, to_standard_output
+from .._text import counted
 from ..errors import InputError, PunctumError
 from ..events import SCHEMA, Event
 
@@ -107,7 +108,8 @@ class EventFile:
             if length < keep_bytes:
                 raise InputError(
                     "events-shorter",
-                    f"{self.path} has {length} bytes of whole lines, the snapshot was made after {keep_bytes}",
+                    f"{self.path} has {counted(length, 'byte')} of whole lines, and the snapshot was made after "
+                    f"{keep_bytes}",
                     "the event file that belongs to the snapshot",
                     "remove the snapshot to begin anew",
                 )
@@ -203,7 +205,11 @@ class EventFile:
             raise self._full(error) from error
 
     def _full(self, error: OSError) -> PunctumError:
-        valid = f"the {self.length} bytes of whole lines in it are valid" if self.regular else "it is no regular file"
+        valid = (
+            f"the whole lines in it, {counted(self.length, 'byte')}, are valid"
+            if self.regular
+            else "it is no regular file"
+        )
         return PunctumError(
             "events-write-failed",
             f"cannot write events to {self.path} ({error})",

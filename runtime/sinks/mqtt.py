@@ -8,39 +8,39 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import os
-import sys
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
+from .._text import counted, warn, were
+from ..credentials import Credentials, Login
 from ..errors import InputError, MissingDependencyError
 from ..events import Event
+from ..video.redact import redact
 
 IN_FLIGHT = 20  # messages handed to the client and not yet acknowledged
-PASSWORD_VARIABLE = "PUNCTUM_MQTT_PASSWORD"
 
 
 @dataclass(frozen=True, slots=True)
 class MqttTarget:
     """Where to publish. From mqtt://[user[:password]@]host[:port]/topic, or mqtts:// for TLS.
 
-    A password in an address shows up in process lists; the variable PUNCTUM_MQTT_PASSWORD does not.
+    A password in an address shows up in process lists; one of `credentials`, a file or a variable, does not.
     """
 
     host: str
     port: int
     topic: str
     user: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     tls: bool = False
 
     @classmethod
-    def parse(cls, address: str) -> MqttTarget:
+    def parse(cls, address: str, login: Login | None = None) -> MqttTarget:
         """Raises InputError for an address of another form, and for a topic with wildcards."""
         try:
             parts = urlsplit(address)
@@ -53,8 +53,9 @@ class MqttTarget:
         if any(c in topic for c in "+#\0") or len(topic.encode()) > 60000:
             raise InputError("mqtt-topic", f"topic {topic!r}", "a topic without + and #", "correct --mqtt")
         tls = parts.scheme == "mqtts"
-        password = os.environ.get(PASSWORD_VARIABLE) if parts.password is None else unquote(parts.password)
-        user = None if parts.username is None else unquote(parts.username)
+        login = login or Credentials.load().mqtt
+        user = login.user if parts.username is None else unquote(parts.username)
+        password = login.password if parts.password is None else unquote(parts.password)
         return cls(parts.hostname, port or (8883 if tls else 1883), topic, user, password, tls)
 
     def __str__(self) -> str:
@@ -62,7 +63,7 @@ class MqttTarget:
 
 
 def _bad_address(address: str) -> InputError:
-    shown = address.rsplit("@", 1)[-1]  # never a password
+    shown = redact(address) if "://" in address else address.rpartition("@")[2]  # never a password
     return InputError("mqtt-address", f"address {shown!r}", "mqtt://[user@]host[:port]/topic", "correct --mqtt")
 
 
@@ -129,7 +130,7 @@ class MqttSink:
         except ImportError:
             raise MissingDependencyError("paho-mqtt", "mqtt", "publishing events to MQTT") from None
         if bound < 1:
-            raise InputError("mqtt-queue", f"a queue of {bound} events", "1 or more", "set --mqtt-queue")
+            raise InputError("mqtt-queue", f"a queue of {counted(bound, 'event')}", "1 or more", "set --mqtt-queue")
         self.target, self.name = target, str(target)
         self.delivered = self.reconnects = 0
         self._queue, self._close_timeout_s = EventQueue(bound), close_timeout_s
@@ -165,7 +166,9 @@ class MqttSink:
             if self._on_reconnect is not None:
                 self._on_reconnect()
         if self._complained:
-            self._warn(f"connected to {self.name}; {len(self._queue)} events were waiting")
+            self._warn(
+                f"connected to {self.name}; {counted(len(self._queue), 'event')} {were(len(self._queue))} waiting"
+            )
         self._connected, self._was_connected, self._complained = True, True, False
         client.publish(f"{self.target.topic}/status", "online", qos=1, retain=True)
         self._wake.set()
@@ -248,11 +251,11 @@ class MqttSink:
         waiting = self._queue.finals() + sum(self._sent.values())
         if self.depth or provisional or final:
             self._warn(
-                f"{self.name}: {provisional} provisional and {final} final events dropped, "
-                f"{waiting} final and {self.depth - waiting} provisional events not delivered"
+                f"{self.name}: {provisional} provisional and {counted(final, 'final event')} dropped, "
+                f"{waiting} final and {counted(self.depth - waiting, 'provisional event')} not delivered"
             )
         return final + waiting
 
 
 def _to_stderr(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr, flush=True)
+    warn(text)

@@ -6,20 +6,24 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ._items import Bad, Begin, Chunk, Item, Source
+from ._items import Bad, Begin, Chunk, Item, Source, check_start
 from ._media import find_videos, is_address, is_video
 from .folder import ChunkFolder
-from .framed import FramedFile, Listener, StandardInput
+from .framed import FramedFile, StandardInput
 from .framing import MAGIC
+from .listener import Listener
 from .tail import RowFile
 
 if TYPE_CHECKING:
     from ..backends import EngineOptions
     from ..bundle import Bundle
+    from ..video import VideoOptions
     from .video import Overflow, VideoSource
 
 __all__ = [
@@ -32,6 +36,7 @@ __all__ = [
     "is_address",
     "is_video_input",
     "open_source",
+    "refuse_options",
 ]
 
 _TCP = re.compile(r"tcp://(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:/]*)):(?P<port>\d{1,5})/?$")
@@ -47,6 +52,9 @@ def open_source(
     idle_s: float | None = None,
     reconnect_s: float | None = None,
     overflow: Overflow | None = None,
+    token: bytes | None = None,
+    frames: VideoOptions | None = None,
+    fps: float | None = None,
     bundle: Bundle | None = None,
     device: str = "cpu",
     threads: int = 1,
@@ -58,24 +66,46 @@ def open_source(
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. device, threads,
-    precision, options: for the backbone. Raises InputError.
+    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. token: what senders to a
+    socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
+    rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
+    backbone. An option that the source cannot heed is refused. Raises InputError.
     """
+    check_start(start_s)
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
         if value is not None and not 0 <= value < float("inf"):
             raise InputError("source-option", f"{name}={value}", "0 or more seconds", f"set {name}")
+    given = {
+        "--start-s": start_s != 0.0,
+        "--follow": follow,
+        "--idle-s": idle_s is not None,
+        "--reconnect-s": reconnect_s is not None,
+        "--overflow": overflow is not None,
+        "--rtsp-transport": frames is not None and frames.transport != "tcp",
+        "--allow-host": frames is not None and bool(frames.allow_hosts),
+    }
+    refuse_options(address, [name for name, there in given.items() if there])
     if is_video_input(address):
         return video_source(
             address,
             bundle,
+            frames=frames,
             start_s=start_s,
             idle_s=idle_s,
             reconnect_s=reconnect_s,
             overflow=overflow,
+            fps=fps,
             device=device,
             threads=threads,
             precision=precision,
             options=options,
+        )
+    if fps is not None:
+        raise InputError(
+            "video-rate",
+            f"a rate of {fps:g} frames a second for {address}, which is no video",
+            "a video without time stamps",
+            "leave the rate out (--fps)",
         )
     source = _find(
         address,
@@ -85,6 +115,7 @@ def open_source(
         follow=follow,
         idle_s=idle_s,
         reconnect_s=reconnect_s or 0.0,
+        token=token,
     )
     source.open()
     return source
@@ -99,6 +130,7 @@ def _find(
     follow: bool,
     idle_s: float | None,
     reconnect_s: float,
+    token: bytes | None,
 ) -> Source:
     if address == "-":
         return StandardInput(dim=dim, stride_s=stride_s, idle_s=idle_s)
@@ -106,10 +138,17 @@ def _find(
         host = match["six"] or match["host"] or "127.0.0.1"
         if int(match["port"]) > 65535:
             raise InputError("source-address", f"port {match['port']}", "0 to 65535", "correct the address")
-        return Listener((host, int(match["port"])), dim=dim, stride_s=stride_s, idle_s=idle_s, reconnect_s=reconnect_s)
+        return Listener(
+            (host, int(match["port"])),
+            dim=dim,
+            stride_s=stride_s,
+            idle_s=idle_s,
+            reconnect_s=reconnect_s,
+            token=token,
+        )
     if address.startswith("unix://") and len(address) > 7:
         path = Path(address[7:])
-        return Listener(path, dim=dim, stride_s=stride_s, idle_s=idle_s, reconnect_s=reconnect_s)
+        return Listener(path, dim=dim, stride_s=stride_s, idle_s=idle_s, reconnect_s=reconnect_s, token=token)
     if "://" in address:
         raise InputError(
             "source-address",
@@ -143,6 +182,8 @@ def video_source(
     idle_s: float | None = None,
     reconnect_s: float | None = None,
     overflow: Overflow | None = None,
+    frames: VideoOptions | None = None,
+    fps: float | None = None,
     device: str = "cpu",
     threads: int = 1,
     precision: str = "fp32",
@@ -157,8 +198,61 @@ def video_source(
     if bundle is None or bundle.manifest.backbone is None:
         raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
-    frames = None if reconnect_s is None else VideoOptions(reconnect_s=reconnect_s)
-    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, options=frames)
+    frames = frames or VideoOptions()
+    if reconnect_s is not None:
+        frames = replace(frames, reconnect_s=reconnect_s)
+    return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, fps=fps, options=frames)
+
+
+_FILES = {"--idle-s": "waits only with --follow"}
+_CAMERAS = {"--follow": "never ends by itself", "--allow-host": "leads nowhere else"}
+_HTTP = {"--follow": "is read to its end"}
+_SENDERS = {
+    "--start-s": "says itself when it begins",
+    "--follow": "ends when its sender says so",
+}
+_FEATURES = {
+    "--overflow": "waits for whoever reads it",
+    "--rtsp-transport": "is no RTSP stream",
+    "--allow-host": "leads nowhere else",
+}
+_NOT_LOST = {"--reconnect-s": "cannot be lost and come back"}
+
+
+def refuse_options(address: str, given: Sequence[str]) -> None:
+    """Raise InputError for the first option, of those given, that has no effect with this source."""
+    what, without = _without(address, "--follow" in given)
+    for option in given:
+        if option in without:
+            raise InputError(
+                "option-without-effect",
+                f"{option} with {what}, which {without[option]}",
+                "options that the source heeds",
+                f"leave out {option}",
+            )
+
+
+def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
+    """(what kind of source an address is, the options that it does not heed and why)."""
+    if is_video_input(address):
+        scheme = address.partition(":")[0].lower() if is_address(address) else "file"
+        if scheme in ("rtsp", "rtsps"):
+            return "an RTSP stream", _CAMERAS
+        if scheme in ("http", "https"):
+            return "video over HTTP", _HTTP | {"--rtsp-transport": "is no RTSP stream"}
+        if scheme == "camera":
+            return "a camera", _CAMERAS | {"--rtsp-transport": "is no RTSP stream"}
+        reasons = {"--follow": "is read to its end", "--idle-s": "is read to its end"}
+        heeds = {option: why for option, why in _FEATURES.items() if option != "--overflow"}
+        return "a video file", heeds | _NOT_LOST | reasons
+    if address == "-":
+        return "standard input", _FEATURES | _NOT_LOST | _SENDERS
+    if "://" in address:
+        return "a socket", _FEATURES | _SENDERS
+    waits = {} if follow else _FILES
+    if _is_framed(Path(address)):
+        return "a framed file", _FEATURES | _NOT_LOST | waits | {"--start-s": _SENDERS["--start-s"]}
+    return "a file or folder of features", _FEATURES | _NOT_LOST | waits
 
 
 def _is_framed(path: Path) -> bool:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -9,11 +11,16 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._text import warn
 from .._values import by_value
-from ..errors import InputError
+from ..errors import InputError, SourceLostError
 
 F32 = npt.NDArray[np.float32]
 BLOCK_ROWS = 512  # snippets a chunk at most from files: bounds memory and the time between looks at the stop flag
+MAX_TIME_S = 1e10  # seconds, three hundred years: what lies beyond is a fault, and floats still resolve microseconds
+RETRY_S, MAX_PAUSE_S = 60.0, 5.0  # of `Patience`
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE}
+PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
 POLL_S = 0.1  # seconds that a source waits before it lets the caller look around
 
 
@@ -80,3 +87,39 @@ class Source(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+def check_start(start_s: float) -> None:
+    """Raise InputError for a start that is no media time."""
+    if not abs(start_s) <= MAX_TIME_S:
+        raise InputError(
+            "source-option", f"start_s={start_s}", f"a media time within {MAX_TIME_S:g} s of 0", "set --start-s"
+        )
+
+
+class Patience:
+    """How long a source that cannot be read for the moment is tried again: no descriptors left, a network drive that
+    is away. Pauses grow from POLL_S to a few seconds."""
+
+    def __init__(self, what: str) -> None:
+        self.trouble = ""
+        """Why it cannot be read; empty: it can."""
+        self._what, self._since, self._pause_s = what, 0.0, POLL_S
+
+    def well(self) -> None:
+        """It could be read."""
+        self.trouble = ""
+
+    def wait(self, error: OSError) -> None:
+        """Pause before the next attempt. Raises SourceLostError when there have been enough, InputError for an error
+        that time does not mend."""
+        reason = f"cannot read {self._what} ({error.strerror or error})"
+        if error.errno not in PASSING:
+            raise InputError("features-unreadable", reason, "a readable source", "check it")
+        if not self.trouble:
+            self.trouble, self._since, self._pause_s = reason, time.monotonic(), POLL_S
+            warn(f"{reason}; trying again for {RETRY_S:g} s")
+        if time.monotonic() - self._since >= RETRY_S:
+            raise SourceLostError("features-unreadable", reason, "a source that can be read again in time", "check it")
+        time.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)

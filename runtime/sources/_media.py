@@ -53,5 +53,7 @@ def stream_name(name: str) -> str:
     """What a stream is called in events: a file's stem, or host and path of an address without its credentials."""
     if "://" not in name:
         return as_utf8(name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem)
-    rest = name.split("://", 1)[1].split("?")[0].split("#")[0]
-    return rest.rsplit("@", 1)[-1].rstrip("/")
+    from ..video.redact import HIDDEN, redact
+
+    rest = redact(name).split("://", 1)[1].split("?")[0].split("#")[0]
+    return rest.removeprefix(f"{HIDDEN}@").split(";")[0].rstrip("/")

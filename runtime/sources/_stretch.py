@@ -24,7 +24,8 @@ SLACK_S = 1e-6
 @dataclass(slots=True)
 class VideoStats:
     """Seconds spent per stage, frames and rows made, frames lost. Decoding a live source counts the CPU's time alone:
-    waiting for the camera is not work. recent: the last few thousand of a stage, seconds a frame (backbone: a run)."""
+    waiting for the camera is not work. recent: the last few thousand of a stage, seconds a frame (backbone: a run).
+    lost_at_start_s: seconds of video before the first frame that could be decoded; its frames are in `lost`."""
 
     decode_s: float = 0.0
     preprocess_s: float = 0.0
@@ -33,6 +34,7 @@ class VideoStats:
     snippets: int = 0
     lost: int = 0
     gaps: int = 0
+    lost_at_start_s: float = 0.0
     recent: dict[str, deque[float]] = field(
         default_factory=lambda: {stage: deque(maxlen=4096) for stage in ("decode", "preprocess", "backbone")}
     )

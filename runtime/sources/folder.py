@@ -8,15 +8,15 @@ stream.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .._text import as_utf8
 from ..errors import InputError
-from ._items import BLOCK_ROWS, POLL_S, Bad, Begin, Chunk, Item
+from ._items import BLOCK_ROWS, MAX_TIME_S, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
 from ._npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
@@ -44,11 +44,26 @@ class ChunkFolder:
         self.path, self.name = path, str(path)
         self._dim, self._stride_s, self._start_s = dim, stride_s, start_s
         self._follow, self._idle_s = follow, idle_s
+        self._patience = Patience(str(path))
+
+    @property
+    def trouble(self) -> str:
+        """Why the folder cannot be read for now; empty: it can."""
+        return self._patience.trouble
 
     def open(self) -> None:
         if not self.path.is_dir():
             raise InputError("features-missing", f"{self.path} is not a folder", "a folder", "check the path")
-        if not self._follow and not self._names():
+        try:
+            empty = not self._names()
+        except OSError as error:
+            raise InputError(
+                "features-unreadable",
+                f"cannot read {self.path} ({error})",
+                "a readable folder",
+                "check its permissions",
+            ) from None
+        if not self._follow and empty:
             raise InputError(
                 "features-missing",
                 f"{self.path} holds no .npy file",
@@ -63,15 +78,24 @@ class ChunkFolder:
         return sorted(p.name for p in self.path.iterdir() if p.suffix == ".npy" and not p.name.startswith("."))
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
-        yield Begin(self.path.resolve().name, self._start_s)
+        yield Begin(as_utf8(self.path.resolve().name), self._start_s)
         last, row = ("", None) if position is None else (str(position["file"]), position["row"])
-        known = {name for name in self._names() if name <= last} if last else set[str]()
+        known: set[str] | None = None
         if last and row is not None:
             yield from self._chunks(last, int(row))
         quiet = time.monotonic()
         while True:
-            ended = (self.path / END_NAME).exists()  # looked for first: no chunk before it can be missed
-            fresh = [name for name in self._names() if name not in known]
+            try:
+                ended = (self.path / END_NAME).exists()  # looked for first: no chunk before it can be missed
+                names = self._names()
+            except OSError as error:
+                self._patience.wait(error)
+                yield None
+                continue
+            self._patience.well()
+            if known is None:
+                known = {name for name in names if name <= last} if last else set()
+            fresh = [name for name in names if name not in known]
             for name in fresh:
                 known.add(name)
                 if name <= last:
@@ -81,7 +105,7 @@ class ChunkFolder:
                 last = name
                 yield from self._chunks(name, 0)
             if fresh:
-                known.intersection_update(self._names())  # names of deleted files need not be remembered
+                known.intersection_update(names)  # names of deleted files need not be remembered
                 quiet = time.monotonic()
                 continue
             idle = self._idle_s is not None and time.monotonic() - quiet >= self._idle_s
@@ -94,36 +118,64 @@ class ChunkFolder:
         path, done = self.path / name, {"file": name, "row": None}
         match = _TIME.search(name)
         at = float(match.group(1)) if match else None
-        began = time.perf_counter()
-        try:
-            with path.open("rb") as file:
-                layout = npy_layout(file, path, dim=self._dim)
-                total = -1 if layout is None else layout.declared or 0
-                if layout is None or layout.rows_in(path.stat().st_size) < total:
-                    raise InputError(
-                        "features-unreadable",
-                        f"{path} is cut",
-                        "a whole .npy file",
-                        "write it under another name and rename it when it is complete",
+        while True:
+            try:
+                for chunk in self._read(path, row, at):
+                    yield chunk
+                    row = chunk.position["row"] or row
+                self._patience.well()
+                return
+            except InputError as error:
+                yield Bad(error, str(path), done)
+                return
+            except OSError as error:
+                if error.errno not in PASSING:
+                    gone = InputError(
+                        "features-unreadable", f"cannot read {path} ({error})", "a readable file", "check"
                     )
-                if total == 0:
-                    yield Chunk(layout.read(file, 0, 0), at, str(path), done)
-                while row < total:
-                    rows = layout.read(file, row, min(total - row, BLOCK_ROWS))
-                    first, row = row, row + len(rows)
-                    position = done if row >= total else {"file": name, "row": row}
-                    time_of = None if at is None else at + first * self._stride_s
-                    yield Chunk(rows, time_of, f"{path}, from snippet {first}", position, time.perf_counter() - began)
-                    began = time.perf_counter()
-        except InputError as error:
-            yield Bad(error, str(path), done)
-        except OSError as error:
-            gone = InputError("features-unreadable", f"cannot read {path} ({error})", "a readable file", "check it")
-            yield Bad(gone, str(path), done, "unreadable")
+                    yield Bad(gone, str(path), done, "unreadable")
+                    return
+                self._patience.wait(error)
+            yield None
+
+    def _read(self, path: Path, row: int, at: float | None) -> Iterator[Chunk]:
+        """Rows of one file from `row` on. Raises InputError, OSError."""
+        done, began = {"file": path.name, "row": None}, time.perf_counter()
+        if at is not None and abs(at) > MAX_TIME_S:
+            raise InputError(
+                "chunk-time", f"{path} claims to begin at {at:g} s", f"at most {MAX_TIME_S:g} s", "correct its name"
+            )
+        if not path.is_file() and path.exists():  # opening a pipe would take forever
+            raise InputError("features-unreadable", f"{path} is not a regular file", "a .npy file", "remove it")
+        with path.open("rb") as file:
+            layout = npy_layout(file, path, dim=self._dim)
+            total = -1 if layout is None else layout.declared or 0
+            if layout is None or layout.rows_in(path.stat().st_size) < total:
+                raise InputError(
+                    "features-unreadable",
+                    f"{path} is cut",
+                    "a whole .npy file",
+                    "write it under another name and rename it when it is complete",
+                )
+            if total == 0:
+                yield Chunk(layout.read(file, 0, 0), at, str(path), done)
+            while row < total:
+                rows = layout.read(file, row, min(total - row, BLOCK_ROWS))
+                if not len(rows):
+                    raise InputError(
+                        "features-unreadable", f"{path} was cut while it was read", "a whole file", "check"
+                    )
+                first, row = row, row + len(rows)
+                position = done if row >= total else {"file": path.name, "row": row}
+                time_of = None if at is None else at + first * self._stride_s
+                yield Chunk(rows, time_of, f"{path}, from snippet {first}", position, time.perf_counter() - began)
+                began = time.perf_counter()
 
 
 def chunk_name(number: int, at: float | None = None) -> str:
     """A name that sorts right: six digits and, if given, the media time in seconds."""
-    if at is not None and not math.isfinite(at):
-        raise InputError("time-not-finite", f"a chunk at {at} s", "a finite media time", "check the source")
+    if at is not None and not abs(at) <= MAX_TIME_S:
+        raise InputError(
+            "chunk-time", f"a chunk at {at} s", f"a media time within {MAX_TIME_S:g} s of 0", "check the source"
+        )
     return f"{number:06d}.npy" if at is None else f"{number:06d}@{at:.6f}.npy"

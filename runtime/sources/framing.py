@@ -24,15 +24,23 @@ Record, 24 bytes, then the payload:
     20      4     u32    CRC-32 of the 20 bytes before and of the payload
     24      ..           payload: float32, one snippet after the other
 
-CRC-32 is that of zlib, PNG and Ethernet (polynomial 0xEDB88320, start and final xor 0xFFFFFFFF). A data record with 0
-snippets and a time declares a gap up to that time. What follows the end record is not read. A stream that stops
-without an end record was cut: what came before it counts, and the reader says so.
+A sender to a socket that asks for a token puts this before the header (elsewhere it must not be there):
+
+    0       4     bytes  "PNCA"
+    4       4     u32    n: length of the token in bytes, 1..1024
+    8       n     bytes  the token
+
+All media times lie within 1e10 seconds of 0. CRC-32 is that of zlib, PNG and Ethernet (polynomial 0xEDB88320, start
+and final xor 0xFFFFFFFF). A data record with 0 snippets and a time declares a gap up to that time. What follows the
+end record is not read. A stream that stops without an end record was cut: what came before it counts, and the reader
+says so.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+import unicodedata
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -43,6 +51,7 @@ import numpy.typing as npt
 
 from .._values import by_value
 from ..errors import InputError
+from ._items import MAX_TIME_S
 
 F32 = npt.NDArray[np.float32]
 MAGIC = b"PNCT"
@@ -51,6 +60,9 @@ FLOAT32 = 1
 DATA, END = 1, 2
 MAX_PAYLOAD = 16 << 20
 MAX_NAME = 255
+TOKEN_MAGIC = b"PNCA"
+MAX_TOKEN = 1024
+_TOKEN_HEAD = struct.Struct("<4sI")
 _HEADER = struct.Struct("<4sHHIIdd")
 _RECORD = struct.Struct("<IIdI")
 _CRC = struct.Struct("<I")
@@ -82,6 +94,27 @@ class Record:
     is_end: bool
     at: float | None
     rows: F32
+
+
+def encode_token(token: bytes) -> bytes:
+    """What goes before the header where the source asks for a token."""
+    if not 1 <= len(token) <= MAX_TOKEN:
+        raise InputError("frame-token", f"a token of {len(token)} bytes", f"1 to {MAX_TOKEN}", "choose another token")
+    return _TOKEN_HEAD.pack(TOKEN_MAGIC, len(token)) + token
+
+
+def read_token(data: bytes | bytearray) -> tuple[bytes, int] | None:
+    """(token, bytes it took) at the beginning of a stream; (b"", 0) if there is none; None: more bytes are needed."""
+    have = bytes(data[:4])
+    if have != TOKEN_MAGIC[: len(have)]:
+        return b"", 0
+    if len(data) < _TOKEN_HEAD.size:
+        return None
+    (_, size) = _TOKEN_HEAD.unpack_from(data)
+    if not 1 <= size <= MAX_TOKEN:
+        raise InputError("frame-token", f"declared a token of {size} bytes", f"1 to {MAX_TOKEN}", "check the sender")
+    end = _TOKEN_HEAD.size + size
+    return (bytes(data[_TOKEN_HEAD.size : end]), end) if len(data) >= end else None
 
 
 def encode_header(*, dim: int, stride_s: float, start_s: float = 0.0, name: str = "") -> bytes:
@@ -163,12 +196,14 @@ class FrameParser:
             raise _bad_header("frame-crc", "a checksum that does not fit the header", "CRC-32 of the bytes before it")
         if dim < 1 or 4 * dim > MAX_PAYLOAD or not (math.isfinite(stride_s) and stride_s > 0):
             raise _bad_header("frame-header", f"dim {dim}, stride {stride_s} s", "dim of 1 or more, a positive stride")
-        if not math.isfinite(start_s):
-            raise _bad_header("frame-header", f"start_s {start_s}", "a finite media time")
+        if not abs(start_s) <= MAX_TIME_S:
+            raise _bad_header("frame-header", f"start_s {start_s}", f"a media time within {MAX_TIME_S:g} s of 0")
         try:
             name = bytes(self._buffer[_HEADER.size : size - 4]).decode()
         except UnicodeDecodeError:
             raise _bad_header("frame-name", "a name that is not UTF-8", "UTF-8") from None
+        if any(unicodedata.category(letter) == "Cc" for letter in name):
+            raise _bad_header("frame-name", f"the name {name!r}", "a name without control characters")
         del self._buffer[:size]
         self.offset += size
         self.header = Header(dim, stride_s, start_s, name, size)
@@ -206,8 +241,13 @@ class FrameParser:
                 f"{wanted} bytes (4 x snippets x dim; nothing in an end record)",
                 "check the dimension that the sender writes",
             )
-        if math.isinf(at):
-            raise InputError("frame-time", f"{where} has media time {at}", "a finite time, or NaN", "check the sender")
+        if abs(at) > MAX_TIME_S:  # not for NaN
+            raise InputError(
+                "frame-time",
+                f"{where} has media time {at}",
+                f"a time within {MAX_TIME_S:g} s of 0, or NaN",
+                "check the sender",
+            )
         whole = RECORD_BYTES + size
         if len(self._buffer) < whole:
             return None

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .._text import as_utf8
+from .._text import as_utf8, counted, were
 from ..errors import InputError
-from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
+from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Patience
 from ._npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
 
 
@@ -30,6 +30,12 @@ class RowFile:
         self.path, self.name = path, str(path)
         self._dim, self._start_s, self._follow, self._idle_s = dim, start_s, follow, idle_s
         self._file: BinaryIO | None = None
+        self._patience = Patience(str(path))
+
+    @property
+    def trouble(self) -> str:
+        """Why the file cannot be read for now; empty: it can."""
+        return self._patience.trouble
 
     def open(self) -> None:
         if not self.path.is_file():
@@ -58,18 +64,25 @@ class RowFile:
         quiet = time.monotonic()
         while True:
             began = time.perf_counter()
-            if layout is None:
-                layout = npy_layout(file, self.path, dim=self._dim)
-            size = os.fstat(file.fileno()).st_size
-            if layout is not None:
-                have = self._have(layout, size, row)
-                if have > row:
+            rows = None
+            try:
+                if layout is None:
+                    layout = npy_layout(file, self.path, dim=self._dim)
+                size = os.fstat(file.fileno()).st_size
+                have = row if layout is None else self._have(layout, size, row)
+                if layout is not None and have > row:
                     rows = layout.read(file, row, min(have - row, BLOCK_ROWS))
-                    where = f"snippets {row} to {row + len(rows) - 1} of {self.path}"
-                    row += len(rows)
-                    yield Chunk(rows, None, where, {"row": row}, time.perf_counter() - began)
-                    quiet = time.monotonic()
-                    continue
+            except OSError as error:
+                self._patience.wait(error)
+                yield None
+                continue
+            self._patience.well()
+            if rows is not None and len(rows):
+                where = f"snippets {row} to {row + len(rows) - 1} of {self.path}"
+                row += len(rows)
+                yield Chunk(rows, None, where, {"row": row}, time.perf_counter() - began)
+                quiet = time.monotonic()
+                continue
             if not self._follow or (self._idle_s is not None and time.monotonic() - quiet >= self._idle_s):
                 break
             time.sleep(POLL_S)
@@ -81,7 +94,7 @@ class RowFile:
         if have < row:
             raise InputError(
                 "file-shrank",
-                f"{self.path} has {have} snippets now, {row} were read already",
+                f"{self.path} has {counted(have, 'snippet')} now, {row} {were(row)} read already",
                 "a file that only grows",
                 "write a new recording to a new file",
             )
@@ -91,7 +104,7 @@ class RowFile:
 
     def _check_end(self, layout: RowLayout | None, size: int, row: int) -> None:
         if layout is None:
-            cut = f"ends inside its header, after {size} bytes"
+            cut = f"ends inside its header, after {counted(size, 'byte')}"
         elif (size - layout.offset) % layout.row_bytes and (self._follow or layout.declared is None):
             cut = f"ends inside snippet {row}, at byte {size}"
         elif not self._follow and layout.declared is not None and row < layout.declared:

@@ -98,6 +98,11 @@ class VideoSource:
             self.frames.close()
 
     @property
+    def trouble(self) -> str:
+        """Why the source is lost for now; empty while it is there."""
+        return str(getattr(self.frames, "trouble", ""))
+
+    @property
     def batch(self) -> int:
         """Clips that go through the backbone at a time."""
         return self._batch
@@ -124,6 +129,7 @@ class VideoSource:
                 quiet = time.monotonic()
                 yield from stretch.take(item)
             yield from stretch.end(None)
+            self.stats.lost += getattr(self.frames, "unplaced", 0)
             if self._fault is not None:
                 raise self._fault
         finally:
@@ -164,11 +170,12 @@ class VideoSource:
                 stats.recent["decode"].append(spent)
                 if image is not shown:
                     began = time.perf_counter()
-                    plane, shown = prepare(image), image
+                    plane, shown = prepare(image, getattr(frame, "aspect", 1.0)), image
                     spent = time.perf_counter() - began
                     stats.preprocess_s += spent
                     stats.recent["preprocess"].append(spent)
                 stats.frames += 1
+                stats.lost_at_start_s = getattr(self.frames, "lost_at_start_s", 0.0)
                 self._put(Frame(plane, frame.index, frame.at, frame.lost))
         except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
             self._fault = error
@@ -207,13 +214,17 @@ def open_video(
     start_s: float = 0.0,
     idle_s: float | None = None,
     overflow: Overflow | None = None,
+    fps: float | None = None,
     options: VideoOptions | None = None,
 ) -> VideoSource:
     """The source behind a video file, a URL or a camera, opened. options: of its frames; overflow counts for these as
-    well. Raises InputError."""
+    well. fps: the rate of a stream that carries no time stamps, see `VideoOptions.rate`. Raises InputError."""
     from ..video import VideoOptions, open_frames
 
-    options = options or VideoOptions()
+    # Stretches begin with a snippet, so that rows keep their place in time when gaps are filled for training.
+    options = replace(options or VideoOptions(), align_s=backbone.spec.stride_s)
+    if fps is not None:
+        options = replace(options, rate=fps)
     if overflow is not None:
         options = replace(options, policy="wait" if overflow == "wait" else "drop_oldest")
     frames = open_frames(address, fps=backbone.spec.fps, options=options)

@@ -8,12 +8,14 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from ._frames import FrameSource, Gap, Sampled, VideoInfo, VideoOptions
+from ..credentials import Credentials, Login
+from ._frames import MAX_RATE, FrameSource, Gap, Sampled, VideoInfo, VideoOptions
 
 if TYPE_CHECKING:
     from .files import video_files
 
 __all__ = [
+    "MAX_RATE",
     "FrameSource",
     "Gap",
     "Sampled",
@@ -26,17 +28,18 @@ __all__ = [
 _HOME = {"video_files": "files"}
 
 
-def open_frames(
-    address: str, *, fps: float, size: tuple[int, int] | None = None, options: VideoOptions | None = None
-) -> FrameSource:
+def open_frames(address: str, *, fps: float, options: VideoOptions | None = None) -> FrameSource:
     """The frames behind an address, opened: a file, http(s) (also HLS), rtsp(s), camera:/dev/video0.
 
-    fps: cells of the sampling grid a second. size: height and width that will be looked at, a hint that is not used
-    yet. Raises InputError, MissingDependencyError.
+    fps: cells of the sampling grid a second. Raises InputError, MissingDependencyError.
     """
     from .redact import Address
 
     parsed = Address.parse(address)
+    if parsed.kind in ("http", "rtsp"):
+        login = None if options is None or options.user is None else Login(options.user, options.password)
+        login = login or Credentials.load().source
+        parsed = parsed if login.user is None else parsed.with_login(login.user, login.password)
     source: FrameSource
     if parsed.kind == "file":
         from .files import FileFrames

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import ssl
 from dataclasses import dataclass
+from urllib.error import HTTPError
 
-from ..errors import InputError
+from ..errors import InputError, SourceLostError
+from ._guard import Refused
 from .redact import Address
 
 _LIVE_NEXT = "see whether a player on this machine shows it"
@@ -13,17 +17,20 @@ _LIVE_NEXT = "see whether a player on this machine shows it"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What went wrong with a source. passing: another attempt may work."""
+    """What went wrong with a source. passing: another attempt may work. answers: the source is there, and gives
+    something that is of no use, so that the address is wrong, more likely than not."""
 
     code: str
     given: str
     allowed: str
     next_step: str
     passing: bool = False
+    answers: bool = False
 
     def error(self) -> InputError:
         """A new exception. Raise it outside of the except block: FFmpeg's own errors name the whole address."""
-        return InputError(self.code, self.given, self.allowed, self.next_step)
+        kind = SourceLostError if self.passing and not self.answers else InputError
+        return kind(self.code, self.given, self.allowed, self.next_step)
 
 
 def explain(
@@ -36,15 +43,22 @@ def explain(
     import av
 
     name = address.shown
+    if isinstance(error, Refused):
+        refused = error.error
+        return Fault(refused.code, refused.given, refused.allowed, refused.next_step)
     if address.kind in ("http", "rtsp"):
-        if isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError):
+        status = error.code if isinstance(error, HTTPError) else 0
+        asked = isinstance(error, PermissionError) and error.errno is None  # by our own client
+        login = asked or isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+        if login or status in (401, 403, 407):
+            why = f"HTTP {status}" if status else str(error) if asked else ""
             return Fault(
                 "video-login",
-                f"{name} refused the user or password ({type(error).__name__[4:-5].lower()})",
+                f"{name} refused the user or password ({why or type(error).__name__[4:-5].lower()})",
                 "credentials that the server knows",
-                "check user and password in the address; encode special letters, for example @ as %40",
+                "check user and password; in an address, encode special letters, for example @ as %40",
             )
-        if isinstance(error, av.HTTPNotFoundError):
+        if isinstance(error, av.HTTPNotFoundError) or status in (404, 410):
             return Fault(
                 "video-missing",
                 f"{name}: the server knows no such stream",
@@ -68,6 +82,13 @@ def explain(
                 "check host and port",
                 passing=True,
             )
+        if address.kind == "rtsp" and getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
+            return Fault(
+                "video-transport",
+                f"{name}: the server does not send over the transport asked for",
+                "tcp or udp, whichever it knows",
+                "set --rtsp-transport udp, or leave it out for tcp",
+            )
         reason = address.clean(_reason(error))
         if reading:
             return Fault(
@@ -77,13 +98,14 @@ def explain(
                 "look at the server and the network",
                 passing=True,
             )
-        if isinstance(error, av.InvalidDataError):
+        if isinstance(error, av.InvalidDataError | av.ArgumentError):  # the latter: a form that is not allowed here
             return Fault(
                 "video-unreadable",
                 f"{name}: no video that can be read ({reason})",
                 "a video stream",
                 _LIVE_NEXT,
                 passing=True,
+                answers=True,
             )
         return Fault(
             "video-connection",
@@ -138,7 +160,13 @@ def _file(error: BaseException, name: str) -> Fault:
 def _reason(error: BaseException) -> str:
     """FFmpeg's words without the address that `str(error)` would add."""
     text = getattr(error, "strerror", None) or type(error).__name__
+    if isinstance(error, HTTPError):
+        return f"HTTP {error.code}"
+    if isinstance(error, ssl.SSLError):
+        return str(error.reason or "TLS failed").lower().replace("_", " ")
     number = getattr(error, "errno", None)
+    if number is None and type(error).__module__ == "builtins" and str(error):
+        return str(error)
     if text == "Immediate exit requested":
         return "it took too long"
     return os.strerror(number).lower() if isinstance(number, int) and 0 < number < 134 else str(text).lower()

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 import numpy as np
@@ -12,9 +12,11 @@ import numpy.typing as npt
 
 from .._values import compact
 from ..errors import InputError
+from ._time import TimeBase
 
 U8 = npt.NDArray[np.uint8]
 Policy = Literal["wait", "drop_oldest"]
+MAX_RATE = 1000.0
 POLL_S = 0.1  # seconds that a live source waits before it lets the caller look around
 
 
@@ -26,12 +28,14 @@ class Sampled:
     image: uint8 [H, W, 3], RGB, C-contiguous, upright. Cells that show the same frame share it: do not write to it.
     index: k, counted from the beginning of the stretch. at: media seconds at which cell k begins, start + k / fps.
     lost: source frames known lost since the item before: not decodable, or dropped from a full buffer.
+    aspect: width of a pixel by its height; not 1 for recordings that a player stretches when it shows them.
     """
 
     image: U8
     index: int
     at: float
     lost: int
+    aspect: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +55,8 @@ class VideoInfo:
     """What is known once the first frame has come. width, height: pixels of the upright frame.
 
     rate: nominal frames a second, 0 when unknown. duration_s: as the header claims, None when unknown: a claim, since
-    headers of damaged files lie. rotation: degrees counter-clockwise that were applied.
+    headers of damaged files lie. rotation: degrees counter-clockwise that were applied. time: what the container says
+    about time.
     """
 
     width: int
@@ -61,6 +66,7 @@ class VideoInfo:
     codec: str
     rotation: int
     live: bool
+    time: TimeBase = field(default_factory=TimeBase)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +81,13 @@ class VideoOptions:
     backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.
     policy: what a full buffer does: "wait" holds the sender back, "drop_oldest" drops its older half and says so.
     None: drop_oldest for RTSP and cameras, which do not wait; wait for all others. buffer_s: its length.
+    retry_start: a live source that is absent at first is tried again as long as one that was lost; waiting: told now
+    and then, with the reason, while it is absent.
+    allow_hosts: hosts, addresses and networks (10.0.0.0/8) of private networks that redirects and playlists of an HTTP
+    source may lead to. user, password: for addresses without their own.
+    rate: frames a second of a stream that carries no time stamps (raw H.264, H.265 or MPEG video, MJPEG); refused for
+    all others. None: as the video says; a live source by the time of arrival.
+    align_s: the grid begins anew after a gap at multiples of that many seconds; None: with the first frame after it.
     transport: of RTSP. camera_size ("1280x720"), camera_rate: asked of a USB camera.
     """
 
@@ -88,6 +101,13 @@ class VideoOptions:
     max_backoff_s: float = 10.0
     policy: Policy | None = None
     buffer_s: float = 2.0
+    retry_start: bool = False
+    waiting: Callable[[str], None] | None = None
+    allow_hosts: tuple[str, ...] = ()
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+    rate: float | None = None
+    align_s: float | None = None
     transport: Literal["tcp", "udp"] = "tcp"
     camera_size: str | None = None
     camera_rate: float | None = None
@@ -97,6 +117,11 @@ class VideoOptions:
             value = getattr(self, name)
             if not 0 < value < math.inf:
                 raise InputError("video-option", f"{name}={value}", "a positive number of seconds", f"set {name}")
+        if self.rate is not None and not 0.01 <= self.rate <= MAX_RATE:
+            given = f"a rate of {self.rate:g} frames a second"
+            raise InputError("video-option", given, f"0.01 to {MAX_RATE:g}", "set the rate of the stream (--fps)")
+        if self.align_s is not None and not 0 < self.align_s < math.inf:
+            raise InputError("video-option", f"align_s={self.align_s}", "a positive number of seconds", "set align_s")
         if not self.reconnect_s >= 0:
             raise InputError("video-option", f"reconnect_s={self.reconnect_s}", "0 or more seconds", "set reconnect_s")
         if not self.backoff_s <= self.max_backoff_s < math.inf:
@@ -120,6 +145,17 @@ class FrameSource(Protocol):
     """Set by `open`."""
     dropped: dict[str, int]
     """What was lost or mended, by reason."""
+
+    @property
+    def lost_at_start_s(self) -> float:
+        """Seconds of video at the start that could not be decoded; known once frames have come."""
+        ...
+
+    @property
+    def unplaced(self) -> int:
+        """Frames lost behind the last item, which none could tell of; known at the end."""
+        ...
+
     policy: Policy
     """What a full buffer behind this source shall do, set by `open`. Not the same as `live`: HLS sends many seconds at
     once and its server waits for us, so that dropping what does not fit at once would lose most of it."""

@@ -10,7 +10,7 @@ import numpy as np
 
 from ._frames import U8
 
-_DISPLAY_MATRIX = "DISPLAYMATRIX"
+MAX_ASPECT = 16.0  # a pixel that is wider or taller than that is a damaged header
 
 
 class Converter:
@@ -36,15 +36,24 @@ class Picture:
     """A decoded frame that becomes RGB when somebody looks at it, once.
 
     raw_s: its stamp in seconds, None where there is none. duration_s: 0 when unknown. lost: frames lost before it.
+    aspect: width of a pixel of the upright image by its height. damaged: data before it were corrupt or missing.
     """
 
-    __slots__ = ("_convert", "_frame", "_image", "_turn", "duration_s", "lost", "raw_s")
+    __slots__ = ("_convert", "_frame", "_image", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
 
-    def __init__(self, frame: Any, convert: Converter, turn: Turn, lost: int, time_base: Any) -> None:
-        base = float(frame.time_base or time_base or 0)  # frames from a flush come without one
-        self.raw_s: float | None = None if frame.pts is None or not base else frame.pts * base
-        self.duration_s: float = (frame.duration or 0) * base
-        self.lost = lost
+    def __init__(
+        self,
+        frame: Any,
+        convert: Converter,
+        turn: Turn,
+        lost: int,
+        raw_s: float | None,
+        duration_s: float,
+        aspect: float = 1.0,
+        damaged: bool = False,
+    ) -> None:
+        self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
+        self.aspect, self.damaged = aspect, damaged
         self._frame, self._convert, self._turn = frame, convert, turn
         self._image: U8 | None = None
 
@@ -71,14 +80,16 @@ class Turn:
 
         Not for every frame: asking for its side data ties a frame into a cycle, and megabytes wait for the collector.
         """
-        for data in frame.side_data:
-            if data.type.name == _DISPLAY_MATRIX:
-                a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(data)[:36], "<i4")[:5])
-                degrees = round(frame.rotation / 90) * 90 % 360
-                if max(abs(b), abs(c)) > max(abs(a), abs(d)):
-                    return cls(True, c < 0, b < 0, degrees)
-                return cls(False, a < 0, d < 0, degrees)
-        return cls()
+        from av.sidedata.sidedata import Type
+
+        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        if matrix is None:
+            return cls()
+        a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix)[:36], "<i4")[:5])
+        degrees = round(frame.rotation / 90) * 90 % 360
+        if max(abs(b), abs(c)) > max(abs(a), abs(d)):
+            return cls(True, c < 0, b < 0, degrees)
+        return cls(False, a < 0, d < 0, degrees)
 
     def __call__(self, image: U8) -> U8:
         if self.transpose:
@@ -88,3 +99,8 @@ class Turn:
         if self.flip:
             image = image[::-1]
         return np.ascontiguousarray(image)
+
+
+def pixel_aspect(ratio: float) -> float:
+    """Width of a pixel by its height; 1 where a header says nothing or nonsense."""
+    return ratio if 1 / MAX_ASPECT <= ratio <= MAX_ASPECT else 1.0

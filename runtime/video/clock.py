@@ -12,7 +12,9 @@ from dataclasses import dataclass
 WRAPS_S = (2**32 / 90_000, 2**33 / 90_000)
 WRAP_SLACK_S = 10.0  # how far from an exact wrap a stamp may be to be taken for one
 STEADY = 8  # equal steps in a row after which a longer one means lost frames
-HOLE_S = 1.0  # a step longer than this is a pause rather than a loss
+HOLE_S = 1.0  # a step longer than this is a pause rather than a loss, unless data are known to be damaged
+_NEAR = 5  # a frame that comes no more than so many steps later follows the last one
+DISORDER_S = 1.0  # where data were damaged, decoders give the next few frames in the wrong order
 JITTER_S = 0.1  # a step back by no more than this is jitter of the sender: time stands still, the line is kept
 
 
@@ -32,31 +34,43 @@ class MediaClock:
     """Turns raw stamps (seconds, or None where there is none) into media time. One a source; it outlives reconnects.
 
     period_s: of frames, nominal; used where a stamp is missing. max_jump_s: a longer step forward is not believed.
+    start_s: the stamp that is media time 0; None: that of the first frame. rhythm: a hole in a steady rhythm means
+    lost frames. That holds for cameras; a recording may leave out frames in which nothing moves, and there a hole
+    counts only where data were `damaged`.
     """
 
-    def __init__(self, *, period_s: float, max_jump_s: float) -> None:
-        self.period_s, self.max_jump_s = period_s, max_jump_s
+    def __init__(
+        self, *, period_s: float, max_jump_s: float, start_s: float | None = None, rhythm: bool = True
+    ) -> None:
+        self.period_s, self.max_jump_s, self.start_s, self.rhythm = period_s, max_jump_s, start_s, rhythm
         self.counts: dict[str, int] = {}
         self._last: float | None = None
         self._offset: float | None = None  # media time minus raw stamp, once a stamp was seen
         self._guessed_s = 0.0  # media time since the last stamp that was there
         self._step_s, self._steady = 0.0, 0  # the usual step and how often it came in a row
+        self._suspect = 0  # so many frames more a hole is put down to damaged data: it shows some frames off the hole
 
     @property
     def last(self) -> float:
         """Media time of the last frame, 0 before the first."""
         return 0.0 if self._last is None else self._last
 
-    def tell(self, raw: float | None) -> Tick:
-        """Media time of the next frame."""
+    @property
+    def suspect(self) -> bool:
+        """Whether data were damaged a few frames ago."""
+        return self._suspect > 0
+
+    def tell(self, raw: float | None, *, damaged: bool = False) -> Tick:
+        """Media time of the next frame. damaged: data before it were corrupt or missing."""
         broken, missing = False, 0
+        self._suspect = STEADY if damaged else max(self._suspect - 1, 0)
         if raw is None or not math.isfinite(raw):
             self._count("stamp-missing")
             at = self._next()
             self._guessed_s += at - self.last
         else:
             if self._offset is None:
-                self._offset = self._next() - raw
+                self._offset = self._anchor(raw)
             at, broken = self._settle(raw, self._offset)
             if self._guessed_s or broken or self._last is None:
                 self._steady = 0
@@ -66,6 +80,24 @@ class MediaClock:
         self._last = at
         return Tick(at, broken, missing)
 
+    def doubtful(self, raw: float | None, hold_s: float) -> bool:
+        """Whether a stamp leads so far off that the one after it should be heard before it is believed."""
+        step = self._step(raw)
+        return step is not None and not -self._back_s <= step <= hold_s and not self._wraps(step)
+
+    def continues(self, raw: float | None, hold_s: float) -> bool:
+        """Whether a stamp follows the last one as if nothing had happened in between."""
+        step = self._step(raw)
+        return step is not None and 0 <= step <= min(hold_s, _NEAR * self._usual_s)
+
+    def wild(self) -> Tick:
+        """Media time of a frame whose stamp is not to be believed, since those around it go on without it."""
+        self._count("stamp-jumped")
+        at = self._next()
+        self._guessed_s += at - self.last
+        self._last = at
+        return Tick(at)
+
     def resume(self, lost_s: float) -> None:
         """The sender was lost and is back: the next stamp, whatever it is, means `lost_s` seconds after the last."""
         if self._last is not None:
@@ -73,7 +105,34 @@ class MediaClock:
         self._offset, self._guessed_s, self._steady = None, 0.0, 0
 
     def _next(self) -> float:
-        return 0.0 if self._last is None else self._last + self.period_s
+        return 0.0 if self._last is None else self._last + self._usual_s
+
+    @property
+    def _back_s(self) -> float:
+        """How far a stamp may go back before the line of stamps counts as another one."""
+        return (DISORDER_S if self._suspect else JITTER_S) + self._guessed_s
+
+    @property
+    def _usual_s(self) -> float:
+        """The time between two frames."""
+        return self._step_s if self._steady >= STEADY and self._step_s > 0 else self.period_s
+
+    def _anchor(self, raw: float) -> float:
+        """Media time minus stamp for the first stamp, or for the first after a loss."""
+        if self._last is None and self.start_s is not None and raw > self.start_s:
+            if raw - self.start_s <= self.max_jump_s:
+                return -self.start_s
+            self._count("stamp-jumped")
+        return self._next() - raw
+
+    def _step(self, raw: float | None) -> float | None:
+        if raw is None or not math.isfinite(raw) or self._offset is None or self._last is None:
+            return None
+        return raw + self._offset - self._last
+
+    @staticmethod
+    def _wraps(step: float) -> bool:
+        return any(0 <= step + wrap <= WRAP_SLACK_S for wrap in WRAPS_S)
 
     def _settle(self, raw: float, offset: float) -> tuple[float, bool]:
         at = raw + offset
@@ -90,7 +149,7 @@ class MediaClock:
                 self._offset = offset + wrap
                 return at + wrap, False
         self._count("stamp-backwards")
-        if step >= -JITTER_S - self._guessed_s:
+        if step >= -self._back_s:
             return self.last, False
         self._offset = self._next() - raw
         return self._next(), False
@@ -102,7 +161,10 @@ class MediaClock:
             self._step_s += (step_s - self._step_s) / STEADY  # containers round: the mean is the better guess
             return 0
         steady, self._steady = self._steady, 0
-        if steady >= STEADY and 1.5 * self._step_s < step_s <= HOLE_S:
+        lossy = self._suspect > 0 or (self.rhythm and step_s <= HOLE_S)
+        if lossy and steady >= STEADY and 1.5 * self._step_s < step_s:
+            if self._suspect:
+                self._steady = steady  # damage makes several holes, and the rhythm outlives them
             return round(step_s / self._step_s) - 1
         self._step_s = max(step_s, 0.0)
         return 0

@@ -6,16 +6,22 @@ PyAV is imported when the first source opens, never before.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from ..errors import InputError, MissingDependencyError
+from ._containers import SELF_CONTAINED
 from ._faults import Fault, explain
 from ._frames import VideoInfo
-from ._picture import Converter, Picture, Turn
+from ._picture import Converter, Picture, Turn, pixel_aspect
+from ._stamps import ArrivalStamper, CountingStamper, Stamper
+from ._time import FALLBACK_RATE, TimeBase
 from .redact import Address
 
+_NO_TIMESTAMPS, _DISCONTINUOUS = 0x0080, 0x0200  # AVFMT_NOTIMESTAMPS, AVFMT_TS_DISCONT
 MAX_SIDE = 16384  # pixels; a damaged header may claim any size
+MAX_PIXELS = 1 << 26  # of a frame, 8192 x 8192: a few bytes of a hostile file stand for as many as its header claims
+MAX_STREAMS = 256
 MAX_FAULTS = 1000  # unreadable packets in a row after which a file counts as ended
 
 
@@ -23,7 +29,7 @@ class VideoReader:
     """One opened container and its video stream. open, then pictures, then close; all from one thread.
 
     options: FFmpeg's. form: its name of the container, None: find out. limits: seconds for opening and for each read.
-    dropped: counters by reason, shared with the source.
+    dropped: counters by reason, shared with the source. rate: frames a second of a stream that carries no time stamps.
     """
 
     def __init__(
@@ -36,17 +42,23 @@ class VideoReader:
         form: str | None = None,
         limits: tuple[float, float] = (10.0, 5.0),
         threads: int = 0,
+        rate: float | None = None,
     ) -> None:
         self._address, self._dropped, self._live = address, dropped, live
         self._options, self._form, self._limits, self._threads = options or {}, form, limits, threads
+        self._given_rate = rate
         self._container: Any = None
         self._stream: Any = None
         self._turn = Turn()
         self._rotation: int | None = None
+        self._size, self._aspect = (0, 0), 1.0
         self._convert: Any = None
         self._packets: Iterator[Any] | None = None
         self._lost = 0
         self._faults = 0
+        self._damaged = False  # something was corrupt or missing since the last picture
+        self._first_s: float | None = None  # earliest stamp of the packets up to the first picture
+        self._stamper: Stamper | None = None
         self.frames = 0
         """Frames decoded so far."""
         self.ended_by: Fault | None = None
@@ -58,16 +70,24 @@ class VideoReader:
         self._convert = Converter()
         if self._address.secret:
             av.logging.set_level(None)  # FFmpeg's messages name addresses
+        named: dict[str, Any] = {}
+        if int(av.__version__.partition(".")[0]) < 19:
+            named["metadata_errors"] = "replace"  # later versions keep any bytes by themselves
         fault: Fault | None = None
         began = time.monotonic()
         try:
+            target = self._input()
+            options = {**self._options, "max_streams": str(MAX_STREAMS)}
+            if self._address.kind == "file":
+                options["format_whitelist"] = SELF_CONTAINED
             self._container = av.open(
-                ffmpeg_name(self._address),
+                target,
                 mode="r",
                 format=self._form,
-                options=self._options,
+                options=options,
                 timeout=self._limits,
-                metadata_errors="replace",
+                io_open=self._io_open,
+                **named,
             )
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
@@ -78,6 +98,12 @@ class VideoReader:
         except InputError:
             self.close()
             raise
+
+    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens what a playlist names
+
+    def _input(self) -> Any:
+        """What FFmpeg opens: an address, or an object to read from. Subclasses may set options and form here."""
+        return ffmpeg_name(self._address)
 
     def _choose(self) -> None:
         name, container = self._address.shown, self._container
@@ -110,17 +136,57 @@ class VideoReader:
                 "H.264, H.265, VP9, AV1, MPEG-4, MJPEG, ...",
                 "convert it, for example to H.264",
             )
+        if self._given_rate is not None and self._stamped:
+            raise InputError(
+                "video-rate",
+                f"a rate of {self._given_rate:g} frames a second for {name}, whose container carries time stamps"
+                f" ({container.format.name})",
+                "a rate for streams without time stamps: raw H.264, H.265 or MPEG video, MJPEG",
+                "leave the rate out (--fps)",
+            )
+        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
+        width, height = self._stream.codec_context.width, self._stream.codec_context.height
+        if width * height > MAX_PIXELS:
+            raise InputError(
+                "video-size",
+                f"{name} has frames of {width} x {height} pixels",
+                f"up to {MAX_PIXELS} pixels a frame",
+                "scale it down",
+            )
         # Threads over frames delay the output by a frame each, which a live source cannot afford.
         self._stream.thread_type = "SLICE" if self._live else "AUTO"
         self._stream.thread_count = self._threads
 
     @property
+    def _stamped(self) -> bool:
+        """Whether the container carries time stamps, or a rate that takes their place."""
+        return not bool(int(self._container.format.flags) & _NO_TIMESTAMPS)
+
+    @property
+    def _recorded(self) -> bool:
+        """Whether the source has an end that is known: a file, here or behind an address."""
+        if not self._live:
+            return True
+        try:
+            return int(self._container.size or 0) > 0
+        except (OSError, ValueError, RuntimeError):
+            return False
+
+    @property
     def rate(self) -> float:
         """Nominal frames a second, 0 when unknown or absurd."""
+        if not self._stamped:
+            return self._given_rate or self._codec_rate or _number(self._stream.guessed_rate) or FALLBACK_RATE
         for rate in (self._stream.average_rate, self._stream.guessed_rate, self._stream.base_rate):
-            if rate and 0.01 <= float(rate) <= 1000:
-                return float(rate)
+            if 0.01 <= _number(rate) <= 1000:
+                return _number(rate)
         return 0.0
+
+    @property
+    def _codec_rate(self) -> float:
+        """What the video itself says about its rate, 0 where it says nothing."""
+        rate = _number(self._stream.codec_context.framerate)
+        return rate if 0.01 <= rate <= 1000 else 0.0
 
     @property
     def duration_s(self) -> float | None:
@@ -151,7 +217,38 @@ class VideoReader:
             codec=str(self._stream.codec_context.name),
             rotation=self._turn.degrees,
             live=self._live,
+            time=self._time(first),
         )
+
+    def _time(self, first: Picture) -> TimeBase:
+        """How stamps of this container become media time."""
+        if not self._stamped:
+            start_s = None if isinstance(self._stamper, ArrivalStamper) else 0.0
+            return TimeBase(start_s=start_s, first_s=start_s, assumed_rate=self._assumed_rate)
+        start = self._container.start_time
+        start_s = None if start is None or self._address.kind in ("rtsp", "camera") else start / 1e6
+        duration = self._container.duration
+        begin_s = self._stream.start_time
+        begin_s = start_s if begin_s is None else float(begin_s * self._stream.time_base)
+        end_s = most_s = None
+        if duration is not None and start_s is not None:
+            most_s = start_s + duration / 1e6
+        if self.video_s is not None and begin_s is not None:
+            end_s = begin_s + self.video_s
+        return TimeBase(
+            start_s=start_s,
+            first_s=first.raw_s if self._first_s is None else self._first_s,
+            end_s=end_s,
+            most_s=most_s,
+            discontinuous=bool(int(self._container.format.flags) & _DISCONTINUOUS),
+        )
+
+    @property
+    def _assumed_rate(self) -> float | None:
+        """The rate of a recorded stream without time stamps where nothing tells it, None where something does."""
+        if self._given_rate or self._codec_rate or not self._recorded:
+            return None
+        return self.rate
 
     @property
     def lost(self) -> int:
@@ -172,6 +269,7 @@ class VideoReader:
                 fault = explain(error, self._address, waited_s=waited_s, limit_s=self._limits[1], reading=True)
             if fault is not None:
                 self._faults += 1
+                self._damaged = True
                 self._count("unreadable")
                 if self._live or self._faults >= MAX_FAULTS:
                     self.ended_by = fault
@@ -196,12 +294,18 @@ class VideoReader:
 
     def _decode(self, packet: Any) -> Iterator[Picture | None]:
         av = load_av()
+        stamper = self._stamper
+        if stamper is None:
+            stamper = self._stamper = self._make_stamper()
         if packet is not None:
             if packet.stream.index != self._stream.index:
                 yield None
                 return
             if packet.is_corrupt:  # bytes are missing around it; what is left may well decode
                 self._count("corrupt-packets")
+                self._damaged = True
+            if not self.frames:
+                self._note(packet, stamper)
         frames: list[Any] = []
         try:
             frames = self._stream.decode(packet)
@@ -210,22 +314,49 @@ class VideoReader:
         except (av.FFmpegError, ValueError, RuntimeError):
             self._faults += 1
             self._lose("not-decodable")
-        given = False
+        given, context = False, self._stream.codec_context
+        queued = 0 if self._live else max(int(context.thread_count) - 1, 0)
         for frame in frames:
+            if frame.width * frame.height > MAX_PIXELS:
+                self._lose("too-large")
+                continue
             if frame.is_corrupt or not (0 < frame.width <= MAX_SIDE and 0 < frame.height <= MAX_SIDE):
                 self._lose("corrupt")
                 continue
             if frame.rotation != self._rotation:
                 self._rotation, self._turn = frame.rotation, Turn.of(frame)
-            picture = Picture(frame, self._convert, self._turn, self._lost, self._stream.time_base)
-            self._lost, self._faults, given = 0, 0, True
+                self._size = (0, 0)
+            if (frame.width, frame.height) != self._size:
+                self._size = (frame.width, frame.height)
+                aspect = pixel_aspect(_number(self._stream.sample_aspect_ratio))
+                self._aspect = 1 / aspect if self._turn.transpose else aspect
+            raw_s, shown_s = stamper.stamp(frame, lost=self._lost, held=context.reorder_depth, queued=queued)
+            picture = Picture(frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged)
+            self._lost, self._faults, self._damaged, given = 0, 0, False, True
             self.frames += 1
             yield picture
         if not given:
             yield None
 
+    def _make_stamper(self) -> Stamper:
+        base = _number(self._stream.time_base)
+        if self._stamped:
+            return Stamper(base, decoding_only=self._container.format.name == "avi")
+        if self._recorded or self._given_rate:
+            return CountingStamper(base, 1 / self.rate)
+        return ArrivalStamper(base)
+
+    def _note(self, packet: Any, stamper: Stamper) -> None:
+        """Remember the earliest stamp of what came before the first picture."""
+        stamper.note(packet)
+        stamp = packet.dts if packet.pts is None else packet.pts
+        if stamp is not None and packet.time_base and not packet.is_discard:
+            at = float(stamp * packet.time_base)
+            self._first_s = at if self._first_s is None else min(self._first_s, at)
+
     def _lose(self, reason: str) -> None:
         self._lost += 1
+        self._damaged = True
         self._count(reason)
 
     def _count(self, reason: str) -> None:
@@ -236,6 +367,14 @@ class VideoReader:
         self._packets = None
         if container is not None:
             container.close()
+
+
+def _number(rational: Any) -> float:
+    """A rational of PyAV as a float; 0 where it is absent or undefined."""
+    try:
+        return float(rational) if rational else 0.0
+    except ZeroDivisionError:
+        return 0.0
 
 
 def ffmpeg_name(address: Address) -> str:

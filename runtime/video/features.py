@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +15,7 @@ import numpy.typing as npt
 
 from .._files import atomic_write, sha256_file
 from .._outputs import check_folder
-from .._text import as_utf8, counted, printable, were
+from .._text import as_utf8, counted, warn, were
 from ..errors import InputError, PunctumError
 
 if TYPE_CHECKING:
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 F32 = npt.NDArray[np.float32]
 SCHEMA = "punctum.features/1"
 RECORD = "features.json"
+TIME_RULE = 2
+"""1: media time began with the first frame that could be decoded. 2: it begins where the container does, and pixels
+have the shape that a player shows."""
 
 
 def collect_videos(inputs: Sequence[Path]) -> list[Path]:
@@ -79,14 +81,19 @@ def lost_of(entry: dict[str, Any]) -> str:
 
 
 def extract_features(
-    backbone: VideoBackbone, videos: Sequence[Path], out: Path, *, progress: bool = False
+    backbone: VideoBackbone,
+    videos: Sequence[Path],
+    out: Path,
+    *,
+    progress: bool = False,
+    fps: float | None = None,
 ) -> Extraction:
     """Write out/<video>.npy, float32 [T, D], and out/features.json. Each file is whole or absent.
 
     A video is left alone where its source (size, sha256), the backbone and the features are those of the record.
     Where nothing is known for a while (a gap), the row before stands in, so that row t is always snippet t; gaps are
-    in the record. A video that fails is reported in `errors`; the others are done. Raises InputError for a folder
-    that holds features of another backbone.
+    in the record. fps: the rate of videos that carry no time stamps, see `VideoOptions.rate`. A video that fails is
+    reported in `errors`; the others are done. Raises InputError for a folder that holds features of another backbone.
     """
     check_folder(out, videos)
     record = _read_record(out)
@@ -111,12 +118,12 @@ def extract_features(
         name = as_utf8(video.stem)
         target = out / f"{name}.npy"
         try:
-            source = _source(video)
+            source = _source(video, fps)
             entry = done.get(name)
             if entry is not None and entry["source"] == source and _is_whole(target, entry):
                 result.kept.append(name)
                 continue
-            rows, facts = read_features(backbone, video)
+            rows, facts = read_features(backbone, video, fps=fps)
         except PunctumError as error:
             result.errors[name] = error
             if len(videos) > 1:
@@ -131,7 +138,7 @@ def extract_features(
     return result
 
 
-def read_features(backbone: VideoBackbone, video: Path) -> tuple[F32, dict[str, Any]]:
+def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = None) -> tuple[F32, dict[str, Any]]:
     """Rows float32 [T, D] of one video, gaps filled, and what the record says about it. Raises InputError."""
     from ..sources.video import coalesce, open_video
 
@@ -139,7 +146,7 @@ def read_features(backbone: VideoBackbone, video: Path) -> tuple[F32, dict[str, 
     parts: list[F32] = []
     gaps: list[tuple[float, float]] = []
     count = 0
-    with contextlib.closing(open_video(str(video), backbone, overflow="wait")) as source:
+    with contextlib.closing(open_video(str(video), backbone, overflow="wait", fps=fps)) as source:
         for chunk in coalesce(source.items()):
             # A row belongs where its media time is: as in a session, what follows within half a snippet is the next.
             missing = 0 if chunk.at is None else round(chunk.at / stride) - count
@@ -207,11 +214,13 @@ def _check_foreign(out: Path, videos: Sequence[Path]) -> None:
             )
 
 
-def _source(video: Path) -> dict[str, Any]:
+def _source(video: Path, fps: float | None) -> dict[str, Any]:
+    """What makes features stale: another file, another rate, or another rule of where media time 0 lies."""
     from .files import video_files
 
     (path,) = video_files(video)
-    return {"name": as_utf8(path.name), "bytes": path.stat().st_size, "sha256": sha256_file(path)}
+    facts = {"name": as_utf8(path.name), "bytes": path.stat().st_size, "sha256": sha256_file(path), "time": TIME_RULE}
+    return facts if fps is None else {**facts, "fps": fps}
 
 
 def _is_whole(target: Path, entry: dict[str, Any]) -> bool:
@@ -225,12 +234,6 @@ def _watched(videos: Sequence[Path], progress: bool) -> Any:
     from rich.progress import track
 
     return track(videos, description="features", console=Console(stderr=True))
-
-
-def warn(text: str) -> None:
-    """One line on standard error, which must not end the run."""
-    with contextlib.suppress(OSError, ValueError):
-        print(printable(f"warning: {text}"), file=sys.stderr, flush=True)
 
 
 def check_names(files: Sequence[Path]) -> None:
@@ -257,7 +260,7 @@ def failed(errors: dict[str, PunctumError], total: int) -> PunctumError:
     kind = InputError if all(isinstance(e, InputError) for e in errors.values()) else PunctumError
     return kind(
         "videos-failed",
-        f"{len(errors)} of {total} videos could not be used; {name}: {first.given}{more}",
+        f"{len(errors)} of {counted(total, 'video')} could not be used; {name}: {first.given}{more}",
         "videos that can be decoded; the others are done",
         first.next_step,
     )

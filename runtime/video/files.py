@@ -5,45 +5,54 @@ from __future__ import annotations
 import os
 import stat
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+from .._text import warn
 from ..errors import InputError
+from ._containers import refused
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._picture import Picture
-from .clock import MediaClock
-from .decode import VideoReader, load_av
+from ._time import FALLBACK_RATE
+from .decode import MAX_PIXELS, VideoReader, load_av
 from .redact import Address
-from .sampler import Cell, GridSampler
+from .sampler import Cell, check_fps
+from .timeline import Timeline
 
 SUFFIXES = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
-    | {".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv"}
+    {".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"}
+    | {".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm"}
+    | {".wmv"}
 )
-FALLBACK_RATE = 25.0  # frames a second where neither stamps nor header tell
-MAX_JUMP_S = 3600.0  # a step of stamps that a file may take when its header does not tell how long it is
-_OPTIONS = {"protocol_whitelist": "file,crypto,data"}  # a playlist that poses as a video opens no connection
+_OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
 
 class FileFrames:
-    """A file on the sampling grid of `fps`. See `FrameSource`."""
+    """A file on the sampling grid of `fps`. See `FrameSource`. warn: hears what is odd about its time."""
 
     live = False
     policy: Policy = "wait"
 
-    def __init__(self, address: Address, *, fps: float, options: VideoOptions | None = None) -> None:
+    def __init__(
+        self,
+        address: Address,
+        *,
+        fps: float,
+        options: VideoOptions | None = None,
+        warn: Callable[[str], None] | None = None,
+    ) -> None:
+        check_fps(fps)
         self.name = address.shown
         self.info = VideoInfo(0, 0, 0.0, None, "", 0, False)
         self.dropped: dict[str, int] = {}
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
-        self._sampler: GridSampler[Picture] = GridSampler(fps, max_hold_s=self._options.max_hold_s)
+        self._warn = warn or say
         self._reader: VideoReader | None = None
         self._pictures: Iterator[Picture | None] = iter(())
         self._first: Picture | None = None
-        self._clock: MediaClock | None = None
+        self._timeline: Timeline[Picture] | None = None
         self._stopped = False
-        self._end = 0.0  # media time at which the last frame leaves the screen
         self._busy = threading.Lock()  # a container must not be closed while it decodes
 
     def open(self) -> None:
@@ -58,8 +67,9 @@ class FileFrames:
             options=_OPTIONS,
             limits=limits,
             threads=self._options.threads,
+            rate=self._options.rate,
         )
-        reader.open()
+        self._open(reader)
         self._reader, self._stopped = reader, False
         self._pictures = reader.pictures()
         self._first = next((picture for picture in self._pictures if picture is not None), None)
@@ -68,24 +78,44 @@ class FileFrames:
             raise InputError(
                 "video-no-frames",
                 f"{self.name} holds no frame that can be decoded{_told(self.dropped)}",
-                "a video with at least one frame",
+                f"a video with at least one frame, of up to {MAX_PIXELS} pixels"
+                if "too-large" in self.dropped
+                else "a video with at least one frame",
                 "record or copy it again",
             )
         self.info = reader.info(self._first)
-        duration = self.info.duration_s or 0.0
-        self._clock = MediaClock(period_s=1 / (self.info.rate or FALLBACK_RATE), max_jump_s=max(duration, MAX_JUMP_S))
-        self._sampler = GridSampler(self._fps, max_hold_s=max(self._options.max_hold_s, 2 * self._clock.period_s))
+        self._timeline = make_timeline(self.info, self._fps, self._options)
+        warn_of_rate(self.name, self.info, self._warn)
+
+    def _open(self, reader: VideoReader) -> None:
+        """Open it; where that fails, say whether the file is of a kind that is never opened."""
+        wrong = refused(Path(self._address.target))
+        if wrong is not None:
+            raise wrong
+        reader.open()
+
+    @property
+    def lost_at_start_s(self) -> float:
+        """Seconds of video at the start that could not be decoded."""
+        return 0.0 if self._timeline is None else self._timeline.lost_at_start_s
+
+    @property
+    def unplaced(self) -> int:
+        """Frames lost behind the last item, which none could tell of."""
+        return 0 if self._timeline is None else self._timeline.unplaced
 
     def frames(self) -> Iterator[Sampled | Gap | None]:
         if self._reader is None:
             self.open()
-        reader, clock, picture = self._reader, self._clock, self._first
-        if reader is None or clock is None:
+        reader, timeline, picture = self._reader, self._timeline, self._first
+        if reader is None or timeline is None:
             return
         self._first = None
         while not self._stopped:
             if picture is not None:
-                yield from self._show(self._push(picture, clock))
+                items = timeline.push(picture)
+                self.dropped.update(timeline.tallies())
+                yield from self._show(items)
             with self._busy:
                 if self._stopped:
                     return
@@ -93,7 +123,8 @@ class FileFrames:
                     picture = next(self._pictures)
                 except StopIteration:
                     break
-        yield from self._show(self._sampler.finish(lost=reader.lost + self._missing(reader, clock)))
+        if not self._stopped:
+            yield from self._show(self._finish(reader, timeline))
 
     def close(self) -> None:
         self._stopped = True
@@ -105,28 +136,52 @@ class FileFrames:
 
     def _show(self, items: list[Cell[Picture] | Gap]) -> Iterator[Sampled | Gap]:
         for item in items:
-            yield item if isinstance(item, Gap) else Sampled(item.picture.image(), item.index, item.at, item.lost)
+            yield item if isinstance(item, Gap) else show(item)
 
-    def _push(self, picture: Picture, clock: MediaClock) -> list[Cell[Picture] | Gap]:
-        tick = clock.tell(picture.raw_s)
-        self.dropped.update(clock.counts)
-        unseen = max(tick.missing - picture.lost, 0)
-        if unseen:
-            self.dropped["missing"] = self.dropped.get("missing", 0) + unseen
-        shown_s = picture.duration_s or clock.period_s
-        self._end = tick.at + shown_s
-        broken = "stamps-jumped" if tick.broken else None
-        return self._sampler.push(picture, tick.at, duration_s=shown_s, lost=picture.lost + unseen, broken=broken)
+    def _finish(self, reader: VideoReader, timeline: Timeline[Picture]) -> list[Cell[Picture] | Gap]:
+        """The end of the recording: what its header announces beyond it was cut off."""
+        items = timeline.settle()
+        short, certain = timeline.missing_at_end(announced=reader.announced, slack_s=1 / self._fps)
+        items += timeline.finish(lost=max(certain, reader.lost))
+        self.dropped.update(timeline.tallies())
+        if short:
+            self.dropped["missing-at-end"] = short
+        odd = timeline.disagreement(self._options.align_s or 2 / self._fps)
+        if odd is not None:
+            self._warn(f"{self.name}: {odd}")
+        return items
 
-    def _missing(self, reader: VideoReader, clock: MediaClock) -> int:
-        """Frames that the header announces after the last one that there is: a file that was cut off."""
-        short_s = (reader.video_s or 0.0) - self._end
-        if short_s <= max(1 / self._fps, 2 * clock.period_s):
-            return 0
-        by_time = round(short_s / clock.period_s)
-        self.dropped["missing-at-end"] = min(by_time, reader.announced or by_time)
-        # Without a count of frames there is only a length, which damaged headers claim at will.
-        return max(min(by_time, reader.announced) - reader.lost, 0)
+
+def make_timeline(info: VideoInfo, fps: float, options: VideoOptions, *, rhythm: bool = False) -> Timeline[Picture]:
+    """The timeline of a source whose first frame has come."""
+    return Timeline(
+        fps,
+        info.time,
+        period_s=1 / (info.rate or FALLBACK_RATE),
+        hold_s=options.max_hold_s,
+        rhythm=rhythm,
+        align_s=options.align_s,
+    )
+
+
+def warn_of_rate(name: str, info: VideoInfo, warn: Callable[[str], None]) -> None:
+    """Say so where nothing tells how fast a recording is."""
+    if info.time.assumed_rate:
+        warn(
+            f"{name} carries no time stamps and does not say its rate: {info.time.assumed_rate:g} frames a second are"
+            " assumed; give the rate with --fps"
+        )
+
+
+def show(cell: Cell[Picture]) -> Sampled:
+    """A cell with its picture as an image."""
+    picture = cell.picture
+    return Sampled(picture.image(), cell.index, cell.at, cell.lost, picture.aspect)
+
+
+def say(text: str) -> None:
+    """A warning on standard error."""
+    warn(text)
 
 
 def check_file(address: Address) -> None:

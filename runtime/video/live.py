@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import math
 import random
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,17 +16,16 @@ from typing import Protocol
 
 from ..errors import InputError
 from ._cells import CellBuffer
-from ._connect import error_fault, make_reader, read_limit
+from ._connect import error_fault, http_source, make_reader, read_limit
 from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._picture import Picture
-from .clock import MediaClock
 from .decode import load_av
-from .files import FALLBACK_RATE
+from .files import make_timeline, say, show, warn_of_rate
 from .redact import Address
-from .sampler import Cell, GridSampler
+from .sampler import Cell, check_fps
+from .timeline import Timeline
 
-MAX_JUMP_S = 60.0  # a camera that sets its clock makes stamps jump by years
 END_SLACK_S = 1.0  # a recording that is served as a stream has ended when no more than this of it is missing
 STEADY_S = 10.0  # a connection that held for that long begins a new series of attempts when it breaks
 CLOSE_S = 1.0  # beyond the read time-out: what the thread may take to notice that it shall end
@@ -61,6 +59,7 @@ class LiveFrames:
         connect: Callable[[], Connection] | None = None,
         warn: Callable[[str], None] | None = None,
     ) -> None:
+        check_fps(fps)
         self.name, self.live = address.shown, True
         self.info = VideoInfo(0, 0, 0.0, None, "", 0, True)
         self.dropped: dict[str, int] = {}
@@ -68,15 +67,18 @@ class LiveFrames:
         waits: Policy = "wait" if address.kind == "http" else "drop_oldest"
         self.policy: Policy = (options and options.policy) or waits
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
+        self.trouble = ""
+        """Why the source is lost for now, in words without credentials; empty while it is there."""
+        self._http = http_source(address, self._options)
         self._connect = connect or self._reader
-        self._warn = warn or _say
-        self._sampler: GridSampler[Picture] = GridSampler(fps, max_hold_s=self._options.max_hold_s)
-        self._clock = MediaClock(period_s=1 / FALLBACK_RATE, max_jump_s=MAX_JUMP_S)
+        self._warn = warn or say
+        self._timeline = self._new_timeline()
         self._buffer: CellBuffer[Picture] = CellBuffer(1, fps=fps, policy="wait")
         self._fault: Fault | None = None
         self._stop, self._ready = threading.Event(), threading.Event()
         self._thread: threading.Thread | None = None
         self._read_s = read_limit(address, self._options)
+        self._announced = 0  # frames that the header announced beyond the last
         self._left = 0  # frames lost at the end of a connection that no item has told of yet
         self._seen = 0.0  # wall clock of the last frame
         self._first_raw = self._last_raw = 0.0  # stamps of this connection
@@ -92,10 +94,17 @@ class LiveFrames:
         atexit.unregister(_end_threads)  # once, however many sources there are
         atexit.register(_end_threads)
         self._thread.start()
-        if not self._ready.wait(self._options.open_timeout_s + CLOSE_S):
-            self._stop.set()
-            self._fault = self._silent(time.monotonic() - began)
-            self._thread = None  # nothing to wait for: it ends when the system lets it
+        patience = self._options.open_timeout_s + CLOSE_S
+        if self._options.retry_start:
+            patience += self._options.reconnect_s
+        while not self._ready.wait(min(POLL_S, patience)):
+            if time.monotonic() - began >= patience:
+                self._stop.set()
+                self._fault = self._silent(time.monotonic() - began)
+                self._thread = None  # nothing to wait for: it ends when the system lets it
+                break
+            if self._options.waiting is not None:
+                self._options.waiting(self.trouble)
         if self._fault is not None and not self.info.width:
             raise self._fault.error()
 
@@ -110,13 +119,15 @@ class LiveFrames:
             elif isinstance(item, Gap):
                 yield item
             else:
-                yield Sampled(item.picture.image(), item.index, item.at, item.lost)
+                yield show(item)
         if self._fault is not None and not self._stop.is_set():
             raise self._fault.error()
 
     def close(self) -> None:
         self._stop.set()
         self._buffer.close()
+        if self._http is not None:
+            self._http.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._read_s + CLOSE_S)
@@ -132,23 +143,34 @@ class LiveFrames:
             reason = self._address.clean(f"{type(error).__name__}: {error}")
             self._fault = Fault("video-failed", f"{self.name} failed ({reason})", "", "report this")
         finally:
-            self._put(self._sampler.finish(lost=self._left))
+            self._put(self._finish())
             self._buffer.end()
             self._ready.set()
             _threads.pop(threading.current_thread(), None)
 
     def _session(self) -> Fault | None:
         """Connect, read, and connect again, until the stream has ended (None) or is given up."""
-        attempt, tried_from, reason = 0, 0.0, ""
+        attempt, tried_from, reason = 0, time.monotonic(), ""
+        last: Fault | None = None
         while not self._stop.is_set():
             before, began = self._seen, time.monotonic()
             fault = self._connection(reason)
             if fault is None or self._stop.is_set():
                 return None
-            if not (self._ready.is_set() and self.live and fault.passing and self._options.reconnect_s):
+            if fault.code == "video-again":
+                # What broke off stays broken off; what ended as it should has ended.
+                return None if last is not None and last.code == "video-ended" else last
+            started = self._ready.is_set() or self._options.retry_start
+            if not (started and self.live and fault.passing and self._options.reconnect_s):
                 return fault  # a recording that is opened again would begin again
-            if self._seen > before:  # there were frames: a new loss
-                tried_from = time.monotonic()
+            self.trouble = fault.given
+            if not self._ready.is_set():
+                if time.monotonic() - tried_from >= self._options.reconnect_s:
+                    return fault
+                if not attempt:
+                    self._warn(f"{fault.given}. Trying again for {self._options.reconnect_s:g} s.")
+            elif self._seen > before:  # there were frames: a new loss
+                last, tried_from = fault, time.monotonic()
                 attempt = 0 if time.monotonic() - began > STEADY_S else attempt
                 reason = "stall" if fault.code in ("video-timeout", "video-stall") else "reconnected"
                 self._count("connections-lost")
@@ -160,6 +182,7 @@ class LiveFrames:
                     f" (last: {fault.given})",
                     "a source that comes back in time",
                     "restart it, or allow more time for reconnecting",
+                    passing=True,
                 )
             attempt += 1
             self._stop.wait(self._pause(attempt, tried_from))
@@ -203,43 +226,63 @@ class LiveFrames:
 
     def _begin(self, connection: Connection, first: Picture) -> None:
         """The first picture of a connection."""
+        self.trouble = ""
         self._first_raw = first.raw_s or 0.0
         if self._ready.is_set():
             self.reconnects += 1
             self._count("reconnects")
-            self._clock.resume(time.monotonic() - self._seen)
+            self._put(self._timeline.resume(time.monotonic() - self._seen))
             return
         self.info = connection.info(first)
-        if self.info.duration_s and self._address.kind == "http":
+        if self._address.kind == "http" and (self.info.duration_s or getattr(connection, "recording", False)):
             self.live = False
-        if self.info.rate:
-            self._clock.period_s = 1 / self.info.rate
-        hold = max(self._options.max_hold_s, 2 * self._clock.period_s)
-        self._sampler = GridSampler(self._fps, max_hold_s=hold)
+        self._timeline = self._new_timeline()
+        warn_of_rate(self.name, self.info, self._warn)
         self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=self.policy)
         self._ready.set()
 
     def _take(self, picture: Picture, reason: str) -> bool:
         self._last_raw = picture.raw_s or 0.0
-        tick = self._clock.tell(picture.raw_s)
-        unseen = max(tick.missing - picture.lost, 0)
-        if unseen:
-            self._count("missing", unseen)
-        items = self._sampler.push(
-            picture,
-            tick.at,
-            duration_s=picture.duration_s or self._clock.period_s,
-            lost=picture.lost + unseen + self._left,
-            broken=reason or ("stamps-jumped" if tick.broken else None),
-        )
+        items = self._timeline.push(picture, lost=self._left, broken=reason or None)
         self._left = 0
         going = self._put(items)
         self._seen = time.monotonic()  # after a wait for room: that is the consumer's time, not the sender's
         return going
 
+    def _new_timeline(self) -> Timeline[Picture]:
+        """Only a camera's rhythm tells of lost frames: what comes over HTTP follows the rule of files."""
+        camera = self._address.kind != "http"
+        return make_timeline(self.info, self._fps, self._options, rhythm=camera)
+
+    @property
+    def lost_at_start_s(self) -> float:
+        """Seconds of video at the start that could not be decoded."""
+        return self._timeline.lost_at_start_s
+
+    @property
+    def unplaced(self) -> int:
+        """Frames lost behind the last item, which none could tell of."""
+        return self._timeline.unplaced
+
+    def _finish(self) -> list[Cell[Picture] | Gap]:
+        """The end of the source; of a recording, what its header announces beyond it was cut off, as with a file."""
+        timeline = self._timeline
+        items = timeline.settle()
+        short = certain = 0
+        if not self.live and not self._stop.is_set():
+            short, certain = timeline.missing_at_end(announced=self._announced, slack_s=1 / self._fps)
+        items += timeline.finish(lost=max(certain, self._left))
+        if short:
+            self.dropped["missing-at-end"] = short
+        if not self.live and not self._stop.is_set():
+            odd = timeline.disagreement(self._options.align_s or 2 / self._fps)
+            if odd is not None:
+                self._warn(f"{self.name}: {odd}")
+        return items
+
     def _put(self, items: list[Cell[Picture] | Gap]) -> bool:
         going = all(self._buffer.put(item) for item in items)
-        self.dropped.update(self._clock.counts)
+        self.dropped.update(self._timeline.tallies())
         if self._buffer.overflowed:
             self.dropped["overflow"] = self._buffer.overflowed
         return going
@@ -248,6 +291,7 @@ class LiveFrames:
         """Whether the end of a connection is the end of the stream."""
         fault = connection.ended_by
         self._left += connection.lost
+        self._announced = getattr(connection, "announced", 0)
         if not begun:
             return fault or Fault(
                 "video-no-frames",
@@ -259,8 +303,12 @@ class LiveFrames:
         whole = self.info.duration_s
         if self._address.kind == "rtsp" and whole:
             over = self._last_raw - self._first_raw >= whole - END_SLACK_S
+        elif self._address.kind == "http":
+            complete = getattr(connection, "complete", None)  # of `HttpReader`
+            media_s = self._last_raw - self._first_raw
+            over = fault is None and (complete is None or not self._options.reconnect_s or complete(media_s))
         else:
-            over = fault is None and self._address.kind == "http"
+            over = False
         if over:
             return None
         return fault or Fault(
@@ -287,13 +335,14 @@ class LiveFrames:
             f"{self.name} gave no frame within {waited_s:.3g} s",
             "a source that answers",
             "check host and network, or allow more time for opening",
+            passing=True,
         )
 
     def _count(self, reason: str, count: int = 1) -> None:
         self.dropped[reason] = self.dropped.get(reason, 0) + count
 
     def _reader(self) -> Connection:
-        return make_reader(self._address, self._options, self.dropped)
+        return make_reader(self._address, self._options, self.dropped, self._http)
 
 
 _threads: dict[threading.Thread, LiveFrames] = {}
@@ -307,9 +356,7 @@ def _end_threads() -> None:
     for _, source in threads:
         source._stop.set()
         source._buffer.close()
+        if source._http is not None:
+            source._http.stop()
     for thread, source in threads:
         thread.join(max(source._read_s, source._options.open_timeout_s) + CLOSE_S)
-
-
-def _say(text: str) -> None:
-    print(f"warning: {text}", file=sys.stderr)

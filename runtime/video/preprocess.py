@@ -17,12 +17,15 @@ Window = tuple[float, float, float, float]
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
-def crop_window(rows: int, columns: int, spec: BackboneSpec) -> Window:
-    """The part of an image that the backbone sees: (top, left, height, width) in pixels of the image."""
+def crop_window(rows: int, columns: int, spec: BackboneSpec, aspect: float = 1.0) -> Window:
+    """The part of an image that the backbone sees: (top, left, height, width) in pixels of the image.
+
+    aspect: width of a pixel by its height. The window has the shape that a player shows.
+    """
     if spec.resize == "stretch":
         return 0.0, 0.0, float(rows), float(columns)
-    scale = min(rows / spec.height, columns / spec.width)
-    tall, wide = spec.height * scale, spec.width * scale
+    scale = min(rows / spec.height, columns * aspect / spec.width)
+    tall, wide = spec.height * scale, spec.width * scale / aspect
     return (rows - tall) / 2, (columns - wide) / 2, tall, wide
 
 
@@ -36,8 +39,11 @@ class Preprocessor:
         self._shift = (-mean / std).astype(np.float32)[:, None, None]
         self._small = np.empty((spec.height, spec.width, 3), np.float32)
 
-    def __call__(self, image: Any) -> F32:
-        """uint8 [H, W, 3] RGB -> float32 [C, height, width]. Raises InputError for anything else."""
+    def __call__(self, image: Any, aspect: float = 1.0) -> F32:
+        """uint8 [H, W, 3] RGB -> float32 [C, height, width]. Raises InputError for anything else.
+
+        aspect: width of a pixel by its height.
+        """
         array = np.asarray(image)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
             raise InputError(
@@ -47,9 +53,8 @@ class Preprocessor:
                 "convert the frame before it is pushed",
             )
         spec = self.spec
-        small = kernels.resize_area(
-            array, spec.height, spec.width, crop=crop_window(array.shape[0], array.shape[1], spec), out=self._small
-        )
+        crop = crop_window(array.shape[0], array.shape[1], spec, aspect)
+        small = kernels.resize_area(array, spec.height, spec.width, crop=crop, out=self._small)
         if spec.colour == "gray":
             planes = (small[..., 0] * _LUMA[0] + small[..., 1] * _LUMA[1] + small[..., 2] * _LUMA[2])[None]
         elif spec.colour == "bgr":

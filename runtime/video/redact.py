@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Literal
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from ..errors import InputError
 
@@ -13,13 +14,17 @@ Kind = Literal["file", "http", "rtsp", "camera"]
 _SCHEMES: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-# Settings that name a stream rather than a person. Whatever else a query holds is taken for a secret.
+# Settings that name a stream rather than a person. Whatever else has a value is taken for a secret.
 _PLAIN = {"camera", "channel", "codec", "fps", "profile", "quality", "resolution", "stream", "subtype", "track"}
-_PAIR = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9.-]*)=(?P<value>[^&;/?#]*)")
-# Some cameras want user and password in the path: /user=admin_password=x_channel=1_stream=0.sdp
-_PATH_PAIR = re.compile(
-    r"(?i)(?P<key>[a-z]*(?:user|login|pass|pwd|token|secret|auth|key|sig)[a-z]*)=(?P<value>[^&;/?#_]*)"
+_PLAIN_VALUE = re.compile(r"[\w.-]{0,32}")
+# Some cameras want user and password in the path, /user=admin_password=x_channel=1_stream=0.sdp, and some servers
+# want signatures there: /hdnts=exp=1~hmac=x/
+_PATH_PAIR = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9.-]*)=(?P<value>(?:(?!_[A-Za-z][A-Za-z0-9.-]*=)[^&~,])*)")
+_KEY_FOLDER = re.compile(
+    r"(?i)(?:api|access|stream)?[-_]?(?:auth|jwt|key|pass|password|pwd|secret|session|sid|sig|token)"
 )
+# A path segment that nobody would have typed: a JWT, a long hexadecimal number, or mixed letters and digits.
+_KEY_SEGMENT = re.compile(r"eyJ[\w-]{8,}.*|[0-9A-Fa-f]{32,}|(?=[^/]*[0-9])(?=[^/]*[a-z])(?=[^/]*[A-Z])[\w~+=%-]{20,}")
 
 
 class Address:
@@ -60,6 +65,14 @@ class Address:
             raise InputError("video-address", f"the address {shown}", f"{name}://host/...", "correct the address")
         return cls(_SCHEMES[name], f"{name}://{rest}", f"{name}://{shown[scheme.end() :]}")
 
+    def with_login(self, user: str, password: str | None) -> Address:
+        """The same address with user and password, unless it has its own. Only for network addresses."""
+        scheme, _, rest = self._target.partition("://")
+        if self.kind not in ("http", "rtsp") or _login(rest)[0] is not None:
+            return self
+        login = quote(user, safe="") + ("" if password is None else f":{quote(password, safe='')}")
+        return Address(self.kind, f"{scheme}://{login}@{rest}", self.shown)
+
     @property
     def target(self) -> str:
         """What FFmpeg opens. Never print it."""
@@ -72,7 +85,7 @@ class Address:
 
     def clean(self, text: str) -> str:
         """The text without this address's credentials, and without those of any other address in it."""
-        text = _URL.sub(lambda match: redact(match[0]), text.replace(self._target, self.shown))
+        text = clean(text.replace(self._target, self.shown))
         for secret in self._secrets:
             text = text.replace(secret, HIDDEN)
         return text
@@ -85,38 +98,100 @@ class Address:
 
 
 def redact(url: str) -> str:
-    """The address with user, password and unknown query values replaced by stars. More rather than less is hidden."""
+    """The address without what may be secret: user and password, values of queries, of path parameters and of pairs in
+    the path, fragments, and path segments that look like keys. More rather than less is hidden."""
     scheme = _SCHEME.match(url)
     if scheme is None:
         return url
-    base, mark, query = url[scheme.end() :].partition("?")
+    return scheme[0] + "".join(HIDDEN if hidden else text for text, hidden in _parts(url[scheme.end() :]))
+
+
+def clean(text: str) -> str:
+    """Any text with every address in it redacted."""
+    return _URL.sub(lambda match: redact(match[0]), text)
+
+
+def _parts(rest: str) -> Iterator[tuple[str, bool]]:
+    """What follows the scheme of an address, in pieces: (text, whether it is hidden)."""
+    login, rest = _login(rest)
+    if login is not None:
+        yield login, True
+        yield "@", False
+    rest, hash_mark, fragment = rest.partition("#")
+    base, mark, query = rest.partition("?")
+    host, *segments = base.split("/")
+    yield host, False
+    before = ""
+    for segment in segments:
+        yield "/", False
+        yield from _segment(segment, before)
+        before = segment
+    yield mark, False
+    for piece in re.split(r"([&;])", query):
+        yield from _setting(piece)
+    yield hash_mark, False
+    if fragment:
+        yield fragment, True
+
+
+def _login(rest: str) -> tuple[str | None, str]:
+    """(user and password or None, the rest)."""
+    base, _, query = rest.partition("?")
     # A password may hold "/", "@" and "?" that nobody encoded: everything up to the last "@" goes.
-    if "@" in base and "@" in query:  # a "?" that belongs to the password, or an "@" of the query: nobody can tell
-        return f"{scheme[0]}{HIDDEN}@{redact(scheme[0] + query.rpartition('@')[2]).removeprefix(scheme[0])}"
-    if "@" in base:
-        base = f"{HIDDEN}@{base.rpartition('@')[2]}"
-    elif "@" in query and ":" in base.partition("/")[0] and not re.fullmatch(r"[^/]*:\d+(/.*)?", base):
-        return f"{scheme[0]}{HIDDEN}@{redact(scheme[0] + query.rpartition('@')[2]).removeprefix(scheme[0])}"
-    base = _PATH_PAIR.sub(lambda match: f"{match['key']}={HIDDEN}", base)
-    query = _PAIR.sub(_hide, query) if "=" in query else HIDDEN if query else ""
-    return f"{scheme[0]}{base}{mark}{query}"
+    if "@" in base and "@" not in query:
+        login, _, host = base.rpartition("@")
+        return login, host + rest[len(base) :]
+    numbered = re.fullmatch(r"[^/]*:\d+(/.*)?", base)
+    if "@" in query and ("@" in base or (":" in base.partition("/")[0] and not numbered)):
+        # A "?" that belongs to the password, or an "@" of the query: nobody can tell.
+        login, _, rest = rest.rpartition("@")
+        return login, rest
+    return None, rest
 
 
-def _hide(pair: re.Match[str]) -> str:
-    return pair[0] if pair["key"].lower() in _PLAIN else f"{pair['key']}={HIDDEN}"
+def _segment(segment: str, before: str) -> Iterator[tuple[str, bool]]:
+    """A segment of a path, which follows the segment `before`."""
+    name, *parameters = segment.split(";")
+    if name and (_KEY_FOLDER.fullmatch(before) or _KEY_SEGMENT.fullmatch(name)):
+        yield name, True
+    else:
+        end = 0
+        for pair in _PATH_PAIR.finditer(name):
+            yield name[end : pair.start("value")], False
+            yield pair["value"], not _is_plain(pair["key"], pair["value"])
+            end = pair.end()
+        yield name[end:], False
+    for parameter in parameters:
+        yield ";", False
+        yield from _setting(parameter)
+
+
+def _setting(piece: str) -> Iterator[tuple[str, bool]]:
+    """One of a query or of the parameters of a path: key=value, or anything else."""
+    key, mark, value = piece.partition("=")
+    if piece in ("", "&", ";"):
+        yield piece, False
+    elif mark and value.strip("="):
+        yield f"{key}=", False
+        yield value, not _is_plain(key, value)
+    else:  # no key, or what looks like one but is the padding of Base64
+        yield piece, True
+
+
+def _is_plain(key: str, value: str) -> bool:
+    # In ".../stream=0.sdp" the ending belongs to the path.
+    return key.lower() in _PLAIN and _PLAIN_VALUE.fullmatch(value) is not None
 
 
 def _secrets(url: str) -> tuple[str, ...]:
-    """Texts that must never be shown, longest first: user and password as given and decoded, hidden query values."""
-    rest = url.partition("://")[2]
-    base, _, query = rest.partition("?")
+    """Texts that must never be shown, longest first: all that `redact` hides, as given and decoded."""
     found: set[str] = set()
-    if "@" in rest:
-        for part in {base if "@" in base else rest, rest}:
-            login = part.rpartition("@")[0]
-            found |= {login, login.partition(":")[2], login.partition(":")[0]}
-    found |= {match["value"] for match in _PATH_PAIR.finditer(base)}
-    found |= {match["value"] for match in _PAIR.finditer(query) if match["key"].lower() not in _PLAIN}
+    rest = url.partition("://")[2]
+    login, _ = _login(rest)
+    if login is not None:
+        for part in {login, rest.rpartition("@")[0]}:
+            found |= {part, part.partition(":")[2], part.partition(":")[0]}
+    found |= {text for text, hidden in _parts(rest) if hidden}
     found |= {unquote(text) for text in found}
     # Shorter ones would eat letters out of every message; nobody can tell a secret from them.
     return tuple(sorted((text for text in found if len(text) > 2), key=len, reverse=True))

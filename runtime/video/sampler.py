@@ -7,6 +7,7 @@ least half of it was covered, so a stretch of d seconds has round(d * fps) cells
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -31,13 +32,15 @@ class GridSampler(Generic[T]):
     """Pictures with times in, cells and gaps out. Times must not go backwards; see `MediaClock`.
 
     max_hold_s: a picture stays on screen for that long at most; when the next one comes later, a new stretch begins.
+    The first one also stands in for what comes before it, where that is no longer than this after media time 0.
+    align_s: stretches begin at multiples of it, so that what is counted in them keeps its place; None: anywhere.
     """
 
-    def __init__(self, fps: float, *, max_hold_s: float = 1.0) -> None:
-        if not 0 < fps <= MAX_FPS:
-            raise InputError("video-fps", f"fps={fps}", f"above 0, up to {MAX_FPS:g} frames a second", "set fps")
+    def __init__(self, fps: float, *, max_hold_s: float = 1.0, align_s: float | None = None) -> None:
+        check_fps(fps)
         self.fps = fps
-        self.hold_s = max(max_hold_s, 1 / fps)
+        self.hold_s, self._align_s = max(max_hold_s, 1 / fps), align_s
+        self._begun = False
         # Containers round stamps, Matroska to milliseconds: a frame this little behind the middle counts as on it.
         self.tie_s = min(1e-3, 0.05 / fps)
         self.lost = 0
@@ -56,10 +59,13 @@ class GridSampler(Generic[T]):
         """
         items: list[Cell[T] | Gap] = []
         if self._picture is None:
-            self._start, self.lost = at, self.lost + lost
+            self._start, self.lost = self._aligned(at), self.lost + lost
+            if not self._begun and at <= self.hold_s:
+                self._start = 0.0
+            self._begun = True
         elif broken is not None or at - self._shown_at > self.hold_s + self.tie_s:
             self._end(items)
-            start = max(at, self._at(self._index))
+            start = self._aligned(max(at, self._at(self._index)))
             items.append(Gap(start, self._take(lost), broken or "stamps-jumped"))
             self._start, self._index = start, 0
         else:
@@ -83,6 +89,11 @@ class GridSampler(Generic[T]):
         while self._index == 0 or self._middle() <= end + self.tie_s:
             items.append(self._cell())
 
+    def _aligned(self, at: float) -> float:
+        if self._align_s is None:
+            return at
+        return max(0.0, math.ceil((at - self.tie_s) / self._align_s) * self._align_s)
+
     def _cell(self) -> Cell[T]:
         if self._picture is None:
             raise RuntimeError("a cell without a picture: push one first")
@@ -99,3 +110,9 @@ class GridSampler(Generic[T]):
 
     def _middle(self) -> float:
         return self._start + (self._index + 0.5) / self.fps
+
+
+def check_fps(fps: float) -> None:
+    """Raise InputError for a rate that no grid can have."""
+    if not 0 < fps <= MAX_FPS:
+        raise InputError("video-fps", f"fps={fps}", f"above 0, up to {MAX_FPS:g} frames a second", "set fps")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import math
 import os
@@ -15,9 +16,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from punctum.runtime.errors import InputError
+from punctum.runtime.errors import InputError, SourceLostError
 from punctum.runtime.sources import Bad, Begin, Chunk, open_source
-from punctum.runtime.sources.folder import chunk_name
+from punctum.runtime.sources.folder import ChunkFolder, chunk_name
 from punctum.runtime.sources.framing import (
     MAX_PAYLOAD,
     FrameParser,
@@ -361,3 +362,55 @@ def test_a_header_that_does_not_fit_the_bundle(tmp_path, header, code):
     _, chunks, _, fault = drain(tmp_path / "a.bytes")
     assert fault is not None
     assert (fault.code, chunks) == (code, [])
+
+
+@pytest.mark.parametrize("code", [errno.EMFILE, errno.ESTALE, errno.EIO])
+def test_what_cannot_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch, capsys, code):
+    """No descriptors left, a network drive that is away: nothing is lost, and the source says why nothing comes."""
+    from punctum.runtime.sources import _items
+    from punctum.runtime.sources._npy import RowLayout
+
+    monkeypatch.setattr(_items, "POLL_S", 0.001)
+    for i in range(3):
+        np.save(tmp_path / chunk_name(i), rows(4, i))
+    real_list, real_open, real_read = Path.iterdir, Path.open, RowLayout.read
+
+    def sometimes(work):
+        tries = itertools.count(1)
+
+        def attempt(*arguments, **options):
+            if next(tries) % 3:
+                raise OSError(code, os.strerror(code))
+            return work(*arguments, **options)
+
+        return attempt
+
+    folder = open_source(str(tmp_path), dim=DIM, stride_s=STRIDE)
+    file = open_source(str(tmp_path / chunk_name(0)), dim=DIM, stride_s=STRIDE)
+    troubles, found = set(), []
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "iterdir", sometimes(real_list))
+        patched.setattr(Path, "open", sometimes(real_open))
+        patched.setattr(RowLayout, "read", sometimes(real_read))
+        for source in (folder, file):
+            items = []
+            for item in source.items():
+                troubles.add(source.trouble)
+                items.append(item)
+            source.close()
+            found.append(items)
+    for items, wanted in zip(found, ([rows(4, i) for i in range(3)], [rows(4, 0)]), strict=True):
+        assert not any(isinstance(item, Bad) for item in items)
+        chunks = [item for item in items if isinstance(item, Chunk)]
+        np.testing.assert_array_equal(joined(chunks), np.concatenate(wanted))
+    assert any(os.strerror(code) in trouble for trouble in troubles)
+    assert "trying again" in capsys.readouterr().err
+    monkeypatch.setattr(_items, "RETRY_S", 0.01)
+
+    def never(path):
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(Path, "iterdir", never)
+    lost = ChunkFolder(tmp_path, dim=DIM, stride_s=STRIDE, follow=True)
+    with pytest.raises(SourceLostError, match=os.strerror(code)):
+        list(lost.items())

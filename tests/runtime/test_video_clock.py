@@ -123,3 +123,42 @@ def test_no_frames_are_missed_without_a_rhythm(steps: list[float]) -> None:
         if run >= 7:
             return
     assert missing == 0
+
+
+def test_media_time_0_is_where_the_container_starts() -> None:
+    made = clock(start_s=10.0)
+    assert [made.tell(stamp).at for stamp in (15.0, 15.04)] == pytest.approx([5.0, 5.04])
+    made = clock(start_s=10.0)  # a start that is no start
+    assert [made.tell(stamp).at for stamp in (9.0, 9.04)] == pytest.approx([0.0, 0.04])
+    made = clock(start_s=0.0)
+    assert [made.tell(stamp).at for stamp in (1e6, 1e6 + 0.04)] == pytest.approx([0.0, 0.04])
+    assert made.counts == {"stamp-jumped": 1}
+
+
+def test_the_start_of_the_container_counts_once() -> None:
+    made = clock(start_s=0.0)
+    times = [made.tell(2.0).at, made.tell(2.04).at]
+    made.resume(3.0)
+    times += [made.tell(7.0).at, made.tell(7.04).at]
+    assert times == pytest.approx([2.0, 2.04, 5.04, 5.08])
+
+
+@pytest.mark.parametrize(("damaged", "expected"), [(False, 0), (True, 10)])
+def test_a_recording_may_leave_frames_out_unless_its_data_are_damaged(damaged: bool, expected: int) -> None:
+    made = clock(rhythm=False)
+    kept = [k for k in range(60) if not 20 <= k < 30]
+    ticks = [made.tell(k * PERIOD, damaged=damaged and k == 19) for k in kept]
+    assert sum(tick.missing for tick in ticks) == expected
+
+
+def test_missing_stamps_follow_the_rhythm_that_there_is_rather_than_the_nominal_one() -> None:
+    made = clock()
+    times = [made.tell(stamp).at for stamp in [*(k * 0.1 for k in range(12)), None, None]]
+    assert times[-2:] == pytest.approx([1.2, 1.3])
+
+
+def test_frames_in_the_wrong_order_after_damage_keep_the_line() -> None:
+    stamps = [k * PERIOD for k in range(20)] + [2.0, 1.8, 1.84, 1.88, 2.04]
+    made = clock()
+    times = [made.tell(stamp, damaged=k == 20).at for k, stamp in enumerate(stamps)]
+    assert times[-1] == pytest.approx(2.04)

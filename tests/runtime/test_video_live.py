@@ -53,6 +53,8 @@ class Shot:
     raw_s: float | None
     duration_s: float = 1 / RATE
     lost: int = 0
+    damaged: bool = False
+    aspect: float = 1.0
 
     def image(self) -> np.ndarray:
         return np.full((4, 4, 3), round((self.raw_s or 0) * RATE) % 256, np.uint8)

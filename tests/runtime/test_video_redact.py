@@ -27,6 +27,18 @@ from punctum.runtime.video.redact import Address, redact
             "rtsp://cam/user=admin_password=xyz_channel=1_stream=0.sdp",
             "rtsp://cam/user=***_password=***_channel=1_stream=0.sdp",
         ),
+        ("rtsp://cam/user=a_password=x_y_z_channel=1", "rtsp://cam/user=***_password=***_channel=1"),
+        ("https://host/live;jsessionid=ABC/a.ts;v=1?x=1", "https://host/live;jsessionid=***/a.ts;v=***?x=***"),
+        ("https://host/a.m3u8#access=abc", "https://host/a.m3u8#***"),
+        ("https://host/a?1=s3cret&s3cret&api_key=ab_cd;sid=x", "https://host/a?1=***&***&api_key=***;sid=***"),
+        ("https://host/a?dGVzdA==", "https://host/a?***"),
+        ("https://host/token/abc/live.m3u8", "https://host/token/***/live.m3u8"),
+        ("https://host/live/eyJhbGciOiJIUzI1NiJ9.eyJzdWIi.c2ln/i.m3u8", "https://host/live/***/i.m3u8"),
+        ("https://host/hdnts=exp=1~acl=/*~hmac=0a1b/x.ts", "https://host/hdnts=***~acl=***/*~hmac=***/x.ts"),
+        ("rtsps://host:7441/AbCdEf1234567890xyzQ?enableSrtp", "rtsps://host:7441/***?***"),
+        ("https://host/d41d8cd98f00b204e9800998ecf8427e/a.ts", "https://host/***/a.ts"),
+        ("https://host/2024-05-01/Door_front_camera12.mp4", "https://host/2024-05-01/Door_front_camera12.mp4"),
+        ("https://host/a?stream=" + "x" * 40, "https://host/a?stream=***"),
     ],
 )
 def test_what_is_shown(url: str, shown: str) -> None:
@@ -108,3 +120,43 @@ def test_addresses_that_cannot_work(text: str) -> None:
     assert caught.value.code == "video-address"
     assert caught.value.next_step
     assert "hunter2" not in str(caught.value)
+
+
+def test_every_part_that_prints_addresses_uses_the_one_redactor() -> None:
+    from punctum.runtime.archive._remote import shown
+    from punctum.runtime.sinks.mqtt import MqttTarget
+    from punctum.runtime.sources._media import stream_name
+
+    secrets = ["hunter2", "s3ss1on", "t0ken", "fr4gment"]
+    url = "https://me:hunter2@host/live;jsessionid=s3ss1on/a.mp4?key=t0ken#fr4gment"
+    texts = [
+        redact(url),
+        str(Address.parse(url)),
+        stream_name(url),
+        shown(url),
+        shown(f"zip://a.npy::{url}"),
+        shown(f"cannot open {url} now"),
+    ]
+    for bad in (
+        url.replace("https", "mqtt"),
+        "mqtt://me:hunter2@host",
+        "mqtt://me:hunter2@host:99999/t",
+        "me:hunter2@h",
+    ):
+        with pytest.raises(InputError) as caught:
+            MqttTarget.parse(bad)
+        texts.append(str(caught.value))
+    target = MqttTarget.parse("mqtt://me:hunter2@host/topic")
+    texts += [str(target), repr(target)]
+    for text in texts:
+        assert not any(secret in text for secret in secrets), text
+    assert stream_name(url) == "host/live"
+
+
+def test_a_login_from_elsewhere_is_as_secret_as_one_in_the_address() -> None:
+    address = Address.parse("rtsp://cam/live").with_login("me", "hunter2@/x")
+    assert address.target == "rtsp://me:hunter2%40%2Fx@cam/live"
+    assert address.secret
+    assert "hunter2" not in f"{address!r} {address.shown} {address.clean('failed: hunter2@/x')}"
+    own = Address.parse("rtsp://a:b@cam/live")
+    assert own.with_login("me", "hunter2") is own

@@ -88,15 +88,21 @@ def test_a_recording_that_breaks_off_over_http_is_no_whole_one(closes: bool, tmp
     assert error.code in ({"video-broken-off"} if closes else {"video-timeout", "video-stall"})
 
 
+def _chunked(data: bytes, *, end: bool = True) -> bytes:
+    parts = [data[i : i + 5000] for i in range(0, len(data), 5000)]
+    body = b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts)
+    return b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body + (b"0\r\n\r\n" if end else b"")
+
+
 def test_a_stream_over_http_that_breaks_off_is_opened_again(tmp_path: Path) -> None:
-    data = corpus.encode(tmp_path / "a.ts", 50).read_bytes()
+    bodies = [corpus.encode(tmp_path / f"{k}.ts", 50, keyframes=10 + k).read_bytes() for k in range(2)]
     served: list[int] = []
 
     def twice(connection: socket.socket) -> None:
         connection.recv(4096)
         if len(served) < 2:
-            connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: video/mp2t\r\n\r\n" + data)
-        served.append(len(data))
+            connection.sendall(_chunked(bodies[len(served)], end=False))
+        served.append(1)
         connection.close()
 
     with talker(twice) as port:
@@ -106,6 +112,7 @@ def test_a_stream_over_http_that_breaks_off_is_opened_again(tmp_path: Path) -> N
     assert [corpus.number(item.image) for item in items if isinstance(item, Sampled)][20:24] == [1, 3, 6, 8]
     assert error is not None
     assert error.code == "video-lost"
+    assert error.exit_code == 3
     assert "hunter2" not in str(error)
 
 

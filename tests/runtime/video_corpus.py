@@ -204,9 +204,9 @@ def _broken() -> dict[str, tuple[Maker, str]]:
         "missing": (lambda d: d / "missing.mp4", "video-missing"),
         "playlist to the network": (
             lambda d: playlist(d / "list.mp4", "http://127.0.0.1:9/secret.ts"),
-            "video-unreadable",
+            "video-references",
         ),
-        "playlist to another file": (lambda d: playlist(d / "list.m3u8", "missing.ts"), "video-unreadable"),
+        "playlist to another file": (lambda d: playlist(d / "list.m3u8", "missing.ts"), "video-references"),
     }
 
 

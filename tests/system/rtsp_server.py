@@ -1,4 +1,6 @@
-"""Serves one H.264 mp4 over RTSP on loopback. Run by the system's Python, which has GStreamer's bindings.
+"""Serves one H.264 mp4 over RTSP on loopback: at /cam, and at /udp over UDP alone.
+
+Run by the system's Python, which has GStreamer's bindings.
 
 usage: rtsp_server.py FILE PORT [USER PASSWORD]. Prints "ready PORT" when it listens; ends with its standard input.
 """
@@ -11,7 +13,8 @@ import gi
 
 gi.require_version("Gst", "1.0")
 gi.require_version("GstRtspServer", "1.0")
-from gi.repository import GLib, Gst, GstRtspServer  # noqa: E402
+gi.require_version("GstRtsp", "1.0")
+from gi.repository import GLib, Gst, GstRtsp, GstRtspServer  # noqa: E402
 
 ELEMENTS = ("qtdemux", "h264parse", "rtph264pay")
 
@@ -37,6 +40,10 @@ def main(path: str, port: str, user: str = "", password: str = "") -> int:
         permissions.add_permission_for_role(user, "media.factory.construct", True)
         factory.set_permissions(permissions)
     server.get_mount_points().add_factory("/cam", factory)
+    datagrams = GstRtspServer.RTSPMediaFactory()
+    datagrams.set_launch(factory.get_launch())
+    datagrams.set_protocols(GstRtsp.RTSPLowerTrans.UDP)
+    server.get_mount_points().add_factory("/udp", datagrams)
     if not server.attach(None):
         print("cannot listen", flush=True)
         return 4

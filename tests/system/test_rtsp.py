@@ -177,6 +177,40 @@ def test_a_wrong_password(login: str, serve: Serve, capfd: pytest.CaptureFixture
     assert "wrong@" not in shown
 
 
+def test_a_server_that_knows_udp_alone(serve: Serve, clip: Path) -> None:
+    _, port = serve()
+    with pytest.raises(InputError) as caught:
+        open_frames(f"rtsp://127.0.0.1:{port}/udp", fps=FPS, options=OPTIONS)
+    assert caught.value.code == "video-transport"
+    assert "--rtsp-transport udp" in caught.value.next_step
+    over_udp = VideoOptions(reconnect_s=15.0, transport="udp")
+    items = items_of(f"rtsp://127.0.0.1:{port}/udp", over_udp)
+    assert len(numbers(items)) > 30  # datagrams may get lost, even on loopback
+
+
+def test_a_login_from_the_environment(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    _, port = serve(0, USER, PASSWORD)
+    monkeypatch.setenv("PUNCTUM_SOURCE_USER", USER)
+    monkeypatch.setenv("PUNCTUM_SOURCE_PASSWORD", PASSWORD)
+    source = open_frames(f"rtsp://127.0.0.1:{port}/cam", fps=FPS, options=OPTIONS)
+    source.close()
+    assert source.name == f"rtsp://127.0.0.1:{port}/cam"
+
+
+def test_a_camera_that_is_absent_at_first(serve: Serve) -> None:
+    process, port = serve()
+    process.kill()
+    process.wait()
+    late = threading.Thread(target=lambda: (time.sleep(0.7), serve(port)))
+    late.start()
+    reasons: list[str] = []
+    options = VideoOptions(reconnect_s=30.0, backoff_s=0.1, max_backoff_s=0.5, retry_start=True, waiting=reasons.append)
+    items = items_of(f"rtsp://127.0.0.1:{port}/cam", options)
+    late.join()
+    assert len(items) > 30
+    assert any("refused" in reason for reason in reasons)
+
+
 def test_a_path_that_the_server_does_not_know(serve: Serve) -> None:
     _, port = serve()
     with pytest.raises(InputError) as caught:

@@ -19,6 +19,7 @@ import numpy.typing as npt
 import torch
 from punctum.runtime._files import atomic_write
 from punctum.runtime.errors import InputError
+from punctum.runtime.video.features import TIME_RULE
 from punctum.runtime.video.preprocess import Preprocessor
 from punctum.runtime.video.spec import BackboneSpec
 
@@ -56,7 +57,7 @@ class FrameStore:
         files: list[str] = []
         writer: _Writer | None = None
         try:
-            for at, image in _stretches(path, self.spec):
+            for at, item in _stretches(path, self.spec):
                 if stop():
                     return False
                 if at is not None:
@@ -66,7 +67,7 @@ class FrameStore:
                     starts.append(at)
                     writer = _Writer(self.folder / files[-1])
                 elif writer is not None:
-                    writer.add(prepare(image)[0])
+                    writer.add(prepare(item.image, item.aspect)[0])
         finally:
             if writer is not None:
                 writer.close()
@@ -96,6 +97,7 @@ class FrameStore:
         return {
             "size": facts.st_size,
             "modified_ns": facts.st_mtime_ns,
+            "time": TIME_RULE,
             "spec": self.spec.model_dump(mode="json", include=fields),
         }
 
@@ -155,7 +157,7 @@ class _Writer:
 
 
 def _stretches(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, Any]]:
-    """(start, None) where a stretch begins, then (None, image) for its frames."""
+    """(start, None) where a stretch begins, then (None, `Sampled`) for its frames."""
     from punctum.runtime.video import Gap, open_frames
 
     source = open_frames(str(path), fps=spec.fps)
@@ -171,6 +173,6 @@ def _stretches(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, A
             if not begun:
                 yield item.at, None
                 begun = True
-            yield None, item.image
+            yield None, item
     finally:
         source.close()

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime._files import atomic_write
+from punctum.runtime._text import plain
 from punctum.runtime.dataset import Point
 from punctum.runtime.errors import InputError
 
@@ -132,7 +133,7 @@ def load_weights(net: BackboneNet, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             "backbone-start",
-            f"training cannot start from {path.name} ({str(error).splitlines()[0]})",
+            f"training cannot start from {path.name} ({plain(error)[:200]})",
             "the weights that ship, with the default channels, dim and snippet_frames",
             'use these sizes, or set "start": "random" in the recipe',
         ) from None

@@ -1,5 +1,6 @@
 /* Reads float32 from standard input, writes the framing that `punctum run BUNDLE - --stream` reads.
-   cc -O2 send_features.c -o send_features; on a little-endian machine: send_features DIM STRIDE_S < floats */
+   cc -O2 send_features.c -o send_features; on a little-endian machine: send_features DIM STRIDE_S < floats
+   Through a tool that connects (nc, socat) it reaches a socket; where that asks for a token, PUNCTUM_SOCKET_TOKEN. */
 #include <math.h>
 #include <stdint.h>
 #include <stdio.h>
@@ -26,6 +27,11 @@ int main(int argc, char **argv) {
     memcpy(head, "PNCT", 4), memcpy(head + 4, &kind, 4), memcpy(head + 8, &dim, 4), memcpy(head + 12, &length, 4);
     memcpy(head + 16, &stride, 8), memcpy(head + 24, &start, 8), head[32] = 'c';
     uint32_t sum = crc(0, head, 33);
+    const char *token = getenv("PUNCTUM_SOCKET_TOKEN");
+    if (token && *token) { /* before the header, and only to sockets */
+        uint32_t bytes = strlen(token);
+        fwrite("PNCA", 1, 4, stdout), fwrite(&bytes, 4, 1, stdout), fwrite(token, 1, bytes, stdout);
+    }
     fwrite(head, 1, 33, stdout), fwrite(&sum, 4, 1, stdout);
     float *row = malloc(4 * dim);
     while (row && fread(row, 4, dim, stdin) == dim) record(1, 1, row, 4 * dim);

@@ -1,6 +1,10 @@
-"""Sends features to `punctum run BUNDLE - --stream`, or with an address to tcp://. Needs nothing but Python."""
+"""Sends features to `punctum run BUNDLE - --stream`, or with an address to tcp://. Needs nothing but Python.
+
+Where the source asks for a token, set PUNCTUM_SOCKET_TOKEN for both sides.
+"""
 
 import math
+import os
 import socket
 import struct
 import sys
@@ -10,6 +14,11 @@ import zlib
 def header(dim, stride_s, start_s, name):
     head = struct.pack("<4sHHIIdd", b"PNCT", 1, 1, dim, len(name), stride_s, start_s) + name
     return head + struct.pack("<I", zlib.crc32(head))
+
+
+def token(secret):
+    """What comes before the header where the source asks for a token."""
+    return struct.pack("<4sI", b"PNCA", len(secret)) + secret
 
 
 def record(rows, at=math.nan, kind=1):
@@ -23,6 +32,8 @@ if __name__ == "__main__":  # send_features.py FILE_OF_FLOATS DIM STRIDE_S [HOST
     out = sys.stdout.buffer
     if sys.argv[4:]:
         out = socket.create_connection((sys.argv[4], int(sys.argv[5]))).makefile("wb")
+        if secret := os.environ.get("PUNCTUM_SOCKET_TOKEN"):
+            out.write(token(secret.encode()))
     out.write(header(dim, stride_s, 0.0, b"python"))
     with open(path, "rb") as file:  # noqa: PTH123
         while data := file.read(4 * dim):

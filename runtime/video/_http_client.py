@@ -1,0 +1,199 @@
+"""The client behind `_http`: connections to addresses that were checked, logins, redirects, a deadline a request."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import http.cookiejar
+import socket
+import ssl
+import threading
+import time
+import urllib.request
+from collections.abc import Iterable
+from typing import Any
+from urllib.parse import quote, unquote, urljoin, urlsplit
+
+from ._guard import Guard, check_protocol
+
+MAX_REDIRECTS = 5
+
+
+class Watchdog:
+    """Shuts the connection of a request down when it takes too long as a whole: time-outs of sockets begin anew with
+    every byte."""
+
+    def __init__(self, seconds: float) -> None:
+        self.barked = False
+        self.deadline = time.monotonic() + seconds
+        self.sockets: list[socket.socket] = []
+        self._timer = threading.Timer(seconds, self._bark)
+        self._timer.daemon = True
+
+    def watch(self, connection: socket.socket) -> None:
+        self.sockets.append(connection)
+        if self.barked:
+            self._bark()
+
+    def _bark(self) -> None:
+        self.barked = True
+        cut(self.sockets)
+
+    def __enter__(self) -> Watchdog:
+        self._timer.start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._timer.cancel()
+
+
+def cut(sockets: Iterable[socket.socket]) -> None:
+    """End whatever waits for these connections."""
+    for connection in sockets:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
+
+
+def client(guard: Guard, url: str, login: str) -> urllib.request.OpenerDirector:
+    """Opens http and https, nothing else. login: "user:password", percent-encoded, for the host of `url` alone."""
+    director = urllib.request.OpenerDirector()
+    parts = [
+        urllib.request.ProxyHandler(),  # http_proxy, https_proxy, no_proxy, as FFmpeg
+        _Http(guard),
+        _Https(guard),
+        _Redirects(),
+        urllib.request.HTTPCookieProcessor(http.cookiejar.CookieJar()),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+    ]
+    if login:
+        user, _, password = login.partition(":")
+        known = urllib.request.HTTPPasswordMgrWithDefaultRealm()
+        root = urlsplit(url)
+        known.add_password(None, f"{root.scheme}://{root.netloc}/", unquote(user), unquote(password))
+        parts += [urllib.request.HTTPBasicAuthHandler(known), urllib.request.HTTPDigestAuthHandler(known)]
+    for part in parts:
+        director.add_handler(part)
+    return director
+
+
+def quoted(url: str) -> str:
+    """A URL as a request may hold it: letters that nobody encoded, encoded."""
+    parts = urlsplit(url)
+    keep = "%/:=&?~+!$,;'@()*[]|"
+    with contextlib.suppress(UnicodeError):
+        host = parts.netloc.encode("idna").decode() if not parts.netloc.isascii() else parts.netloc
+        parts = parts._replace(netloc=host)
+    return parts._replace(path=quote(parts.path, safe=keep), query=quote(parts.query, safe=keep), fragment="").geturl()
+
+
+class _Plain(http.client.HTTPConnection):
+    guard: Guard
+    watchdog: Watchdog
+    secure = False
+
+    def connect(self) -> None:
+        sock = self._dial()
+        self.watchdog.watch(sock)
+        self.sock = sock
+
+    def _dial(self) -> socket.socket:
+        """Connect to one of the addresses that were checked, not to what the name means by now."""
+        timeout = min(float(self.timeout or 10.0), max(self.watchdog.deadline - time.monotonic(), 0.01))
+        scheme = "https" if self.secure else "http"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        if self._proxied:
+            sock = socket.create_connection((self.host, self.port), timeout)
+        else:
+            place = self.guard.place(f"{scheme}://{host}:{self.port}/")
+            sock = _first(place.addresses, place.port, timeout)
+        sock.settimeout(self.timeout)
+        return sock
+
+    _proxied = False
+
+
+class _Secure(_Plain, http.client.HTTPSConnection):
+    secure = True
+
+    def connect(self) -> None:
+        sock = self._dial()
+        self.watchdog.watch(sock)
+        self.sock = sock
+        name = self.host
+        if getattr(self, "_tunnel_host", None):
+            self._tunnel()  # type: ignore[attr-defined]
+            name = self._tunnel_host  # type: ignore[attr-defined]
+        # As FFmpeg does by default: cameras come with certificates that nobody signed.
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        self.sock = context.wrap_socket(sock, server_hostname=name)
+        self.watchdog.watch(self.sock)
+
+
+def _first(addresses: tuple[str, ...], port: int, timeout: float) -> socket.socket:
+    fault: OSError = ConnectionRefusedError("no address")
+    for address in addresses:
+        try:
+            return socket.create_connection((address, port), timeout)
+        except OSError as error:
+            fault = error
+    raise fault
+
+
+def _connection(kind: type[_Plain], guard: Guard, request: Any) -> Any:
+    def make(host: str, **options: Any) -> _Plain:
+        made = kind(host, **options)
+        made.guard, made.watchdog = guard, request.watchdog
+        made._proxied = request.has_proxy() or getattr(request, "_tunnel_host", None) is not None
+        return made
+
+    return make
+
+
+def _check_proxied(guard: Guard, url: str) -> None:
+    """The proxy connects, and often only it can resolve names: what this machine cannot resolve is left to it."""
+    with contextlib.suppress(socket.gaierror):
+        guard.place(url)
+
+
+class _Http(urllib.request.HTTPHandler):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        if req.has_proxy():
+            _check_proxied(self._guard, req.full_url)
+        return self.do_open(_connection(_Plain, self._guard, req), req)
+
+
+class _Https(urllib.request.HTTPSHandler):
+    def __init__(self, guard: Guard) -> None:
+        super().__init__()
+        self._guard = guard
+
+    def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
+        if getattr(req, "_tunnel_host", None):
+            _check_proxied(self._guard, req.full_url)
+        return self.do_open(_connection(_Secure, self._guard, req), req)
+
+
+class _Redirects(urllib.request.BaseHandler):
+    """Follows redirects within http and https. Where they lead is checked when the connection is made."""
+
+    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+        target = headers.get("Location")
+        fp.close()  # its body is of no use, and a hostile one has no end
+        if not target:
+            raise OSError(f"a redirect without an address (HTTP {code})")
+        target = urljoin(req.full_url, target)
+        check_protocol(target)
+        hops = getattr(req, "hops", 0) + 1
+        if hops > MAX_REDIRECTS:
+            raise OSError(f"more than {MAX_REDIRECTS} redirects")
+        made: Any = urllib.request.Request(quoted(target), headers=req.headers)
+        made.watchdog, made.hops = req.watchdog, hops
+        return self.parent.open(made, timeout=req.timeout)  # type: ignore[attr-defined]
+
+    http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302
