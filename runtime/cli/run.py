@@ -145,7 +145,7 @@ def run(
     if format == "activitynet":
         refuse(context, ["run_id", "start_utc"], "with --format activitynet", "use --format jsonl")
     check_score(min_score)
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
     if stream:
         for option, partner in (("mqtt_queue", mqtt), ("snapshot_every", snapshot)):
             if partner is None:
