@@ -108,6 +108,7 @@ class Loop:
     _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
     _dropped: tuple[int, int] = (0, 0)
     _refused: dict[str, int] = field(default_factory=dict)
+    _reconnects: int = 0
 
     def resume(self, checkpoint: Checkpoint) -> None:
         """Go on where a snapshot was made. Raises InputError when it belongs to another run."""
@@ -183,6 +184,10 @@ class Loop:
         if item is not None:
             self.metrics.heard()
         self.metrics.source_up(not self.health.silent)
+        again = int(getattr(getattr(self.source, "frames", None), "reconnects", 0))  # of a video
+        for _ in range(again - self._reconnects):
+            self.metrics.reconnected("source")
+        self._reconnects = again
         for reason, count in getattr(self.source, "refused", {}).items():
             self.metrics.refused(reason, count - self._refused.get(reason, 0))
             self._refused[reason] = count

@@ -15,8 +15,9 @@ from ..errors import InputError
 from ._items import Bad, Begin, Chunk, Item, Source, check_start
 from ._media import find_videos, is_address, is_video
 from .folder import ChunkFolder
-from .framed import FramedFile, Listener, StandardInput
+from .framed import FramedFile, StandardInput
 from .framing import MAGIC
+from .listener import Listener
 from .tail import RowFile
 
 if TYPE_CHECKING:

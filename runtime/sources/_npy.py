@@ -70,7 +70,9 @@ def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
         shape, fortran, dtype = read(file)
     except Exception as error:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
         raise _unreadable(path, str(error)) from None
-    if version > (3, 0) or dtype.kind not in "fiu" or dtype.hasobject:
+    if version not in ((1, 0), (2, 0), (3, 0)):
+        raise _unreadable(path, f"version {version[0]}.{version[1]}")
+    if dtype.kind not in "fiu" or dtype.hasobject:
         raise InputError(
             "features-dtype", f"{path} has dtype {dtype}", "float32 (or any real number)", "convert with astype"
         )

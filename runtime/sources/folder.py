@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .._text import as_utf8
 from ..errors import InputError
 from ._items import BLOCK_ROWS, MAX_TIME_S, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
 from ._npy import npy_layout
@@ -77,7 +78,7 @@ class ChunkFolder:
         return sorted(p.name for p in self.path.iterdir() if p.suffix == ".npy" and not p.name.startswith("."))
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
-        yield Begin(self.path.resolve().name, self._start_s)
+        yield Begin(as_utf8(self.path.resolve().name), self._start_s)
         last, row = ("", None) if position is None else (str(position["file"]), position["row"])
         known: set[str] | None = None
         if last and row is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from ..errors import InputError
+from ..errors import InputError, SourceLostError
 from ._faults import Fault, explain
 from ._frames import VideoOptions
 from ._guard import Refused
@@ -180,7 +180,9 @@ def error_fault(error: InputError) -> Fault:
         "video-rate",
         "video-size",
     }
-    return Fault(error.code, error.given, error.allowed, error.next_step, passing=error.code not in final)
+    there = not isinstance(error, SourceLostError)
+    passing = error.code not in final
+    return Fault(error.code, error.given, error.allowed, error.next_step, passing=passing, answers=there)
 
 
 def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, str], str | None]:

@@ -17,18 +17,19 @@ _LIVE_NEXT = "see whether a player on this machine shows it"
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What went wrong with a source. passing: another attempt may work."""
+    """What went wrong with a source. passing: another attempt may work. answers: the source is there, and gives
+    something that is of no use, so that the address is wrong, more likely than not."""
 
     code: str
     given: str
     allowed: str
     next_step: str
     passing: bool = False
+    answers: bool = False
 
     def error(self) -> InputError:
         """A new exception. Raise it outside of the except block: FFmpeg's own errors name the whole address."""
-        # What answers with something that is no video is there: the address is wrong, more likely than not.
-        kind = SourceLostError if self.passing and self.code != "video-unreadable" else InputError
+        kind = SourceLostError if self.passing and not self.answers else InputError
         return kind(self.code, self.given, self.allowed, self.next_step)
 
 
@@ -104,6 +105,7 @@ def explain(
                 "a video stream",
                 _LIVE_NEXT,
                 passing=True,
+                answers=True,
             )
         return Fault(
             "video-connection",

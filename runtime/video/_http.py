@@ -6,27 +6,26 @@ no length. Here every request passes the guard, connects to exactly the address 
 
 from __future__ import annotations
 
-import base64
-import contextlib
 import http.client
 import re
+import socket
 import time
 import urllib.error
 import urllib.request
 import zlib
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Sequence
 from typing import Any
-from urllib.parse import unquote, unquote_to_bytes, urljoin, urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
-from ..errors import InputError
 from ._guard import Guard, Refused, check_protocol
-from ._http_client import Watchdog, client, quoted
+from ._http_client import Watchdog, client, cut, quoted
+from ._http_nested import Bytes, data_uri, decryptor
 
 HEAD_BYTES = 16 << 10  # what tells whether a server begins the same recording again
 MAX_LENGTH = 1 << 43  # eight terabytes; what claims to be longer is a stream without an end
 MIN_HEAD = 512  # fewer bytes prove nothing
 SKIP_BYTES = 256 << 10  # a seek forward by no more than this reads on instead of asking again
-MAX_DATA_URI = 1 << 20
 MAX_PLAYLIST = 16 << 20
 _RANGE = re.compile(r"bytes (\d+)-(\d+)/(\d+|\*)")
 
@@ -48,6 +47,8 @@ class HttpSource:
         self.ended = False
         """The playlist read last says that it is complete."""
         self._deadline = float("inf")
+        self._stopped = False
+        self._open: deque[socket.socket] = deque(maxlen=8)  # of the requests made last
         self._opener = client(self.guard, self.url, login)
 
     def first(self) -> HttpBody:
@@ -61,44 +62,52 @@ class HttpSource:
         """What a playlist names, for FFmpeg's `io_open`. Raises Refused, which ends the stream; what cannot be reached
         is empty, as FFmpeg skips a segment that is gone."""
         if url.startswith("data:"):
-            return _Bytes(_data_uri(url))
+            return Bytes(data_uri(url))
         plain, decrypt = url, None
         if url.startswith(("crypto+", "crypto:")):
             plain = url[7:]
-            decrypt = _decryptor(options)
+            decrypt = decryptor(options)
         try:
             first = int(options.get("offset", 0) or 0)
             end = int(options.get("end_offset", 0) or 0)
             body = HttpBody(self, urljoin(self.url, plain), first=first, end=end, sequential=decrypt is not None)
             if decrypt is not None:
-                return _Bytes(decrypt(body.read_all()))
+                return Bytes(decrypt(body.read_all()))
             return self.playlist(body) if body.is_playlist() else body
         except Refused:
             raise
         except (OSError, http.client.HTTPException):
             self.check_deadline()
-            return _Bytes(b"")
+            return Bytes(b"")
 
     def playlist(self, body: HttpBody) -> Any:
         """A playlist as a file, read as a whole, since its last line tells whether more will come."""
         data = body.read_all(MAX_PLAYLIST)
         body.close()
         self.ended = b"#EXT-X-ENDLIST" in data
-        return _Bytes(data, body.name)
+        return Bytes(data, body.name)
 
     def arm(self, seconds: float) -> None:
         """All reads together have to be done in so many seconds from now: a server that sends a byte now and then is
         as silent as one that sends none."""
         self._deadline = time.monotonic() + seconds
 
+    def stop(self) -> None:
+        """End what waits for the server, from any thread; nothing can be read afterwards."""
+        self._stopped = True
+        cut(tuple(self._open))
+
     def check_deadline(self) -> None:
-        """Raises TimeoutError."""
+        """Raises TimeoutError, ConnectionAbortedError after `stop`."""
+        if self._stopped:
+            raise ConnectionAbortedError("stopped")
         if time.monotonic() > self._deadline:
             raise TimeoutError("the server is too slow")
 
     def request(self, url: str, first: int | None, end: int = 0) -> http.client.HTTPResponse:
         """The answer to a request for bytes from `first` on; None: for everything, without asking for a range."""
         check_protocol(url)
+        self.check_deadline()
         headers = {"User-Agent": "punctum", "Accept": "*/*", "Accept-Encoding": "identity"}
         if first is not None:
             headers["Range"] = f"bytes={first}-{end - 1 if end else ''}"
@@ -125,6 +134,8 @@ class HttpSource:
                 raise ConnectionResetError(f"no HTTP answer ({type(error).__name__})") from None
             except ValueError:  # a way to log in that the standard library does not know
                 raise PermissionError("the server asks for another way to log in than Basic or Digest") from None
+        self._open.extend(watchdog.sockets[-1:])
+        self.check_deadline()
         return answer
 
 
@@ -279,7 +290,7 @@ class HttpBody:
         step = self._want - self._pos
         if self.length is not None and self._want >= self.length:
             self._answer.close()
-            self._answer, self._ahead, self._pos = _Bytes(b""), b"", self._want
+            self._answer, self._ahead, self._pos = Bytes(b""), b"", self._want
         elif step < 0 or (step > SKIP_BYTES and self._ranges):
             self._answer.close()
             self._ahead, self._pos = b"", self._want
@@ -293,58 +304,3 @@ class HttpBody:
 
     def close(self) -> None:
         self._answer.close()
-
-
-class _Bytes:
-    """A small file in memory for FFmpeg, or an answer without a body."""
-
-    length = 0
-
-    def __init__(self, data: bytes, name: str = "") -> None:
-        self._data, self.name = data, name
-
-    def read(self, size: int) -> bytes:
-        data, self._data = self._data[:size], self._data[size:]
-        return data
-
-    read1 = read
-
-    def close(self) -> None:
-        self._data = b""
-
-
-def _data_uri(url: str) -> bytes:
-    head, _, text = url[5 : MAX_DATA_URI + 5].partition(",")
-    try:
-        return base64.b64decode(unquote(text)) if head.endswith(";base64") else unquote_to_bytes(text)
-    except ValueError:
-        return b""
-
-
-def _decryptor(options: dict[str, str]) -> Callable[[bytes], bytes]:
-    """AES-128-CBC of HLS, with the key and vector that FFmpeg read from the playlist."""
-    try:
-        from cryptography.hazmat.primitives import padding
-        from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
-    except ImportError:
-        raise Refused(
-            InputError(
-                "video-encrypted",
-                "the playlist holds encrypted segments, which need the package cryptography",
-                "a stream that is not encrypted, or an environment with cryptography",
-                "pip install cryptography",
-            )
-        ) from None
-    key, vector = bytes.fromhex(options.get("key", "")), bytes.fromhex(options.get("iv", ""))
-
-    def decrypt(data: bytes) -> bytes:
-        if len(key) != 16 or len(vector) != 16 or len(data) % 16:
-            return b""
-        cipher = Cipher(algorithms.AES(key), modes.CBC(vector)).decryptor()
-        text: bytes = cipher.update(data) + cipher.finalize()
-        unpadder = padding.PKCS7(128).unpadder()
-        with contextlib.suppress(ValueError):  # not padded: the demuxer takes it as it is
-            text = unpadder.update(text) + unpadder.finalize()
-        return text
-
-    return decrypt

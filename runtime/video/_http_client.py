@@ -10,6 +10,7 @@ import ssl
 import threading
 import time
 import urllib.request
+from collections.abc import Iterable
 from typing import Any
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
@@ -25,20 +26,18 @@ class Watchdog:
     def __init__(self, seconds: float) -> None:
         self.barked = False
         self.deadline = time.monotonic() + seconds
-        self._sockets: list[socket.socket] = []
+        self.sockets: list[socket.socket] = []
         self._timer = threading.Timer(seconds, self._bark)
         self._timer.daemon = True
 
     def watch(self, connection: socket.socket) -> None:
-        self._sockets.append(connection)
+        self.sockets.append(connection)
         if self.barked:
             self._bark()
 
     def _bark(self) -> None:
         self.barked = True
-        for connection in self._sockets:
-            with contextlib.suppress(OSError):
-                connection.shutdown(socket.SHUT_RDWR)
+        cut(self.sockets)
 
     def __enter__(self) -> Watchdog:
         self._timer.start()
@@ -46,6 +45,13 @@ class Watchdog:
 
     def __exit__(self, *exception: object) -> None:
         self._timer.cancel()
+
+
+def cut(sockets: Iterable[socket.socket]) -> None:
+    """End whatever waits for these connections."""
+    for connection in sockets:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_RDWR)
 
 
 def client(guard: Guard, url: str, login: str) -> urllib.request.OpenerDirector:
@@ -145,6 +151,12 @@ def _connection(kind: type[_Plain], guard: Guard, request: Any) -> Any:
     return make
 
 
+def _check_proxied(guard: Guard, url: str) -> None:
+    """The proxy connects, and often only it can resolve names: what this machine cannot resolve is left to it."""
+    with contextlib.suppress(socket.gaierror):
+        guard.place(url)
+
+
 class _Http(urllib.request.HTTPHandler):
     def __init__(self, guard: Guard) -> None:
         super().__init__()
@@ -152,7 +164,7 @@ class _Http(urllib.request.HTTPHandler):
 
     def http_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         if req.has_proxy():
-            self._guard.place(req.full_url)
+            _check_proxied(self._guard, req.full_url)
         return self.do_open(_connection(_Plain, self._guard, req), req)
 
 
@@ -163,7 +175,7 @@ class _Https(urllib.request.HTTPSHandler):
 
     def https_open(self, req: urllib.request.Request) -> http.client.HTTPResponse:
         if getattr(req, "_tunnel_host", None):
-            self._guard.place(req.full_url)
+            _check_proxied(self._guard, req.full_url)
         return self.do_open(_connection(_Secure, self._guard, req), req)
 
 

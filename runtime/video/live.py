@@ -126,6 +126,8 @@ class LiveFrames:
     def close(self) -> None:
         self._stop.set()
         self._buffer.close()
+        if self._http is not None:
+            self._http.stop()
         thread = self._thread
         if thread is not None and thread is not threading.current_thread():
             thread.join(self._read_s + CLOSE_S)
@@ -354,5 +356,7 @@ def _end_threads() -> None:
     for _, source in threads:
         source._stop.set()
         source._buffer.close()
+        if source._http is not None:
+            source._http.stop()
     for thread, source in threads:
         thread.join(max(source._read_s, source._options.open_timeout_s) + CLOSE_S)

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError, SourceLostError
-from punctum.runtime.sources import Begin, Chunk, framed, open_source
+from punctum.runtime.sources import Begin, Chunk, listener, open_source
 from punctum.runtime.sources import _door as door
 from punctum.runtime.sources.folder import chunk_name
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record, encode_token
@@ -188,7 +188,7 @@ def test_junk_beside_a_sender_changes_nothing(run: Callable[..., Running], addre
 def test_a_sender_whose_machine_died_gives_way_to_the_next(
     run: Callable[..., Running], address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(framed, "TAKEOVER_S", 0.3)
+    monkeypatch.setattr(listener, "TAKEOVER_S", 0.3)
     running = run(address, reconnect_s=30.0)
     with dial(running.source.name) as dead:
         dead.sendall(HEADER + encode_record(ROWS))
@@ -242,6 +242,16 @@ def test_a_token(
     assert "s3c" not in capfd.readouterr().err
 
 
+def test_an_open_door_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+    for address, token, said in (
+        ("tcp://0.0.0.0:0", None, True),
+        ("tcp://0.0.0.0:0", b"x", False),
+        ("tcp://127.0.0.1:0", None, False),
+    ):
+        open_source(address, dim=DIM, stride_s=STRIDE, token=token).close()
+        assert ("PUNCTUM_SOCKET_TOKEN" in capfd.readouterr().err) == said
+
+
 def test_a_token_that_nobody_asked_for_is_no_fault(run: Callable[..., Running], address: str) -> None:
     running = run(address)
     with dial(running.source.name) as sender:
@@ -253,17 +263,17 @@ def test_a_token_that_nobody_asked_for_is_no_fault(run: Callable[..., Running], 
 def test_no_descriptors_left_is_no_end(run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(door, "ACCEPT_PAUSE_S", 0.1)
     running = run("tcp://127.0.0.1:0")
-    listener = running.source._socket  # type: ignore[attr-defined]
+    real = running.source._socket  # type: ignore[attr-defined]
     failures = iter([True, True])
 
     class Exhausted:
         def __getattr__(self, name: str) -> object:
-            return getattr(listener, name)
+            return getattr(real, name)
 
         def accept(self) -> object:
             if next(failures, False):
                 raise OSError(24, "Too many open files")
-            return listener.accept()
+            return real.accept()
 
     running.source._door._listener = Exhausted()  # type: ignore[attr-defined]
     with dial(running.source.name) as sender:
@@ -321,6 +331,17 @@ def test_shapes_that_numpy_lets_through(tmp_path: Path, shape: str) -> None:
     source.close()
     items = [i for i in open_source(str(path.parent), dim=DIM, stride_s=STRIDE).items() if not isinstance(i, Begin)]
     assert [type(item).__name__ for item in items] == ["Bad"]
+
+
+def test_versions_that_numpy_does_not_read(tmp_path: Path) -> None:
+    np.save(tmp_path / "a.npy", ROWS)
+    data = bytearray((tmp_path / "a.npy").read_bytes())
+    data[7] = 51
+    (tmp_path / "a.npy").write_bytes(data)
+    source = open_source(str(tmp_path / "a.npy"), dim=DIM, stride_s=STRIDE)
+    with pytest.raises(InputError, match=r"version 1\.51"):
+        list(source.items())
+    source.close()
 
 
 def test_options_without_effect_are_refused_by_name(tmp_path: Path) -> None:

@@ -27,6 +27,8 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--min-score": "leaves events out",
         "--label": "leaves events out; an unknown one is an error",
         "--stats": "line of times on standard error",
+        "--run-id": "part of event ids",
+        "--start-utc": "time of day of events",
         "--fps": "rate of videos that carry no time stamps",
         "--stream": "live run",
         "--max-delay": "live: provisional events",

@@ -285,3 +285,45 @@ def test_a_damaged_backbone_is_refused(place, tmp_path, capsys):
     record["backbone"]["mean"] = [0.5, 0.5, 0.5]
     manifest.write_text(json.dumps(record))
     refused(capsys, "bundle-id-differs", "export", tmp_path / "bundle", place / "videos" / "one.mp4")
+
+
+def test_exit_codes_of_sources_that_are_not_there(place, capsys):
+    """A source that is absent is code 3, start again; a password that is wrong is code 2, do not."""
+    import socket
+    import time
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    for scheme in ("http", "rtsp"):
+        began = time.monotonic()
+        words = ("--stream", "--reconnect-s", 0.5)
+        assert run(place, f"{scheme}://me:hunter2secret@127.0.0.1:{port}/a.ts", *words) == 3
+        assert time.monotonic() - began > 0.4
+        assert "[video-refused]" in capsys.readouterr().err
+    assert run(place, f"http://127.0.0.1:{port}/a.ts") == 3
+    assert run(place, "camera:/dev/no-such-camera", "--stream", "--reconnect-s", 0) == 3
+    capsys.readouterr()
+
+    class Locked(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(401)
+            self.send_header("WWW-Authenticate", 'Basic realm="cam"')
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Locked)
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    try:
+        address = f"http://me:hunter2secret@127.0.0.1:{server.server_address[1]}/a.ts"
+        assert run(place, address, "--stream", "--reconnect-s", 30) == 2
+        err = capsys.readouterr().err
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join(5)
+    assert "[video-login]" in err
+    assert "hunter2" not in err

@@ -1,0 +1,179 @@
+"""The socket source: listens for senders of framed features, over TCP or on a Unix socket."""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import socket
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .._text import warn
+from ..errors import InputError, SourceLostError
+from ._door import READ_BYTES, Door, Sender
+from ._items import POLL_S, Item
+from .framed import FramedStream, Read
+from .framing import encode_token
+
+TAKEOVER_S = 10.0  # without a byte from a sender, after which another one may take its place
+
+
+class Listener(FramedStream):
+    """Listens on `tcp://host:port` or `unix:///path` and takes one sender at a time.
+
+    reconnect_s: a sender that breaks off without an end record, or sends what cannot be read, may come back within
+    that many seconds; its new header says from which media time it goes on. 0: the break is an error at once. A
+    connection that has shown no header that fits (see `Door`) is no sender: it is dropped and counted.
+    token: what senders have to present, see `framing`.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int] | Path,
+        *,
+        dim: int,
+        stride_s: float,
+        idle_s: float | None = None,
+        reconnect_s: float = 0.0,
+        token: bytes | None = None,
+    ) -> None:
+        text = f"unix://{address}" if isinstance(address, Path) else f"tcp://{address[0]}:{address[1]}"
+        super().__init__(text, dim=dim, stride_s=stride_s, idle_s=idle_s)
+        if token is not None:
+            encode_token(token)  # checks its length
+        self.trouble = ""
+        """Why the sender is lost for now; empty while there is one, or before the first has come."""
+        self._address, self._reconnect_s, self._token = address, reconnect_s, token
+        self._socket: socket.socket | None = None
+        self._door: Door | None = None
+        self._identity: tuple[int, int] | None = None
+
+    def open(self) -> None:
+        try:
+            self._socket = self._bind()
+        except (OSError, UnicodeError) as error:
+            raise InputError(
+                "source-address", f"cannot listen on {self.name} ({error})", "a free address", "choose another one"
+            ) from None
+        if not isinstance(self._address, Path):
+            host, port = self._socket.getsockname()[:2]
+            self.name = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
+            if self._token is None and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
+                warn(f"{self.name} takes features from whoever reaches it; set PUNCTUM_SOCKET_TOKEN, or use 127.0.0.1")
+        self._door = Door(self._socket, name=self.name, check=self._check, token=self._token)
+
+    @property
+    def refused(self) -> dict[str, int]:
+        """Connections that were dropped, by reason."""
+        return {} if self._door is None else self._door.refused
+
+    def _bind(self) -> socket.socket:
+        if not isinstance(self._address, Path):
+            family, kind, _, _, target = socket.getaddrinfo(*self._address, type=socket.SOCK_STREAM)[0]
+            listener = socket.socket(family, kind)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        else:
+            self._clear_stale(self._address)
+            listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        try:
+            listener.bind(str(self._address) if isinstance(self._address, Path) else target)
+            listener.listen(16)
+        except OSError:
+            listener.close()
+            raise
+        if isinstance(self._address, Path):
+            found = self._address.stat()
+            self._identity = (found.st_dev, found.st_ino)
+        return listener
+
+    @staticmethod
+    def _clear_stale(path: Path) -> None:
+        """Remove a socket that a dead process left; refuse what is alive or no socket."""
+        if not path.exists():
+            return
+        if not stat.S_ISSOCK(path.stat().st_mode):
+            raise OSError(f"{path} exists and is no socket")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.settimeout(5.0)
+            try:
+                probe.connect(str(path))
+            except ConnectionRefusedError:
+                path.unlink()
+                return
+        raise OSError(f"another process listens on {path}")
+
+    def close(self) -> None:
+        if self._socket is None:
+            return
+        if self._door is not None:
+            self._door.close()
+        self._socket.close()
+        self._socket = None
+        if isinstance(self._address, Path):
+            with contextlib.suppress(FileNotFoundError):
+                found = self._address.stat()
+                if (found.st_dev, found.st_ino) == self._identity:
+                    self._address.unlink()
+
+    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+        if self._door is None:
+            self.open()
+        door = self._door
+        if door is None:
+            return
+        fault: InputError | None = None
+        while True:
+            waited_from = time.monotonic()
+            while (sender := door.admit()) is None:
+                waited = time.monotonic() - waited_from
+                if fault is not None and waited >= self._reconnect_s:
+                    raise self._lost(fault)
+                if fault is None and self._idle_s is not None and waited >= self._idle_s:
+                    return
+                yield None
+                door.tend(POLL_S)
+            self.trouble = ""
+            try:
+                yield from self._items(self._reader(sender, door), sender.parser, begun=False)
+                return
+            except InputError as error:
+                if sender.parser.number == 0 and door.someone:
+                    door.drop(sender, "silent", "sent no complete record, and others are waiting")
+                    continue
+                if not error.code.startswith("frame-"):
+                    raise
+                if self._reconnect_s <= 0:
+                    raise self._lost(error) from None
+                fault, self.trouble = error, error.given
+                warn(f"{error} Waiting {self._reconnect_s:g} s for the sender.")
+            finally:
+                sender.close()
+
+    @staticmethod
+    def _lost(fault: InputError) -> InputError:
+        """What to raise when a sender does not come back: a break may be mended by waiting, wrong bytes are not."""
+        kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end") else InputError
+        return kind(fault.code, fault.given, fault.allowed, fault.next_step)
+
+    def _reader(self, sender: Sender, door: Door) -> Read:
+        heard = time.monotonic()
+
+        def read() -> bytes | None:
+            nonlocal heard
+            if door.tend(POLL_S, sender.socket):
+                heard = time.monotonic()
+                try:
+                    return sender.socket.recv(READ_BYTES)
+                except BlockingIOError:
+                    return None
+                except OSError:
+                    return b""  # reset by the sender: the same as an end without an end record
+            # A sender whose machine or link died cannot say so. When it is back, its new connection takes over.
+            if door.someone and time.monotonic() - heard >= TAKEOVER_S:
+                return b"" if self._reconnect_s > 0 or sender.parser.number == 0 else None
+            return None
+
+        return read
