@@ -34,7 +34,15 @@ def make_reader(address: Address, options: VideoOptions, dropped: dict[str, int]
 
 def error_fault(error: InputError) -> Fault:
     """An error of opening as a fault. What another attempt cannot mend: credentials, and what is no video at all."""
-    final = {"video-login", "video-permission", "video-codec", "video-picture", "video-rate", "video-size"}
+    final = {
+        "video-login",
+        "video-permission",
+        "video-codec",
+        "video-picture",
+        "video-rate",
+        "video-size",
+        "video-streams",
+    }
     final.add("missing-dependency")
     return Fault(error.code, error.given, error.allowed, error.next_step, passing=error.code not in final)
 

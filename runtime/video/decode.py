@@ -70,7 +70,7 @@ class VideoReader:
         self._convert = Converter()
         if self._address.secret:
             av.logging.set_level(None)  # FFmpeg's messages name addresses
-        options = {**self._options, "max_streams": str(MAX_STREAMS)}
+        options = {**self._options, "max_streams": str(MAX_STREAMS + 1)}
         if self._address.kind == "file":
             options["format_whitelist"] = SELF_CONTAINED
         named: dict[str, Any] = {}
@@ -111,8 +111,15 @@ class VideoReader:
 
         cover = av.stream.Disposition.attached_pic
         streams = [stream for stream in container.streams.video if not stream.disposition & cover]
+        if len(container.streams) > MAX_STREAMS:
+            raise InputError(
+                "video-streams",
+                f"{name} has more than {MAX_STREAMS} streams",
+                f"up to {MAX_STREAMS} streams",
+                "copy the one that is wanted, for example with: ffmpeg -i IN -map 0:v:0 -c copy OUT.mkv",
+            )
         if not streams:
-            kinds = " and ".join(sorted({str(stream.type) for stream in container.streams})) or "no stream"
+            kinds = " and ".join(sorted({_kind(stream, cover) for stream in container.streams})) or "no stream"
             raise InputError(
                 "video-no-stream",
                 f"{name} holds {kinds} and no video",
@@ -216,7 +223,8 @@ class VideoReader:
         """How stamps of this container become media time."""
         if not self._stamped:
             start_s = None if isinstance(self._stamper, ArrivalStamper) else 0.0
-            return TimeBase(start_s=start_s, first_s=start_s, assumed_rate=self._assumed_rate)
+            arrival = start_s is None
+            return TimeBase(start_s=start_s, first_s=start_s, assumed_rate=self._assumed_rate, arrival=arrival)
         start = self._container.start_time
         start_s = None if start is None or self._address.kind in ("rtsp", "camera") else start / 1e6
         duration = self._container.duration
@@ -359,6 +367,10 @@ class VideoReader:
         self._packets = None
         if container is not None:
             container.close()
+
+
+def _kind(stream: Any, cover: Any) -> str:
+    return "a cover picture" if stream.disposition & cover else str(stream.type)
 
 
 def _number(rational: Any) -> float:

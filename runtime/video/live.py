@@ -249,10 +249,10 @@ class LiveFrames:
         items += timeline.finish(lost=max(certain, self._left))
         if short:
             self.dropped["missing-at-end"] = short
-        if not self.live and not self._stop.is_set():
-            odd = timeline.disagreement(self._options.align_s or 2 / self._fps)
-            if odd is not None:
-                self._warn(f"{self.name}: {odd}")
+        whole = self.info.time.arrival or not (self.live or self._stop.is_set())
+        odd = timeline.disagreement(self._options.align_s or 2 / self._fps) if whole else None
+        if odd is not None:
+            self._warn(f"{self.name}: {odd}")
         return items
 
     def _put(self, items: list[Cell[Picture] | Gap]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import importlib.util
+import inspect
 import json
 import shutil
 import subprocess
@@ -423,6 +424,43 @@ def test_mjpeg_of_a_camera_runs_at_the_rate_at_which_it_arrives(rate: float | No
     assert items[-1].at == pytest.approx(2.9, abs=0.6)
 
 
+def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sent in chunks, without a length: nothing tells it from a camera but its pace."""
+    data = (made / "raw.mjpeg").read_bytes()
+
+    class Chunks(_Camera):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            many = data * 10
+            for k in range(0, len(many), 16384):
+                part = many[k : k + 16384]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Chunks)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    source = open_frames(
+        f"http://127.0.0.1:{server.server_address[1]}/x.mjpeg", fps=10.0, options=VideoOptions(reconnect_s=0)
+    )
+    try:
+        for _ in source.frames():
+            pass
+    except InputError:
+        pass
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+    assert "give the rate (--fps)" in capsys.readouterr().err
+
+
 # The shape of pixels.
 
 
@@ -508,6 +546,42 @@ def test_a_header_of_a_huge_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_frames(str(path), fps=10.0)
     assert caught.value.code in ("video-size", "video-no-frames", "video-unreadable")
+
+
+def test_a_file_of_more_streams_than_anybody_needs_is_refused(tmp_path: Path) -> None:
+    def add(out: object) -> None:
+        for _ in range(300):
+            out.add_stream("pcm_s16le", rate=8000, layout="mono")  # type: ignore[attr-defined]
+
+    with pytest.raises(InputError, match="more than 256 streams") as caught:
+        open_frames(str(make(tmp_path / "many.mkv", 5, extra=add)), fps=10.0)
+    assert caught.value.code == "video-streams"
+
+
+def test_a_song_with_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    import av
+    import av.stream
+
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("aac", rate=48_000, layout="mono")
+        cover = out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        for packet in odd._sound(sound, 0.0, 1.0):
+            out.mux(packet)
+        frame = av.VideoFrame.from_ndarray(odd.picture(0), format="rgb24").reformat(format="yuvj420p")
+        frame.pts, frame.time_base = 0, Fraction(1, 1)
+        out.mux(cover.encode(frame))
+        out.mux(cover.encode())
+    with pytest.raises(InputError) as caught:
+        open_frames(str(path), fps=10.0)
+    assert caught.value.code == "video-no-stream"
+    assert "a cover picture and audio and no video" in caught.value.given
+
+
+def test_open_frames_has_no_option_without_effect() -> None:
+    assert list(inspect.signature(open_frames).parameters) == ["address", "fps", "options"]
 
 
 def test_this_installation_decodes() -> None:
