@@ -14,6 +14,7 @@ from .clock import MediaClock, Tick
 from .sampler import Cell, GridSampler
 
 LIVE_JUMP_S = 60.0  # where stamps may jump at any place: a camera that sets its clock makes them jump by years
+MOST_JUMP_S = 30 * 86400.0  # whatever a header claims
 FAST = 100  # frames a second that no camera without time stamps sends
 FILE_JUMP_S = 3600.0  # elsewhere, where the header does not tell how long the recording is
 
@@ -190,5 +191,5 @@ def _longest_jump(base: TimeBase) -> float:
     if base.discontinuous or base.start_s is None:
         return LIVE_JUMP_S
     if base.most_s is not None:
-        return max(base.most_s - base.start_s, FILE_JUMP_S)
+        return min(max(base.most_s - base.start_s, FILE_JUMP_S), MOST_JUMP_S)
     return FILE_JUMP_S

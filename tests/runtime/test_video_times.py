@@ -470,6 +470,15 @@ def test_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
         assert source.items[0].aspect == pytest.approx(wanted, rel=0.01)
 
 
+def test_pixels_of_a_turned_recording_are_turned_with_it(tmp_path: Path) -> None:
+    def turn(out: object) -> None:
+        out.streams.video[0].set_display_rotation(90)  # type: ignore[attr-defined]
+
+    _, source = media_times(make(tmp_path / "turned.mp4", 10, sar=Fraction(2), extra=turn))
+    assert source.items[0].image.shape == (64, 48, 3)
+    assert source.items[0].aspect == pytest.approx(0.5)
+
+
 def test_an_anamorphic_recording_looks_to_a_backbone_like_a_square_one() -> None:
     from punctum import kernels
     from punctum.runtime.video.preprocess import Preprocessor, crop_window
