@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from ._picture import Picture
+
+_BLOCKED_S = 0.004  # a packet that was waited for that long had not been there yet
+_BURST = 64  # pictures that opening may have read ahead
 _SEEN = 64  # packets that are remembered: more than any decoder holds back
 
 
@@ -92,3 +98,38 @@ class ArrivalStamper(Stamper):
 
     def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
         return time.monotonic(), 0.0
+
+
+def spread(
+    pictures: Iterator[Picture | None], waited: Callable[[], float], *, since: float
+) -> Iterator[Picture | None]:
+    """Pictures with times of arrival; those that were read while the source was being opened are spread over that time.
+
+    FFmpeg reads ahead to find out what a stream holds, and then hands all of it over at once. waited: seconds that the
+    last packet was waited for. since: when opening began.
+    """
+    held: list[Picture] = []
+    until = since
+    for picture in pictures:
+        blocked = waited() >= _BLOCKED_S
+        if not blocked:
+            until = time.monotonic()
+        if picture is None:
+            yield None
+        elif blocked:
+            yield from _evenly(held, since, until)
+            held = []
+            yield picture
+            break
+        else:
+            held.append(picture)
+            if len(held) >= _BURST:
+                break
+    yield from _evenly(held, since, until)
+    yield from pictures
+
+
+def _evenly(pictures: list[Picture], since: float, until: float) -> list[Picture]:
+    for k, picture in enumerate(pictures):
+        picture.raw_s = since + (until - since) * (k + 1) / len(pictures)
+    return pictures

@@ -16,7 +16,7 @@ from ._faults import Fault, explain
 from ._frames import VideoInfo
 from ._header import MAX_PIXELS, MAX_STREAMS, Header, choose_stream, number, too_many_streams
 from ._picture import Converter, Picture, Turn, pixel_aspect
-from ._stamps import ArrivalStamper, CountingStamper, Stamper
+from ._stamps import ArrivalStamper, CountingStamper, Stamper, spread
 from ._time import TimeBase
 from .redact import Address
 
@@ -58,7 +58,8 @@ class VideoReader:
         self._faults = 0
         self._damaged = False  # something was corrupt or missing since the last picture
         self._first_s: float | None = None  # earliest stamp of the packets up to the first picture
-        self._stamper: Stamper | None = None
+        self._stamper = Stamper(0.0)
+        self._opened_at = self._read_s = 0.0  # when opening began; what the last packet was waited for
         self.frames = 0
         """Frames decoded so far."""
         self.ended_by: Fault | None = None
@@ -77,7 +78,7 @@ class VideoReader:
         if int(av.__version__.partition(".")[0]) < 19:
             named["metadata_errors"] = "replace"  # later versions keep any bytes by themselves
         fault: Fault | None = None
-        began = time.monotonic()
+        began = self._opened_at = time.monotonic()
         try:
             self._container = av.open(
                 ffmpeg_name(self._address),
@@ -139,6 +140,12 @@ class VideoReader:
 
     def pictures(self) -> Iterator[Picture | None]:
         """Pictures in the order of presentation; None for each packet that gave none. See `ended_by` afterwards."""
+        self._stamper = self._make_stamper()
+        if isinstance(self._stamper, ArrivalStamper):
+            return spread(self._all(), lambda: self._read_s, since=self._opened_at)
+        return self._all()
+
+    def _all(self) -> Iterator[Picture | None]:
         av = load_av()
         while True:
             began = time.monotonic()
@@ -146,9 +153,10 @@ class VideoReader:
             try:
                 packet = self._read()
             except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
-                self._packets = None
+                packet, self._packets = None, None
                 waited_s = time.monotonic() - began
                 fault = explain(error, self._address, waited_s=waited_s, limit_s=self._limits[1], reading=True)
+            self._read_s = time.monotonic() - began
             if fault is not None:
                 self._faults += 1
                 self._damaged = True
@@ -177,8 +185,6 @@ class VideoReader:
     def _decode(self, packet: Any) -> Iterator[Picture | None]:
         av = load_av()
         stamper = self._stamper
-        if stamper is None:
-            stamper = self._stamper = self._make_stamper()
         if packet is not None:
             if packet.stream.index != self._stream.index:
                 yield None

@@ -206,7 +206,10 @@ class LiveFrames:
         if self._ready.is_set():
             self.reconnects += 1
             self._count("reconnects")
-            self._put(self._timeline.resume(time.monotonic() - self._seen))
+            # Times of arrival go on over a loss; other stamps may begin anew.
+            arrival = self.info.time.arrival
+            lost_s = self._first_raw - self._last_raw if arrival else time.monotonic() - self._seen
+            self._put(self._timeline.resume(lost_s))
             return
         self.info = connection.info(first)
         if self.info.duration_s and self._address.kind == "http":

@@ -424,6 +424,47 @@ def test_mjpeg_of_a_camera_runs_at_the_rate_at_which_it_arrives(rate: float | No
     assert items[-1].at == pytest.approx(2.9, abs=0.6)
 
 
+def test_what_opening_reads_ahead_of_a_stream_without_stamps_took_its_time_too(made: Path) -> None:
+    """FFmpeg looks at two dozen frames of raw H.264 before it hands out the first."""
+    data = (made / "raw.h264").read_bytes()
+    starts = [k for k in range(len(data) - 4) if data[k : k + 3] == b"\0\0\1"]
+    slices = [k for k in starts if data[k + 3] & 31 in (1, 5)]
+    ends = [next((k for k in starts if k > begin), len(data)) for begin in slices]
+
+    class Encoder(_Camera):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/h264")
+            self.end_headers()
+            begun, sent = time.monotonic(), 0
+            try:
+                for k, end in enumerate(ends):
+                    self.wfile.write(data[sent:end])
+                    sent = end
+                    time.sleep(max(begun + (k + 1) / RATE - time.monotonic(), 0))
+            except OSError:
+                pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Encoder)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/live.h264"
+    source = open_frames(address, fps=10.0, options=VideoOptions(reconnect_s=0))
+    items = []
+    try:
+        for item in source.frames():
+            items += [] if item is None else [item]
+    except InputError:
+        pass  # the encoder is switched off
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+    assert items[-1].at == pytest.approx(2.9, abs=0.6)
+    shown = [odd.level(item.image) for item in items if not isinstance(item, Gap)]
+    assert len(set(shown[:10])) >= 6  # not all of it in the first cell
+
+
 def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
     made: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
