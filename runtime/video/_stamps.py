@@ -32,9 +32,11 @@ class Stamper:
         self._last_pts = self._last_dts = float("-inf")
         self._bad_pts = self._bad_dts = 0
         self._step_s = 0.0
+        self.swallowed = 0
+        """Frames that damage took without a trace, as far as the container tells."""
 
     def note(self, packet: Any) -> None:
-        """A packet of the video, before the first frame came out of the decoder."""
+        """A packet of the video, before it is decoded."""
         if packet.dts is not None and packet.time_base:
             self._seen.append(float(packet.dts * packet.time_base))
 
@@ -70,6 +72,38 @@ class Stamper:
         """By how much the stamps of packets are ahead of the frames that they complete."""
         before = [at for at in self._seen if at < dts]
         return dts - before[-min(held, len(before))] if held and before else 0.0
+
+
+class AviStamper(Stamper):
+    """Frames of AVI, which are counted. Where damage swallowed some, the index at the end of the file tells how many.
+
+    index: the stream's `index_entries`.
+    """
+
+    _HEAD = 8  # bytes of a chunk's own header: the index points there, packets behind it
+
+    def __init__(self, base: float, index: Any) -> None:
+        super().__init__(base, decoding_only=True)
+        self._index, self._places = index, dict[int, int]()
+        self._shift = 0  # frames that were swallowed so far
+
+    def note(self, packet: Any) -> None:
+        super().note(packet)
+        if packet.dts is None or packet.pos is None:
+            return
+        at = self._index.search_timestamp(packet.dts + self._shift, any_frame=True)
+        if at >= 0 and self._index[at].pos + self._HEAD == packet.pos:
+            return
+        if not self._places:
+            self._places = {entry.pos + self._HEAD: entry.timestamp for entry in self._index}
+        found = self._places.get(packet.pos)
+        if found is not None and self._shift < found - packet.dts <= len(self._places):
+            self.swallowed += found - packet.dts - self._shift
+            self._shift = found - packet.dts
+
+    def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
+        at, shown_s = super().stamp(frame, lost=lost, held=held, queued=queued)
+        return None if at is None else at + self._shift * self._base, shown_s
 
 
 class CountingStamper(Stamper):

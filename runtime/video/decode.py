@@ -16,7 +16,7 @@ from ._faults import Fault, explain
 from ._frames import VideoInfo
 from ._header import MAX_PIXELS, MAX_STREAMS, Header, choose_stream, number, too_many_streams
 from ._picture import Converter, Picture, Turn, pixel_aspect
-from ._stamps import ArrivalStamper, CountingStamper, Stamper, spread
+from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
 from ._time import TimeBase
 from .redact import Address
 
@@ -192,8 +192,12 @@ class VideoReader:
             if packet.is_corrupt:  # bytes are missing around it; what is left may well decode
                 self._count("corrupt-packets")
                 self._damaged = True
+            stamper.note(packet)
+            if stamper.swallowed:
+                self._lose("missing", stamper.swallowed)
+                stamper.swallowed = 0
             if not self.frames:
-                self._note(packet, stamper)
+                self._note(packet)
         frames: list[Any] = []
         try:
             frames = self._stream.decode(packet)
@@ -229,26 +233,26 @@ class VideoReader:
     def _make_stamper(self) -> Stamper:
         base, header = number(self._stream.time_base), self._header
         if header.stamped:
-            return Stamper(base, decoding_only=self._container.format.name == "avi")
+            avi = self._container.format.name == "avi"
+            return AviStamper(base, self._stream.index_entries) if avi else Stamper(base)
         if header.recorded or self._given_rate:
             return CountingStamper(base, 1 / header.rate)
         return ArrivalStamper(base)
 
-    def _note(self, packet: Any, stamper: Stamper) -> None:
+    def _note(self, packet: Any) -> None:
         """Remember the earliest stamp of what came before the first picture."""
-        stamper.note(packet)
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base and not packet.is_discard:
             at = float(stamp * packet.time_base)
             self._first_s = at if self._first_s is None else min(self._first_s, at)
 
-    def _lose(self, reason: str) -> None:
-        self._lost += 1
+    def _lose(self, reason: str, count: int = 1) -> None:
+        self._lost += count
         self._damaged = True
-        self._count(reason)
+        self._count(reason, count)
 
-    def _count(self, reason: str) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + 1
+    def _count(self, reason: str, count: int = 1) -> None:
+        self._dropped[reason] = self._dropped.get(reason, 0) + count
 
     def close(self) -> None:
         container, self._container = self._container, None

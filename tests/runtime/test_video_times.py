@@ -284,7 +284,7 @@ def _damaged(data: bytes, kind: str, begin: float, end: float) -> bytes:
 
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
 @pytest.mark.parametrize("part", [(0.3, 0.31), (0.5, 0.6), (0.2, 0.7), (0.6, 0.8)])
-@pytest.mark.parametrize("ending", ["mp4", "ts", "mkv"])
+@pytest.mark.parametrize("ending", ["mp4", "ts", "mkv", "avi"])
 def test_what_damage_costs_is_counted_and_moves_nothing_else(
     ending: str, part: tuple[float, float], kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -422,6 +422,30 @@ def test_mjpeg_of_a_camera_runs_at_the_rate_at_which_it_arrives(rate: float | No
         server.shutdown()
         server.server_close()
     assert items[-1].at == pytest.approx(2.9, abs=0.6)
+
+
+def test_media_time_of_a_camera_without_stamps_goes_on_by_the_clock_over_a_loss(made: Path) -> None:
+    data = (made / "raw.mjpeg").read_bytes()
+    _Camera.pictures = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:16]]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = VideoOptions(reconnect_s=5, backoff_s=0.5, max_backoff_s=0.5)
+    source = open_frames(f"http://127.0.0.1:{server.server_address[1]}/video", fps=10.0, options=options)
+    begun, ended, at, reconnected = time.monotonic(), 0.0, 0.0, 0
+    try:
+        for item in source.frames():
+            if item is not None:
+                at, ended = item.at, time.monotonic()
+                reconnected += isinstance(item, Gap)
+            if reconnected == 2 and at > 4.5:
+                break
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+    assert reconnected == 2
+    assert at == pytest.approx(ended - begun, abs=0.7)
 
 
 def test_what_opening_reads_ahead_of_a_stream_without_stamps_took_its_time_too(made: Path) -> None:
