@@ -83,6 +83,7 @@ class HttpReader(VideoReader):
             raise Refused(
                 InputError("video-again", f"{self._address.shown} begins again from its start", "a live stream", "")
             )
+        self._recorded = self.recording
         return body
 
     def pictures(self) -> Iterator[Picture | None]:
@@ -99,10 +100,6 @@ class HttpReader(VideoReader):
     def recording(self) -> bool:
         """Whether the server has said how long it is."""
         return self._form != "hls" and self._body is not None and self._body.length is not None
-
-    @property
-    def _recorded(self) -> bool:
-        return self.recording
 
     def complete(self, media_s: float) -> bool:
         """Whether the end of what came, media_s seconds, is the end of a recording: its length was known, or it came
@@ -179,6 +176,7 @@ def error_fault(error: InputError) -> Fault:
         "video-transport",
         "video-rate",
         "video-size",
+        "video-streams",
     }
     there = not isinstance(error, SourceLostError)
     passing = error.code not in final

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
 
+if TYPE_CHECKING:
+    from ._picture import Picture
+
+_BLOCKED_S = 0.004  # a packet that was waited for that long had not been there yet
+_BURST = 64  # pictures that opening may have read ahead
 _SEEN = 64  # packets that are remembered: more than any decoder holds back
 
 
@@ -26,9 +32,11 @@ class Stamper:
         self._last_pts = self._last_dts = float("-inf")
         self._bad_pts = self._bad_dts = 0
         self._step_s = 0.0
+        self.swallowed = 0
+        """Frames that damage took without a trace, as far as the container tells."""
 
     def note(self, packet: Any) -> None:
-        """A packet of the video, before the first frame came out of the decoder."""
+        """A packet of the video, before it is decoded."""
         if packet.dts is not None and packet.time_base:
             self._seen.append(float(packet.dts * packet.time_base))
 
@@ -66,6 +74,38 @@ class Stamper:
         return dts - before[-min(held, len(before))] if held and before else 0.0
 
 
+class AviStamper(Stamper):
+    """Frames of AVI, which are counted. Where damage swallowed some, the index at the end of the file tells how many.
+
+    index: the stream's `index_entries`.
+    """
+
+    _HEAD = 8  # bytes of a chunk's own header: the index points there, packets behind it
+
+    def __init__(self, base: float, index: Any) -> None:
+        super().__init__(base, decoding_only=True)
+        self._index, self._places = index, dict[int, int]()
+        self._shift = 0  # frames that were swallowed so far
+
+    def note(self, packet: Any) -> None:
+        super().note(packet)
+        if packet.dts is None or packet.pos is None:
+            return
+        at = self._index.search_timestamp(packet.dts + self._shift, any_frame=True)
+        if at >= 0 and self._index[at].pos + self._HEAD == packet.pos:
+            return
+        if not self._places:
+            self._places = {entry.pos + self._HEAD: entry.timestamp for entry in self._index}
+        found = self._places.get(packet.pos)
+        if found is not None and self._shift < found - packet.dts <= len(self._places):
+            self.swallowed += found - packet.dts - self._shift
+            self._shift = found - packet.dts
+
+    def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
+        at, shown_s = super().stamp(frame, lost=lost, held=held, queued=queued)
+        return None if at is None else at + self._shift * self._base, shown_s
+
+
 class CountingStamper(Stamper):
     """For recordings without stamps: frames follow each other at a fixed rate."""
 
@@ -92,3 +132,38 @@ class ArrivalStamper(Stamper):
 
     def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
         return time.monotonic(), 0.0
+
+
+def spread(
+    pictures: Iterator[Picture | None], waited: Callable[[], float], *, since: float
+) -> Iterator[Picture | None]:
+    """Pictures with times of arrival; those that were read while the source was being opened are spread over that time.
+
+    FFmpeg reads ahead to find out what a stream holds, and then hands all of it over at once. waited: seconds that the
+    last packet was waited for. since: when opening began.
+    """
+    held: list[Picture] = []
+    until = since
+    for picture in pictures:
+        blocked = waited() >= _BLOCKED_S
+        if not blocked:
+            until = time.monotonic()
+        if picture is None:
+            yield None
+        elif blocked:
+            yield from _evenly(held, since, until)
+            held = []
+            yield picture
+            break
+        else:
+            held.append(picture)
+            if len(held) >= _BURST:
+                break
+    yield from _evenly(held, since, until)
+    yield from pictures
+
+
+def _evenly(pictures: list[Picture], since: float, until: float) -> list[Picture]:
+    for k, picture in enumerate(pictures):
+        picture.raw_s = since + (until - since) * (k + 1) / len(pictures)
+    return pictures

@@ -5,6 +5,7 @@ PyAV is imported when the first source opens, never before.
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,15 +14,13 @@ from ..errors import InputError, MissingDependencyError
 from ._containers import SELF_CONTAINED
 from ._faults import Fault, explain
 from ._frames import VideoInfo
+from ._header import MAX_PIXELS, MAX_STREAMS, Header, choose_stream, number, too_many_streams
 from ._picture import Converter, Picture, Turn, pixel_aspect
-from ._stamps import ArrivalStamper, CountingStamper, Stamper
-from ._time import FALLBACK_RATE, TimeBase
+from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
+from ._time import TimeBase
 from .redact import Address
 
-_NO_TIMESTAMPS, _DISCONTINUOUS = 0x0080, 0x0200  # AVFMT_NOTIMESTAMPS, AVFMT_TS_DISCONT
 MAX_SIDE = 16384  # pixels; a damaged header may claim any size
-MAX_PIXELS = 1 << 26  # of a frame, 8192 x 8192: a few bytes of a hostile file stand for as many as its header claims
-MAX_STREAMS = 256
 MAX_FAULTS = 1000  # unreadable packets in a row after which a file counts as ended
 
 
@@ -49,6 +48,7 @@ class VideoReader:
         self._given_rate = rate
         self._container: Any = None
         self._stream: Any = None
+        self._header: Any = None
         self._turn = Turn()
         self._rotation: int | None = None
         self._size, self._aspect = (0, 0), 1.0
@@ -58,7 +58,8 @@ class VideoReader:
         self._faults = 0
         self._damaged = False  # something was corrupt or missing since the last picture
         self._first_s: float | None = None  # earliest stamp of the packets up to the first picture
-        self._stamper: Stamper | None = None
+        self._stamper = Stamper(0.0)
+        self._opened_at = self._read_s = 0.0  # when opening began; what the last packet was waited for
         self.frames = 0
         """Frames decoded so far."""
         self.ended_by: Fault | None = None
@@ -74,10 +75,10 @@ class VideoReader:
         if int(av.__version__.partition(".")[0]) < 19:
             named["metadata_errors"] = "replace"  # later versions keep any bytes by themselves
         fault: Fault | None = None
-        began = time.monotonic()
+        began = self._opened_at = time.monotonic()
         try:
             target = self._input()
-            options = {**self._options, "max_streams": str(MAX_STREAMS)}
+            options = {**self._options, "max_streams": str(MAX_STREAMS + 1)}
             if self._address.kind == "file":
                 options["format_whitelist"] = SELF_CONTAINED
             self._container = av.open(
@@ -91,115 +92,29 @@ class VideoReader:
             )
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
+            if getattr(error, "errno", None) == errno.ENOMEM:  # how older versions of FFmpeg refuse more streams
+                many = too_many_streams(self._address.shown)
+                fault = Fault(many.code, many.given, many.allowed, many.next_step)
         if fault is not None:
             raise fault.error()
         try:
-            self._choose()
+            self._stream = choose_stream(self._container, self._address.shown, rate=self._given_rate)
         except InputError:
             self.close()
             raise
-
-    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens what a playlist names
-
-    def _input(self) -> Any:
-        """What FFmpeg opens: an address, or an object to read from. Subclasses may set options and form here."""
-        return ffmpeg_name(self._address)
-
-    def _choose(self) -> None:
-        name, container = self._address.shown, self._container
-        if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
-            raise InputError(
-                "video-picture",
-                f"{name} is a picture or text ({container.format.name})",
-                "a video",
-                "give a video file",
-            )
-        # Cover pictures of audio files are streams of type video as well.
-        import av.stream
-
-        cover = av.stream.Disposition.attached_pic
-        streams = [stream for stream in container.streams.video if not stream.disposition & cover]
-        if not streams:
-            kinds = " and ".join(sorted({str(stream.type) for stream in container.streams})) or "no stream"
-            raise InputError(
-                "video-no-stream",
-                f"{name} holds {kinds} and no video",
-                "a file or stream with video",
-                "check what was recorded",
-            )
-        best = container.streams.best("video")
-        self._stream = best if best in streams else streams[0]
-        if self._stream.codec_context is None:
-            raise InputError(
-                "video-codec",
-                f"{name}: FFmpeg of this PyAV cannot decode its video",
-                "H.264, H.265, VP9, AV1, MPEG-4, MJPEG, ...",
-                "convert it, for example to H.264",
-            )
-        if self._given_rate is not None and self._stamped:
-            raise InputError(
-                "video-rate",
-                f"a rate of {self._given_rate:g} frames a second for {name}, whose container carries time stamps"
-                f" ({container.format.name})",
-                "a rate for streams without time stamps: raw H.264, H.265 or MPEG video, MJPEG",
-                "leave the rate out (--fps)",
-            )
-        self._stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
-        width, height = self._stream.codec_context.width, self._stream.codec_context.height
-        if width * height > MAX_PIXELS:
-            raise InputError(
-                "video-size",
-                f"{name} has frames of {width} x {height} pixels",
-                f"up to {MAX_PIXELS} pixels a frame",
-                "scale it down",
-            )
+        self._header = Header(
+            self._container, self._stream, live=self._live, rate=self._given_rate, recorded=self._recorded
+        )
         # Threads over frames delay the output by a frame each, which a live source cannot afford.
         self._stream.thread_type = "SLICE" if self._live else "AUTO"
         self._stream.thread_count = self._threads
 
-    @property
-    def _stamped(self) -> bool:
-        """Whether the container carries time stamps, or a rate that takes their place."""
-        return not bool(int(self._container.format.flags) & _NO_TIMESTAMPS)
+    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens what a playlist names
+    _recorded: bool | None = None  # whether the source has an end that is known; None: FFmpeg knows
 
-    @property
-    def _recorded(self) -> bool:
-        """Whether the source has an end that is known: a file, here or behind an address."""
-        if not self._live:
-            return True
-        try:
-            return int(self._container.size or 0) > 0
-        except (OSError, ValueError, RuntimeError):
-            return False
-
-    @property
-    def rate(self) -> float:
-        """Nominal frames a second, 0 when unknown or absurd."""
-        if not self._stamped:
-            return self._given_rate or self._codec_rate or _number(self._stream.guessed_rate) or FALLBACK_RATE
-        for rate in (self._stream.average_rate, self._stream.guessed_rate, self._stream.base_rate):
-            if 0.01 <= _number(rate) <= 1000:
-                return _number(rate)
-        return 0.0
-
-    @property
-    def _codec_rate(self) -> float:
-        """What the video itself says about its rate, 0 where it says nothing."""
-        rate = _number(self._stream.codec_context.framerate)
-        return rate if 0.01 <= rate <= 1000 else 0.0
-
-    @property
-    def duration_s(self) -> float | None:
-        """What the header claims."""
-        return self.video_s or (self._container.duration / 1e6 if self._container.duration else None)
-
-    @property
-    def video_s(self) -> float | None:
-        """How long the video is by the header, None when only the length of everything together is known."""
-        if self._stream.duration and self._stream.time_base:
-            return float(self._stream.duration * self._stream.time_base)
-        alone = len(self._container.streams) == 1 and self._container.duration
-        return self._container.duration / 1e6 if alone else None
+    def _input(self) -> Any:
+        """What FFmpeg opens: an address, or an object to read from. Subclasses may set options and form here."""
+        return ffmpeg_name(self._address)
 
     @property
     def announced(self) -> int:
@@ -212,43 +127,22 @@ class VideoReader:
         return VideoInfo(
             width=width,
             height=height,
-            rate=self.rate,
-            duration_s=self.duration_s,
+            rate=self._header.rate,
+            duration_s=self._header.duration_s,
             codec=str(self._stream.codec_context.name),
             rotation=self._turn.degrees,
             live=self._live,
-            time=self._time(first),
+            time=self._time_base(first),
         )
 
-    def _time(self, first: Picture) -> TimeBase:
+    def _time_base(self, first: Picture) -> TimeBase:
         """How stamps of this container become media time."""
-        if not self._stamped:
-            start_s = None if isinstance(self._stamper, ArrivalStamper) else 0.0
-            return TimeBase(start_s=start_s, first_s=start_s, assumed_rate=self._assumed_rate)
-        start = self._container.start_time
-        start_s = None if start is None or self._address.kind in ("rtsp", "camera") else start / 1e6
-        duration = self._container.duration
-        begin_s = self._stream.start_time
-        begin_s = start_s if begin_s is None else float(begin_s * self._stream.time_base)
-        end_s = most_s = None
-        if duration is not None and start_s is not None:
-            most_s = start_s + duration / 1e6
-        if self.video_s is not None and begin_s is not None:
-            end_s = begin_s + self.video_s
-        return TimeBase(
-            start_s=start_s,
+        base: TimeBase = self._header.time_base(
+            starts=self._address.kind not in ("rtsp", "camera"),
             first_s=first.raw_s if self._first_s is None else self._first_s,
-            end_s=end_s,
-            most_s=most_s,
-            discontinuous=bool(int(self._container.format.flags) & _DISCONTINUOUS),
+            arrival=isinstance(self._stamper, ArrivalStamper),
         )
-
-    @property
-    def _assumed_rate(self) -> float | None:
-        """The rate of a recorded stream without time stamps where nothing tells it, None where something does."""
-        if self._given_rate or self._codec_rate or not self._recorded:
-            return None
-        return self.rate
+        return base
 
     @property
     def lost(self) -> int:
@@ -257,6 +151,12 @@ class VideoReader:
 
     def pictures(self) -> Iterator[Picture | None]:
         """Pictures in the order of presentation; None for each packet that gave none. See `ended_by` afterwards."""
+        self._stamper = self._make_stamper()
+        if isinstance(self._stamper, ArrivalStamper):
+            return spread(self._all(), lambda: self._read_s, since=self._opened_at)
+        return self._all()
+
+    def _all(self) -> Iterator[Picture | None]:
         av = load_av()
         while True:
             began = time.monotonic()
@@ -264,9 +164,10 @@ class VideoReader:
             try:
                 packet = self._read()
             except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
-                self._packets = None
+                packet, self._packets = None, None
                 waited_s = time.monotonic() - began
                 fault = explain(error, self._address, waited_s=waited_s, limit_s=self._limits[1], reading=True)
+            self._read_s = time.monotonic() - began
             if fault is not None:
                 self._faults += 1
                 self._damaged = True
@@ -295,8 +196,6 @@ class VideoReader:
     def _decode(self, packet: Any) -> Iterator[Picture | None]:
         av = load_av()
         stamper = self._stamper
-        if stamper is None:
-            stamper = self._stamper = self._make_stamper()
         if packet is not None:
             if packet.stream.index != self._stream.index:
                 yield None
@@ -304,8 +203,12 @@ class VideoReader:
             if packet.is_corrupt:  # bytes are missing around it; what is left may well decode
                 self._count("corrupt-packets")
                 self._damaged = True
+            stamper.note(packet)
+            if stamper.swallowed:
+                self._lose("missing", stamper.swallowed)
+                stamper.swallowed = 0
             if not self.frames:
-                self._note(packet, stamper)
+                self._note(packet)
         frames: list[Any] = []
         try:
             frames = self._stream.decode(packet)
@@ -328,7 +231,7 @@ class VideoReader:
                 self._size = (0, 0)
             if (frame.width, frame.height) != self._size:
                 self._size = (frame.width, frame.height)
-                aspect = pixel_aspect(_number(self._stream.sample_aspect_ratio))
+                aspect = pixel_aspect(number(self._stream.sample_aspect_ratio))
                 self._aspect = 1 / aspect if self._turn.transpose else aspect
             raw_s, shown_s = stamper.stamp(frame, lost=self._lost, held=context.reorder_depth, queued=queued)
             picture = Picture(frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged)
@@ -339,42 +242,34 @@ class VideoReader:
             yield None
 
     def _make_stamper(self) -> Stamper:
-        base = _number(self._stream.time_base)
-        if self._stamped:
-            return Stamper(base, decoding_only=self._container.format.name == "avi")
-        if self._recorded or self._given_rate:
-            return CountingStamper(base, 1 / self.rate)
+        base, header = number(self._stream.time_base), self._header
+        if header.stamped:
+            avi = self._container.format.name == "avi"
+            return AviStamper(base, self._stream.index_entries) if avi else Stamper(base)
+        if header.recorded or self._given_rate:
+            return CountingStamper(base, 1 / header.rate)
         return ArrivalStamper(base)
 
-    def _note(self, packet: Any, stamper: Stamper) -> None:
+    def _note(self, packet: Any) -> None:
         """Remember the earliest stamp of what came before the first picture."""
-        stamper.note(packet)
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base and not packet.is_discard:
             at = float(stamp * packet.time_base)
             self._first_s = at if self._first_s is None else min(self._first_s, at)
 
-    def _lose(self, reason: str) -> None:
-        self._lost += 1
+    def _lose(self, reason: str, count: int = 1) -> None:
+        self._lost += count
         self._damaged = True
-        self._count(reason)
+        self._count(reason, count)
 
-    def _count(self, reason: str) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + 1
+    def _count(self, reason: str, count: int = 1) -> None:
+        self._dropped[reason] = self._dropped.get(reason, 0) + count
 
     def close(self) -> None:
         container, self._container = self._container, None
         self._packets = None
         if container is not None:
             container.close()
-
-
-def _number(rational: Any) -> float:
-    """A rational of PyAV as a float; 0 where it is absent or undefined."""
-    try:
-        return float(rational) if rational else 0.0
-    except ZeroDivisionError:
-        return 0.0
 
 
 def ffmpeg_name(address: Address) -> str:

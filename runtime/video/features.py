@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 F32 = npt.NDArray[np.float32]
 SCHEMA = "punctum.features/1"
 RECORD = "features.json"
+MOST_FILLED_S = 86400.0  # of gaps: a few bytes of a hostile file may stand for years
 TIME_RULE = 2
 """1: media time began with the first frame that could be decoded. 2: it begins where the container does, and pixels
 have the shape that a player shows."""
@@ -145,11 +146,19 @@ def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = N
     stride = backbone.spec.stride_s
     parts: list[F32] = []
     gaps: list[tuple[float, float]] = []
-    count = 0
+    count = filled = 0
     with contextlib.closing(open_video(str(video), backbone, overflow="wait", fps=fps)) as source:
         for chunk in coalesce(source.items()):
             # A row belongs where its media time is: as in a session, what follows within half a snippet is the next.
             missing = 0 if chunk.at is None else round(chunk.at / stride) - count
+            filled += max(missing, 0)
+            if filled * stride > MOST_FILLED_S:
+                raise InputError(
+                    "video-gaps",
+                    f"{video} has gaps of more than {MOST_FILLED_S / 3600:.0f} h before {chunk.at:.0f} s",
+                    "a recording whose gaps can be filled",
+                    "cut it into parts",
+                )
             if missing > 0:
                 last = parts[-1][-1:] if parts else chunk.rows[:1]
                 gaps.append((count * stride, (count + missing) * stride))

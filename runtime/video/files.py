@@ -13,9 +13,10 @@ from ..errors import InputError
 from ._containers import refused
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
+from ._header import MAX_PIXELS
 from ._picture import Picture
 from ._time import FALLBACK_RATE
-from .decode import MAX_PIXELS, VideoReader, load_av
+from .decode import VideoReader, load_av
 from .redact import Address
 from .sampler import Cell, check_fps
 from .timeline import Timeline

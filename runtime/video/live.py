@@ -231,7 +231,10 @@ class LiveFrames:
         if self._ready.is_set():
             self.reconnects += 1
             self._count("reconnects")
-            self._put(self._timeline.resume(time.monotonic() - self._seen))
+            # Times of arrival go on over a loss; other stamps may begin anew.
+            arrival = self.info.time.arrival
+            lost_s = self._first_raw - self._last_raw if arrival else time.monotonic() - self._seen
+            self._put(self._timeline.resume(lost_s))
             return
         self.info = connection.info(first)
         if self._address.kind == "http" and (self.info.duration_s or getattr(connection, "recording", False)):
@@ -274,10 +277,10 @@ class LiveFrames:
         items += timeline.finish(lost=max(certain, self._left))
         if short:
             self.dropped["missing-at-end"] = short
-        if not self.live and not self._stop.is_set():
-            odd = timeline.disagreement(self._options.align_s or 2 / self._fps)
-            if odd is not None:
-                self._warn(f"{self.name}: {odd}")
+        whole = self.info.time.arrival or not (self.live or self._stop.is_set())
+        odd = timeline.disagreement(self._options.align_s or 2 / self._fps) if whole else None
+        if odd is not None:
+            self._warn(f"{self.name}: {odd}")
         return items
 
     def _put(self, items: list[Cell[Picture] | Gap]) -> bool:

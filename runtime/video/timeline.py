@@ -14,6 +14,8 @@ from .clock import MediaClock, Tick
 from .sampler import Cell, GridSampler
 
 LIVE_JUMP_S = 60.0  # where stamps may jump at any place: a camera that sets its clock makes them jump by years
+MOST_JUMP_S = 30 * 86400.0  # whatever a header claims
+FAST = 100  # frames a second that no camera without time stamps sends
 FILE_JUMP_S = 3600.0  # elsewhere, where the header does not tell how long the recording is
 
 
@@ -59,6 +61,7 @@ class Timeline(Generic[P]):
         self._held: tuple[P, str | None] | None = None  # a picture whose stamp is doubtful
         self._begun = False
         self._told = 0  # frames lost so far
+        self._pictures = 0
         self._known = 0  # of those, frames that the decoder lost and no hole has shown yet
 
     def push(self, picture: P, *, lost: int = 0, broken: str | None = None) -> list[Cell[P] | Gap]:
@@ -110,6 +113,10 @@ class Timeline(Generic[P]):
 
     def disagreement(self, slack_s: float) -> str | None:
         """In words, where the media time of all pictures and the header's differ by more than `slack_s` seconds."""
+        if self.base.arrival and self._pictures > FAST * max(self.end_s, 1.0):
+            return (
+                f"its {self._pictures} frames arrived within {self.end_s:.2f} s; of a recording give the rate (--fps)"
+            )
         origin = self.clock.start_s
         if origin is None:
             return None
@@ -148,6 +155,7 @@ class Timeline(Generic[P]):
             self._raw_end_s = picture.raw_s + shown_s
         elif self._raw_end_s is not None:
             self._raw_end_s += shown_s
+        self._pictures += 1
         lost += picture.lost + unseen
         self._told += lost
         return self.sampler.push(
@@ -183,5 +191,5 @@ def _longest_jump(base: TimeBase) -> float:
     if base.discontinuous or base.start_s is None:
         return LIVE_JUMP_S
     if base.most_s is not None:
-        return max(base.most_s - base.start_s, FILE_JUMP_S)
+        return min(max(base.most_s - base.start_s, FILE_JUMP_S), MOST_JUMP_S)
     return FILE_JUMP_S

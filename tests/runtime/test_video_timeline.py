@@ -75,6 +75,7 @@ def test_what_was_there_before_the_first_picture_is_lost() -> None:
         (FILE, LIVE_JUMP_S + 1, True),
         (FILE, FILE_JUMP_S + 1, False),
         (TimeBase(start_s=0.0, first_s=0.0, most_s=9000.0), 8000.0, True),
+        (TimeBase(start_s=0.0, first_s=0.0, most_s=1e12), 1e11, False),
     ],
 )
 def test_how_far_a_stamp_may_jump_depends_on_the_container(base: TimeBase, jump_s: float, believed: bool) -> None:

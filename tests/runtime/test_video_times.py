@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import http.server
 import importlib.util
+import inspect
 import json
 import shutil
 import subprocess
@@ -283,7 +284,7 @@ def _damaged(data: bytes, kind: str, begin: float, end: float) -> bytes:
 
 @pytest.mark.parametrize("kind", ["zeros", "noise"])
 @pytest.mark.parametrize("part", [(0.3, 0.31), (0.5, 0.6), (0.2, 0.7), (0.6, 0.8)])
-@pytest.mark.parametrize("ending", ["mp4", "ts", "mkv"])
+@pytest.mark.parametrize("ending", ["mp4", "ts", "mkv", "avi"])
 def test_what_damage_costs_is_counted_and_moves_nothing_else(
     ending: str, part: tuple[float, float], kind: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -423,6 +424,108 @@ def test_mjpeg_of_a_camera_runs_at_the_rate_at_which_it_arrives(rate: float | No
     assert items[-1].at == pytest.approx(2.9, abs=0.6)
 
 
+def test_media_time_of_a_camera_without_stamps_goes_on_by_the_clock_over_a_loss(made: Path) -> None:
+    data = (made / "raw.mjpeg").read_bytes()
+    _Camera.pictures = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:16]]
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    options = VideoOptions(reconnect_s=5, backoff_s=0.5, max_backoff_s=0.5)
+    source = open_frames(f"http://127.0.0.1:{server.server_address[1]}/video", fps=10.0, options=options)
+    begun, ended, at, reconnected = time.monotonic(), 0.0, 0.0, 0
+    try:
+        for item in source.frames():
+            if item is not None:
+                at, ended = item.at, time.monotonic()
+                reconnected += isinstance(item, Gap)
+            if reconnected == 2 and at > 4.5:
+                break
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+    assert reconnected == 2
+    assert at == pytest.approx(ended - begun, abs=0.7)
+
+
+def test_what_opening_reads_ahead_of_a_stream_without_stamps_took_its_time_too(made: Path) -> None:
+    """FFmpeg looks at two dozen frames of raw H.264 before it hands out the first."""
+    data = (made / "raw.h264").read_bytes()
+    starts = [k for k in range(len(data) - 4) if data[k : k + 3] == b"\0\0\1"]
+    slices = [k for k in starts if data[k + 3] & 31 in (1, 5)]
+    ends = [next((k for k in starts if k > begin), len(data)) for begin in slices]
+
+    class Encoder(_Camera):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Content-Type", "video/h264")
+            self.end_headers()
+            begun, sent = time.monotonic(), 0
+            try:
+                for k, end in enumerate(ends):
+                    self.wfile.write(data[sent:end])
+                    sent = end
+                    time.sleep(max(begun + (k + 1) / RATE - time.monotonic(), 0))
+            except OSError:
+                pass
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Encoder)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    address = f"http://127.0.0.1:{server.server_address[1]}/live.h264"
+    source = open_frames(address, fps=10.0, options=VideoOptions(reconnect_s=0))
+    items = []
+    try:
+        for item in source.frames():
+            items += [] if item is None else [item]
+    except InputError:
+        pass  # the encoder is switched off
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+    assert items[-1].at == pytest.approx(2.9, abs=0.6)
+    shown = [odd.level(item.image) for item in items if not isinstance(item, Gap)]
+    assert len(set(shown[:10])) >= 6  # not all of it in the first cell
+
+
+def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
+    made: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Sent in chunks, without a length: nothing tells it from a camera but its pace."""
+    data = (made / "raw.mjpeg").read_bytes()
+
+    class Chunks(_Camera):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.send_header("Transfer-Encoding", "chunked")
+            self.end_headers()
+            many = data * 10
+            for k in range(0, len(many), 16384):
+                part = many[k : k + 16384]
+                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
+            self.wfile.write(b"0\r\n\r\n")
+
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Chunks)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    source = open_frames(
+        f"http://127.0.0.1:{server.server_address[1]}/x.mjpeg", fps=10.0, options=VideoOptions(reconnect_s=0)
+    )
+    try:
+        for _ in source.frames():
+            pass
+    except InputError:
+        pass
+    finally:
+        source.close()
+        server.shutdown()
+        server.server_close()
+    assert "give the rate (--fps)" in capsys.readouterr().err
+
+
 # The shape of pixels.
 
 
@@ -430,6 +533,15 @@ def test_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
     for name, sar, wanted in (("a.mp4", Fraction(2), 2.0), ("b.mkv", Fraction(16, 11), 16 / 11), ("c.mp4", None, 1.0)):
         _, source = media_times(make(tmp_path / name, 10, sar=sar))
         assert source.items[0].aspect == pytest.approx(wanted, rel=0.01)
+
+
+def test_pixels_of_a_turned_recording_are_turned_with_it(tmp_path: Path) -> None:
+    def turn(out: object) -> None:
+        out.streams.video[0].set_display_rotation(90)  # type: ignore[attr-defined]
+
+    _, source = media_times(make(tmp_path / "turned.mp4", 10, sar=Fraction(2), extra=turn))
+    assert source.items[0].image.shape == (64, 48, 3)
+    assert source.items[0].aspect == pytest.approx(0.5)
 
 
 def test_an_anamorphic_recording_looks_to_a_backbone_like_a_square_one() -> None:
@@ -508,6 +620,42 @@ def test_a_header_of_a_huge_size_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_frames(str(path), fps=10.0)
     assert caught.value.code in ("video-size", "video-no-frames", "video-unreadable")
+
+
+def test_a_file_of_more_streams_than_anybody_needs_is_refused(tmp_path: Path) -> None:
+    def add(out: object) -> None:
+        for _ in range(300):
+            out.add_stream("pcm_s16le", rate=8000, layout="mono")  # type: ignore[attr-defined]
+
+    with pytest.raises(InputError, match="more than 256 streams") as caught:
+        open_frames(str(make(tmp_path / "many.mkv", 5, extra=add)), fps=10.0)
+    assert caught.value.code == "video-streams"
+
+
+def test_a_song_with_a_cover_picture_is_no_video(tmp_path: Path) -> None:
+    import av
+    import av.stream
+
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as out:
+        sound = out.add_stream("aac", rate=48_000, layout="mono")
+        cover = out.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = av.stream.Disposition.attached_pic
+        for packet in odd._sound(sound, 0.0, 1.0):
+            out.mux(packet)
+        frame = av.VideoFrame.from_ndarray(odd.picture(0), format="rgb24").reformat(format="yuvj420p")
+        frame.pts, frame.time_base = 0, Fraction(1, 1)
+        out.mux(cover.encode(frame))
+        out.mux(cover.encode())
+    with pytest.raises(InputError) as caught:
+        open_frames(str(path), fps=10.0)
+    assert caught.value.code == "video-no-stream"
+    assert "a cover picture and audio and no video" in caught.value.given
+
+
+def test_open_frames_has_no_option_without_effect() -> None:
+    assert list(inspect.signature(open_frames).parameters) == ["address", "fps", "options"]
 
 
 def test_this_installation_decodes() -> None:

@@ -14,7 +14,7 @@ from punctum.runtime.events import Event
 pytest.importorskip("av", reason="videos need av (the extra `video`)")
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
-from punctum.runtime import Bundle
+from punctum.runtime import Bundle, InputError
 from punctum.runtime.sources.video import coalesce, open_video
 from punctum.runtime.video.backbone import VideoBackbone
 from punctum.runtime.video.features import read_features
@@ -141,3 +141,14 @@ def test_a_rate_is_refused_by_other_commands(place, tmp_path, capsys):
     pytest.importorskip("pyarrow")
     assert invoke(["score", bundle, rows, "--out", str(tmp_path / "s"), "--fps", "10"]) == 2
     assert "[video-rate]" in capsys.readouterr().err
+
+
+def test_a_few_bytes_do_not_stand_for_years_of_features(place, tmp_path):
+    backbone = VideoBackbone.open(Bundle.load(place / "bundle"))
+    # Ten frames, days apart; the header of the file vouches for them.
+    times = [k / 10 for k in range(10)] + [4 * 86400.0 + k / 10 for k in range(10)]
+    path = odd.make(tmp_path / "years.mkv", times=times)
+    with pytest.raises(InputError) as caught:
+        read_features(backbone, path)
+    assert caught.value.code == "video-gaps"
+    assert run(place, path)[0] == 0
