@@ -7,6 +7,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from ._located import LocatedDict, parse_located
+from ._name_index import NameIndex
 from ._tables import read_text
 from ._text import short
 
@@ -17,8 +18,11 @@ if TYPE_CHECKING:
 _FORM = '{"database": {<video>: {"annotations": [{"label", "segment": [start_s, end_s]}]}}}'
 
 
-def check_truth(data: Dataset, lengths: dict[str, int], report: Report) -> int:
-    """Report what is wrong; return how many annotations there are. lengths: snippets of the readable videos."""
+def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], report: Report) -> int:
+    """Report what is wrong; return how many annotations there are.
+
+    lengths: snippets of the readable videos that have features; ends: seconds of the readable videos.
+    """
     path = data.truth_file
     if not path.exists():
         report.warn("truth-missing", path, "no ground truth: this data set can train but not evaluate", "add gt.json")
@@ -39,11 +43,21 @@ def check_truth(data: Dataset, lengths: dict[str, int], report: Report) -> int:
         report.error(
             "truth-duplicate", path, f"{video} has two entries; the first is lost", "merge them", database.line
         )
-    for video in data.test:
-        if video not in database:
+    names, listed = NameIndex(database, media=True), {}
+    for video in data.train + data.test:
+        if (entry := names.find(video)) is not None:
+            listed[entry] = video
+        elif video in data.test:
+            alike = ", ".join(map(repr, names.alike(video)[:3]))
             report.error(
-                "truth-missing-video", path, f"no entry for test video {video}", "add it, or drop it from the test list"
+                "truth-missing-video",
+                path,
+                f"no entry for test video {video}" + (f", but {alike}" if alike else ""),
+                "add it, or drop it from the test list",
             )
+    for pair in filter(None, [names.twice()]):
+        report.error("truth-duplicate", path, f"{pair[0]!r} and {pair[1]!r} are one video", "merge them", database.line)
+    labels = NameIndex(data.labels)
     count = 0
     for video, entry in database.items():
         items = entry.get("annotations") if isinstance(entry, dict) else None
@@ -52,18 +66,24 @@ def check_truth(data: Dataset, lengths: dict[str, int], report: Report) -> int:
             report.error("truth-form", path, f"{video} has no list of annotations", _FORM, line)
             continue
         count += len(items)
-        duration = _duration(data, video, entry, lengths.get(video), line, report)
+        known = listed.get(video, video)
+        duration = _duration(data, video, entry, lengths.get(known), ends.get(known), line, report)
         seen: dict[tuple[Any, ...], int] = {}
         for row, item in enumerate(items):
-            _check_annotation(data, f"{video} annotation {row}", item, duration, seen, report)
+            _check_annotation(data, labels, f"{video} annotation {row}", item, duration, seen, report)
     return count
 
 
 def _duration(
-    data: Dataset, video: str, entry: dict[str, Any], length: int | None, line: int, report: Report
+    data: Dataset,
+    video: str,
+    entry: dict[str, Any],
+    length: int | None,
+    spoken: float | None,
+    line: int,
+    report: Report,
 ) -> float | None:
-    """Seconds of a video: what the truth says, else what the features say; None where neither does."""
-    spoken = None if length is None else length * data.stride_s
+    """Seconds of a video: what the truth says, else what the features or the file say; None where nothing does."""
     if "duration" not in entry:
         return spoken
     try:
@@ -78,23 +98,35 @@ def _duration(
     # Extractors drop or pad the last snippets; more than 5 % (and more than two snippets) is another frame rate.
     if spoken is not None and abs(stated - spoken) > max(2 * data.stride_s, 0.05 * stated):
         report.warn(
-            "features-duration",
+            "video-duration" if length is None else "features-duration",
             data.truth_file,
-            f"{video} lasts {stated:.2f} s, its features {spoken:.2f} s ({length} snippets of {data.stride_s:g} s)",
-            "check fps and snippet_frames in dataset.json",
+            f"{video} lasts {stated:.2f} s, "
+            + (
+                f"its file {spoken:.2f} s"
+                if length is None
+                else f"its features {spoken:.2f} s ({length} snippets of {data.stride_s:g} s)"
+            ),
+            "check the durations" if length is None else "check fps and snippet_frames in dataset.json",
             line,
         )
     return stated
 
 
 def _check_annotation(
-    data: Dataset, where: str, item: Any, duration: float | None, seen: dict[tuple[Any, ...], int], report: Report
+    data: Dataset,
+    labels: NameIndex,
+    where: str,
+    item: Any,
+    duration: float | None,
+    seen: dict[tuple[Any, ...], int],
+    report: Report,
 ) -> None:
     path = data.truth_file
     line = item.line if isinstance(item, LocatedDict) else 0
     try:
         start, end = (float(x) for x in item["segment"])
         label = item["label"]
+        known = labels.find(label) if isinstance(label, str) else None
     except (KeyError, TypeError, ValueError, OverflowError):
         report.error(
             "truth-form",
@@ -104,11 +136,17 @@ def _check_annotation(
             line,
         )
         return
-    if label not in data.labels:
+    if known is None:
         report.error("label-unknown", path, f"{where}: {label!r}", f"use one of {', '.join(data.labels)}", line)
-    if not (math.isfinite(start) and math.isfinite(end)) or start == end:
-        report.error(
-            "truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "give two different finite times", line
+    if not (math.isfinite(start) and math.isfinite(end)):
+        report.error("truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "give two finite times", line)
+    elif start == end:
+        report.warn(
+            "truth-zero-length",
+            path,
+            f"{where}: [{short(start)}, {short(end)}] has no length and counts as an action that is never found",
+            "give it two different times, or remove it",
+            line,
         )
     elif start > end:
         report.error(

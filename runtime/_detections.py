@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._tables import read_text
+from ._name_index import NameIndex
+from ._tables import parse_json, read_text
 from ._text import short
 from ._values import by_value
 from .dataset import Truth
@@ -94,7 +95,8 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
     lines = SCHEMA in text.lstrip().split("\n", 1)[0]
     results = {} if lines else _results(path, text)
     found = _collect(_event_rows(path, text) if lines else _result_rows(path, results), truth, path)
-    if not len(found) and not set(results) & set(truth.videos):
+    judged = NameIndex(truth.videos, media=True)
+    if not len(found) and not any(judged.find(video) for video in results):
         raise InputError(
             "detections-other-videos",
             f"{path} holds none of the {len(truth.videos)} judged videos"
@@ -106,15 +108,23 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
 
 
 def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Detections:
-    videos = {name: i for i, name in enumerate(truth.videos)}
-    labels = {name: i for i, name in enumerate(truth.labels)}
+    videos, names = {name: i for i, name in enumerate(truth.videos)}, NameIndex(truth.videos, media=True)
+    labels, classes = {name: i for i, name in enumerate(truth.labels)}, NameIndex(truth.labels)
     kept, ignored = [], {}
+    spelled: dict[str, str] = {}
     prefix = f"{path}: " if path else ""
     for where, video, label, start, end, score in rows:
-        if video not in videos:
+        if (known := names.find(video)) is None:
             ignored[video] = True
             continue
-        if label not in labels:
+        if (first := spelled.setdefault(known, video)) != video:
+            raise InputError(
+                "video-alike",
+                f"{prefix}{where}: detections of {first!r} and of {video!r}, which are one video",
+                "one spelling of a name",
+                "merge the two",
+            )
+        if (name := classes.find(label)) is None:
             raise InputError(
                 "label-unknown", f"{prefix}{where}: label {label!r}", ", ".join(truth.labels), "fix the label"
             )
@@ -125,7 +135,7 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
                 "finite numbers, start <= end",
                 "fix the entry",
             )
-        kept.append((videos[video], labels[label], start, end, score))
+        kept.append((videos[known], labels[name], start, end, score))
     return replace(Detections.from_rows(kept), ignored_videos=tuple(ignored))
 
 
@@ -151,7 +161,7 @@ def _event_rows(path: Path, text: str) -> Iterator[Row]:
 
 def _results(path: Path, text: str) -> dict[str, Any]:
     try:
-        results = json.loads(text)["results"]
+        results = parse_json(text)["results"]
         if not isinstance(results, dict):
             raise TypeError("results is not an object")
         return results

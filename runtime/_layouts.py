@@ -11,20 +11,26 @@ ones the points name, in the order of the column class_index or of the alphabet.
 
 from __future__ import annotations
 
-import csv
-import io
+import math
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
+from ._delimited import read_table
+from ._feature_files import usable_name
+from ._name_index import NameIndex
+from ._names import clean_name
+from ._numbers import parse_rate, shown
 from ._tables import read_json, read_text, scan_points
+from ._text import as_utf8
 from .errors import InputError
 
 _PUBLISHED_MARKS = ("fps_dict.json", "fps.json", "gt_full.json", "split_train.txt", "split_test.txt")
 _FEATURE_FPS = 25.0
 _FEATURE_FRAMES = 16.0
+_MOST = 1e6  # of a rate, a stride or a dimension; more is a typing error, and overflows somewhere
+_DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,7 @@ class Facts:
     stride_s: float
     feature_dim: int
     video_folder: str = "videos"
+    feature_key: str = ""
 
 
 def published(folder: Path) -> bool:
@@ -47,51 +54,85 @@ def published(folder: Path) -> bool:
 def read_facts(folder: Path, points_file: Path) -> Facts:
     """Raises InputError naming what dataset.json lacks, or what a published folder would need."""
     if published(folder):
-        return Facts(folder.resolve().name, _labels_of(points_file), _FEATURE_FPS, _FEATURE_FRAMES / _FEATURE_FPS, 0)
+        name = as_utf8(folder.resolve().name)
+        return Facts(name, _labels_of(points_file), _FEATURE_FPS, _FEATURE_FRAMES / _FEATURE_FPS, 0)
     path = folder / "dataset.json"
     info = read_json(path)
     try:
         if not isinstance(info["classes"], list):
             raise TypeError("classes is not a list")
-        labels = tuple(str(label) for label in info["classes"])
-        fps = float(info["fps"])
+        labels = tuple(_text("classes", label) for label in info["classes"])
+        fps = parse_rate(info["fps"])
         unmade = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
-        frames = float(info.get("snippet_frames", 0) if unmade else info["snippet_frames"])
-        dim = int(info.get("feature_dim", 0) if unmade else info["feature_dim"])
-        name = str(info.get("name", folder.name))
-        videos = str(info.get("video_folder", "videos"))
+        frames = parse_rate(info.get("snippet_frames", 0) if unmade else info["snippet_frames"])
+        dim = _whole("feature_dim", info.get("feature_dim", 0) if unmade else info["feature_dim"])
+        name = _text("name", info.get("name", as_utf8(folder.name or folder.resolve().name)))
+        videos = _text("video_folder", info.get("video_folder", "videos"))
+        key = _text("feature_key", info.get("feature_key", ""))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             "dataset-json",
-            f"{path}: {error!r}",
+            f"{path}: {shown(repr(error))}",
             "name, classes (a list), fps, snippet_frames, feature_dim",
             "complete it",
         ) from None
-    wrong = "classes: " + ", ".join(labels) if not labels or len(set(labels)) != len(labels) else ""
-    for key, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
-        if not (0 < value < float("inf")) and not (value == 0 and unmade and key != "fps"):
-            wrong = wrong or f"{key} is {value}"
+    wrong = ""
+    if not labels or not all(labels) or len(set(labels)) < len(labels):
+        wrong = "classes: " + ", ".join(labels)
+    for key_, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
+        if not (1 / _MOST <= value <= _MOST) and not (value == 0 and unmade and key_ != "fps"):
+            wrong = wrong or f"{key_} is {value:g}"
     if wrong:
-        raise InputError("dataset-json", f"{path}: {wrong}", "distinct classes and positive numbers", "correct it")
-    if Path(videos).name != videos or videos in ("", ".", ".."):
-        raise InputError("dataset-json", f"{path}: video_folder is {videos!r}", "the name of a folder", "correct it")
-    return Facts(name, labels, fps, frames / fps, dim, videos)
+        raise InputError(
+            "dataset-json", f"{path}: {wrong}", f"distinct classes and positive numbers up to {_MOST:g}", "correct it"
+        )
+    if not usable_name(videos):
+        raise InputError(
+            "dataset-json", f"{path}: video_folder is {shown(videos)}", "the name of a folder", "correct it"
+        )
+    return Facts(name, labels, fps, frames / fps, int(dim), videos, key)
+
+
+def _text(field: str, value: Any) -> str:
+    """Text that can be written again. Numbers are taken for names; raises TypeError and ValueError."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError(f"{field} holds {shown(repr(value))}, which is no text")
+    text = clean_name(str(value))
+    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
+        raise ValueError(f"{field} holds {shown(text)}, with control characters or half a character")
+    return text
+
+
+def _whole(field: str, value: Any) -> float:
+    number = parse_rate(value)
+    if math.isfinite(number) and number != int(number):
+        raise ValueError(f"{field} is {value!r}, which is no whole number")
+    return number
 
 
 def _labels_of(points_file: Path) -> tuple[str, ...]:
     """Classes that the points name: by class_index where the file has it, else by the alphabet."""
-    names = sorted({row.label for row in scan_points(points_file) if row.label})
-    reader = csv.DictReader(io.StringIO(read_text(points_file)))
-    if "class_index" in (reader.fieldnames or []):
-        place: dict[str, float] = {}
-        for row in reader:
-            text = str(row.get("class_index") or "").strip()
-            if text.isdigit():
-                place.setdefault(str(row.get("class") or "").strip(), float(text))
-        names.sort(key=lambda name: place.get(name, float("inf")))
+    rows = scan_points(points_file)
+    names = sorted({clean_name(row.label) for row in rows if row.label})
+    table = read_table(read_text(points_file))
+    place, number = table.column("class", "class_name", "label"), table.column("class_index")
+    if place is not None and number is not None:
+        order: dict[str, float] = {}
+        for row in table.rows:
+            text = row.cell(number)
+            if text.isdecimal() and len(text) < _DIGITS:
+                order.setdefault(clean_name(row.cell(place)), float(text))
+        names.sort(key=lambda name: order.get(name, math.inf))
     if not names:
         raise InputError(
             "points-empty", f"{points_file} names no class", "one point a line", "add points, or a dataset.json"
+        )
+    if pair := NameIndex(names).twice(fold=True):
+        raise InputError(
+            "label-alike",
+            f"{points_file} names the classes {pair[0]!r} and {pair[1]!r}",
+            "one spelling of a class",
+            "correct the names, or add a dataset.json that lists the classes",
         )
     return tuple(names)
 
@@ -130,52 +171,14 @@ def read_rates(folder: Path, truth_file: Path) -> dict[str, float]:
     rates = {}
     for video, value in items:
         try:
-            rates[str(video)] = float(value)
+            rates[str(video)] = parse_rate(value)
         except (TypeError, ValueError, OverflowError):
             rates[str(video)] = -1.0
-        if not 0 < rates[str(video)] < float("inf"):
-            raise InputError("fps", f"{path}: {video} has {value!r} frames a second", "a positive number", "correct it")
+        if not 1 / _MOST <= rates[str(video)] <= _MOST:
+            raise InputError(
+                "fps",
+                f"{path}: {video} has {shown(repr(value))} frames a second",
+                'a positive number, or a fraction such as "30000/1001"',
+                "correct it",
+            )
     return rates
-
-
-def feature_files(features_dir: Path, video: str) -> tuple[Path, ...]:
-    """The file of a video, or its RGB and flow files. Where there is none: where it would be expected."""
-    if Path(video).name != video or video in ("", ".", ".."):
-        raise InputError("video-id", f"the video id {video!r}", "a plain file name", "rename the video in the lists")
-    for base in (features_dir, features_dir / "train", features_dir / "test"):
-        if (base / f"{video}.npy").is_file():
-            return (base / f"{video}.npy",)
-        pair = (base / "rgb" / f"{video}.npy", base / "flow" / f"{video}.npy")
-        if any(path.is_file() for path in pair):
-            return pair
-    return (features_dir / f"{video}.npy",)
-
-
-def find_video(videos_dir: Path, video: str) -> Path:
-    """The file of a video, by its id and any of the usual endings. Raises InputError."""
-    if Path(video).name != video or video in ("", ".", ".."):
-        raise InputError("video-id", f"the video id {video!r}", "a plain file name", "rename the video in the lists")
-    from .video.files import SUFFIXES
-
-    endings = [".mp4", *sorted(SUFFIXES - {".mp4"})]
-    for ending in endings:
-        for path in (videos_dir / f"{video}{ending}", videos_dir / f"{video}{ending.upper()}"):
-            if path.is_file():
-                return path
-    if (videos_dir / video).is_file():
-        return videos_dir / video
-    raise InputError(
-        "video-missing",
-        f"{videos_dir} has no video {video!r}",
-        f"a file {video} with one of the endings {', '.join(endings)}",
-        "add the file, or take the video off the lists",
-    )
-
-
-def header_dim(paths: tuple[Path, ...]) -> int:
-    """Feature dimension by the headers alone; 0 where a file cannot tell."""
-    try:
-        shapes = [np.load(path, mmap_mode="r", allow_pickle=False).shape for path in paths]
-        return sum(int(shape[1]) for shape in shapes)
-    except Exception:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
-        return 0

@@ -1,16 +1,20 @@
-"""Read the small text files of a data set: JSON, lists of videos, point tables. Each refusal names file and line."""
+"""Read the small text files of a data set: JSON, lists of videos, point tables. Each refusal names file and line.
+
+`_delimited` reads tables, `_numbers` their numbers and times, `_names` what videos are called; `punctum convert` uses
+the same three.
+"""
 
 from __future__ import annotations
 
 import codecs
-import csv
-import io
 import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ._delimited import Row, TableError, read_table
+from ._numbers import Style, shown
 from .errors import InputError
 
 # What people's tools call the three columns that count. Everything else in a points file is never looked at.
@@ -20,7 +24,7 @@ _ALIASES = {
     "frame": ("point", "frame"),
 }
 # Instead of a frame number: seconds on the media clock. Where a file has both, this column wins.
-_SECONDS = "time_s"
+_SECONDS = ("time_s", "seconds")
 
 
 def read_text(path: Path) -> str:
@@ -31,9 +35,9 @@ def read_text(path: Path) -> str:
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON; InputError where the file is missing or broken."""
+    """Parsed JSON; InputError where the file is missing or broken, or where an object holds a key twice."""
     try:
-        return json.loads(read_text(path))
+        return parse_json(read_text(path))
     except FileNotFoundError:
         raise InputError(
             "file-missing", f"{path} does not exist", "a data set folder with this file", "see `punctum data check`"
@@ -42,6 +46,20 @@ def read_json(path: Path) -> Any:
         raise InputError(
             "json-unreadable", f"{path} is not JSON ({error})", "one JSON document", "check the file"
         ) from None
+
+
+def parse_json(text: str) -> Any:
+    """Any JSON document. Raises ValueError, also for an object that holds a key twice, and RecursionError."""
+    return json.loads(text, object_pairs_hook=_once)
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """JSON keeps the last of two equal keys; which one was meant, nobody knows."""
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"{shown(next(key for key in keys if keys.count(key) > 1))} stands in one object twice")
+    return found
 
 
 def read_list(path: Path) -> list[str]:
@@ -59,9 +77,10 @@ def read_list(path: Path) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class PointRow:
-    """One line of a points file, as written: frame is NaN where it is not a number.
+    """One line of a points file: frame is NaN where it cannot be read, and `problem` says why.
 
     seconds: the file gives seconds on the media clock, and `frame` holds these instead of a frame number.
+    written: the frame or time as it stands in the file.
     """
 
     line: int
@@ -70,6 +89,7 @@ class PointRow:
     frame: float
     written: str
     seconds: bool = False
+    problem: str = ""
 
     def time_s(self, fps: float) -> float:
         """Seconds on the media clock of a video with `fps` frames a second."""
@@ -79,46 +99,47 @@ class PointRow:
 def scan_points(path: Path) -> list[PointRow]:
     """Every row, right or wrong. Raises InputError where the file is no table with the three columns.
 
+    Commas, semicolons or tabs; decimal commas; seconds may be clock times. Names are as written: `NameIndex` finds
+    the class or video that is meant.
     Published files carry start and stop frames as well. Those are ground truth: this never looks at them, so nothing
     downstream can learn from them (method.md 4.4, P14).
     """
     try:
-        reader = csv.reader(io.StringIO(read_text(path)), strict=True)
-        header = [name.strip() for name in next(reader, [])]
+        table = read_table(read_text(path))
         columns = {}
-        seconds = _SECONDS in header
+        seconds = table.column(*_SECONDS) is not None
         for role, names in _ALIASES.items():
             if role == "frame" and seconds:
-                names = (_SECONDS,)
-            found = [name for name in names if name in header]
-            if not found:
+                names = _SECONDS
+            if (column := table.column(*names)) is None:
                 raise InputError(
                     "points-columns",
-                    f"{path} line 1 lacks the column {names[0]} (it has: {', '.join(header) or 'nothing'})",
-                    "columns class, video_id, point (a frame) or time_s (seconds), separated by commas",
+                    f"{path} line {table.line} lacks the column {names[0]} (it has: {table.written})",
+                    "columns class, video_id, point (a frame) or time_s (seconds)",
                     "add a header line",
                 )
-            columns[role] = header.index(found[0])
-        rows = []
-        for cells in reader:
-            if not any(cell.strip() for cell in cells):
-                continue
-            label, video, written = (
-                cells[columns[role]].strip() if columns[role] < len(cells) else ""
-                for role in ("label", "video", "frame")
-            )
-            rows.append(PointRow(reader.line_num, label, video, _number(written), written, seconds))
-        return rows
-    except csv.Error as error:
-        raise InputError(
-            "points-unreadable", f"{path} line {reader.line_num} is broken ({error})", "a CSV file", "fix the line"
-        ) from None
+            columns[role] = column
+        style = table.style(columns["frame"])
+        return [_point(row, columns, style, seconds) for row in table.rows]
+    except TableError as error:
+        raise InputError("points-unreadable", f"{path} {error}", "a CSV file", "fix the line") from None
     except FileNotFoundError:
         raise InputError("points-missing", f"{path} does not exist", "a points file", "check --points") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             "points-unreadable", f"{path} cannot be read ({error})", "a CSV file in UTF-8", "check --points"
         ) from None
+
+
+def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool) -> PointRow:
+    written, problem, frame = row.cell(columns["frame"]), row.problem, math.nan
+    if not problem:
+        try:
+            frame = style.seconds(written) if seconds else style.number(written)
+        except ValueError as error:
+            problem = str(error)
+    label, video = row.cell(columns["label"]), row.cell(columns["video"])
+    return PointRow(row.line, label, video, frame, written, seconds, problem)
 
 
 def read_points(path: Path) -> list[PointRow]:
@@ -128,15 +149,9 @@ def read_points(path: Path) -> list[PointRow]:
         if not math.isfinite(row.frame) or not row.label or not row.video:
             raise InputError(
                 "points-row",
-                f"{path} line {row.line}: class {row.label!r}, video {row.video!r}, point {row.written!r}",
+                f"{path} line {row.line}: class {row.label!r}, video {row.video!r}, point {row.written!r}"
+                + (f" ({row.problem})" if row.problem else ""),
                 "a class, a video and a frame number (or seconds in a column time_s)",
                 "see `punctum data check`",
             )
     return rows
-
-
-def _number(text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        return math.nan

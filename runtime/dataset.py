@@ -9,23 +9,23 @@ backbone), and its points may carry seconds in a column time_s.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._layouts import feature_files, find_points, find_video, first_of, header_dim, published, read_facts, read_rates
-from ._tables import read_json, read_list, read_points, scan_points
-from ._text import short
-from ._values import by_value
+from ._feature_files import check_option, feature_files, find_video, header_dim, why_missing
+from ._layouts import find_points, first_of, published, read_facts, read_rates
+from ._name_index import NameIndex
+from ._tables import PointRow, read_json, read_list, read_points, scan_points
+from ._truth import Truth, marked, read_truth
 from .errors import InputError
 from .features import Features, check_features, load_features
 
 __all__ = ["Dataset", "Point", "Truth", "read_json", "read_list", "read_points", "read_truth", "scan_points"]
 
+LARGEST = 1e15  # of a feature value: squares of larger ones, summed over a snippet, leave float32
 LATE_CLICK_S = 1.0  # a click so far behind the last snippet still belongs to it: features often end before their video
 
 
@@ -35,18 +35,6 @@ class Point:
 
     label: int
     time_s: float
-
-
-@by_value
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Truth:
-    """Ground truth of some videos. segments float64 [G, 2] in seconds, video and label indices [G]."""
-
-    videos: tuple[str, ...]
-    labels: tuple[str, ...]
-    video: npt.NDArray[np.int64]
-    label: npt.NDArray[np.int64]
-    segments: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +55,8 @@ class Dataset:
     fps_of: dict[str, float] = field(default_factory=dict)
     videos_dir: Path | None = None
     """Where the videos are; None where the data set has none."""
+    feature_key: str = ""
+    """The array of .npz files that hold several."""
 
     @classmethod
     def open(
@@ -87,6 +77,10 @@ class Dataset:
         folder = Path(folder)
         if not folder.is_dir():
             raise InputError("dataset-missing", f"{folder} is not a folder", "a data set folder", "check the path")
+        for option, value in (("--points", points), ("--train-list", train_list), ("--test-list", test_list)):
+            check_option(option, value)
+        if split is not None:
+            check_option("--split", split)
         base = _split_folder(folder, split, need_features)
         points_file = find_points(folder, points)
         facts = read_facts(folder, points_file)
@@ -94,6 +88,8 @@ class Dataset:
         videos = first_of(base / facts.video_folder, folder / facts.video_folder)
         train = tuple(_listed(base, train_list, "train"))
         test = tuple(_listed(base, test_list, "test"))
+        _distinct(base, train_list, train)
+        _distinct(base, test_list, test)
         dim = facts.feature_dim
         if need_features and dim == 0:
             dim = next((d for v in train + test if (d := header_dim(feature_files(base / "features", v)))), 0)
@@ -111,6 +107,7 @@ class Dataset:
             truth_file=truth_file,
             fps_of=read_rates(folder, truth_file),
             videos_dir=videos if videos.is_dir() else None,
+            feature_key=facts.feature_key,
         )
 
     @property
@@ -132,7 +129,17 @@ class Dataset:
 
     def features(self, video: str) -> Features:
         """Checked features of one video; RGB and flow side by side where they come apart."""
-        parts = [load_features(path, stride_s=self.stride_s).data for path in self.feature_files(video)]
+        files = self.feature_files(video)
+        for path in files:
+            if not path.is_file():
+                found, advice = why_missing(self.features_dir, video)
+                raise InputError(
+                    "features-missing",
+                    f"{path} does not exist" + (f"; {found}" if found else ""),
+                    "a .npy or .npz file of every listed video",
+                    advice,
+                )
+        parts = [load_features(path, stride_s=self.stride_s, key=self.feature_key).data for path in files]
         if len({len(part) for part in parts}) > 1:
             raise InputError(
                 "features-length",
@@ -142,40 +149,65 @@ class Dataset:
             )
         data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         if self.feature_dim and data.shape[1] != self.feature_dim:
+            raise _other_dimension(files[0], data, self.feature_dim)
+        data = check_features(data, name=video)
+        largest = max(float(data.max()), -float(data.min())) if data.size else 0.0
+        if largest > LARGEST:
+            row, column = np.argwhere(np.abs(data) > LARGEST)[0]
             raise InputError(
-                "features-dimension",
-                f"{self.feature_files(video)[0]} has dimension {data.shape[1]}",
-                f"{self.feature_dim}, as the data set states",
-                "correct feature_dim in dataset.json, or extract the file again",
+                "features-range",
+                f"{files[0]} holds {data[row, column]:g} at snippet {row}, column {column}",
+                f"values up to {LARGEST:g} in size",
+                "check the extractor: such values are most often memory that was never written",
             )
-        return Features(check_features(data, name=video), self.stride_s)
+        return Features(data, self.stride_s)
 
     def rate(self, video: str) -> float:
         """Frames per second of a video. Raises InputError where a published folder does not tell."""
-        if video not in self.fps_of and published(self.folder):
+        found = video if video in self.fps_of else NameIndex(self.fps_of, media=True).find(video)
+        if found is None and published(self.folder):
             raise InputError(
                 "fps-missing",
                 f"{self.folder} gives no frame rate for {video}",
                 "fps.json or fps_dict.json with every video",
                 "add it, or a dataset.json with fps",
             )
-        return self.fps_of.get(video, self.fps)
+        return self.fps if found is None else self.fps_of[found]
 
     def points(self) -> dict[str, list[Point]]:
-        """Clicks of every video, in time order. Raises InputError for a class that the data set does not have."""
-        index = {label: i for i, label in enumerate(self.labels)}
-        found: dict[str, list[Point]] = {}
+        """Clicks of every video, in time order; a click that stands in the file twice counts once.
+
+        Names are found whatever their spelling (`NameIndex`). Raises InputError for a class that the data set does not
+        have, and for a video whose name is that of a listed one but for capitals or could be that of several.
+        """
+        labels, videos = self.point_names()
+        found: dict[str, set[tuple[float, int]]] = {}
         for row in read_points(self.points_file):
-            if row.label not in index:
-                raise InputError(
-                    "label-unknown",
-                    f"{self.points_file} line {row.line}: class {row.label!r}",
-                    ", ".join(self.labels),
-                    "fix the class name",
-                )
-            time_s = row.frame if row.seconds else row.time_s(self.rate(row.video))
-            found.setdefault(row.video, []).append(Point(index[row.label], time_s))
-        return {video: sorted(points, key=lambda p: (p.time_s, p.label)) for video, points in found.items()}
+            label, video = self.resolve(row, labels, videos)
+            time_s = row.frame if row.seconds else row.time_s(self.rate(video))
+            found.setdefault(video, set()).add((time_s, self.labels.index(label)))
+        return {video: [Point(label, time_s) for time_s, label in sorted(rows)] for video, rows in found.items()}
+
+    def point_names(self) -> tuple[NameIndex, NameIndex]:
+        """Classes, and listed videos, as a points file may spell them."""
+        return NameIndex(self.labels), NameIndex(self.train + self.test, media=True)
+
+    def resolve(self, row: PointRow, labels: NameIndex, videos: NameIndex) -> tuple[str, str]:
+        """Class and video of a row of the points file. Raises InputError as `points` does."""
+        label, video = labels.find(row.label), videos.find(row.video)
+        place = f"{self.points_file} line {row.line}"
+        if label is None:
+            raise InputError(
+                "label-unknown", f"{place}: class {row.label!r}", ", ".join(self.labels), "fix the class name"
+            )
+        if video is None and (alike := videos.alike(row.video)):
+            raise InputError(
+                "video-alike",
+                f"{place}: video {row.video!r}, and the lists name {' and '.join(map(repr, alike[:3]))}",
+                "one spelling of a name",
+                "write the name as in the lists",
+            )
+        return label, row.video if video is None else video
 
     def truth(self, subset: str = "test") -> Truth:
         """Ground truth of the "test" or "train" videos: for evaluation only.
@@ -184,7 +216,7 @@ class Dataset:
         """
         videos = self.test if subset == "test" else self.train
         if not videos:
-            videos = _marked(read_json(self.truth_file), subset)
+            videos = marked(read_json(self.truth_file), subset)
         if not videos:
             raise InputError(
                 "list-missing",
@@ -218,6 +250,36 @@ def _split_folder(folder: Path, split: str | None, need_features: bool) -> Path:
     raise InputError("features-missing", f"{base} has no features folder", "features/<video>.npy", "check the path")
 
 
+def _other_dimension(path: Path, data: npt.NDArray[np.float32], dim: int) -> InputError:
+    if data.shape[0] == dim:
+        return InputError(
+            "features-transposed",
+            f"{path} has shape [{data.shape[0]}, {data.shape[1]}]: dimension by snippets, it seems",
+            f"[snippets, {dim}]",
+            "transpose it: numpy.save(path, numpy.load(path).T)",
+        )
+    return InputError(
+        "features-dimension",
+        f"{path} has dimension {data.shape[1]}",
+        f"{dim}, as the data set states",
+        "correct feature_dim in dataset.json, or extract the file again",
+    )
+
+
+def _distinct(base: Path, name: str, videos: tuple[str, ...]) -> None:
+    """Raises InputError for two spellings of one name in a list: it would be used twice."""
+    if pair := NameIndex(videos, media=True).twice():
+        places = (("videos", ""), ("features", ".npy"))
+        if any(all((base / place / f"{v}{ending}").is_file() for v in pair) for place, ending in places):
+            return
+        raise InputError(
+            "list-duplicate",
+            f"{base / name} lists {pair[0]!r} and {pair[1]!r}, which are one video",
+            "every video once",
+            "remove one of the two lines",
+        )
+
+
 def _listed(base: Path, name: str, subset: str) -> list[str]:
     """Videos of a list. Absent is allowed under the usual name only: who names a list means it."""
     path = base / name
@@ -229,62 +291,3 @@ def _listed(base: Path, name: str, subset: str) -> list[str]:
         found = ", ".join(sorted(p.name for p in base.glob("*.txt")))
         raise InputError("list-missing", f"{path} does not exist", found or "no lists here", f"check --{subset}-list")
     return list(dict.fromkeys(read_list(path)))
-
-
-def _marked(record: Any, subset: str) -> tuple[str, ...]:
-    database = record.get("database") if isinstance(record, dict) else None
-    items = database.items() if isinstance(database, dict) else ()
-    return tuple(video for video, entry in items if isinstance(entry, dict) and entry.get("subset") == subset)
-
-
-def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> Truth:
-    """Ground truth in ActivityNet form: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
-
-    Raises InputError for a listed video that is absent, a label outside `labels`, a segment that is not start < end.
-    """
-    record = read_json(path)
-    index = {label: i for i, label in enumerate(labels)}
-    owner, which, segments = [], [], []
-    try:
-        database = record["database"]
-        for v, video in enumerate(videos):
-            if video not in database:
-                raise InputError(
-                    "truth-missing",
-                    f"{path} has no video {video!r}",
-                    "every listed video",
-                    "complete it or shorten the list",
-                )
-            for row, item in enumerate(database[video]["annotations"]):
-                start, end = (float(x) for x in item["segment"])
-                if item["label"] not in index:
-                    raise InputError(
-                        "label-unknown",
-                        f"{path}: {video} annotation {row}: {item['label']!r}",
-                        ", ".join(labels),
-                        "fix the label",
-                    )
-                if not (math.isfinite(start) and math.isfinite(end) and start < end):
-                    raise InputError(
-                        "truth-segment",
-                        f"{path}: {video} annotation {row}: [{short(start)}, {short(end)}]",
-                        "finite seconds, start < end",
-                        "see `punctum data check`",
-                    )
-                owner.append(v)
-                which.append(index[item["label"]])
-                segments.append((start, end))
-    except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise InputError(
-            "truth-form",
-            f"{path} is not in ActivityNet form ({error!r})",
-            'database.<video>.annotations: [{"label", "segment": [start_s, end_s]}]',
-            "see the README",
-        ) from None
-    return Truth(
-        videos,
-        labels,
-        np.array(owner, np.int64),
-        np.array(which, np.int64),
-        np.array(segments, np.float64).reshape(-1, 2),
-    )

@@ -14,6 +14,7 @@ from ._values import by_value
 from .errors import InputError
 
 F32 = npt.NDArray[np.float32]
+NPZ_KEY = "features"  # the array of a .npz file that holds several
 
 
 @by_value
@@ -65,40 +66,65 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
             f"{dim}, which this bundle was trained on",
             "extract them with the backbone named in the bundle's feature spec",
         )
-    array = np.ascontiguousarray(array, dtype=np.float32)
-    finite = np.isfinite(array)
+    with np.errstate(over="ignore"):  # said below, with the value
+        data = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(data)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
+        value = array[row, column]
         raise InputError(
             "features-not-finite",
-            f"{name} hold {array[row, column]} at snippet {row}, column {column}",
+            f"{name} hold {value} at snippet {row}, column {column}"
+            + (", which float32 cannot hold" if np.isfinite(value) else ""),
             "finite numbers",
             "check the extractor",
         )
-    return array
+    return data
 
 
-def load_features(path: str | Path, *, stride_s: float, start_s: float = 0.0, dim: int | None = None) -> Features:
-    """Read one `.npy` file. Raises InputError for anything that is not a usable [T, D] array; T must be > 0."""
+def load_features(
+    path: str | Path, *, stride_s: float, start_s: float = 0.0, dim: int | None = None, key: str = ""
+) -> Features:
+    """Read one `.npy` file, or a `.npz` file: its only array, else the array `key`, by default "features".
+
+    Raises InputError for anything that is not a usable [T, D] array; T must be > 0.
+    """
     path = Path(path)
     if not path.is_file():
-        raise InputError("features-missing", f"{path} is not a file", "a .npy file", "check the path")
+        raise InputError("features-missing", f"{path} is not a file", "a .npy or .npz file", "check the path")
     try:
         array = np.load(path, allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            array = _member(array, path, key)
+    except InputError:
+        raise
     except Exception as error:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
         # NumPy takes whatever has no header for a pickle, and advises to trust it.
-        why = "no .npy header, or a pickle" if "pickle" in str(error) else str(error)
+        why = "no .npy header, or a pickle" if "pickle" in str(error) else str(error) or type(error).__name__
         raise InputError(
             "features-unreadable",
-            f"{path} is not a readable .npy array ({why})",
+            f"{path} is not a readable .npy or .npz array ({why})",
             "a whole .npy file without pickles",
             "write it again with numpy.save",
         ) from None
-    if not isinstance(array, np.ndarray):
-        raise InputError(
-            "features-unreadable", f"{path} holds several arrays", "one .npy array", "save one array a file"
-        )
     data = check_features(array, dim=dim, name=str(path))
     if len(data) == 0:
         raise InputError("features-empty", f"{path} holds no snippet", "at least one", "check the extractor")
     return Features(data, float(stride_s), float(start_s))
+
+
+def _member(archive: Any, path: Path, key: str) -> Any:
+    """The array of a .npz file that holds the features."""
+    with archive:
+        names = list(archive.files)
+        name = key if key in names else NPZ_KEY if NPZ_KEY in names and not key else ""
+        if not name and len(names) == 1 and not key:
+            name = names[0]
+        if not name:
+            raise InputError(
+                "features-unreadable",
+                f"{path} holds {'the arrays ' + ', '.join(map(repr, names[:5])) if names else 'no array'}",
+                f"one array, or one named {key or NPZ_KEY!r}",
+                "save the features alone, or name their array as feature_key in dataset.json",
+            )
+        return archive[name]

@@ -6,15 +6,17 @@ not match, is no finished run and does not load.
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from punctum.runtime._files import atomic_write, sha256_file
-from punctum.runtime._text import plain
+from punctum.runtime._text import plain, printable
 from punctum.runtime.config import FeatureSpec, PostProcess
 from punctum.runtime.errors import InputError
 from pydantic import ValidationError
@@ -26,6 +28,8 @@ from .modules.ensemble import Locator, LocatorEnsemble
 from .modules.locator import LocatorNet
 
 SCHEMA = "punctum.run/1"
+WEIGHTS, HEAD = "locator.safetensors", "center.safetensors"
+SEALED = ("config.json", "post.json", WEIGHTS, HEAD)
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +63,39 @@ def load_weights(path: Path, module: nn.Module) -> None:
     from safetensors.torch import load_file
 
     try:
-        module.load_state_dict(load_file(path))
-    except (SafetensorError, OSError, RuntimeError) as error:
-        raise InputError(
-            "weights-mismatch",
-            f"{path} does not hold the weights of this configuration ({plain(error)[:200]})",
-            "the file that train wrote beside config.json",
-            "restore the run folder or train again",
-        ) from None
+        weights = load_file(path)
+        module.load_state_dict(weights)
+    except (SafetensorError, OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise _mismatch(path, plain(error)) from None
+    for name, value in weights.items():
+        if value.is_floating_point() and not bool(torch.isfinite(value).all()):
+            raise _mismatch(path, f"{printable(name)} holds numbers that are not finite")
+
+
+def check_shapes(path: Path, make: Callable[[], nn.Module]) -> None:
+    """Raises InputError where the file's weights are not those of the module, before memory is taken for either."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with torch.device("meta"):
+            expected = {name: list(value.shape) for name, value in make().state_dict().items()}
+        with safe_open(path, framework="pt") as file:
+            found = {name: list(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 - no dict
+    except (SafetensorError, OSError, RuntimeError, ValueError, OverflowError, TypeError) as error:
+        raise _mismatch(path, plain(error)) from None
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            given, needed = found.get(name, "absent"), expected.get(name, "no such weights")
+            raise _mismatch(path, f"{printable(name)}: {given}, and the configuration has {needed}")
+
+
+def _mismatch(path: Path, reason: str) -> InputError:
+    return InputError(
+        "weights-mismatch",
+        f"{path} does not hold the weights of this configuration ({reason[:300]})",
+        "the file that train wrote beside config.json",
+        "restore the run folder or train again",
+    )
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -75,8 +104,7 @@ def write_json(path: Path, record: Any) -> None:
 
 def write_summary(folder: Path, record: dict[str, Any]) -> None:
     """Seal the run: hashes of everything `load_run` reads."""
-    names = ("config.json", "post.json", "locator.safetensors", "center.safetensors")
-    files = {name: sha256_file(folder / name) for name in names if (folder / name).is_file()}
+    files = {name: sha256_file(folder / name) for name in SEALED if (folder / name).is_file()}
     write_json(folder / "summary.json", {"schema": SCHEMA, **record, "files": files})
 
 
@@ -94,8 +122,13 @@ def load_run(path: str | Path) -> Run:
             "a finished run",
             "continue it with `punctum train ... --resume`",
         )
-    summary, record = _read(folder / "summary.json"), _read(folder / "config.json")
-    for name, digest in dict(summary.get("files", {})).items():
+    summary, record = read_object(folder / "summary.json"), read_object(folder / "config.json")
+    files = summary.get("files")
+    if not isinstance(files, dict) or not {"config.json", "post.json", WEIGHTS} <= files.keys() <= set(SEALED):
+        raise InputError(
+            "run-damaged", f"{folder / 'summary.json'} does not name the files of a run", "hashes", "train again"
+        )
+    for name, digest in files.items():
         if not (folder / name).is_file() or sha256_file(folder / name) != digest:
             raise InputError(
                 "run-damaged",
@@ -108,27 +141,60 @@ def load_run(path: str | Path) -> Run:
             raise InputError(
                 "run-schema", f"{folder} has schema {record['schema']!r}", SCHEMA, "use a matching punctum"
             )
-        config = TrainConfig.model_validate(record["config"])
+        config = TrainConfig.model_validate(_of_earlier_versions(record["config"]))
         spec = FeatureSpec.model_validate(record["feature_spec"])
-        labels = tuple(record["labels"])
-        post = PostProcess.model_validate(_read(folder / "post.json"))
+        labels = _labels(record["labels"])
+        post = PostProcess.model_validate(read_object(folder / "post.json"))
         complete = summary["status"] == "complete"
-        files = set(summary["files"])
         provenance = dict(record["provenance"])
-    except (KeyError, TypeError, ValidationError) as error:
+    except (KeyError, TypeError, ValueError, ValidationError) as error:
         raise InputError(
-            "run-invalid", f"{folder}: {plain(error)[:200]}", "the files that train wrote", "train again"
+            "run-invalid",
+            f"{folder}: {plain(error)[:300]}",
+            "the files that train wrote",
+            "restore the run folder or train again",
         ) from None
-    locator = build_locator(config, dim=spec.dim, classes=len(labels))
-    load_weights(folder / "locator.safetensors", locator)
+
+    def locate() -> Locator:
+        return build_locator(config, dim=spec.dim, classes=len(labels))
+
+    check_shapes(folder / WEIGHTS, locate)
+    locator = locate()
+    load_weights(folder / WEIGHTS, locator)
     center = None
-    if config.center is not None and "center.safetensors" in files:
-        center = build_head(
-            config.center, dim=spec.dim, classes=len(labels), max_context=max_context(config, spec.stride_s)
-        )
-        load_weights(folder / "center.safetensors", center)
+    if config.center is not None and HEAD in files:
+        head, context = config.center, max_context(config, spec.stride_s)
+
+        def judge() -> ProposalHead:
+            return build_head(head, dim=spec.dim, classes=len(labels), max_context=context)
+
+        check_shapes(folder / HEAD, judge)
+        center = judge()
+        load_weights(folder / HEAD, center)
         center.eval()
     return Run(folder, config, locator.eval(), center, post, spec, labels, provenance, complete)
+
+
+def _labels(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(label, str) and label for label in value):
+        raise TypeError("labels are no list of names")
+    if not value or len(set(value)) < len(value):
+        raise ValueError("labels are not distinct names")
+    "".join(value).encode()
+    return tuple(value)
+
+
+def _of_earlier_versions(config: Any) -> Any:
+    """The recipe without fields that earlier versions recorded and that never had an effect."""
+    if not isinstance(config, dict):
+        return config
+    config = copy.deepcopy(config)
+    partners = config.get("partners")
+    for part in (config, *(partners if isinstance(partners, list) else ())):
+        objective = part.get("objective") if isinstance(part, dict) else None
+        if isinstance(objective, dict) and objective.get("kind") == "lacp":
+            objective.pop("budget", None)
+    return config
 
 
 def build_locator(config: TrainConfig, *, dim: int, classes: int) -> Locator:
@@ -151,7 +217,7 @@ def versions() -> dict[str, str]:
     return {"punctum": __version__, "torch": str(torch.__version__)}
 
 
-def digest(parts: list[bytes]) -> str:
+def digest(parts: Iterable[bytes | memoryview]) -> str:
     """sha256 over parts, each with its length, so that moved borders change it."""
     total = hashlib.sha256()
     for part in parts:
@@ -160,11 +226,14 @@ def digest(parts: list[bytes]) -> str:
     return total.hexdigest()
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object that training wrote. Raises InputError."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError("run-damaged", f"{path} cannot be read ({error})", "a JSON object", "train again") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(
+            "run-damaged", f"{path} cannot be read ({plain(error)[:300]})", "a JSON object", "train again"
+        ) from None
     if not isinstance(record, dict):
         raise InputError("run-damaged", f"{path} is no JSON object", "a JSON object", "train again")
     return record

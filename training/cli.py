@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,6 +16,8 @@ if TYPE_CHECKING:
     from punctum.runtime.dataset import Dataset
 
     from .config import TrainConfig
+
+THREADS = "CPU threads of torch; 0: one or all usable cores, whichever makes the first steps faster."
 
 
 def train(
@@ -27,7 +31,7 @@ def train(
     proposals: Annotated[
         Path | None, typer.Option(help="Train the head on another locator's results (ActivityNet JSON).")
     ] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed and --threads, same weights [0].")] = None,
     objective: Annotated[str | None, typer.Option(help="Locator objective: points or lacp.")] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every stage [the recipe's].")] = None,
     no_center: Annotated[bool, typer.Option("--no-center", help="Ablation: no center-score head.")] = False,
@@ -39,7 +43,7 @@ def train(
         bool, typer.Option("--published-head", help="The published head, labels, losses, update and fusion.")
     ] = False,
     device: Annotated[str, typer.Option(help="cpu or cuda; never falls back silently.")] = "cpu",
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0 leaves its default.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help=THREADS)] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the run folder holds.")] = False,
     config: Annotated[
@@ -71,12 +75,12 @@ def train(
 
     try:
         import safetensors  # noqa: F401
-        import torch
+        import torch  # noqa: F401
     except ModuleNotFoundError as error:
         raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
     if resume and fresh:
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
-    check_folder(out, [dataset])
+    out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
     from punctum.runtime.dataset import Dataset
 
     from . import recipes
@@ -85,6 +89,8 @@ def train(
     if not loose.only_videos and (backbone is not None or minutes is not None):
         given = "--backbone" if backbone is not None else "--minutes"
         raise InputError("flags-exclusive", f"{given} for a data set of features", "a data set of videos", "drop it")
+    if backbone is not None and minutes is not None:
+        raise InputError("flags-exclusive", "--backbone and --minutes together", "one of them", "drop one")
     recipe = recipe_of(
         config,
         default=recipes.for_videos(_clicks(loose)) if loose.only_videos else None,
@@ -98,8 +104,6 @@ def train(
     )
     if proposals is not None and recipe.center is None:
         raise InputError("flags-exclusive", "--proposals without a head to train", "a head", "drop --no-center")
-    if threads:
-        torch.set_num_threads(threads)
 
     from .data import load_training_set
     from .trainer import train_run
@@ -118,17 +122,24 @@ def train(
             resume=resume,
             fresh=fresh,
             device=device,
+            threads=threads,
             quiet=quiet,
             json_output=json_output,
         )
         return
     opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
     data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)
-    with warnings.catch_warnings():
-        warnings.simplefilter("always", UserWarning)
-        warnings.showwarning = _tell
+    with warnings_as_lines():
         summary = train_run(
-            data, recipe, out, proposals=proposals, resume=resume, fresh=fresh, device=device, quiet=quiet
+            data,
+            recipe,
+            out,
+            proposals=proposals,
+            resume=resume,
+            fresh=fresh,
+            device=device,
+            quiet=quiet,
+            threads=threads,
         )
     if json_output:
         echo_json(summary)
@@ -161,6 +172,9 @@ def recipe_of(
     from .config import TrainConfig, load_config
 
     recipe = (default or TrainConfig()) if file is None else load_config(file)
+    if not center and (published or not point_update):
+        given = "--published-head" if published else "--no-point-update"
+        raise InputError("flags-exclusive", f"{given} and --no-center together", "one of them", "drop one")
     if objective not in (None, "points", "lacp"):
         raise InputError("objective-unknown", f"--objective {objective}", "points, lacp", "choose one of them")
     if objective == "lacp" and recipe.objective.kind != "lacp":
@@ -180,12 +194,29 @@ def recipe_of(
             p.model_copy(update={"optim": p.optim.model_copy(update=length)}) for p in recipe.partners
         )
     if not center:
+        changes |= {name: getattr(TrainConfig(), name) for name in ("center_objective", "center_optim")}
         changes["center"] = None
     if not adapt:
         changes["post"] = recipe.post.model_copy(update={"adapt": False})
     if not point_update:
+        if recipe.center_objective.kind != "points":
+            raise InputError(
+                "flags-idle",
+                f'--no-point-update has no effect: the objective "{recipe.center_objective.kind}" never moves a point',
+                'a head that learns from points (center_objective.kind = "points")',
+                "drop it, or add --published-head",
+            )
         changes["center_objective"] = recipe.center_objective.model_copy(update={"update": "none"})
     return recipe.model_copy(update=changes)
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Warnings of training as single lines on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _tell
+        yield
 
 
 def _tell(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:

@@ -9,6 +9,8 @@ import typer
 from punctum.runtime._text import counted
 from punctum.runtime.cli._terminal import echo, echo_json, say
 
+from .cli import THREADS, warnings_as_lines
+
 if TYPE_CHECKING:
     from punctum.runtime.dataset import Dataset
 
@@ -24,14 +26,14 @@ def train_backbone(
     ] = None,
     train_list: Annotated[str, typer.Option(help="List of training videos of a data set.")] = "train.txt",
     no_points: Annotated[bool, typer.Option("--no-points", help="Learn from the footage alone.")] = False,
-    seed: Annotated[int | None, typer.Option(min=0, help="Same seed, same weights [0].")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Same seed and --threads, same weights [0].")] = None,
     minutes: Annotated[float | None, typer.Option(help="Most computing time, on one core of today [6].")] = None,
     epochs: Annotated[
         float | None, typer.Option(help="Passes over the footage, as far as clicks and --minutes allow [6].")
     ] = None,
     size: Annotated[str | None, typer.Option(help="HEIGHTxWIDTH that the network sees [48x64].")] = None,
     config: Annotated[Path | None, typer.Option(help="Recipe (JSON; see config.json of any backbone).")] = None,
-    threads: Annotated[int, typer.Option(min=0, help="CPU threads of torch; 0 leaves its default.")] = 0,
+    threads: Annotated[int, typer.Option(min=0, help=THREADS)] = 0,
     resume: Annotated[bool, typer.Option("--resume", help="Continue an interrupted run.")] = False,
     fresh: Annotated[bool, typer.Option("--fresh", help="Discard what the folder holds.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="No progress bar, no summary.")] = False,
@@ -41,7 +43,8 @@ def train_backbone(
 
     It starts from what the shipped bundle learned about motion ("start": "random" in a recipe: from nothing).
     BACKBONE then holds backbone.onnx and backbone.json, for `punctum features` and `punctum export --backbone`.
-    The same command gives the same weights on the same machine; --minutes is converted to a number of steps.
+    The same command, with --threads, gives the same weights on the same machine; --minutes is converted to a number of
+    steps.
 
     Example: punctum train-backbone data/urfall --out backbones/urfall --seed 0
     """
@@ -53,17 +56,21 @@ def train_backbone(
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
     if points is not None and no_points:
         raise InputError("flags-exclusive", "--points and --no-points together", "one of them", "drop one")
-    check_folder(out, [videos])
-    import torch
-
+    out = check_folder(out, [videos])
     from .backbone.train import train_backbone as learn
     from .videos import backbone_recipe, read_footage
 
-    if threads:
-        torch.set_num_threads(threads)
+    if train_list != "train.txt" and not (videos / "dataset.json").is_file():
+        raise InputError(
+            "flags-idle",
+            f"--train-list {train_list}, and {videos} is a plain folder, all of which is used",
+            "a data set (dataset.json)",
+            "drop --train-list",
+        )
     footage = read_footage(videos, points=points, train_list=train_list, clicked=not no_points)
     recipe = backbone_recipe(config, seed=seed, minutes=minutes, epochs=epochs, size=size)
-    summary = learn(footage, recipe, out, resume=resume, fresh=fresh, quiet=quiet)
+    with warnings_as_lines():
+        summary = learn(footage, recipe, out, resume=resume, fresh=fresh, quiet=quiet, threads=threads)
     if json_output:
         echo_json(summary)
     elif not quiet:
@@ -92,6 +99,7 @@ def train_dataset(
     resume: bool,
     fresh: bool,
     device: str,
+    threads: int,
     quiet: bool,
     json_output: bool,
 ) -> None:
@@ -100,7 +108,10 @@ def train_dataset(
     from .videos import backbone_recipe, train_videos
 
     learned = backbone if backbone is not None else backbone_recipe(seed=recipe.seed, minutes=minutes)
-    summary = train_videos(data, recipe, learned, out, resume=resume, fresh=fresh, device=device, quiet=quiet)
+    with warnings_as_lines():
+        summary = train_videos(
+            data, recipe, learned, out, resume=resume, fresh=fresh, device=device, quiet=quiet, threads=threads
+        )
     if json_output:
         echo_json(summary)
     elif not quiet:

@@ -9,12 +9,12 @@ the second part, as a share of the gap, is averaged over all gaps.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from .data import Sample
-from .labels import F64
+from .labels import F32, F64
 
 LONGEST = 160  # snippets; longer gaps say little about where the two actions end
 MOST_GAPS = 500  # more do not sharpen the mean
@@ -42,10 +42,10 @@ def pause_position(samples: Sequence[Sample]) -> float:
     if len(gaps) < 10:
         return 0.5
     step = -(-len(gaps) // MOST_GAPS)
-    scaled = _scaled(samples)
+    scaling = _Scaling(samples)
     found = []
     for k, low, high in gaps[::step]:
-        rows = scaled[k][max(round(low), 0) : round(high) + 1]
+        rows = scaling.rows(samples[k].features[max(round(low), 0) : round(high) + 1])
         begin, end = change_points(rows)
         found.append(((begin + end) / 2 + round(low) - 0.5 - low) / (high - low))
     return float(np.mean(found))
@@ -70,15 +70,24 @@ def change_points(rows: F64) -> tuple[int, int]:
     return begin, end
 
 
-def _scaled(samples: Sequence[Sample]) -> list[F64]:
-    """Features with every dimension standardised over the training videos, and every snippet of length 1."""
-    count = sum(len(s.features) for s in samples)
-    mean = sum(s.features.sum(0, dtype=np.float64) for s in samples) / count
-    square = sum(((s.features - mean) ** 2).sum(0) for s in samples) / count
-    scale = 1.0 / np.sqrt(np.maximum(square, 1e-12))
-    out = []
-    for sample in samples:
-        rows = (sample.features - mean) * np.where(square > 1e-12, scale, 0.0)
+class _Scaling:
+    """Standardises every dimension over the training videos, and gives every snippet the length 1."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        count = sum(len(s.features) for s in samples)
+        self._mean = sum(part.sum(0) for part in _parts(samples)) / count
+        square = sum(((part - self._mean) ** 2).sum(0) for part in _parts(samples)) / count
+        self._scale = np.where(square > 1e-12, 1.0 / np.sqrt(np.maximum(square, 1e-12)), 0.0)
+
+    def rows(self, features: F32) -> F64:
+        rows = (features - self._mean) * self._scale
         norm = np.linalg.norm(rows, axis=1, keepdims=True)
-        out.append(np.asarray(rows / np.maximum(norm, 1e-12), np.float64))
-    return out
+        return np.asarray(rows / np.maximum(norm, 1e-12), np.float64)
+
+
+def _parts(samples: Sequence[Sample]) -> Iterator[F64]:
+    """Features as float64, about 16 MB at a time."""
+    for sample in samples:
+        size = max((1 << 21) // sample.features.shape[1], 1)
+        for at in range(0, len(sample.features), size):
+            yield sample.features[at : at + size].astype(np.float64)

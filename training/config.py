@@ -5,22 +5,38 @@ Every published rule that the default recipe changes is a field here, so each ch
 
 from __future__ import annotations
 
-import json
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, Self, TypeVar
 
+from punctum.runtime._tables import read_json
+from punctum.runtime._text import plain
 from punctum.runtime.config import Fusion, PostProcess
 from punctum.runtime.errors import InputError
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 R = TypeVar("R", bound=BaseModel)
 
+MOST = 1 << 16  # of a network's units, kernel sizes and the like
+LONGEST = 10**9  # of steps, epochs, batches
+LARGEST_SEED = 2**53  # what JSON, NumPy and torch all take
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+
+class Recipe(BaseModel):
+    """Part of a recipe: read from a file or changed in a copy, its fields are known, of their type and in range."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changed fields. Raises InputError by field name, as reading them from a file does."""
+        values = {name: getattr(self, name) for name in type(self).model_fields} | dict(update or {})
+        try:
+            return type(self).model_validate(values)
+        except ValidationError as error:
+            raise explain(error, type(self).__name__) from None
 
 
-class Normalisation(_Config):
+class Normalisation(Recipe):
     """What the graphs do to features first. Statistics come from the training videos."""
 
     unit_length: bool = False  # divide every snippet by its own Euclidean norm, before the statistics
@@ -28,36 +44,36 @@ class Normalisation(_Config):
     clip: float | None = Field(default=5.0, gt=0)  # in standard deviations; an outlier cannot dominate
 
 
-class HiddenLayer(_Config):
+class HiddenLayer(Recipe):
     """One temporal convolution and a ReLU. It sees (kernel - 1) * dilation + 1 snippets.
 
     A residual layer adds its result, mixed by a 1x1 convolution and with whole channels dropped, to its input,
     whose width it has to keep.
     """
 
-    kernel: int = Field(default=9, ge=1)
-    units: int = Field(default=256, ge=1)
-    dilation: int = Field(default=1, ge=1)
+    kernel: int = Field(default=9, ge=1, le=MOST)
+    units: int = Field(default=256, ge=1, le=MOST)
+    dilation: int = Field(default=1, ge=1, le=MOST)
     residual: bool = False
 
 
-class LocatorConfig(_Config):
+class LocatorConfig(Recipe):
     """A temporal network with a finite receptive field: features [T, D] -> class track, actionness."""
 
     normalisation: Normalisation = Normalisation()
-    embed: int = Field(default=0, ge=0)  # width of a linear map of every snippet before the layers; 0: none
+    embed: int = Field(default=0, ge=0, le=MOST)  # width of a linear map of every snippet before the layers; 0: none
     hidden: tuple[HiddenLayer, ...] = (HiddenLayer(),)  # () is one linear layer (see `linear_kernel`)
-    linear_kernel: int = Field(default=1, ge=1)  # snippets the output layer sees
+    linear_kernel: int = Field(default=1, ge=1, le=MOST)  # snippets the output layer sees
     dropout: float = Field(default=0.5, ge=0, lt=1)  # before the output layer; in residual layers by channel
     input_dropout: float = Field(default=0.0, ge=0, lt=1)  # drops a feature dimension in the whole window
-    max_right: int | None = Field(default=None, ge=0)  # look-ahead in snippets; None: symmetric, 0: causal
-    smooth: int = Field(default=1, ge=0)  # passes of a 3-point mean over the tracks, inside the graph
+    max_right: int | None = Field(default=None, ge=0, le=LONGEST)  # look-ahead in snippets; None: symmetric, 0: causal
+    smooth: int = Field(default=1, ge=0, le=MOST)  # passes of a 3-point mean over the tracks, inside the graph
     output: Literal["softmax", "sigmoid"] = "softmax"  # sigmoid: LACP, P = S * (1 - background)
     output_bias: bool = True
-    members: int = Field(default=1, ge=1)  # networks of this shape whose probabilities are averaged
+    members: int = Field(default=1, ge=1, le=1000)  # networks of this shape whose probabilities are averaged
 
 
-class PointsObjective(_Config):
+class PointsObjective(Recipe):
     """Cross-entropy at clicks and between them (training/objectives/points.py)."""
 
     kind: Literal["points"] = "points"
@@ -71,44 +87,50 @@ class PointsObjective(_Config):
     noise: float = Field(default=0.0, ge=0)  # standard deviation added to normalised features
     hide_future: float = Field(default=0.0, ge=0, le=1)  # crops: share of windows that break off, as a stream does
     sampling: Literal["sites", "crops"] = "sites"  # single clicks and gaps, or whole stretches of video
-    batch: int = Field(default=256, ge=1)  # sites: clicks a step, with as many gaps; crops: windows a step
-    window: int = Field(default=2, ge=2)  # output snippets per training window; 64 suits crops
+    batch: int = Field(default=256, ge=1, le=LONGEST)  # sites: clicks a step, with as many gaps; crops: windows a step
+    window: int = Field(default=2, ge=2, le=LONGEST)  # output snippets per training window; 64 suits crops
 
 
-class LacpObjective(_Config):
+class LacpObjective(Recipe):
     """LACP (Lee and Byun, ICCV 2021), method.md 4.1."""
 
     kind: Literal["lacp"] = "lacp"
     weights: tuple[float, float, float, float, float] = (1.0, 0.5, 1.0, 1.0, 1.0)  # video, frame, bkg, score, feat
     temperature: float = Field(default=0.1, gt=0)
-    search_every: int = Field(default=10, ge=1)
+    search_every: int = Field(default=10, ge=1, le=LONGEST)
     action_threshold: float = 0.1
     background_threshold: float = 0.95
-    budget: int = Field(default=25, ge=1)
     published_bug: bool = False  # contrast only the last class of a video, as the released code does
-    batch: int = Field(default=16, ge=1)  # videos a step
+    batch: int = Field(default=16, ge=1, le=LONGEST)  # videos a step
+
+    @model_validator(mode="before")
+    @classmethod
+    def _exact(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "budget" in value:
+            raise ValueError("budget has no effect: the search is exact and has no beam width")
+        return value
 
 
-class CenterConfig(_Config):
+class CenterConfig(Recipe):
     """The proposal-level head."""
 
     kind: Literal["center", "published"] = "center"
-    bins: int = Field(default=12, ge=6, multiple_of=6)
+    bins: int = Field(default=12, ge=6, le=6000, multiple_of=6)
     context: float = Field(default=0.25, ge=0)
     max_context_s: float | None = Field(default=None, gt=0)  # None: the post-processing's right_context_s
     normalisation: Normalisation = Normalisation()
     use_tracks: bool = True  # pooled class track of the proposal's class and actionness
     use_length: bool = True  # logarithm of the length in snippets
-    embed: int = Field(default=64, ge=0)  # per-bin linear map; 0: none
-    hidden: int = Field(default=256, ge=1)
+    embed: int = Field(default=64, ge=0, le=MOST)  # per-bin linear map; 0: none
+    hidden: int = Field(default=256, ge=1, le=MOST)
     dropout: float = Field(default=0.5, ge=0, lt=1)
     input_dropout: float = Field(default=0.3, ge=0, lt=1)
-    members: int = Field(default=1, ge=1)  # heads of this shape whose outputs are averaged
+    members: int = Field(default=1, ge=1, le=1000)  # heads of this shape whose outputs are averaged
     attention: bool = False  # a class-agnostic third output; off: constant 1
     accumulate: Literal["float64", "float32"] = "float64"  # float32 for engines without doubles
 
 
-class CenterObjective(_Config):
+class CenterObjective(Recipe):
     """Point and saliency losses of TSPNet (Xia et al., CVPR 2024), method.md 4.3, and what we change."""
 
     kind: Literal["points"] = "points"
@@ -120,25 +142,25 @@ class CenterObjective(_Config):
     foreign: Literal["zero", "ignore"] = "zero"  # proposal holding another class's click: center label 0
     crowded: Literal["divide", "ignore"] = "divide"  # n clicks of the class: center label / n
     update: Literal["absolute", "published", "none"] = "absolute"  # saliency point update
-    update_every: int = Field(default=200, ge=1)  # steps
+    update_every: int = Field(default=200, ge=1, le=LONGEST)  # steps
     update_threshold: float = Field(default=0.8, ge=0, le=1)
-    max_proposals: int = Field(default=1000, ge=1)  # a video, cut in the data set, never in the model (P2)
-    batch: int = Field(default=10, ge=1)  # videos a step
+    max_proposals: int = Field(default=1000, ge=1, le=LONGEST)  # a video, cut in the data set, never in the model (P2)
+    batch: int = Field(default=10, ge=1, le=LONGEST)  # videos a step
 
 
-class QualityObjective(_Config):
+class QualityObjective(Recipe):
     """Overlap with pseudo segments instead of the published center label (training/objectives/quality_task.py)."""
 
     kind: Literal["quality"] = "quality"
-    around: int = Field(default=40, ge=2)  # jittered candidates per pseudo segment
-    elsewhere: int = Field(default=20, ge=1)  # candidates anywhere, per pseudo segment
+    around: int = Field(default=40, ge=2, le=MOST)  # jittered candidates per pseudo segment
+    elsewhere: int = Field(default=20, ge=1, le=MOST)  # candidates anywhere, per pseudo segment
     saliency_weight: float = Field(default=1.0, ge=0)
-    batch: int = Field(default=256, ge=1)  # candidates a step
+    batch: int = Field(default=256, ge=1, le=LONGEST)  # candidates a step
 
 
-class OptimConfig(_Config):
-    epochs: int = Field(default=300, ge=1)  # one pass over the clicks, the snippets (crops) or the videos
-    steps: int | None = Field(default=None, ge=1)  # instead of epochs
+class OptimConfig(Recipe):
+    epochs: int = Field(default=300, ge=1, le=LONGEST)  # one pass over the clicks, the snippets (crops) or the videos
+    steps: int | None = Field(default=None, ge=1, le=LONGEST)  # instead of epochs
     rate: float = Field(default=1e-3, gt=0)
     weight_decay: float = Field(default=1e-3, ge=0)
     decoupled: bool = True  # AdamW; False: Adam with L2, as published
@@ -146,7 +168,7 @@ class OptimConfig(_Config):
     clip_gradient: float | None = Field(default=None, gt=0)
 
 
-class NetworkRecipe(_Config):
+class NetworkRecipe(Recipe):
     """A further network of the locator, trained on its own; the tracks of all are averaged."""
 
     locator: LocatorConfig = LocatorConfig()
@@ -169,14 +191,14 @@ def _schedule(rate: float) -> OptimConfig:
     return OptimConfig(epochs=15, rate=rate, weight_decay=1e-2, schedule="one-cycle")
 
 
-class TrainConfig(_Config):
+class TrainConfig(Recipe):
     """The whole recipe.
 
     Default: small networks of three different reaches, two of each, trained for 15 epochs (a few hundred clicks
     over-fit anything larger or longer) and averaged; then a head that learns overlap with pseudo segments.
     """
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     locator: LocatorConfig = LocatorConfig(input_dropout=0.3, members=2)
     objective: PointsObjective | LacpObjective = Field(default=_CROPS, discriminator="kind")
     locator_optim: OptimConfig = _schedule(1e-3)
@@ -192,8 +214,8 @@ class TrainConfig(_Config):
     )
     holdout: float = Field(default=0.0, ge=0, lt=1)  # share of the TRAINING videos kept aside
     select: Literal["last", "best"] = "last"  # best: by the point criterion on the held-out videos
-    evaluate_every: int = Field(default=50, ge=1)  # steps, with select = best
-    save_every: int = Field(default=100, ge=1)  # steps between two states to resume from
+    evaluate_every: int = Field(default=50, ge=1, le=LONGEST)  # steps, with select = best
+    save_every: int = Field(default=100, ge=1, le=LONGEST)  # steps between two states to resume from
 
     @field_validator("post", mode="before")
     @classmethod
@@ -242,29 +264,42 @@ class TrainConfig(_Config):
 
 def load_config(path: Path) -> TrainConfig:
     """Read a recipe file: the fields of `TrainConfig`, all optional. Raises InputError by field name."""
-    return read_recipe(path, TrainConfig)
+    from .effects import refuse_idle, train_fields
+
+    recipe = read_recipe(path, TrainConfig)
+    refuse_idle(path, train_fields(recipe))
+    return recipe
 
 
 def read_recipe(path: Path, kind: type[R]) -> R:
     """Read a JSON file as a model whose fields are all optional. Raises InputError by field name."""
     try:
-        return kind.model_validate(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise InputError(
-            "config-unreadable", f"{path} cannot be read ({error.strerror})", "a JSON file", "check the path"
-        ) from None
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError("config-not-json", f"{path} is not JSON ({error})", "a JSON object", "repair it") from None
+        absent = "" if path.is_file() else "is no file"
+    except (OSError, ValueError) as error:
+        absent = f"cannot be read ({error})"
+    if absent:
+        raise InputError("config-unreadable", f"{path} {absent}", "a JSON file", "check --config")
+    record = read_json(path)
+    try:
+        return kind.model_validate(_tuples(record), strict=True)  # "5" and true are no numbers
     except ValidationError as error:
-        raise _explain(path, error, kind.__name__) from None
+        raise explain(error, kind.__name__, path) from None
 
 
-def _explain(path: Path, error: ValidationError, kind: str) -> InputError:
-    first: Any = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the file"
+def _tuples(value: Any) -> Any:
+    """JSON has lists where recipes have tuples."""
+    if isinstance(value, dict):
+        return {name: _tuples(item) for name, item in value.items()}
+    return tuple(_tuples(item) for item in value) if isinstance(value, list) else value
+
+
+def explain(error: ValidationError, kind: str, path: Path | None = None) -> InputError:
+    """The first thing that is wrong with a recipe."""
+    first: Any = error.errors(include_url=False)[0]
+    field = ".".join(str(part) for part in first["loc"]) or "the recipe"
     return InputError(
         "config-invalid",
-        f"{path}: {field}: {first['msg']}",
+        plain(f"{'' if path is None else f'{path}: '}{field}: {first['msg']}"),
         f"the fields of {kind}, all optional (the recipe that a finished run records shows them)",
-        f"correct {field}",
+        f"correct {plain(field)}",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from punctum.runtime._text import counted
 from punctum.runtime._values import compact
 from punctum.runtime.dataset import Dataset
 from punctum.runtime.errors import InputError
@@ -65,14 +66,19 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
     aside = _draw(len(samples), holdout, seed)
     kept = tuple(s for i, s in enumerate(samples) if i not in aside)
     if not any(len(s.clicks) for s in kept):
-        raise InputError(
-            "no-points",
-            f"data set {dataset.name} has {len(kept)} training videos and not one point in them",
-            "at least one point in a training video",
-            "check --points and --train-list, or run `punctum data check`",
-        )
+        raise no_points(dataset.name, len(kept))
     held_out = tuple(s for i, s in enumerate(samples) if i in aside)
     return TrainingSet(dataset.name, tuple(dataset.labels), dataset.stride_s, dataset.feature_dim, kept, held_out)
+
+
+def no_points(name: str, videos: int) -> InputError:
+    """What a data set without a click in its training videos gets to hear."""
+    return InputError(
+        "no-points",
+        f"data set {name} has {counted(videos, 'training video')} and not one point in them",
+        "at least one point in a training video",
+        "check --points and --train-list, or run `punctum data check`",
+    )
 
 
 def _draw(count: int, share: float, seed: int) -> set[int]:

@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from .config import OptimConfig
 from .report import Reporter
 from .selection import BestKeeper
-from .state import StageState, load_state, optimizer_tensors, restore_optimizer, save_state
+from .state import StageState, damaged, load_state, optimizer_tensors, restore_optimizer, save_state
 from .stop import StopSignal
+from .threads import fastest
 
 
 class Task(Protocol):
@@ -51,6 +52,7 @@ class StageResult:
     seconds: float
     selected_step: int
     criterion: float | None
+    threads: int
 
 
 def run_stage(
@@ -63,27 +65,41 @@ def run_stage(
     keeper: BestKeeper,
     reporter: Reporter,
     stop: StopSignal,
+    measure_threads: bool = False,
 ) -> StageResult:
     """Train `task` to its last step or a stop request, continuing from `state_file` where that exists.
 
-    Raises PunctumError when the loss is NaN or infinite.
+    measure_threads: choose the number of threads by timing a few steps; a continued stage keeps its number. Raises
+    PunctumError when the loss is NaN or infinite.
     """
     kind = torch.optim.AdamW if optim.decoupled else torch.optim.Adam
     optimizer = kind(task.module.parameters(), lr=optim.rate, weight_decay=optim.weight_decay)
     state = load_state(state_file)
     done, seconds = 0, 0.0
     if state is not None:
-        task.module.load_state_dict(state.module)
-        restore_optimizer(optimizer, state.optimizer)
-        task.load_extra_state(state.extra)
-        keeper.restore(state.best, state.facts)
-        done, seconds = state.step, float(state.facts["seconds"])
+        try:
+            task.module.load_state_dict(state.module)
+            restore_optimizer(optimizer, state.optimizer)
+            task.load_extra_state(state.extra)
+            keeper.restore(state.best, state.facts)
+            if state.best and {n: v.shape for n, v in state.best.items()} != _shapes(task.module):
+                raise ValueError("the best weights are of another shape")
+            done, seconds = state.step, float(state.facts["seconds"])
+            if done > task.steps:
+                raise ValueError(f"step {done} of {task.steps}")
+        except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
+            raise damaged(state_file, error) from None
+    if measure_threads:
+        chosen = None if state is None else state.facts.get("threads")
+        with _own_randomness():
+            task.module.train()
+            torch.set_num_threads(int(chosen) if chosen else fastest(task, seed=seed))
     reporter.rewind(task.name, done)
     began = time.monotonic() - seconds
     loss = math.nan
 
     def save(step: int) -> None:
-        facts = {"seconds": time.monotonic() - began, **keeper.facts()}
+        facts = {"seconds": time.monotonic() - began, "threads": torch.get_num_threads(), **keeper.facts()}
         save_state(
             state_file,
             StageState(
@@ -131,7 +147,19 @@ def run_stage(
         save(done)
     keeper.apply(task.module)
     task.module.eval()
-    return StageResult(done, finished, loss, time.monotonic() - began, keeper.step or done, keeper.score)
+    return StageResult(
+        done,
+        finished,
+        loss,
+        time.monotonic() - began,
+        keeper.step or done,
+        keeper.score,
+        torch.get_num_threads(),
+    )
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:

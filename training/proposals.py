@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from punctum.runtime._name_index import NameIndex
 from punctum.runtime._values import by_value
 from punctum.runtime.dataset import read_json
 from punctum.runtime.errors import InputError
@@ -57,15 +58,16 @@ def read_proposals(
     results = record.get("results") if isinstance(record, Mapping) else None
     if not isinstance(results, Mapping):
         raise _form(path, 'there is no object "results"')
-    index = {name: i for i, name in enumerate(labels)}
+    index, known = {name: i for i, name in enumerate(labels)}, NameIndex(labels)
+    names = NameIndex(results, media=True)
     found: dict[str, VideoProposals] = {}
     absent, dropped, unknown = [], 0, set()
     for sample in samples:
         rows: list[tuple[float, float, int, float]] = []
-        for row, item in enumerate(_rows(results.get(sample.video, []), path, sample.video)):
-            start, end, name, score = _entry(item, path, sample.video, row)
-            if name not in index:
-                unknown.add(name)
+        for row, item in enumerate(_rows(results, names, path, sample.video)):
+            start, end, label, score = _entry(item, path, sample.video, row)
+            if (name := known.find(label)) is None:
+                unknown.add(label)
                 continue
             rows.append((start, end, index[name], score))
         table = np.array(rows, np.float64).reshape(-1, 4)
@@ -92,7 +94,11 @@ def read_proposals(
     return found
 
 
-def _rows(value: Any, path: Path, video: str) -> list[Any]:
+def _rows(results: Mapping[str, Any], names: NameIndex, path: Path, video: str) -> list[Any]:
+    found = names.find(video)
+    if found is None and (alike := names.alike(video)):
+        raise _form(path, f"it names {' and '.join(map(repr, alike[:2]))}, and the data set {video!r}")
+    value = [] if found is None else results[found]
     if not isinstance(value, list):
         raise _form(path, f"results.{video} is no list")
     return value
@@ -102,7 +108,7 @@ def _entry(item: Any, path: Path, video: str, row: int) -> tuple[float, float, s
     try:
         start, end = (float(x) for x in item["segment"])
         return start, end, str(item["label"]), float(item.get("score", 1.0))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise _form(path, f"results.{video}[{row}]: {error!r}") from None
 
 

@@ -26,12 +26,14 @@ class Reporter:
         if not self._log.is_file():
             return
         kept = []
-        for line in self._log.read_text(encoding="utf-8").splitlines():
+        for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
-            except json.JSONDecodeError:  # the line that was being written when the run was killed
-                continue
-            if record.get("stage") == stage and record.get("step", 0) > step:
+                at, name = record.get("step", 0), record.get("stage")
+                later = name == stage and at > step
+            except (ValueError, TypeError, AttributeError, RecursionError):
+                continue  # the line that was being written when the run was killed
+            if later:
                 break
             kept.append(line)
         atomic_write(self._log, "".join(line + "\n" for line in kept))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import math
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -19,19 +21,21 @@ from .data import TrainingSet
 
 def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> dict[str, Any]:
     """config.json: recipe, labels, feature spec with fingerprint, provenance with a digest of features and clicks."""
-    rows = np.concatenate([s.features for s in data.samples])
-    quantiles = np.quantile(rows, [0.01, 0.25, 0.5, 0.75, 0.99])
+    mean, std, quantiles = _statistics(data)
     spec = FeatureSpec(
         dim=data.feature_dim,
         stride_s=data.stride_s,
-        fingerprint=Fingerprint(
-            mean=float(rows.mean()), std=float(rows.std()), quantiles=tuple(float(q) for q in quantiles)
-        ),
+        fingerprint=Fingerprint(mean=mean, std=std, quantiles=quantiles),
     )
-    parts: list[bytes] = []
+    parts: list[bytes | memoryview] = []
     for sample in (*data.samples, *data.held_out):
-        clicks = sample.clicks
-        parts += [sample.video.encode(), sample.features.tobytes(), clicks.position.tobytes(), clicks.label.tobytes()]
+        clicks, features = sample.clicks, np.ascontiguousarray(sample.features).reshape(-1)
+        parts += [
+            os.fsencode(sample.video),
+            features.view(np.uint8).data,
+            clicks.position.tobytes(),
+            clicks.label.tobytes(),
+        ]
     provenance: dict[str, Any] = {
         "dataset": data.name,
         "data_sha256": ck.digest(parts),
@@ -47,6 +51,23 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
     }
 
 
+_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+
+
+def _statistics(data: TrainingSet) -> tuple[float, float, tuple[float, ...]]:
+    """Mean, standard deviation and quantiles of all feature values, without a second copy in float64."""
+    flat = [s.features.reshape(-1) for s in data.samples]
+    count = sum(len(x) for x in flat)
+    mean = sum(float(x.sum(dtype=np.float64)) for x in flat) / count
+    square = 0.0
+    for x in flat:
+        for at in range(0, len(x), 1 << 20):
+            square += float(((x[at : at + (1 << 20)].astype(np.float64) - mean) ** 2).sum())
+    joined = np.concatenate(flat)
+    quantiles = np.quantile(joined, _QUANTILES, overwrite_input=True)
+    return mean, math.sqrt(square / count), tuple(float(q) for q in quantiles)
+
+
 # In the order in which a folder loses its meaning: without a summary it does not load.
 _WRITTEN = ("summary.json", "locator.safetensors", "center.safetensors", "post.json", "log.jsonl", "config.json")
 
@@ -56,7 +77,7 @@ def prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> 
     if out.exists() and not out.is_dir():
         raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
     held = out.is_dir() and any(out.iterdir())
-    if held and not (out / "config.json").is_file():
+    if held and not made_by(out, ck.SCHEMA):
         raise InputError(
             "out-foreign", f"{out} holds other files and is no run", "a new folder", "choose another --out"
         )
@@ -65,7 +86,7 @@ def prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> 
             (out / name).unlink(missing_ok=True)
         shutil.rmtree(out / "state", ignore_errors=True)
     elif held and resume:
-        _compare(json.loads((out / "config.json").read_text(encoding="utf-8")), record, out)
+        _compare(ck.read_object(out / "config.json"), record, out)
         (out / "summary.json").unlink(missing_ok=True)
         for folder in (out, out / "state"):  # what a killed run was writing
             for draft in (*folder.glob(".*.safetensors.*"), *folder.glob(".*.json.*"), *folder.glob(".*.jsonl.*")):
@@ -90,3 +111,12 @@ def _compare(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
                 "the same data, seed and options as before",
                 "repeat the first command with --resume, or start over with --fresh",
             )
+
+
+def made_by(out: Path, schema: str) -> bool:
+    """Whether a folder holds a config.json of this kind, be it damaged: many projects have a file of that name."""
+    kind = schema.partition("/")[0]
+    try:
+        return f'"{kind}/' in (out / "config.json").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

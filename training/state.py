@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from punctum.runtime._text import plain
 from punctum.runtime._values import compact
 from punctum.runtime.errors import InputError
 from torch import Tensor
+
+_MOST = 4096  # threads
 
 
 @compact
@@ -59,16 +62,32 @@ def load_state(path: Path) -> StageState | None:
                     optimizer.setdefault(int(index), {})[slot] = file.get_tensor(key)
                 else:
                     groups[head][rest] = file.get_tensor(key)
-        return StageState(
-            int(meta["step"]), groups["module"], optimizer, groups["extra"], groups["best"], json.loads(meta["facts"])
-        )
-    except (SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise InputError(
-            "state-damaged",
-            f"{path} is not a training state ({plain(error)[:200]})",
-            "a file that train wrote",
-            "use --fresh",
-        ) from None
+        facts = json.loads(meta["facts"])
+        if int(meta["step"]) < 0 or not isinstance(facts, dict):
+            raise ValueError("no step, or no facts")
+        if not math.isfinite(facts["seconds"]):
+            raise ValueError("seconds are not finite")
+        for name, kind, most in (
+            ("threads", int, _MOST),
+            ("best_step", int, math.inf),
+            ("best_score", float, math.inf),
+        ):
+            value = facts.get(name)
+            if value is not None and not (isinstance(value, kind | int) and -most <= value <= most):
+                raise ValueError(f"{name} is {value!r}")
+        return StageState(int(meta["step"]), groups["module"], optimizer, groups["extra"], groups["best"], facts)
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise damaged(path, error) from None
+
+
+def damaged(path: Path, error: Exception) -> InputError:
+    """The refusal of a file that is no state of this stage."""
+    return InputError(
+        "state-damaged",
+        f"{path} is not a training state ({plain(error)[:300]})",
+        "a file that train wrote",
+        "use --fresh",
+    )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
@@ -77,4 +96,12 @@ def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, T
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Tensor]]) -> None:
+    """Raises ValueError for slots that are not those of the optimizer's parameters."""
+    parameters = [p for group in optimizer.param_groups for p in group["params"]]
+    for index, slot in slots.items():
+        if not 0 <= index < len(parameters) or slot.keys() != {"step", "exp_avg", "exp_avg_sq"}:
+            raise ValueError(f"no parameter has the slots {index}: {sorted(slot)}")
+        shape = parameters[index].shape
+        if slot["step"].numel() != 1 or any(slot[name].shape != shape for name in ("exp_avg", "exp_avg_sq")):
+            raise ValueError(f"slots {index} are of another shape than their parameter")
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

@@ -32,6 +32,7 @@ from .report import Reporter
 from .run_folder import describe, prepare
 from .selection import BestKeeper
 from .stop import StopSignal, TrainingInterrupted
+from .threads import training_threads
 from .torch_backend import torch_device
 
 
@@ -45,19 +46,23 @@ def train_run(
     fresh: bool = False,
     device: str = "cpu",
     quiet: bool = False,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Train into the folder `out` and return the summary.
 
     proposals: result file of another base locator to train the head on. resume continues a run with the same
-    recipe and data, fresh discards what is there. Raises InputError for an existing folder with neither, or a
+    recipe and data, fresh discards what is there. threads: of torch on the CPU; 0: what the first steps of each stage
+    favour; None: as torch is set. Raises InputError for an existing folder with neither, or a
     different recipe; TrainingInterrupted (exit code 130) after Ctrl-C, with a folder that loads.
     """
     place = torch_device(device)
     if proposals is not None and not proposals.is_file():
         raise InputError("file-missing", f"{proposals} does not exist", "an ActivityNet-form file", "check --proposals")
     prepare(out, describe(data, config, proposals), resume=resume, fresh=fresh)
-    with StopSignal() as stop:
-        return _Trainer(data, config, out, place, Reporter(out / "log.jsonl", quiet=quiet), stop).run(proposals)
+    with StopSignal() as stop, training_threads(threads) as fixed:
+        measure = threads is not None and fixed is None
+        reporter = Reporter(out / "log.jsonl", quiet=quiet)
+        return _Trainer(data, config, out, place, reporter, stop, measure_threads=measure).run(proposals)
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -74,8 +79,11 @@ class _Trainer:
         device: torch.device,
         reporter: Reporter,
         stop: StopSignal,
+        *,
+        measure_threads: bool = False,
     ) -> None:
         self.data, self.config, self.out = data, config, out
+        self.measure_threads = measure_threads
         self.device, self.reporter, self.stop = device, reporter, stop
         self.facts: dict[str, Any] = {}
         self.began = time.monotonic()
@@ -104,7 +112,7 @@ class _Trainer:
         return summary
 
     def _train_locator(self, locator: Locator) -> bool:
-        features = [torch.from_numpy(s.features).to(self.device) for s in self.data.samples]
+        features = [torch.from_numpy(s.features) for s in self.data.samples]
         for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
@@ -168,6 +176,7 @@ class _Trainer:
             keeper=BestKeeper(self.config.select, self.config.evaluate_every),
             reporter=self.reporter,
             stop=self.stop,
+            measure_threads=self.measure_threads,
         )
         self.facts[name] = {**task.describe, **asdict(result)}
         if name == "center":

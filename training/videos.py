@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from punctum.runtime._files import atomic_write
+from punctum.runtime._name_index import NameIndex
+from punctum.runtime._names import clean_name
 from punctum.runtime._tables import read_points
 from punctum.runtime._text import as_utf8
 from punctum.runtime.dataset import Dataset, Point
@@ -20,8 +22,9 @@ from punctum.runtime.errors import InputError
 
 from .backbone.config import BackboneConfig, load_backbone_config
 from .backbone.train import Footage, train_backbone
+from .checkpoint import read_object
 from .config import TrainConfig
-from .data import load_training_set
+from .data import load_training_set, no_points
 from .trainer import train_run
 
 BACKBONE, DATA, LOCATOR, BUNDLE = "backbone", "data", "locator", "bundle"
@@ -39,13 +42,16 @@ def read_footage(
         data = Dataset.open(folder, points=points or "points.csv", train_list=train_list, need_features=False)
         return dataset_footage(data, clicked=clicked and (points is not None or data.points_file.is_file()))
     from punctum.runtime.video import video_files
+    from punctum.runtime.video.features import check_names
 
-    files = {path.stem: path for path in video_files(folder)}
+    listed = list(video_files(folder))
+    check_names(listed)
+    files = {path.stem: path for path in listed}
     table = next((p for p in (folder / (points or "points.csv"), Path(points or "points.csv")) if p.is_file()), None)
     if points is not None and table is None:
         raise InputError("points-missing", f"{points} does not exist", "a points file", "check --points")
     if table is None or not clicked or (points is None and table.parent != folder):
-        return Footage(folder.name, files)
+        return Footage(as_utf8(folder.name), files)
     return _clicked_folder(folder, files, table)
 
 
@@ -69,19 +75,30 @@ def _clicked_folder(folder: Path, files: dict[str, Path], table: Path) -> Footag
             "a column time_s with seconds, or a dataset.json (name, classes, fps)",
             "add one of the two",
         )
-    strangers = sorted({row.video for row in rows} - set(files))
-    if strangers:
+    index = NameIndex(files, media=True)
+    if strangers := sorted({row.video for row in rows if index.find(row.video) is None}):
+        alike = index.alike(strangers[0])
         raise InputError(
             "video-missing",
-            f"{table} names videos that {folder} lacks: {', '.join(strangers[:3])}",
-            "file names without their ending",
+            f"{table} names videos that {folder} lacks: {', '.join(strangers[:3])}"
+            + (f" (it has {', '.join(alike[:3])})" if alike else ""),
+            "file names, with or without their ending",
             "correct the table",
         )
-    labels = tuple(sorted({row.label for row in rows}))
-    points: dict[str, list[Point]] = {}
+    labels = tuple(sorted({clean_name(row.label) for row in rows}))
+    if pair := NameIndex(labels).twice(fold=True):
+        raise InputError(
+            "label-alike",
+            f"{table} names the classes {pair[0]!r} and {pair[1]!r}",
+            "one spelling of a class",
+            "correct the names, or add a dataset.json that lists the classes",
+        )
+    clicks: dict[str, set[tuple[float, int]]] = {}
     for row in rows:
-        points.setdefault(row.video, []).append(Point(labels.index(row.label), row.frame))
-    return Footage(folder.name, files, labels, points)
+        video = index.find(row.video) or row.video
+        clicks.setdefault(video, set()).add((row.frame, labels.index(clean_name(row.label))))
+    points = {video: [Point(label, time_s) for time_s, label in sorted(found)] for video, found in clicks.items()}
+    return Footage(as_utf8(folder.name), files, labels, points)
 
 
 def backbone_recipe(
@@ -110,6 +127,8 @@ def backbone_recipe(
                 "for example --size 48x64",
             )
         changes |= {"height": int(found[1]), "width": int(found[2])}
+    if (minutes is not None or epochs is not None) and recipe.optim.steps is not None:
+        changes["optim"] = recipe.optim.model_copy(update={"steps": None})  # which would have the last word
     return recipe.model_copy(update=changes)
 
 
@@ -124,10 +143,11 @@ def train_videos(
     device: str = "cpu",
     quiet: bool = False,
     name: str = "",
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Everything from a video data set to `out`/bundle. Returns a summary of the stages.
 
-    backbone: recipe of the backbone to learn, or the folder of one that exists.
+    backbone: recipe of the backbone to learn, or the folder of one that exists. threads: see `train_run`.
     out then holds backbone/, data/ (the features, as an ordinary data set), locator/ (an ordinary run) and bundle/.
     A killed run goes on at the stage, and the step, where it was, with `resume`. Raises InputError as the stages do.
     """
@@ -137,20 +157,29 @@ def train_videos(
     if held and not (resume or fresh):
         raise InputError("run-exists", f"{out} holds a run", "a new folder", "add --resume or --fresh")
     if held and fresh:
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in (BUNDLE, LOCATOR, DATA, BACKBONE))
+        if strangers:  # somebody's own folder that happens to hold "backbone" and "data", which --fresh would discard
+            raise InputError(
+                "out-foreign", f"{out} holds {strangers[0]}, which no run makes", "a run folder", "choose another --out"
+            )
         for part in (BUNDLE, LOCATOR, DATA, BACKBONE):
             shutil.rmtree(out / part, ignore_errors=True)
     footage = dataset_footage(data)
+    if not any((footage.points or {}).get(video) for video in footage.videos):
+        raise no_points(data.name, len(footage.videos))
     if isinstance(backbone, Path):
         learned = _adopt(backbone, out / BACKBONE)
     else:
-        learned = train_backbone(footage, backbone, out / BACKBONE, resume=held and resume, quiet=quiet)
+        learned = train_backbone(
+            footage, backbone, out / BACKBONE, resume=held and resume, quiet=quiet, threads=threads
+        )
     made = make_features(data, footage, out / BACKBONE, out / DATA, quiet=quiet)
     started = (out / LOCATOR / "config.json").is_file()
     training = load_training_set(made, holdout=recipe.holdout, seed=recipe.seed)
-    trained = train_run(training, recipe, out / LOCATOR, resume=started, device=device, quiet=quiet)
+    trained = train_run(training, recipe, out / LOCATOR, resume=started, device=device, quiet=quiet, threads=threads)
     manifest = out / BUNDLE / "manifest.json"
     if manifest.is_file() and all(stage.get("resumed") for stage in trained["stages"].values()):
-        bundle_id = str(json.loads(manifest.read_text(encoding="utf-8"))["id"])
+        bundle_id = str(read_object(manifest).get("id", ""))
     else:
         bundle_id = _export(out, name or data.name)
     return {"backbone": learned, "locator": trained, "bundle": bundle_id, "lost": _lost(out / DATA)}

@@ -21,10 +21,10 @@ class ArchiveOptions:
     """How an archive is scored. Raises InputError for values that make no sense.
 
     The first four, and fps, are part of what a result is: a folder holds results of one choice of them.
-    workers: processes, or actors on Ray; 0: one a core. kind: what a folder stands for; "auto": its features where
-    it has any, else its videos. group_items: most items that share runs of the engine and a commit; 0: by the size of
-    the archive. fps: of videos that carry no time stamps. split: of a data set. root: names of items are paths below
-    it. gpus: of a Ray actor, may be a part.
+    workers: processes, or actors on Ray; 0: as many as affinity and control groups leave cores for. kind: what a folder
+    stands for; "auto": its features where it has any, else its videos. group_items: most items that share runs of the
+    engine and a commit; 0: by the size of the archive. fps: of videos that carry no time stamps. split: of a data set.
+    root: names of items are paths below it. gpus: of a Ray actor, may be a part.
     """
 
     device: str = "cpu"

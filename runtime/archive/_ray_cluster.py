@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingDependencyError
-from ._workers import cores
+from ..machine import whole_cores
 
 if TYPE_CHECKING:
     from ._options import ArchiveOptions
@@ -114,7 +114,7 @@ def _unreachable(address: str, cause: str) -> InputError:
 def _open(ray: Any, address: str, options: ArchiveOptions) -> None:
     own: dict[str, Any] = {}
     if address == "local":
-        own = {"num_cpus": max(cores(), options.workers * options.threads), "include_dashboard": False}
+        own = {"num_cpus": max(whole_cores(), options.workers * options.threads), "include_dashboard": False}
     try:
         with _mute():
             ray.init(address=address, log_to_driver=False, logging_level="ERROR", **own)

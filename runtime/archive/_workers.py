@@ -32,11 +32,6 @@ STOP_S = 5.0
 _UP, _READY = "up", "ready"  # what a worker says before its first outcome
 
 
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 @dataclass(slots=True)
 class _Job:
     group: Group

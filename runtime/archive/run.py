@@ -13,6 +13,7 @@ from .._text import counted, printable, were
 from .._version import __version__
 from ..bundle import Bundle
 from ..errors import InputError, PunctumError
+from ..machine import whole_cores
 from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task
@@ -20,7 +21,7 @@ from ._ledger import Archive, open_archive
 from ._options import ArchiveOptions
 from ._progress import Progress, duration
 from ._table import load_pyarrow
-from ._workers import cores, run_local
+from ._workers import run_local
 from .inputs import find_items
 from .results import write_results
 
@@ -161,7 +162,7 @@ def score_archive(
 def _engine(options: ArchiveOptions, *, idle: bool) -> Iterator[tuple[Engine, int]]:
     """Who does the work, and how many workers there is room for. idle: there is nothing to do, so nothing starts."""
     if options.engine == "local" or idle:
-        yield run_local, cores()
+        yield run_local, max(whole_cores() // options.threads, 1)
         return
     from ._ray_cluster import connected
     from .ray_engine import run_ray

@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 from .._text import counted
+from ..machine import quota_cores, usable_cores
 from ._findings import Facts
 from ._world import World
 
@@ -17,8 +18,8 @@ _JETPACK = {"32": "4", "34": "5", "35": "5", "36": "6", "38": "7", "39": "7"}  #
 def examine_machine(world: World, facts: Facts, *, threads: int) -> None:
     """Processor, cores, limits; a note where more threads are asked for than there are cores to run them."""
     total = len(re.findall(r"^processor\s*:", world.text("/proc/cpuinfo"), re.M)) or os.cpu_count() or 1
-    limit = cgroup_cores(world)
-    usable = min(world.affinity if world.live else total, limit or total, total)
+    limit = quota_cores(world.text)
+    usable = min(usable_cores(world.text, affinity=world.affinity if world.live else total), total)
     facts.say(
         "Machine",
         system=f"{platform.system()} {platform.machine()}",
@@ -34,40 +35,6 @@ def examine_machine(world: World, facts: Facts, *, threads: int) -> None:
             f"{counted(threads, 'thread')} on {usable:g} usable cores: they take turns, which costs more than it gains",
             f"--threads {max(int(usable), 1)}",
         )
-
-
-def cgroup_cores(world: World) -> float | None:
-    """Cores' worth of time that control groups leave this process; None: no limit.
-
-    Limits of the groups above hold as well, so the smallest counts.
-    """
-    found: list[float] = []
-    for line in world.text("/proc/self/cgroup").splitlines() or ["0::/"]:
-        _, _, rest = line.partition(":")
-        controllers, _, group = rest.partition(":")
-        if controllers and "cpu" not in controllers.split(","):
-            continue
-        base = "/sys/fs/cgroup" if not controllers else f"/sys/fs/cgroup/{controllers}"
-        bases = [base] if not controllers else [base, "/sys/fs/cgroup/cpu"]
-        parts = [part for part in group.split("/") if part and part != ".."]
-        for place in bases:
-            for k in range(len(parts), -1, -1):
-                folder = "/".join([place, *parts[:k]])
-                found += _quota(world, folder, second=not controllers)
-    return min(found) if found else None
-
-
-def _quota(world: World, folder: str, *, second: bool) -> list[float]:
-    """[cores] of one group, version 2 or 1 of control groups; [] without a limit."""
-    if second:
-        numbers = world.text(f"{folder}/cpu.max").split()
-    else:
-        numbers = [world.text(f"{folder}/cpu.cfs_quota_us"), world.text(f"{folder}/cpu.cfs_period_us")]
-    try:
-        quota, period = (int(part) for part in numbers)
-    except ValueError:
-        return []
-    return [quota / period] if quota > 0 and period > 0 else []
 
 
 def jetson(world: World) -> str:

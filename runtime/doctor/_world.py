@@ -9,6 +9,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from ..machine import affinity_cores
+
 LIBRARY_FOLDERS = (
     "usr/lib/x86_64-linux-gnu",
     "usr/lib/aarch64-linux-gnu",
@@ -43,7 +45,7 @@ class World:
     @classmethod
     def here(cls) -> World:
         """This machine and this Python."""
-        return cls(Path("/"), tuple(sys.path), os.environ, dlopen, live=True, affinity=usable_cores())
+        return cls(Path("/"), tuple(sys.path), os.environ, dlopen, live=True, affinity=affinity_cores())
 
     @classmethod
     def at(cls, root: Path, *, site: tuple[str, ...] = (), environ: Mapping[str, str] | None = None) -> World:
@@ -93,10 +95,3 @@ def dlopen(name: str) -> str:
     except OSError as error:
         return str(error)
     return ""
-
-
-def usable_cores() -> int:
-    """Cores that this process may run on, as its affinity says."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .._text import counted
+from ..machine import usable_cores
 
 if TYPE_CHECKING:
     from ..bundle import Bundle
@@ -55,7 +56,7 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
             continue
     hardware = {
         "processor": _processor(),
-        "cores usable": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores usable": f"{usable_cores():g}",
         "memory": _memory(),
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "device used": device,

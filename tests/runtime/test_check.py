@@ -88,7 +88,7 @@ def test_features(folder, spoil, code, severity):
 def test_features_that_do_not_match_the_duration(folder):
     np.save(folder / "features" / "v1.npy", make.features(1)[:20])
     report = check_dataset(folder)
-    assert report.errors == [] or {f.code for f in report.errors} == {"point-outside"}
+    assert report.errors == [] or {f.code for f in report.errors} == {"point-outside-video"}
     found = the(report, "features-duration")
     assert "v1 lasts 10.00 s, its features 5.00 s" in found.message
 
@@ -105,7 +105,7 @@ def test_points_by_line(folder):
     where = {f.code: (f.severity, f.line) for f in report.findings}
     assert where == {
         "label-unknown": ("error", 3),
-        "point-outside": ("error", 4),
+        "point-outside-video": ("error", 4),
         "points-row": ("error", 5),
         "point-duplicate": ("warning", 16),
         "points-unsorted": ("warning", 16),
@@ -117,7 +117,7 @@ def test_negative_points_and_points_just_behind_the_end(folder):
     rows = make.point_rows([f"v{i}" for i in range(7)])
     rows[1][4], rows[4][4] = -1, 203  # 203 / 20 fps = 10.15 s of 10 s: the last snippet was cut off
     make.write_rows(folder / "points.csv", rows)
-    assert the(check_dataset(folder), "point-outside").line == 2
+    assert the(check_dataset(folder), "point-outside-video").line == 2
 
 
 def test_videos_and_classes_without_points(folder):
@@ -179,7 +179,7 @@ def test_truth_by_line(folder):
         "truth-swapped": "error",
         "truth-outside": "warning",
         "label-unknown": "error",
-        "truth-segment": "error",
+        "truth-zero-length": "warning",
         "truth-repeated": "warning",
         "truth-duration": "error",
         "truth-missing-video": "error",

@@ -15,10 +15,11 @@ from punctum.runtime.doctor import World, examine, what_stops
 from punctum.runtime.doctor._elf import needed
 from punctum.runtime.doctor._findings import Facts
 from punctum.runtime.doctor._gpu import _ask_rtx
-from punctum.runtime.doctor._machine import cgroup_cores, examine_cache
+from punctum.runtime.doctor._machine import examine_cache
 from punctum.runtime.engines import cuda
 from punctum.runtime.engines.key import Gpu
 from punctum.runtime.errors import InputError
+from punctum.runtime.machine import quota_cores
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CUDA = ("libcublas.so.13", "libcudart.so.13", "libc.so.6", "libstdc++.so.6")
@@ -291,7 +292,7 @@ def test_a_jetson(machine):
 def test_limits_of_control_groups(machine, files, cores):
     for name, content in files.items():
         machine.file(name, content)
-    assert cgroup_cores(machine.world()) == cores
+    assert quota_cores(machine.world().text) == cores
 
 
 def test_more_threads_than_cores(machine):

@@ -81,6 +81,9 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--clicks": "what counts as a click; none is refused for clicks without an end",
         "--names": "where ELAN keeps classes; refused for other inputs",
         "--annotations": "which annotation of a Label Studio task; refused for other inputs",
+        "--same-video": "videos of one name are refused, kept apart or merged",
+        "--label-column": "column or attribute of the class; refused for inputs without them",
+        "--background": "labels that mean no action in frame-wise text; refused for other inputs",
         "--media": "path of the video in tools' files; refused for other outputs",
         "--size": "size of the video in CVAT; refused for other outputs",
     },
@@ -309,6 +312,8 @@ REFUSED: list[tuple[str, str]] = [
     ("score {bundle} {features} --out {new} --gpus-per-worker 0", "--gpus-per-worker"),
     ("convert {csv} {new}.vtt --names tier", "--names"),
     ("convert {csv} {new}.vtt --annotations all", "--annotations"),
+    ("convert {events} {new}.vtt --label-column class", "--label-column"),
+    ("convert {csv} {new}.vtt --background idle", "--background"),
     ("convert {csv} {new}.vtt --media x.mp4", "--media"),
     ("convert {csv} {new}.vtt --size 640x480", "--size"),
     ("convert {csv} {new}.vtt --fps 25", "--fps"),
@@ -358,8 +363,12 @@ REFUSED: list[tuple[str, str]] = [
     ("train {dataset} --out {new} --backbone {folder}", "--backbone"),
     ("train {dataset} --out {new} --minutes 1", "--minutes"),
     ("train {dataset} --out {new} --no-center --proposals {events}", "--proposals"),
+    ("train {dataset} --out {new} --no-point-update", "--no-point-update"),
+    ("train {dataset} --out {new} --no-center --no-point-update", "--no-point-update"),
+    ("train {dataset} --out {new} --no-center --published-head", "--published-head"),
     ("train-backbone {folder} --out {new} --resume --fresh", "--resume"),
     ("train-backbone {folder} --out {new} --points p.csv --no-points", "--points"),
+    ("train-backbone {folder} --out {new} --train-list few.txt", "--train-list"),
 ]
 
 # Uses that act, of options that are cheap to try: with the option the output is another one.

@@ -88,7 +88,7 @@ def test_switches_are_recorded_in_the_recipe():
     plain = recipe_of(None)
     assert recipe_of(None, center=False).center is None
     assert not recipe_of(None, adapt=False).post.adapt
-    assert recipe_of(None, point_update=False).center_objective.update == "none"
+    assert recipe_of(None, point_update=False, published=True).center_objective.update == "none"
     published = recipe_of(None, published=True)
     assert published.center is not None and published.center.kind == "published"
     assert published.center_objective.inside_logits and published.post.fusion.contrast == 0
@@ -96,6 +96,117 @@ def test_switches_are_recorded_in_the_recipe():
     lacp = recipe_of(None, objective="lacp", seed=7, epochs=3)
     assert (lacp.objective.kind, lacp.seed, lacp.locator_optim.epochs) == ("lacp", 7, 3)
     assert lacp.locator.output == "sigmoid"
+
+
+def test_switches_without_effect_are_refused_by_name(toy, recipe_file, tmp_path, capsys):
+    plain = TrainConfig.model_validate_json(recipe_file.read_text())
+    assert recipe_of(recipe_file, point_update=False).center_objective.update == "none" != plain.center_objective.update
+    for given, word in (
+        (["--no-point-update"], "quality"),
+        (["--no-point-update", "--no-center"], "--no-center"),
+        (["--published-head", "--no-center"], "--published-head"),
+        (["--minutes", "1"], "--minutes"),
+        (["--backbone", "b"], "--backbone"),
+    ):
+        assert run(["train", str(toy), "--out", str(tmp_path / "run"), *given]) == 2
+        message = capsys.readouterr().err
+        assert given[0] in message and word in message
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_point_update_that_is_switched_off_leaves_the_points(toy, small, recipe_file, tmp_path):
+    from safetensors.numpy import load_file
+
+    rule = small.center_objective.model_copy(update={"update_every": 3, "update_threshold": 0.3})
+    recipe_file.write_text(small.model_copy(update={"center_objective": rule}).model_dump_json())
+    weights = []
+    for extra in ([], ["--no-point-update"]):
+        out = tmp_path / f"run{len(extra)}"
+        command = ["train", str(toy), "--out", str(out), "--config", str(recipe_file), "--threads", "1", "--quiet"]
+        assert run([*command, *extra]) == 0
+        weights.append(load_file(out / "center.safetensors"))
+    assert any((weights[0][name] != weights[1][name]).any() for name in weights[0])
+
+
+IDLE = {
+    '{"objective": {"kind": "lacp", "budget": 30}}': "budget",
+    '{"locator_optim": {"steps": 5, "epochs": 9}}': "locator_optim.epochs",
+    '{"objective": {"kind": "points", "balance": 0.5}}': "objective.balance",
+    '{"partners": [{"locator": {"hidden": [], "dropout": 0.2}}]}': "partners.0.locator.dropout",
+    '{"center": {"kind": "published", "members": 3}, "center_objective": {"kind": "points"}}': "center.members",
+    '{"center_objective": {"kind": "points", "update": "none", "update_every": 7}}': "center_objective.update_every",
+    '{"post": {"context": 0.4}}': "post.context",
+    '{"post": {"adapt": false, "adapt_iou": 0.5}}': "post.adapt_iou",
+    '{"post": {"suppression": "hard", "sigma": 0.5}}': "post.sigma",
+    '{"evaluate_every": 7}': "evaluate_every",
+}
+WRONG = {
+    '{"seed": "3"}': "seed",
+    '{"seed": true}': "seed",
+    '{"seed": 1.5}': "seed",
+    '{"seed": -1}': "seed",
+    '{"seed": 99999999999999999999}': "seed",
+    '{"holdout": 1.0}': "holdout",
+    '{"locator": {"hidden": [{"units": 1000000000000}]}}': "locator.hidden.0.units",
+    '{"locator": {"hidden": 3}}': "locator.hidden",
+    '{"locator": {"members": 0}}': "locator.members",
+    '{"locator_optim": {"rate": Infinity}}': "locator_optim.rate",
+    '{"locator_optim": {"rate": NaN}}': "locator_optim.rate",
+    '{"locator_optim": {"epochs": 0}}': "locator_optim.epochs",
+    '{"objective": {"kind": "magic"}}': "objective",
+    '{"objective": []}': "objective",
+    '{"post": {"fusion": {"centre": 1}}}': "centre",
+    '{"post": {"class_thresholds": [2]}}': "post.class_thresholds",
+    '{"post": 3}': "post",
+    '{"seed": 1, "seed": 2}': "twice",
+    '{"a\u001b[31m": 1}': "a",
+    "[]": "",
+    "[" * 100000: "JSON",
+    '{"seed": ' + "9" * 5000 + "}": "JSON",
+    '"\\ud800"': "",
+}
+
+
+@pytest.mark.parametrize(("text", "field"), [*IDLE.items(), *WRONG.items()], ids=lambda v: v[:40])
+def test_recipe_files_with_fields_that_cannot_be_meant(toy, tmp_path, capsys, text, field):
+    path = tmp_path / "recipe.json"
+    path.write_text(text)
+    assert run(["train", str(toy), "--out", str(tmp_path / "run"), "--config", str(path)]) == 2
+    shown = capsys.readouterr().err
+    assert field in shown and shown.count("\n") == 1 and "\x1b" not in shown
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_recorded_recipe_is_a_recipe(tmp_path):
+    from punctum.training.config import load_config
+
+    for n, recipe in enumerate(
+        (
+            recipe_of(None),
+            recipe_of(None, center=False, epochs=3),
+            recipe_of(None, published=True, point_update=False),
+            recipe_of(None, objective="lacp", adapt=False),
+        )
+    ):
+        path = tmp_path / f"{n}.json"
+        path.write_bytes(b"\xef\xbb\xbf" + recipe.model_dump_json().encode())
+        assert load_config(path) == recipe
+
+
+@pytest.mark.parametrize(
+    "update",
+    [{"sed": 3}, {"seed": -1}, {"seed": "x"}, {"partners": 3}, {"select": "best"}, {"objective": {"kind": "magic"}}],
+)
+def test_copies_of_recipes_are_validated(update):
+    from punctum.runtime.errors import InputError
+    from punctum.training.backbone.config import BackboneConfig
+
+    with pytest.raises(InputError) as caught:
+        TrainConfig().model_copy(update=update)
+    assert caught.value.code == "config-invalid"
+    assert next(iter(update)) in str(caught.value) or "holdout" in str(caught.value)
+    with pytest.raises(InputError, match=r"optim|heigth"):
+        BackboneConfig().model_copy(update={"heigth": 48, "optim": 3})
 
 
 def test_help_shows_an_example(capsys):

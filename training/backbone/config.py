@@ -6,18 +6,14 @@ from pathlib import Path
 from typing import Literal
 
 from punctum.runtime.video.spec import BackboneSpec
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from ..config import OptimConfig, PointsObjective, read_recipe
+from ..config import LARGEST_SEED, MOST, OptimConfig, PointsObjective, Recipe, read_recipe
 
 _PRODUCTS = 1.5e10  # multiplications of convolutions in a second on one core
 
 
-class _Config(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Augmentation(_Config):
+class Augmentation(Recipe):
     """How maps of motion are changed in training: one draw for the whole window, so that motion stays motion."""
 
     zoom: float = Field(default=0.25, ge=0)  # logarithm of the largest change of scale
@@ -29,24 +25,24 @@ class Augmentation(_Config):
     hide: float = Field(default=0.3, ge=0, le=1)  # share of windows in which a patch is grey
 
 
-class BackboneConfig(_Config):
+class BackboneConfig(Recipe):
     """What `train-backbone` learns and how."""
 
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, le=LARGEST_SEED)
     start: Literal["shipped", "random"] = "shipped"  # weights learned from procedural videos, or none
-    fps: float = Field(default=10.0, gt=0)
-    snippet_frames: int = Field(default=2, ge=1)
-    height: int = Field(default=48, ge=16, multiple_of=8)
-    width: int = Field(default=64, ge=16, multiple_of=8)
+    fps: float = Field(default=10.0, gt=0, le=1000)
+    snippet_frames: int = Field(default=2, ge=1, le=1000)
+    height: int = Field(default=48, ge=16, le=1024, multiple_of=8)
+    width: int = Field(default=64, ge=16, le=1024, multiple_of=8)
     resize: Literal["stretch", "short-side"] = "stretch"
-    channels: int = Field(default=16, ge=4)  # the layers have 2 to 6 times as many
-    dim: int = Field(default=128, ge=8)  # learned columns; 72 that need no learning stand beside them
+    channels: int = Field(default=16, ge=4, le=1024)  # the layers have 2 to 6 times as many
+    dim: int = Field(default=128, ge=8, le=MOST)  # learned columns; 72 that need no learning stand beside them
     floor: float = Field(default=0.01, gt=0)  # intensity taken for black: the lower, the more of dark scenes, and grain
-    hidden: int = Field(default=64, ge=1)  # of the click head, which is thrown away after training
-    head_kernel: int = Field(default=9, ge=1)  # snippets that the click head sees; odd
+    hidden: int = Field(default=64, ge=1, le=MOST)  # of the click head, which is thrown away after training
+    head_kernel: int = Field(default=9, ge=1, le=1001)  # snippets that the click head sees; odd
     dropout: float = Field(default=0.5, ge=0, lt=1)
-    window: int = Field(default=32, ge=4)  # snippets of a training window
-    batch: int = Field(default=4, ge=1)  # windows a step
+    window: int = Field(default=32, ge=4, le=MOST)  # snippets of a training window
+    batch: int = Field(default=4, ge=1, le=MOST)  # windows a step
     bfloat16: bool = False  # products in training: twice as fast on processors that have it, slow on others
     click_weight: float = Field(default=1.0, ge=0)
     motion_weight: float = Field(default=0.5, ge=0)  # predicting the map of motion of the snippets to come
@@ -118,4 +114,8 @@ class BackboneConfig(_Config):
 
 def load_backbone_config(path: Path) -> BackboneConfig:
     """Read a recipe file: the fields of `BackboneConfig`, all optional. Raises InputError by field name."""
-    return read_recipe(path, BackboneConfig)
+    from ..effects import backbone_fields, refuse_idle
+
+    recipe = read_recipe(path, BackboneConfig)
+    refuse_idle(path, backbone_fields(recipe))
+    return recipe

@@ -49,7 +49,7 @@ class FrameStore:
     def add(self, video: str, path: Path, *, stop: Callable[[], bool] = lambda: False) -> bool:
         """Decode `path` unless this was done. False after a stop request. Raises InputError for a broken file."""
         record, expected = self.folder / f"{video}.json", self._source(path)
-        if record.is_file() and json.loads(record.read_text(encoding="utf-8"))["source"] == expected:
+        if _kept(record).get("source") == expected:
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
         prepare = Preprocessor(self.spec)
@@ -79,7 +79,7 @@ class FrameStore:
 
     def stretches(self, video: str) -> list[Stretch]:
         """What `add` kept of a video; stretches shorter than a snippet are left out."""
-        record = json.loads((self.folder / f"{video}.json").read_text(encoding="utf-8"))
+        record = _kept(self.folder / f"{video}.json")
         shape = (-1, self.spec.height, self.spec.width)
         found = []
         for start_s, name in zip(record["starts"], record["files"], strict=True):
@@ -100,6 +100,19 @@ class FrameStore:
             "time": TIME_RULE,
             "spec": self.spec.model_dump(mode="json", include=fields),
         }
+
+
+def _kept(path: Path) -> dict[str, Any]:
+    """The record of prepared frames; {} where there is none that is whole, so that they are prepared again."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        lists = record["starts"], record["files"]
+        whole = all(isinstance(x, list) for x in lists) and len(lists[0]) == len(lists[1])
+        whole = whole and all(isinstance(at, int | float) for at in lists[0])
+        names = all(isinstance(x, str) and Path(x).name == x and (path.parent / x).is_file() for x in lists[1])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return record if whole and names else {}
 
 
 def stretch_maps(stretch: Stretch, floor: float) -> F16:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
 import shutil
 import time
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from importlib import resources
@@ -15,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime._files import atomic_write
-from punctum.runtime._text import plain
+from punctum.runtime._text import as_utf8, counted, plain
 from punctum.runtime.dataset import Point
 from punctum.runtime.errors import InputError
 
@@ -23,8 +25,10 @@ from .. import checkpoint as ck
 from ..labels import locate_clicks
 from ..loop import run_stage
 from ..report import Reporter
+from ..run_folder import made_by
 from ..selection import BestKeeper
 from ..stop import StopSignal, TrainingInterrupted
+from ..threads import training_threads
 from .config import BackboneConfig
 from .frames import FrameStore, Stretch
 from .net import BackboneNet
@@ -56,21 +60,23 @@ def train_backbone(
     fresh: bool = False,
     quiet: bool = False,
     frames: Path | None = None,
+    threads: int | None = None,
 ) -> dict[str, Any]:
     """Learn a backbone from `footage` into the folder `out` and return the summary.
 
     frames: where prepared frames are kept (and found again); by default in the folder's state, until it is done.
-    Raises InputError for an existing folder without `resume` or `fresh`, for videos that cannot be read, and for too
-    little footage; TrainingInterrupted (exit code 130) after Ctrl-C, with a folder that --resume continues.
+    threads: of torch; 0: what the first steps favour; None: as torch is set. Raises InputError for an existing folder
+    without `resume` or `fresh`, for videos that cannot be read, and for too little footage; TrainingInterrupted (exit
+    code 130) after Ctrl-C, with a folder that --resume continues.
     """
     if not footage.videos:
         raise InputError("videos-missing", f"{footage.name} holds no video", "at least one video", "check the path")
     record = _describe(footage, config)
     if _prepare(out, record, resume=resume, fresh=fresh):
-        return dict(json.loads((out / "summary.json").read_text(encoding="utf-8")))
+        return ck.read_object(out / "summary.json")
     began = time.monotonic()
     store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
-    with StopSignal() as stop:
+    with StopSignal() as stop, training_threads(threads) as fixed:
         reporter = Reporter(out / "log.jsonl", quiet=quiet)
         parts = _read(footage, store, reporter, stop)
         read_s = time.monotonic() - began
@@ -90,6 +96,7 @@ def train_backbone(
             keeper=BestKeeper("last", 1),
             reporter=reporter,
             stop=stop,
+            measure_threads=threads is not None and fixed is None,
         )
     if not result.finished:
         raise _interrupted(out)
@@ -133,7 +140,7 @@ def load_weights(net: BackboneNet, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             "backbone-start",
-            f"training cannot start from {path.name} ({plain(error)[:200]})",
+            f"training cannot start from {path.name} ({plain(error)[:300]})",
             "the weights that ship, with the default channels, dim and snippet_frames",
             'use these sizes, or set "start": "random" in the recipe',
         ) from None
@@ -143,7 +150,7 @@ def _describe(footage: Footage, config: BackboneConfig) -> dict[str, Any]:
     """config.json: recipe, labels and what the footage was, so that only the same run is continued."""
     parts: list[bytes] = []
     for video, path in sorted(footage.videos.items()):
-        parts += [video.encode(), str(path.stat().st_size).encode() if path.is_file() else b"-"]
+        parts += [os.fsencode(video), str(path.stat().st_size).encode() if path.is_file() else b"-"]
         clicks = () if footage.points is None else footage.points.get(video, ())
         parts.append(np.array([(p.label, p.time_s) for p in clicks], np.float64).tobytes())
     return {
@@ -161,14 +168,14 @@ def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) ->
     if out.exists() and not out.is_dir():
         raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
     held = out.is_dir() and any(out.iterdir())
-    if held and not (out / "config.json").is_file():
+    if held and not made_by(out, SCHEMA):
         raise InputError("out-foreign", f"{out} holds other files", "a new folder", "choose another --out")
     if held and not (resume or fresh):
         raise InputError(
             "run-exists", f"{out} holds a backbone", "a new folder", "add --resume or --fresh, or change --out"
         )
     if held and resume:
-        old = json.loads((out / "config.json").read_text(encoding="utf-8"))
+        old = ck.read_object(out / "config.json")
         changed = [k for k, v in json.loads(json.dumps(record)).items() if old.get(k) != v]
         if changed:
             raise InputError(
@@ -198,7 +205,7 @@ def _read(footage: Footage, store: FrameStore, reporter: Reporter, stop: StopSig
                 raise _interrupted(store.folder)
             clicks = () if footage.points is None else footage.points.get(video, ())
             parts += _clicked(store.stretches(video), clicks, store, known=footage.points is not None)
-            reporter.advance(video)
+            reporter.advance(as_utf8(video))
     finally:
         reporter.end()
     if not parts:
@@ -232,6 +239,9 @@ def _clicked(
             video=stretch.video,
         )
         parts.append(ClickedStretch(stretch, located, known))
+    if stretches and (lost := len(clicks) - sum(len(part.clicks) for part in parts)):
+        what = f"{counted(lost, 'click')} of {as_utf8(stretches[0].video)}"
+        warnings.warn(f"{what} left out: there is no picture at that time", UserWarning, stacklevel=2)
     return parts
 
 

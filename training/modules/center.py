@@ -58,7 +58,10 @@ class ProposalHead(nn.Module):  # type: ignore[misc]
     def pool(self, features: Tensor, tracks: Tensor, segments: Tensor, labels: Tensor) -> Pooled:
         """features [T, D], tracks [T, C+1] = [P, A], segments [M, 2] (snippet-centre), labels [M]."""
         x = self.prepare(features)
-        both = self.pooling(torch.cat([x, tracks], dim=1), segments)
+        return self.split(self.pooling(torch.cat([x, tracks], dim=1), segments), segments, labels)
+
+    def split(self, both: Tensor, segments: Tensor, labels: Tensor) -> Pooled:
+        """both [M, B, D + C + 1]: prepared features and tracks side by side, pooled over segments [M, 2]."""
         rest = both[:, :, self.dim :]
         own = torch.gather(rest, 2, labels[:, None, None].expand(-1, self.config.bins, 1))
         length = segments[:, 1:2] - segments[:, 0:1]

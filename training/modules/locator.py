@@ -7,6 +7,7 @@ each layer instead would make the first `left` snippets of every window differ.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import torch
@@ -14,6 +15,9 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from ..config import LocatorConfig, Normalisation
+from ..labels import F32
+
+_PART = 1 << 21  # values that are normalised at a time
 
 
 class LocatorOutput(NamedTuple):
@@ -36,10 +40,27 @@ class FeatureNormaliser(nn.Module):  # type: ignore[misc]
         """Take the statistics of training videos [T_i, D]. A constant dimension keeps deviation 1."""
         if not self.config.standardise:
             return
-        rows = torch.cat([self._unit(f) for f in features]).double()
-        deviation = rows.std(0, correction=0)
-        self.mean.copy_(rows.mean(0))
+        count = sum(len(f) for f in features)
+        mean = sum(part.sum(0) for part in self._parts(features)) / count
+        square = sum(((part - mean) ** 2).sum(0) for part in self._parts(features)) / count
+        deviation = torch.sqrt(square)
+        self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+
+    def _parts(self, features: list[Tensor]) -> Iterator[Tensor]:
+        """Rows as float64, a few at a time: all of them at once would take three times the features."""
+        for rows in features:
+            for part in rows.split(max(_PART // rows.shape[1], 1)):
+                yield self._unit(part.to(self.mean.device)).double()
+
+    def normalised(self, features: F32) -> Tensor:
+        """Features [T, D] as `forward` gives them, without intermediate results of their size."""
+        out = torch.empty(features.shape, device=self.mean.device)
+        size = max(_PART // features.shape[1], 1)
+        with torch.no_grad():
+            for at in range(0, len(features), size):
+                out[at : at + size] = self(torch.from_numpy(features[at : at + size]).to(out.device))
+        return out
 
     def _unit(self, x: Tensor) -> Tensor:
         if not self.config.unit_length:

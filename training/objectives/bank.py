@@ -21,10 +21,8 @@ class WindowBank:
         gap = net.left + net.right + window
         self.offset = gap + np.concatenate([[0], np.cumsum(self.length + gap)[:-1]]).astype(np.int64)
         self._bank = torch.zeros(int((self.length + gap).sum()) + gap, net.dim, device=device)
-        with torch.no_grad():
-            for sample, offset in zip(samples, self.offset, strict=True):
-                rows = net.normalise(torch.from_numpy(sample.features).to(device))
-                self._bank[int(offset) : int(offset) + len(rows)] = rows
+        for sample, offset in zip(samples, self.offset, strict=True):
+            self._bank[int(offset) : int(offset) + len(sample.features)] = net.normalise.normalised(sample.features)
         self._reach = torch.arange(-net.left, window + net.right, device=device)
         self.window = window
 

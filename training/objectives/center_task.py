@@ -18,8 +18,7 @@ from ..labels import F32, F64
 from ..modules.center import CenterHead, Pooled, ProposalHead
 from ..proposals import VideoProposals
 from .center import ptal_loss
-
-CACHE_BYTES = 1 << 30  # pooled features are kept up to this size, and recomputed each step beyond it
+from .pooled import PooledSegments
 
 
 @compact
@@ -57,11 +56,10 @@ class CenterTask:
         self.updated = -1  # step at which the points were updated last
         if isinstance(head, CenterHead) and self.videos:
             lengths = np.concatenate([np.diff(v.proposals.segments, axis=1)[:, 0] for v in self.videos])
-            features = [torch.from_numpy(v.sample.features).to(self.device) for v in self.videos]
-            head.fit(features, torch.from_numpy(lengths).to(self.device))
-        row = head.config.bins * (head.dim + 2) * 4
-        self._cached = sum(len(v.proposals) for v in self.videos) * row <= CACHE_BYTES
-        self._cache: dict[int, Pooled] = {}
+            head.fit(
+                [torch.from_numpy(v.sample.features) for v in self.videos], torch.from_numpy(lengths).to(self.device)
+            )
+        self._pooled, self._pooled_aside = self._pool(self.videos), self._pool(self.held_out)
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
         self.describe: dict[str, Any] = {
             "videos": len(self.videos),
@@ -78,7 +76,8 @@ class CenterTask:
         sums: dict[str, float] = {}
         for index in chosen.tolist():
             rows = rng.permutation(len(self.videos[index].proposals))[: self.rule.max_proposals]
-            loss, terms = self._loss(self._pooled(index), self._labels[index], rows)
+            picked = torch.from_numpy(rows + self._pooled.first[index]).to(self.device)
+            loss, terms = self._loss(self._pooled.rows(picked), self._labels[index], rows)
             total = total + loss / len(chosen)
             for name, value in terms.items():
                 sums[name] = sums.get(name, 0.0) + float(value.detach()) / len(chosen)
@@ -89,10 +88,15 @@ class CenterTask:
         values = []
         self.module.eval()
         with torch.no_grad():
-            for video in self.held_out:
+            for index, video in enumerate(self.held_out):
                 labels = self._label(video, video.sample.clicks.position)
-                loss, _ = self._loss(self._pool(video), labels, np.arange(len(video.proposals)))
-                values.append(-float(loss))
+                first, last = self._pooled_aside.first[index : index + 2]
+                total, at = 0.0, 0
+                for part in self._pooled_aside.parts(int(first), int(last)):
+                    rows = np.arange(at, at + len(part.length))
+                    loss, _ = self._loss(part, labels, rows)
+                    total, at = total + float(loss) * len(rows), at + len(rows)
+                values.append(-total / at)
         self.module.train()
         return float(np.mean(values)) if values else 0.0
 
@@ -101,18 +105,21 @@ class CenterTask:
         return state | {"updated": torch.tensor(self.updated)}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        self.points = [state[f"points{i}"].numpy().copy() for i in range(len(self.videos))]
+        points = [state[f"points{i}"].numpy().astype(np.float64) for i in range(len(self.videos))]
+        if any(p.shape != old.shape or not np.isfinite(p).all() for p, old in zip(points, self.points, strict=True)):
+            raise ValueError("points that are not those of the videos")
+        self.points = points
         self.updated = int(state["updated"])
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
 
     def _loss(self, pooled: Pooled, labels: ProposalLabels, rows: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
-        index = torch.from_numpy(rows).to(self.device)
+        """Of one video's proposals `rows`, which `pooled` holds."""
         classes = torch.from_numpy(labels.classes[rows]).to(self.device)
         center = torch.from_numpy(labels.center[rows]).to(self.device)
         learns_attention = self.module.config.attention or self.module.config.kind == "published"
         total = torch.zeros((), device=self.device)
         sums: dict[str, Tensor] = {}
-        for z in self.module.member_logits(pooled.rows(index)):
+        for z in self.module.member_logits(pooled):
             loss, terms = ptal_loss(z, classes, center, self.rule, has_attention=learns_attention)
             total = total + loss
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
@@ -130,22 +137,14 @@ class CenterTask:
             proposal_label=video.proposals.label,
         )
 
-    def _pool(self, video: CenterVideo) -> Pooled:
-        with torch.no_grad():
-            return self.module.pool(
-                torch.from_numpy(video.sample.features).to(self.device),
-                torch.from_numpy(video.tracks).to(self.device),
-                torch.from_numpy(video.proposals.segments.astype(np.float32)).to(self.device),
-                torch.from_numpy(video.proposals.label).to(self.device),
-            )
-
-    def _pooled(self, index: int) -> Pooled:
-        if index not in self._cache:
-            pooled = self._pool(self.videos[index])
-            if not self._cached:
-                return pooled
-            self._cache[index] = pooled
-        return self._cache[index]
+    def _pool(self, videos: Sequence[CenterVideo]) -> PooledSegments:
+        return PooledSegments(
+            self.module,
+            [v.sample.features for v in videos],
+            [v.tracks for v in videos],
+            [v.proposals.segments for v in videos],
+            [v.proposals.label for v in videos],
+        )
 
     def _update_points(self, step: int) -> None:
         rule = self.rule
@@ -154,7 +153,9 @@ class CenterTask:
         self.module.eval()
         with torch.no_grad():
             for index, video in enumerate(self.videos):
-                score = self.module.center_score(self._pooled(index)).double().cpu().numpy()
+                first, last = self._pooled.first[index : index + 2]
+                parts = [self.module.center_score(part) for part in self._pooled.parts(int(first), int(last))]
+                score = torch.cat(parts).double().cpu().numpy()
                 self.points[index] = update_points(
                     video.proposals.segments,
                     self._labels[index].click,

@@ -28,8 +28,7 @@ class LacpTask:
         samples = [s for s in data.samples if len(s.clicks)]
         self.held_out = data.held_out
         self.points = [snippet_labels(s.clicks, snippets=len(s.features), classes=net.classes) for s in samples]
-        with torch.no_grad():
-            self.videos = [net.normalise(torch.from_numpy(s.features).to(self.device)) for s in samples]
+        self.videos = [net.normalise.normalised(s.features) for s in samples]
         self.sequences: list[F32 | None] = [None] * len(samples)
         self.searched = -1
         self.per_epoch = -(-len(samples) // objective.batch)
@@ -66,6 +65,8 @@ class LacpTask:
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
         for i in range(len(self.sequences)):
             kept = state.get(f"sequence{i}")
+            if kept is not None and tuple(kept.shape) != self.points[i].shape:
+                raise ValueError("a sequence that is not that of its video")
             self.sequences[i] = None if kept is None else kept.numpy().astype(np.float32)
         self.searched = int(state["searched"])
 
@@ -117,7 +118,7 @@ class LacpTask:
                     action_threshold=objective.action_threshold,
                     background_threshold=objective.background_threshold,
                 )
-                found, _ = kernels.search_sequence(fused, action, background, budget=objective.budget)
+                found, _ = kernels.search_sequence(fused, action, background)
                 self.sequences[index] = np.asarray(found, np.float32)
         net.train()
         self.searched = step

@@ -17,10 +17,13 @@ from punctum import kernels
 from torch import Tensor
 
 from ..config import QualityObjective
-from ..labels import F32, F64, I64
+from ..labels import F32, F64
 from ..modules.center import CenterHead, Pooled
 from ..pseudo import align_clicks, sample_segments
-from .center_task import CACHE_BYTES, CenterVideo
+from .center_task import CenterVideo
+from .pooled import PooledSegments
+
+CANDIDATE_BYTES = 1 << 30  # with more clicks than pooled candidates of this size allow, a click gets fewer of them
 
 
 class QualityTask:
@@ -44,14 +47,13 @@ class QualityTask:
         self.device = next(head.parameters()).device
         clicks = sum(len(v.sample.clicks) for v in videos)
         row = head.config.bins * (head.dim + 2) * 4
-        fits = max(int(CACHE_BYTES / max(clicks * row, 1)), 3)
+        fits = max(int(CANDIDATE_BYTES / max(clicks * row, 1)), 3)
         around = min(rule.around, max(2 * fits // 3, 2))
         elsewhere = min(rule.elsewhere, max(fits - around, 1))
         rng = np.random.default_rng([seed, 4])
         made = [self._candidates(v, around, elsewhere, rng) for v in videos]
         lengths = np.concatenate([np.diff(s, axis=1)[:, 0] for s, _ in made])
-        features = [torch.from_numpy(v.sample.features).to(self.device) for v in videos]
-        head.fit(features, torch.from_numpy(lengths).to(self.device))
+        head.fit([torch.from_numpy(v.sample.features) for v in videos], torch.from_numpy(lengths).to(self.device))
         self.pooled, self.target = self._gather(videos, made)
         aside = [self._candidates(v, around, elsewhere, rng) for v in held_out]
         self.held_out = self._gather(held_out, aside) if held_out else None
@@ -68,10 +70,15 @@ class QualityTask:
         if self.held_out is None or not len(self.held_out[1]):
             return 0.0
         self.module.eval()
+        pooled, target = self.held_out
+        total, at = 0.0, 0
         with torch.no_grad():
-            loss, _ = self._loss(*self.held_out)
+            for part in pooled.parts(0, len(pooled)):
+                end = at + len(part.length)
+                loss, _ = self._loss(part, target[at:end])
+                total, at = total + float(loss) * (end - at), end
         self.module.train()
-        return -float(loss)
+        return -total / len(target)
 
     def extra_state(self) -> dict[str, Tensor]:
         return {}
@@ -104,18 +111,12 @@ class QualityTask:
         target[:, -1] = 1.0 - target[:, :-1].sum(1)
         return segments, target
 
-    def _gather(self, videos: Sequence[CenterVideo], made: Sequence[tuple[F64, F32]]) -> tuple[Pooled, Tensor]:
-        parts = []
-        for video, (segments, _) in zip(videos, made, strict=True):
-            labels: I64 = np.zeros(len(segments), np.int64)
-            with torch.no_grad():
-                parts.append(
-                    self.module.pool(
-                        torch.from_numpy(video.sample.features).to(self.device),
-                        torch.from_numpy(video.tracks).to(self.device),
-                        torch.from_numpy(segments.astype(np.float32)).to(self.device),
-                        torch.from_numpy(labels).to(self.device),
-                    )
-                )
-        pooled = Pooled(*(torch.cat([getattr(p, name) for p in parts]) for name in Pooled._fields))
+    def _gather(self, videos: Sequence[CenterVideo], made: Sequence[tuple[F64, F32]]) -> tuple[PooledSegments, Tensor]:
+        pooled = PooledSegments(
+            self.module,
+            [v.sample.features for v in videos],
+            [v.tracks for v in videos],
+            [segments for segments, _ in made],
+            [np.zeros(len(segments), np.int64) for segments, _ in made],
+        )
         return pooled, torch.from_numpy(np.concatenate([t for _, t in made])).to(self.device)
