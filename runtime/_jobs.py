@@ -101,7 +101,7 @@ def joined_tracks(answer: Any, rows: tuple[int, ...]) -> F32:
     if class_track.ndim != len(rows) + 1 or class_track.shape[:-1] != rows or actionness.size != np.prod(rows):
         raise _misshapen(
             f"the locator returned class tracks {class_track.shape} and actionness {actionness.shape}",
-            f"{(*rows, 'classes')} and {rows}",
+            f"({', '.join(map(str, rows))}, classes) and {rows}",
         )
     return np.concatenate([class_track, actionness.reshape(*rows, 1)], axis=-1, dtype=np.float32)
 

@@ -141,7 +141,7 @@ def read_reports(path: str | Path, truth: Truth) -> Reports:
             event = Event.from_json(line)
         except InputError as error:
             raise InputError(
-                "detections-form",
+                "report-invalid" if error.code == "event-invalid" else "detections-form",
                 f"{path} line {number}: {error.given}",
                 f"one event a line, schema {SCHEMA}",
                 "fix the line or record the run again",

@@ -199,8 +199,9 @@ def _check(session: Session) -> None:
     """Raises InputError unless the parts fit together: what the next look will read is there."""
     plan, features, tracks = session.plan, session._features, session._tracks
     classes, context, end = len(plan.labels), session.plan.context, tracks.end
-    expected = features.end if session._closed else max(session._looked - plan.right, 0)
-    if end != expected or features.base > max(end - plan.left, 0) or tracks.base > max(end - 1, 0):
+    expected = max(session._looked - plan.right, 0)
+    fits = end == expected and features.base <= max(end - plan.left, 0) and tracks.base <= max(end - 1, 0)
+    if not fits and not session._closed:  # a closed one will not look again
         _damaged("the parts of the snapshot do not fit together")
     if not np.isfinite(features.rows).all():
         _damaged("the features in the snapshot are not finite")

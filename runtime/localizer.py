@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import numpy as np
 from ._time_of_day import Arrival, FixedStart, stamped
 from .backends._protocol import Backend
 from .config import PostProcess
-from .errors import InputError
+from .errors import EngineError, InputError
 from .events import Event
 from .features import Features
 from .live import LiveOptions
@@ -148,7 +149,7 @@ class Localizer:
         time 0, with its offset from UTC; events then carry theirs.
         """
         session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True, run_id=run_id)
-        return self._concluded(session, session.push(features), start_utc)
+        return self._concluded(session, patiently(lambda: session.push(features)), start_utc)
 
     def localize_chunks(
         self,
@@ -163,11 +164,11 @@ class Localizer:
         session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True, run_id=run_id)
         events: list[Event] = []
         for chunk in chunks:
-            events += session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+            events += patiently(partial(session.push, chunk.rows, at=chunk.at, lost=chunk.lost))
         return self._concluded(session, events, start_utc)
 
     def _concluded(self, session: Session, events: list[Event], start_utc: datetime | None) -> list[Event]:
-        events = events + session.flush()
+        events = events + patiently(session.flush)
         self.last_stats = session.stats
         if self.plan.post.gate == "video":
             scores = session.video_scores()
@@ -213,11 +214,11 @@ class Localizer:
                 if arrival is not None and len(item.rows):
                     begin, stride = session.now_s if item.at is None else item.at, self.plan.stride_s
                     arrival.arrived(begin, begin + len(item.rows) * stride, slack_s=0.5 * stride)
-                yield from stamped(session.push(item.rows, at=item.at, lost=item.lost), clock)
+                yield from stamped(patiently(partial(session.push, item.rows, at=item.at, lost=item.lost)), clock)
             else:
-                yield from stamped(session.push(_checked(item)), clock)
+                yield from stamped(patiently(partial(session.push, _checked(item))), clock)
         session = session or self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
-        yield from stamped(session.flush(), clock)
+        yield from stamped(patiently(session.flush), clock)
 
     async def astream(
         self,
@@ -231,10 +232,18 @@ class Localizer:
         """`stream` for asyncio: the engine runs in a worker thread, so the event loop never waits for it."""
         session = self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
         async for chunk in source:
-            for event in await asyncio.to_thread(session.push, _checked(chunk)):
+            for event in await asyncio.to_thread(patiently, partial(session.push, _checked(chunk))):
                 yield event
-        for event in await asyncio.to_thread(session.flush):
+        for event in await asyncio.to_thread(patiently, session.flush):
             yield event
+
+
+def patiently(call: Callable[[], list[Event]]) -> list[Event]:
+    """A call of a session, once more if the engine failed: nothing has changed then, so the repeat is exact."""
+    try:
+        return call()
+    except EngineError:
+        return call()
 
 
 def _fixed(start_utc: datetime | None) -> FixedStart | None:

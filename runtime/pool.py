@@ -114,6 +114,7 @@ class _Turn:
     events: list[Event] = field(default_factory=list)
     arrivals: list[float] = field(default_factory=list)
     done: bool = False
+    answered: bool = False  # by the engine, at least once
 
 
 class Pool:
@@ -211,7 +212,7 @@ class Pool:
                 failed = self._lockstep(turns)
             finally:
                 self._ready += [event for turn in turns.values() for event in turn.events]
-            served = any(turn.done for turn in turns.values())
+            served = any(turn.done and turn.answered for turn in turns.values())
             now = self._clock()
             for name, turn in turns.items():
                 one = self._streams[name]
@@ -333,6 +334,7 @@ class Pool:
                     break
                 for name, last in zip(names, ends, strict=True):
                     count = len(asked.pop(name))
+                    turns[name].answered = True
                     advance(name, answers[last - count : last])
         finally:
             for running in steps.values():
@@ -351,6 +353,7 @@ class Pool:
                 except PunctumError as error:
                     failed[name] = error
                 else:
+                    turns[name].answered = True
                     del failed[name]
                     break
         return failed

@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,10 +16,10 @@ import numpy as np
 from .._files import sha256_file
 from .._text import as_utf8, plain, short
 from ..bundle import Bundle
-from ..errors import EngineError, InputError, PunctumError
+from ..errors import InputError, PunctumError
 from ..events import Event
 from ..features import Features, load_features
-from ..localizer import Localizer
+from ..localizer import Localizer, patiently
 from ..session import Session
 from ..sources import Chunk
 from ._groups import STREAMED_BYTES
@@ -169,12 +170,9 @@ class Scorer:
         else:
             session = Session(plan, self.localizer.backend, stream=item.stream, offline=True)
             for chunk in chunks:
-                try:
-                    events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
-                except EngineError:  # which left the session as it was
-                    events = session.push(chunk.rows, at=chunk.at, lost=chunk.lost)
-                rows.add(self._kept(events))
-            rows.add(self._kept(session.flush()))
+                push = partial(session.push, chunk.rows, at=chunk.at, lost=chunk.lost)
+                rows.add(self._kept(patiently(push)))
+            rows.add(self._kept(patiently(session.flush)))
             spent = session.stats
         _unchanged(item)
         done = _done(item, digest, rows, spent.snippets, spent.media_s)

@@ -244,7 +244,7 @@ CALLS = st.one_of(
     ),
     st.tuples(st.just("push"), st.integers(0, 12), st.none(), st.just([])),
     st.tuples(st.just("push"), st.integers(100, 300), st.none(), st.just([])),
-    st.tuples(st.just("gap"), st.sampled_from([0.2, 3.0, 1000.25])),
+    st.tuples(st.just("gap"), st.sampled_from([0.2, 3.0, 1000.25, 1e12, -1e12])),
     st.tuples(st.just("snapshot")),
     st.tuples(st.just("degrade"), st.booleans()),
     st.tuples(st.just("reset"), st.sampled_from([0.0, -7.25])),

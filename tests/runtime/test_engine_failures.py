@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from punctum.runtime import EngineError, PunctumError
+from punctum.runtime import EngineError, Features, PunctumError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.pool import PoolOptions
 
@@ -113,18 +113,18 @@ def test_a_call_that_failed_can_be_repeated_exactly(seed, sizes, failures, live)
         session = fakes.localizer(engine, fusion=fakes.WITH_HEAD).session(stream="s", live=live)
         failed: list[int] = []
         said.append([event for call in calls_of(session, features, sizes) for event in persist(call, session, failed)])
-        assert len(failed) == sum(1 for call in engine.failures if call < engine.calls)
+        assert bool(failed) == any(call < engine.calls for call in engine.failures)
     assert said[0] == said[1]
 
 
 @pytest.mark.parametrize("live", LIVE)
 def test_every_call_of_a_session_may_fail(live):
-    sizes = [20, 7, 30, 1, 40]
+    sizes = [20, 7, 25, 1]
     features = fakes.recording(3, sum(sizes))
     session = fakes.localizer(Flaky(), fusion=fakes.WITH_HEAD).session(stream="s", live=live)
     expected = [event for call in calls_of(session, features, sizes) for event in call()]
     total = session.backend.calls
-    for at in range(total):
+    for at in range(0, total, 1 if live is None else 2):
         engine = Flaky({at: KINDS[at % len(KINDS)]})
         session = fakes.localizer(engine, fusion=fakes.WITH_HEAD).session(stream="s", live=live)
         failed: list[int] = []
@@ -280,10 +280,10 @@ def test_a_pool_loses_nothing_undeclared(seed, failures, live, many, policy):
 
 @pytest.mark.parametrize("live", LIVE)
 def test_one_failure_at_every_call_of_a_pool_costs_nothing(live):
-    data = {f"s{k}": fakes.recording(k, 70) for k in range(3)}
+    data = {f"s{k}": fakes.recording(k, 50) for k in range(3)}
     engine = Flaky()
     expected, _ = serve(fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live)), data)
-    for at in range(engine.calls):
+    for at in range(0, engine.calls, 1 if live is None else 3):
         flaky = Flaky({at: KINDS[at % len(KINDS)]})
         pool = fakes.localizer(flaky, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live))
         events, raised = serve(pool, data)
@@ -360,3 +360,89 @@ def test_closing_a_pool_whose_engine_is_dead_ends_and_says_so():
     concluded(events)
     assert {s.ended for s in pool.stats().values()} == {"engine-failed"}
     assert all(s.dropped_snippets == 50 for s in pool.stats().values())
+
+
+@pytest.mark.parametrize("how", ["localize", "chunks", "stream", "astream"])
+def test_whole_recordings_survive_an_engine_that_fails_now_and_then(how):
+    import asyncio
+
+    from punctum.runtime.sources import Chunk
+
+    data = fakes.recording(4, 200)
+    parts = [data[at : at + 20] for at in range(0, 200, 20)]
+    failures = {0: "raise"} if how == "localize" else {0: "raise", 9: "nan", 20: "memory"}  # one a call of the session
+    localizer = fakes.localizer(Flaky(failures), fusion=fakes.WITH_HEAD)
+    if how == "localize":
+        events = localizer.localize(data, stream="s")
+    elif how == "chunks":
+        events = localizer.localize_chunks([Chunk(rows, None, "") for rows in parts], stream="s")
+    elif how == "stream":
+        events = list(localizer.stream(parts, stream="s"))
+    else:
+
+        async def pull():
+            async def source():
+                for rows in parts:
+                    yield rows
+
+            return [event async for event in localizer.astream(source(), stream="s")]
+
+        events = asyncio.run(pull())
+    assert events == fakes.localizer(fusion=fakes.WITH_HEAD).localize(data, stream="s")
+
+
+def test_a_stream_that_asks_for_nothing_does_not_make_the_engine_alive():
+    engine = Flaky()
+    pool = fakes.localizer(engine).pool()
+    engine.locate = engine.locate_many = broken
+    pool.put("busy", fakes.recording(1, 50))
+    pool.put("idle", fakes.recording(1, 1))  # too few rows for a look
+    with pytest.raises(EngineError):
+        pool.step()
+    assert pool.stats()["busy"].ended == ""
+
+
+def test_a_session_that_was_abandoned_can_be_kept_and_begun_anew():
+    session = fakes.localizer().session(stream="s", live=LIVE[1])
+    session.push(fakes.recording(1, 57))
+    session.abandon()
+    again = fakes.localizer().restore(session.snapshot())
+    with pytest.raises(PunctumError, match="flush"):
+        again.push(fakes.recording(1, 5))
+    again.reset()
+    fresh = fakes.localizer().session(stream="s", live=LIVE[1])
+    said = [[(e.phase, e.start, e.score) for e in one.push(fakes.recording(1, 57))] for one in (again, fresh)]
+    assert said[0] == said[1] != []
+
+
+def test_recordings_of_an_archive_are_run_again_alone():
+    from punctum.runtime.archive._together import Whole, localize_together
+
+    data = {f"r{k}": fakes.recording(k, 60 + 20 * k) for k in range(3)}
+
+    def run(engine):
+        wholes = [Whole(name, Features(rows, 0.1)) for name, rows in data.items()]
+        localize_together(fakes.localizer(engine, fusion=fakes.WITH_HEAD), wholes)
+        return wholes
+
+    steady = Flaky()
+    expected = run(steady)
+    for at in range(steady.calls):
+        for whole, wanted in zip(run(Flaky({at: KINDS[at % len(KINDS)]})), expected, strict=True):
+            assert whole.error is None
+            same(whole.events, wanted.events)
+
+    class Allergic(Flaky):
+        def _answer(self, run, *arguments):
+            if (arguments[0] == 7.5).any():
+                raise RuntimeError("that input again")
+            return super()._answer(run, *arguments)
+
+    data["r1"][40, 0] = 7.5
+    for whole, wanted in zip(run(Allergic()), expected, strict=True):
+        if whole.stream == "r1":
+            assert whole.error.code == "engine-failed"
+            assert whole.events == []
+        else:
+            assert whole.error is None
+            same(whole.events, wanted.events)
