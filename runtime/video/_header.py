@@ -75,10 +75,14 @@ def too_many_streams(name: str) -> InputError:
 
 
 class Header:
-    """The header of an opened container and its video stream. rate: what the caller says about the stream."""
+    """The header of an opened container and its video stream. rate: what the caller says about the stream. recorded:
+    whether the source has an end that is known; None: FFmpeg knows."""
 
-    def __init__(self, container: Any, stream: Any, *, live: bool, rate: float | None) -> None:
+    def __init__(
+        self, container: Any, stream: Any, *, live: bool, rate: float | None, recorded: bool | None = None
+    ) -> None:
         self._container, self._stream, self._live, self._given_rate = container, stream, live, rate
+        self._recorded = recorded
 
     @property
     def stamped(self) -> bool:
@@ -88,6 +92,8 @@ class Header:
     @property
     def recorded(self) -> bool:
         """Whether the source has an end that is known: a file, here or behind an address."""
+        if self._recorded is not None:
+            return self._recorded
         if not self._live:
             return True
         try:
