@@ -339,11 +339,9 @@ def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: P
     credentials = Credentials.load(credentials_file)
     given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
     for option in [name for name, there in given.items() if there and not is_address(input)]:
-        raise InputError("option-without-effect", f"{option} with files", "a source over HTTP", f"leave out {option}")
+        raise InputError("option-unfit", f"{option} with files", "a source over HTTP", f"leave out {option}")
     if not credentials.from_file <= {"source"}:
-        raise InputError(
-            "option-without-effect", "--credentials-file with more than [source]", "[source]", "leave out the rest"
-        )
+        raise InputError("option-unfit", "--credentials-file with more than [source]", "[source]", "leave out the rest")
     login = credentials.source
     return VideoOptions(reconnect_s=0.0, allow_hosts=allow_hosts, user=login.user, password=login.password)
 

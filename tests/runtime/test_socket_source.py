@@ -367,5 +367,5 @@ def test_options_without_effect_are_refused_by_name(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError) as caught:
             open_source(address, dim=DIM, stride_s=STRIDE, **options)
-        assert caught.value.code == "option-without-effect", (address, options)
+        assert caught.value.code == "option-unfit", (address, options)
         assert name in caught.value.given
