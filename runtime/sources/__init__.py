@@ -16,7 +16,7 @@ from ._items import Bad, Begin, Chunk, Item, Source, check_start
 from ._media import find_videos, is_address, is_video
 from .folder import ChunkFolder
 from .framed import FramedFile, StandardInput
-from .framing import MAGIC
+from .framing import MAGIC, TOKEN_MAGIC
 from .listener import Listener
 from .tail import RowFile
 
@@ -260,6 +260,6 @@ def _is_framed(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return file.read(4) == MAGIC
+            return file.read(4) in (MAGIC, TOKEN_MAGIC)
     except OSError:
         return False  # the reader of rows will say what is wrong

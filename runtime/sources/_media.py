@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .._text import as_utf8
 from ._npy import RAW_SUFFIXES
-from .framing import MAGIC
+from .framing import MAGIC, TOKEN_MAGIC
 
 LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
 _MAGIC: tuple[bytes, ...] = (
@@ -35,7 +35,7 @@ def is_video(path: Path) -> bool:
             head = file.read(377)
     except OSError:
         head = b""
-    if head.startswith((MAGIC, b"\x93NUMPY")):
+    if head.startswith((MAGIC, TOKEN_MAGIC, b"\x93NUMPY")):
         return False
     from ..video.files import SUFFIXES
 
