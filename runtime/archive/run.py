@@ -121,9 +121,9 @@ def score_archive(
     if options.fps is not None and not any(item.kind == "video" for item in items):
         raise InputError(
             "video-rate",
-            f"--fps {options.fps:g} for features alone",
+            f"--fps {options.fps:g} without any video",
             "videos without time stamps",
-            "leave --fps out",
+            "leave out --fps",
         )
     head = {"bundle": bundle.id, "settings": options.settings(), "punctum": __version__, "labels": list(bundle.labels)}
     summary = Summary(items=len(items), engine=options.engine)

@@ -16,16 +16,19 @@ if TYPE_CHECKING:
 Fps = Annotated[
     float | None,
     typer.Option(
-        help="Frames per second of a video stream that carries no time stamps (raw H.264, H.265 or MPEG video, MJPEG); "
-        "default: as the stream says, else 25, and for live streams the time of arrival."
+        help="Frames per second of a video without time stamps (raw H.264, H.265 or MPEG video, MJPEG). Default: the "
+        "rate that the stream declares, else 25; live streams use the time of arrival."
     ),
 ]
 
 
 def no_fps(fps: float, name: str) -> InputError:
-    """--fps for what is no video."""
+    """The error for --fps with input that is not a video."""
     return InputError(
-        "video-rate", f"--fps {fps:g} for {name}, which is no video", "a video without time stamps", "leave --fps out"
+        "video-rate",
+        f"--fps {fps:g} for {name}, which is not a video",
+        "a video without time stamps",
+        "leave out --fps",
     )
 
 

@@ -75,9 +75,9 @@ def read_footage(
         if fps is not None:
             raise InputError(
                 "video-rate",
-                f"--fps {fps:g} for {path}, which is no video",
+                f"--fps {fps:g} for {path}, which is not a video",
                 "a video without time stamps",
-                "leave --fps out",
+                "leave out --fps",
             )
         return Footage([load_features(path, stride_s=localizer.plan.stride_s, dim=localizer.plan.dim)])
     source: Any = video_source(
@@ -209,7 +209,7 @@ def _missing(footage: Footage) -> list[str]:
     """What of the recording is not in the report."""
     notes = []
     if footage.stretches[0].start_s > 0:
-        notes.append(f"Nothing is known before {footage.stretches[0].start_s:.2f} s: the video begins there.")
+        notes.append(f"The video starts at {footage.stretches[0].start_s:.2f} s; nothing is known before that.")
     for before, after in zip(footage.stretches, footage.stretches[1:], strict=False):
         end = before.start_s + before.duration_s
         notes.append(f"Nothing is known from {end:.2f} s to {after.start_s:.2f} s: the recording has a gap there.")

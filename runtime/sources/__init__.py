@@ -103,9 +103,9 @@ def open_source(
     if fps is not None:
         raise InputError(
             "video-rate",
-            f"a rate of {fps:g} frames a second for {address}, which is no video",
+            f"--fps {fps:g} for {address}, which is not a video",
             "a video without time stamps",
-            "leave the rate out (--fps)",
+            "leave out --fps",
         )
     source = _find(
         address,

@@ -9,16 +9,11 @@ from ._npy import RAW_SUFFIXES
 from .framing import MAGIC, TOKEN_MAGIC
 
 LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
-_MAGIC: tuple[bytes, ...] = (
-    b"\x1a\x45\xdf\xa3",
-    b"FLV\x01",
-    b"OggS",
-    b"\x00\x00\x01\xba",
-    b"\x30\x26\xb2\x75",
-    b"YUV4MPEG2",
-    b"DKIF",
+_RAW = b"\x00\x00\x00\x01"  # start code of H.264 and H.265
+_MAGIC = (
+    *(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75"),
+    *(b"YUV4MPEG2", b"DKIF", b"GIF8", _RAW),
 )
-_MAGIC += (b"GIF8", b"\x00\x00\x00\x01")  # the latter: raw H.264 and H.265
 
 
 def is_address(address: str) -> bool:

@@ -1,4 +1,4 @@
-"""Which container formats a file may have, and what is refused: formats that make FFmpeg open other files."""
+"""Container formats that files may have. Formats that make FFmpeg open other files are refused."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ _NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"dinf"})
 
 
 def refused(path: Path) -> InputError | None:
-    """Why a file is refused by its kind: a list of other files, or a picture. None where nothing of that sort shows."""
+    """The error for a file that refers to other files or is a picture; None for all others."""
     head = b""
     try:
         with path.open("rb") as file:
@@ -46,7 +46,7 @@ def refused(path: Path) -> InputError | None:
     except (OSError, ValueError):
         return None
     if outside is not None:
-        return _references(path, f"an MP4 or MOV file whose media lie in another file ({outside})")
+        return _references(path, f"an MP4 or MOV file whose media data are in another file ({outside})")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for begin, kind in _LISTS.items():
         if text.startswith(begin):
@@ -99,9 +99,9 @@ def _goes_on(path: Path) -> bool:
 def _references(path: Path, kind: str) -> InputError:
     return InputError(
         "video-references",
-        f"{path} is {kind}: it names other files or addresses instead of holding video",
-        "a file that holds the video itself",
-        "give the files that it names, or join them first, for example with: ffmpeg -i LIST -c copy OUT.mkv",
+        f"{path} is {kind}: it refers to other files or addresses instead of containing video",
+        "a file that contains the video itself",
+        "pass the files that it refers to, or join them first, for example with: ffmpeg -i LIST -c copy OUT.mkv",
     )
 
 

@@ -48,10 +48,9 @@ def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
     if rate is not None and is_stamped(container):
         raise InputError(
             "video-rate",
-            f"a rate of {rate:g} frames a second for {name}, whose container carries time stamps"
-            f" ({container.format.name})",
-            "a rate for streams without time stamps: raw H.264, H.265 or MPEG video, MJPEG",
-            "leave the rate out (--fps)",
+            f"--fps {rate:g} for {name}, whose container ({container.format.name}) carries time stamps",
+            "a frame rate only for streams without time stamps: raw H.264, H.265 or MPEG video, MJPEG",
+            "leave out --fps",
         )
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     width, height = stream.codec_context.width, stream.codec_context.height
@@ -66,7 +65,7 @@ def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
 
 
 def too_many_streams(name: str) -> InputError:
-    """A container that costs more to open than a video should."""
+    """The error for a container that is too expensive to open."""
     return InputError(
         "video-streams",
         f"{name} has more than {MAX_STREAMS} streams, or needs more memory than there is",

@@ -1,4 +1,4 @@
-"""The time stamp of each decoded frame: of presentation where the container has it, else the best that there is."""
+"""The time stamp of each decoded frame: its presentation stamp if the container has one, else the best substitute."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ._picture import Picture
 
-_BLOCKED_S = 0.004  # a packet that was waited for that long had not been there yet
-_BURST = 64  # pictures that opening may have read ahead
+_BLOCKED_S = 0.004  # a packet that took at least that long was not buffered
+_BURST = 64  # pictures that may have been read ahead
 _SEEN = 64  # packets that are remembered: more than any decoder holds back
 
 
 class Stamper:
-    """Stamps of a container that carries some, as FFmpeg's programs read them.
+    """Stamps of a container that has some, chosen as FFmpeg's own programs choose them.
 
-    A frame has a stamp of presentation (pts), and the stamp of the packet that completed it (dts), which only ever
-    grows. Where the first kind is absent, or goes backwards more often than the second, the second kind counts: less
-    the delay by which the decoder holds frames back to put them in order, so that the first frame keeps its time.
-    decoding_only: a container such as AVI that stores frames in the order of decoding, without any stamps; FFmpeg
-    guesses a pts for those, which is wrong wherever there are B-frames.
+    A frame has a presentation stamp (pts) and the decoding stamp (dts) of the packet that completed it. If the pts is
+    absent, or runs backwards more often than the dts, the dts is used, less the reordering delay of the decoder, so
+    that the first frame keeps its time.
+    decoding_only: the container stores frames in decoding order and has no stamps (AVI). FFmpeg guesses a pts for
+    them, which is wrong if there are B-frames.
     """
 
     def __init__(self, base: float, *, decoding_only: bool = False) -> None:
@@ -33,7 +33,7 @@ class Stamper:
         self._bad_pts = self._bad_dts = 0
         self._step_s = 0.0
         self.swallowed = 0
-        """Frames that damage took without a trace, as far as the container tells."""
+        """Frames that are missing according to the container, and not yet counted as lost."""
 
     def note(self, packet: Any) -> None:
         """A packet of the video, before it is decoded."""
@@ -41,16 +41,15 @@ class Stamper:
             self._seen.append(float(packet.dts * packet.time_base))
 
     def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
-        """Stamp of presentation in seconds, None where there is none, and how long the frame is shown, 0: unknown.
+        """Presentation stamp in seconds (None if unknown) and display duration (0 if unknown).
 
-        lost: frames lost before it. held: frames that the decoder holds back to put them in order; queued: further
-        ones that its threads hold.
+        lost: frames lost before it. held: frames that the decoder keeps for reordering. queued: frames in its threads.
         """
         base = float(frame.time_base) if frame.time_base else self._base  # frames from a flush come without one
         shown_s = (frame.duration or 0) * base
         pts = frame.pts * base if frame.pts is not None and base else None
         dts = frame.dts * base if frame.dts is not None and base else None
-        if self._decoding_only and dts is None and self._step_s:  # the last frames come when all packets are through
+        if self._decoding_only and dts is None and self._step_s:  # frames flushed at the end have no packet
             dts = self._last_dts + self._step_s
         if dts is not None:
             self._bad_dts += dts <= self._last_dts
@@ -69,23 +68,23 @@ class Stamper:
         return dts, shown_s
 
     def _measure(self, dts: float, held: int) -> float:
-        """By how much the stamps of packets are ahead of the frames that they complete."""
+        """The reordering delay in seconds, from the packets before the first frame."""
         before = [at for at in self._seen if at < dts]
         return dts - before[-min(held, len(before))] if held and before else 0.0
 
 
 class AviStamper(Stamper):
-    """Frames of AVI, which are counted. Where damage swallowed some, the index at the end of the file tells how many.
+    """AVI stamps are frame counts. If damage removed frames, the index at the end of the file tells how many.
 
     index: the stream's `index_entries`.
     """
 
-    _HEAD = 8  # bytes of a chunk's own header: the index points there, packets behind it
+    _HEAD = 8  # bytes of a chunk header: index entries point to it, packets start after it
 
     def __init__(self, base: float, index: Any) -> None:
         super().__init__(base, decoding_only=True)
         self._index, self._places = index, dict[int, int]()
-        self._shift = 0  # frames that were swallowed so far
+        self._shift = 0  # frames missing so far
 
     def note(self, packet: Any) -> None:
         super().note(packet)
@@ -107,7 +106,7 @@ class AviStamper(Stamper):
 
 
 class CountingStamper(Stamper):
-    """For recordings without stamps: frames follow each other at a fixed rate."""
+    """Recordings without stamps: frames at a fixed rate."""
 
     def __init__(self, base: float, period_s: float) -> None:
         super().__init__(base)
@@ -120,7 +119,7 @@ class CountingStamper(Stamper):
             self._whole = bool(packet.is_keyframe)
 
     def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
-        if not self._next and not self._whole:  # cut in the middle: what came before the first frame took its time
+        if not self._next and not self._whole:  # cut inside a group of pictures: count the undecodable packets
             lost = max(lost, self._packets - 1 - held - queued)
         at = (self._next + lost) * self._period_s
         self._next += lost + 1
@@ -128,7 +127,7 @@ class CountingStamper(Stamper):
 
 
 class ArrivalStamper(Stamper):
-    """For live sources without stamps, such as MJPEG over HTTP: the time at which a frame arrives."""
+    """Live sources without stamps, such as MJPEG over HTTP: the time of arrival."""
 
     def stamp(self, frame: Any, *, lost: int, held: int, queued: int = 0) -> tuple[float | None, float]:
         return time.monotonic(), 0.0
@@ -137,10 +136,10 @@ class ArrivalStamper(Stamper):
 def spread(
     pictures: Iterator[Picture | None], waited: Callable[[], float], *, since: float
 ) -> Iterator[Picture | None]:
-    """Pictures with times of arrival; those that were read while the source was being opened are spread over that time.
+    """Spread the arrival times of pictures that were read while the source was being opened.
 
-    FFmpeg reads ahead to find out what a stream holds, and then hands all of it over at once. waited: seconds that the
-    last packet was waited for. since: when opening began.
+    FFmpeg reads ahead to identify a stream, and then delivers all of that at once. waited: seconds that the last packet
+    took to arrive. since: when opening began.
     """
     held: list[Picture] = []
     until = since

@@ -14,7 +14,7 @@ WRAP_SLACK_S = 10.0  # how far from an exact wrap a stamp may be to be taken for
 STEADY = 8  # equal steps in a row after which a longer one means lost frames
 HOLE_S = 1.0  # a step longer than this is a pause rather than a loss, unless data are known to be damaged
 _NEAR = 5  # a frame that comes no more than so many steps later follows the last one
-DISORDER_S = 1.0  # where data were damaged, decoders give the next few frames in the wrong order
+DISORDER_S = 1.0  # after damaged data, decoders output the next few frames out of order
 JITTER_S = 0.1  # a step back by no more than this is jitter of the sender: time stands still, the line is kept
 
 
@@ -33,10 +33,10 @@ class Tick:
 class MediaClock:
     """Turns raw stamps (seconds, or None where there is none) into media time. One a source; it outlives reconnects.
 
-    period_s: of frames, nominal; used where a stamp is missing. max_jump_s: a longer step forward is not believed.
-    start_s: the stamp that is media time 0; None: that of the first frame. rhythm: a hole in a steady rhythm means
-    lost frames. That holds for cameras; a recording may leave out frames in which nothing moves, and there a hole
-    counts only where data were `damaged`.
+    period_s: nominal time between frames, for missing stamps. max_jump_s: a longer step forward is not believed.
+    start_s: the stamp that is media time 0; None: that of the first frame. rhythm: a hole in a steady rhythm counts as
+    lost frames. That is right for cameras. A recording may omit frames in which nothing moves, so there a hole counts
+    only if data were damaged.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class MediaClock:
         self._offset: float | None = None  # media time minus raw stamp, once a stamp was seen
         self._guessed_s = 0.0  # media time since the last stamp that was there
         self._step_s, self._steady = 0.0, 0  # the usual step and how often it came in a row
-        self._suspect = 0  # so many frames more a hole is put down to damaged data: it shows some frames off the hole
+        self._suspect = 0  # frames for which a hole is attributed to damage, which is often reported a few frames early
 
     @property
     def last(self) -> float:
@@ -57,7 +57,7 @@ class MediaClock:
 
     @property
     def suspect(self) -> bool:
-        """Whether data were damaged a few frames ago."""
+        """Whether data were damaged within the last few frames."""
         return self._suspect > 0
 
     def tell(self, raw: float | None, *, damaged: bool = False) -> Tick:
@@ -81,17 +81,17 @@ class MediaClock:
         return Tick(at, broken, missing)
 
     def doubtful(self, raw: float | None, hold_s: float) -> bool:
-        """Whether a stamp leads so far off that the one after it should be heard before it is believed."""
+        """Whether a stamp is so far off that the next one should confirm it."""
         step = self._step(raw)
         return step is not None and not -self._back_s <= step <= hold_s and not self._wraps(step)
 
     def continues(self, raw: float | None, hold_s: float) -> bool:
-        """Whether a stamp follows the last one as if nothing had happened in between."""
+        """Whether a stamp directly continues from the last accepted one."""
         step = self._step(raw)
         return step is not None and 0 <= step <= min(hold_s, _NEAR * self._usual_s)
 
     def wild(self) -> Tick:
-        """Media time of a frame whose stamp is not to be believed, since those around it go on without it."""
+        """Media time of a frame whose stamp is wrong: its neighbours continue without it."""
         self._count("stamp-jumped")
         at = self._next()
         self._guessed_s += at - self.last
@@ -109,7 +109,7 @@ class MediaClock:
 
     @property
     def _back_s(self) -> float:
-        """How far a stamp may go back before the line of stamps counts as another one."""
+        """How far a stamp may go back before the time line counts as a new one."""
         return (DISORDER_S if self._suspect else JITTER_S) + self._guessed_s
 
     @property
@@ -164,7 +164,7 @@ class MediaClock:
         lossy = self._suspect > 0 or (self.rhythm and step_s <= HOLE_S)
         if lossy and steady >= STEADY and 1.5 * self._step_s < step_s:
             if self._suspect:
-                self._steady = steady  # damage makes several holes, and the rhythm outlives them
+                self._steady = steady  # one damaged part can make several holes
             return round(step_s / self._step_s) - 1
         self._step_s = max(step_s, 0.0)
         return 0

@@ -51,9 +51,12 @@ class Extractor:
         """Snippets of this stretch that are done: what was returned last ends here."""
         return self._rows
 
-    def push(self, image: Any) -> F32:
-        """The next frame, uint8 [H, W, 3] RGB -> rows float32 [n, D] that became complete; n may be 0."""
-        return self.push_prepared(self._prepare(image))
+    def push(self, image: Any, aspect: float = 1.0) -> F32:
+        """The next frame, uint8 [H, W, 3] RGB -> rows float32 [n, D] that became complete; n may be 0.
+
+        aspect: width of a pixel divided by its height.
+        """
+        return self.push_prepared(self._prepare(image, aspect))
 
     def push_prepared(self, plane: F32) -> F32:
         """`push` of a frame that `VideoBackbone.preprocessor` has prepared."""

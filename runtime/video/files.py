@@ -30,7 +30,7 @@ _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
 
 class FileFrames:
-    """A file on the sampling grid of `fps`. See `FrameSource`. warn: hears what is odd about its time."""
+    """A file on the sampling grid of `fps`. See `FrameSource`. warn: receives warnings about its media time."""
 
     live = False
     policy: Policy = "wait"
@@ -166,11 +166,11 @@ def make_timeline(info: VideoInfo, fps: float, options: VideoOptions, *, rhythm:
 
 
 def warn_of_rate(name: str, info: VideoInfo, warn: Callable[[str], None]) -> None:
-    """Say so where nothing tells how fast a recording is."""
+    """Warn if the frame rate of a recording had to be assumed."""
     if info.time.assumed_rate:
         warn(
-            f"{name} carries no time stamps and does not say its rate: {info.time.assumed_rate:g} frames a second are"
-            " assumed; give the rate with --fps"
+            f"{name} carries no time stamps and does not declare its frame rate; assuming {info.time.assumed_rate:g}"
+            " frames per second (set it with --fps)"
         )
 
 

@@ -1,4 +1,4 @@
-"""A tiny clip, made in memory and read back: whether this installation of PyAV decodes video at all."""
+"""Self-test of the installed PyAV: encode a tiny clip and decode it again."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _FRAMES, _RATE, _SIDE = 12, 12, 64
 
 
 def decode_tiny_clip() -> str:
-    """Decode a one-second clip, as `punctum run` would, and return in words what did it: versions and codec.
+    """Decode a one-second clip as `punctum run` would. Returns a line for people: versions and codec.
 
-    Raises MissingDependencyError without PyAV, and PunctumError where the clip does not come back as it was.
+    Raises MissingDependencyError without PyAV, and PunctumError if the clip does not come back as written.
     """
     from . import open_frames
 
@@ -28,7 +28,7 @@ def decode_tiny_clip() -> str:
         clip = _make_clip()
     except (av.FFmpegError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
         raise _broken(f"a clip could not be made ({type(error).__name__}: {error})") from None
-    # Read from a file, not from memory: this is the way of every recording.
+    # From a file rather than from memory, because that is the code path of every recording.
     try:
         with tempfile.TemporaryDirectory(prefix="punctum-") as folder:
             path = Path(folder) / "clip.mp4"
@@ -43,7 +43,7 @@ def decode_tiny_clip() -> str:
         raise _broken(f"{type(error).__name__}: {error}") from None
     shown = [-1 if isinstance(item, Gap) else round(float(item.image.mean()) / 20) for item in items]
     if shown != list(range(_FRAMES)):
-        raise _broken(f"{len(items)} frames of {_FRAMES} came back, or other ones than were written")
+        raise _broken(f"{len(items)} frames came back instead of {_FRAMES}, or their content differs")
     ffmpeg = getattr(av, "ffmpeg_version_info", "unknown")
     return f"PyAV {av.__version__} with FFmpeg {ffmpeg} decodes a tiny clip ({codec})"
 
@@ -70,5 +70,5 @@ def _broken(what: str) -> PunctumError:
         "video-selftest",
         f"the installed PyAV does not decode a tiny clip: {what}",
         "PyAV 17 to 19",
-        "install it anew: pip install --force-reinstall 'av>=17,<20'",
+        "reinstall it: pip install --force-reinstall 'av>=17,<20'",
     )

@@ -79,7 +79,7 @@ class Timeline(Generic[P]):
         return items + self._take(picture, self._tell(picture), lost, broken)
 
     def resume(self, lost_s: float) -> list[Cell[P] | Gap]:
-        """The sender was lost and is back after `lost_s` seconds; see `MediaClock.resume`."""
+        """The source reconnected after `lost_s` seconds; see `MediaClock.resume`."""
         items = self.settle()
         self.clock.resume(lost_s)
         return items
@@ -90,14 +90,14 @@ class Timeline(Generic[P]):
 
     @property
     def unplaced(self) -> int:
-        """Frames lost that no item has told of: after `finish`, those behind the last cell."""
+        """Lost frames that no item accounts for: after `finish`, those behind the last cell."""
         return self.sampler.lost
 
     def missing_at_end(self, *, announced: int, slack_s: float) -> tuple[int, int]:
-        """Frames after the last one that the header tells of: (by its length, lost for certain).
+        """Frames that the header announces after the last one: (derived from its duration, certainly lost).
 
-        announced: how many frames beyond the decoded ones it announces. Without such a count there is only a length,
-        which damaged headers claim at will.
+        announced: frames in the header's count that were not decoded; 0 if it has no count. A duration alone is not
+        proof of loss, because damaged headers contain any number.
         """
         if self.base.end_s is None or self._raw_end_s is None:
             return 0, 0
@@ -107,15 +107,16 @@ class Timeline(Generic[P]):
         by_time = round(short_s / self.clock.period_s)
         if not announced:
             return by_time, 0
-        # Those that could not be decoded are among the announced ones as well.
+        # The announced frames include those already counted as lost.
         certain = max(min(by_time, announced - self._told), 0)
         return certain, certain
 
     def disagreement(self, slack_s: float) -> str | None:
-        """In words, where the media time of all pictures and the header's differ by more than `slack_s` seconds."""
+        """A warning if the media time of the frames and the header differ by more than `slack_s` seconds, else None."""
         if self.base.arrival and self._pictures > FAST * max(self.end_s, 1.0):
             return (
-                f"its {self._pictures} frames arrived within {self.end_s:.2f} s; of a recording give the rate (--fps)"
+                f"{self._pictures} frames arrived within {self.end_s:.2f} s; if this is a recording, set its frame rate"
+                " with --fps"
             )
         origin = self.clock.start_s
         if origin is None:
@@ -123,14 +124,15 @@ class Timeline(Generic[P]):
         if self.base.end_s is not None:
             claimed_s = self.base.end_s - origin
             if abs(claimed_s - self.end_s) > slack_s:
-                return f"its video ends at {claimed_s:.2f} s by the header, and at {self.end_s:.2f} s by its frames"
+                claim = f"the header puts the end of the video at {claimed_s:.2f} s"
+                return f"{claim}, but its frames end at {self.end_s:.2f} s"
         elif self.base.most_s is not None and self.end_s - (self.base.most_s - origin) > slack_s:
             whole_s = self.base.most_s - origin
-            return f"it ends at {whole_s:.2f} s by the header, and at {self.end_s:.2f} s by the frames of its video"
+            return f"the header puts the end at {whole_s:.2f} s, but the video frames end at {self.end_s:.2f} s"
         return None
 
     def settle(self) -> list[Cell[P] | Gap]:
-        """Items of a picture that waited for the next one, when none comes."""
+        """Items of a held picture if no other picture follows it."""
         if self._held is None:
             return []
         (held, reason), self._held = self._held, None
@@ -140,7 +142,7 @@ class Timeline(Generic[P]):
         return self.clock.tell(picture.raw_s, damaged=picture.damaged)
 
     def _take(self, picture: P, tick: Tick, lost: int, broken: str | None) -> list[Cell[P] | Gap]:
-        # A hole often shows some frames after those that could not be decoded: these are not to be counted again.
+        # A hole often shows up some frames after the decoder reported the loss: do not count those frames twice.
         self._known = (self._known if self.clock.suspect else 0) + picture.lost
         unseen = max(tick.missing - self._known, 0)
         self._known -= min(tick.missing, self._known)
@@ -167,7 +169,7 @@ class Timeline(Generic[P]):
         )
 
     def _start(self, picture: P) -> int:
-        """Frames that came before the first picture and could not be decoded, as far as the picture does not know."""
+        """Undecodable frames before the first picture, without those that the picture already counts."""
         if self.base.first_s is None or picture.raw_s is None or self.clock.start_s is None:
             return 0
         first_s = max(self.base.first_s, self.clock.start_s)

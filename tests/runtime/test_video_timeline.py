@@ -122,7 +122,7 @@ def test_times_never_go_back_and_stretches_begin_where_they_should(
 def test_a_header_that_disagrees() -> None:
     made = timeline(TimeBase(start_s=0.0, first_s=0.0, end_s=9.0))
     play(steady(40), made)
-    assert made.disagreement(0.2) == "its video ends at 9.00 s by the header, and at 2.00 s by its frames"
+    assert made.disagreement(0.2) == "the header puts the end of the video at 9.00 s, but its frames end at 2.00 s"
     assert made.missing_at_end(announced=140, slack_s=0.1) == (140, 140)
     assert made.missing_at_end(announced=0, slack_s=0.1) == (140, 0)
     made = timeline(TimeBase(start_s=0.0, first_s=0.0, most_s=1.0))

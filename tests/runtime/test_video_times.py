@@ -186,7 +186,9 @@ def test_raw_video_cut_in_the_middle(tmp_path: Path) -> None:
 def test_a_rate_for_streams_without_stamps(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     times, _ = media_times(made / "raw.mjpeg")
     assert times == pytest.approx(steady(60, rate=25))
-    assert "raw.mjpeg carries no time stamps and does not say its rate: 25" in capsys.readouterr().err
+    assert (
+        "raw.mjpeg carries no time stamps and does not declare its frame rate; assuming 25" in capsys.readouterr().err
+    )
     times, source = media_times(made / "raw.mjpeg", rate=10.0)
     assert times == pytest.approx(steady(60, rate=10))
     assert source.info.rate == 10
@@ -265,7 +267,7 @@ def test_a_header_that_disagrees_is_named(made: Path, tmp_path: Path, capsys: py
     (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
     times, source = media_times(tmp_path / "cut.mp4")
     told = capsys.readouterr().err
-    assert "cut.mp4: its video ends at 5.00 s by the header, and at" in told
+    assert "cut.mp4: the header puts the end of the video at 5.00 s, but its frames end at" in told
     assert sum(item.lost for item in source.items) + source.unplaced == pytest.approx(100 - len(times), abs=1)
     assert len(times) < 80
     assert source.dropped["missing-at-end"] == pytest.approx(100 - len(times), abs=3)
@@ -523,7 +525,7 @@ def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
         source.close()
         server.shutdown()
         server.server_close()
-    assert "give the rate (--fps)" in capsys.readouterr().err
+    assert "set its frame rate with --fps" in capsys.readouterr().err
 
 
 # The shape of pixels.
@@ -581,7 +583,7 @@ def test_files_that_name_other_files_are_refused_whatever_they_are_called(kind: 
     with pytest.raises(InputError) as caught:
         open_frames(str(path), fps=10.0)
     assert caught.value.code == "video-references"
-    assert "names other files" in caught.value.given
+    assert "refers to other files" in caught.value.given
 
 
 def test_a_name_with_a_number_pattern_opens_no_series_of_pictures(made: Path, tmp_path: Path) -> None:
@@ -594,7 +596,7 @@ def test_a_name_with_a_number_pattern_opens_no_series_of_pictures(made: Path, tm
 
 
 def test_an_mp4_whose_media_lie_in_another_file_is_refused(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="media lie in another file") as caught:
+    with pytest.raises(InputError, match="media data are in another file") as caught:
         open_frames(str(odd.outside(tmp_path / "outside.mp4", made / "plain.mp4")), fps=10.0)
     assert caught.value.code == "video-references"
     assert len(media_times(odd.outside(tmp_path / "empty.mp4", made / "plain.mp4", place=b""))[0]) == 60

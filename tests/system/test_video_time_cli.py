@@ -95,9 +95,9 @@ def test_a_rate_for_a_stream_without_stamps(place, capsys):
                 ends[rate, bool(live)] = [event.end for event in found]
         assert ends[10, False] == pytest.approx(ends[10, True], abs=1e-4)
         assert max(ends[10, False]) > 20 > 13.1 > max(ends[20, False])
-    assert "assumed" not in capsys.readouterr().err
+    assert "assuming" not in capsys.readouterr().err
     assert run(place, place / "raw.mjpeg")[0] == 0
-    assert "give the rate with --fps" in capsys.readouterr().err
+    assert "set it with --fps" in capsys.readouterr().err
 
 
 def test_a_rate_in_every_command_that_reads_videos(place, tmp_path, capsys):
