@@ -28,8 +28,6 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--run-id": "ids of events",
         "--start-utc": "time of day in events; an error for several recordings and for live sources",
         "--stats": "line of times on standard error",
-        "--run-id": "part of event ids",
-        "--start-utc": "time of day of events",
         "--fps": "rate of videos that carry no time stamps",
         "--stream": "live run",
         "--max-delay": "live: provisional events",
