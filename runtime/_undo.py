@@ -1,41 +1,62 @@
-"""A session's state before a call, put back if the call fails."""
+"""What a session keeps of a call that may fail: its state before, and the rows that the engine failed on."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from copy import copy
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
+import numpy.typing as npt
+
+from ._values import compact
 
 if TYPE_CHECKING:
     from .session import Session
 
-# What a call may change, apart from buffers, finders, counters and reports: values, and lists that grow in place.
-_VALUES: tuple[str, ...] = ("start_s", "_looked", "_serial", "_broken", "_taken", "_closed", "_failed")
-_VALUES += ("_tail", "_features", "_tracks", "_finders")
-_LISTS = ("_waiting", "_holes", "_video_track")
+
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Failed:
+    """Rows of a push that the engine failed on, and the media time of the first."""
+
+    at: float
+    rows: npt.NDArray[np.float32]
+
+    def end_s(self, stride_s: float) -> float:
+        return self.at + len(self.rows) * stride_s
+
+    def begins_like(self, rows: npt.NDArray[np.float32]) -> bool:
+        """Whether rows are the same again, as far as both go; otherwise these ones are missing."""
+        common = min(len(rows), len(self.rows))
+        return np.array_equal(rows[:common], self.rows[:common])
 
 
-@contextmanager
-def undone_if_it_fails(session: Session) -> Iterator[None]:
-    """Put everything back if the block is left by an exception, or if the generator that it is in is closed.
+class Saved:
+    """All that a call of a session may change.
 
-    Costs a copy of small lists: rows are never overwritten where they are, so a mark is enough for them.
+    Every push makes one, so it copies small lists only: rows are never overwritten where they are, and a mark is enough
+    for them.
     """
-    values = {name: getattr(session, name) for name in _VALUES}
-    lists = {name: list(getattr(session, name)) for name in _LISTS}
-    rows = [(buffer, buffer.mark()) for buffer in (session._features, session._tracks)]
-    opened = [finder.open for finder in session._finders]
-    stats, reports = copy(session.stats), session._reporter.mark()
-    try:
-        yield
-    except BaseException:
-        for name, value in (values | lists).items():
-            setattr(session, name, value)
-        for buffer, mark in rows:
-            buffer.rewind(mark)
-        for finder, place in zip(session._finders, opened, strict=True):
+
+    __slots__ = ("_buffers", "_finders", "_lists", "_opened", "_reports", "_session", "_stats", "_values")
+
+    def __init__(self, session: Session) -> None:
+        s = self._session = session
+        self._values = (s.start_s, s._looked, s._serial, s._broken, s._taken, s._closed, s._tail, s._failed)
+        self._lists = (s._waiting.copy(), s._holes.copy(), s._video_track.copy())
+        self._buffers = (s._features, s._features.mark(), s._tracks, s._tracks.mark())
+        self._finders, self._opened = s._finders, [finder.open for finder in s._finders]
+        self._stats, self._reports = s.stats.copy(), s._reporter.mark()
+
+    def restore(self) -> None:
+        s = self._session
+        s.start_s, s._looked, s._serial, s._broken, s._taken, s._closed, s._tail, s._failed = self._values
+        s._waiting, s._holes, s._video_track = self._lists
+        s._features, features, s._tracks, tracks = self._buffers
+        s._features.rewind(features)
+        s._tracks.rewind(tracks)
+        s._finders = self._finders
+        for finder, place in zip(s._finders, self._opened, strict=True):
             finder.open = place
-        session.stats = stats
-        session._reporter.rewind(reports)
-        raise
+        s.stats = self._stats
+        s._reporter.rewind(self._reports)

@@ -52,6 +52,21 @@ class Stats:
     dropped: int = 0
     """Snippets that never came: the sum over all gaps."""
 
+    def copy(self) -> Stats:
+        return Stats(
+            self.locate_s,
+            self.islands_s,
+            self.score_s,
+            self.post_s,
+            self.report_s,
+            self.media_s,
+            self.snippets,
+            self.islands,
+            self.events,
+            self.gaps,
+            self.dropped,
+        )
+
     @property
     def real_time_factor(self) -> float:
         """Compute seconds a second of media; below 1 keeps up."""

@@ -20,7 +20,7 @@ from ._jobs import LocateJob, ScoreJob, Steps, check_heads, check_tracks, drive
 from ._post import Proposals, finish_islands, prepare_island, simplify
 from ._provisional import Window, provisional
 from ._run_id import check_run_id
-from ._undo import undone_if_it_fails
+from ._undo import Failed, Saved
 from .backends._protocol import Backend
 from .config import PostProcess
 from .errors import InputError
@@ -81,7 +81,7 @@ class Session:
     _level: np.float32 = field(init=False)
     _closed: bool = field(init=False, default=False)
     _holes: list[tuple[int, int]] = field(init=False)  # (snippet of the stretch, video frames lost in it)
-    _failed: F32 = field(init=False)  # rows of a push that the engine failed on
+    _failed: Failed | None = field(init=False, default=None)
     _video_track: list[F32] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -101,7 +101,6 @@ class Session:
         self._hop = self._tick or max(math.floor(HOP_S / stride), 1)
         self._reporter = Reporter(options, tick_s=self._tick * stride, stride_s=stride, overhang_s=self.plan.overhang_s)
         self._haste = simplify(post)
-        self._failed = np.zeros((0, self.plan.dim), np.float32)
         self._begin()
 
     def __repr__(self) -> str:
@@ -153,22 +152,21 @@ class Session:
         after the engine failed on them count as a gap.
         """
         rows, at = self.check(features, at)
-        if at is None and len(rows) and not self._repeats(rows):
-            at = self.now_s + len(self._failed) * self.plan.stride_s
+        failed = self._failed
+        repeats = failed is not None and at is None and failed.begins_like(rows)
+        if failed is not None and at is None and len(rows):
+            begin = failed.at if repeats else failed.end_s(self.plan.stride_s)
+            at = begin if begin > self.now_s + 0.5 * self.plan.stride_s else None
         try:
             events = drive(self.push_steps(rows, at, lost), self.backend)
         except BaseException:
             if len(rows) > 0:
-                self._failed = rows.copy()
+                self._failed = Failed(self.now_s if at is None else at, rows.copy())
             raise
-        if len(rows) or at is not None:
-            self._failed = self._failed[len(rows) :] if at is None else self._failed[:0]
+        if failed is not None and (len(rows) or at is not None):
+            rest = failed.rows[len(rows) :]
+            self._failed = Failed(self.now_s, rest) if repeats and len(rest) else None
         return events
-
-    def _repeats(self, rows: F32) -> bool:
-        """Whether rows begin as those did that the engine failed on, if it did: otherwise those are missing."""
-        common = min(len(rows), len(self._failed))
-        return np.array_equal(rows[:common], self._failed[:common])
 
     def flush(self) -> list[Event]:
         """The stream has ended: return all events that were still waiting. The session takes nothing after it."""
@@ -187,7 +185,7 @@ class Session:
         self._reporter.live.clear()
         self.stats = Stats()
         self._video_track = []
-        self._failed = self._failed[:0]
+        self._failed = None
         self._begin()
 
     def snapshot(self) -> bytes:
@@ -208,9 +206,12 @@ class Session:
 
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`. Closing them undoes them."""
-        with undone_if_it_fails(self):
-            events = yield from self._push(rows, at, lost)
-        return events
+        saved = Saved(self)
+        try:
+            return (yield from self._push(rows, at, lost))
+        except BaseException:
+            saved.restore()
+            raise
 
     def _push(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]]) -> Steps[list[Event]]:
         stride, events = self.plan.stride_s, list[Event]()
@@ -239,15 +240,18 @@ class Session:
 
     def flush_steps(self) -> Steps[list[Event]]:
         self._require_open()
-        with undone_if_it_fails(self):
+        saved = Saved(self)
+        try:
             events = list[Event]()
-            if len(self._failed):  # rows that were not pushed again
-                missing, self._failed = len(self._failed), self._failed[:0]
-                events = yield from self._push(self._failed, self.now_s + missing * self.plan.stride_s, ())
+            if self._failed is not None:  # rows that were not pushed again
+                end_s, self._failed = self._failed.end_s(self.plan.stride_s), None
+                events = yield from self._push(np.zeros((0, self.plan.dim), np.float32), end_s, ())
             self._closed = True
             events += yield from self._advance(final=True)
-            events += self._say(self._reporter.sweep([]))
-        return events
+            return events + self._say(self._reporter.sweep([]))
+        except BaseException:
+            saved.restore()
+            raise
 
     def _break(self, at: float) -> Steps[list[Event]]:
         """Close everything at the break and begin anew at media time `at`."""

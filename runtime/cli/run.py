@@ -143,8 +143,8 @@ def run(
     """
     if not stream:
         refuse(context, names_of(context, LIVE_PANEL), "without --stream", "add --stream", code="needs-stream")
-    if format == "activitynet":
-        refuse(context, ["run_id", "start_utc"], "with --format activitynet", "use --format jsonl")
+        if format == "activitynet":
+            refuse(context, ["run_id", "start_utc"], "with --format activitynet", "leave --format out")
     check_score(min_score)
     engine = EngineChoice(
         device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
@@ -341,11 +341,9 @@ def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: P
     credentials = Credentials.load(credentials_file)
     given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
     for option in [name for name, there in given.items() if there and not is_address(input)]:
-        raise InputError("option-without-effect", f"{option} with files", "a source over HTTP", f"leave out {option}")
+        raise InputError("option-unfit", f"{option} with files", "a source over HTTP", f"leave out {option}")
     if not credentials.from_file <= {"source"}:
-        raise InputError(
-            "option-without-effect", "--credentials-file with more than [source]", "[source]", "leave out the rest"
-        )
+        raise InputError("option-unfit", "--credentials-file with more than [source]", "[source]", "leave out the rest")
     login = credentials.source
     return VideoOptions(reconnect_s=0.0, allow_hosts=allow_hosts, user=login.user, password=login.password)
 

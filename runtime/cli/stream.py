@@ -196,7 +196,7 @@ def _build(
     used = {"socket"} if sockets else {"source"} if remote else set[str]()
     if not credentials.from_file <= used | ({"mqtt"} if options.mqtt is not None else set()):
         raise InputError(
-            "option-without-effect",
+            "option-unfit",
             f"--credentials-file with {', '.join(sorted(credentials.from_file))}, which this run does not need",
             "[source] for RTSP and HTTP, [socket] for tcp:// and unix://, [mqtt] for --mqtt",
             "leave out what is not needed",

@@ -16,7 +16,7 @@ from ._items import Bad, Begin, Chunk, Item, Source, check_start
 from ._media import find_videos, is_address, is_video
 from .folder import ChunkFolder
 from .framed import FramedFile, StandardInput
-from .framing import MAGIC
+from .framing import MAGIC, TOKEN_MAGIC
 from .listener import Listener
 from .tail import RowFile
 
@@ -69,7 +69,7 @@ def open_source(
     overflow: what a video does that comes faster than it is worked off, see `VideoSource`. token: what senders to a
     socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
     rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
-    backbone. An option that the source cannot heed is refused. Raises InputError.
+    backbone. An option without effect on the source is refused. Raises InputError.
     """
     check_start(start_s)
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
@@ -225,15 +225,15 @@ def refuse_options(address: str, given: Sequence[str]) -> None:
     for option in given:
         if option in without:
             raise InputError(
-                "option-without-effect",
-                f"{option} with {what}, which {without[option]}",
-                "options that the source heeds",
+                "option-unfit",
+                f"{option} has no effect with {what}, which {without[option]}",
+                "options that act on this source",
                 f"leave out {option}",
             )
 
 
 def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
-    """(what kind of source an address is, the options that it does not heed and why)."""
+    """(what kind of source an address is, the options without effect on it, and why)."""
     if is_video_input(address):
         scheme = address.partition(":")[0].lower() if is_address(address) else "file"
         if scheme in ("rtsp", "rtsps"):
@@ -243,8 +243,8 @@ def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
         if scheme == "camera":
             return "a camera", _CAMERAS | {"--rtsp-transport": "is no RTSP stream"}
         reasons = {"--follow": "is read to its end", "--idle-s": "is read to its end"}
-        heeds = {option: why for option, why in _FEATURES.items() if option != "--overflow"}
-        return "a video file", heeds | _NOT_LOST | reasons
+        unfit = {option: why for option, why in _FEATURES.items() if option != "--overflow"}
+        return "a video file", unfit | _NOT_LOST | reasons
     if address == "-":
         return "standard input", _FEATURES | _NOT_LOST | _SENDERS
     if "://" in address:
@@ -260,6 +260,6 @@ def _is_framed(path: Path) -> bool:
         return False
     try:
         with path.open("rb") as file:
-            return file.read(4) == MAGIC
+            return file.read(4) in (MAGIC, TOKEN_MAGIC)
     except OSError:
         return False  # the reader of rows will say what is wrong

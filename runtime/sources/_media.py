@@ -6,7 +6,7 @@ from pathlib import Path
 
 from .._text import as_utf8
 from ._npy import RAW_SUFFIXES
-from .framing import MAGIC
+from .framing import MAGIC, TOKEN_MAGIC
 
 LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
 _RAW = b"\x00\x00\x00\x01"  # start code of H.264 and H.265
@@ -30,7 +30,7 @@ def is_video(path: Path) -> bool:
             head = file.read(377)
     except OSError:
         head = b""
-    if head.startswith((MAGIC, b"\x93NUMPY")):
+    if head.startswith((MAGIC, TOKEN_MAGIC, b"\x93NUMPY")):
         return False
     from ..video.files import SUFFIXES
 

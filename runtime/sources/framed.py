@@ -156,13 +156,9 @@ class FramedFile(FramedStream):
                 return
             self._check(header)
             yield Begin(header.name, header.start_s)
-            byte, number = int(position["byte"]), int(position["record"])
-            if byte:
-                parser = FrameParser(header=header, offset=byte, number=number)
-                file.seek(byte)
-            else:
-                parser = FrameParser(header=header, offset=header.size)
-                file.seek(header.size)
+            byte, number = int(position["byte"]) or parser.offset, int(position["record"])
+            parser = FrameParser(header=header, offset=byte, number=number)
+            file.seek(byte)
 
         def read() -> bytes | None:
             data = file.read(READ_BYTES)

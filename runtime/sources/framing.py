@@ -24,7 +24,7 @@ Record, 24 bytes, then the payload:
     20      4     u32    CRC-32 of the 20 bytes before and of the payload
     24      ..           payload: float32, one snippet after the other
 
-A sender to a socket that asks for a token puts this before the header (elsewhere it must not be there):
+A sender to a socket that asks for a token puts this before the header (elsewhere it is skipped):
 
     0       4     bytes  "PNCA"
     4       4     u32    n: length of the token in bytes, 1..1024
@@ -172,6 +172,11 @@ class FrameParser:
         """The header, once all of it is here. Raises InputError for what is not this framing."""
         if self.header is not None:
             return self.header
+        token = read_token(self._buffer)
+        if token is None:
+            return None
+        del self._buffer[: token[1]]
+        self.offset += token[1]
         have = len(self._buffer)
         if bytes(self._buffer[:4]) != MAGIC[:have]:
             raise InputError(

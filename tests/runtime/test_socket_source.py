@@ -242,6 +242,20 @@ def test_a_token(
     assert "s3c" not in capfd.readouterr().err
 
 
+def test_a_token_in_a_file_is_skipped(tmp_path: Path) -> None:
+    """What a sender with a token wrote to a file or a pipe can be read, from every position."""
+    path = tmp_path / "a.bytes"
+    path.write_bytes(encode_token(b"s3cret") + HEADER + encode_record(ROWS) + encode_record(ROWS) + encode_end())
+    source = open_source(str(path), dim=DIM, stride_s=STRIDE)
+    chunks = [item for item in source.items() if isinstance(item, Chunk)]
+    source.close()
+    assert [len(chunk.rows) for chunk in chunks] == [4, 4]
+    for position, left in (({"byte": 0, "record": 0}, 2), (chunks[0].position, 1), (chunks[1].position, 0)):
+        source = open_source(str(path), dim=DIM, stride_s=STRIDE)
+        assert len([item for item in source.items(position) if isinstance(item, Chunk)]) == left
+        source.close()
+
+
 def test_an_open_door_is_said(capfd: pytest.CaptureFixture[str]) -> None:
     for address, token, said in (
         ("tcp://0.0.0.0:0", None, True),
@@ -367,5 +381,5 @@ def test_options_without_effect_are_refused_by_name(tmp_path: Path) -> None:
     ):
         with pytest.raises(InputError) as caught:
             open_source(address, dim=DIM, stride_s=STRIDE, **options)
-        assert caught.value.code == "option-without-effect", (address, options)
+        assert caught.value.code == "option-unfit", (address, options)
         assert name in caught.value.given

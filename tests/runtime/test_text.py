@@ -36,11 +36,12 @@ def test_printable(text, shown):
 
 
 def test_a_label_cannot_drive_a_terminal():
-    event = Event("cam", "1", 0, "final", "\x9b31m\u202elift\ud800", 0.5, 0, 1, 1, 0, "b")
+    event = Event("cam", "1", 0, "final", "\x9b31m\u202elift", 0.5, 0, 1, 1, 0, "b")
     line = event.to_json()
     assert printable(line) == line
     line.encode()
     assert Event.from_json(line) == event
+    Event("cam", "1", 0, "final", "\ud800", 0.5, 0, 1, 1, 0, "b").to_json().encode()
     # Ordinary text stays as it is.
     assert "hinfällt" in Event("cam", "1", 0, "final", "hinfällt", 0.5, 0, 1, 1, 0, "b").to_json()
 
