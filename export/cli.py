@@ -69,7 +69,7 @@ def export(
 
     if triton is not None:
         _only(context, ("run", "triton", "precision", "device", "instances", "name", "replace"), "with")
-        check_folder(triton, [run], option="--triton", whole=True)
+        triton = check_folder(triton, [run], option="--triton", whole=True)
         _export_triton(run, triton, precision, device, instances, name, replace)
         return
     _only(context, tuple(p for p in context.params if p not in ("device", "instances")), "without")

@@ -100,7 +100,10 @@ def read_table(text: str, *, header: bool = True) -> Table:
 
 def _delimiter(line: str) -> str:
     """The sign that splits the line into most cells; tabs and semicolons before commas."""
-    counts = {sign: len(next(csv.reader([line], delimiter=sign), [])) for sign in _DELIMITERS}
+    try:
+        counts = {sign: len(next(csv.reader([line], delimiter=sign), [])) for sign in _DELIMITERS}
+    except csv.Error:
+        return ","
     best = max(counts, key=lambda sign: counts[sign])
     return best if counts[best] > 1 else ","
 
@@ -110,5 +113,5 @@ def _too_many(cells: tuple[str, ...], columns: int) -> str:
     split = any(_DIGITS.match(a.strip()) and _DIGITS.match(b.strip()) for a, b in pairwise(cells))
     if not extra and not (len(cells) > columns and split):
         return ""
-    reason = ": a decimal comma without quotation marks?" if split else ""
+    reason = " (an unquoted decimal comma?)" if split else ""
     return f"{len(cells)} cells under {columns} columns{reason}"

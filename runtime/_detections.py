@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._name_index import NameIndex
-from ._tables import read_text
+from ._tables import parse_json, read_text
 from ._text import short
 from ._values import by_value
 from .dataset import Truth
@@ -161,7 +161,7 @@ def _event_rows(path: Path, text: str) -> Iterator[Row]:
 
 def _results(path: Path, text: str) -> dict[str, Any]:
     try:
-        results = json.loads(text)["results"]
+        results = parse_json(text)["results"]
         if not isinstance(results, dict):
             raise TypeError("results is not an object")
         return results

@@ -24,6 +24,8 @@ from .errors import InputError, PunctumError
 T = TypeVar("T")
 _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(\d+))(?:/task/\d+)?/fd)/(\d{1,9})")
 _MOST_LINKS = 40
+# Not inherited by other programs, no terminal of this one, bytes as they are: each where the system knows of it.
+BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
 def sha256_file(path: Path) -> str:
@@ -54,6 +56,8 @@ def destination(path: str | Path) -> tuple[Path, int | None]:
 
 
 def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # folders cannot be opened there
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -72,7 +76,7 @@ def _beside(path: Path, make: Callable[[Path], T], infix: str = "") -> tuple[T, 
 
 
 def _create(draft: Path) -> int:
-    return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+    return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
 
 
 def _unwritten(what: str, error: OSError) -> PunctumError:
@@ -128,7 +132,7 @@ def _open_as_it_is(target: Path, descriptor: int | None) -> int | None:
         return None
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         return None
-    return os.open(target, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+    return os.open(target, os.O_WRONLY | BINARY)
 
 
 def write_all(handle: int, data: bytes) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
 
 # Endings that are part of a media file's name and never of a video's.
 MEDIA_ENDINGS = frozenset(
@@ -31,23 +30,12 @@ def media_path(text: str) -> str | None:
     return "/".join(part for part in stem.split("/") if part not in ("", ".", ".."))
 
 
-def video_name(text: str) -> str:
-    """The name of a video: `kitchen` for `kitchen`, `kitchen.mp4` and `C:\\films\\kitchen.mp4`."""
+def media_name(text: str) -> str:
+    """Without folder and ending where it is a media file (`kitchen` for `C:\\films\\kitchen.mp4`); else as written."""
     path = media_path(text)
-    return clean_name(text if path is None else path.rpartition("/")[2])
+    return (text if path is None else path.rpartition("/")[2]).strip()
 
 
-def match_name(text: str, known: Iterable[str], *, media: bool = False) -> str | None:
-    """The known name that is meant: equal, else equal but for Unicode form and space around it.
-
-    media: of videos, one may be written with folder and ending and the other without. None where nothing fits, or
-    more than one name.
-    """
-    names = list(dict.fromkeys(known))
-    if text in names:
-        return text
-    for key in (clean_name, *((video_name,) if media else ())):
-        found = [name for name in names if key(name) == key(text)]
-        if found:
-            return found[0] if len(found) == 1 else None
-    return None
+def video_name(text: str) -> str:
+    """One spelling of the name of a video, to compare by: as `media_name`, in composed Unicode form."""
+    return clean_name(media_name(text))

@@ -26,19 +26,21 @@ _FRACTION = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})$", re.ASCII)
 class Style:
     """How the numbers of one table are written.
 
-    comma, point: some cell can only be read with a decimal comma (point). thousands: points separate thousands.
-    delimiter: of the table; a spreadsheet separates cells by semicolons where commas are decimal.
+    comma, point: some cell can only be read with a decimal comma (point). thousands, grouped: some cell can only be
+    read with points (commas) that separate thousands. delimiter: of the table; a spreadsheet separates cells by
+    semicolons where commas are decimal.
     """
 
     comma: bool = False
     point: bool = False
     thousands: bool = False
+    grouped: bool = False
     delimiter: str = ","
 
     @classmethod
     def of(cls, cells: Iterable[str], delimiter: str = ",") -> Style:
         """From all cells that should hold numbers or times; others are ignored."""
-        comma = point = thousands = False
+        comma = point = thousands = grouped = False
         for cell in cells:
             text = cell.strip()
             if len(text) > LONGEST or ":" in text or not ("," in text or "." in text):
@@ -48,10 +50,10 @@ class Style:
             if points and (points["rest"] or text.count(".") > 1):
                 comma = thousands = True
             elif commas and (commas["rest"] or text.count(",") > 1):
-                point = True
+                point = grouped = True
             elif _PLAIN.match(text) and not _either(text):
                 comma, point = comma or "," in text, point or "." in text
-        return cls(comma, point, thousands, delimiter)
+        return cls(comma, point, thousands, grouped, delimiter)
 
     def number(self, text: str) -> float:
         """May be infinite or NaN where that is written. Raises ValueError with the reason."""
@@ -96,7 +98,7 @@ class Style:
             if self.comma and not self.thousands:
                 raise ValueError(f"{digits!r} stands among decimal commas: 1000 and more, or a decimal point?")
             return float(digits.replace(".", "") if self.thousands else digits)
-        if self.comma != self.point:
+        if self.comma != self.point and (self.comma or self.grouped or self.delimiter != ";"):
             return float(digits.replace(",", "." if self.comma else ""))
         if self.delimiter == ";" and not self.point:
             return float(digits.replace(",", "."))
@@ -117,6 +119,11 @@ def parse_rate(value: object) -> float:
         return float(value)
     except OverflowError:
         return math.inf
+
+
+def is_timecode(text: str) -> bool:
+    """Whether a cell counts frames (hh:mm:ss:ff), so that its frame rate is needed."""
+    return _TIMECODE.match(text.strip()) is not None
 
 
 def shown(text: str) -> str:

@@ -68,7 +68,10 @@ class Output:
         target, descriptor = destination(self.path)
         facts = _facts(target, descriptor)
         refuse_inputs(self.path, self.inputs, self.option)
-        if facts is None or descriptor is not None:
+        if descriptor is not None:
+            return
+        if facts is None:
+            _check_place(self.path, target, self.option)
             return
         if stat.S_ISDIR(facts.st_mode):
             raise InputError("output", f"{self.option} {self.path} is a folder", "a file", "name a file in it")
@@ -93,10 +96,11 @@ class Output:
         atomic_write(self.path, data)
 
 
-def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--out", whole: bool = False) -> None:
-    """Raises InputError for an output folder that is a file or "-", or that is or holds an input folder.
+def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--out", whole: bool = False) -> Path:
+    """The folder to write: the path, or where it leads if it is a symbolic link.
 
-    whole: the folder is replaced as a whole, so that input files must not lie in it either.
+    whole: the folder is replaced as a whole, so that input files must not lie in it either. Raises InputError for a
+    file and for "-", and for a folder that is or holds an input folder.
     """
     if str(path) == STDOUT:
         raise InputError(
@@ -107,9 +111,7 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--o
         raise InputError(
             "output-exists", f"{option} {path} exists and is not a folder", "a folder", f"choose another {option}"
         )
-    if not target.exists():
-        return
-    for given in inputs:
+    for given in inputs if target.exists() else ():
         source = local_path(given)
         if source is None or not source.exists():
             continue
@@ -122,6 +124,7 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--o
                 "a folder of its own",
                 f"set {option} to another folder",
             )
+    return target if path.is_symlink() else path
 
 
 def refuse_inputs(path: Path, inputs: Iterable[str | Path], option: str) -> None:
@@ -197,6 +200,14 @@ def discard_standard_output() -> None:
         os.close(null)
     except (OSError, ValueError, AttributeError):  # not backed by a descriptor
         return
+
+
+def _check_place(path: Path, target: Path, option: str) -> None:
+    """Raises InputError where nothing can be made: found out before the work, not after it."""
+    above = next(folder for folder in target.parents if folder.exists())
+    if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
+        why = "may not be written to" if above.is_dir() else "is a file"
+        raise InputError("output", f"{option} {path}: {above} {why}", "a writable folder", f"set {option}")
 
 
 def _facts(target: Path, descriptor: int | None) -> os.stat_result | None:

@@ -37,7 +37,7 @@ def read_text(path: Path) -> str:
 def read_json(path: Path) -> Any:
     """Parsed JSON; InputError where the file is missing or broken, or where an object holds a key twice."""
     try:
-        return json.loads(read_text(path), object_pairs_hook=_once)
+        return parse_json(read_text(path))
     except FileNotFoundError:
         raise InputError(
             "file-missing", f"{path} does not exist", "a data set folder with this file", "see `punctum data check`"
@@ -46,6 +46,11 @@ def read_json(path: Path) -> Any:
         raise InputError(
             "json-unreadable", f"{path} is not JSON ({error})", "one JSON document", "check the file"
         ) from None
+
+
+def parse_json(text: str) -> Any:
+    """Any JSON document. Raises ValueError, also for an object that holds a key twice, and RecursionError."""
+    return json.loads(text, object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -94,7 +99,7 @@ class PointRow:
 def scan_points(path: Path) -> list[PointRow]:
     """Every row, right or wrong. Raises InputError where the file is no table with the three columns.
 
-    Commas, semicolons or tabs; decimal commas; seconds may be clock times. Names are as written: `match_name` finds
+    Commas, semicolons or tabs; decimal commas; seconds may be clock times. Names are as written: `NameIndex` finds
     the class or video that is meant.
     Published files carry start and stop frames as well. Those are ground truth: this never looks at them, so nothing
     downstream can learn from them (method.md 4.4, P14).

@@ -56,8 +56,8 @@ def counted(number: int, thing: str, things: str = "") -> str:
 
 
 def short(value: object) -> str:
-    """A number as it was meant: 19.4 and not 19.400000000000002. What is no float stays as it is."""
-    return f"{value:.10g}" if isinstance(value, float) else str(value)
+    """A number as it was meant: 19.4 and not 19.400000000000002. Other than floats stay as they are."""
+    return repr(float(f"{value:.10g}")) if isinstance(value, float) else str(value)
 
 
 def were(number: int) -> str:

@@ -80,7 +80,7 @@ def train(
         raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
     if resume and fresh:
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
-    check_folder(out, [dataset])
+    out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
     from punctum.runtime.dataset import Dataset
 
     from . import recipes

@@ -56,7 +56,7 @@ def train_backbone(
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
     if points is not None and no_points:
         raise InputError("flags-exclusive", "--points and --no-points together", "one of them", "drop one")
-    check_folder(out, [videos])
+    out = check_folder(out, [videos])
     from .backbone.train import train_backbone as learn
     from .videos import backbone_recipe, read_footage
 

@@ -77,7 +77,7 @@ def prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) -> 
     if out.exists() and not out.is_dir():
         raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
     held = out.is_dir() and any(out.iterdir())
-    if held and not (out / "config.json").is_file():
+    if held and not made_by(out, ck.SCHEMA):
         raise InputError(
             "out-foreign", f"{out} holds other files and is no run", "a new folder", "choose another --out"
         )
@@ -111,3 +111,12 @@ def _compare(old: dict[str, Any], new: dict[str, Any], out: Path) -> None:
                 "the same data, seed and options as before",
                 "repeat the first command with --resume, or start over with --fresh",
             )
+
+
+def made_by(out: Path, schema: str) -> bool:
+    """Whether a folder holds a config.json of this kind, be it damaged: many projects have a file of that name."""
+    kind = schema.partition("/")[0]
+    try:
+        return f'"{kind}/' in (out / "config.json").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return False

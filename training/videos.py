@@ -157,6 +157,11 @@ def train_videos(
     if held and not (resume or fresh):
         raise InputError("run-exists", f"{out} holds a run", "a new folder", "add --resume or --fresh")
     if held and fresh:
+        strangers = sorted(path.name for path in out.iterdir() if path.name not in (BUNDLE, LOCATOR, DATA, BACKBONE))
+        if strangers:  # somebody's own folder that happens to hold "backbone" and "data", which --fresh would discard
+            raise InputError(
+                "out-foreign", f"{out} holds {strangers[0]}, which no run makes", "a run folder", "choose another --out"
+            )
         for part in (BUNDLE, LOCATOR, DATA, BACKBONE):
             shutil.rmtree(out / part, ignore_errors=True)
     footage = dataset_footage(data)

@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._files import atomic_write
+from .._files import BINARY, atomic_write
 from ..errors import InputError, PunctumError
 from ._items import Outcome, Record
 from ._table import without
@@ -210,7 +210,7 @@ def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = Fals
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        lock = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
     except OSError as error:
         raise _unwritable(folder, error) from None
     handle = -1
@@ -233,7 +233,7 @@ def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = Fals
             atomic_write(folder / HEAD, json.dumps({"schema": SCHEMA, **head}, indent=1, ensure_ascii=False) + "\n")
             known = head
         _same(folder, known, head)
-        handle = os.open(folder / LEDGER, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        handle = os.open(folder / LEDGER, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
         archive = Archive(folder, known, handle)
         archive.load()
         yield archive

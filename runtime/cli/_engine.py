@@ -46,7 +46,7 @@ LatencyFirst = Annotated[
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
-    """What the options say. Raises InputError for values that make no sense, and for options without effect.
+    """What the options say. Raises InputError for values that make no sense.
 
     devices: what the options are for; default: the device alone.
     """
@@ -59,10 +59,11 @@ class EngineChoice:
     latency_first: bool = False
     devices: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
+    def checked(self) -> EngineChoice:
+        """This choice. Raises InputError for options that have no effect on its devices."""
         kinds = {name.partition(":")[0] for name in self.devices or (self.device,)}
         if not kinds <= _KNOWN:
-            return  # whoever opens the device says what is wrong with it
+            return self  # whoever opens the device says what is wrong with it
         onnxruntime = _KNOWN - {"tensorrt"}
         for option, given, acting in (
             ("--engines", self.engines is not None, {"tensorrt", "auto"}),
@@ -84,6 +85,7 @@ class EngineChoice:
                 "--threads 2 or more",
                 "leave --latency-first out, or set --threads",
             )
+        return self
 
     def given(self) -> dict[str, Any]:
         """As keywords for whatever opens an engine."""

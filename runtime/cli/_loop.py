@@ -326,7 +326,7 @@ class Loop:
             except PunctumError as error:  # the old file is still open, and nothing is lost
                 say(f"warning: [{error.code}] {error}")
             else:
-                say(f"events go on in {file.path}" if moved else f"{file.path} was not renamed; events go on in it")
+                say(f"events now go to {file.path}" if moved else f"{file.path} was not renamed: nothing to reopen")
         if self.snapshot is None or not (moved or file.truncated):
             return
         if moved and self._last is not None:

@@ -64,7 +64,7 @@ def prepare_streams() -> None:
 
 
 def finish_streams(code: int) -> int:
-    """Flush standard output; the exit code with what that brings. Loss is said."""
+    """Flush standard output; the exit code with what that brings. Losses are reported."""
     from .._outputs import discard_standard_output
 
     if isinstance(sys.stdout, ClosedOutput):

@@ -35,7 +35,7 @@ def losses(spent: Stats, video: VideoStats | None) -> str:
     if video is not None and video.lost:
         start_s = getattr(video, "lost_at_start_s", 0.0)
         where = f", {start_s:.1f} s of them at the start" if start_s else ""
-        parts.append(f"{video.lost} of {counted(video.frames + video.lost, 'video frame')} lost{where}")
+        parts.append(f"{counted(video.lost, 'video frame')} lost{where}")
     if spent.dropped:
         media = spent.dropped * (spent.media_s / spent.snippets) if spent.snippets else 0.0
         seconds = f", about {media:.1f} s of media" if media else ""

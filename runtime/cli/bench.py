@@ -46,7 +46,7 @@ def bench(
     if input is not None:
         refuse(context, ["seconds"], "with --input", "leave --input out")
     devices = tuple(device or ["cpu"])
-    choice = EngineChoice(devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices)
+    choice = EngineChoice(devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices).checked()
     rows = None
     if input is not None:
         from ..bundle import Bundle

@@ -76,7 +76,7 @@ def build(
         rebuild=rebuild,
     )
     if out is not None:
-        check_folder(out, [bundle])
+        out = check_folder(out, [bundle])
     loaded = Bundle.load(bundle)
     folder = out if out is not None else default_folder(loaded.id)
     built = build_engines(loaded, folder, request, say=_announce if sys.stderr.isatty() else None)

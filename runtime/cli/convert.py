@@ -9,7 +9,10 @@ import typer
 from ._terminal import say
 from .run import check_score
 
-_FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, elan, labelstudio, cvat"
+_FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, srt, elan, elan-text, labelstudio, cvat, "
+_FORMS += "boris, via, soccernet, thumos, frames"
+# convert.BACKGROUND, which --help need not import.
+_BACKGROUND = ("background", "SIL", "action_start", "action_end")
 _READ: dict[str, Any] = {"rich_help_panel": "How the input is read"}
 _WRITE: dict[str, Any] = {"rich_help_panel": "What the output says"}
 
@@ -29,8 +32,9 @@ def convert(
     fps: Annotated[
         str | None,
         typer.Option(
-            help="Frames a second for forms that count frames (cvat, labelstudio, points in frames): a number, or a "
-            "JSON file of rates (dataset.json, fps.json, ActivityNet JSON with fps)."
+            help="Frames a second for forms that count frames (cvat, labelstudio, frames, boris, points in frames, "
+            "time codes): a number, a fraction (30000/1001), or a JSON file of rates (dataset.json, fps.json, "
+            "ActivityNet JSON with fps)."
         ),
     ] = None,
     only: Annotated[str | None, typer.Option(help="actions or clicks.")] = None,
@@ -52,15 +56,38 @@ def convert(
     annotations: Annotated[
         str, typer.Option(help="Label Studio tasks annotated more than once: last, or all of them.", **_READ)
     ] = "last",
+    same_video: Annotated[
+        str,
+        typer.Option(
+            help="Videos that would have one name (from several folders, files or tasks): refuse, apart (named by "
+            "folder or origin), or merge (they are one video).",
+            **_READ,
+        ),
+    ] = "refuse",
+    label_column: Annotated[
+        str | None,
+        typer.Option(help="Tables and VIA: the column, or attribute, that holds the class; default: by name.", **_READ),
+    ] = None,
+    background: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Frame-wise text: a label that means no action; may be repeated. Default: {', '.join(_BACKGROUND)}.",
+            **_READ,
+        ),
+    ] = None,
     media: Annotated[
         str | None,
         typer.Option(
-            help="Where ELAN or Label Studio finds a video, with {video} for its name; default: {video}.mp4.", **_WRITE
+            help="Where ELAN, Label Studio, BORIS or VIA finds a video, with {video} for its name; default: "
+            "{video}.mp4.",
+            **_WRITE,
         ),
     ] = None,
     size: Annotated[str | None, typer.Option(help="CVAT: size of the video, as 1280x720.", **_WRITE)] = None,
 ) -> None:
     """Convert events, ground truth and clicks. Seconds on the media clock; what a form cannot hold is said.
+
+    Forms: docs/annotation-forms.md.
 
     Example: punctum convert events.jsonl clip.vtt
 
@@ -71,7 +98,7 @@ def convert(
     Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --fps 25
     """
     from .._outputs import to_standard_output
-    from ..convert import ReadOptions, WriteOptions, read_rates
+    from ..convert import BACKGROUND, ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run
     from ..errors import InputError
 
@@ -79,13 +106,23 @@ def convert(
         ("--clicks", clicks, ("marked", "all", "none")),
         ("--names", names, ("value", "tier")),
         ("--annotations", annotations, ("last", "all")),
+        ("--same-video", same_video, ("refuse", "apart", "merge")),
     ):
         if value not in allowed:
             raise InputError("convert-option", f"{option} {value!r}", ", ".join(allowed), f"correct {option}")
     if min_score is not None:
         check_score(min_score)
     rates = read_rates(fps)
-    reading = ReadOptions(rates, video, clicks, names, annotations)  # type: ignore[arg-type]
+    reading = ReadOptions(
+        rates,
+        video,
+        clicks,  # type: ignore[arg-type]
+        names,  # type: ignore[arg-type]
+        annotations,  # type: ignore[arg-type]
+        same_video,  # type: ignore[arg-type]
+        label_column,
+        tuple(background) if background else BACKGROUND,
+    )
     report = run(
         input,
         output,

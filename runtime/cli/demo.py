@@ -48,7 +48,7 @@ def demo(
     if not 10 <= seconds <= 3600:
         raise InputError("seconds", f"--seconds {seconds:g}", "10 to 3600", "set --seconds")
     check_score(0.0 if min_score is None else min_score)
-    engine = EngineChoice(device, precision, threads, engines)
+    engine = EngineChoice(device, precision, threads, engines).checked()
     if not sensors:
         from .demo_video import demo_video
 

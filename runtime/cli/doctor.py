@@ -38,8 +38,8 @@ def doctor(
 
     if bundle is None:
         refuse(context, ["precision", "engines"], "without BUNDLE", "name a bundle")
-    # Every device that can run is tried, so the options are not for one alone.
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory, devices=("auto",))
+    # Not checked against the device: every one that can run is tried with the options.
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory)
     found = examine(bundle, device=device, precision=precision, threads=threads, options=choice.options())
     if as_json:
         echo_json(found.to_record())

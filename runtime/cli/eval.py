@@ -117,7 +117,7 @@ def evaluate(
         drawn = Output(figure, FIGURE, option="--figure", inputs=tuple(reads))
         if drawn.is_stdout and as_json:
             raise InputError("arguments", "--figure - with --json", "one of them on standard output", "name a file")
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
     if online or max_delay is not None or tick is not None:
         delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
     data = (

@@ -33,8 +33,8 @@ def features(
     from ..video.backbone import open_backbone
     from ..video.features import collect_videos, extract_features, failed
 
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory)
-    check_folder(out, [*videos, backbone])
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
+    out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
     made = open_backbone(backbone, **engine.given())
     announce(made)

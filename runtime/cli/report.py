@@ -80,7 +80,7 @@ def report(
         )
     reads = [bundle, *(path for path in (input, data, truth, events) if path is not None)]
     target = Output(out, REPORT, inputs=tuple(reads))
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
     loaded = Bundle.load(bundle)
     lost: list[str] = []
     if input is not None:

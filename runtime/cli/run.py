@@ -142,8 +142,10 @@ def run(
     """
     if not stream:
         refuse(context, names_of(context, LIVE_PANEL), "without --stream", "add --stream", code="needs-stream")
+        if format == "activitynet":
+            refuse(context, ["run_id", "start_utc"], "with --format activitynet", "leave --format out")
     check_score(min_score)
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
     if stream:
         for option, partner in (("mqtt_queue", mqtt), ("snapshot_every", snapshot)):
             if partner is None:

@@ -81,8 +81,8 @@ def score(
     if not any("://" in given or Path(given).is_dir() for given in inputs):
         refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
     check_score(min_score)
-    check_folder(out, [*inputs, bundle])
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first)
+    out = check_folder(out, [*inputs, bundle])
+    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
     options = ArchiveOptions(
         device=device,
         precision=precision,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import signal
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -88,6 +89,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
     _check_outputs(options, (address, bundle_path))
     health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
     with contextlib.ExitStack() as stack:
+        rotate = stack.enter_context(_hangups(options))
         metrics: Metrics | None = None
         if options.metrics is not None:
             metrics = Metrics()
@@ -98,6 +100,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
         bundle = Bundle.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
         loop = _build(localizer, bundle, address, options, metrics, health, stack, engine)
+        loop.rotate = rotate
         how = "error"
         try:
             with _signals(loop) as caught:
@@ -308,16 +311,30 @@ def _sinks(
 
 
 @contextlib.contextmanager
+def _hangups(options: StreamOptions) -> Iterator[threading.Event]:
+    """SIGHUP asks for a new event file, for log rotation, from the start of the run to its end. Yields what it sets."""
+    asked = threading.Event()
+    if options.out is None or str(options.out) == "-":
+        yield asked
+        return
+    before = signal.getsignal(signal.SIGHUP)
+    signal.signal(signal.SIGHUP, lambda number, frame: asked.set())
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@contextlib.contextmanager
 def _signals(loop: Loop) -> Iterator[list[str]]:
     """SIGTERM and SIGINT end the loop once; a second one ends the process. Yields the names of those that came.
 
-    SIGHUP: go on in a new event file, for log rotation. Without such a file it means, as ever, that the terminal went
-    away, and ends the loop, unless the process was started to ignore it (nohup).
+    So does SIGHUP where `_hangups` has nothing to reopen, unless the process was started to ignore it (nohup).
     """
     caught: list[str] = []
     before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    rotates = loop.event_file is not None and loop.event_file.regular
     ends = [signal.SIGTERM, signal.SIGINT]
+    rotates = loop.event_file is not None and loop.event_file.regular
     if not rotates and before[signal.SIGHUP] is not signal.SIG_IGN:
         ends.append(signal.SIGHUP)
 
@@ -328,8 +345,6 @@ def _signals(loop: Loop) -> Iterator[list[str]]:
 
     for number in ends:
         signal.signal(number, note)
-    if rotates:
-        signal.signal(signal.SIGHUP, lambda number, frame: loop.rotate.set())
     try:
         yield caught
     finally:

@@ -7,7 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from ._events import event_losses, no_confidence
+from ._json import brief, number, parse_json, positive
 from ._model import Mark, Timelines, counted, gather
+from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
 
 _ALLOWED = (
@@ -33,32 +35,39 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
         marked = 0
         for video, entry in videos.items():
             if not isinstance(entry, dict):
-                raise source.wrong(f"{video} is not an object", _ALLOWED)
+                raise source.wrong(f"{video[:80]} is not an object", _ALLOWED)
             for name, table in (("fps", fps), ("duration", duration)):
-                if isinstance(value := entry.get(name), int | float) and value > 0:
-                    table[video] = float(value)
+                if value := positive(entry.get(name)):
+                    table[video] = value
             marked += "subset" in entry
         entries = {video: entry.get("annotations", []) for video, entry in videos.items()}
         if marked:
             notes.append(f"left out: which subset {counted(marked, 'video')} belongs to")
-    rows = _rows(source, entries, scored=not truth)
-    return gather(rows, videos=videos, fps=fps, duration=duration, notes=notes)
+    names = settle(source.name, [Origin(video.strip(), owner=repr(video)) for video in videos], options.same_video)
+    named = dict(zip(videos, names, strict=True))
+    entries = {video: entries[video] for video in videos}
+    fps, duration = ({named[v]: x for v, x in table.items()} for table in (fps, duration))
+    rows = _rows(source, entries, named, scored=not truth)
+    return gather(rows, videos=names, fps=fps, duration=duration, notes=notes)
 
 
-def _rows(source: Source, entries: dict[str, Any], *, scored: bool) -> Iterator[tuple[str, Mark]]:
+def _rows(
+    source: Source, entries: dict[str, Any], names: dict[str, str], *, scored: bool
+) -> Iterator[tuple[str, Mark]]:
     for video, items in entries.items():
         if not isinstance(items, list):
-            raise source.wrong(f"{video} holds {type(items).__name__} instead of a list", _ALLOWED)
+            raise source.wrong(f"{video[:80]} holds {type(items).__name__} instead of a list", _ALLOWED)
         for row, item in enumerate(items):
             try:
-                start, end = (float(x) for x in item["segment"])
-                score = float(item["score"]) if scored else None
+                start, end = (number(x) for x in item["segment"])
+                score = number(item["score"]) if scored else None
                 label = item["label"]
                 if not isinstance(label, str):
-                    raise TypeError(f"label {label!r}")
-            except (KeyError, TypeError, ValueError, OverflowError) as error:
-                raise source.wrong(f"{video} entry {row}: {json.dumps(item)[:80]} ({error!r})", _ALLOWED) from None
-            yield f"{source.name}: {video} entry {row}", Mark(video, label, start, end, score)
+                    raise TypeError(f"label {brief(label)}")
+            except (KeyError, TypeError, ValueError) as error:
+                what = f"no {error}" if isinstance(error, KeyError) else str(error)
+                raise source.wrong(f"{video[:80]} entry {row}: {brief(item)} ({what})", _ALLOWED) from None
+            yield f"{source.name}: {video[:80]} entry {row}", Mark(names[video], label, start, end, score)
 
 
 def write_results(lines: Timelines, options: WriteOptions) -> Written:
@@ -89,11 +98,3 @@ def write_truth(lines: Timelines, options: WriteOptions) -> Written:
     scored = any(mark.score is not None for mark in lines.marks)
     text = json.dumps({"version": "punctum", "database": database}, ensure_ascii=False, indent=1)
     return Written(text + "\n", (*event_losses(lines.marks), *(("confidence",) if scored else ())))
-
-
-def parse_json(source: Source) -> Any:
-    """Any JSON document. Raises InputError."""
-    try:
-        return json.loads(source.text())
-    except (ValueError, RecursionError) as error:
-        raise source.wrong(f"it is not JSON ({error})", "one JSON document") from None

@@ -1,87 +1,210 @@
-"""CSV: actions (class, video_id, start_s, end_s, score) or clicks (class, video_id, time_s), many videos in one file.
+"""Tables of actions (class, video_id, start_s, end_s, score) or clicks (class, video_id, time_s), many videos in one.
 
-Reading also takes frames (start_frame and stop_frame, or point), with the frame rate given, and the names that other
-tools use for the same columns. A file with a column of clicks is a file of clicks: its start and stop columns, which
-published points files carry, are ground truth and are never read (`_tables`).
+Read are tables separated by commas, semicolons or tabs, with decimal commas, clock times, milliseconds or frames, and
+with the column names of other tools; EPIC-KITCHENS is one of them (class: verb and noun). A table with a column of
+clicks is one of clicks: its start and stop columns, which published points files carry, are ground truth and are never
+read (`_tables`).
 """
 
 from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+from .._delimited import Table, TableError, read_table
+from .._names import media_path
+from .._numbers import Style, is_timecode
 from ._events import empty_videos, event_losses
-from ._model import Mark, Timelines, gather
+from ._model import Mark, Timelines, counted, gather
+from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
 
-_LABEL = ("class", "class_name", "label")
-_VIDEO = ("video_id", "video", "video_name")
-_TIME = ("time_s",)
+_LABEL: tuple[str, ...] = (
+    "class",
+    "class_name",
+    "label",
+    "action",
+    "action_name",
+    "activity",
+    "behavior",
+    "behaviour",
+    "annotation",
+)
+_LABEL += ("trial_type",)
+_VIDEO = ("video_id", "video", "video_name", "video_file", "filename", "file_name", "media", "media_file", "file")
+_VERB, _NOUN = ("verb",), ("noun",)
+_TIME = ("time_s", "time_ms")
 _FRAME = ("point", "frame")
-_START = ("start_s", "start", "t_start")
-_END = ("end_s", "end", "t_end", "stop_s")
-_START_FRAME = ("start_frame",)
+_LOOSE_TIME = ("time", "timestamp", "seconds")  # of clicks, where no column says start
+_START: tuple[str, ...] = (
+    "start_s",
+    "start",
+    "t_start",
+    "start_time",
+    "start_timestamp",
+    "begin",
+    "begin_s",
+    "begin_time",
+    "onset",
+)
+_START += ("start_ms", "begin_ms")
+_END: tuple[str, ...] = (
+    "end_s",
+    "end",
+    "t_end",
+    "stop_s",
+    "stop",
+    "end_time",
+    "stop_time",
+    "end_timestamp",
+    "stop_timestamp",
+)
+_END += ("end_ms", "stop_ms")
+_LENGTH = ("duration_s", "duration", "duration_ms")
+_START_FRAME = ("start_frame", "begin_frame")
 _END_FRAME = ("stop_frame", "end_frame")
 _SCORE = ("score", "confidence")
 _ALLOWED = "columns class, video_id and time_s (clicks), or class, video_id, start_s, end_s and perhaps score (actions)"
 
 
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Where a table keeps what. times: of a click, or of start and end; lasting: the second one is a duration."""
+
+    label: tuple[int, ...]
+    video: int | None
+    times: tuple[int, ...]
+    frames: bool
+    lasting: bool
+    score: int | None
+    notes: tuple[str, ...]
+
+
+def looks_like_csv(table: Table) -> bool:
+    """Whether the header names classes and times."""
+    try:
+        columns = _columns(table, None)
+    except (TableError, ValueError):
+        return False
+    return bool(columns.label)
+
+
 def read_csv(source: Source, options: ReadOptions) -> Timelines:
     """Clicks or actions, by the header."""
-    reader = csv.reader(io.StringIO(source.text()), strict=True)
     try:
-        header = [name.strip() for name in next(reader, [])]
-        rows = [(reader.line_num, cells) for cells in reader if any(cell.strip() for cell in cells)]
-    except csv.Error as error:
-        raise source.wrong(f"line {reader.line_num} is broken ({error})", "a CSV file") from None
-    place = {name: i for i, name in reversed(list(enumerate(header)))}
-    notes = []
-    label, video = _find(place, _LABEL), _find(place, _VIDEO)
-    if video is None and options.video is None and label is not None:
-        raise source.wrong("line 1 names no column of videos", f"{_ALLOWED}, or --video for a file of one video")
-    if video is not None and options.video is not None:
+        table = read_table(source.text())
+        columns = _columns(table, options.label_column)
+        style = table.style(*columns.times, columns.score)
+    except TableError as error:
+        raise source.wrong(str(error), "a table with one header line") from None
+    except ValueError as error:
+        raise source.wrong(f"line {table.line} {error} (it has: {table.written})", _ALLOWED) from None
+    if columns.video is None and options.video is None:
+        raise source.wrong(
+            f"line {table.line} names no column of videos", f"{_ALLOWED}, or --video for a file of one video"
+        )
+    if columns.video is not None and options.video is not None:
         raise source.wrong("--video beside a column of videos", "one of the two")
-    click = _find(place, _TIME)
-    in_frames = click is None and _find(place, _FRAME) is not None
-    click = _find(place, _FRAME) if in_frames else click
-    span = (_find(place, _START), _find(place, _END))
-    span_frames = None in span
-    if span_frames:
-        span = (_find(place, _START_FRAME), _find(place, _END_FRAME))
-    if label is None or (click is None and None in span):
-        raise source.wrong(f"line 1 lacks columns (it has: {', '.join(header) or 'nothing'})", _ALLOWED)
-    if click is not None and any(n in place for n in (*_START_FRAME, *_END_FRAME, *_START, *_END)):
-        notes.append("left out: start and stop columns beside clicks, which are ground truth")
-
-    def cell(cells: list[str], column: int | None) -> str:
-        return cells[column].strip() if column is not None and column < len(cells) else ""
+    for row in table.rows:
+        if row.problem:
+            raise source.wrong(f"line {row.line} has {row.problem}", "a cell a column; quoted where it holds commas")
+    origins = [_origin(row.cell(columns.video) if options.video is None else options.video) for row in table.rows]
+    names = settle(source.name, origins, options.same_video)
+    unit = tuple(0.001 if table.header[i].strip().lower().endswith("ms") else 1.0 for i in columns.times)
 
     def read() -> Iterator[tuple[str, Mark]]:
-        score = _find(place, _SCORE)
-        for number, cells in rows:
-            name = cell(cells, video) or options.video or ""
-            where = f"{source.name} line {number}"
-            if click is not None:
-                times = [_number(source, number, cell(cells, click))]
-            else:
-                times = [_number(source, number, cell(cells, column)) for column in span]
-            if in_frames if click is not None else span_frames:
+        for row, name in zip(table.rows, names, strict=True):
+            where = source.at(f"line {row.line}")
+            label = " ".join(filter(None, (row.cell(i) for i in columns.label)))
+            cells = [row.cell(i) for i in columns.times]
+            rate = options.rates.known(name) if any(map(is_timecode, cells)) else None
+            try:
+                times = [_time(cell, style, columns, rate) * u for cell, u in zip(cells, unit, strict=True)]
+                written = row.cell(columns.score)
+                score = style.number(written) if written else None
+            except ValueError as error:
+                raise source.wrong(f"line {row.line}: {error}", _ALLOWED) from None
+            if columns.frames:
                 rate = options.rates.need(name or "a video", where)
                 times = [t / rate for t in times]
-            written = cell(cells, score) if click is None else ""
-            confidence = _number(source, number, written) if written else None
-            end = times[1] if click is None else None
-            yield where, Mark(name, cell(cells, label), times[0], end, confidence)
+            if columns.lasting:
+                times[1] += times[0]
+            yield where, Mark(name, label, times[0], times[1] if len(times) > 1 else None, score)
 
-    return gather(read(), notes=notes)
+    rows = list(read())
+    notes = [*columns.notes, *_shortened(origins)]
+    if odd := sum(mark.score is not None and not 0 <= mark.score <= 1 for _, mark in rows):
+        notes.append(f"confidence outside 0 to 1: of {counted(odd, 'mark')}")
+    return gather(rows, notes=notes)
+
+
+def _columns(table: Table, label_column: str | None) -> _Columns:
+    """Raises ValueError for a table without what is needed, TableError for two columns of one name."""
+    find: Callable[..., int | None] = table.column
+    label: tuple[int, ...] = ()
+    notes: list[str] = []
+    if label_column is not None:
+        if (chosen := find(label_column)) is None:
+            raise ValueError(f"lacks the column {label_column!r} of --label-column")
+        label = (chosen,)
+    elif (named := find(*_LABEL)) is not None:
+        label = (named,)
+    elif (verb := find(*_VERB)) is not None and (noun := find(*_NOUN)) is not None:
+        label = (verb, noun)
+        notes.append("classes are made of verb and noun (--label-column for another one)")
+    click, start, end = find(*_TIME), find(*_START), find(*_END)
+    frames = lasting = False
+    if click is None:
+        click = find(*_FRAME)
+        frames = click is not None
+    times: tuple[int, ...] = ()
+    if click is not None:
+        times = (click,)
+        if any(find(name) is not None for name in (*_START, *_END, *_START_FRAME, *_END_FRAME)):
+            notes.append("left out: start and stop columns beside clicks, which are ground truth")
+    elif start is not None and end is not None:
+        times = (start, end)
+    elif start is not None and (length := find(*_LENGTH)) is not None:
+        times, lasting = (start, length), True
+    elif (first := find(*_START_FRAME)) is not None and (last := find(*_END_FRAME)) is not None:
+        times, frames = (first, last), True
+    elif start is None and end is None and (loose := find(*_LOOSE_TIME)) is not None:
+        times = (loose,)
+    if not label or not times:
+        raise ValueError("lacks columns")
+    score = find(*_SCORE) if len(times) > 1 else None
+    return _Columns(label, find(*_VIDEO), times, frames, lasting, score, tuple(notes))
+
+
+def _time(text: str, style: Style, columns: _Columns, rate: float | None) -> float:
+    if columns.frames:
+        return style.number(text)
+    return style.seconds(text, rate)
+
+
+def _origin(text: str) -> Origin:
+    return Origin.of(text) if text.strip() else Origin("")
+
+
+def _shortened(origins: list[Origin]) -> list[str]:
+    """A note for videos that were named by a path."""
+    paths = {o.path: o.name for o in origins if o.path}
+    if not paths:
+        return []
+    path, name = next(iter(paths.items()))
+    return [f"{counted(len(paths), 'video')} named by a file: {name!r} for {path!r}"]
 
 
 def write_csv(lines: Timelines, options: WriteOptions) -> Written:
-    """Clicks or actions; the caller sees to it that there is one kind only."""
+    """Clicks or actions, by tabs for a file called .tsv; the caller sees to it that there is one kind only."""
     out = io.StringIO()
-    table = csv.writer(out, lineterminator="\n")
+    tabs = options.target.suffix.lower() == ".tsv"
+    table = csv.writer(out, delimiter="\t" if tabs else ",", lineterminator="\n")
     lost = (*event_losses(lines.marks), *empty_videos(lines))
+    if any(media_path(video) is not None for video in lines.videos):
+        lost = (*lost, "endings and folders of video names, when this table is read again")
     if lines.clicks:
         rates = {video: options.rates.known(video) for video in lines.videos}
         framed = all(rates.values())
@@ -97,14 +220,3 @@ def write_csv(lines: Timelines, options: WriteOptions) -> Written:
     for mark in lines.marks:
         table.writerow([mark.label, mark.video, mark.start, mark.end, "" if mark.score is None else mark.score])
     return Written(out.getvalue(), lost)
-
-
-def _find(place: dict[str, int], names: tuple[str, ...]) -> int | None:
-    return next((place[name] for name in names if name in place), None)
-
-
-def _number(source: Source, line: int, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise source.wrong(f"line {line}: {text!r} is no number", _ALLOWED) from None

@@ -9,15 +9,19 @@ single frame is a click. Frame f of the video begins f / fps seconds after its s
 from __future__ import annotations
 
 import io
+import re
 import zipfile
+import zlib
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, SubElement
 
+from .._numbers import shown
 from ._events import event_losses
 from ._frames import frame_losses, span_in_frames
 from ._model import Mark, Timelines, counted, gather
+from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
 from ._xml import parse_xml, to_xml
 
@@ -33,46 +37,118 @@ def read_cvat(source: Source, options: ReadOptions) -> Timelines:
     source = _unzipped(source)
     root = parse_xml(source, _ALLOWED)
     if root.tag != "annotations":
-        raise source.wrong(f"its root is {root.tag}", _ALLOWED)
-    tasks = {task.findtext("id"): task for task in root.iterfind("meta/project/tasks/task")}
+        raise source.wrong(f"its root is {root.tag[:80]}", _ALLOWED)
+    tasks, notes = _tasks(source, root, options)
     meta = root.find("meta")
-    meta = Element("meta") if meta is None else meta
-    labels = [name.strip() for item in meta.iter("label") if (name := item.findtext("name"))]
-    main = next((meta.find(kind) for kind in ("task", "job") if meta.find(kind) is not None), None)
-    video = options.video or _video(meta if main is None else main, meta) or source.stem
+    labels = [] if meta is None else [n.strip() for item in meta.iter("label") if (n := item.findtext("name", ""))]
     rows: list[tuple[str, Mark]] = []
     single = 0
-
-    def name_of(element: Element) -> tuple[str, Element]:
-        """Name and task of the video that a track or image belongs to."""
-        task = tasks.get(element.get("task_id"))
-        if task is None:
-            return video, (meta if main is None else main)
-        return _video(task, task) or f"task-{element.get('task_id')}", task
-
     for track in root.iterfind("track"):
-        mine, task = name_of(track)
-        where = f"{source.name}: track {track.get('id')}"
-        rate = options.rates.need(mine, where)
+        where = source.at(f"track {track.get('id', '')[:40]}")
+        task = _task_of(source, tasks, track, where)
+        rate = options.rates.need(task.video, where)
         label = track.get("label", "")
-        for first, behind, shape in _stretches(source, track, _integer(source, task.findtext("stop_frame"))):
+        for first, behind, shape in _stretches(source, where, track, task):
             click = shape == "points" and options.clicks != "none"
-            single += not click and behind - first == 1
-            rows.append((where, Mark(mine, label, first / rate, None if click else behind / rate)))
-    tagged, others = _tags(source, root)
-    for (task_id, label), frames in tagged.items():
-        mine, task = name_of(Element("image", {"task_id": task_id}))
-        step = _step(source, task)
-        rate = options.rates.need(mine, f"{source.name}: tag {label!r}")
-        for first, behind in _runs(frames, step):
-            click = behind - first == step and options.clicks == "marked"
-            mark = Mark(mine, label, first / rate, None if click else behind / rate)
-            rows.append((f"{source.name}: tag {label!r} at frame {first}", mark))
-    notes = [f"left out: {counted(others, 'shape')} on single images"] if others else []
+            single += not click and behind - first == task.step
+            rows.append((where, Mark(task.video, label, first / rate, None if click else behind / rate)))
+    tagged, others = _tags(source, root, tasks)
+    for (task, label), frames in tagged.items():
+        rate = options.rates.need(task.video, source.at(f"tag {label!r}"))
+        for first, behind in _runs(frames, task.step):
+            click = behind - first == task.step and options.clicks == "marked"
+            mark = Mark(task.video, label, first / rate, None if click else behind / rate)
+            rows.append((source.at(f"tag {label!r} at frame {first}"), mark))
+    notes += [f"left out: {counted(others, 'shape')} on single images"] if others else []
     if single:
         notes.append(f"{counted(single, 'action')} of a single frame (--clicks all reads every annotation as a click)")
-    videos = [_video(task, task) or f"task-{number}" for number, task in tasks.items()] or [video]
-    return gather(rows, videos=videos, labels=labels, notes=notes)
+    return gather(rows, videos=[task.video for task in tasks.values()], labels=labels, notes=notes)
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    """A task of the file. first, last: frames of its video that were annotated, where stated; step: from one to the
+    next; offset: what an export of the project adds to them; whole: every visible frame is listed."""
+
+    video: str
+    first: int | None
+    last: int | None
+    step: int = 1
+    offset: int = 0
+    whole: bool = False
+
+
+def _tasks(source: Source, root: Element, options: ReadOptions) -> tuple[dict[str | None, _Task], list[str]]:
+    """The tasks by their id; None is the id of a file of one task.
+
+    An export of a project numbers the frames of all tasks of a subset in one go: each task begins where the frames of
+    those before it would end, counted from the first frame of their videos.
+    """
+    meta = root.find("meta")
+    meta = Element("meta") if meta is None else meta
+    found = root.findall("meta/project/tasks/task")
+    if not found:
+        main = next((meta.find(kind) for kind in ("task", "job") if meta.find(kind) is not None), None)
+        main = meta if main is None else main
+        video = options.video or _video(main, meta) or source.stem
+        return {None: _task(source, main, video)}, []
+    if options.video is not None and len(found) > 1:
+        raise source.wrong(f"--video for {counted(len(found), 'task')}", "one task")
+    numbers = [(task.findtext("id") or "").strip() for task in found]
+    if len(set(numbers)) < len(numbers):
+        raise source.wrong("two tasks of the project have one id", _ALLOWED)
+    names = [options.video or _video(t, t) or f"task-{n}" for n, t in zip(numbers, found, strict=True)]
+    paths = [(t.findtext("source") or "").strip() for t in found]
+    origins = [Origin(n, p, f"task {i}") for n, p, i in zip(names, paths, numbers, strict=True)]
+    names = settle(source.name, origins, options.same_video)
+    tasks: dict[str | None, _Task] = {}
+    sizes = [_integer(source, task.findtext("size")) for task in found]
+    stated = any(size is not None for size in sizes)
+    subset, offset = None, 0
+    for number, task, video, size in zip(numbers, found, names, sizes, strict=True):
+        if (name := (task.findtext("subset") or "").strip()) != subset:
+            subset, offset = name, 0
+        one = _task(source, task, video)
+        tasks[number] = replace(one, offset=offset, whole=stated)
+        if stated and size is None:
+            raise source.wrong(f"task {number} has no size, so the frames of others cannot be told", _ALLOWED)
+        offset += (one.first or 0) + one.step * (size or 0)
+    notes = [] if stated or len(found) == 1 else ["tasks without their sizes: frames are taken as counted in each task"]
+    return tasks, notes
+
+
+def _task(source: Source, task: Element, video: str) -> _Task:
+    first, last = (_integer(source, task.findtext(name)) for name in ("start_frame", "stop_frame"))
+    text = (task.findtext("frame_filter") or "").replace(" ", "")
+    step = _integer(source, text.removeprefix("step=")) if text.startswith("step=") else 1
+    return _Task(video, first, last, max(step or 1, 1))
+
+
+def _task_of(source: Source, tasks: dict[str | None, _Task], element: Element, where: str) -> _Task:
+    if None in tasks:
+        return tasks[None]
+    number = element.get("task_id")
+    if number is None and len(tasks) == 1:
+        return next(iter(tasks.values()))
+    if number not in tasks:
+        raise source.wrong(f"{where.removeprefix(source.name + ': ')} belongs to no task of the project", _ALLOWED)
+    return tasks[number]
+
+
+def _frame(source: Source, where: str, text: str | None, task: _Task) -> int:
+    """Frame of the task's video. Raises InputError for one that the task does not have."""
+    frame = _integer(source, text)
+    if frame is None or frame < 0:
+        raise source.wrong(f"{where}: a shape without a frame", _ALLOWED)
+    inside = frame - task.offset
+    lowest, highest = task.first or 0, None if task.last is None else task.last + task.step
+    if task.whole and (inside < lowest or (highest is not None and inside > highest)):
+        raise source.wrong(
+            f"{where}: frame {frame} lies outside its task, whose frames are {lowest + task.offset} to "
+            f"{'the end' if task.last is None else task.last + task.offset}",
+            "frames as an export of the project counts them",
+        )
+    return inside
 
 
 def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
@@ -136,18 +212,18 @@ def _shape(track: Element, frame: int, outside: int, x: float, y: float, *, clic
     SubElement(track, "box", {**facts, **{name: f"{value:.2f}" for name, value in corners.items()}, "z_order": "0"})
 
 
-def _stretches(source: Source, track: Element, stop: int | None) -> Iterator[tuple[int, int, str]]:
+def _stretches(source: Source, where: str, track: Element, task: _Task) -> Iterator[tuple[int, int, str]]:
     """(first frame, the one behind the last, shape) of every time in which a track is visible.
 
     Between two shapes it stays as it was. Behind its last shape a visible track goes on to the end of the task, where
-    the file names that; an export lists every frame up to there anyway.
+    the file names that; an export lists every frame up to there anyway. A single shape in the export of a project is
+    no track: CVAT writes its end with the frame numbers of the task, and leaves it out where it counts on.
     """
+    place = where.removeprefix(source.name + ": ")
     found = []
     for shape in track:
         if shape.tag in _SHAPES:
-            frame = _integer(source, shape.get("frame"))
-            if frame is None or frame < 0:
-                raise source.wrong(f"track {track.get('id')}: a shape without a frame", _ALLOWED)
+            frame = _frame(source, place, shape.get("frame"), task)
             found.append((frame, shape.get("outside") == "1", shape.tag))
     found.sort()
     begun: tuple[int, str] | None = None
@@ -160,20 +236,23 @@ def _stretches(source: Source, track: Element, stop: int | None) -> Iterator[tup
             begun = (frame, kind)
     if begun is not None:
         last = found[-1][0]
-        yield begun[0], max(last if stop is None else stop, last) + 1, begun[1]
+        stop = last if task.whole and len(found) == 1 else task.last
+        yield begun[0], max(last if stop is None else stop, last) + task.step, begun[1]
 
 
-def _tags(source: Source, root: Element) -> tuple[dict[tuple[str, str], list[int]], int]:
+def _tags(
+    source: Source, root: Element, tasks: dict[str | None, _Task]
+) -> tuple[dict[tuple[_Task, str], list[int]], int]:
     """Frames of every (task, class) that is tagged, and how many shapes there are on images."""
-    tagged: dict[tuple[str, str], list[int]] = {}
+    tagged: dict[tuple[_Task, str], list[int]] = {}
     others = 0
     for image in root.iterfind("image"):
         others += sum(item.tag in _SHAPES for item in image)
         for tag in image.iterfind("tag"):
-            frame = _integer(source, image.get("id"))
-            if frame is None or frame < 0:
-                raise source.wrong("an image without an id", _ALLOWED)
-            tagged.setdefault((image.get("task_id", ""), tag.get("label", "")), []).append(frame)
+            where = f"image {image.get('id', '')[:40]}"
+            task = _task_of(source, tasks, image, where)
+            frame = _frame(source, where, image.get("id"), task)
+            tagged.setdefault((task, tag.get("label", "")), []).append(frame)
     return tagged, others
 
 
@@ -186,12 +265,6 @@ def _runs(frames: list[int], step: int) -> Iterator[tuple[int, int]]:
             first = i + 1
 
 
-def _step(source: Source, task: Element) -> int:
-    """Frames from one image of a task to the next."""
-    text = (task.findtext("frame_filter") or "").replace(" ", "")
-    return max(_integer(source, text.removeprefix("step=")) or 1, 1) if text.startswith("step=") else 1
-
-
 def _video(task: Element, meta: Element) -> str:
     """What the task was made from, else its name."""
     name, made_from = (task.findtext("name") or "").strip(), task.findtext("source") or meta.findtext("source") or ""
@@ -202,10 +275,9 @@ def _video(task: Element, meta: Element) -> str:
 def _integer(source: Source, text: str | None) -> int | None:
     if text is None or not text.strip():
         return None
-    try:
-        return int(text)
-    except ValueError:
-        raise source.wrong(f"{text!r} is no frame", _ALLOWED) from None
+    if not re.fullmatch(r"[-+]?\d{1,12}", text.strip(), re.ASCII):
+        raise source.wrong(f"{shown(text)} is no frame", _ALLOWED)
+    return int(text)
 
 
 def _unzipped(source: Source) -> Source:
@@ -214,7 +286,7 @@ def _unzipped(source: Source) -> Source:
     try:
         with zipfile.ZipFile(io.BytesIO(source.data)) as archive, archive.open("annotations.xml") as file:
             data = file.read(_LARGEST + 1)
-    except (KeyError, zipfile.BadZipFile, OSError, NotImplementedError, RuntimeError, EOFError) as error:
+    except (KeyError, zipfile.BadZipFile, zlib.error, OSError, ValueError, RuntimeError, EOFError) as error:
         raise source.wrong(f"no annotations.xml can be read from it ({error})", _ALLOWED) from None
     if len(data) > _LARGEST:
         raise source.wrong("annotations.xml is larger than 1 GiB", _ALLOWED)

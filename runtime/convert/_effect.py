@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from ..errors import InputError
-from ._options import Rates, ReadOptions, WriteOptions
+from ._options import BACKGROUND, Rates, ReadOptions, WriteOptions
 
 
 def check_reading(options: ReadOptions, form: str) -> None:
     """Raises InputError for options that say how another form is read."""
-    _refuse("--names", options.names != "value", form, ("elan",), "read")
+    _refuse("--names", options.names != "value", form, ("elan", "elan-text"), "read")
     _refuse("--annotations", options.annotations != "last", form, ("labelstudio",), "read")
+    _refuse("--label-column", options.label_column is not None, form, ("csv", "via"), "read")
+    _refuse("--background", options.background != BACKGROUND, form, ("frames",), "read")
 
 
 def check_writing(options: WriteOptions, form: str) -> None:
     """Raises InputError for options that say what another form is told."""
-    _refuse("--media", options.media is not None, form, ("elan", "labelstudio", "cvat"), "written")
+    _refuse("--media", options.media is not None, form, ("elan", "labelstudio", "cvat", "boris", "via"), "written")
     _refuse("--size", options.size is not None, form, ("cvat",), "written")
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, SubElement
 
+from .._numbers import shown
 from ..errors import InputError
 from ._events import event_losses
 from ._frames import grid_losses
@@ -61,7 +62,7 @@ def read_elan(source: Source, options: ReadOptions) -> Timelines:
     for tier in root.iterfind("TIER"):
         name, kind = tier.get("TIER_ID", ""), tier.get("LINGUISTIC_TYPE_REF")
         ours = kind in (_ACTION, _CLICK)
-        of_tier = _SUFFIX.sub("", name) if ours else name
+        of_tier = _class_of(tier, name) if ours else name
         if ours:
             labels.append(of_tier)
         dependent += len(tier.findall("ANNOTATION/REF_ANNOTATION"))
@@ -87,6 +88,16 @@ def read_elan(source: Source, options: ReadOptions) -> Timelines:
     notes += [f"left out: values of {counted(unread, 'annotation')}"] if unread else []
     notes += [f"times moved by {origin} ms, the time origin of the media"] if origin else []
     return gather(rows, videos=[video], labels=labels, notes=notes)
+
+
+def _class_of(tier: Element, name: str) -> str:
+    """The class of a tier that was written here: `take #2 (clicks)` may be the second tier of a class, or its name."""
+    base = _SUFFIX.sub("", name)
+    values = {(item.text or "").strip() for item in tier.iterfind("ANNOTATION/ALIGNABLE_ANNOTATION/ANNOTATION_VALUE")}
+    written = values - {""}
+    if base in written:
+        return base
+    return written.pop() if len(written) == 1 else name.removesuffix(" (clicks)")
 
 
 def write_elan(lines: Timelines, options: WriteOptions) -> Written:
@@ -205,7 +216,6 @@ def _video(header: Element, media: Element | None) -> str:
 
 
 def _integer(source: Source, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise source.wrong(f"{text!r} is no number of milliseconds", _ALLOWED) from None
+    if not re.fullmatch(r"\s*[-+]?\d{1,15}\s*", text, re.ASCII):
+        raise source.wrong(f"{shown(text)} is no number of milliseconds", _ALLOWED)
+    return int(text)

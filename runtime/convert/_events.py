@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..events import SCHEMA, Event
+from ._json import brief
 from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
 CONVERTED = "converted"  # bundle of events that no bundle made
+_TYPES = {field.name: str(field.type) for field in fields(Event)}
+_SURROGATE = re.compile("[\ud800-\udfff]")
 
 
 def read_events(source: Source, options: ReadOptions) -> Timelines:
@@ -28,11 +33,12 @@ def read_events(source: Source, options: ReadOptions) -> Timelines:
         where = f"{source.name} line {number}"
         try:
             event = Event.from_json(line)
-            streams.append(str(event.stream))
+            mark = _mark(event)
+            streams.append(event.stream)
             if event.phase != "final":
                 early += 1
                 continue
-            rows.append((where, _mark(event)))
+            rows.append((where, mark))
         except InputError as error:
             raise source.wrong(f"line {number}: {error.given}", f"one event a line, schema {SCHEMA}") from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -107,9 +113,23 @@ def event_losses(marks: Iterable[Mark]) -> tuple[str, ...]:
 
 
 def _mark(event: Event) -> Mark:
+    """Raises TypeError and ValueError for fields of another type: an event may come from anywhere."""
+    for name, kind in _TYPES.items():
+        value = getattr(event, name)
+        if value is None and "None" in kind:
+            continue
+        if kind.startswith("bool"):
+            sound = isinstance(value, bool)
+        elif kind.startswith(("int", "float")):
+            whole = not kind.startswith("int") or isinstance(value, int)
+            sound = whole and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e15
+        elif kind.startswith(("str", "Phase")):
+            sound = isinstance(value, str) and not _SURROGATE.search(value)
+        else:
+            continue
+        if not sound:
+            raise TypeError(f"{name} is {brief(value)}")
     times = float(event.start), float(event.end), float(event.score)
-    if not isinstance(event.stream, str) or not isinstance(event.label, str):
-        raise TypeError("stream and label must be strings")
     return Mark(event.stream, event.label, times[0], times[1], times[2], event)
 
 

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from ..errors import InputError
-from ..events import SCHEMA
-from ._activitynet import parse_json, read_activitynet, write_results, write_truth
+from ._activitynet import read_activitynet, write_results, write_truth
+from ._boris_tables import read_boris
+from ._boris_write import write_project
 from ._csv import read_csv, write_csv
 from ._cvat import read_cvat, write_cvat
+from ._detect import forms_by_content
 from ._elan import read_elan, write_elan
+from ._elan_text import read_elan_text, write_elan_text
 from ._events import read_events, write_events, write_parquet
-from ._labelstudio import looks_like_tasks, read_labelstudio, write_labelstudio
+from ._framewise import read_frames, write_frames
+from ._labelstudio import read_labelstudio, write_labelstudio
 from ._model import Timelines
 from ._options import ReadOptions, Source, WriteOptions, Written
+from ._soccernet import read_soccernet, write_soccernet
+from ._srt import read_srt, write_srt
+from ._thumos import read_thumos, write_thumos
+from ._via import read_via, write_via
 from ._webvtt import read_webvtt, write_webvtt
 
 Reader = Callable[[Source, ReadOptions], Timelines]
@@ -25,10 +33,10 @@ Writer = Callable[[Timelines, WriteOptions], Written]
 
 @dataclass(frozen=True, slots=True)
 class Form:
-    """One form. read is None for Parquet, which is read by its path, and for what another form reads as well.
+    """One form. read is None for Parquet, which is read by its path.
 
-    one_video: a file holds one video, so several need a folder. clicks: whether it can hold clicks; mixed: actions and
-    clicks in one file. endings: of file names; the first is written.
+    a_file: what a file holds, so that more of it needs a folder. actions, clicks: whether it can hold them; mixed: both
+    in one file. endings: of file names; the first is written, behind `suffix`.
     """
 
     name: str
@@ -36,9 +44,16 @@ class Form:
     endings: tuple[str, ...]
     read: Reader | None
     write: Writer
-    one_video: bool = False
+    a_file: Literal["all", "video", "class", "game"] = "all"
+    actions: bool = True
     clicks: bool = False
     mixed: bool = True
+    suffix: str = ""
+
+    @property
+    def one_video(self) -> bool:
+        """A file holds one video."""
+        return self.a_file == "video"
 
 
 FORMS = {
@@ -48,14 +63,32 @@ FORMS = {
         Form("parquet", "events of punctum (Parquet)", (".parquet",), None, write_parquet),
         Form("activitynet", "ActivityNet JSON", (".json",), read_activitynet, write_results),
         Form("activitynet-truth", "ActivityNet ground truth", (".json",), read_activitynet, write_truth),
-        Form("csv", "CSV", (".csv",), read_csv, write_csv, clicks=True, mixed=False),
-        Form("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, one_video=True, clicks=True),
-        Form("elan", "ELAN", (".eaf",), read_elan, write_elan, one_video=True, clicks=True),
-        Form("labelstudio", "Label Studio tasks", (".json",), read_labelstudio, write_labelstudio, clicks=True),
-        Form("cvat", "CVAT for video 1.1", (".xml", ".zip"), read_cvat, write_cvat, one_video=True, clicks=True),
+        Form("csv", "table", (".csv", ".tsv"), read_csv, write_csv, clicks=True, mixed=False),
+        Form("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, "video", clicks=True),
+        Form("srt", "SubRip", (".srt",), read_srt, write_srt, "video", clicks=True),
+        Form("elan", "ELAN", (".eaf",), read_elan, write_elan, "video", clicks=True),
+        Form("elan-text", "text exported by ELAN", (".txt", ".tsv", ".csv"), read_elan_text, write_elan_text, "video"),
+        Form("labelstudio", "Label Studio tasks", (".json", ".csv"), read_labelstudio, write_labelstudio, clicks=True),
+        Form("cvat", "CVAT for video 1.1", (".xml", ".zip"), read_cvat, write_cvat, "video", clicks=True),
+        Form("boris", "BORIS", (".boris", ".tsv", ".csv"), read_boris, write_project, clicks=True),
+        Form("via", "VGG Image Annotator 3", (".json", ".csv"), read_via, write_via, clicks=True),
+        Form("soccernet", "SoccerNet labels", (".json",), read_soccernet, write_soccernet, "game", False, clicks=True),
+        Form("thumos", "THUMOS text", (".txt",), read_thumos, write_thumos, "class", suffix="_val"),
+        Form("frames", "frame-wise text", (".txt",), read_frames, write_frames, "video"),
     )
 }
-_BY_ENDING = {ending: form.name for form in FORMS.values() for ending in form.endings if ending != ".json"}
+# What an ending tells without a look at the content; .csv, .tsv, .txt and .json are shared by several forms.
+_BY_ENDING = {
+    ".jsonl": "events",
+    ".ndjson": "events",
+    ".parquet": "parquet",
+    ".vtt": "webvtt",
+    ".srt": "srt",
+    ".eaf": "elan",
+    ".zip": "cvat",
+    ".boris": "boris",
+}
+_WRITTEN = {**_BY_ENDING, ".csv": "csv", ".tsv": "csv", ".xml": "cvat"}
 
 
 def form_named(name: str, option: str) -> Form:
@@ -68,17 +101,18 @@ def form_named(name: str, option: str) -> Form:
 def guess_source(source: Source) -> tuple[Form, str]:
     """Form of a file that was given, and by what it was told: its name, else its content. Raises InputError."""
     ending = Path(source.name).suffix.lower()
-    name = "" if ending in (".json", ".xml") else _BY_ENDING.get(ending, "")
-    if name:
+    if name := _BY_ENDING.get(ending, ""):
         return FORMS[name], f"by its ending {ending}"
-    found = _by_content(source)
+    found = forms_by_content(source)
+    if not found and ending in (".csv", ".tsv"):
+        return FORMS["csv"], f"by its ending {ending}"
     if len(found) != 1:
         raise InputError(
             "form-ambiguous" if found else "form-unknown",
             f"what {source.name} holds cannot be told"
             + (f": it may be {' or '.join(found)}" if found else " by its ending or its content"),
-            ", ".join(FORMS),
-            "name its form with --from",
+            ", ".join(found or (name for name, form in FORMS.items() if form.read)),
+            "name its form with --from" + (f", for example --from {found[0]}" if found else ""),
         )
     return FORMS[found[0]], "by its content"
 
@@ -86,40 +120,12 @@ def guess_source(source: Source) -> tuple[Form, str]:
 def guess_target(path: Path) -> tuple[Form, str]:
     """Form of a file to be written, by its name. Raises InputError."""
     ending = path.suffix.lower()
-    if ending in _BY_ENDING and ending != ".zip":
-        return FORMS[_BY_ENDING[ending]], f"by its ending {ending}"
+    if ending in _WRITTEN and ending != ".zip":
+        return FORMS[_WRITTEN[ending]], f"by its ending {ending}"
     fitting = [form.name for form in FORMS.values() if ending in form.endings]
     raise InputError(
         "form-ambiguous" if fitting else "form-unknown",
         f"the form of {path} cannot be told by its name" + (f": {' or '.join(fitting)}" if fitting else ""),
-        ", ".join(fitting or FORMS),
+        ", ".join(fitting or (FORMS)),
         "name the form with --to" + (f", for example --to {fitting[0]}" if fitting else ""),
     )
-
-
-def _by_content(source: Source) -> list[str]:
-    """Names of the forms that the content fits."""
-    head = source.data.lstrip(b"\xef\xbb\xbf \t\r\n")[:4096]
-    if head.startswith((b"PAR1", b"PK")):
-        return ["parquet" if head.startswith(b"PAR1") else "cvat"]
-    if head.startswith(b"<"):
-        tags = {b"<ANNOTATION_DOCUMENT": "elan", b"<annotations": "cvat"}
-        return [name for tag, name in tags.items() if re.search(tag + rb"[\s>]", head)]
-    text = source.text().lstrip()
-    if text.startswith("WEBVTT"):
-        return ["webvtt"]
-    if SCHEMA in text.split("\n", 1)[0]:
-        return ["events"]
-    if text[:1] in ("{", "["):
-        return _json_forms(source)
-    first = text.split("\n", 1)[0]
-    if re.search(r"\b(class|class_name|label)\b", first) and "," in first:
-        return ["csv"]
-    return []
-
-
-def _json_forms(source: Source) -> list[str]:
-    record = parse_json(source)
-    if isinstance(record, dict) and ("results" in record or "database" in record):
-        return ["activitynet"]
-    return ["labelstudio"] if looks_like_tasks(record) else []

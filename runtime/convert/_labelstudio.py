@@ -2,8 +2,8 @@
 
 Written is what Label Studio imports: a video whose marks all have a confidence as predictions, to be corrected; others
 as annotations.
-Read is what it exports (JSON and JSON-MIN), and what is written here. Frames count from 1 and both ends belong to a
-range, as Label Studio's own code for models has it. Actions and clicks have a control of their own ("actions",
+Read is what it exports (JSON, JSON-MIN and CSV), and what is written here. Frames count from 1 and both ends belong to
+a range, as Label Studio's own code for models has it. Actions and clicks have a control of their own ("actions",
 "clicks"); in other people's projects a range of a single frame is a click. Regions of audio are in seconds.
 """
 
@@ -17,10 +17,13 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from ._activitynet import parse_json
+from .._delimited import Table, TableError, column_key, read_table
+from .._names import media_path
 from ._events import event_losses
 from ._frames import frame_losses, span_in_frames
+from ._json import brief, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
+from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
 
 _ACTIONS, _CLICKS, _VIDEO = "actions", "clicks", "video"
@@ -39,9 +42,17 @@ def looks_like_tasks(record: Any) -> bool:
     return all("data" in task for task in record) or any(_minimal(task) for task in record)
 
 
+def looks_like_table(table: Table) -> bool:
+    """Whether a table may be an export of Label Studio as CSV."""
+    keys = {column_key(name) for name in table.header}
+    return {"id", "annotation_id", "lead_time"} <= keys or {"id", "annotator", "annotation_id"} <= keys
+
+
 def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
-    """Ranges of every task. Annotations win over predictions; cancelled ones do not count."""
-    tasks = parse_json(source)
+    """Ranges of every task, of an export as JSON, JSON-MIN or CSV. Annotations win over predictions; cancelled ones do
+    not count."""
+    json_text = source.text().lstrip()[:1] in ("", "[", "{")
+    tasks = parse_json(source) if json_text else _table_tasks(source)
     if not looks_like_tasks(tasks):
         raise source.wrong("it is no list of tasks", _ALLOWED)
     if options.video is not None and len(tasks) > 1:
@@ -49,19 +60,75 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
     said: Counter[str] = Counter()
     rows: list[tuple[str, Mark]] = []
     fps: dict[str, float] = {}
-    videos = []
-    for number, task in enumerate(tasks):
-        where = f"{source.name} task {task.get('id', number)}"
-        data = task["data"] if isinstance(task.get("data"), dict) else task
-        video = options.video or _video_of(data) or f"task-{task.get('id', number)}"
-        videos.append(video)
-        stated = data.get("fps")
-        if isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated <= 1e6:
-            fps[video] = float(stated)
+    tasks = _chosen(tasks, options, said)
+    origins = []
+    for position, task in enumerate(tasks):
+        name = f"task {text_of(task.get('id')) or brief(task.get('id', position))}"
+        data = record(task.get("data")) or task
+        address = _address(data)
+        origins.append(Origin((options.video or _video_of(data) or name.replace(" ", "-")).strip(), address, name))
+    videos = settle(source.name, origins, options.same_video)
+    for origin, video, task in zip(origins, videos, tasks, strict=True):
+        where = f"{source.name} {origin.owner}"
+        if stated := positive((record(task.get("data")) or task).get("fps"), 1e6):
+            fps[video] = max(stated, 1e-6)
         for place, control, value, score in _regions(source, where, task, options, said):
             rows += [(place, m) for m in _marks(source, place, control, value, score, video, options, fps, said)]
     notes = [what.replace("{n}", str(n)).replace("(s)", "" if n == 1 else "s") for what, n in said.items()]
     return gather(rows, videos=videos, fps=fps, notes=notes)
+
+
+def _table_tasks(source: Source) -> list[dict[str, Any]]:
+    """The rows of a CSV export as tasks of JSON-MIN, which it holds the same way."""
+    try:
+        table = read_table(source.text())
+    except TableError as error:
+        raise source.wrong(str(error), _ALLOWED) from None
+    tasks = []
+    for row in table.rows:
+        if row.problem:
+            raise source.wrong(f"line {row.line} has {row.problem}", _ALLOWED)
+        task: dict[str, Any] = {}
+        for name, cell in zip(table.header, row.cells, strict=False):
+            task[name] = cell
+            if cell.strip()[:1] in ("[", "{"):
+                try:
+                    task[name] = json.loads(cell)
+                except (ValueError, RecursionError):
+                    continue  # a text that begins with a bracket
+        if (fps := positive(_float(task.get("fps")), 1e6)) is not None:
+            task["fps"] = fps
+        tasks.append(task)
+    return tasks
+
+
+def _float(value: Any) -> float | None:
+    try:
+        return number(value)
+    except ValueError:
+        return None
+
+
+def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, said: Counter[str]) -> list[dict[str, Any]]:
+    """JSON-MIN and CSV have an entry an annotation: those of one task become one entry, or the last of them is kept."""
+    entries: dict[str, list[dict[str, Any]]] = {}
+    for position, task in enumerate(tasks):
+        short = "data" not in task and "annotation_id" in task and "id" in task
+        entries.setdefault(f"{brief(task['id'])} {_address(task)}" if short else f"#{position}", []).append(task)
+    chosen = []
+    for group in entries.values():
+        if len(group) > 1 and options.annotations == "last":
+            said["{n} task(s) annotated more than once: the last annotation counts (or --annotations all)"] += 1
+            group = [max(enumerate(group), key=lambda one: (text_of(one[1].get("updated_at")), one[0]))[1]]
+        if len(group) == 1:
+            chosen.append(group[0])
+            continue
+        spans: dict[str, Any] = {}
+        for task in group:
+            for control, values in _minimal(task).items():
+                spans.setdefault(control, []).extend(values)
+        chosen.append({**group[0], **spans})
+    return chosen
 
 
 def _regions(
@@ -69,6 +136,8 @@ def _regions(
 ) -> Iterator[Region]:
     """The regions of one task that count."""
     if "data" not in task:
+        if boxes := sum("sequence" in v and not _is_span(v) for values in task.values() for v in _objects(values)):
+            said["left out: {n} result(s) of type videorectangle"] += boxes
         for control, values in _minimal(task).items():
             for row, value in enumerate(values):
                 yield f"{where}, {control} {row}", control, value, None
@@ -92,10 +161,10 @@ def _regions(
             region: Any = item.get("value")
             score: Any = item.get("score")
             if not isinstance(region, dict) or not _is_span(region):
-                said[f"left out: {{n}} result(s) of type {item.get('type')}"] += 1
+                said[f"left out: {{n}} result(s) of type {text_of(item.get('type'))[:40]}"] += 1
                 continue
             sound = isinstance(score, int | float) and not isinstance(score, bool)
-            yield place, str(item.get("from_name", "")), region, float(score) if sound else None
+            yield place, text_of(item.get("from_name")), region, _float(score) if sound else None
 
 
 def _marks(
@@ -110,15 +179,23 @@ def _marks(
     said: Counter[str],
 ) -> Iterator[Mark]:
     """Every class of every range of a region."""
+    if _is_phantom(value):
+        said["left out: {n} video rectangle(s), which the export repeats as timeline labels without a range"] += 1
+        return
     framed = "ranges" in value
     try:
-        labels = [str(label) for label in value["timelinelabels" if framed else "labels"]]
+        labels = value["timelinelabels" if framed else "labels"]
+        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
+            raise ValueError(f"{brief(labels)} is no list of classes")
         spans = (
             [(r.get("start"), r.get("end")) for r in value["ranges"]] if framed else [(value["start"], value["end"])]
         )
-        numbers = [tuple(float(x) for x in (a if a is not None else b, b if b is not None else a)) for a, b in spans]
-    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
-        raise source.wrong(f"{where[len(source.name) :].strip()}: {error!r}", _ALLOWED) from None
+        numbers = [tuple(number(x) for x in (a if a is not None else b, b if b is not None else a)) for a, b in spans]
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise source.wrong(f"{where[len(source.name) :].strip()}: {what}", _ALLOWED) from None
+    if not numbers:
+        said["left out: {n} region(s) without a range"] += 1
     if not labels:
         said["left out: {n} region(s) without a class"] += 1
     for start, end in numbers:
@@ -174,11 +251,11 @@ def setup(classes: Sequence[str], controls: Sequence[str]) -> str:
 
 def _results(marks: list[Mark], fps: float) -> list[dict[str, Any]]:
     found = []
-    for number, mark in enumerate(marks):
+    for position, mark in enumerate(marks):
         first, behind = span_in_frames(mark.start, mark.start if mark.end is None else mark.end, fps)
         value = {"ranges": [{"start": first + 1, "end": behind}], "timelinelabels": [mark.label]}
         result: dict[str, Any] = {
-            "id": f"punctum-{number}",
+            "id": f"punctum-{position}",
             "type": "timelinelabels",
             "from_name": _CLICKS if mark.is_click else _ACTIONS,
             "to_name": _VIDEO,
@@ -195,13 +272,19 @@ def _is_span(value: dict[str, Any]) -> bool:
     return isinstance(value.get("timelinelabels"), list) or audio
 
 
+def _is_phantom(value: dict[str, Any]) -> bool:
+    """A video rectangle that was exported a second time, as the timeline labels of its class."""
+    return "ranges" not in value and "start" not in value and "sequence" in value
+
+
 def _minimal(task: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
     """Controls with spans of a task exported as JSON-MIN."""
-    return {
-        name: values
-        for name, values in task.items()
-        if isinstance(values, list) and values and all(isinstance(v, dict) and _is_span(v) for v in values)
-    }
+    spans = {name: [v for v in _objects(values) if _is_span(v)] for name, values in task.items()}
+    return {name: values for name, values in spans.items() if values}
+
+
+def _objects(values: Any) -> list[dict[str, Any]]:
+    return values if isinstance(values, list) and all(isinstance(v, dict) for v in values) else []
 
 
 def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -211,14 +294,22 @@ def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> l
     return items
 
 
+def _address(data: dict[str, Any]) -> str:
+    """Where the media of a task is."""
+    texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != _VIDEO) if isinstance(v, str) and v.strip()]
+    known = [v for v in texts if media_path(_path(v)) is not None] or [v for v in texts if "/" in v]
+    return data[_VIDEO] if texts and data.get(_VIDEO) == texts[0] else next(iter(known or texts), "")
+
+
+def _path(address: str) -> str:
+    path = unquote(address).replace("\\", "/")
+    return path.partition("?d=")[2] or path.partition("?")[0]
+
+
 def _video_of(data: dict[str, Any]) -> str:
     """Our own name for it, else the name of its file without the ending."""
     if isinstance(name := data.get("video_id"), str) and name.strip():
         return name
-    addresses = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != _VIDEO) if isinstance(v, str) and v.strip()]
-    if not addresses:
-        return ""
-    path = unquote(addresses[0]).replace("\\", "/")
-    path = path.partition("?d=")[2] or path.partition("?")[0]
+    path = _path(_address(data))
     stem = PurePosixPath(path).stem
     return _UPLOADED.sub("", stem) if "/upload/" in path else stem

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from .._numbers import parse_rate, shown
 from .._tables import read_json
 from .._values import compact
 from ..errors import InputError
+from ._model import LATEST_S
 
 Clicks = Literal["marked", "all", "none"]
 Names = Literal["value", "tier"]
 Annotations = Literal["last", "all"]
+SameVideo = Literal["refuse", "apart", "merge"]
+BACKGROUND = ("background", "SIL", "action_start", "action_end")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,10 @@ class Rates:
 
 
 def read_rates(text: str | None) -> Rates:
-    """A number, or the path of dataset.json, of {video: fps}, or of ActivityNet JSON with fps. Raises InputError."""
+    """A number, a fraction (30000/1001), or the path of dataset.json, of {video: fps}, or of ActivityNet JSON with fps.
+
+    Raises InputError.
+    """
     if text is None:
         return Rates()
     try:
@@ -55,7 +61,10 @@ def read_rates(text: str | None) -> Rates:
     path = Path(text)
     if not path.is_file():
         raise InputError(
-            "fps", f"--fps {text!r} is no number and no file", "a positive number or a JSON file of rates", "correct it"
+            "fps",
+            f"--fps {shown(text)} is no number and no file",
+            "a positive number, a fraction such as 30000/1001, or a JSON file of rates",
+            "correct it",
         )
     record = read_json(path)
     durations: dict[str, float] = {}
@@ -63,7 +72,7 @@ def read_rates(text: str | None) -> Rates:
         if isinstance(record.get("database"), dict):
             entries: dict[str, dict[str, Any]] = record["database"]
             rates = {v: _rate(e["fps"], v) for v, e in entries.items() if "fps" in e}
-            durations = {v: float(e["duration"]) for v, e in entries.items() if "duration" in e}
+            durations = {v: _duration(e["duration"]) for v, e in entries.items() if "duration" in e}
             if not rates:
                 raise KeyError("no video has fps")
             return Rates(None, rates, durations)
@@ -73,30 +82,42 @@ def read_rates(text: str | None) -> Rates:
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "fps",
-            f"{path} holds no frame rates ({error!r})",
+            f"{path} holds no frame rates ({str(error)[:200]})",
             'dataset.json, {"video": 25.0, ...}, or ActivityNet JSON with fps',
             "check --fps",
         ) from None
 
 
 def _rate(value: Any, what: str) -> float:
-    rate = float(value)
-    if not 0 < rate <= 1e6 or not math.isfinite(rate):
-        raise InputError("fps", f"{what}: {value} frames a second", "a positive number", "correct it")
+    rate = parse_rate(value)
+    if not 1e-6 <= rate <= 1e6:
+        raise InputError("fps", f"{what}: {rate:g} frames a second", "a positive number", "correct it")
     return rate
+
+
+def _duration(value: Any) -> float:
+    seconds = float(value)
+    if not 0 < seconds <= LATEST_S:
+        raise ValueError(f"a video of {seconds:g} s")
+    return seconds
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
     """rates: of forms that count frames. video: name for the video of a one-video file. clicks: marked (what the form
     itself marks as clicks), all (every annotation is a click at its middle), none. names: where ELAN keeps classes.
-    annotations: which of several annotations of a Label Studio task count."""
+    annotations: which of several annotations of a Label Studio task count. same_video: what becomes of videos that
+    would have one name (from other folders, in several files or tasks). label_column: where a table keeps classes.
+    background: labels of frames that mean no action."""
 
     rates: Rates = Rates()
     video: str | None = None
     clicks: Clicks = "marked"
     names: Names = "value"
     annotations: Annotations = "last"
+    same_video: SameVideo = "refuse"
+    label_column: str | None = None
+    background: tuple[str, ...] = BACKGROUND
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,11 +158,17 @@ class Source:
             raise InputError(
                 "convert-encoding", f"{self.name} is not text in UTF-8 ({error})", "UTF-8 or UTF-16", "save it as UTF-8"
             ) from None
+        if "\0" in text:
+            raise self.wrong("it holds NUL characters: not text, or UTF-16 without its mark", "text in UTF-8")
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
     def wrong(self, what: str, allowed: str) -> InputError:
         """The error of a file that is not in its form."""
         return InputError("convert-form", f"{self.name}: {what}", allowed, "fix the file, or name its form with --from")
+
+    def at(self, where: str) -> str:
+        """A place in this file, in an error."""
+        return f"{self.name}: {where}"
 
 
 @compact

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from .._files import atomic_folder, atomic_write
+from .._numbers import shown
 from .._outputs import check_folder, refuse_inputs
 from .._text import as_utf8
 from .._values import compact
@@ -15,10 +16,13 @@ from ..errors import InputError
 from ._effect import check_rates, check_reading, check_writing
 from ._events import read_parquet
 from ._forms import FORMS, Form, form_named, guess_source, guess_target
-from ._model import Timelines, counted, merge
+from ._model import Timelines, counted, similar_names
+from ._naming import settle_files
 from ._options import Clicks, ReadOptions, Source, WriteOptions, Written
+from ._soccernet import game_of
 
 LARGEST = 1 << 30  # bytes of a file to be read
+LONGEST_NAME, LONGEST_PATH = 200, 1000  # bytes of a name that becomes a file, endings and drafts not counted
 
 
 @compact
@@ -87,11 +91,23 @@ def convert(
     return Report(
         read=f"read {told}: {total}; classes: {', '.join(shown[:20])}{', ...' * (len(shown) > 20)}",
         wrote=f"wrote {many}{wrote} as {to.name} ({to.title}), {how_to}",
-        notes=lines.notes,
+        notes=(
+            *lines.notes,
+            *similar_names(lines.classes, "classes"),
+            *similar_names(lines.videos, "videos", media=True),
+        ),
         lost=tuple(dict.fromkeys(what for one in files.values() for what in one.lost)),
         assumed=tuple(dict.fromkeys(what for one in files.values() for what in one.assumed)),
         text=text,
     )
+
+
+def read_data(
+    data: bytes, form: str | None = None, *, name: str = "data", options: ReadOptions | None = None
+) -> Timelines:
+    """Timelines of the content of one file, in the form that is named or told by its content. Raises InputError."""
+    named = form_named(form, "--from") if form else None
+    return _read_one(Source(name, data, PurePosixPath(name).stem or "data"), named, options or ReadOptions())[0]
 
 
 def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines, str]:
@@ -108,35 +124,63 @@ def read(source: str, form: str | None, options: ReadOptions) -> tuple[Timelines
         if named is None and path.suffix.lower() == ".parquet":
             return _named(read_parquet(path), options), f"{source} as parquet, by its ending"
         return _read_one(_load(path, as_utf8(path.stem)), named, options)
-    kinds = sorted({p.suffix.lower() for p in path.rglob("*") if p.is_file()})
-    endings = set(named.endings) if named else {e for form in FORMS.values() if form.one_video for e in form.endings}
-    files = sorted(p for p in path.rglob("*") if p.suffix.lower() in endings and p.is_file())
-    if not files or (named is None and len({p.suffix.lower() for p in files}) > 1):
+    files, endings = _files_of(path, named)
+    kinds = {p.suffix.lower() for p in files}
+    if not files or (named is None and len(kinds) > 1):
         raise InputError(
             "convert-folder",
-            f"{source} holds " + (f"files of several forms ({', '.join(kinds)})" if files else "no file to convert"),
+            f"{source} holds "
+            + (f"files of several forms ({', '.join(sorted(kinds))})" if files else "no file to convert"),
             f"files of one form, with the ending {', '.join(sorted(endings))}",
             "name the form with --from",
         )
     if options.video is not None and len(files) > 1:
         raise InputError("convert-video", f"--video for {counted(len(files), 'file')}", "one file", "leave --video out")
-    read_files = [
-        _read_one(_load(p, as_utf8(p.relative_to(path).with_suffix("").as_posix())), named, options) for p in files
-    ]
-    told = read_files[0][1].removeprefix(f"{files[0]} ")
-    return merge([lines for lines, _ in read_files]), f"{counted(len(files), 'file')} in {source} {told}"
+    sources = [_load(p, as_utf8(p.relative_to(path).with_suffix("").as_posix())) for p in files]
+    guessed = {form.name: form for form in ([named] if named else [guess_source(one)[0] for one in sources])}
+    if len(guessed) > 1:
+        raise InputError(
+            "convert-folder",
+            f"{source} holds files of several forms ({', '.join(guessed)})",
+            "files of one form",
+            "name the form with --from",
+        )
+    read_files = [_read_one(one, named, options) for one in sources]
+    told = read_files[0][1].removeprefix(f"{sources[0].name} ")
+    (form_read,) = guessed.values()
+    # A class a file: a video is in several of them by design.
+    same = "merge" if form_read.a_file == "class" else options.same_video
+    parts = [(one.stem, lines) for one, (lines, _) in zip(sources, read_files, strict=True)]
+    return settle_files(parts, same), f"{counted(len(files), 'file')} in {source} {told}"
+
+
+def _files_of(folder: Path, named: Form | None) -> tuple[list[Path], set[str]]:
+    """Files of a folder that may be converted, and the endings by which they were chosen."""
+    files = sorted(p for p in folder.rglob("*") if p.is_file())
+    if named is not None:
+        choices = [set(named.endings)]
+    else:  # texts and tables are the last choice: such files lie beside many others
+        single = {e for form in FORMS.values() if form.one_video for e in form.endings}
+        choices = [single - {".txt", ".tsv", ".csv"}, {".boris"}, {".txt"}, {".tsv"}]
+    for endings in choices:
+        if chosen := [p for p in files if p.suffix.lower() in endings]:
+            return chosen, endings
+    return [], choices[0]
 
 
 def _read_one(source: Source, named: Form | None, options: ReadOptions) -> tuple[Timelines, str]:
     if len(source.data) > LARGEST:
         raise InputError("convert-size", f"{source.name} is larger than 1 GiB", "smaller files", "split it")
     form, how = (named, "as told") if named else guess_source(source)
-    if options.video is not None and not (form.one_video or form.name in ("csv", "labelstudio")):
+    if options.video is not None and not (form.one_video or form.name in ("csv", "labelstudio", "soccernet")):
         raise InputError("convert-video", f"--video for {form.name}", "files of one video", "leave --video out")
     if form.read is None:
         raise InputError("convert-form", f"{source.name} as {form.name}", "a file or a folder", "give its path")
     check_reading(options, form.name)
-    return form.read(source, options), f"{source.name} as {form.name}, {how}"
+    try:
+        return form.read(source, options), f"{source.name} as {form.name}, {how}"
+    except (RecursionError, MemoryError):
+        raise source.wrong("it is nested too deeply or too large to be read", f"a file of {form.title}") from None
 
 
 def _load(path: Path, stem: str) -> Source:
@@ -199,6 +243,13 @@ def _check_kinds(lines: Timelines, form: Form) -> None:
             f"for clicks: {able}",
             "choose one of these" + (", or add --only actions" if lines.actions else ""),
         )
+    if lines.actions and not form.actions:
+        raise InputError(
+            "form-no-actions",
+            f"{counted(lines.actions, 'action')}, which {form.name} cannot hold",
+            "clicks",
+            "add --clicks all (every action at its middle)" + (", or --only clicks" if lines.clicks else ""),
+        )
     if lines.clicks and lines.actions and not form.mixed:
         raise InputError(
             "form-one-kind",
@@ -210,40 +261,50 @@ def _check_kinds(lines: Timelines, form: Form) -> None:
 
 def _write(lines: Timelines, form: Form, target: str, options: WriteOptions) -> dict[str, Written]:
     """Content by file name below the target; "" for the target itself."""
-    if not form.one_video:
+    if form.a_file == "all":
         return {"": form.write(lines, options)}
+    if form.a_file == "class":
+        groups = {next(iter(one.classes)): one for one in lines.by_class()}
+    else:
+        by = game_of if form.a_file == "game" else str
+        groups = {by(one.videos[0]): one for one in lines.apart(by)}
     single = target == "-" or Path(target).suffix.lower() in form.endings
     if single:
-        if len(lines.videos) != 1:
+        if len(groups) != 1:
             raise InputError(
                 "convert-many",
-                f"{counted(len(lines.videos), 'video')} for one {form.name} file",
-                "one video a file",
+                f"{counted(len(groups), form.a_file)} for one {form.name} file",
+                f"one {form.a_file} a file",
                 f"give a folder as OUTPUT, with --to {form.name}",
             )
-        return {"": form.write(lines, options)}
-    if not lines.videos:
-        raise InputError("convert-empty", "no video to write", "at least one video", "check the input")
-    names = {video: _file_name(video, form) for video in lines.videos}
+        return {"": form.write(next(iter(groups.values())), options)}
+    if not groups:
+        raise InputError(
+            "convert-empty", f"no {form.a_file} to write", f"at least one {form.a_file}", "check the input"
+        )
+    names = {name: _file_name(name, form) for name in groups}
     if len({name.casefold() for name in names.values()}) < len(names):
         raise InputError(
-            "convert-names", "video names that differ by case alone", "distinct file names", "rename the videos"
+            "convert-names", f"{form.a_file} names that differ by case alone", "distinct file names", "rename them"
         )
-    files = {}
-    for one in lines.apart():
-        name = names[one.videos[0]]
-        files[name] = form.write(one, replace(options, target=Path(target) / name, root=Path(target)))
-    return files
+    return {
+        names[name]: form.write(one, replace(options, target=Path(target) / names[name], root=Path(target)))
+        for name, one in groups.items()
+    }
 
 
-def _file_name(video: str, form: Form) -> str:
-    """Where a video goes below the output folder. Raises InputError for a name that leads elsewhere."""
-    parts = video.split("/")
-    if any(part in ("", ".", "..") or part.startswith(".") or set(part) & set('\\:*?"<>|') for part in parts):
+def _file_name(name: str, form: Form) -> str:
+    """Where a video or class goes below the output folder. Raises InputError for a name that leads elsewhere."""
+    parts = name.split("/")
+    plain = not any(part in ("", ".", "..") or part.startswith(".") or set(part) & set('\\:*?"<>|') for part in parts)
+    if not plain or max(len(part.encode()) for part in parts) > LONGEST_NAME or len(name.encode()) > LONGEST_PATH:
         raise InputError(
-            "convert-names", f"the video name {video!r} as a file", "plain names, perhaps below folders", "rename it"
+            "convert-names",
+            f"the {form.a_file} name {shown(name)} as a file",
+            f"plain names of up to {LONGEST_NAME} bytes, perhaps below folders",
+            "rename it",
         )
-    return f"{PurePosixPath(*parts)}{form.endings[0]}"
+    return f"{PurePosixPath(*parts)}{form.suffix}{form.endings[0]}"
 
 
 def _check_target(source: str, target: str, replace_target: bool) -> None:
@@ -283,6 +344,17 @@ def _check_kind(path: Path) -> None:
         ) from None
 
 
+def _is_of(path: Path, form: Form) -> bool:
+    """Whether a file may be replaced by one of this form: by its ending, or its content where forms share an ending."""
+    ending = path.suffix.lower()
+    if ending not in form.endings or ending not in (".txt", ".json", ".csv", ".tsv"):
+        return ending in form.endings
+    try:
+        return guess_source(_load(path, path.stem))[0].name == form.name
+    except InputError:
+        return path.stat().st_size == 0
+
+
 def _publish(files: dict[str, Written], form: Form, target: str, replace_target: bool) -> str | bytes | None:
     """Write all of it, or nothing. What goes to standard output is handed back."""
     path = Path(target)
@@ -295,7 +367,7 @@ def _publish(files: dict[str, Written], form: Form, target: str, replace_target:
         return None
     if path.exists() and not path.is_dir():
         raise InputError("convert-target", f"{target} is a file", "a folder for several videos", "name a folder")
-    strange = [p for p in path.rglob("*") if p.is_file() and p.suffix.lower() not in form.endings]
+    strange = [p for p in path.rglob("*") if p.is_file() and not _is_of(p, form)]
     if strange:  # --replace replaces what was converted before, never somebody's videos
         raise InputError(
             "output-exists",

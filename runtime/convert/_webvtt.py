@@ -6,6 +6,7 @@
 
 A click is a cue of half a second from the click on, whose identifier begins with "click-". Confidence in brackets is
 read back only from files that say (in a NOTE) that they were written here: elsewhere it is part of somebody's text.
+A class that itself ends like that, such as `jump (0.500)`, is followed by a mark that players do not show.
 """
 
 from __future__ import annotations
@@ -22,9 +23,11 @@ from ._options import ReadOptions, Source, WriteOptions, Written
 SHOWN_S = 0.5  # how long a click stays on the screen
 _OURS = "punctum.webvtt/1"
 _CLICK = "click-"
-_TIME = r"(?:(\d{2,}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
-_TIMING = re.compile(rf"^\s*{_TIME}\s+-->\s+{_TIME}(?:\s.*)?$")
-_SCORED = re.compile(r"^(.*) \((-?\d+\.\d{3,})\)$")
+_TIME = r"(?:(\d{2,9}):)?([0-5]\d):([0-5]\d)\.(\d{3})"
+_TIMING = re.compile(rf"^\s*{_TIME}\s+-->\s+{_TIME}(?:\s.*)?$", re.ASCII)
+_SCORED = re.compile(r"^(.*) \((-?\d{1,20}\.\d{3,20})\)$", re.ASCII)
+# Ends a class that would be read as one with its confidence: a mark that players do not show.
+_UNSCORED = "\u200e"
 _TAG = re.compile(r"<[^>]*>")
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&nbsp;": "\u00a0", "&lrm;": "\u200e", "&rlm;": "\u200f"}
 _ALLOWED = "WEBVTT, then cues: HH:MM:SS.mmm --> HH:MM:SS.mmm and the class below"
@@ -56,6 +59,8 @@ def read_webvtt(source: Source, options: ReadOptions) -> Timelines:
         if ours and (scored := _SCORED.match(text)):
             text, score = scored[1], float(scored[2])
         label = _plain(text)
+        if ours and score is None:
+            label = label.removesuffix(_UNSCORED).strip()
         if not label:
             empty += 1
             continue
@@ -78,7 +83,7 @@ def write_webvtt(lines: Timelines, options: WriteOptions) -> Written:
     for number, mark in enumerate(sorted(lines.marks, key=lambda m: m.start), 1):
         start = _ms(mark.start)
         end = _ms(mark.start + SHOWN_S) if mark.end is None else max(_ms(mark.end), start + 1)
-        text = _escape(mark.label) + ("" if mark.score is None else f" ({mark.score:.3f})")
+        text = _escape(mark.label) + (_unscored(mark.label) if mark.score is None else f" ({mark.score:.3f})")
         name = f"{_CLICK if mark.is_click else ''}{number}"
         parts.append(f"{name}\n{_clock(start)} --> {_clock(end)}\n{text}")
     lost = [*grid_losses(lines.marks, 1000, "0.001 s")]
@@ -104,6 +109,10 @@ def _named(blocks: list[tuple[int, list[str]]]) -> str:
         if block[0] == f"NOTE {_OURS}" and len(block) > 1 and block[1].startswith("video: "):
             return _plain(block[1].removeprefix("video: "))
     return ""
+
+
+def _unscored(label: str) -> str:
+    return "&lrm;" if _SCORED.match(label) or label.endswith(_UNSCORED) else ""
 
 
 def _escape(text: str) -> str:

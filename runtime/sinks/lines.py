@@ -10,7 +10,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._files import destination, write_all
+from .._files import BINARY, destination, write_all
 from .._outputs import check_standard_output, to_standard_output
 from .._text import counted
 from ..errors import InputError, PunctumError
@@ -74,11 +74,11 @@ class EventFile:
                 self.regular = False
                 if stat.S_ISBLK(target.stat().st_mode):
                     raise OSError("a block device")
-                return os.open(target, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY)
+                return os.open(target, os.O_WRONLY | BINARY)
             target.parent.mkdir(parents=True, exist_ok=True)
             # Every write goes to the end as it is then: one at a remembered place would leave a hole of NUL bytes in
             # a file that was truncated in between.
-            return os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
+            return os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o666)
         except OSError as error:
             raise InputError(
                 "events-file", f"cannot open {self.path} ({error})", "a writable file", "set --out to another path"

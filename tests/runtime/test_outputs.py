@@ -131,6 +131,16 @@ def test_only_its_own_kind_is_replaced(tmp_path, kind):
         assert path.read_bytes() == foreign
 
 
+def test_a_place_where_nothing_can_be_made(tmp_path):
+    (tmp_path / "file").write_text("mine")
+    assert "is a file" in refused("output", tmp_path / "file" / "below" / "e.jsonl")
+    assert "is a folder" in refused("output", tmp_path)
+    Output(tmp_path / "new" / "below" / "e.jsonl", EVENTS).write(EVENT)
+    if os.geteuid():
+        (tmp_path / "locked").mkdir(0o500)
+        assert "may not be written to" in refused("output", tmp_path / "locked" / "e.jsonl")
+
+
 def test_what_appears_in_the_meantime_is_kept(tmp_path):
     target = Output(tmp_path / "out", EVENTS)
     (tmp_path / "out").write_text("mine")
@@ -148,7 +158,9 @@ def test_folders(tmp_path):
         with pytest.raises(InputError) as caught:
             check_folder(path, [inputs])
         assert caught.value.code == "output-is-input"
-    check_folder(inputs / "below", [inputs])
+    assert check_folder(inputs / "below", [inputs]) == inputs / "below"
+    (tmp_path / "dangling").symlink_to("made/later")
+    assert check_folder(tmp_path / "dangling", [inputs]) == tmp_path / "made" / "later"
     check_folder(inputs, [inputs / "a.mp4"])
     with pytest.raises(InputError):
         check_folder(inputs, [inputs / "a.mp4"], whole=True)

@@ -188,6 +188,45 @@ def test_a_folder_that_holds_the_input_is_refused(place, tmp_path, capsys):
     )
 
 
+def test_a_folder_behind_a_link(tmp_path, place, capsys):
+    pytest.importorskip("pyarrow", reason="score needs pyarrow")
+    (tmp_path / "link").symlink_to("results")
+    command = ["score", BUNDLE, place / "seq.npy", "--out", tmp_path / "link", "--workers", "1"]
+    assert run(*command) == 0
+    assert run(*command) == 0
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "results" / "items.parquet").is_file()
+    (tmp_path / "made").symlink_to("data")
+    assert run("data", "make-demo", "--count", "2", "--out", tmp_path / "made") == 0
+    assert (tmp_path / "made").is_symlink()
+    assert (tmp_path / "data" / "dataset.json").is_file()
+
+
+def test_a_fresh_start_discards_nothing_of_the_users(tmp_path, capsys):
+    """A folder that happens to hold "backbone" and "data" is not taken for a run."""
+    pytest.importorskip("torch", reason="train needs torch")
+    pytest.importorskip("av", reason="videos need av (the extra `video`)")
+    pytest.importorskip("onnxscript", reason="training a backbone needs onnxscript")
+    assert run("data", "make-videos", "--count", "2", "--seconds", "10", "--out", tmp_path / "videos") == 0
+    project = tmp_path / "project"
+    for name in ("backbone", "data"):
+        (project / name).mkdir(parents=True)
+        (project / name / "mine.txt").write_text("years")
+    (project / "README").write_text("mine")
+    refused(capsys, "out-foreign", "train", tmp_path / "videos", "--out", project, "--fresh")
+    refused(
+        capsys, "output-is-input", "train", tmp_path / "videos", "--out", project, "--backbone", project / "backbone"
+    )
+    assert (project / "data" / "mine.txt").read_text() == "years"
+    # Nor is any folder with a config.json.
+    for name, text in (("config.json", '{"model_type": "bert"}'), ("summary.json", "{}"), ("log.jsonl", "mine")):
+        (project / name).write_text(text)
+    write_demo_dataset(tmp_path / "dataset", videos=4, seed=3)
+    refused(capsys, "out-foreign", "train", tmp_path / "dataset", "--out", project, "--fresh")
+    refused(capsys, "out-foreign", "train-backbone", tmp_path / "videos", "--out", project, "--fresh")
+    assert (project / "log.jsonl").read_text() == "mine"
+
+
 def test_replace_of_a_conversion_is_not_for_other_files(place, tmp_path, capsys):
     source = place / "wanted.jsonl"
     for file, data in (("clip.csv", b"\0\0\0\x18ftypmp42"), ("tool.csv", b"print(1)\n"), ("zip.csv", b"PK\x03\x04\0")):

@@ -227,6 +227,19 @@ def test_kill_and_go_on_around_a_rotation(recording, tmp_path, moment):
     assert old.read_bytes() + path.read_bytes() == wanted
 
 
+def test_a_hangup_while_the_run_starts(recording, tmp_path):
+    """As of a rotation that meets a service in its first second: it is no reason to end."""
+    rows, wanted = recording
+    feed(tmp_path, rows)
+    command = [*PUNCTUM, tmp_path / "f.f32", "--stream", "--out", tmp_path / "e.jsonl", "--metrics", "127.0.0.1:0"]
+    run = subprocess.Popen([str(word) for word in command], stderr=subprocess.PIPE)
+    assert b"metrics on port" in run.stderr.readline()  # the bundle is not loaded yet
+    run.send_signal(signal.SIGHUP)
+    _, told = run.communicate(timeout=120)
+    assert run.returncode == 0, told
+    assert (tmp_path / "e.jsonl").read_bytes() == wanted
+
+
 def test_a_hangup_without_an_event_file_ends_the_run_cleanly(recording, tmp_path):
     rows, _ = recording
     feed(tmp_path, rows)

@@ -25,6 +25,7 @@ from .. import checkpoint as ck
 from ..labels import locate_clicks
 from ..loop import run_stage
 from ..report import Reporter
+from ..run_folder import made_by
 from ..selection import BestKeeper
 from ..stop import StopSignal, TrainingInterrupted
 from ..threads import training_threads
@@ -167,7 +168,7 @@ def _prepare(out: Path, record: dict[str, Any], *, resume: bool, fresh: bool) ->
     if out.exists() and not out.is_dir():
         raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
     held = out.is_dir() and any(out.iterdir())
-    if held and not (out / "config.json").is_file():
+    if held and not made_by(out, SCHEMA):
         raise InputError("out-foreign", f"{out} holds other files", "a new folder", "choose another --out")
     if held and not (resume or fresh):
         raise InputError(

@@ -1,0 +1,64 @@
+"""JSON from strangers: numbers of any size, names that come twice, values of any type."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+from .._numbers import Style
+from .._tables import parse_json as parse_text
+from ._options import Source
+
+
+def parse_json(source: Source) -> Any:
+    """Any JSON document. Raises InputError, also for an object that holds a key twice: one of the two would be lost."""
+    try:
+        return parse_text(source.text())
+    except (ValueError, RecursionError) as error:
+        raise source.wrong(f"it is not JSON ({error})", "one JSON document") from None
+
+
+def number(value: Any) -> float:
+    """A finite number, also where it is written as text. Raises ValueError, with the reason."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"{brief(value)} is not a number")
+    try:
+        found = Style().number(value) if isinstance(value, str) else float(value)
+    except OverflowError:
+        found = math.inf
+    if not math.isfinite(found):
+        raise ValueError(f"{brief(value)} is not a finite number")
+    return found
+
+
+def positive(value: Any, most: float = 1e10) -> float | None:
+    """A number above 0; None for anything else, where it may be left out."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return float(value) if 0 < value <= most else None
+
+
+def text_of(value: Any) -> str:
+    """Text; empty for anything else."""
+    return value if isinstance(value, str) else ""
+
+
+def record(value: Any) -> dict[str, Any]:
+    """An object; an empty one for anything else."""
+    return value if isinstance(value, dict) else {}
+
+
+def listed(value: Any) -> list[Any]:
+    """A list; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def brief(value: Any) -> str:
+    """The beginning of a value, for an error message."""
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) >= 10**30:
+        return "an integer of more than 30 digits"
+    try:
+        return json.dumps(value)[:80]
+    except (RecursionError, ValueError, TypeError):
+        return f"a {type(value).__name__}"

@@ -1,0 +1,95 @@
+"""SubRip (.srt): captions that every player shows, one cue a mark. One video a file.
+
+SubRip has nothing but times and text: a cue's text is the class. Confidence is not written, as it could not be told
+from the text when it is read. A click is a cue of half a second around it, so that `--clicks all` reads its time back.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from .._numbers import shown
+from ._events import event_losses
+from ._frames import grid_losses
+from ._model import Mark, Timelines, counted, gather
+from ._options import ReadOptions, Source, WriteOptions, Written
+
+SHOWN_S = 0.5  # how long a click stays on the screen
+_TIME = r"(\d{1,6}):(\d{1,2}):(\d{1,2})[,.](\d{3})"
+_TIMING = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?$", re.ASCII)
+_STYLE = re.compile(r"</?(?:b|i|u|s|font[^<>]*)>|\{\\[^{}]*\}", re.IGNORECASE)
+_ALLOWED = "cues: a number, HH:MM:SS,mmm --> HH:MM:SS,mmm and the class below, with blank lines between"
+
+
+def looks_like_srt(text: str) -> bool:
+    """Whether the first cue is one of SubRip."""
+    lines = [line for line in text.lstrip("\ufeff\n ").split("\n", 3)[:3] if line.strip()]
+    return any(_TIMING.match(line) and "," in line for line in lines[:2])
+
+
+def read_srt(source: Source, options: ReadOptions) -> Timelines:
+    """Cues in their order. Raises InputError at a line that is no part of SubRip."""
+    video = options.video or source.stem
+    rows, empty = [], 0
+    for first, block in _blocks(source.text().split("\n")):
+        numbered = re.fullmatch(r"\s*\d{1,9}\s*", block[0], re.ASCII) is not None and len(block) > 1
+        found = _TIMING.match(block[1] if numbered else block[0])
+        line = first + numbered
+        if found is None:
+            raise source.wrong(f"line {line} is no timing: {shown(block[int(numbered)])}", _ALLOWED)
+        start, end = _seconds(found.groups()[:4]), _seconds(found.groups()[4:])
+        label = _plain(" ".join(block[1 + numbered :]))
+        if not label:
+            empty += 1
+            continue
+        if end < start:
+            raise source.wrong(f"line {line}: a cue from {start:g} to {end:g} s", "cues that end later")
+        rows.append((source.at(f"line {first}"), Mark(video, label, start, end)))
+    if not rows and not empty:
+        raise source.wrong("it holds no cue", _ALLOWED)
+    return gather(rows, videos=[video], notes=[f"left out: {counted(empty, 'cue')} without text"] if empty else [])
+
+
+def write_srt(lines: Timelines, options: WriteOptions) -> Written:
+    """Cues by time, numbered from 1."""
+    parts = []
+    for number, mark in enumerate(sorted(lines.marks, key=lambda m: m.start), 1):
+        if mark.end is None:
+            half = min(SHOWN_S / 2, mark.start)
+            start, end = round((mark.start - half) * 1000), round((mark.start + half) * 1000)
+        else:
+            start, end = round(mark.start * 1000), round(mark.end * 1000)
+        parts.append(f"{number}\n{_clock(start)} --> {_clock(max(end, start + 1))}\n{mark.label}\n")
+    lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
+    lost += ["names of videos, which become names of files"]
+    if lines.clicks:
+        lost.append(f"that {counted(lines.clicks, 'click')} are clicks: cues of {SHOWN_S} s (--clicks all reads them)")
+    if marked := sum(_plain(label) != label for label in lines.classes):
+        lost.append(f"what {counted(marked, 'class name')} hold of formatting marks")
+    lost += grid_losses(lines.marks, 1000, "0.001 s")
+    return Written("\n".join(parts), (*event_losses(lines.marks), *lost))
+
+
+def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
+    """(number of its first line, lines) of what stands between blank lines."""
+    block: list[str] = []
+    for i, line in enumerate([*lines, ""], 1):
+        if line.strip():
+            block.append(line)
+        elif block:
+            yield i - len(block), block
+            block = []
+
+
+def _plain(text: str) -> str:
+    return _STYLE.sub("", text).strip()
+
+
+def _clock(ms: int) -> str:
+    return f"{ms // 3_600_000:02}:{ms // 60_000 % 60:02}:{ms // 1000 % 60:02},{ms % 1000:03}"
+
+
+def _seconds(parts: tuple[str, ...]) -> float:
+    hours, minutes, seconds = (int(part) for part in parts[:3])
+    return float(f"{(hours * 60 + minutes) * 60 + seconds}.{parts[3]}")
