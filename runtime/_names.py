@@ -7,8 +7,9 @@ import unicodedata
 
 # Endings that are part of a media file's name and never of a video's.
 MEDIA_ENDINGS = frozenset(
-    {".3gp", ".asf", ".avi", ".flv", ".h264", ".hevc", ".m2ts", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg"}
-    | {".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm", ".wmv", ".m4a", ".mp3", ".ogg", ".wav", ".gif", ".mjpeg"}
+    {".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"}
+    | {".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm"}
+    | {".wmv", ".gif", ".m4a", ".mp3", ".ogg", ".wav"}
 )
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 

@@ -81,7 +81,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--clicks": "what counts as a click; none is refused for clicks without an end",
         "--names": "where ELAN keeps classes; refused for other inputs",
         "--annotations": "which annotation of a Label Studio task; refused for other inputs",
-        "--same-video": "videos of one name: an error, kept apart, or merged",
+        "--same-video": "what becomes of videos of one name: an error, names apart, or one video",
         "--label-column": "column or attribute of the class; refused for inputs without them",
         "--background": "labels that mean no action in frame-wise text; refused for other inputs",
         "--media": "path of the video in tools' files; refused for other outputs",
