@@ -49,7 +49,7 @@ def score(
         bool, typer.Option("--replace", help="Discard results of another bundle or other settings in --out.")
     ] = False,
     engine: Annotated[str, typer.Option(help="local (processes) or ray.", **_WHERE)] = "local",
-    workers: Annotated[int, typer.Option(help="Processes, or actors on Ray; 0: one a core.", **_WHERE)] = 0,
+    workers: Annotated[int, typer.Option(help="Processes, or actors on Ray; 0: one a usable core.", **_WHERE)] = 0,
     address: Annotated[
         str | None, typer.Option(help="Ray cluster, such as auto or HOST:PORT; default: one on this machine.", **_WHERE)
     ] = None,

@@ -92,7 +92,7 @@ def test_files_that_are_no_json_object(run, toy, tmp_path, file, text):
         load_run(folder)
     assert caught.value.code in ("run-damaged", "run-invalid")
     if file == "config.json":
-        with pytest.raises(InputError, match=r"config\.json"):
+        with pytest.raises(InputError, match=r"config\.json|is no run"):
             train_run(load_training_set(Dataset.open(toy)), RECIPE, folder, resume=True, quiet=True)
 
 
