@@ -60,14 +60,14 @@ def try_clip() -> int:
 
     Raises whatever the library raises, and RuntimeError when frames come out that did not go in.
     """
-    from ..video import open_frames
+    from ..video import Sampled, open_frames
 
     with tempfile.TemporaryDirectory(prefix="punctum-") as folder:
         clip = Path(folder) / "clip.mkv"
         _write(clip)
         source = open_frames(str(clip), fps=_RATE)
         try:
-            levels = [float(item.image.mean()) for item in source.frames() if hasattr(item, "image")]
+            levels = [float(item.image.mean()) for item in source.frames() if isinstance(item, Sampled)]
         finally:
             source.close()
     if len(levels) != _COUNT or any(b <= a for a, b in itertools.pairwise(levels)):

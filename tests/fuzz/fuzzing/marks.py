@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -48,6 +49,19 @@ def as_written(form: str) -> bytes:
     return data.encode() if isinstance(data, str) else data
 
 
+def ordinary(marks: Any) -> bool:
+    """Whether every form can be asked to give these back: other forms round, shorten and refuse at their own limits,
+    and say so."""
+    seen = {(m.video, m.label, round(m.start, 1), m.end is None or round(m.end, 1)) for m in marks}
+    return len(seen) == len(marks) and all(
+        m.start < 86_400
+        and (m.end is None or m.start + 0.2 <= m.end < 86_400)
+        and (m.score is None or 0 <= m.score <= 1)
+        and all(re.fullmatch(r"[A-Za-z][\w '.-]{0,60}", name) for name in (m.video, m.label))
+        for m in marks
+    )
+
+
 def reading(form: str, more: list[bytes], mutate: Mutate, cases: int) -> Callable[[Path], Target]:
     def make(folder: Path) -> Target:
         from punctum.runtime.convert import FORMS, ReadOptions, WriteOptions, read_rates
@@ -71,6 +85,8 @@ def reading(form: str, more: list[bytes], mutate: Mutate, cases: int) -> Callabl
             for part in parts:
                 written = into.write(part, WriteOptions(rates=rates))
                 made = written.data if isinstance(written.data, bytes) else written.data.encode()
+                if not ordinary(part.marks):
+                    continue
                 unfit = (part.clicks and not into.clicks) or (part.clicks and part.actions and not into.mixed)
                 if into.read is None or unfit or not part.marks:
                     continue
