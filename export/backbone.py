@@ -8,6 +8,13 @@ Networks that end in a classifier are cut: the spec file may hold, beside the fi
 where `arguments` go to the factory and the submodule `drop` is replaced by the identity. For torchvision's
 `torchvision.models.video:r3d_18` that is {"arguments": {"weights": "KINETICS400_V1"}, "drop": "fc"}, with clips of
 16 frames of 112 x 112, layout NCTHW, and the mean and std that torchvision documents.
+
+Networks of single images, [N, C, H, W], are taken as well, as ONNX files and as modules; the field
+
+    "image": "middle" or "mean"
+
+of the spec file says whether the middle frame of each snippet stands for it (the default), or the mean over the frames
+of its clip; see `images`. They are recognised where the field is missing and the layout is not "NCHW", too.
 """
 
 from __future__ import annotations
@@ -25,15 +32,18 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime import InputError, PunctumError
-from punctum.runtime._text import plain
+from punctum.runtime._shown import shown
 from punctum.runtime._values import compact
+from punctum.runtime.backends._runner import reason
 from punctum.runtime.config import FeatureSpec
-from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, read_backbone, read_spec
-from punctum.runtime.video.fingerprint import make_fingerprint
+from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, parse_spec, read_backbone, read_spec_file
+from punctum.runtime.video.fingerprint import check_clips_apart, make_fingerprint
 from punctum.runtime.video.spec import BackboneSpec
 from torch import nn
 
 from .graphs import _export
+from .images import HOWS, How, ImageClips, image_graph, takes_images
+from .onnx_file import read_onnx
 
 GRAPH_FILE = "backbone.onnx"
 BATCHES = (1, 2, 5)
@@ -52,6 +62,8 @@ class ExportedBackbone:
     dim: int
     digest: str
     parity: dict[str, float] | None
+    image: How | None = None
+    """How a network of single images was applied to clips; None: it takes clips itself."""
 
     def check_fits(self, features: FeatureSpec) -> None:
         """Raises InputError where a locator trained on `features` cannot take what this backbone gives."""
@@ -109,12 +121,24 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
             "a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
             "give --backbone-spec",
         )
-    spec = read_spec(spec_file)
+    record = read_spec_file(spec_file)
+    how, record = _image_option(record, Path(spec_file))
+    spec = parse_spec(record, spec_file)
     if not is_module:
-        return _sealed(path.name, spec, path.read_bytes(), None)
-    module = import_module(source, _torch_options(Path(spec_file)))
+        graph = read_onnx(path)
+        if takes_images(graph):
+            how, spec = how or "middle", spec.model_copy(update={"layout": "NTCHW"})
+            graph = image_graph(graph, spec, how, path.name)
+        elif how is not None:
+            raise _not_of_images(path.name, Path(spec_file))
+        return _sealed(path.name, spec, graph, None, how)
+    module = import_module(source, _torch_options(record, Path(spec_file)))
+    how = how or ("middle" if _takes_only_images(module, spec) else None)
+    if how is not None:
+        spec = spec.model_copy(update={"layout": "NTCHW"})
+        module = ImageClips(module, spec, how)
     graph = export_backbone(module, spec)
-    return _sealed(source, spec, graph, check_backbone_parity(module, spec, graph))
+    return _sealed(source, spec, graph, check_backbone_parity(module, spec, graph), how)
 
 
 def backbone_files(module: nn.Module, spec: BackboneSpec) -> dict[str, bytes]:
@@ -146,7 +170,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
         raise InputError(
             "backbone-module",
-            f"the module fails on clips {tuple(clips.shape)}: {_line(error)}",
+            f"the module fails on clips {tuple(clips.shape)}: {reason(error, 600)}",
             "a module that takes clips as the spec says",
             "correct layout, clip_frames, height, width, or colour",
         ) from None
@@ -161,7 +185,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     except Exception as error:
         raise InputError(
             "backbone-module",
-            f"the module cannot be exported with any number of clips: {_line(error)}",
+            f"the module cannot be exported with any number of clips: {reason(error, 600)}",
             "a module without control flow on values or on the number of clips",
             "export it to ONNX yourself and give the file with --backbone-spec",
         ) from error
@@ -200,7 +224,7 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
         except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
             raise InputError(
                 "backbone-import",
-                f"{source}: {error.__class__.__name__}: {plain(error)}",
+                f"{source}: {error.__class__.__name__}: {reason(error, 600)}",
                 "package.module:factory, where factory() returns a torch module",
                 "check the path and the arguments",
             ) from None
@@ -220,11 +244,6 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
     return module
 
 
-def _line(error: Exception) -> str:
-    lines = [line for line in map(plain, str(error).splitlines()) if line]  # torch colours its messages
-    return (lines[0] if lines else repr(error))[:200]
-
-
 @contextmanager
 def _working_folder() -> Iterator[None]:
     """Modules beside the user are found, as with `python -m`."""
@@ -239,8 +258,51 @@ def _working_folder() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _torch_options(path: Path) -> dict[str, Any]:
-    options = json.loads(path.read_bytes()).get("torch", {})
+def _image_option(record: Any, path: Path) -> tuple[How | None, Any]:
+    """What the spec file says about images, and the rest of it. Layout "NCHW" is that of an image network."""
+    if not isinstance(record, dict):
+        return None, record  # said by whoever reads the rest
+    rest = {**record, "layout": "NTCHW"} if record.get("layout") == "NCHW" else record
+    if "image" not in record:
+        return ("middle" if rest is not record else None), rest
+    if record["image"] not in HOWS:
+        raise InputError(
+            "backbone-spec",
+            f"{shown(path)}: image is {shown(json.dumps(record['image']), 80)}",
+            " or ".join(f'"{how}"' for how in HOWS),
+            "correct it",
+        )
+    how: How = record["image"]
+    return how, rest
+
+
+def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
+    """Whether a module fails on clips and works on images."""
+    module = module.eval().cpu().float()
+    with torch.no_grad():
+        try:
+            module(torch.randn(3, *spec.clip_shape))
+            return False
+        except Exception:  # noqa: BLE001 - the module is the user's and may raise anything
+            pass
+        try:
+            out = module(torch.randn(3, spec.channels, spec.height, spec.width))
+        except Exception:  # noqa: BLE001 - as above; what it says on clips is reported
+            return False
+    return isinstance(out, torch.Tensor) and out.ndim == 2
+
+
+def _not_of_images(name: str, path: Path) -> InputError:
+    return InputError(
+        "backbone-spec",
+        f"{shown(path)} says that {name} takes images, and it takes clips",
+        "image and layout NCHW for networks of single images only",
+        "leave out image, and set layout to NCTHW or NTCHW",
+    )
+
+
+def _torch_options(record: Any, path: Path) -> dict[str, Any]:
+    options = record.get("torch", {})
     known = isinstance(options, dict) and set(options) <= {"arguments", "drop"}
     if not known or not isinstance(options.get("arguments", {}), dict):
         raise InputError(
@@ -252,9 +314,12 @@ def _torch_options(path: Path) -> dict[str, Any]:
     return dict(options)
 
 
-def _sealed(name: str, spec: BackboneSpec, graph: bytes, parity: dict[str, float] | None) -> ExportedBackbone:
+def _sealed(
+    name: str, spec: BackboneSpec, graph: bytes, parity: dict[str, float] | None, image: How | None = None
+) -> ExportedBackbone:
     """With a fingerprint: the recorded one, which is checked, or a new one."""
     made = VideoBackbone.from_graph(graph, spec, name=name)
+    check_clips_apart(made)
     fingerprint = spec.fingerprint or make_fingerprint(made)
     sealed = spec.model_copy(update={"file": GRAPH_FILE, "fingerprint": fingerprint})
-    return ExportedBackbone(name, sealed, graph, made.dim, made.digest, parity)
+    return ExportedBackbone(name, sealed, graph, made.dim, made.digest, parity, image)

@@ -50,6 +50,10 @@ def export(
     ] = None,
     device: Annotated[str, typer.Option(help="With --triton: cpu or cuda, where the server runs the graphs.")] = "cpu",
     instances: Annotated[int, typer.Option(help="With --triton: instances of each model.")] = 1,
+    expect_sha256: Annotated[
+        str | None,
+        typer.Option(metavar="DIGEST", help="With --triton: refuse the bundle unless this is its SHA-256."),
+    ] = None,
 ) -> None:
     """Turn a training run into a verified bundle, or a bundle into a model repository for a server.
 
@@ -68,11 +72,13 @@ def export(
     from punctum.runtime.errors import InputError, MissingDependencyError
 
     if triton is not None:
-        _only(context, ("run", "triton", "precision", "device", "instances", "name", "replace"), "with")
+        _only(
+            context, ("run", "triton", "precision", "device", "instances", "name", "replace", "expect_sha256"), "with"
+        )
         triton = check_folder(triton, [run], option="--triton", whole=True)
-        _export_triton(run, triton, precision, device, instances, name, replace)
+        _export_triton(run, triton, precision, device, instances, name, replace, expect_sha256)
         return
-    _only(context, tuple(p for p in context.params if p not in ("device", "instances")), "without")
+    _only(context, tuple(p for p in context.params if p not in ("device", "instances", "expect_sha256")), "without")
     if out is None:
         raise InputError("output-missing", "no --out", "a new bundle folder", "punctum export RUN --out BUNDLE")
 
@@ -86,20 +92,26 @@ def export(
             __import__(library)
         except ImportError:
             raise MissingDependencyError(library, "export", "exporting") from None
+    from punctum.runtime._files import sha256_file
+    from punctum.runtime.bundle import MANIFEST
     from punctum.training import load_run
 
     from .backbone import load_exported
     from .export import export_bundle
+    from .images import APPLIED
 
     if backbone is None and backbone_spec is not None:
         raise InputError("backbone-spec", "--backbone-spec without --backbone", "both", "give --backbone")
     loaded = load_run(run)
     finish = _adder(precision, dataset, split, max_map_drop)
     video = None if backbone is None else load_exported(backbone, backbone_spec)
+    if video is not None and video.image is not None:
+        echo(f"{video.name} takes single images: features {APPLIED[video.image]}")
     bundle_id, worst = export_bundle(
         loaded, out, name=name, version=version, replace=replace, backbone=video, finish=finish
     )
     echo(f"exported {bundle_id} to {out} (largest difference from the model {worst:.1e})")
+    echo(f"sha256 {sha256_file(out / MANIFEST)}")
 
 
 def _only(context: typer.Context, allowed: tuple[str, ...], how: str) -> None:
@@ -116,7 +128,14 @@ def _only(context: typer.Context, allowed: tuple[str, ...], how: str) -> None:
 
 
 def _export_triton(
-    bundle: Path, out: Path, precision: str | None, device: str, instances: int, name: str, replace: bool
+    bundle: Path,
+    out: Path,
+    precision: str | None,
+    device: str,
+    instances: int,
+    name: str,
+    replace: bool,
+    expect_sha256: str | None,
 ) -> None:
     from punctum.runtime import Bundle
     from punctum.runtime.bundle import MANIFEST
@@ -129,7 +148,7 @@ def _export_triton(
             "bundle-missing", f"{bundle} is not a bundle", "a bundle folder or zip", "export the run to a bundle first"
         )
     models = write_triton(
-        Bundle.load(bundle),
+        Bundle.load(bundle, expect_sha256=expect_sha256),
         out,
         precision=precision or "fp32",
         device=device,
@@ -150,6 +169,12 @@ def quantize(
         float, typer.Option(help="Points of mAP that a variant may lose; one that loses more is refused.")
     ] = MAX_MAP_DROP,
     replace: Annotated[bool, typer.Option("--replace", help="Replace an existing bundle.")] = False,
+    expect_sha256: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST", help="Refuse the bundle unless this is its SHA-256, as punctum doctor BUNDLE prints it."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the new records as JSON.")] = False,
 ) -> None:
     """Add precision variants to a bundle, each judged by its mAP beside that of fp32.
@@ -165,13 +190,14 @@ def quantize(
     if out.exists() and not replace and (not out.is_dir() or any(out.iterdir())):
         raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
     add = _adder(precision, dataset, split, max_map_drop, quiet=as_json)
-    made = add(Bundle.load(bundle))
+    made = add(Bundle.load(bundle, expect_sha256=expect_sha256))
     save_bundle(made, out, replace=replace)
     if as_json:
         records = {name: record.model_dump(mode="json") for name, record in made.manifest.precision.items()}
-        echo_json({"bundle": made.id, "precision": records})
+        echo_json({"bundle": made.id, "sha256": made.sha256, "precision": records})
     else:
         echo(f"wrote {made.id} to {out}")
+        echo(f"sha256 {made.sha256}")
 
 
 def _adder(

@@ -16,6 +16,9 @@ def export_backbone(
 ) -> None:
     """Turn a pretrained network into a backbone folder, for `punctum train VIDEOS --backbone` and `punctum features`.
 
+    Networks of single images, [N, C, H, W], are taken as well: "image" in the spec says "middle" or "mean". Weights
+    that an ONNX file keeps beside it are taken in.
+
     Example: punctum export-backbone torchvision.models.video:r3d_18 --spec r3d.json --out r3d/
     """
     from punctum.runtime._files import atomic_folder
@@ -29,6 +32,7 @@ def export_backbone(
         except ImportError:
             raise MissingDependencyError(library, "export", "exporting a backbone") from None
     from .backbone import is_backbone_folder, load_exported, write_folder
+    from .images import APPLIED
 
     if Path(source).is_dir():
         raise InputError(
@@ -40,4 +44,5 @@ def export_backbone(
         made = load_exported(source, spec)
         write_folder(made, draft)
     worst = "" if made.parity is None else f", largest difference from the module {max(made.parity.values()):.1e}"
-    echo(f"{out}: {made.dim} features every {made.spec.stride_s:g} s{worst}")
+    how = f" {APPLIED[made.image]}" if made.image else ""
+    echo(f"{out}: {made.dim} features{how} every {made.spec.stride_s:g} s{worst}")

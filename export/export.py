@@ -8,11 +8,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from punctum.runtime import InputError, __version__
-from punctum.runtime.bundle import Bundle
+from punctum.runtime.bundle import Bundle, invalid_manifest
 from punctum.runtime.bundle_writer import assemble_bundle, save_bundle
 from punctum.runtime.config import Graph
 from punctum.runtime.precision import REFERENCE, PrecisionRecord
 from punctum.training.checkpoint import Run
+from pydantic import ValidationError
 
 from .backbone import ExportedBackbone
 from .graphs import center_graph, locator_graph
@@ -60,19 +61,22 @@ def export_bundle(
             close["backbone"] = max(backbone.parity.values())
     files["parity.json"] = (json.dumps(parity, indent=1) + "\n").encode()
     left, right = run.locator.receptive_field
-    bundle = assemble_bundle(
-        name=name,
-        version=version,
-        labels=run.labels,
-        features=spec,
-        locator=Graph(file="locator.onnx", left=left, right=right),
-        center=Graph(file="center.onnx") if run.center is not None else None,
-        post=run.post,
-        files=files,
-        precision={REFERENCE: PrecisionRecord(parity=close)},
-        provenance={**run.provenance, "exporter": __version__},
-        backbone=None if backbone is None else backbone.spec,
-        source=f"the bundle of {run.path}",
-    )
+    try:
+        bundle = assemble_bundle(
+            name=name,
+            version=version,
+            labels=run.labels,
+            features=spec,
+            locator=Graph(file="locator.onnx", left=left, right=right),
+            center=Graph(file="center.onnx") if run.center is not None else None,
+            post=run.post,
+            files=files,
+            precision={REFERENCE: PrecisionRecord(parity=close)},
+            provenance={**run.provenance, "exporter": __version__},
+            backbone=None if backbone is None else backbone.spec,
+            source=f"the bundle of {run.path}",
+        )
+    except ValidationError as error:
+        raise invalid_manifest(f"the bundle of {run.path}", error) from None
     bundle_id = save_bundle(finish(bundle), out, replace=replace)
     return bundle_id, float(parity["worst"])

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from punctum.runtime._telemetry import switch_off_telemetry
 from punctum.training.modules.center import CenterHead, ProposalHead
 from punctum.training.modules.ensemble import Locator
 from torch import nn
@@ -45,6 +46,7 @@ def _export(
 ) -> bytes:
     import onnx
 
+    switch_off_telemetry()  # what torch imports for an export may import ONNX Runtime
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime import PunctumError
-from punctum.runtime.errors import MissingDependencyError
+from punctum.runtime.backends._session import import_onnxruntime
 from punctum.training.checkpoint import Run
 from punctum.training.torch_backend import TorchBackend
 
@@ -27,10 +27,7 @@ def _difference(expected: tuple[Any, ...], got: list[Any]) -> float:
 
 def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, Any]:
     """Compare both graphs in ONNX Runtime with torch. Raises PunctumError beyond TOLERANCE (absolute, on 0..1)."""
-    try:
-        import onnxruntime as ort
-    except ImportError:
-        raise MissingDependencyError("onnxruntime", "export", "checking the exported graphs") from None
+    ort = import_onnxruntime("checking the exported graphs")
     options = ort.SessionOptions()
     options.log_severity_level = 3
     sessions: list[Any] = [

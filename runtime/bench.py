@@ -92,6 +92,7 @@ def bench(
     features: F32 | None = None,
     max_delay_s: float = 1.0,
     watch: Callable[[Iterable[int]], Iterable[int]] = iter,
+    expect_sha256: str | None = None,
 ) -> Bench:
     """Measure a bundle. precisions: those that must run; empty: all variants of the bundle meant for a device.
 
@@ -105,7 +106,7 @@ def bench(
         raise InputError("seconds", f"{seconds:g} seconds", "1 to 3600", "set --seconds")
     if not 1 <= rounds <= 1000:
         raise InputError("rounds", counted(rounds, "round"), "1 to 1000", "set --rounds")
-    bundle = Bundle.load(path)
+    bundle = Bundle.load(path, expect_sha256=expect_sha256)
     left_out: dict[str, str] = {}
     variants: list[Variant] = []
     live = LiveOptions(max_delay_s=max_delay_s)
@@ -203,7 +204,7 @@ def _open(
     if bundle.manifest.post.gate == "none":  # others cannot run as a stream
         warm_up(localizer, live)
     warmed = time.perf_counter()
-    memory = _memory_apart(str(path), given)
+    memory = _memory_apart(str(path), bundle.sha256, given)
     return Variant(f"{device} {precision}", localizer, backbone, opened - began, warmed - opened, memory)
 
 
@@ -261,11 +262,11 @@ def _record(variant: Variant, first: Variant) -> dict[str, Any]:
     }
 
 
-def _memory_apart(path: str, given: dict[str, Any]) -> dict[str, float]:
+def _memory_apart(path: str, sha256: str, given: dict[str, Any]) -> dict[str, float]:
     """Memory of a fresh process that loads the variant and runs it; {} where that cannot be known."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_weigh, args=(there, path, given), daemon=True)
+    process = context.Process(target=_weigh, args=(there, path, sha256, given), daemon=True)
     try:
         process.start()
         there.close()
@@ -279,10 +280,10 @@ def _memory_apart(path: str, given: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def _weigh(pipe: Any, path: str, given: dict[str, Any]) -> None:
+def _weigh(pipe: Any, path: str, sha256: str, given: dict[str, Any]) -> None:
     from .bundle import Bundle
 
-    bundle = Bundle.load(path)
+    bundle = Bundle.load(path, expect_sha256=sha256)
     before = _resident()
     localizer = Localizer(bundle, **given)
     loaded = _resident()

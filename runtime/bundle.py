@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import re
+import struct
 import zipfile
 from dataclasses import dataclass
 from importlib import resources
@@ -13,6 +14,11 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
+from . import limits
+from ._bundle_files import BundleFiles, FolderFiles, ZipFiles
+from ._graph_scan import check_graph
+from ._shown import is_plain, shown
+from ._strict_json import parse_json
 from ._text import short
 from .config import FeatureSpec, FileRecord, Graph, PostProcess, _Model
 from .errors import InputError
@@ -22,15 +28,17 @@ from .video.spec import BackboneSpec
 SCHEMA_MAJOR = 1
 MANIFEST = "manifest.json"
 SHIPPED = "default"  # the name of the bundle that comes with the package
-LARGEST = 2 << 30  # bytes; a zip that unpacks to more is refused before it is read
+LARGEST = limits.FILE_BYTES  # a zip that unpacks to more is refused before it is read
+_WHITESPACE = {ord(c): " " for c in "\t\r\n"}  # harmless in a label: whoever prints on one line spells it out
+_DIGEST = re.compile(r"(?:sha256:)?([0-9a-f]{64})", re.IGNORECASE)
 
 
 class Manifest(_Model):
     """`manifest.json`. Unknown keys of the same major schema are ignored; a newer major is refused."""
 
-    schema_version: str = Field(default="1.0", alias="schema")
-    name: str
-    version: str
+    schema_version: str = Field(default="1.0", alias="schema", max_length=limits.NAME_CHARACTERS)
+    name: str = Field(max_length=limits.NAME_CHARACTERS)
+    version: str = Field(max_length=limits.NAME_CHARACTERS)
     id: str
     labels: tuple[str, ...]
     features: FeatureSpec
@@ -48,24 +56,47 @@ class Manifest(_Model):
         """What `--precision` can be: fp32, then the variants by name."""
         return (REFERENCE, *sorted(name for name in self.precision if name != REFERENCE))
 
+    @field_validator("name", "version")
+    @classmethod
+    def _named(cls, value: str) -> str:
+        if not value.strip() or "/" in value or not is_plain(value):
+            raise ValueError(f'"{shown(value, 60)}" is empty or holds slashes or control characters')
+        return value
+
     @field_validator("labels")
     @classmethod
     def _labels(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         if not value or len(set(value)) != len(value) or any(not label.strip() for label in value):
             raise ValueError("labels must be distinct and not empty")
+        if len(value) > limits.LABELS:
+            raise ValueError(f"{len(value):,} labels, at most {limits.LABELS:,} are allowed")
+        for label in value:
+            if len(label) > limits.LABEL_CHARACTERS:
+                raise ValueError(f"a label of {len(label):,} characters, at most {limits.LABEL_CHARACTERS} are allowed")
+            if not is_plain(label.translate(_WHITESPACE)):
+                raise ValueError(f'label "{shown(label, 60)}" holds control characters or text of no valid encoding')
         return value
 
     @field_validator("files")
     @classmethod
     def _files(cls, value: dict[str, FileRecord]) -> dict[str, FileRecord]:
+        if len(value) > limits.FILES:
+            raise ValueError(f"{len(value):,} files, at most {limits.FILES:,} are allowed")
+        if sum(record.size for record in value.values()) > limits.BUNDLE_BYTES:
+            raise ValueError(f"files of more than {limits.BUNDLE_BYTES >> 30} GiB together")
         for name in value:
+            if len(name) > limits.PATH_CHARACTERS or not is_plain(name):
+                raise ValueError(f'file name "{shown(name, 60)}" is too long or holds control characters')
             path = PurePosixPath(name)
-            if path.is_absolute() or ".." in path.parts or "\\" in name or name == MANIFEST:
+            if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) in (MANIFEST, "."):
                 raise ValueError(f"file name {name!r} leaves the bundle")
+            if any(len(part.encode()) > limits.PART_BYTES for part in path.parts):
+                raise ValueError(f'file name "{shown(name, 60)}" is too long')
         return value
 
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
+        self._check_window()
         if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
             raise ValueError(
                 f"the backbone gives a row every {short(self.backbone.stride_s)} s, the locator takes one every "
@@ -78,6 +109,24 @@ class Manifest(_Model):
                 if file not in self.files:
                     raise ValueError(f"precision {name!r} names {file!r}, which is not listed under files")
         return self
+
+    def _check_window(self) -> None:
+        """What a session may have to keep at a time. The fields alone are bounded; here their sum and product are."""
+        seconds = 2 * self.post.right_context_s + self.post.max_island_s
+        window = self.locator.left + self.locator.right + seconds / self.features.stride_s
+        if window > limits.WINDOW or window * self.features.dim > limits.WINDOW_VALUES:
+            raise ValueError(
+                f"left + right, twice right_context_s and max_island_s are {window:,.0f} snippets of "
+                f"{self.features.dim:,} features; at most {limits.WINDOW:,} snippets and {limits.WINDOW_VALUES:,} "
+                "values are allowed"
+            )
+
+    @property
+    def graph_files(self) -> tuple[str, ...]:
+        """Files that an engine may be given: the graphs and their variants, each once."""
+        parts = (self.locator, self.center, self.backbone)
+        own = [part.file for part in parts if part is not None]
+        return tuple(dict.fromkeys([*own, *(f for r in self.precision.values() for f in r.files.values())]))
 
 
 def content_id(name: str, version: str, files: dict[str, FileRecord], rest: dict[str, Any]) -> str:
@@ -102,14 +151,19 @@ def identified(manifest: Manifest) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Bundle:
-    """A verified bundle: its manifest, and the bytes of its files as they were when checked."""
+    """A verified bundle: its manifest, and the bytes of its files as they were when checked.
+
+    sha256: of `manifest.json`, byte by byte. Since the manifest lists the sha256 of every other file, this one covers
+    everything in the bundle, provenance included; `id` covers what decides the results.
+    """
 
     manifest: Manifest
     source: str
     content: dict[str, bytes]
+    sha256: str = ""
 
     def __repr__(self) -> str:
-        return f"Bundle(id={self.id!r}, source={self.source!r})"
+        return f"Bundle(id={self.id!r}, source={self.source!r}, sha256={self.sha256!r})"
 
     @property
     def id(self) -> str:
@@ -156,35 +210,55 @@ class Bundle:
             )
 
     @classmethod
-    def load(cls, path: str | Path) -> Bundle:
+    def load(cls, path: str | Path, *, expect_sha256: str | None = None) -> Bundle:
         """Read and verify a folder or a zip of the same layout; "default" is the bundle that ships with punctum.
 
         Every listed file is read once and checked against its size and sha256; what runs is what was checked.
-        Files the manifest does not list are never read. Raises InputError naming what is missing or different.
+        Files the manifest does not list are never read, and graphs that refer to other files are refused.
+        expect_sha256: the digest that the bundle must have, from whoever vouches for it; without it a bundle is known
+        to be undamaged, not to come from anyone in particular. Raises InputError naming what is missing or different.
         """
+        wanted = None if expect_sha256 is None else parse_digest(expect_sha256)
         path = Path(path)
-        if str(path) == SHIPPED and not path.exists():
-            with resources.as_file(resources.files("punctum.runtime") / "assets" / SHIPPED) as folder:
-                return cls.load(folder)
-        if path.is_dir():
-            return cls._verify(str(path), _FolderReader(path))
-        if path.is_file() and zipfile.is_zipfile(path):
-            try:
+        source = shown(path, 500)
+        try:
+            if str(path) == SHIPPED and not path.exists():
+                with resources.as_file(resources.files("punctum.runtime") / "assets" / SHIPPED) as folder:
+                    return cls._verify(str(folder), FolderFiles(folder), wanted)
+            if path.is_dir():
+                return cls._verify(source, FolderFiles(path), wanted)
+            if path.is_file() and zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
-                    return cls._verify(str(path), _ZipReader(archive))
-            except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, OSError) as error:
-                raise InputError(
-                    "bundle-unreadable", f"{path} is a damaged zip ({error})", "a whole zip", "copy it again"
-                ) from None
-        given = f"{path} is not a bundle" if path.exists() else f"{path} does not exist"
+                    return cls._verify(source, ZipFiles(archive, source, LARGEST), wanted)
+            given = f"{source} is not a bundle" if path.exists() else f"{source} does not exist"
+        except (zipfile.BadZipFile, zipfile.LargeZipFile, EOFError, NotImplementedError, struct.error) as error:
+            raise InputError(
+                "bundle-unreadable", f"{source} is a damaged zip ({shown(error)})", "a whole zip", "copy it again"
+            ) from None
+        except (OSError, ValueError) as error:  # a name that no file can have, a folder that may not be entered
+            raise InputError(
+                "bundle-unreadable",
+                f"cannot read {source} ({shown(error)})",
+                "a bundle folder or zip",
+                "check the path",
+            ) from None
         raise InputError("bundle-missing", given, "a bundle folder or zip", "check the path or run `punctum export`")
 
     @classmethod
-    def _verify(cls, source: str, reader: _FolderReader | _ZipReader) -> Bundle:
-        manifest = _parse(source, reader.read(MANIFEST))
+    def _verify(cls, source: str, files: BundleFiles, wanted: str | None) -> Bundle:
+        text = files.read(MANIFEST, limits.MANIFEST_BYTES)
+        found = hashlib.sha256(text).hexdigest()
+        if wanted is not None and found != wanted:
+            raise InputError(
+                "bundle-digest-differs",
+                f"{source} has sha256 {found}",
+                f"{wanted}, which was asked for (--expect-sha256)",
+                "do not run it unless you know why it differs; get the bundle again from its source",
+            )
+        manifest = _parse(source, text)
         content: dict[str, bytes] = {}
         for name, record in manifest.files.items():
-            data = reader.read(name)
+            data = files.read(name, record.size)
             if len(data) != record.size or hashlib.sha256(data).hexdigest() != record.sha256:
                 raise InputError(
                     "bundle-file-changed",
@@ -193,93 +267,94 @@ class Bundle:
                     "copy or export the bundle again",
                 )
             content[name] = data
-        for part in (manifest.locator, manifest.center, manifest.backbone):
-            if part is not None and part.file not in content:
+        for name in manifest.graph_files:
+            if name not in content:
                 raise InputError(
                     "bundle-file-unlisted",
-                    f"{source} names graph {part.file!r} but lists no such file",
+                    f"{source} names graph {shown(name)!r} but lists no such file",
                     "a listed file",
                     "export again",
                 )
+            check_graph(content[name], f"{name} in {source}", opening=False)
         expected = content_id(manifest.name, manifest.version, manifest.files, identified(manifest))
         if manifest.id != expected:
             raise InputError(
                 "bundle-id-differs",
-                f"{source} says id {manifest.id} but its content gives {expected}",
+                f"{source} says id {shown(manifest.id)} but its content gives {expected}",
                 "an unchanged manifest",
                 "export the bundle again",
             )
-        return cls(manifest, source, content)
+        return cls(manifest, source, content, found)
+
+
+def parse_digest(text: str) -> str:
+    """64 hexadecimal digits, with or without "sha256:" before them. Raises InputError."""
+    match = _DIGEST.fullmatch(text.strip())
+    if match is None:
+        raise InputError(
+            "bundle-digest",
+            f"--expect-sha256 {shown(text, 80)!r}",
+            "the 64 hexadecimal digits that `punctum doctor BUNDLE` and `punctum export` print",
+            "give all of them",
+        )
+    return match[1].lower()
 
 
 def _parse(source: str, data: bytes) -> Manifest:
     try:
-        record = json.loads(data)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        record = parse_json(data)
+    except ValueError as error:
         raise InputError(
             "bundle-manifest-unreadable",
             f"{MANIFEST} in {source} is not JSON ({error})",
             "JSON",
             "export the bundle again",
         ) from None
-    schema = str(record.get("schema", "")) if isinstance(record, dict) else ""
-    major = schema.split(".")[0]
-    if not major.isdigit() or int(major) != SCHEMA_MAJOR:
+    schema = record.get("schema", "") if isinstance(record, dict) else ""
+    if not isinstance(schema, str) or schema.split(".")[0] != str(SCHEMA_MAJOR):
         raise InputError(
             "bundle-schema",
-            f"{source} has bundle schema {schema!r}",
+            f'{source} has bundle schema "{shown(schema, 40)}"',
             f"{SCHEMA_MAJOR}.x",
             "update punctum, or export with a matching version",
         )
     try:
-        return Manifest.model_validate(record)
+        manifest = Manifest.model_validate(record)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
+        raise invalid_manifest(source, error) from None
+    wrong = _converted(record, manifest.model_dump(mode="json", by_alias=True), "")
+    if wrong:
         raise InputError(
             "bundle-manifest-invalid",
-            f"{MANIFEST} in {source}: {where}: {first['msg']}",
-            "a manifest as exported",
+            f"{MANIFEST} in {source}: {shown(wrong, 120)} is of the wrong type",
+            "numbers as numbers, text as text, true or false as such",
             "export again",
-        ) from None
+        )
+    return manifest
 
 
-class _FolderReader:
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder.resolve()
-
-    def read(self, name: str) -> bytes:
-        path = (self._folder / name).resolve()
-        if not path.is_relative_to(self._folder):
-            raise InputError(
-                "bundle-path", f"{name} leads outside the bundle", "files inside the folder", "export the bundle again"
-            )
-        if not path.is_file():
-            raise InputError(
-                "bundle-file-missing",
-                f"{self._folder} has no {name}",
-                "all files that were exported",
-                "copy or export the bundle again",
-            )
-        return path.read_bytes()
+def _converted(given: Any, read: Any, where: str) -> str:
+    """The first value that was converted to another type on the way in, as "0.1" to 0.1, or "". Other readers of the
+    same manifest, such as the native library, convert nothing, and must not come to another result."""
+    if isinstance(given, dict) and isinstance(read, dict):
+        pairs = [(given[key], read[key], f"{where}.{key}") for key in given if key in read]
+    elif isinstance(given, list) and isinstance(read, list):
+        pairs = [(a, b, f"{where}.{k}") for k, (a, b) in enumerate(zip(given, read, strict=False))]
+    else:
+        numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (given, read)]
+        scalars = isinstance(given, str | int | float) and isinstance(read, str | int | float)
+        return where.lstrip(".") if scalars and not all(numbers) and type(given) is not type(read) else ""
+    return next((found for a, b, place in pairs if (found := _converted(a, b, place))), "")
 
 
-class _ZipReader:
-    def __init__(self, archive: zipfile.ZipFile) -> None:
-        self._archive = archive
-        if sum(info.file_size for info in archive.infolist()) > LARGEST:
-            raise InputError(
-                "bundle-too-large", "a zip that unpacks to more than 2 GiB", "at most 2 GiB", "use a folder"
-            )
-
-    def read(self, name: str) -> bytes:
-        try:
-            with self._archive.open(name) as stream:
-                return io.BytesIO(stream.read()).getvalue()
-        except KeyError:
-            raise InputError(
-                "bundle-file-missing",
-                f"{self._archive.filename} has no {name}",
-                "all files that were exported",
-                "copy or export the bundle again",
-            ) from None
+def invalid_manifest(source: str, error: ValidationError) -> InputError:
+    """What is wrong with a manifest, as the first of pydantic's findings has it."""
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    said = str(first["msg"]).removeprefix("Value error, ")
+    where = shown(".".join(str(part) for part in first["loc"]), 120)
+    return InputError(
+        "bundle-manifest-invalid",
+        f"{MANIFEST} in {source}: {where}{': ' if where else ''}{said}",
+        "a manifest as exported",
+        "export again",
+    )

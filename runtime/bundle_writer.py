@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ._files import atomic_folder
+from ._graph_scan import check_graph
 from .bundle import MANIFEST, Bundle, Manifest, content_id, identified
 from .config import FeatureSpec, FileRecord, Graph, PostProcess
 from .precision import PrecisionRecord
@@ -30,7 +31,11 @@ def assemble_bundle(
     backbone: BackboneSpec | None = None,
     source: str = "",
 ) -> Bundle:
-    """A bundle in memory. `files` maps relative names to their content; source: for messages."""
+    """A bundle in memory. `files` maps relative names to their content; source: for messages.
+
+    Raises pydantic's ValidationError for what no manifest may say (`bundle.invalid_manifest` makes an InputError of
+    it), and InputError for graphs that refer to other files.
+    """
     draft = Manifest(
         schema="1.0",
         name=name,
@@ -55,26 +60,35 @@ def write_bundle(path: str | Path, *, replace: bool = False, **parts: Any) -> st
 
 
 def seal_bundle(draft: Manifest, files: Mapping[str, bytes], source: str = "") -> Bundle:
-    """The draft with the hashes of `files` and the id that follows from them."""
+    """The draft with the hashes of `files` and the id and digest that follow from them. Raises InputError for graphs
+    that refer to other files."""
     records = _records(files)
     listed = Manifest.model_validate({**draft.model_dump(by_alias=True), "files": records})
+    for file in listed.graph_files:
+        if file in files:
+            check_graph(files[file], f"{file} of {source or draft.name}", opening=False)
     name = content_id(draft.name, draft.version, records, identified(listed))
-    return Bundle(listed.model_copy(update={"id": name}), source or draft.name, dict(files))
+    sealed = listed.model_copy(update={"id": name})
+    digest = hashlib.sha256(manifest_text(sealed)).hexdigest()
+    return Bundle(sealed, source or draft.name, dict(files), digest)
+
+
+def manifest_text(manifest: Manifest) -> bytes:
+    """`manifest.json` as it is written: its sha256 is the bundle's."""
+    record = manifest.model_dump(mode="json", by_alias=True, exclude=None if manifest.backbone else {"backbone"})
+    return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> str:
     """Write a bundle as a folder, whole or not at all, and return its id. Raises InputError for an existing folder,
     and with `replace` for one that holds anything else than a bundle."""
-    manifest = bundle.manifest
     with atomic_folder(path, replace=replace, own=_is_bundle) as folder:
         for key, data in bundle.content.items():
             target = folder / key
             target.parent.mkdir(parents=True, exist_ok=True)
             target.write_bytes(data)
-        record = manifest.model_dump(mode="json", by_alias=True, exclude=None if manifest.backbone else {"backbone"})
-        text = json.dumps(record, indent=2, ensure_ascii=False)
-        (folder / MANIFEST).write_text(text + "\n")
-    return manifest.id
+        (folder / MANIFEST).write_bytes(manifest_text(bundle.manifest))
+    return bundle.id
 
 
 def _is_bundle(folder: Path) -> bool:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
+from . import limits
 from .config import _Model
 from .video.spec import ClipFingerprint
 
@@ -65,9 +66,11 @@ class PrecisionRecord(_Model):
 
 
 def _checked(value: dict[str, PrecisionRecord]) -> dict[str, PrecisionRecord]:
+    if len(value) > limits.PRECISIONS:
+        raise ValueError(f"{len(value):,} precisions, at most {limits.PRECISIONS} are allowed")
     for name, record in value.items():
-        if not _NAME.fullmatch(name):
-            raise ValueError(f"precision {name!r} is no name of small letters, digits and dashes")
+        if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
+            raise ValueError(f"precision {name[:60]!r} is no name of small letters, digits and dashes")
         if name == REFERENCE and record.files:
             raise ValueError(f"{REFERENCE} is the graphs themselves and names no files")
         if name != REFERENCE and not (record.files and record.targets):

@@ -11,6 +11,8 @@ from hypothesis import settings
 # Shared machines stall at times, and a kernel's first call compiles: a deadline an example would test the machine.
 settings.register_profile("punctum", deadline=None)
 settings.load_profile("punctum")
+# Tests that import ONNX Runtime by themselves send no telemetry either.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 

@@ -6,7 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from punctum.runtime._text import plain
+from punctum.runtime._graph_scan import check_graph
+from punctum.runtime._telemetry import switch_off_telemetry
+from punctum.runtime.backends._runner import reason
 from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 def need_onnx(purpose: str = "making precision variants") -> None:
     """Raises MissingDependencyError without onnx or ONNX Runtime."""
+    switch_off_telemetry()
     for library in ("onnx", "onnxruntime"):
         try:
             __import__(library)
@@ -30,15 +33,13 @@ def load(graph: bytes, name: str) -> ModelProto:
 
     try:
         model = onnx.load_from_string(graph)
+        check_graph(graph, name)
         onnx.checker.check_model(model)
         if model.functions:
             model = inliner.inline_local_functions(model)
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(
-            "graph-unreadable",
-            f"{name} is no valid ONNX graph ({plain(error)[:120]})",
-            "ONNX",
-            "export the bundle again",
+            "graph-unreadable", f"{name} is no valid ONNX graph ({reason(error)})", "ONNX", "export the bundle again"
         ) from None
     _lift_constants(model)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -72,7 +73,7 @@ def finish(model: ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise PunctumError(
-            "precision-graph", f"the pass made a graph that is not valid ({plain(error)[:200]})", "", "report this"
+            "precision-graph", f"the pass made a graph that is not valid ({reason(error)})", "", "report this"
         ) from error
     return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
 

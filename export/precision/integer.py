@@ -22,7 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from punctum.runtime._text import plain
+from punctum.runtime.backends._runner import reason
+from punctum.runtime.backends._session import import_onnxruntime
 from punctum.runtime.errors import PunctumError
 
 from ._onnx import View, finish, load
@@ -41,6 +42,7 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
 
     Raises InputError for bytes that are no ONNX graph; PunctumError where ONNX Runtime cannot quantise it.
     """
+    import_onnxruntime("quantizing")
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     model = load(graph, name)
@@ -78,7 +80,7 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
         except Exception as error:
             raise PunctumError(
                 "quantise-failed",
-                f"ONNX Runtime cannot quantise {name}: {(plain(error) or repr(error))[:200]}",
+                f"ONNX Runtime cannot quantise {name}: {reason(error)}",
                 "a graph of convolutions and matrix products",
                 "leave int8 out, or report this",
             ) from error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from punctum.runtime import Bundle, Dataset
+from punctum.runtime.backends._session import import_onnxruntime
 from punctum.runtime.bundle_writer import seal_bundle
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.precision import AccuracyRecord, Part, PrecisionRecord, Target
@@ -127,8 +128,7 @@ def _measured(
     bundle: Bundle, name: str, feeds: Feeds, judge: Judge, *, leave: Sequence[Part] = ()
 ) -> tuple[PrecisionRecord, dict[str, bytes], AccuracyRecord]:
     """The record of one variant, its files, and what it costs. leave: parts that stay fp32."""
-    import onnxruntime as ort
-
+    ort = import_onnxruntime("measuring a precision variant")
     variant = VARIANTS[name]
     graphs = {part: made for part in _parts(bundle, feeds, leave) if (made := _make(bundle, variant.kind, part, feeds))}
     if not graphs:

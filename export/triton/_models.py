@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from punctum.runtime._text import plain
 from punctum.runtime._values import compact
 from punctum.runtime.backends._protocol import Shape
+from punctum.runtime.backends._runner import reason
 from punctum.runtime.engines.profiles import CLIPS, WINDOWS
 from punctum.runtime.errors import InputError
 from punctum.runtime.precision import Part
@@ -121,7 +121,7 @@ def _try(session: Any, name: str, inputs: Sequence[Tensor], outputs: Sequence[Te
     try:
         made: list[Array] = session.run([t.name for t in outputs], feeds)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-        raise _unfit(name, warm_up, plain(error)[:200]) from None
+        raise _unfit(name, warm_up, reason(error)) from None
     for tensor, array in zip(outputs, made, strict=True):
         dims = array.shape[len(stack) :]
         fits = len(dims) == len(tensor.dims) and all(w in (-1, n) for n, w in zip(dims, tensor.dims, strict=True))

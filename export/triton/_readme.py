@@ -29,6 +29,10 @@ another one: clients and server have to have the same bundle.
   a restarted server has lost nothing. A request that fails is an error in `push`: go on from the last
   `session.snapshot()`, which also outlives the client.
 - **Warm-up.** Every model runs the sizes that live streams bring before it is ready.
+- **Telemetry.** Builds of ONNX Runtime may report their use to their maker. Start the server with
+  `ORT_DISABLE_TELEMETRY=1` in its environment; punctum on the side of the clients switches it off by itself.
+- **Origin.** {digest} The models here were written from it; a client that is given the same
+  digest (`--expect-sha256`) refuses any other bundle.
 - **Threads.** One a run, since streams are many; raise the instances instead (`instance_group`), up to one a core.{gpu}
 
 ## From Python
@@ -88,6 +92,7 @@ def readme_text(bundle: Bundle, models: list[Model], *, precision: str, device: 
     return (
         _PAGE.format(
             bundle=bundle.id,
+            digest=f"The bundle's SHA-256 is `{bundle.sha256}`.",
             precision=precision,
             device="the CPU" if device == "cpu" else "GPUs",
             models=_table(models),

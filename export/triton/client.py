@@ -211,10 +211,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("bundle", help="the bundle that the repository was made of")
     parser.add_argument("features", help=".npy, float32 [T, D]")
     parser.add_argument("--url", default="localhost:8001", help="gRPC address of the server")
+    parser.add_argument("--expect-sha256", help="refuse the bundle unless this is its SHA-256")
     parser.add_argument("--name", help="name that the repository was exported with, if another than the bundle's")
     given = parser.parse_args(arguments)
     try:
-        localizer = open_localizer(Bundle.load(given.bundle), given.url, name=given.name)
+        localizer = open_localizer(
+            Bundle.load(given.bundle, expect_sha256=given.expect_sha256), given.url, name=given.name
+        )
         try:
             features = np.load(given.features, allow_pickle=False)
         except (OSError, ValueError) as error:

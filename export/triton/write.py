@@ -165,6 +165,7 @@ def _files(
         "kind": "triton-repository",
         "format": FORMAT,
         "bundle": bundle.id,
+        "sha256": bundle.sha256,
         "precision": precision,
         "device": device,
         "models": {model.part: model.name for model in models},

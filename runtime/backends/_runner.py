@@ -11,6 +11,7 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._text import plain
 from ..errors import PunctumError
 
 Array = npt.NDArray[Any]
@@ -112,13 +113,20 @@ def quiet(ort: Any) -> Iterator[None]:
         ort.set_default_logger_severity(2)
 
 
+def reason(error: object, most: int = 1200) -> str:
+    """What an engine says, on one line. The cause stands at the end of what can be a long way through its sources, so
+    a text that is too long loses its middle."""
+    text = plain(error) or error.__class__.__name__
+    return text if len(text) <= most else f"{text[: most // 3]} ... {text[-(2 * most // 3) :]}"
+
+
 def failed(error: Exception) -> PunctumError:
     """What a user is told when an engine gives up in the middle of a run."""
     if isinstance(error, PunctumError):  # an engine elsewhere has said why itself
         return error
     return PunctumError(
         "engine-failed",
-        f"the engine failed: {str(error)[:300]}",
+        f"the engine failed: {reason(error)}",
         "a run within the device's memory, on a graph that it supports",
         "on a GPU see --gpu-memory and nvidia-smi; else run punctum doctor with this bundle",
     )

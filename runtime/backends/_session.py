@@ -9,11 +9,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .._graph_scan import check_graph
+from .._telemetry import quiet_onnxruntime, switch_off_telemetry
 from .._text import counted
 from ..errors import InputError, MissingDependencyError
 from ._options import Device, EngineOptions
 from ._placement import RECORD, node_placement, strays
-from ._runner import quiet
+from ._runner import quiet, reason
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -54,6 +56,7 @@ def open_session(
     if threads < 1:
         raise InputError("threads", counted(threads, "thread"), "1 or more", "set --threads")
     options = options or EngineOptions()
+    check_graph(graph, name)
     ort = import_onnxruntime(purpose)
     settings = session_options(ort, threads=threads, options=options)
     if wanted.kind == "cpu":
@@ -63,7 +66,11 @@ def open_session(
 
 
 def import_onnxruntime(purpose: str) -> Any:
-    """The module. Raises MissingDependencyError, also for the empty folder that an uninstall leaves behind."""
+    """The module, with its telemetry off unless the user wants it: import it nowhere else.
+
+    Raises MissingDependencyError, and InputError for the empty folder that an uninstall leaves behind.
+    """
+    switch_off_telemetry()
     try:
         import onnxruntime as ort
     except ImportError:
@@ -75,6 +82,7 @@ def import_onnxruntime(purpose: str) -> Any:
             "one whole wheel: onnxruntime or onnxruntime-gpu",
             "pip install --force-reinstall onnxruntime (or onnxruntime-gpu)",
         )
+    quiet_onnxruntime(ort)
     return ort
 
 
@@ -89,6 +97,7 @@ def session_options(ort: Any, *, threads: int, options: EngineOptions) -> Any:
     settings.enable_cpu_mem_arena = options.arena
     settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(options.spinning)))
     settings.add_session_config_entry(RECORD, "1")
+    settings.add_session_config_entry("session.load_model_format", "ONNX")  # the format that `check_graph` reads
     settings.log_severity_level = 3
     return settings
 
@@ -129,7 +138,7 @@ def loading(name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
         raise InputError(
             "graph-unreadable",
-            f"ONNX Runtime cannot load {name}: {str(error)[:200]}",
+            f"ONNX Runtime cannot load {name}: {reason(error)}",
             "a graph that ONNX Runtime loads",
             "export again",
         ) from None
@@ -165,8 +174,8 @@ def _strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str, dict
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
             text = str(error)
             if _REFUSED not in text:
-                return text[:300]
-    return text[:300]
+                return reason(error)
+    return "it leaves nodes to the CPU"
 
 
 def _check_nodes(session: Any, name: str, device: Device) -> None:

@@ -36,6 +36,14 @@ Engines = Annotated[
 GpuMemory = Annotated[
     str | None, typer.Option(help="At most so much GPU memory for the CUDA arena, such as 2GiB.", **_PANEL)
 ]
+ExpectSha256 = Annotated[
+    str | None,
+    typer.Option(
+        "--expect-sha256",
+        metavar="DIGEST",
+        help="Refuse the bundle unless this is its SHA-256, as punctum doctor BUNDLE and punctum export print it.",
+    ),
+]
 LatencyFirst = Annotated[
     bool,
     typer.Option(
@@ -58,6 +66,7 @@ class EngineChoice:
     gpu_memory: str | None = None
     latency_first: bool = False
     devices: tuple[str, ...] = ()
+    expect_sha256: str | None = None
 
     def checked(self) -> EngineChoice:
         """This choice. Raises InputError for options that have no effect on its devices."""
@@ -86,6 +95,12 @@ class EngineChoice:
                 "leave --latency-first out, or set --threads",
             )
         return self
+
+    def load(self, path: str | Path) -> Bundle:
+        """The bundle, which must have the digest that was asked for. Raises InputError."""
+        from ..bundle import Bundle
+
+        return Bundle.load(path, expect_sha256=self.expect_sha256)
 
     def given(self) -> dict[str, Any]:
         """As keywords for whatever opens an engine."""

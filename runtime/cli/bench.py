@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from .._text import counted
-from ._engine import EngineChoice, Engines, GpuMemory, LatencyFirst, Threads, announce
+from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
 from ._options import refuse
 from ._terminal import cell, console, echo_json
 
@@ -29,6 +29,7 @@ def bench(
     input: Annotated[Path | None, typer.Option(help="A .npy file of features to run, instead of made-up ones.")] = None,
     max_delay: Annotated[float, typer.Option(help="Of the live part, as in punctum run --stream.")] = 1.0,
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -46,12 +47,12 @@ def bench(
     if input is not None:
         refuse(context, ["seconds"], "with --input", "leave --input out")
     devices = tuple(device or ["cpu"])
-    choice = EngineChoice(devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices).checked()
+    choice = EngineChoice(
+        devices[0], "fp32", threads, engines, gpu_memory, latency_first, devices, expect_sha256
+    ).checked()
     rows = None
     if input is not None:
-        from ..bundle import Bundle
-
-        spec = Bundle.load(bundle).manifest.features
+        spec = choice.load(bundle).manifest.features
         rows = load_features(input, stride_s=spec.stride_s, dim=spec.dim).data
     found = measure(
         bundle,
@@ -62,6 +63,7 @@ def bench(
         threads=threads,
         options=choice.options(),
         features=rows,
+        expect_sha256=expect_sha256,
         max_delay_s=max_delay,
         watch=_watch,
     )

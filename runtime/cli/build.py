@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from ._engine import ExpectSha256
 from ._options import refuse
 from ._terminal import echo, echo_json, say
 
@@ -39,6 +40,7 @@ def build(
     tf32: Annotated[bool, typer.Option("--tf32", help="Let fp32 products round to ten bits: faster, less exact.")] = (
         False
     ),
+    expect_sha256: ExpectSha256 = None,
     rebuild: Annotated[bool, typer.Option("--rebuild", help="Also build what is there and fits.")] = False,
     check: Annotated[
         Path | None, typer.Option("--check", help="Build nothing: say what lies in this folder and what fits here.")
@@ -55,9 +57,9 @@ def build(
     What is there: punctum build bundles/gtea --check engines
     """
     if check is not None:
-        others = [name for name in context.params if name not in ("bundle", "check", "as_json")]
+        others = [name for name in context.params if name not in ("bundle", "check", "as_json", "expect_sha256")]
         refuse(context, others, "with --check", "leave --check out")
-        _check(check, bundle, as_json)
+        _check(check, bundle, as_json, expect_sha256)
         return
     if bundle is None:
         raise InputError("bundle-missing", "no bundle", "a bundle folder or zip", "punctum build BUNDLE --out ENGINES")
@@ -77,7 +79,7 @@ def build(
     )
     if out is not None:
         out = check_folder(out, [bundle])
-    loaded = Bundle.load(bundle)
+    loaded = Bundle.load(bundle, expect_sha256=expect_sha256)
     folder = out if out is not None else default_folder(loaded.id)
     built = build_engines(loaded, folder, request, say=_announce if sys.stderr.isatty() else None)
     if as_json:
@@ -90,7 +92,7 @@ def build(
     echo(f"{made} built with {key.library} {key.version}, {len(built) - made} kept, in {folder}")
 
 
-def _check(folder: Path, bundle: str | None, as_json: bool) -> None:
+def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str | None) -> None:
     from dataclasses import asdict
 
     from ..bundle import Bundle
@@ -98,7 +100,10 @@ def _check(folder: Path, bundle: str | None, as_json: bool) -> None:
 
     if not folder.is_dir():
         raise InputError("engines-folder", f"{folder} is no folder", "a folder of engines", "check the path")
-    states = check_engines(folder, None if bundle is None else Bundle.load(bundle))
+    if bundle is None and expect_sha256 is not None:
+        raise InputError("option-unfit", "--expect-sha256 without a bundle", "the bundle whose digest it is", "name it")
+    loaded = None if bundle is None else Bundle.load(bundle, expect_sha256=expect_sha256)
+    states = check_engines(folder, loaded)
     if as_json:
         echo_json({"folder": str(folder), "engines": [asdict(state) for state in states]})
         return

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .._text import printable
-from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 from ._options import refuse
 from ._terminal import cell, console, echo_json
 
@@ -24,6 +24,7 @@ def doctor(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
@@ -40,7 +41,14 @@ def doctor(
         refuse(context, ["precision", "engines"], "without BUNDLE", "name a bundle")
     # Not checked against the device: every one that can run is tried with the options.
     choice = EngineChoice(device, precision, threads, engines, gpu_memory)
-    found = examine(bundle, device=device, precision=precision, threads=threads, options=choice.options())
+    found = examine(
+        bundle,
+        device=device,
+        precision=precision,
+        threads=threads,
+        options=choice.options(),
+        expect_sha256=expect_sha256,
+    )
     if as_json:
         echo_json(found.to_record())
     else:

@@ -10,7 +10,7 @@ import typer
 
 from .._text import counted
 from ..backends._placement import engine_record
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 from ._options import refuse
 from ._terminal import cell, console, echo_json
 
@@ -74,6 +74,7 @@ def evaluate(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -103,6 +104,10 @@ def evaluate(
                 "arguments", "a bundle and --detections", "one of the two", "punctum eval DATASET --detections FILE"
             )
         refuse(context, _ENGINE, "with --detections", "leave --detections out", code="arguments")
+        if expect_sha256 is not None:
+            raise InputError(
+                "option-unfit", "--expect-sha256 with --detections", "a bundle, whose digest it is", "leave it out"
+            )
         bundle, dataset = None, bundle
     if dataset is None or (bundle is None and detections is None):
         raise InputError(
@@ -117,7 +122,9 @@ def evaluate(
         drawn = Output(figure, FIGURE, option="--figure", inputs=tuple(reads))
         if drawn.is_stdout and as_json:
             raise InputError("arguments", "--figure - with --json", "one of them on standard output", "name a file")
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
+    engine = EngineChoice(
+        device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
+    ).checked()
     if online or max_delay is not None or tick is not None:
         delays = online_delays(max_delay, tick, online=online, aligned=aligned, recorded=detections is not None)
     data = (
@@ -178,11 +185,10 @@ def _run(
     from rich.progress import track
 
     from .._recordings import feature_reader
-    from ..bundle import Bundle
     from ..evaluation import Detections
     from .eval_online import known_labels
 
-    bundle = Bundle.load(path)
+    bundle = engine.load(path)
     localizer = engine.localizer(bundle)
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, **engine.given())

@@ -109,12 +109,11 @@ def _streamed(
     from rich.progress import track
 
     from .._recordings import feature_reader
-    from ..bundle import Bundle
     from ..live import LiveOptions
     from ..online import Reports, judge_reports, replay
 
     options = [LiveOptions(max_delay_s=d, tick_s=tick_s) for d in delays]
-    loaded = Bundle.load(path)
+    loaded = engine.load(path)
     localizer = engine.localizer(loaded)
     head |= {"bundle": loaded.id, "engine": engine_record(localizer.backend)}
     known_labels(localizer.labels, data)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads, announce
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
 from ._terminal import echo, echo_json, say
 from ._video import Fps
 
@@ -20,6 +20,7 @@ def features(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     fps: Fps = None,
@@ -36,7 +37,7 @@ def features(
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
     out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
-    made = open_backbone(backbone, **engine.given())
+    made = open_backbone(backbone, **engine.given(), expect_sha256=expect_sha256)
     announce(made)
     extraction = extract_features(made, files, out, progress=sys.stderr.isatty(), fps=fps)
     if as_json:

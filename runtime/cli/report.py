@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from .._text import as_utf8
-from ._engine import Device, EngineChoice, Engines, GpuMemory, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 from ._options import refuse
 from ._terminal import console, echo, say
 from ._video import Fps
@@ -39,6 +39,7 @@ def report(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     fps: Fps = None,
@@ -50,7 +51,6 @@ def report(
     Example: punctum report bundle/ --data data/gtea --split split_1 --out report.html
     """
     from .._outputs import REPORT, Output
-    from ..bundle import Bundle
     from ..errors import InputError
     from ..report import build_report, report_dataset, report_recording
     from ..report._recording import need_jinja, read_actions, read_events
@@ -80,8 +80,8 @@ def report(
         )
     reads = [bundle, *(path for path in (input, data, truth, events) if path is not None)]
     target = Output(out, REPORT, inputs=tuple(reads))
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
-    loaded = Bundle.load(bundle)
+    engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256).checked()
+    loaded = engine.load(bundle)
     lost: list[str] = []
     if input is not None:
         made = report_recording(

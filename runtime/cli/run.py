@@ -11,7 +11,7 @@ import typer
 
 from .._text import as_utf8, counted, warn
 from .._time_of_day import FixedStart, stamped
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads, announce
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
 from ._terminal import say
@@ -48,6 +48,7 @@ def run(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -145,7 +146,9 @@ def run(
         if format == "activitynet":
             refuse(context, ["run_id", "start_utc"], "with --format activitynet", "leave --format out")
     check_score(min_score)
-    engine = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
+    engine = EngineChoice(
+        device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
+    ).checked()
     if stream:
         for option, partner in (("mqtt_queue", mqtt), ("snapshot_every", snapshot)):
             if partner is None:
@@ -226,7 +229,6 @@ def _run_files(
 ) -> None:
     """Whole recordings: every file on its own, final events only."""
     from .._outputs import ACTIVITYNET, EVENTS, STDOUT, Output
-    from ..bundle import Bundle
     from ..errors import InputError, PunctumError
     from ..sinks import to_activitynet, to_jsonl
     from ..video.features import check_names, failed
@@ -234,7 +236,7 @@ def _run_files(
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
     target = Output(out or Path(STDOUT), EVENTS if format == "jsonl" else ACTIVITYNET, inputs=(input, bundle))
-    loaded = Bundle.load(bundle)
+    loaded = engine.load(bundle)
     localizer = engine.localizer(loaded)
     for name in label or []:
         if name not in localizer.labels:

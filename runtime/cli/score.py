@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-from ._engine import Device, EngineChoice, Engines, GpuMemory, LatencyFirst, Precision, Threads
+from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 from ._options import refuse
 from ._terminal import echo, echo_json, say
 from ._video import Fps
@@ -60,6 +60,7 @@ def score(
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
+    expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
@@ -74,7 +75,6 @@ def score(
     """
     from .._outputs import check_folder
     from ..archive import ArchiveOptions, score_archive
-    from ..bundle import Bundle
 
     if engine != "ray":
         refuse(context, ["address", "gpus_per_worker"], "without --engine ray", "add --engine ray", code="needs-ray")
@@ -82,7 +82,9 @@ def score(
         refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
     check_score(min_score)
     out = check_folder(out, [*inputs, bundle])
-    choice = EngineChoice(device, precision, threads, engines, gpu_memory, latency_first).checked()
+    choice = EngineChoice(
+        device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
+    ).checked()
     options = ArchiveOptions(
         device=device,
         precision=precision,
@@ -104,7 +106,7 @@ def score(
         rehash=rehash,
         fps=fps,
     )
-    summary = score_archive(Bundle.load(bundle), inputs, out, options)
+    summary = score_archive(choice.load(bundle), inputs, out, options)
     if as_json:
         echo_json(summary.to_dict())
     else:

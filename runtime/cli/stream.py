@@ -83,7 +83,6 @@ class StreamOptions:
 
 def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
-    from ..bundle import Bundle
     from ..metrics import Health, Metrics, MetricsServer
 
     _check_outputs(options, (address, bundle_path))
@@ -97,7 +96,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
             stack.callback(server.close)
             say(f"metrics on port {server.port} of {server.host}: /metrics, /healthz, /readyz")
         health.waiting_for("loading the bundle")
-        bundle = Bundle.load(bundle_path)
+        bundle = engine.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
         loop = _build(localizer, bundle, address, options, metrics, health, stack, engine)
         loop.rotate = rotate

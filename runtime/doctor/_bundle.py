@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from ..bundle import Bundle
 
 
-def examine_bundle(path: str | Path, facts: Facts, *, precision: str, world: World) -> Bundle | None:
+def examine_bundle(
+    path: str | Path, facts: Facts, *, precision: str, world: World, sha256: str | None = None
+) -> Bundle | None:
     """Load and verify it; None where that fails, with the reason as a finding."""
     from ..bundle import Bundle
 
     try:
-        bundle = Bundle.load(path)
+        bundle = Bundle.load(path, expect_sha256=sha256)
     except PunctumError as error:
         facts.add("Bundle", {"path": str(path), "whole": "no"})
         facts.problem("Bundle", error.given, error.next_step, devices=KINDS)
@@ -33,6 +35,7 @@ def examine_bundle(path: str | Path, facts: Facts, *, precision: str, world: Wor
             "path": str(path),
             "whole": "every file has the size and sha256 of the manifest",
             "id": bundle.id,
+            "sha256": bundle.sha256 + (", as expected" if sha256 else ""),
             "classes": len(bundle.labels),
             "features": f"{manifest.features.dim} every {manifest.features.stride_s:g} s",
             "precisions": ", ".join(manifest.precisions),

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..backends._options import Device, EngineOptions
-from ..errors import PunctumError
+from ..errors import InputError, PunctumError
 from ._bundle import examine_bundle, trial_bundle
 from ._findings import KINDS, Facts, Finding, Report, Verdict
 from ._gpu import examine_driver, examine_tensorrt
@@ -27,17 +27,25 @@ def examine(
     threads: int = 1,
     options: EngineOptions | None = None,
     world: World | None = None,
+    expect_sha256: str | None = None,
 ) -> Report:
     """Look at a machine, and where it is this one also open and run an engine on each device that nothing speaks
     against. bundle: checked, and used for the trial; without it the trial takes a small one that ships with punctum.
 
-    Raises InputError for a device that does not exist. A bundle that is damaged is a finding, not an error.
+    expect_sha256: of the bundle, as `Bundle.load` takes it. Raises InputError for a device that does not exist. A
+    bundle that is damaged, or has another digest, is a finding, not an error.
     """
+    if bundle is None and expect_sha256 is not None:
+        raise InputError("option-unfit", "--expect-sha256 without a bundle", "the bundle whose digest it is", "name it")
     wanted = Device.parse(device)
     world = world or World.here()
     facts = Facts()
     look(world, facts, threads=threads)
-    loaded = None if bundle is None else examine_bundle(bundle, facts, precision=precision, world=world)
+    loaded = (
+        None
+        if bundle is None
+        else examine_bundle(bundle, facts, precision=precision, world=world, sha256=expect_sha256)
+    )
     verdicts = {kind: _judge(kind, Device(kind), facts) for kind in KINDS}
     if wanted.index:
         verdicts[wanted.kind] = _judge(wanted.kind, wanted, facts)
@@ -92,6 +100,7 @@ def _try(
     from ..backends import open_backend
     from ..backends._placement import placement_counts
     from ..backends._protocol import Shape
+    from ..backends._runner import reason
 
     name = str(device)
     if device.kind == "tensorrt" and not own:
@@ -108,7 +117,7 @@ def _try(
     except PunctumError as error:
         return Verdict(name, False, True, str(error))
     except Exception as error:  # noqa: BLE001 - an engine may raise anything
-        return Verdict(name, False, True, f"the engine failed: {str(error)[:300]}")
+        return Verdict(name, False, True, f"the engine failed: {reason(error)}")
     what = "the bundle" if own else "a small bundle"
     nodes = ", ".join(f"{count} nodes on {provider}" for provider, count in placement_counts(engine).items())
     return Verdict(name, True, True, f"{what} ran on it{f': {nodes}' if nodes else ''}")

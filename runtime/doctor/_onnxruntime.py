@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from .._telemetry import VARIABLE, wanted
 from ._findings import Facts
 from ._libraries import DRIVER, Library, needs_of, remedy
 from ._world import World
@@ -85,7 +86,14 @@ def examine_onnxruntime(world: World, facts: Facts, *, jetson: bool) -> Build | 
         "ONNX Runtime",
         build=f"{build.package} {build.version}",
         cuda=f"built for CUDA {build.cuda}" if build.cuda else "no",
+        telemetry=f"on: {VARIABLE} says so" if wanted(world.environ) else f"off ({VARIABLE}=1 before it is loaded)",
     )
+    if wanted(world.environ):
+        facts.note(
+            "ONNX Runtime",
+            f"{VARIABLE}={world.environ[VARIABLE].strip()}: ONNX Runtime may report its use to its maker",
+            f"unset {VARIABLE}: punctum then switches telemetry off",
+        )
     for kind, name in (("cuda", "CUDA"), ("ort-tensorrt", "TensorRT")):
         if kind not in build.providers:
             facts.add("ONNX Runtime", {f"{name} provider": "not in this wheel"})

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .._graph_scan import check_graph
 from .._values import compact
+from ..backends._runner import reason
 from ..errors import InputError, PunctumError
 from ..plan import Plan
 from ..precision import REFERENCE, Part
@@ -160,6 +162,7 @@ def _build(
     task: Task, bundle_id: str, library: Library, gpu: Gpu | None, sizes: Sizes, store: EngineStore, request: Request
 ) -> Built:
     began = time.perf_counter()
+    check_graph(task.graph, f"the {task.part} in {task.precision}")  # the parser would look for other files as well
     logger, messages = library.logger()
     builder = library.api.Builder(logger)
     network = builder.create_network(library.network_flags)
@@ -247,7 +250,7 @@ def _refused(library: Library, parser: Any, what: str, messages: Messages) -> In
         error = parser.get_error(k)
         node = getattr(error, "node_name", lambda: "")() or f"number {error.node()}"
         operator = getattr(error, "node_operator", lambda: "")()
-        faults.append(f"node {node}{f' ({operator})' if operator else ''}: {str(error.desc())[:200]}")
+        faults.append(f"node {node}{f' ({operator})' if operator else ''}: {reason(error.desc())}")
     return InputError(
         "engine-parse",
         f"{library.name} {library.version} does not take {what}: {'; '.join(faults[:3]) or messages.last()}",

@@ -11,6 +11,7 @@ import importlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from ..backends._runner import reason
 from ..errors import InputError, PunctumError
 
 Choice = Literal["auto", "tensorrt", "tensorrt_rtx"]
@@ -135,7 +136,7 @@ def _import(name: str, failures: dict[str, str]) -> Library | None:
             failures.setdefault(name, "" if error.name in modules else str(error))
             continue
         except (ImportError, OSError, RuntimeError) as error:  # a shared library is missing or of another version
-            failures[name] = f"{name}: {str(error)[:200]}"
+            failures[name] = f"{name}: {reason(error)}"
             continue
         version = str(getattr(api, "__version__", ""))
         if hasattr(api, "Builder") and version[:1].isdigit():

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -12,7 +11,11 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import ValidationError
 
+from .._graph_scan import check_graph
+from .._shown import shown
+from .._strict_json import parse_json
 from ..errors import InputError
+from ..limits import FILE_BYTES, MANIFEST_BYTES
 from .fingerprint import check_fingerprint
 from .preprocess import Preprocessor
 from .spec import BackboneSpec
@@ -184,8 +187,10 @@ def open_backbone(
     threads: int = 1,
     precision: str = "fp32",
     options: EngineOptions | None = None,
+    expect_sha256: str | None = None,
 ) -> VideoBackbone:
-    """The backbone of a bundle (folder or zip) or of a backbone folder. Raises InputError."""
+    """The backbone of a bundle (folder or zip) or of a backbone folder. expect_sha256: of the bundle, as
+    `Bundle.load` takes it. Raises InputError."""
     from ..bundle import MANIFEST, Bundle
 
     folder = Path(path)
@@ -197,8 +202,21 @@ def open_backbone(
                 "fp32",
                 "give a bundle that has the variant",
             )
+        if expect_sha256 is not None:
+            raise InputError(
+                "option-unfit",
+                f"--expect-sha256 for {folder}, a backbone folder",
+                "the digest of a bundle",
+                "leave it out, or give a bundle with this backbone",
+            )
         return VideoBackbone.load(folder, device=device, threads=threads, options=options)
-    return VideoBackbone.open(Bundle.load(path), device=device, threads=threads, precision=precision, options=options)
+    return VideoBackbone.open(
+        Bundle.load(path, expect_sha256=expect_sha256),
+        device=device,
+        threads=threads,
+        precision=precision,
+        options=options,
+    )
 
 
 def _on_device(device: str, open_on: Callable[[str], VideoBackbone]) -> VideoBackbone:
@@ -212,35 +230,70 @@ def _on_device(device: str, open_on: Callable[[str], VideoBackbone]) -> VideoBac
 
 
 def read_backbone(folder: str | Path) -> tuple[BackboneSpec, bytes]:
-    """Spec and graph of a backbone folder. Raises InputError naming the file that is missing or wrong."""
+    """Spec and graph of a backbone folder. Raises InputError naming the file that is missing or wrong, and for a graph
+    that refers to other files."""
     folder = Path(folder)
     spec = read_spec(folder / SPEC_FILE)
     path = folder / spec.file
     if not path.is_file():
-        raise InputError("backbone-missing", f"{folder} has no {spec.file}", "the graph beside its spec", "copy both")
-    return spec, path.read_bytes()
+        raise InputError(
+            "backbone-missing", f"{shown(folder)} has no {spec.file}", "the graph beside its spec", "copy both"
+        )
+    graph = _read(path, FILE_BYTES)
+    check_graph(graph, f"{spec.file} in {shown(folder)}", opening=False)
+    return spec, graph
 
 
 def read_spec(path: str | Path) -> BackboneSpec:
     """A spec from a JSON file; keys that it does not know are left. Raises InputError naming the field."""
+    return parse_spec(read_spec_file(path), path)
+
+
+def read_spec_file(path: str | Path) -> Any:
+    """The JSON document of a spec file. Raises InputError."""
     path = Path(path)
     if not path.is_file():
         raise InputError(
             "backbone-missing",
-            f"{path} does not exist",
+            f"{shown(path)} does not exist",
             f"a backbone folder with backbone.onnx and {SPEC_FILE}",
             "check the path, or make one with `punctum train-backbone`",
         )
     try:
-        return BackboneSpec.model_validate(json.loads(path.read_bytes()))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        raise InputError("backbone-spec", f"{path} is not JSON ({error})", "JSON", "write it again") from None
+        return parse_json(_read(path, MANIFEST_BYTES))
+    except ValueError as error:
+        raise InputError("backbone-spec", f"{shown(path)} is not JSON ({error})", "JSON", "write it again") from None
+
+
+def parse_spec(record: Any, path: str | Path) -> BackboneSpec:
+    """A spec from a JSON document. path: where it was read from. Raises InputError naming the field."""
+    try:
+        return BackboneSpec.model_validate(record)
     except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"]) or "spec"
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        where = shown(".".join(str(part) for part in first["loc"]) or "spec", 120)
+        said = str(first["msg"]).removeprefix("Value error, ")
         raise InputError(
-            "backbone-spec", f"{path}: {where}: {first['msg']}", "a spec as documented", "correct the field"
+            "backbone-spec", f"{shown(path)}: {where}: {said}", "a spec as documented", "correct the field"
         ) from None
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as stream:
+            data = stream.read(most + 1)
+    except OSError as error:
+        raise InputError(
+            "backbone-unreadable",
+            f"cannot read {shown(path)} ({error.strerror or error})",
+            "a file that this user may read",
+            "check the permissions",
+        ) from None
+    if len(data) > most:
+        raise InputError(
+            "backbone-unreadable", f"{shown(path)} has more than {most:,} bytes", f"at most {most:,}", "check the file"
+        )
+    return data
 
 
 def _compatible(given: list[Any], wanted: tuple[int, ...]) -> bool:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .backbone import VideoBackbone
 
 U64 = npt.NDArray[np.uint64]
+F64 = npt.NDArray[np.float64]
 SEED = 20240617
 ROWS, COLUMNS = 117, 203
 SNIPPETS = 3
@@ -56,11 +57,18 @@ def reference_clip(frames: int, seed: int = SEED) -> npt.NDArray[np.uint8]:
 
 def make_fingerprint(backbone: VideoBackbone, *, seed: int = SEED, tolerance: float = 1e-3) -> ClipFingerprint:
     """Statistics of the backbone's features for the reference clip: what `check_fingerprint` will compare with."""
-    spec = backbone.spec
-    extractor = Extractor(backbone)
-    clip = reference_clip(SNIPPETS * spec.snippet_frames, seed)
+    return _statistics(_reference_rows(backbone, seed), seed, tolerance)
+
+
+def _reference_rows(backbone: VideoBackbone, seed: int, *, batch: int = 1) -> F64:
+    """Features of the reference clip, so many clips in a run of the graph."""
+    extractor = Extractor(backbone, batch=batch)
+    clip = reference_clip(SNIPPETS * backbone.spec.snippet_frames, seed)
     parts = [extractor.push(frame) for frame in clip]
-    rows = np.concatenate([*parts, extractor.flush()]).astype(np.float64)
+    return np.concatenate([*parts, extractor.flush()]).astype(np.float64)
+
+
+def _statistics(rows: F64, seed: int, tolerance: float) -> ClipFingerprint:
     signs = _mix(np.arange(rows.size * PROJECTIONS, dtype=np.uint64)).reshape(PROJECTIONS, rows.size) >> np.uint64(63)
     projected = (2.0 * signs.astype(np.float64) - 1.0) @ rows.ravel() / np.sqrt(rows.size)
     return ClipFingerprint(
@@ -74,8 +82,10 @@ def make_fingerprint(backbone: VideoBackbone, *, seed: int = SEED, tolerance: fl
 
 
 def check_fingerprint(backbone: VideoBackbone, expected: ClipFingerprint) -> None:
-    """Raises InputError that names the first field in which this backbone differs from the recorded one."""
-    found = make_fingerprint(backbone, seed=expected.seed)
+    """Raises InputError that names the first field in which this backbone differs from the recorded one, and for
+    features that depend on what else is in the same run of the graph."""
+    rows = _reference_rows(backbone, expected.seed)
+    found = _statistics(rows, expected.seed, expected.tolerance)
     allowed = expected.tolerance * max(expected.std, 1e-6)
     for field in ("mean", "std", "quantiles", "projection"):
         given, wanted = np.atleast_1d(getattr(found, field)), np.atleast_1d(getattr(expected, field))
@@ -89,4 +99,33 @@ def check_fingerprint(backbone: VideoBackbone, expected: ClipFingerprint) -> Non
             f"{np.round(wanted, 6).tolist()} within {allowed:.1g}, as when it was exported",
             "the graph, its preprocessing or the engine is not what it was exported with: export the backbone again, "
             "or use the engine version of the export",
+        )
+    together = _reference_rows(backbone, expected.seed, batch=SNIPPETS)
+    _check_same(backbone, rows, together, allowed)
+
+
+def check_clips_apart(backbone: VideoBackbone, *, tolerance: float = 1e-4) -> None:
+    """Raises InputError for a backbone whose features of a clip depend on the other clips in the same run, as those of
+    a batch normalisation that uses the statistics of the batch. Offline and live, clips share runs with others.
+
+    The clips differ in brightness and contrast, which is what shows in such statistics. tolerance: of the largest
+    feature, or of 1.
+    """
+    rng = np.random.default_rng(0)
+    shape = backbone.spec.clip_shape
+    clips = np.stack([rng.normal(m, s, shape) for m, s in ((0.0, 1.0), (1.5, 0.3), (-1.0, 2.0))]).astype(np.float32)
+    apart = np.concatenate([backbone.embed(clip[None]) for clip in clips]).astype(np.float64)
+    _check_same(backbone, apart, backbone.embed(clips).astype(np.float64), tolerance * max(1.0, np.abs(apart).max()))
+
+
+def _check_same(backbone: VideoBackbone, apart: F64, together: F64, allowed: float) -> None:
+    difference = float(np.abs(apart - together).max())
+    if difference > allowed:
+        raise InputError(
+            "backbone-batch",
+            f"the features that the backbone of {backbone.name} gives for a clip differ by {difference:.3g} when other "
+            "clips share the run",
+            f"at most {allowed:.1g}: every clip on its own, whatever else is in the batch",
+            "use normalisation with stored statistics (for BatchNorm: track_running_stats=True and eval()), and no "
+            "quantisation by ranges of the batch; then export the backbone again",
         )

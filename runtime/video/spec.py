@@ -10,6 +10,8 @@ from typing import Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from .. import limits
+from .._shown import is_plain
 from ..config import _Model
 
 
@@ -20,12 +22,12 @@ class ClipFingerprint(_Model):
     difference, as a part of `std`.
     """
 
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=1 << 32)
     mean: float
     std: float = Field(ge=0)
-    quantiles: tuple[float, ...]
-    projection: tuple[float, ...]
-    tolerance: float = Field(default=1e-3, gt=0)
+    quantiles: tuple[float, ...] = Field(max_length=limits.STATISTICS)
+    projection: tuple[float, ...] = Field(max_length=limits.STATISTICS)
+    tolerance: float = Field(default=1e-3, gt=0, le=1)
 
 
 class BackboneSpec(_Model):
@@ -36,13 +38,13 @@ class BackboneSpec(_Model):
     """
 
     file: str = "backbone.onnx"
-    fps: float = Field(gt=0)
+    fps: float = Field(ge=1 / limits.MOST_STRIDE_S, le=limits.FPS)
     """Frames a second the backbone sees, whatever the video has."""
-    clip_frames: int = Field(ge=1)
-    snippet_frames: int = Field(ge=1)
+    clip_frames: int = Field(ge=1, le=limits.CLIP_FRAMES)
+    snippet_frames: int = Field(ge=1, le=limits.SNIPPET_FRAMES)
     right_frames: int = Field(default=0, ge=0)
-    height: int = Field(ge=1)
-    width: int = Field(ge=1)
+    height: int = Field(ge=1, le=limits.SIDE)
+    width: int = Field(ge=1, le=limits.SIDE)
     resize: Literal["stretch", "short-side"] = "short-side"
     """short-side: scaled until the image covers height x width, then cut in the middle."""
     colour: Literal["rgb", "bgr", "gray"] = "rgb"
@@ -50,14 +52,16 @@ class BackboneSpec(_Model):
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
     """Per channel of `colour`, on values in 0..1."""
     layout: Literal["NTCHW", "NCTHW"] = "NCTHW"
-    input: str = "clips"
-    output: str = "features"
+    input: str = Field(default="clips", max_length=limits.TEXT_CHARACTERS)
+    output: str = Field(default="features", max_length=limits.TEXT_CHARACTERS)
     fingerprint: ClipFingerprint | None = None
 
     @field_validator("file")
     @classmethod
     def _file(cls, value: str) -> str:
         path = PurePosixPath(value)
+        if len(value) > limits.PATH_CHARACTERS or not is_plain(value):
+            raise ValueError("a file name that is too long or holds control characters")
         if not value or path.is_absolute() or ".." in path.parts or "\\" in value:
             raise ValueError(f"file name {value!r} leaves the folder")
         return value
@@ -68,8 +72,16 @@ class BackboneSpec(_Model):
             raise ValueError(f"mean and std need {self.channels} values for colour {self.colour!r}")
         if any(value <= 0 for value in self.std):
             raise ValueError("std must be positive")
+        if any(abs(value) > limits.SCALE for value in (*self.mean, *self.std)) or min(self.std) < 1 / limits.SCALE:
+            raise ValueError(f"mean and std must lie within {limits.SCALE:g}, and std not below {1 / limits.SCALE:g}")
         if self.right_frames >= self.clip_frames:
             raise ValueError(f"right_frames must be below clip_frames ({self.clip_frames})")
+        values = (self.clip_frames + self.snippet_frames) * self.height * self.width * self.channels
+        if values > limits.CLIP_VALUES:
+            raise ValueError(
+                f"a clip and a snippet of {self.height} x {self.width} are {values:,} values, at most "
+                f"{limits.CLIP_VALUES:,} are allowed"
+            )
         return self
 
     @property

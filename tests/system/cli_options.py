@@ -19,6 +19,7 @@ LATENCY = {"--latency-first": "idle threads spin; refused with one thread, and w
 
 OPTIONS: dict[str, dict[str, str]] = {
     "run": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         **LATENCY,
         "--out": "file instead of standard output",
@@ -49,6 +50,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--snapshot-every": "live: interval; needs --snapshot",
     },
     "score": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         **LATENCY,
         "--out": "folder of results",
@@ -92,8 +94,10 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--out": "folder of features",
         "--fps": "rate of videos that carry no time stamps",
         "--json": "form of the summary",
+        "--expect-sha256": "digest that the bundle must have",
     },
     "eval": {
+        "--expect-sha256": "digest that the bundle must have; refused with --detections",
         **ENGINE,
         **LATENCY,
         "--split": "lists of a split folder",
@@ -118,6 +122,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--json": "form of the output",
     },
     "report": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         "--out": "HTML file",
         "--data": "judges a data set",
@@ -129,8 +134,13 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--title": "title of the page",
         "--fps": "rate of videos that carry no time stamps",
     },
-    "doctor": {**ENGINE, "--json": "form of the output"},
+    "doctor": {
+        **ENGINE,
+        "--json": "form of the output",
+        "--expect-sha256": "digest that the bundle must have; refused without one",
+    },
     "bench": {
+        "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
         **LATENCY,
         "--seconds": "length of the made-up recording; refused with --input",
@@ -140,6 +150,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--json": "form of the output",
     },
     "build": {
+        "--expect-sha256": "digest that the bundle must have; refused with --check without one",
         "--out": "folder of engines",
         "--precision": "variants",
         "--compute-capability": "GPUs",
@@ -152,6 +163,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--json": "form of the output",
     },
     "export": {
+        "--expect-sha256": "digest that the bundle must have; refused without --triton",
         "--out": "bundle folder; refused with --triton",
         "--name": "name of the bundle or the models",
         "--version": "version of the bundle; refused with --triton",
@@ -168,6 +180,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "export-backbone": {"--spec": "what it expects", "--out": "folder", "--replace": "replaces an earlier one"},
     "quantize": {
+        "--expect-sha256": "digest that the bundle must have",
         "--out": "bundle folder",
         "--precision": "variants",
         "--split": "lists",
@@ -234,6 +247,10 @@ OPTIONS: dict[str, dict[str, str]] = {
 
 # Uses that have no effect: the command line, and the option that the message must name.
 REFUSED: list[tuple[str, str]] = [
+    ("doctor --expect-sha256 0", "--expect-sha256"),
+    ("build --check {folder} --expect-sha256 0", "--expect-sha256"),
+    ("eval {dataset} --detections {missing} --expect-sha256 0", "--expect-sha256"),
+    ("export {missing} --out {new} --expect-sha256 0", "--expect-sha256"),
     *(
         (f"run {{bundle}} {{features}} {option}", option.split()[0])
         for option in (

@@ -7,9 +7,12 @@ tests: takes requests that the server joined, stacks them along the batch, runs 
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import numpy as np
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # read when the library is loaded
 import onnxruntime as ort
 import triton_python_backend_utils as pb_utils
 
