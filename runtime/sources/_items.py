@@ -11,13 +11,13 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from .._clock import MAX_MEDIA_S
 from .._text import warn
 from .._values import by_value
 from ..errors import InputError, SourceLostError
 
 F32 = npt.NDArray[np.float32]
 BLOCK_ROWS = 512  # snippets a chunk at most from files: bounds memory and the time between looks at the stop flag
-MAX_TIME_S = 1e10  # seconds, three hundred years: what lies beyond is a fault, and floats still resolve microseconds
 RETRY_S, MAX_PAUSE_S = 60.0, 5.0  # of `Patience`
 PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE}
 PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
@@ -91,9 +91,9 @@ class Source(Protocol):
 
 def check_start(start_s: float) -> None:
     """Raise InputError for a start that is no media time."""
-    if not abs(start_s) <= MAX_TIME_S:
+    if not abs(start_s) <= MAX_MEDIA_S:
         raise InputError(
-            "source-option", f"start_s={start_s}", f"a media time within {MAX_TIME_S:g} s of 0", "set --start-s"
+            "source-option", f"start_s={start_s}", f"a media time within {MAX_MEDIA_S:g} s of 0", "set --start-s"
         )
 
 

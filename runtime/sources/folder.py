@@ -14,9 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from .._clock import MAX_MEDIA_S
 from .._text import as_utf8
 from ..errors import InputError
-from ._items import BLOCK_ROWS, MAX_TIME_S, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
+from ._items import BLOCK_ROWS, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
 from ._npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
@@ -141,9 +142,9 @@ class ChunkFolder:
     def _read(self, path: Path, row: int, at: float | None) -> Iterator[Chunk]:
         """Rows of one file from `row` on. Raises InputError, OSError."""
         done, began = {"file": path.name, "row": None}, time.perf_counter()
-        if at is not None and abs(at) > MAX_TIME_S:
+        if at is not None and abs(at) > MAX_MEDIA_S:
             raise InputError(
-                "chunk-time", f"{path} claims to begin at {at:g} s", f"at most {MAX_TIME_S:g} s", "correct its name"
+                "chunk-time", f"{path} claims to begin at {at:g} s", f"at most {MAX_MEDIA_S:g} s", "correct its name"
             )
         if not path.is_file() and path.exists():  # opening a pipe would take forever
             raise InputError("features-unreadable", f"{path} is not a regular file", "a .npy file", "remove it")
@@ -174,8 +175,8 @@ class ChunkFolder:
 
 def chunk_name(number: int, at: float | None = None) -> str:
     """A name that sorts right: six digits and, if given, the media time in seconds."""
-    if at is not None and not abs(at) <= MAX_TIME_S:
+    if at is not None and not abs(at) <= MAX_MEDIA_S:
         raise InputError(
-            "chunk-time", f"a chunk at {at} s", f"a media time within {MAX_TIME_S:g} s of 0", "check the source"
+            "chunk-time", f"a chunk at {at} s", f"a media time within {MAX_MEDIA_S:g} s of 0", "check the source"
         )
     return f"{number:06d}.npy" if at is None else f"{number:06d}@{at:.6f}.npy"

@@ -49,9 +49,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from .._clock import MAX_MEDIA_S
 from .._values import by_value
 from ..errors import InputError
-from ._items import MAX_TIME_S
 
 F32 = npt.NDArray[np.float32]
 MAGIC = b"PNCT"
@@ -201,8 +201,8 @@ class FrameParser:
             raise _bad_header("frame-crc", "a checksum that does not fit the header", "CRC-32 of the bytes before it")
         if dim < 1 or 4 * dim > MAX_PAYLOAD or not (math.isfinite(stride_s) and stride_s > 0):
             raise _bad_header("frame-header", f"dim {dim}, stride {stride_s} s", "dim of 1 or more, a positive stride")
-        if not abs(start_s) <= MAX_TIME_S:
-            raise _bad_header("frame-header", f"start_s {start_s}", f"a media time within {MAX_TIME_S:g} s of 0")
+        if not abs(start_s) <= MAX_MEDIA_S:
+            raise _bad_header("frame-header", f"start_s {start_s}", f"a media time within {MAX_MEDIA_S:g} s of 0")
         try:
             name = bytes(self._buffer[_HEADER.size : size - 4]).decode()
         except UnicodeDecodeError:
@@ -246,11 +246,11 @@ class FrameParser:
                 f"{wanted} bytes (4 x snippets x dim; nothing in an end record)",
                 "check the dimension that the sender writes",
             )
-        if abs(at) > MAX_TIME_S:  # not for NaN
+        if abs(at) > MAX_MEDIA_S:  # not for NaN
             raise InputError(
                 "frame-time",
                 f"{where} has media time {at}",
-                f"a time within {MAX_TIME_S:g} s of 0, or NaN",
+                f"a time within {MAX_MEDIA_S:g} s of 0, or NaN",
                 "check the sender",
             )
         whole = RECORD_BYTES + size
