@@ -17,7 +17,7 @@ _GROUPED = re.compile(r"[-+]?\d{1,3}(?:[ \u00a0\u2007\u2009\u202f'\u2019]\d{3})+
 _PLAIN = re.compile(r"[-+]?(?:\d+|\d*[.,]\d+|\d+[.,])(?:[eE][-+]?\d{1,4})?$", re.ASCII)
 _POINTS = re.compile(r"[-+]?\d{1,3}(?:\.\d{3})+(?P<rest>,\d*)?$", re.ASCII)  # 1.234 1.234,5 1.234.567
 _COMMAS = re.compile(r"[-+]?\d{1,3}(?:,\d{3})+(?P<rest>\.\d*)?$", re.ASCII)  # 1,234 1,234.5 1,234,567
-_CLOCK = re.compile(r"(?:(\d{1,6}):)?(\d{1,6}):(\d{1,2})(?:[.,](\d{1,9}))?$", re.ASCII)
+_CLOCK = re.compile(r"(?:(\d{1,7}):)?(\d{1,7}):(\d{1,2})(?:[.,](\d{1,9}))?$", re.ASCII)
 _TIMECODE = re.compile(r"(\d{1,6}):(\d{2}):(\d{2})([:;])(\d{2,3})$", re.ASCII)
 _FRACTION = re.compile(r"(\d{1,9})\s*/\s*(\d{1,9})$", re.ASCII)
 

@@ -237,6 +237,8 @@ def counted(number: int, thing: str) -> str:
 def _bad_name(text: str, what: str) -> str:
     if not text:
         return f"it has no {what}"
+    if what == "video" and text in (".", ".."):  # a folder to every tool that makes a path of it
+        return f"its video is called {text!r}"
     if any(unicodedata.category(c) in ("Cc", "Cs") or c in "\u2028\u2029\ufffe\uffff" for c in text):
         return f"its {what} {text[:80]!r} holds characters that are not text"
     return ""

@@ -16,7 +16,7 @@ from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
 SHOWN_S = 0.5  # how long a click stays on the screen
-_TIME = r"(\d{1,6}):(\d{1,2}):(\d{1,2})[,.](\d{3})"
+_TIME = r"(\d{1,7}):(\d{1,2}):(\d{1,2})[,.](\d{3})"
 _TIMING = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?$", re.ASCII)
 _STYLE = re.compile(r"</?(?:b|i|u|s|font[^<>]*)>|\{\\[^{}]*\}", re.IGNORECASE)
 _ALLOWED = "cues: a number, HH:MM:SS,mmm --> HH:MM:SS,mmm and the class below, with blank lines between"

@@ -162,7 +162,7 @@ class MediaClock:
             return 0
         steady, self._steady = self._steady, 0
         lossy = self._suspect > 0 or (self.rhythm and step_s <= HOLE_S)
-        if lossy and steady >= STEADY and 1.5 * self._step_s < step_s:
+        if lossy and steady >= STEADY and self._step_s > 0 and 1.5 * self._step_s < step_s:  # 0: stamps stood still
             if self._suspect:
                 self._steady = steady  # one damaged part can make several holes
             return round(step_s / self._step_s) - 1

@@ -451,3 +451,16 @@ def test_help_names_every_form_and_what_is_background():
 
     assert _FORMS.split(", ") == list(FORMS)
     assert ReadOptions().background == _BACKGROUND
+
+
+@pytest.mark.parametrize("name", [".", ".."])
+def test_a_folder_is_no_name_of_a_video(name):
+    """Other forms make a path of it, and would read it back as nothing."""
+    with pytest.raises(InputError, match="line 2"):
+        read("csv", f"video,start,end,label\n{name},1,2,take\n")
+
+
+def test_the_latest_times_come_back_from_srt():
+    lines = read("csv", "video,start,end,label\nv,1.5,9999999999,take\n")
+    back = read("srt", write("srt", lines))
+    assert [(m.start, m.end) for m in back.marks] == [(1.5, 9999999999.0)]

@@ -162,3 +162,13 @@ def test_frames_in_the_wrong_order_after_damage_keep_the_line() -> None:
     made = clock()
     times = [made.tell(stamp, damaged=k == 20).at for k, stamp in enumerate(stamps)]
     assert times[-1] == pytest.approx(2.04)
+
+
+@pytest.mark.parametrize("still", [2, 5, 20])
+def test_stamps_that_stand_still_have_no_rhythm(still: int) -> None:
+    """As in a damaged .flv: many frames of one time, then a step."""
+    made = clock()
+    for _ in range(still):
+        made.tell(3.0)
+    made.tell(3.0, damaged=True)
+    assert made.tell(4.0, damaged=True).missing == 0
