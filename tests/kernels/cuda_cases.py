@@ -248,7 +248,7 @@ def test_the_fusion_of_the_runtime(data, real):
     post = PostProcess(fusion=Fusion(**dict(zip(names, powers, strict=True))))
     expected = fuse(Proposals(np.zeros((count, 2)), labels, contrast, base), head, post)
     got = gpu.fuse_scores(*map(Device, (contrast, base, labels, *head)), weights=powers)
-    np.testing.assert_allclose(host(got), expected, rtol=4e-16)
+    np.testing.assert_allclose(host(got), expected, rtol=2e-15)
 
 
 def test_terms_that_do_not_count_may_be_left_out():

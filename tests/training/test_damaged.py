@@ -139,7 +139,7 @@ def test_a_huge_dimension_takes_no_memory(run, tmp_path):
     seal(folder)
     with pytest.raises(InputError) as caught:
         load_run(folder)
-    assert caught.value.code == "weights-mismatch"
+    assert caught.value.code == "run-invalid"
 
 
 def test_a_summary_that_names_other_files(run, tmp_path):
