@@ -31,7 +31,7 @@ class Summary:
     """What a run did. Counts are of items; `failed` and `failed_before` are among today's inputs.
 
     errors: item -> (code, message) of all that are recorded as failed among today's inputs.
-    lost: item -> {"frames", "snippets"} that were missing, for those of today's inputs where some were.
+    lost: item -> {"frames", "snippets"} that were missing, for those inputs of this run where some were.
     start_s: from the call to the first group handed out; wall_s: all of it. worker_s: work of all workers together.
     """
 

@@ -33,7 +33,7 @@ def report(
     ] = None,
     max_delay: Annotated[
         float | None,
-        typer.Option(help="Run as a stream that reports so many seconds after an action's end, and show the phases."),
+        typer.Option(help="Run as a stream with this maximum reporting delay in seconds, and show the phases."),
     ] = None,
     title: Annotated[str, typer.Option(help="Title of the page. Default: the input's name.")] = "",
     device: Device = "cpu",

@@ -68,15 +68,15 @@ def run(
         ),
     ] = None,
     stats: Annotated[bool, typer.Option("--stats", help="Print time per stage to standard error.")] = False,
-    stream: Annotated[bool, typer.Option("--stream", help="Live: events as features come.", **LIVE)] = False,
+    stream: Annotated[bool, typer.Option("--stream", help="Live: events as features arrive.", **LIVE)] = False,
     max_delay: Annotated[
-        float | None, typer.Option(help="Report an action at most so many seconds after its end, final or not.", **LIVE)
+        float | None, typer.Option(help="Maximum reporting delay in seconds after the end of an action.", **LIVE)
     ] = None,
     follow: Annotated[bool, typer.Option("--follow", help="Wait for more at the end of a file or folder.", **LIVE)] = (
         False
     ),
     idle_s: Annotated[
-        float | None, typer.Option(help="End when nothing came for so many seconds; default: never.", **LIVE)
+        float | None, typer.Option(help="End after this many seconds without data; default: never.", **LIVE)
     ] = None,
     reconnect_s: Annotated[
         float | None,
@@ -85,13 +85,13 @@ def run(
     overflow: Annotated[
         str | None,
         typer.Option(
-            help="When video comes faster than it is worked off: wait (default for files), drop_oldest, as a gap "
-            "(default for cameras and URLs), or degrade: score in haste first, and say so in the events.",
+            help="When video arrives faster than it is processed: wait (default for files), drop_oldest, as a gap "
+            "(default for cameras and URLs), or degrade: reduced scoring first, marked in the events.",
             **LIVE,
         ),
     ] = None,
     rtsp_transport: Annotated[
-        str | None, typer.Option(help="tcp (default) or udp, for cameras that know nothing else.", **LIVE)
+        str | None, typer.Option(help="tcp (default) or udp, for cameras that support nothing else.", **LIVE)
     ] = None,
     allow_host: Annotated[
         list[str] | None,
@@ -126,7 +126,7 @@ def run(
     ] = None,
     silent_s: Annotated[
         float | None,
-        typer.Option(help="/readyz says 503 when nothing came for so many seconds; default 15.", **LIVE),
+        typer.Option(help="/readyz answers 503 after this many seconds without data; default 15.", **LIVE),
     ] = None,
     snapshot: Annotated[
         Path | None, typer.Option(help="Keep the state here, and go on from it. Needs --out and a file source.", **LIVE)

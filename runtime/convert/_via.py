@@ -168,7 +168,7 @@ def _attribute(
     ours = [aid for aid in used if named.get(aid) in (_ACTIONS, _CLICKS)]
     others = [aid for aid in used if aid not in ours]
     if ours and others and all(text_of(s.values.get(aid)) in ("", *_UNNAMED) for s in timed for aid in ours):
-        ours = []  # everything is in VIA's first group, and the class is said elsewhere
+        ours = []  # everything is in VIA's first group, and the class stands in another column
     chosen = ours or others[:1] or [next(iter(attributes), "")]
     if len(others) > 1 or (ours and others):
         shown = ", ".join(named.get(aid, aid) for aid in used)

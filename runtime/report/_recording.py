@@ -159,7 +159,7 @@ def report_recording(
     """Run `bundle` on a `.npy` file or a video and gather what the page shows.
 
     truth: true actions, where known. events: recorded ones to show instead of a run's own. max_delay_s: run as a stream
-    that reports so many seconds after an action's end, and show the phases. fps: the rate of a video that carries no
+    with this maximum reporting delay in seconds, and show the phases. fps: the rate of a video that carries no
     time stamps. warn: told what of the recording is missing, where something is. Raises InputError.
     """
     from punctum import kernels

@@ -66,7 +66,7 @@ def open_source(
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    overflow: what a video does that comes faster than it is worked off, see `VideoSource`. token: what senders to a
+    overflow: what happens to video that arrives faster than it is processed, see `VideoSource`. token: what senders to a
     socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
     rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
     backbone. An option without effect on the source is refused. Raises InputError.
@@ -205,7 +205,7 @@ def video_source(
 
 
 _FILES = {"--idle-s": "waits only with --follow"}
-_CAMERAS = {"--follow": "never ends by itself", "--allow-host": "leads nowhere else"}
+_CAMERAS = {"--follow": "never ends by itself", "--allow-host": "is opened by FFmpeg without that check"}
 _HTTP = {"--follow": "is read to its end"}
 _SENDERS = {
     "--start-s": "says itself when it begins",
@@ -214,7 +214,7 @@ _SENDERS = {
 _FEATURES = {
     "--overflow": "waits for whoever reads it",
     "--rtsp-transport": "is no RTSP stream",
-    "--allow-host": "leads nowhere else",
+    "--allow-host": "follows no redirects",
 }
 _NOT_LOST = {"--reconnect-s": "cannot be lost and come back"}
 

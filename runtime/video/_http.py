@@ -88,7 +88,7 @@ class HttpSource:
         return Bytes(data, body.name)
 
     def arm(self, seconds: float) -> None:
-        """All reads together have to be done in so many seconds from now: a server that sends a byte now and then is
+        """All reads together must finish within `seconds` from now: a server that sends a byte now and then is
         as silent as one that sends none."""
         self._deadline = time.monotonic() + seconds
 
