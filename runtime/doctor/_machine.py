@@ -32,7 +32,7 @@ def examine_machine(world: World, facts: Facts, *, threads: int) -> None:
     if threads > usable:
         facts.note(
             "Machine",
-            f"{counted(threads, 'thread')} on {usable:g} usable cores: they compete for them, which costs more than it gains",
+            f"{counted(threads, 'thread')} on {usable:g} usable cores: more threads only compete for them",
             f"--threads {max(int(usable), 1)}",
         )
 

@@ -66,7 +66,7 @@ def open_source(
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
     raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    overflow: what happens to video that arrives faster than it is processed, see `VideoSource`. token: what senders to a
+    overflow: what to do when video outpaces processing, see `VideoSource`. token: what senders to a
     socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
     rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
     backbone. An option without effect on the source is refused. Raises InputError.
