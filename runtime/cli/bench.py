@@ -16,7 +16,7 @@ from ._terminal import cell, console, echo_json
 
 def bench(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
     device: Annotated[
         list[str] | None, typer.Option("--device", help="cpu (default), cuda, ...; repeat it to compare devices.")
     ] = None,

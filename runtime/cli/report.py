@@ -17,7 +17,7 @@ from ._video import Fps
 
 def report(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip.")],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
     input: Annotated[Path | None, typer.Argument(metavar="INPUT", help="A .npy file of features, or a video.")] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write; - for standard output.")] = Path(
         "report.html"

@@ -31,11 +31,11 @@ LIVE: dict[str, Any] = {"rich_help_panel": LIVE_PANEL}
 
 def run(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")],
+    bundle: Annotated[Path, typer.Argument(help='Bundle folder or zip, or "default".')],
     input: Annotated[
         str,
         typer.Argument(
-            help="A video or features (.npy), or a folder of them. With --stream also rtsp://, http(s)://, "
+            help="A video or features (.npy), a folder of them, or http(s)://. With --stream also rtsp://, "
             "camera:/dev/video0; - (standard input), tcp://host:port, unix:///path, raw float32 and framed files."
         ),
     ],

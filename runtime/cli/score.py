@@ -18,7 +18,7 @@ _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
 
 def score(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip.")],
+    bundle: Annotated[Path, typer.Argument(help='Bundle folder or zip, or "default".')],
     inputs: Annotated[
         list[str],
         typer.Argument(
