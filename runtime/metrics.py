@@ -26,6 +26,7 @@ __all__ = ["MAX_LABELS", "MAX_STREAMS", "STAGES", "Health", "Metrics", "MetricsS
 MAX_STREAMS = 64
 MAX_LABELS = 1000
 SILENT_S = 15.0  # without anything from the source, after which /readyz says so
+STOPPING = "stopping"  # what `Health` waits for at the end
 STAGES = ("read", "locate", "islands", "score", "post", "report", "emit")
 _STAGE_BUCKETS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 _DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
@@ -46,10 +47,13 @@ class Metrics:
         stream = ["stream"]
         self._frames = prom.Counter("punctum_snippets_total", "Snippets taken in", stream, **registry)
         self._dropped = prom.Counter(
-            "punctum_frames_dropped_total",
-            "Snippets lost in gaps and in chunks that were skipped; with reason frames: video frames",
+            "punctum_snippets_dropped_total",
+            "Snippets lost in gaps and in chunks that were skipped",
             ["stream", "reason"],
             **registry,
+        )
+        self._frames_dropped = prom.Counter(
+            "punctum_frames_dropped_total", "Video frames lost before they became snippets", stream, **registry
         )
         self._windows = prom.Counter("punctum_windows_total", "Windows that the locator ran on", **registry)
         self._stage = prom.Histogram(
@@ -136,6 +140,11 @@ class Metrics:
         if snippets > 0:
             self._dropped.labels(self._bounded(stream, self._streams, MAX_STREAMS), reason).inc(snippets)
 
+    def frames_lost(self, stream: str, frames: int) -> None:
+        """Video frames that were lost before they became snippets."""
+        if frames > 0:
+            self._frames_dropped.labels(self._bounded(stream, self._streams, MAX_STREAMS)).inc(frames)
+
     def stages(self, before: Stats, after: Stats, *, read_s: float) -> None:
         """Time that one push took, as the difference of a session's counters."""
         self._stage.labels("read").observe(max(read_s, 0.0))
@@ -220,15 +229,23 @@ class _Counted:
 
 
 class Health:
-    """Alive: the main loop went round lately. Ready: started, and the source has sent something lately.
+    """Alive: starting, or the main loop went round lately. Ready: started, and the source has sent something lately.
 
+    A start may take minutes where kernels are compiled for the first time, and ending the process would only repeat
+    that work: every step of a start may take `start_s` seconds.
+    stuck_s: seconds without a round of the loop after which it counts as stuck.
     silent_s: seconds without anything from the source after which it counts as silent.
     """
 
     def __init__(
-        self, *, stuck_s: float = 60.0, silent_s: float = SILENT_S, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        stuck_s: float = 60.0,
+        start_s: float = 1800.0,
+        silent_s: float = SILENT_S,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._stuck_s, self._silent_s, self._clock = stuck_s, silent_s, clock
+        self._stuck_s, self._start_s, self._silent_s, self._clock = stuck_s, start_s, silent_s, clock
         self._beat, self._missing = clock(), "starting"
         self._heard, self._trouble = self._beat, ""
 
@@ -260,7 +277,9 @@ class Health:
 
     def alive(self) -> tuple[bool, str]:
         quiet = self._clock() - self._beat
-        return quiet < self._stuck_s, f"last sign of life {quiet:.1f} s ago"
+        starting = bool(self._missing) and self._missing != STOPPING
+        doing = f"; {self._missing}" if self._missing else ""
+        return quiet < (self._start_s if starting else self._stuck_s), f"last sign of life {quiet:.1f} s ago{doing}"
 
     def ready(self) -> tuple[bool, str]:
         trouble = self._missing or self.silent

@@ -112,6 +112,14 @@ def load_run(path: str | Path) -> Run:
     """Load a run folder. Raises InputError naming the file that is missing, damaged or changed."""
     folder = Path(path)
     if not (folder / "config.json").is_file():
+        inner = folder / "locator"  # of a run that began with videos
+        if (inner / "config.json").is_file():
+            raise InputError(
+                "run-missing",
+                f"{folder} is a run on videos, whose locator lies in a folder of its own",
+                f"the locator's run folder, {inner}",
+                f"export {inner}, or use the bundle in {folder / 'bundle'}",
+            )
         raise InputError(
             "run-missing", f"{folder} is no run folder", "a folder made by `punctum train`", "check the path"
         )

@@ -261,7 +261,7 @@ class Loop:
         if self.metrics is not None:
             self.metrics.stages(before, session.stats, read_s=chunk.read_s)
             self.metrics.lost(session.stream, session.stats.dropped - before.dropped, "gap")
-            self.metrics.lost(session.stream, chunk.dropped, "frames")
+            self.metrics.frames_lost(session.stream, chunk.dropped)
             wall, media = self._clock
             lag = (time.monotonic() - wall) - (session.now_s - media)
             self.metrics.taken(session.stream, len(chunk.rows), state_bytes=session.state_bytes, lag_s=lag)

@@ -83,7 +83,7 @@ class StreamOptions:
 
 def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
-    from ..metrics import Health, Metrics, MetricsServer
+    from ..metrics import STOPPING, Health, Metrics, MetricsServer
 
     _check_outputs(options, (address, bundle_path))
     health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
@@ -109,7 +109,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
         except BrokenPipeError:
             how = "the reader of the output, who went away"  # no fault of this side
         finally:
-            health.waiting_for("stopping")
+            health.waiting_for(STOPPING)
             lost = sum(sink.close() for sink in loop.sinks)
             say(loop.summary(how))
             if loss := loop.loss():

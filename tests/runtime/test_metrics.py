@@ -13,7 +13,7 @@ from punctum.runtime.events import Event
 from punctum.runtime.plan import Stats
 
 pytest.importorskip("prometheus_client", reason="metrics need prometheus-client")
-from punctum.runtime.metrics import MAX_STREAMS, Health, Metrics, MetricsServer
+from punctum.runtime.metrics import MAX_STREAMS, STOPPING, Health, Metrics, MetricsServer
 
 EVENT = Event("cam", "cam/0", 0, "update", "wave", 0.5, 1.0, 2.0, 4.0, 2.0, "b-1")
 
@@ -27,6 +27,7 @@ def test_counts():
     metrics.taken("cam", 10, state_bytes=4096, lag_s=-3.0)
     metrics.taken("cam", 5, state_bytes=5000, lag_s=0.5)
     metrics.lost("cam", 7, "gap")
+    metrics.frames_lost("cam", 3)
     metrics.stages(Stats(locate_s=1.0), Stats(locate_s=1.25), read_s=0.002)
     final = replace(EVENT, phase="final", revision=1)
     metrics.emitted([EVENT, final], seconds=0.001, limit_s=1.0)
@@ -35,7 +36,8 @@ def test_counts():
     metrics.queue_dropped("mqtt", provisional=2, final=0)
     metrics.reconnected("mqtt")
     assert value(metrics, "punctum_snippets_total", stream="cam") == 15
-    assert value(metrics, "punctum_frames_dropped_total", stream="cam", reason="gap") == 7
+    assert value(metrics, "punctum_snippets_dropped_total", stream="cam", reason="gap") == 7
+    assert value(metrics, "punctum_frames_dropped_total", stream="cam") == 3
     assert value(metrics, "punctum_stream_lag_seconds", stream="cam") == 0.5
     assert value(metrics, "punctum_state_bytes", stream="cam") == 5000
     assert value(metrics, "punctum_stage_seconds_sum", stage="locate") == 0.25
@@ -96,8 +98,14 @@ def test_alive_and_ready_over_http():
         health.waiting_for("warming kernels")
         assert get(server.port, "/readyz") == (503, "warming kernels\n")
         assert get(server.port, "/healthz")[0] == 200
+        now[0] += 600  # kernels are compiled for the first time on a slow machine
+        assert get(server.port, "/healthz") == (200, "last sign of life 600.0 s ago; warming kernels\n")
         health.waiting_for("")
         assert get(server.port, "/readyz")[0] == 200
+        now[0] += 61
+        assert get(server.port, "/healthz")[0] == 503
+        health.waiting_for(STOPPING)
+        assert get(server.port, "/healthz")[0] == 200
         now[0] += 61
         assert get(server.port, "/healthz")[0] == 503
         status, text = get(server.port, "/metrics")

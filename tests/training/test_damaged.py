@@ -142,6 +142,13 @@ def test_a_huge_dimension_takes_no_memory(run, tmp_path):
     assert caught.value.code == "run-invalid"
 
 
+def test_a_run_on_videos_names_its_locator(run, tmp_path):
+    shutil.copytree(run, tmp_path / "videos" / "locator")
+    with pytest.raises(InputError, match="locator lies in a folder of its own") as caught:
+        load_run(tmp_path / "videos")
+    assert caught.value.code == "run-missing" and str(tmp_path / "videos" / "locator") in str(caught.value)
+
+
 def test_a_summary_that_names_other_files(run, tmp_path):
     for n, name in enumerate(("../../outside", "/etc/hostname", "\x00")):
         folder = Path(shutil.copytree(run, tmp_path / f"copy{n}"))
