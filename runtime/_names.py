@@ -9,7 +9,7 @@ import unicodedata
 MEDIA_ENDINGS = frozenset(
     {".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"}
     | {".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm"}
-    | {".wmv", ".gif", ".m4a", ".mp3", ".ogg", ".wav"}
+    | {".dv", ".f4v", ".gif", ".nut", ".wmv", ".y4m", ".m4a", ".mp3", ".ogg", ".wav"}
 )
 _DRIVE = re.compile(r"^[A-Za-z]:(?=[\\/])")
 

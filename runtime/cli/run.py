@@ -353,7 +353,7 @@ def _recordings(
 ) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
     from ..errors import InputError
-    from ..sources import find_videos, is_address, is_video_input
+    from ..sources import find_videos, is_address, is_video_input, passed_over
     from ..video.backbone import VideoBackbone, no_backbone
     from ..video.redact import Address
     from ._video import no_fps
@@ -376,6 +376,11 @@ def _recordings(
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, **engine.given())
         announce(backbone)
+        others = passed_over(path, videos) if videos else []
+        if others:
+            shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")
+            skipped = counted(len(others), "entry", "entries")
+            say(f"note: {videos[0].parent}: {skipped} skipped that are not videos: {shown}")
         return [_Recording(name, localizer, backbone, frames, fps) for name in ([str(v) for v in videos] or [input])]
     if fps is not None:
         raise no_fps(fps, input)

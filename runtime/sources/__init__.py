@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError
 from ._items import Bad, Begin, Chunk, Item, Source, check_start
-from ._media import find_videos, is_address, is_video
+from ._media import find_videos, is_address, is_video, passed_over
 from .folder import ChunkFolder
 from .framed import FramedFile, StandardInput
 from .framing import MAGIC, TOKEN_MAGIC
@@ -36,6 +36,7 @@ __all__ = [
     "is_address",
     "is_video_input",
     "open_source",
+    "passed_over",
     "refuse_options",
 ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from .._text import as_utf8
@@ -51,6 +52,15 @@ def find_videos(folder: Path) -> list[Path]:
             if found:
                 return found
     return []
+
+
+def passed_over(folder: Path, taken: Sequence[Path]) -> list[str]:
+    """Names in the folder of `taken` that are neither videos nor the tables and texts that often lie beside them."""
+    beside = {".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".srt", ".vtt", ".eaf", ".xml"}
+    place = taken[0].parent if taken else folder
+    known = set(taken)
+    others = (p for p in place.iterdir() if p not in known and not p.name.startswith("."))
+    return sorted(as_utf8(p.name) + ("/" if p.is_dir() else "") for p in others if p.suffix.lower() not in beside)
 
 
 def stream_name(name: str) -> str:

@@ -24,7 +24,7 @@ from .timeline import Timeline
 SUFFIXES = frozenset(
     {".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"}
     | {".mjpeg", ".mjpg", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".mxf", ".ogv", ".ts", ".vob", ".webm"}
-    | {".wmv"}
+    | {".dv", ".f4v", ".gif", ".nut", ".wmv", ".y4m"}
 )
 _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 

@@ -198,6 +198,19 @@ def test_a_folder_of_videos(place, offline, tmp_path, capsys):
     assert set(json.loads((tmp_path / "e.json").read_text())["results"]) == {"one", "two"}
 
 
+def test_what_a_folder_holds_besides_videos_is_named(place, tmp_path, capsys):
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    shutil.copy(place / "videos" / "one.mp4", folder / "one.mp4")
+    (folder / "points.csv").write_text("class,video_id,time_s\n")
+    assert run(place, folder) == 0
+    assert "note:" not in capsys.readouterr().err
+    (folder / "clip.braw").write_bytes(b"x")
+    (folder / "more").mkdir()
+    assert run(place, folder) == 0
+    assert f"note: {folder}: 2 entries skipped that are not videos: clip.braw, more/" in capsys.readouterr().err
+
+
 def test_one_bad_video_does_not_stop_the_others(place, tmp_path, capsys):
     shutil.copytree(place / "videos", tmp_path / "videos")
     (tmp_path / "videos" / "broken.mp4").write_bytes(b"no video at all")
