@@ -81,11 +81,13 @@ class VideoReader:
             options = {**self._options, "max_streams": str(MAX_STREAMS + 1)}
             if self._address.kind == "file":
                 options["format_whitelist"] = SELF_CONTAINED
+            # Not as options, which are for all streams as well: PyAV 17.0 frees what it never allocated if streams are
+            # found only later, as in MPEG-PS, FLV and HLS.
             self._container = av.open(
                 target,
                 mode="r",
                 format=self._form,
-                options=options,
+                container_options=options,
                 timeout=self._limits,
                 io_open=self._io_open,
                 **named,

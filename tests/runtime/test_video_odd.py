@@ -90,6 +90,29 @@ def test_frames_out_of_order_after_damage_do_not_discredit_the_stamps() -> None:
     assert made[17:] == pytest.approx([pts / 20 for pts in stamps[17:]])
 
 
+def test_containers_whose_streams_are_found_late_do_not_crash_the_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """PyAV 17.0 corrupts memory there if it is given options for all streams."""
+    import av
+
+    given = []
+    opened = av.open
+
+    def spy(*args: Any, **named: Any) -> Any:
+        given.append(named)
+        return opened(*args, **named)
+
+    paths = [make(tmp_path / "a.flv", 10), make(tmp_path / "a.mpg", 10, codec="mpeg2video", form="mpeg", rate=25)]
+    monkeypatch.setattr(av, "open", spy)
+    for path in paths * 10:
+        _, source = media_times(path)
+        assert source.dropped == {}
+    assert len(given) == 20
+    assert not any(named.get("options") for named in given)
+    assert all("max_streams" in named["container_options"] for named in given)
+
+
 @contextmanager
 def serving(answer: Answer) -> Iterator[str]:
     """A server on the loopback interface; `answer` gets the handler and how many requests came before."""
