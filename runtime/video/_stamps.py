@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 _BLOCKED_S = 0.004  # a packet that took at least that long was not buffered
 _BURST = 64  # pictures that may have been read ahead
 _SEEN = 64  # packets that are remembered: more than any decoder holds back
-_CALM = 3  # frames in order after which presentation stamps that ran backwards after damage are used again
+_CALM = 3  # frames in order, at least, after which stamps that ran backwards after damage are forgiven
 _PLAUSIBLE = 2  # times the usual reordering delay; a longer one spans a hole in the recording
 
 
@@ -34,7 +34,8 @@ class Stamper:
         self._last_pts = self._last_dts = float("-inf")
         self._bad_pts = self._bad_dts = 0
         self._shaken = 0  # frames whose order says nothing about the container, since data before them were damaged
-        self._doubt = 0  # of these, frames that have to come in order before their presentation stamps are used
+        self._recent_pts = self._recent_dts = 0  # faults among these, until order returns
+        self._calm = 0  # frames in order since
         self._step_s = 0.0
         self.swallowed = 0
         """Frames that are missing according to the container, and not yet counted as lost."""
@@ -58,10 +59,11 @@ class Stamper:
         shown_s = (frame.duration or 0) * base
         pts = frame.pts * base if frame.pts is not None and base else None
         dts = frame.dts * base if frame.dts is not None and base else None
+        late_pts = late_dts = False
         if self._decoding_only and dts is None and self._step_s:  # frames flushed at the end have no packet
             dts = self._last_dts + self._step_s
         if dts is not None:
-            self._bad_dts += dts <= self._last_dts and not self._shaken
+            late_dts = dts <= self._last_dts
             self._step_s = dts - self._last_dts if dts > self._last_dts > float("-inf") else self._step_s
             self._last_dts = dts
             if self._delay is None:
@@ -70,13 +72,24 @@ class Stamper:
         if self._decoding_only:
             return dts, shown_s
         if pts is not None:
-            backwards = pts <= self._last_pts
-            self._bad_pts += backwards and not self._shaken
-            self._doubt = _CALM if backwards and self._shaken else max(self._doubt - 1, 0)
-            self._last_pts = pts
-        if pts is not None and (dts is None or (self._bad_pts <= self._bad_dts and not self._doubt)):
+            late_pts, self._last_pts = pts <= self._last_pts, pts
+        self._judge(late_pts, late_dts, held)
+        doubtful = self._bad_pts > self._bad_dts or self._recent_pts > self._recent_dts
+        if pts is not None and (dts is None or not doubtful):
             return pts, shown_s
         return dts, shown_s
+
+    def _judge(self, late_pts: bool, late_dts: bool, held: int) -> None:
+        """Count stamps that run backwards: for good, or after damage only until order has returned."""
+        self._calm = 0 if late_pts or late_dts else self._calm + 1
+        if self._shaken:
+            self._recent_pts += late_pts
+            self._recent_dts += late_dts
+        else:
+            self._bad_pts += late_pts
+            self._bad_dts += late_dts
+        if not self._shaken or self._calm >= max(_CALM, held):
+            self._recent_pts = self._recent_dts = 0
 
     def _measure(self, dts: float, held: int) -> float:
         """The reordering delay in seconds, from the packets before the first frame."""

@@ -90,6 +90,17 @@ def test_frames_out_of_order_after_damage_do_not_discredit_the_stamps() -> None:
     assert made[17:] == pytest.approx([pts / 20 for pts in stamps[17:]])
 
 
+def test_stamps_that_begin_again_after_damage_are_used_as_they_are() -> None:
+    """Two recordings joined byte by byte: the decoding stamps begin again first, the presentation stamps later."""
+    stamper = Stamper(0.05)
+    made = []
+    for k in range(40):
+        pts, dts = k % 20, (k + 2) % 20
+        frame = SimpleNamespace(pts=pts, dts=dts, duration=1, time_base=Fraction(1, 20))
+        made.append(stamper.stamp(frame, lost=0, held=2, damaged=k == 17)[0])
+    assert made == pytest.approx([(k % 20) / 20 for k in range(40)])
+
+
 def test_containers_whose_streams_are_found_late_do_not_crash_the_process(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
