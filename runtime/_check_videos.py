@@ -73,7 +73,8 @@ def _packets(path: Path) -> tuple[float, float, int]:
     begin, end, damaged = math.inf, 0.0, 0
     container: Any
     try:
-        with av.open(str(path), options={"protocol_whitelist": "file,crypto,data"}) as container:
+        # Not as options: see VideoReader.open.
+        with av.open(str(path), container_options={"protocol_whitelist": "file,crypto,data"}) as container:
             stream = container.streams.video[0]
             origin = (container.start_time or 0) / 1e6
             for packet in container.demux(stream):

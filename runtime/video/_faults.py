@@ -98,7 +98,9 @@ def explain(
                 "look at the server and the network",
                 passing=True,
             )
-        if isinstance(error, av.InvalidDataError | av.ArgumentError):  # the latter: a form that is not allowed here
+        # Over HTTP, FFmpeg only reads what our own client has received. Otherwise an argument error is a form that is
+        # not allowed here.
+        if isinstance(error, av.FFmpegError if address.kind == "http" else av.InvalidDataError | av.ArgumentError):
             return Fault(
                 "video-unreadable",
                 f"{name}: no video that can be read ({reason})",

@@ -108,7 +108,10 @@ class Header:
             guessed = number(self._stream.guessed_rate)
             guessed = guessed if 0.01 <= guessed <= 1000 else FALLBACK_RATE
             return self._given_rate or self._codec_rate or guessed
-        for rate in (self._stream.average_rate, self._stream.guessed_rate, self._stream.base_rate):
+        rates = [self._stream.average_rate, self._stream.guessed_rate, self._stream.base_rate]
+        if self._container.format.name == "avi":
+            rates[:2] = rates[1::-1]  # the average counts chunks without data
+        for rate in rates:
             if 0.01 <= number(rate) <= 1000:
                 return number(rate)
         return 0.0
@@ -122,15 +125,29 @@ class Header:
     @property
     def duration_s(self) -> float | None:
         """What the header claims."""
-        return self.video_s or (self._container.duration / 1e6 if self._container.duration else None)
+        return self.video_s or self._whole_s
 
     @property
     def video_s(self) -> float | None:
         """How long the video is by the header, None when only the length of everything together is known."""
-        if self._stream.duration and self._stream.time_base:
-            return float(self._stream.duration * self._stream.time_base)
-        alone = len(self._container.streams) == 1 and self._container.duration
-        return self._container.duration / 1e6 if alone else None
+        length = 0 if self._first_fragment else self._stream.duration or 0
+        if self._container.format.name == "avi":  # FFmpeg halves the length of a file that looks cut, but not the count
+            length = max(length, self._stream.frames)
+        if length and self._stream.time_base:
+            return float(length * self._stream.time_base)
+        return self._whole_s if len(self._container.streams) == 1 else None
+
+    @property
+    def _whole_s(self) -> float | None:
+        """How long everything together is."""
+        duration = None if self._first_fragment else self._container.duration
+        return duration / 1e6 if duration else None
+
+    @property
+    def _first_fragment(self) -> bool:
+        """Whether lengths are only those of the first fragment: FFmpeg reads no further in an mp4 of fragments that it
+        cannot seek in."""
+        return not self.recorded and self._container.format.name.startswith("mov") and not self._stream.frames
 
     def time_base(self, *, starts: bool, first_s: float | None, arrival: bool) -> TimeBase:
         """How stamps of this container become media time.
@@ -143,12 +160,16 @@ class Header:
             return TimeBase(start_s=start_s, first_s=start_s, assumed_rate=self._assumed_rate, arrival=arrival)
         start = self._container.start_time
         start_s = None if start is None or not starts else start / 1e6
-        duration = self._container.duration
+        whole_s = self._whole_s
         begin_s = self._stream.start_time
         begin_s = start_s if begin_s is None else float(begin_s * self._stream.time_base)
         end_s = most_s = None
-        if duration is not None and start_s is not None:
-            most_s = start_s + duration / 1e6
+        early_s = 0.0
+        if whole_s is not None and start_s is not None:
+            most_s = start_s + whole_s
+            # Some programs write the time of the last frame into the header of a Matroska file, others the length.
+            if self._container.format.name.startswith("matroska"):
+                early_s = max(start_s, 0.0)
         if self.video_s is not None and begin_s is not None:
             end_s = begin_s + self.video_s
         return TimeBase(
@@ -156,6 +177,7 @@ class Header:
             first_s=first_s,
             end_s=end_s,
             most_s=most_s,
+            early_s=early_s,
             discontinuous=bool(int(self._container.format.flags) & _DISCONTINUOUS),
         )
 

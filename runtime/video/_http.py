@@ -200,12 +200,31 @@ class HttpBody:
         try:
             if self._want != self._pos:
                 self._move()
-            data = self._ahead[:size] or (b"" if self.cut else self._receive(size))
+            data = self._ahead[:size] or (b"" if self.cut else self._more(size))
         except ConnectionError as error:
             self.cut, data = error, b""
         self._ahead = self._ahead[len(data) :]
         self._pos += len(data)
         self._want = self._pos
+        return data
+
+    def _more(self, size: int) -> bytes:
+        """The bytes after those that are there. Servers may answer with a shorter range than was asked for."""
+        data = self._receive(size)
+        at, whole = self._pos + len(self._ahead), self.length
+        if data or not size or not self._ranges or self._end or whole is None or at >= whole:
+            return data
+        self._answer.close()
+        try:
+            self._answer = self._ask(at)
+            data = self._receive(size)
+        except Refused:
+            raise
+        except (OSError, http.client.HTTPException):
+            data = b""
+        self._source.check_deadline()
+        if not data:
+            raise ConnectionResetError(f"the answer was cut, {whole - at} bytes before its end")
         return data
 
     def _receive(self, size: int) -> bytes:
@@ -216,14 +235,17 @@ class HttpBody:
                 data: bytes = self._answer.read1(size)
             except http.client.HTTPException:  # a chunk that ends early, or what is no chunk
                 raise ConnectionResetError("the answer was cut") from None
-            if self._pos:
+            if self._pos or self._ahead:
                 self.waited_s += time.monotonic() - began
             if not data and self._answer.length:
                 raise ConnectionResetError(f"the answer was cut, {self._answer.length} bytes before its end")
             if self._decode is None:
                 self._record(data)
                 return data
-            decoded: bytes = self._decode.decompress(data) if data else self._decode.flush()
+            try:
+                decoded: bytes = self._decode.decompress(data) if data else self._decode.flush()
+            except zlib.error:
+                raise ConnectionResetError("the compressed answer is damaged") from None
             if not data and not self._decode.eof:
                 raise ConnectionResetError("the compressed answer was cut")
             if decoded or not data:
@@ -251,7 +273,7 @@ class HttpBody:
         """The next bytes, which stay where they are: `size`, or fewer at the end."""
         while len(self._ahead) < size and not self.cut:
             try:
-                data = self._receive(size - len(self._ahead))
+                data = self._more(size - len(self._ahead))
             except ConnectionError as error:
                 self.cut, data = error, b""
             if not data:
@@ -296,7 +318,7 @@ class HttpBody:
             self._ahead, self._pos = b"", self._want
             self._answer = self._ask(self._want)  # from the beginning, if the server serves no ranges
         while self._pos < self._want:
-            data = self._ahead[: self._want - self._pos] or self._receive(min(self._want - self._pos, 1 << 16))
+            data = self._ahead[: self._want - self._pos] or self._more(min(self._want - self._pos, 1 << 16))
             if not data:
                 return
             self._ahead = self._ahead[len(data) :]

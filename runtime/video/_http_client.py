@@ -187,8 +187,11 @@ class _Redirects(urllib.request.BaseHandler):
         fp.close()  # its body is of no use, and a hostile one has no end
         if not target:
             raise OSError(f"a redirect without an address (HTTP {code})")
-        target = urljoin(req.full_url, target)
-        check_protocol(target)
+        try:
+            target = urljoin(req.full_url, target)
+            check_protocol(target)
+        except ValueError:  # brackets that do not match, for example
+            raise OSError(f"a redirect to what is no address (HTTP {code})") from None
         hops = getattr(req, "hops", 0) + 1
         if hops > MAX_REDIRECTS:
             raise OSError(f"more than {MAX_REDIRECTS} redirects")

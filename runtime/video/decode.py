@@ -81,11 +81,13 @@ class VideoReader:
             options = {**self._options, "max_streams": str(MAX_STREAMS + 1)}
             if self._address.kind == "file":
                 options["format_whitelist"] = SELF_CONTAINED
+            # Not as options, which are for all streams as well: PyAV 17.0 frees what it never allocated if streams are
+            # found only later, as in MPEG-PS, FLV and HLS.
             self._container = av.open(
                 target,
                 mode="r",
                 format=self._form,
-                options=options,
+                container_options=options,
                 timeout=self._limits,
                 io_open=self._io_open,
                 **named,
@@ -233,7 +235,9 @@ class VideoReader:
                 self._size = (frame.width, frame.height)
                 aspect = pixel_aspect(number(self._stream.sample_aspect_ratio))
                 self._aspect = 1 / aspect if self._turn.transpose else aspect
-            raw_s, shown_s = stamper.stamp(frame, lost=self._lost, held=context.reorder_depth, queued=queued)
+            raw_s, shown_s = stamper.stamp(
+                frame, lost=self._lost, held=context.reorder_depth, queued=queued, damaged=self._damaged
+            )
             picture = Picture(frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged)
             self._lost, self._faults, self._damaged, given = 0, 0, False, True
             self.frames += 1
@@ -244,8 +248,10 @@ class VideoReader:
     def _make_stamper(self) -> Stamper:
         base, header = number(self._stream.time_base), self._header
         if header.stamped:
-            avi = self._container.format.name == "avi"
-            return AviStamper(base, self._stream.index_entries) if avi else Stamper(base)
+            if self._container.format.name != "avi":
+                return Stamper(base)
+            rate = number(self._stream.guessed_rate)  # the average counts the empty chunks of a late start
+            return AviStamper(base, self._stream.index_entries, period_s=1 / rate if 0.01 <= rate <= 1000 else 0.0)
         if header.recorded or self._given_rate:
             return CountingStamper(base, 1 / header.rate)
         return ArrivalStamper(base)

@@ -308,8 +308,13 @@ class LiveFrames:
             over = self._last_raw - self._first_raw >= whole - END_SLACK_S
         elif self._address.kind == "http":
             complete = getattr(connection, "complete", None)  # of `HttpReader`
-            media_s = self._last_raw - self._first_raw
-            over = fault is None and (complete is None or not self._options.reconnect_s or complete(media_s))
+            media_s = self._last_raw - self._first_raw + self._timeline.clock.period_s
+            over = fault is None and (
+                complete is None
+                or not self._options.reconnect_s
+                or complete(media_s)
+                or (whole is not None and media_s >= whole - END_SLACK_S)
+            )
         else:
             over = False
         if over:

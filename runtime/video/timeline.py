@@ -101,7 +101,7 @@ class Timeline(Generic[P]):
         """
         if self.base.end_s is None or self._raw_end_s is None:
             return 0, 0
-        short_s = self.base.end_s - self._raw_end_s
+        short_s = self.base.end_s - self.base.early_s - self._raw_end_s
         if short_s <= max(slack_s, 2 * self.clock.period_s):
             return 0, 0
         by_time = round(short_s / self.clock.period_s)
@@ -123,7 +123,7 @@ class Timeline(Generic[P]):
             return None
         if self.base.end_s is not None:
             claimed_s = self.base.end_s - origin
-            if abs(claimed_s - self.end_s) > slack_s:
+            if not -slack_s <= claimed_s - self.end_s <= slack_s + self.base.early_s:
                 claim = f"the header puts the end of the video at {claimed_s:.2f} s"
                 return f"{claim}, but its frames end at {self.end_s:.2f} s"
         elif self.base.most_s is not None and self.end_s - (self.base.most_s - origin) > slack_s:
