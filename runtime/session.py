@@ -206,11 +206,31 @@ class Session:
 
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`. Closing them undoes them."""
+        if self._only_waits(len(rows), at, lost):
+            self._wait_with(rows)
+            return []
         saved = Saved(self)
         try:
             return (yield from self._push(rows, at, lost))
         except BaseException:
             saved.restore()
+            raise
+
+    def _only_waits(self, count: int, at: float | None, lost: Sequence[tuple[int, int]]) -> bool:
+        """Whether rows do nothing but wait for the next look at the stream, as most do that come one by one."""
+        if not self._taken or lost or self._features.end + count - self._looked >= self._hop:
+            return False
+        return at is None or at <= self.now_s + 0.5 * self.plan.stride_s
+
+    def _wait_with(self, rows: F32) -> None:
+        mark, snippets, media_s = self._features.mark(), self.stats.snippets, self.stats.media_s
+        try:
+            self._features.append(rows)
+            self.stats.snippets += len(rows)
+            self.stats.media_s += len(rows) * self.plan.stride_s
+        except BaseException:
+            self._features.rewind(mark)
+            self.stats.snippets, self.stats.media_s = snippets, media_s
             raise
 
     def _push(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]]) -> Steps[list[Event]]:

@@ -326,3 +326,16 @@ def test_iterators_say_what_a_session_says():
         return [event async for event in localizer.astream(source(), stream="s")]
 
     assert asyncio.run(pull()) == expected
+
+
+def test_a_push_that_only_waits_saves_nothing(monkeypatch):
+    """Between two looks at the stream a push can fail at nothing that would have to be undone."""
+    from punctum.runtime import session as module
+
+    saved = []
+    real = module.Saved
+    monkeypatch.setattr(module, "Saved", lambda session: saved.append(session) or real(session))
+    session, rows = fakes.localizer().session(stream="s"), fakes.recording(1, 100)
+    for row in rows:
+        session.push(row[None])
+    assert len(saved) == 1 + 100 // session.hop  # the first, which fixes where the stream begins, and the looks
