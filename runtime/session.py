@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._buffer import RowBuffer
-from ._chunk import check_chunk
+from ._chunk import check_chunk, check_lost
 from ._clock import check_media_time
 from ._emit import Stretch, conclude, tell
 from ._islands import Island, IslandFinder
@@ -147,11 +147,12 @@ class Session:
         own (0.0 counts as not given). Later than expected by more than half a snippet means a gap: what still runs
         ends there, as `interrupted`, and the stream begins anew. lost: video frames that are missing, as pairs (row,
         frames); events that such a row touches count them as `dropped`.
-        Raises InputError for a wrong dimension, dtype, NaN, another stride, or a time that lies before what was
-        pushed, and EngineError when the engine fails; the session is then unchanged. Rows that were not pushed again
-        after the engine failed on them count as a gap.
+        Raises InputError for a wrong dimension, dtype, NaN, another stride, lost frames outside the chunk, or a time
+        that lies before what was pushed, and EngineError when the engine fails; the session is then unchanged. Rows
+        that were not pushed again after the engine failed on them count as a gap.
         """
         rows, at = self.check(features, at)
+        lost = check_lost(lost, len(rows)) if lost else ()
         failed = self._failed
         repeats = failed is not None and at is None and failed.begins_like(rows)
         if failed is not None and at is None and len(rows):
@@ -241,7 +242,7 @@ class Session:
             elif at > self.now_s + 0.5 * stride:
                 events += yield from self._break(at)
         self._taken = self._taken or at is not None or len(rows) > 0
-        self._holes += [(self._features.end + int(row), int(frames)) for row, frames in lost if frames > 0]
+        self._holes += [(self._features.end + row, frames) for row, frames in lost if frames > 0]
         self.stats.snippets += len(rows)
         self.stats.media_s += len(rows) * stride
         done = 0

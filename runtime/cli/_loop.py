@@ -347,8 +347,8 @@ class Loop:
         file.truncated = False
 
     def _save_in_time(self) -> None:
-        """`_save`, tried again at the next opportunity where there is no room or no descriptor left for the moment: until
-        then the last snapshot stands, and a restart goes on from it. Raises PunctumError after UNSAVED_S."""
+        """`_save`, tried again where there is no room or no descriptor left for the moment. Until then the last
+        snapshot stands, and a restart goes on from it. Raises PunctumError after UNSAVED_S."""
         try:
             self._save()
         except PunctumError as error:

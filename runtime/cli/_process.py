@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import errno
 import io
 import os
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator
@@ -152,14 +153,14 @@ def unraisable(fault: sys.UnraisableHookArgs) -> None:
     """What Python cannot raise where it happened. An interrupt that comes while it cleans up, such as after an import,
     would be printed and forgotten: it is delivered again."""
     if isinstance(fault.exc_value, KeyboardInterrupt):
-        _thread.start_new_thread(_interrupt_again, ())
+        threading.Thread(target=_interrupt_again, daemon=True).start()
     else:
         sys.__unraisablehook__(fault)
 
 
 def _interrupt_again() -> None:
     time.sleep(_AGAIN_S)
-    _thread.interrupt_main()
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which ends a wait of that thread, too
 
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
