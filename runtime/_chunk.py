@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ._clock import check_media_time
+from ._clock import MAX_MEDIA_S, check_media_time
 from ._text import counted
 from .errors import InputError
 from .features import Features, check_features
@@ -42,8 +42,10 @@ def check_chunk(
         at = _number(at)  # a NumPy scalar would spread into counts and events
         check_media_time(at, "features")
     rows = check_features(features, dim=plan.dim)
-    begin = max((t for t in (at, now_s) if t is not None), default=0.0)
-    check_media_time(begin + len(rows) * plan.stride_s, "features that end")
+    begin = now_s if at is None or (now_s is not None and now_s > at) else at
+    end = (begin or 0.0) + len(rows) * plan.stride_s
+    if end > MAX_MEDIA_S:
+        check_media_time(end, "features that end")
     if at is not None and now_s is not None and at < now_s - 0.5 * plan.stride_s:
         raise InputError(
             "time-backwards",

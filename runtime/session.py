@@ -154,6 +154,9 @@ class Session:
         rows, at = self.check(features, at)
         lost = check_lost(lost, len(rows)) if lost else ()
         failed = self._failed
+        if failed is None and self._only_waits(len(rows), at, lost):
+            self._wait_with(rows)
+            return []
         repeats = failed is not None and at is None and failed.begins_like(rows)
         if failed is not None and at is None and len(rows):
             begin = failed.at if repeats else failed.end_s(self.plan.stride_s)
