@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from ._clock import check_media_time
+from ._clock import MAX_MEDIA_S, check_media_time
+from ._text import counted
 from .errors import InputError
 from .features import Features, check_features
 from .plan import Plan
+
+MOST_FRAMES = 2**50  # lost at one place; sums stay exact
 
 
 def check_chunk(
@@ -34,11 +39,13 @@ def check_chunk(
             at = features.start_s
         features = features.data
     if at is not None:
-        at = float(at)  # a NumPy scalar would spread into counts and events
+        at = _number(at)  # a NumPy scalar would spread into counts and events
         check_media_time(at, "features")
     rows = check_features(features, dim=plan.dim)
-    begin = max((t for t in (at, now_s) if t is not None), default=0.0)
-    check_media_time(begin + len(rows) * plan.stride_s, "features that end")
+    begin = now_s if at is None or (now_s is not None and now_s > at) else at
+    end = (begin or 0.0) + len(rows) * plan.stride_s
+    if end > MAX_MEDIA_S:
+        check_media_time(end, "features that end")
     if at is not None and now_s is not None and at < now_s - 0.5 * plan.stride_s:
         raise InputError(
             "time-backwards",
@@ -47,3 +54,29 @@ def check_chunk(
             "drop the chunk if it came twice; start a new session if the source began again",
         )
     return rows, at
+
+
+def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Video frames that are missing in a chunk of `count` rows, as (row, frames). Raises InputError."""
+    checked = []
+    for one in lost:
+        try:
+            row, frames = map(operator.index, one)
+        except (TypeError, ValueError):
+            row, frames = -1, -1
+        if not (0 <= row < max(count, 1) and 0 <= frames <= MOST_FRAMES):
+            raise InputError(
+                "lost",
+                f"lost frames {str(one)[:80]} in a chunk of {counted(count, 'row')}",
+                "pairs of whole numbers: a row of the chunk, and 0 or more frames",
+                "count rows from the first of the chunk",
+            )
+        checked.append((row, frames))
+    return checked
+
+
+def _number(at: Any) -> float:
+    try:
+        return float(at)
+    except (TypeError, ValueError):
+        return math.nan  # which no media time is

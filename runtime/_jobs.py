@@ -4,6 +4,7 @@ served by one run of a graph; alone it is served one job at a time by the same c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -98,7 +99,7 @@ def joined_tracks(answer: Any, rows: tuple[int, ...]) -> F32:
         class_track, actionness = (np.asarray(part, np.float32) for part in answer)
     except (TypeError, ValueError) as error:
         raise _misshapen(f"the locator returned no pair of arrays ({error})", "class tracks and actionness") from error
-    if class_track.ndim != len(rows) + 1 or class_track.shape[:-1] != rows or actionness.size != np.prod(rows):
+    if class_track.ndim != len(rows) + 1 or class_track.shape[:-1] != rows or actionness.size != math.prod(rows):
         raise _misshapen(
             f"the locator returned class tracks {class_track.shape} and actionness {actionness.shape}",
             f"({', '.join(map(str, rows))}, classes) and {rows}",
@@ -144,7 +145,7 @@ def check_heads(heads: Sequence[Head], jobs: Sequence[ScoreJob], classes: int, w
 def _check_range(values: F32, what: str, who: str) -> None:
     if not values.size:
         return
-    low, high = float(values.min()), float(values.max())  # NaN if there is one
+    low, high = float(np.minimum.reduce(values, axis=None)), float(np.maximum.reduce(values, axis=None))  # NaN if any
     if low >= -ROUNDING and high <= 1 + ROUNDING:
         return
     if not np.isfinite(values).all():

@@ -66,8 +66,11 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
             f"{dim}, which this bundle was trained on",
             "extract them with the backbone named in the bundle's feature spec",
         )
-    with np.errstate(over="ignore"):  # said below, with the value
-        data = np.ascontiguousarray(array, dtype=np.float32)
+    if array.dtype == np.float32:  # as streams push them, often one row at a time
+        data = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):  # said below, with the value
+            data = np.ascontiguousarray(array, dtype=np.float32)
     finite = np.isfinite(data)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]

@@ -104,6 +104,7 @@ class _Stream:
     caught_up: bool = True  # the last turn left nothing in the queue
     next_s: float | None = None  # media time that follows the last chunk taken in
     failures: int = 0  # steps in a row in which the engine failed it
+    unfinished: int | None = None  # snippets that the turn which the engine failed may still take
 
 
 @dataclass(slots=True, eq=False)
@@ -115,6 +116,7 @@ class _Turn:
     arrivals: list[float] = field(default_factory=list)
     done: bool = False
     answered: bool = False  # by the engine, at least once
+    again: bool = False  # it goes on with a turn that failed
 
 
 class Pool:
@@ -151,6 +153,8 @@ class Pool:
                 stream=stream, start_s=start_s, live=self.options.live, run_id=self._run_id(stream)
             )
             self._streams[stream] = _Stream(session)
+            if restored is not None:
+                self._remember(stream, restored)
             self._ended.pop(stream, None)
 
     def put(self, stream: str, features: Any, *, at: float | None = None) -> bool:
@@ -207,7 +211,7 @@ class Pool:
         Raises PunctumError when the engine answered none of them: nothing is lost, call it again.
         """
         with self._lock:
-            turns = {name: _Turn(self._turn) for name, one in self._streams.items() if one.queue}
+            turns = {name: self._begin(one) for name, one in self._streams.items() if one.queue}
             try:
                 failed = self._lockstep(turns)
             finally:
@@ -217,6 +221,7 @@ class Pool:
             for name, turn in turns.items():
                 one = self._streams[name]
                 one.failures = one.failures + 1 if name in failed else 0
+                one.unfinished = turn.room if name in failed else None
                 self._count(one, turn, now)
                 if name in failed and (served or one.failures >= MOST_FAILURES):
                     self._ready += self._give_up(name, failed[name].code)
@@ -225,6 +230,10 @@ class Pool:
                 raise lasting[0]
             events, self._ready = self._ready, []
             return events
+
+    def _begin(self, one: _Stream) -> _Turn:
+        """The next turn of a stream; the same one again, as far as it did not get, where the engine failed it."""
+        return _Turn(self._turn) if one.unfinished is None else _Turn(one.unfinished, again=True)
 
     def _count(self, one: _Stream, turn: _Turn, now: float) -> None:
         late = [now - t for t in turn.arrivals]
@@ -286,12 +295,21 @@ class Pool:
         self._opened[stream] = count + 1
         return f"{self.options.run_id}.{count}" if count else self.options.run_id
 
+    def _remember(self, stream: str, restored: Session) -> None:
+        """Count what a restored session has used of the run ids of its name, so that no later one repeats them."""
+        run, _, count = restored.run_id.rpartition(".")
+        used = 1 + restored._resets if restored.run_id == self.options.run_id else 0
+        if run == self.options.run_id and count.isdecimal():
+            used = int(count) + 1
+        self._opened[stream] = max(self._opened.get(stream, 0), used)
+
     def _steps(self, one: _Stream, turn: _Turn) -> Steps[None]:
         """One stream's turn. A chunk leaves the queue, and its events count, once the session has taken it."""
-        if self.options.policy == "degrade":
+        if self.options.policy == "degrade" and not turn.again:
             # In haste from half the bound on, until a turn has worked off the whole queue: no flicker in between.
             one.session.degraded = one.waiting > self._bound / 2 or (one.session.degraded and not one.caught_up)
             one.stats.degraded_turns += one.session.degraded
+        turn.again = True  # repeated after a failure, it is scored the same way
         while one.queue and turn.room > 0:
             rows, begin, arrival = one.queue[0]
             part = rows[: turn.room]

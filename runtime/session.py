@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ._buffer import RowBuffer
-from ._chunk import check_chunk
+from ._chunk import check_chunk, check_lost
 from ._clock import check_media_time
 from ._emit import Stretch, conclude, tell
 from ._islands import Island, IslandFinder
@@ -147,12 +147,16 @@ class Session:
         own (0.0 counts as not given). Later than expected by more than half a snippet means a gap: what still runs
         ends there, as `interrupted`, and the stream begins anew. lost: video frames that are missing, as pairs (row,
         frames); events that such a row touches count them as `dropped`.
-        Raises InputError for a wrong dimension, dtype, NaN, another stride, or a time that lies before what was
-        pushed, and EngineError when the engine fails; the session is then unchanged. Rows that were not pushed again
-        after the engine failed on them count as a gap.
+        Raises InputError for a wrong dimension, dtype, NaN, another stride, lost frames outside the chunk, or a time
+        that lies before what was pushed, and EngineError when the engine fails; the session is then unchanged. Rows
+        that were not pushed again after the engine failed on them count as a gap.
         """
         rows, at = self.check(features, at)
+        lost = check_lost(lost, len(rows)) if lost else ()
         failed = self._failed
+        if failed is None and self._only_waits(len(rows), at, lost):
+            self._wait_with(rows)
+            return []
         repeats = failed is not None and at is None and failed.begins_like(rows)
         if failed is not None and at is None and len(rows):
             begin = failed.at if repeats else failed.end_s(self.plan.stride_s)
@@ -206,11 +210,31 @@ class Session:
 
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`. Closing them undoes them."""
+        if self._only_waits(len(rows), at, lost):
+            self._wait_with(rows)
+            return []
         saved = Saved(self)
         try:
             return (yield from self._push(rows, at, lost))
         except BaseException:
             saved.restore()
+            raise
+
+    def _only_waits(self, count: int, at: float | None, lost: Sequence[tuple[int, int]]) -> bool:
+        """Whether rows do nothing but wait for the next look at the stream, as most do that come one by one."""
+        if not self._taken or lost or self._features.end + count - self._looked >= self._hop:
+            return False
+        return at is None or at <= self.now_s + 0.5 * self.plan.stride_s
+
+    def _wait_with(self, rows: F32) -> None:
+        mark, snippets, media_s = self._features.mark(), self.stats.snippets, self.stats.media_s
+        try:
+            self._features.append(rows)
+            self.stats.snippets += len(rows)
+            self.stats.media_s += len(rows) * self.plan.stride_s
+        except BaseException:
+            self._features.rewind(mark)
+            self.stats.snippets, self.stats.media_s = snippets, media_s
             raise
 
     def _push(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]]) -> Steps[list[Event]]:
@@ -221,7 +245,7 @@ class Session:
             elif at > self.now_s + 0.5 * stride:
                 events += yield from self._break(at)
         self._taken = self._taken or at is not None or len(rows) > 0
-        self._holes += [(self._features.end + int(row), int(frames)) for row, frames in lost if frames > 0]
+        self._holes += [(self._features.end + row, frames) for row, frames in lost if frames > 0]
         self.stats.snippets += len(rows)
         self.stats.media_s += len(rows) * stride
         done = 0

@@ -23,6 +23,7 @@ def main() -> None:
 
     _process.prepare_streams()
     warnings.showwarning = _process.show_warning
+    sys.unraisablehook = _process.unraisable
     try:
         if handled:
             signal.signal(signal.SIGINT, signal.default_int_handler)

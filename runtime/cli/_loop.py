@@ -28,6 +28,7 @@ from ._video import losses
 
 OnBad = Literal["skip", "stop"]
 MOST_WARNINGS = 10
+UNSAVED_S = 60.0  # for which a run goes on while its snapshot cannot be written
 PAUSES_S = (0.0, 0.2, 1.0)  # before the engine is asked again for what it failed to answer
 
 
@@ -104,6 +105,7 @@ class Loop:
     engine_failures: int = 0
     _warnings: int = 0
     _saved: float = 0.0
+    _unsaved: float | None = None  # since when the snapshot cannot be written
     _last: Checkpoint | None = None
     _clock: tuple[float, float] = (0.0, 0.0)  # wall and media time at the start of the stream
     _dropped: tuple[int, int] = (0, 0)
@@ -163,7 +165,11 @@ class Loop:
         if self.session is not None:
             if self.snapshot is not None:
                 # Made before the flush: a restart takes the flushed events back and goes on as if nothing had ended.
-                self._save()
+                # Where it cannot be written the last one stands, and what follows it is still reported.
+                try:
+                    self._save()
+                except PunctumError as error:
+                    fault = fault or error
             try:
                 self._emit(self._ask(self.session.flush))
             except EngineError as error:
@@ -308,7 +314,7 @@ class Loop:
         if self.event_file is not None:
             self._look_after(self.event_file)
         if self.snapshot is not None and time.monotonic() - self._saved >= self.snapshot_every_s:
-            self._save()
+            self._save_in_time()
         if self.metrics is not None:
             for sink in self.sinks:
                 if isinstance(sink, MqttSink):
@@ -340,13 +346,33 @@ class Loop:
         self._save()
         file.truncated = False
 
+    def _save_in_time(self) -> None:
+        """`_save`, tried again where there is no room or no descriptor left for the moment. Until then the last
+        snapshot stands, and a restart goes on from it. Raises PunctumError after UNSAVED_S."""
+        try:
+            self._save()
+        except PunctumError as error:
+            now = time.monotonic()
+            if error.code != "write-failed" or self._last is None:
+                raise
+            if self._unsaved is not None and now - self._unsaved >= UNSAVED_S:
+                raise
+            if self._unsaved is None:
+                self._unsaved = now
+                say(
+                    f"warning: [{error.code}] {error.given}; the last snapshot stands, trying again for {UNSAVED_S:g} s"
+                )
+            self._saved = now
+        else:
+            self._unsaved = None
+
     def _save(self) -> None:
         if self.session is None or self.snapshot is None or self.event_file is None:
             return
         if any(isinstance(sink, MqttSink) and sink.depth for sink in self.sinks):
             return  # what the broker has not got yet must be produced again if this process dies now
         self.event_file.sync()
-        self._last = Checkpoint(
+        checkpoint = Checkpoint(
             self._source_key(),
             self.position,
             self.event_file.length,
@@ -355,8 +381,8 @@ class Loop:
             self.event_file.inode,
             self.event_file.tail(),
         )
-        self._last.save(self.snapshot)
-        self._saved = time.monotonic()
+        checkpoint.save(self.snapshot)
+        self._last, self._saved = checkpoint, time.monotonic()
 
     def _source_key(self) -> str:
         return f"{type(self.source).__name__} {Path(self.source.name).name}"

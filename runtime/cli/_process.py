@@ -6,13 +6,17 @@ import contextlib
 import errno
 import io
 import os
+import signal
 import sys
+import threading
+import time
 import traceback
 from collections.abc import Iterator
 from typing import Any
 
 TRACEBACK = "PUNCTUM_TRACEBACK"
 INTERRUPTED = 130
+_AGAIN_S = 0.05
 _ADVICE = {
     errno.ENOSPC: "make room",
     errno.EDQUOT: "make room",
@@ -143,6 +147,20 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
         seen.add(id(error))
         yield error
         error = error.__cause__ or error.__context__
+
+
+def unraisable(fault: sys.UnraisableHookArgs) -> None:
+    """What Python cannot raise where it happened. An interrupt that comes while it cleans up, such as after an import,
+    would be printed and forgotten: it is delivered again."""
+    if isinstance(fault.exc_value, KeyboardInterrupt):
+        threading.Thread(target=_interrupt_again, daemon=True).start()
+    else:
+        sys.__unraisablehook__(fault)
+
+
+def _interrupt_again() -> None:
+    time.sleep(_AGAIN_S)
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which ends a wait of that thread, too
 
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:

@@ -25,6 +25,8 @@ HEADER_S = 5.0  # from the connection to the end of its header
 MAX_WAITING = 8  # connections at the door, with and without a header
 ACCEPT_PAUSE_S = 0.5  # after the process ran out of descriptors
 MOST_WARNINGS = 10
+# Waits without a descriptor of its own, which epoll needs: there may be none left.
+Selector = getattr(selectors, "PollSelector", selectors.SelectSelector)
 Reason = Literal["probe", "header", "token", "silent", "busy"]
 
 
@@ -79,7 +81,7 @@ class Door:
     def tend(self, wait_s: float, active: socket.socket | None = None) -> bool:
         """Look after the door for at most `wait_s` seconds; whether there is something to read from `active`."""
         now, listener = time.monotonic(), self._listener
-        with selectors.DefaultSelector() as selector:
+        with Selector() as selector:
             if now >= self._paused_until:
                 selector.register(listener, selectors.EVENT_READ)
             if active is not None:

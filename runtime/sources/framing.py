@@ -30,7 +30,7 @@ A sender to a socket that asks for a token puts this before the header (elsewher
     4       4     u32    n: length of the token in bytes, 1..1024
     8       n     bytes  the token
 
-All media times lie within 1e10 seconds of 0. CRC-32 is that of zlib, PNG and Ethernet (polynomial 0xEDB88320, start
+All media times lie within 2^34 seconds of 0. CRC-32 is that of zlib, PNG and Ethernet (polynomial 0xEDB88320, start
 and final xor 0xFFFFFFFF). A data record with 0 snippets and a time declares a gap up to that time. What follows the
 end record is not read. A stream that stops without an end record was cut: what came before it counts, and the reader
 says so.

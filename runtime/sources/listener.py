@@ -14,7 +14,7 @@ from typing import Any
 from .._text import warn
 from ..errors import InputError, SourceLostError
 from ._door import READ_BYTES, Door, Sender
-from ._items import POLL_S, Item
+from ._items import POLL_S, Begin, Chunk, Item
 from .framed import FramedStream, Read
 from .framing import encode_token
 
@@ -26,7 +26,8 @@ class Listener(FramedStream):
 
     reconnect_s: a sender that breaks off without an end record, or sends what cannot be read, may come back within
     that many seconds; its new header says from which media time it goes on. 0: the break is an error at once. A
-    connection that has shown no header that fits (see `Door`) is no sender: it is dropped and counted.
+    connection that has shown no header that fits (see `Door`) and no features, or that begins before what has been
+    read already, is no sender: it is dropped and counted.
     token: what senders have to present, see `framing`.
     """
 
@@ -50,6 +51,7 @@ class Listener(FramedStream):
         self._socket: socket.socket | None = None
         self._door: Door | None = None
         self._identity: tuple[int, int] | None = None
+        self._until_s: float | None = None  # media time up to which features came
 
     def open(self) -> None:
         try:
@@ -125,8 +127,8 @@ class Listener(FramedStream):
         if door is None:
             return
         fault: InputError | None = None
+        waited_from = time.monotonic()
         while True:
-            waited_from = time.monotonic()
             while (sender := door.admit()) is None:
                 waited = time.monotonic() - waited_from
                 if fault is not None and waited >= self._reconnect_s:
@@ -135,14 +137,19 @@ class Listener(FramedStream):
                     return
                 yield None
                 door.tend(POLL_S)
-            self.trouble = ""
+            behind = self._behind(sender)
+            if behind is not None:
+                door.drop(sender, "header", f"{behind.given} (allowed: {behind.allowed})")
+                fault = behind
+                continue
             try:
-                yield from self._items(self._reader(sender, door), sender.parser, begun=False)
+                yield from self._features(sender, door)
                 return
             except InputError as error:
-                if sender.parser.number == 0 and door.someone:
-                    door.drop(sender, "silent", "sent no complete record, and others are waiting")
+                if sender.parser.number == 0:
+                    self._drop(sender, door, error)
                     continue
+                waited_from = time.monotonic()
                 if not error.code.startswith("frame-"):
                     raise
                 if self._reconnect_s <= 0:
@@ -151,6 +158,46 @@ class Listener(FramedStream):
                 warn(f"{error} Waiting {self._reconnect_s:g} s for the sender.")
             finally:
                 sender.close()
+
+    def _behind(self, sender: Sender) -> InputError | None:
+        """Why a sender cannot take the place of the last one: its features have been read already."""
+        header = sender.parser.header
+        if header is None or self._until_s is None or header.start_s >= self._until_s - 0.5 * self._stride_s:
+            return None
+        return InputError(
+            "time-backwards",
+            f"the sender came back at {header.start_s:.3f} s after features up to {self._until_s:.3f} s",
+            "media time that goes forward",
+            "let the sender go on with its clock, or start a new run for a new recording",
+        )
+
+    def _features(self, sender: Sender, door: Door) -> Iterator[Item]:
+        """What a sender sends. The stream begins with its first record: a header alone changes nothing."""
+        begin: Begin | None = None
+        for item in self._items(self._reader(sender, door), sender.parser, begun=False):
+            if isinstance(item, Begin):
+                begin = item
+                continue
+            if isinstance(item, Chunk):
+                if begin is not None:
+                    yield begin
+                    begin, self.trouble = None, ""
+                at = self._until_s if item.at is None else item.at
+                end = (at or 0.0) + len(item.rows) * self._stride_s
+                self._until_s = end if self._until_s is None else max(end, self._until_s)
+            yield item
+        if begin is not None:  # a stream of no features, which its sender has ended
+            yield begin
+
+    @staticmethod
+    def _drop(sender: Sender, door: Door, error: InputError) -> None:
+        """A connection that came in by its header, and then sent no features."""
+        if door.someone:
+            door.drop(sender, "silent", "sent no complete record, and others are waiting")
+        elif error.code in ("frame-cut", "frame-no-end"):
+            door.drop(sender, "probe", "closed before it had sent any features")
+        else:
+            door.drop(sender, "header", error.given)
 
     @staticmethod
     def _lost(fault: InputError) -> InputError:

@@ -248,3 +248,38 @@ def test_recordings_of_an_archive_are_run_again_alone():
         else:
             assert whole.error is None
             same(whole.events, wanted.events)
+
+
+@pytest.mark.parametrize("live", LIVE)
+def test_a_turn_that_failed_is_repeated_with_the_same_thoroughness(live):
+    """A degraded turn stays one when it is repeated, although part of the queue has been worked off by then."""
+    data = {name: fakes.recording(seed, 300) for name, seed in (("a", 14), ("b", 15))}
+
+    def serve_in_bursts(engine):
+        pool = fakes.localizer(engine).pool(PoolOptions(policy="degrade", max_queue_s=4.0, turn_s=2.0, live=live))
+        events, at, burst = [], 0, 0
+        while at < 300:
+            burst = burst % 31 + 6  # from few to nearly as many as the bound
+            for name, rows in data.items():
+                for first in range(at, min(at + burst, 300), 5):
+                    pool.put(name, rows[first : min(first + 5, at + burst)])
+            at += burst
+            for _ in range(5):
+                try:
+                    events += pool.step()
+                    break
+                except PunctumError:
+                    pass
+        return events + pool.close(), pool.stats()
+
+    steady = Flaky()
+    wanted, plain = serve_in_bursts(steady)
+    assert any(event.degraded for event in wanted)
+    assert not all(event.degraded for event in wanted)
+    for call in range(steady.calls):
+        got, stats = serve_in_bursts(Flaky({call: "raise"}))
+        for name in data:
+            one, two = ([e for e in events if e.stream == name] for events in (wanted, got))
+            same(one, two)
+            assert [e.degraded for e in one] == [e.degraded for e in two]
+            assert stats[name].degraded_turns == plain[name].degraded_turns

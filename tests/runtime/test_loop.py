@@ -154,3 +154,62 @@ def test_an_engine_that_stays_away_ends_the_run_and_a_restart_goes_on(capsys, im
     alive.run()
     assert rest.events == wanted.events[len(wanted.events) - len(rest.events) :]
     assert len(before) + len(rest.events) >= len(wanted.events)
+
+
+@pytest.fixture
+def full_for_a_while(monkeypatch):
+    """Snapshots cannot be written while the list holds something that is true."""
+    from punctum.runtime import PunctumError
+    from punctum.runtime.cli import _checkpoint
+
+    real, answers = _checkpoint.atomic_write, []
+
+    def write(path, data):
+        if answers and answers.pop(0):
+            raise PunctumError("write-failed", "cannot write (Too many open files)", "room", "make room")
+        real(path, data)
+
+    monkeypatch.setattr(_checkpoint, "atomic_write", write)
+    return answers
+
+
+def test_a_snapshot_that_cannot_be_written_for_a_while_ends_nothing(capsys, tmp_path, full_for_a_while):
+    from punctum.runtime.cli._checkpoint import Checkpoint
+
+    steady, wanted = looped(Failing([]))
+    steady.run()
+    full_for_a_while += [False, False, True, True, True, False, True]
+    loop, sink = looped(Failing([]), tmp_path)
+    assert loop.run() == "end of the source"
+    assert sink.events == wanted.events
+    assert capsys.readouterr().err.count("the last snapshot stands") == 2
+    assert Checkpoint.load(tmp_path / "run.snapshot").position == {"row": 300}
+
+
+def test_a_snapshot_that_cannot_be_written_in_the_end_costs_no_event(tmp_path, full_for_a_while):
+    from punctum.runtime import PunctumError
+    from punctum.runtime.cli._checkpoint import Checkpoint
+
+    steady, wanted = looped(Failing([]))
+    steady.run()
+    full_for_a_while += [False, False, *[True] * 100]
+    loop, sink = looped(Failing([]), tmp_path)
+    with pytest.raises(PunctumError, match="cannot write"):
+        loop.run()
+    assert sink.events == wanted.events
+    checkpoint = Checkpoint.load(tmp_path / "run.snapshot")  # from which the rest comes again
+    rest, again = looped(Failing([]), None, checkpoint)
+    rest.run()
+    assert again.events == wanted.events[len(wanted.events) - len(again.events) :]
+
+
+def test_a_snapshot_that_cannot_be_written_for_long_ends_the_run(tmp_path, full_for_a_while, monkeypatch):
+    from punctum.runtime import PunctumError
+    from punctum.runtime.cli import _loop
+
+    monkeypatch.setattr(_loop, "UNSAVED_S", 0.0)
+    full_for_a_while += [False, *[True] * 100]
+    loop, _ = looped(Failing([]), tmp_path)
+    with pytest.raises(PunctumError, match="cannot write"):
+        loop.run()
+    assert loop.session.stats.snippets < 100

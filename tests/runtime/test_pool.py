@@ -199,3 +199,22 @@ def test_names_limits_and_time():
         pool.put("a", fakes.recording(1, 10), at=5.0)
     assert error.value.code == "time-backwards"
     assert pool.stats()["a"].ended == ""
+
+
+@pytest.mark.parametrize(("run_id", "resets"), [("door", 0), ("door", 2), ("door.4", 0)])
+def test_a_name_that_is_opened_again_after_it_was_restored_has_ids_of_its_own(run_id, resets):
+    """Ids of the session that another process began must not come again."""
+    localizer, rows = fakes.localizer(), fakes.recording(5, 200)
+    session = localizer.session(stream="cam", run_id=run_id)
+    for _ in range(resets):
+        session.reset()
+    pool = localizer.pool(PoolOptions(run_id="door"))
+    pool.open("cam", restored=localizer.restore(session.snapshot()))
+    ids: set[str] = set()
+    for _ in range(4):
+        pool.put("cam", rows)
+        events = pool.end("cam")
+        assert events
+        assert not ids & {event.id for event in events}
+        ids |= {event.id for event in events}
+        pool.open("cam")

@@ -326,3 +326,37 @@ def test_iterators_say_what_a_session_says():
         return [event async for event in localizer.astream(source(), stream="s")]
 
     assert asyncio.run(pull()) == expected
+
+
+def test_a_push_that_only_waits_saves_nothing(monkeypatch):
+    """Between two looks at the stream a push can fail at nothing that would have to be undone."""
+    from punctum.runtime import session as module
+
+    saved = []
+    real = module.Saved
+    monkeypatch.setattr(module, "Saved", lambda session: saved.append(session) or real(session))
+    session, rows = fakes.localizer().session(stream="s"), fakes.recording(1, 100)
+    for row in rows:
+        session.push(row[None])
+    assert len(saved) == 1 + 100 // session.hop  # the first, which fixes where the stream begins, and the looks
+
+
+LOST = [[(100, 1)], [(-1, 1)], [(10**9, 1)], [(0, -1)], [(0, 2**60)], [(0, 1.5)], [("a", 1)], [(0,)], [5]]
+
+
+@pytest.mark.parametrize("lost", LOST, ids=str)
+def test_lost_frames_outside_the_chunk_are_refused(lost):
+    """A row that never comes would be kept for ever, and a count without a bound makes a snapshot unreadable."""
+    session, rows = fakes.localizer().session(stream="s"), fakes.recording(1, 200)
+    with pytest.raises(InputError) as error:
+        session.push(rows[:100], lost=lost)
+    assert error.value.code == "lost"
+    wanted = fakes.localizer().session(stream="s")
+    same(session.push(rows, lost=[(3, 2)]) + session.flush(), wanted.push(rows, lost=[(3, 2)]) + wanted.flush())
+
+
+@pytest.mark.parametrize("at", ["x", [1.0], b"\xff", None.__class__, {}], ids=str)
+def test_a_time_that_is_no_number_is_refused(at):
+    session = fakes.localizer().session(stream="s")
+    with pytest.raises(InputError, match="finite media time"):
+        session.push(fakes.recording(1, 5), at=at)

@@ -329,3 +329,22 @@ def test_broken_bundles_and_files(features, tmp_path):
         assert nothing_wrong or code in (1, 2), (arguments, told.getvalue())
         assert nothing_wrong or told.getvalue().count("error [") == 1, (arguments, told.getvalue())
         assert "Traceback" not in told.getvalue()
+
+
+def test_an_interrupt_while_python_cleans_up_is_not_forgotten():
+    """Python prints and forgets one that comes inside a finalizer, such as those that run after an import."""
+    program = (
+        "import time\nfrom punctum.runtime import cli\n"
+        "class Late:\n    def __del__(self): raise KeyboardInterrupt\n"
+        "def work(arguments):\n    Late()\n    time.sleep(60)\n    return 0\n"
+        "cli.invoke = work\ncli.main()"
+    )
+    began = time.monotonic()
+    run = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        timeout=120,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    assert clean(run, 130) == "interrupted\n"
+    assert time.monotonic() - began < 50
