@@ -234,6 +234,7 @@ class LiveFrames:
             # Times of arrival go on over a loss; other stamps may begin anew.
             arrival = self.info.time.arrival
             lost_s = self._first_raw - self._last_raw if arrival else time.monotonic() - self._seen
+            self._warn(f"{self.name} is back after {max(lost_s, 0.0):.1f} s.")
             self._put(self._timeline.resume(lost_s))
             return
         self.info = connection.info(first)

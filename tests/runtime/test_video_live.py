@@ -125,6 +125,7 @@ def test_a_source_that_breaks_off_goes_on_after_a_gap() -> None:
     assert [item.index for item in items[where + 1 :] if isinstance(item, Sampled)] == list(range(10))
     assert items[where + 1].at == gap.at
     assert source.reconnects == source.dropped["reconnects"] == 1
+    assert sum("is back after" in text for text in said) == 1
     assert error is not None
     assert error.code == "video-lost"
     assert "within 1 s" in error.given
