@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import functools
-import http.server
 import importlib.util
-import inspect
 import json
 import shutil
 import subprocess
-import threading
-import time
-from collections.abc import Iterator
-from fractions import Fraction
 from pathlib import Path
-from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -22,8 +14,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError
-from punctum.runtime.video import Gap, VideoOptions, open_frames
-from punctum.runtime.video.selftest import decode_tiny_clip
+from punctum.runtime.video import Gap, VideoOptions
 
 _spec = importlib.util.spec_from_file_location("video_times", Path(__file__).with_name("video_times.py"))
 odd = importlib.util.module_from_spec(_spec)
@@ -37,30 +28,7 @@ def steady(count: int, first: float = 0.0, rate: float = RATE) -> list[float]:
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("times")
-    make(folder / "plain.mp4")
-    make(folder / "plain.ts", form="mpegts")
-    make(folder / "late.mp4", video_s=5.0, audio=(0.0, 8.0))
-    make(folder / "late.mkv", video_s=5.0, audio=(0.0, 8.0))
-    make(folder / "late.ts", video_s=5.0, audio=(0.0, 8.0), form="mpegts")
-    make(folder / "soon.mp4", video_s=0.4, audio=(0.0, 3.4))
-    make(folder / "negative.mkv", video_s=-0.5, audio=(-0.5, 2.5))
-    make(
-        folder / "fragments.mp4",
-        b_frames=0,
-        video_s=1.0,
-        audio=(1.0, 4.0),
-        muxer={"movflags": "frag_keyframe+empty_moov"},
-    )
-    make(folder / "nolength.webm", codec="libvpx", b_frames=0, muxer={"live": "1"})
-    make(folder / "bframes.avi")
-    make(folder / "pyramid.avi", b_frames=4, options={"x264-params": "b-pyramid=normal:ref=6:scenecut=0:b-adapt=0"})
-    make(folder / "asp.avi", codec="mpeg4")
-    remux(folder / "raw.h264", folder / "plain.mp4", form="h264")
-    make(folder / "raw.mjpeg", codec="mjpeg", form="mjpeg", pixels="yuvj420p", rate=10)
-    vfr = [k / RATE for k in range(90) if not (30 <= k < 36 or 50 <= k < 53 or 70 <= k < 71)]
-    make(folder / "vfr.mp4", times=vfr)
-    make(folder / "vfr.mkv", times=vfr)
+    folder: Path = odd.make_all(tmp_path_factory.mktemp("times"))
     return folder
 
 
@@ -111,7 +79,7 @@ def test_times_are_those_of_ffprobe(name: str, made: Path) -> None:
     if ffprobe is None:
         pytest.skip("ffprobe is not installed")
     if name == "cut.ts":
-        _cut(made)
+        odd.cut(made)
     wanted = _probe(made / name, ffprobe)
     if wanted is None:
         pytest.skip("ffprobe finds no stamps in it")
@@ -122,28 +90,8 @@ def test_times_are_those_of_ffprobe(name: str, made: Path) -> None:
     assert times == pytest.approx([at - late for at in wanted], abs=SLACK_S)
 
 
-def _cut(made: Path) -> Path:
-    if not (made / "cut.ts").exists():
-        make(made / "whole.ts", 160, gop=100, audio=(0.0, 8.0), form="mpegts")
-        _drop_video(made / "whole.ts", made / "cut.ts", 2.0)
-    return made / "cut.ts"
-
-
-def _drop_video(source: Path, target: Path, until_s: float) -> None:
-    """A recording that begins in the middle of a group of pictures: sound at once, video data of no use at first."""
-    import av
-
-    with av.open(str(source)) as given, av.open(str(target), "w", format="mpegts") as out:
-        streams = {stream.index: out.add_stream_from_template(stream) for stream in given.streams}
-        for packet in given.demux():
-            if packet.dts is None or float(packet.dts * packet.time_base) < until_s:
-                continue
-            packet.stream = streams[packet.stream.index]
-            out.mux(packet)
-
-
 def test_what_cannot_be_decoded_at_the_start_is_counted_there(made: Path) -> None:
-    times, source = media_times(_cut(made))
+    times, source = media_times(odd.cut(made))
     # The next key frame is frame 100, at 5 s; the recording begins at 2 s.
     assert times[0] == pytest.approx(3.0, abs=0.11)
     assert source.lost_at_start_s == pytest.approx(3.0, abs=0.21)
@@ -319,346 +267,3 @@ def test_frames_behind_the_last_one_are_counted_once(part: float, tmp_path: Path
 
 def _cut_out(data: bytes, part: float) -> bytes:
     return data[: int(len(data) * part)] + data[int(len(data) * (part + 0.05)) :]
-
-
-# Over HTTP and live.
-
-
-class _Ranges(http.server.SimpleHTTPRequestHandler):
-    """A file server that knows ranges and keeps connections open, as most do."""
-
-    protocol_version = "HTTP/1.1"
-
-    def do_GET(self) -> None:
-        data = Path(self.directory, self.path.lstrip("/")).read_bytes()  # type: ignore[attr-defined]
-        given = self.headers.get("Range")
-        begin, _, end = (given or "bytes=0-").removeprefix("bytes=").partition("-")
-        first, last = int(begin), int(end) if end else len(data) - 1
-        self.send_response(206 if given else 200)
-        self.send_header("Accept-Ranges", "bytes")
-        if given:
-            self.send_header("Content-Range", f"bytes {first}-{last}/{len(data)}")
-        self.send_header("Content-Length", str(last - first + 1))
-        self.end_headers()
-        try:
-            self.wfile.write(data[first : last + 1])
-        except OSError:
-            self.close_connection = True
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.fixture
-def site(made: Path) -> Iterator[str]:
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Ranges, directory=str(made)))
-    server.daemon_threads = True
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.mark.parametrize(
-    "name", ["long.mp4", "late.mp4", "late.ts", "bframes.avi", "raw.h264", "raw.mjpeg", "vfr.mp4", "cut.ts", "jump.ts"]
-)
-def test_an_address_gives_the_times_and_losses_of_the_file(name: str, made: Path, site: str) -> None:
-    if name == "cut.ts":
-        _cut(made)
-    if name == "jump.ts":
-        remux(made / name, made / "plain.mp4", form="mpegts", change=bump(1.5, 100.0))
-    if name == "long.mp4":  # its index is at the end, further away than a reader's buffer
-        make(made / name, 200, size=(240, 320), options={"crf": "1"})
-    _, here = media_times(made / name)
-    _, there = media_times(f"{site}/{name}", reconnect_s=0)
-    assert len(here.items) >= 40
-    assert [item.at for item in there.items] == [item.at for item in here.items]
-    assert [item.lost for item in there.items] == [item.lost for item in here.items]
-    assert there.dropped == here.dropped
-    shown = [item for item in here.items if not isinstance(item, Gap)]
-    again = [item for item in there.items if not isinstance(item, Gap)]
-    assert all(np.array_equal(a.image, b.image) for a, b in zip(shown, again, strict=True))
-
-
-class _Camera(http.server.BaseHTTPRequestHandler):
-    """MJPEG as cameras send it, a picture every 0.1 s; it carries no stamps."""
-
-    pictures: ClassVar[list[bytes]] = []
-
-    def do_GET(self) -> None:
-        self.send_response(200)
-        self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
-        self.end_headers()
-        begun = time.monotonic()
-        try:
-            for k, jpeg in enumerate(self.pictures):
-                head = b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n" % len(jpeg)
-                self.wfile.write(head + jpeg + b"\r\n")
-                time.sleep(max(begun + (k + 1) / 10 - time.monotonic(), 0))
-        except OSError:
-            pass
-
-    def log_message(self, *arguments: object) -> None:
-        pass
-
-
-@pytest.mark.parametrize("rate", [None, 10.0])
-def test_mjpeg_of_a_camera_runs_at_the_rate_at_which_it_arrives(rate: float | None, made: Path) -> None:
-    data = (made / "raw.mjpeg").read_bytes()
-    _Camera.pictures = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:31]]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}/video"
-    source = open_frames(address, fps=10.0, options=VideoOptions(reconnect_s=0, rate=rate))
-    items = []
-    try:
-        for item in source.frames():
-            items += [] if item is None else [item]
-    except InputError:
-        pass  # the camera is switched off
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
-    assert items[-1].at == pytest.approx(2.9, abs=0.6)
-
-
-def test_media_time_of_a_camera_without_stamps_goes_on_by_the_clock_over_a_loss(made: Path) -> None:
-    data = (made / "raw.mjpeg").read_bytes()
-    _Camera.pictures = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:16]]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    options = VideoOptions(reconnect_s=5, backoff_s=0.5, max_backoff_s=0.5)
-    source = open_frames(f"http://127.0.0.1:{server.server_address[1]}/video", fps=10.0, options=options)
-    begun, ended, at, reconnected = time.monotonic(), 0.0, 0.0, 0
-    try:
-        for item in source.frames():
-            if item is not None:
-                at, ended = item.at, time.monotonic()
-                reconnected += isinstance(item, Gap)
-            if reconnected == 2 and at > 4.5:
-                break
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
-    assert reconnected == 2
-    assert at == pytest.approx(ended - begun, abs=0.7)
-
-
-def test_what_opening_reads_ahead_of_a_stream_without_stamps_took_its_time_too(made: Path) -> None:
-    """FFmpeg looks at two dozen frames of raw H.264 before it hands out the first."""
-    data = (made / "raw.h264").read_bytes()
-    starts = [k for k in range(len(data) - 4) if data[k : k + 3] == b"\0\0\1"]
-    slices = [k for k in starts if data[k + 3] & 31 in (1, 5)]
-    ends = [next((k for k in starts if k > begin), len(data)) for begin in slices]
-
-    class Encoder(_Camera):
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Content-Type", "video/h264")
-            self.end_headers()
-            begun, sent = time.monotonic(), 0
-            try:
-                for k, end in enumerate(ends):
-                    self.wfile.write(data[sent:end])
-                    sent = end
-                    time.sleep(max(begun + (k + 1) / RATE - time.monotonic(), 0))
-            except OSError:
-                pass
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Encoder)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}/live.h264"
-    source = open_frames(address, fps=10.0, options=VideoOptions(reconnect_s=0))
-    items = []
-    try:
-        for item in source.frames():
-            items += [] if item is None else [item]
-    except InputError:
-        pass  # the encoder is switched off
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
-    assert items[-1].at == pytest.approx(2.9, abs=0.6)
-    shown = [odd.level(item.image) for item in items if not isinstance(item, Gap)]
-    assert len(set(shown[:10])) >= 6  # not all of it in the first cell
-
-
-def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
-    made: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Sent in chunks, without a length: nothing tells it from a camera but its pace."""
-    data = (made / "raw.mjpeg").read_bytes()
-
-    class Chunks(_Camera):
-        protocol_version = "HTTP/1.1"
-
-        def do_GET(self) -> None:
-            self.send_response(200)
-            self.send_header("Transfer-Encoding", "chunked")
-            self.end_headers()
-            many = data * 10
-            for k in range(0, len(many), 16384):
-                part = many[k : k + 16384]
-                self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
-            self.wfile.write(b"0\r\n\r\n")
-
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Chunks)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    source = open_frames(
-        f"http://127.0.0.1:{server.server_address[1]}/x.mjpeg", fps=10.0, options=VideoOptions(reconnect_s=0)
-    )
-    try:
-        for _ in source.frames():
-            pass
-    except InputError:
-        pass
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
-    assert "set its frame rate with --fps" in capsys.readouterr().err
-
-
-# The shape of pixels.
-
-
-def test_pixels_that_are_not_square_are_said(tmp_path: Path) -> None:
-    for name, sar, wanted in (("a.mp4", Fraction(2), 2.0), ("b.mkv", Fraction(16, 11), 16 / 11), ("c.mp4", None, 1.0)):
-        _, source = media_times(make(tmp_path / name, 10, sar=sar))
-        assert source.items[0].aspect == pytest.approx(wanted, rel=0.01)
-
-
-def test_pixels_of_a_turned_recording_are_turned_with_it(tmp_path: Path) -> None:
-    def turn(out: object) -> None:
-        out.streams.video[0].set_display_rotation(90)  # type: ignore[attr-defined]
-
-    _, source = media_times(make(tmp_path / "turned.mp4", 10, sar=Fraction(2), extra=turn))
-    assert source.items[0].image.shape == (64, 48, 3)
-    assert source.items[0].aspect == pytest.approx(0.5)
-
-
-def test_an_anamorphic_recording_looks_to_a_backbone_like_a_square_one() -> None:
-    from punctum import kernels
-    from punctum.runtime.video.preprocess import Preprocessor, crop_window
-    from punctum.runtime.video.spec import BackboneSpec
-
-    spec = BackboneSpec(fps=10, clip_frames=2, snippet_frames=2, height=24, width=32)
-    y, x = np.mgrid[0:96, 0:256]
-    square = np.stack([x % 256, y * 2, (x + y) % 256], axis=-1).astype(np.uint8)
-    narrow = np.rint(kernels.resize_area(square, 96, 128)).astype(np.uint8)  # pixels twice as wide as high
-    prepare = Preprocessor(spec)
-    wanted = prepare(square).copy()
-    assert np.abs(prepare(narrow, 2.0) - wanted).max() < 0.02
-    assert np.abs(prepare(narrow) - wanted).max() > 0.1
-    assert crop_window(96, 128, spec, 2.0) == pytest.approx((0.0, 32.0, 96.0, 64.0))
-    assert crop_window(96, 128, spec.model_copy(update={"resize": "stretch"}), 2.0) == (0.0, 0.0, 96.0, 128.0)
-
-
-# Files that name other files, and frames that are too large.
-
-
-REFERENCES = {
-    "ffconcat": "ffconcat version 1.0\nfile plain.mp4\n",
-    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:2\n#EXTINF:2,\nplain.ts\n#EXT-X-ENDLIST\n",
-    "dash": '<?xml version="1.0"?>\n<MPD xmlns="urn:mpeg:dash:schema:mpd:2011" type="static"></MPD>\n',
-    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\nm=video 5004 RTP/AVP 96\n",
-    "pls": "[playlist]\nFile1=plain.mp4\n",
-}
-
-
-@pytest.mark.parametrize("ending", ["mp4", "m3u8", "mkv", ""])
-@pytest.mark.parametrize("kind", REFERENCES)
-def test_files_that_name_other_files_are_refused_whatever_they_are_called(kind: str, ending: str, made: Path) -> None:
-    path = made / f"list-{kind}.{ending}"
-    path.write_text(REFERENCES[kind])
-    with pytest.raises(InputError) as caught:
-        open_frames(str(path), fps=10.0)
-    assert caught.value.code == "video-references"
-    assert "refers to other files" in caught.value.given
-
-
-def test_a_name_with_a_number_pattern_opens_no_series_of_pictures(made: Path, tmp_path: Path) -> None:
-    for k in range(3):
-        make(tmp_path / f"shot{k}.png", 1, codec="png", pixels="rgb24", form="image2", b_frames=0)
-    path = Path(shutil.copy(tmp_path / "shot0.png", tmp_path / "shot%d.png"))
-    with pytest.raises(InputError) as caught:
-        open_frames(str(path), fps=10.0)
-    assert caught.value.code == "video-picture"
-
-
-def test_an_mp4_whose_media_lie_in_another_file_is_refused(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="media data are in another file") as caught:
-        open_frames(str(odd.outside(tmp_path / "outside.mp4", made / "plain.mp4")), fps=10.0)
-    assert caught.value.code == "video-references"
-    assert len(media_times(odd.outside(tmp_path / "empty.mp4", made / "plain.mp4", place=b""))[0]) == 60
-
-
-def test_a_small_file_with_huge_frames_is_refused(tmp_path: Path) -> None:
-    path = make(tmp_path / "bomb.avi", 10, codec="mjpeg", pixels="yuvj420p")
-    data = bytearray(path.read_bytes())
-    at = data.find(b"\xff\xc0\x00\x11\x08")
-    while at >= 0:
-        data[at + 5 : at + 9] = (16000).to_bytes(2, "big") * 2
-        at = data.find(b"\xff\xc0\x00\x11\x08", at + 1)
-    path.write_bytes(data)
-    with pytest.raises(InputError) as caught:
-        open_frames(str(path), fps=10.0)
-    assert caught.value.code in ("video-no-frames", "video-size")
-
-
-def test_a_header_of_a_huge_size_is_refused(tmp_path: Path) -> None:
-    data = bytearray(make(tmp_path / "bomb.y4m", 2, codec="rawvideo", form="yuv4mpegpipe", b_frames=0).read_bytes())
-    path = tmp_path / "bomb.y4m"
-    path.write_bytes(data.replace(b"W64 H48", b"W12000 H12000"))
-    with pytest.raises(InputError) as caught:
-        open_frames(str(path), fps=10.0)
-    assert caught.value.code in ("video-size", "video-no-frames", "video-unreadable")
-
-
-def test_a_file_of_more_streams_than_anybody_needs_is_refused(tmp_path: Path) -> None:
-    def add(out: object) -> None:
-        for _ in range(300):
-            out.add_stream("pcm_s16le", rate=8000, layout="mono")  # type: ignore[attr-defined]
-
-    with pytest.raises(InputError, match="more than 256 streams") as caught:
-        open_frames(str(make(tmp_path / "many.mkv", 5, extra=add)), fps=10.0)
-    assert caught.value.code == "video-streams"
-
-
-def test_a_song_with_a_cover_picture_is_no_video(tmp_path: Path) -> None:
-    import av
-    import av.stream
-
-    path = tmp_path / "song.mp4"
-    with av.open(str(path), "w") as out:
-        sound = out.add_stream("aac", rate=48_000, layout="mono")
-        cover = out.add_stream("mjpeg", rate=1)
-        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
-        cover.disposition = av.stream.Disposition.attached_pic
-        for packet in odd._sound(sound, 0.0, 1.0):
-            out.mux(packet)
-        frame = av.VideoFrame.from_ndarray(odd.picture(0), format="rgb24").reformat(format="yuvj420p")
-        frame.pts, frame.time_base = 0, Fraction(1, 1)
-        out.mux(cover.encode(frame))
-        out.mux(cover.encode())
-    with pytest.raises(InputError) as caught:
-        open_frames(str(path), fps=10.0)
-    assert caught.value.code == "video-no-stream"
-    assert "a cover picture and audio and no video" in caught.value.given
-
-
-def test_open_frames_has_no_option_without_effect() -> None:
-    assert list(inspect.signature(open_frames).parameters) == ["address", "fps", "options"]
-
-
-def test_this_installation_decodes() -> None:
-    assert "decodes a tiny clip" in decode_tiny_clip()

@@ -181,3 +181,51 @@ def media_times(path: Path | str, **options: Any) -> tuple[list[float], Any]:
     finally:
         source.close()
     return times, source
+
+
+def make_all(folder: Path) -> Path:
+    """The recordings that the tests of media time share."""
+    make(folder / "plain.mp4")
+    make(folder / "plain.ts", form="mpegts")
+    make(folder / "late.mp4", video_s=5.0, audio=(0.0, 8.0))
+    make(folder / "late.mkv", video_s=5.0, audio=(0.0, 8.0))
+    make(folder / "late.ts", video_s=5.0, audio=(0.0, 8.0), form="mpegts")
+    make(folder / "soon.mp4", video_s=0.4, audio=(0.0, 3.4))
+    make(folder / "negative.mkv", video_s=-0.5, audio=(-0.5, 2.5))
+    make(
+        folder / "fragments.mp4",
+        b_frames=0,
+        video_s=1.0,
+        audio=(1.0, 4.0),
+        muxer={"movflags": "frag_keyframe+empty_moov"},
+    )
+    make(folder / "nolength.webm", codec="libvpx", b_frames=0, muxer={"live": "1"})
+    make(folder / "bframes.avi")
+    make(folder / "pyramid.avi", b_frames=4, options={"x264-params": "b-pyramid=normal:ref=6:scenecut=0:b-adapt=0"})
+    make(folder / "asp.avi", codec="mpeg4")
+    remux(folder / "raw.h264", folder / "plain.mp4", form="h264")
+    make(folder / "raw.mjpeg", codec="mjpeg", form="mjpeg", pixels="yuvj420p", rate=10)
+    vfr = [k / RATE for k in range(90) if not (30 <= k < 36 or 50 <= k < 53 or 70 <= k < 71)]
+    make(folder / "vfr.mp4", times=vfr)
+    make(folder / "vfr.mkv", times=vfr)
+    return folder
+
+
+def cut(made: Path) -> Path:
+    if not (made / "cut.ts").exists():
+        make(made / "whole.ts", 160, gop=100, audio=(0.0, 8.0), form="mpegts")
+        drop_video(made / "whole.ts", made / "cut.ts", 2.0)
+    return made / "cut.ts"
+
+
+def drop_video(source: Path, target: Path, until_s: float) -> None:
+    """A recording that begins in the middle of a group of pictures: sound at once, video data of no use at first."""
+    import av
+
+    with av.open(str(source)) as given, av.open(str(target), "w", format="mpegts") as out:
+        streams = {stream.index: out.add_stream_from_template(stream) for stream in given.streams}
+        for packet in given.demux():
+            if packet.dts is None or float(packet.dts * packet.time_base) < until_s:
+                continue
+            packet.stream = streams[packet.stream.index]
+            out.mux(packet)
