@@ -37,6 +37,9 @@ class Stamper:
         self._recent_pts = self._recent_dts = 0  # faults among these, until order returns
         self._calm = 0  # frames in order since
         self._step_s = 0.0
+        self.late_s = 0.0
+        """Where the first chunk does not tell the start of the video: the reordering delay, which the header's length
+        leaves out."""
         self.swallowed = 0
         """Frames that are missing according to the container, and not yet counted as lost."""
 
@@ -95,8 +98,13 @@ class Stamper:
         """The reordering delay in seconds, from the packets before the first frame."""
         before = [at for at in self._seen if at < dts]
         delay = dts - before[-min(held, len(before))] if held and before else 0.0
+        # A hole behind the first chunk: the video starts late. Then decoding stamps need no shift to make room for the
+        # delay, and muxers do not shift them.
         usual = held * self._usual_s
-        return usual if 0 < _PLAUSIBLE * usual < delay else delay
+        if not 0 < _PLAUSIBLE * usual < delay:
+            return delay
+        self.late_s = usual
+        return 0.0
 
 
 class AviStamper(Stamper):

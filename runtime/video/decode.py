@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
 from ..errors import InputError, MissingDependencyError
@@ -139,11 +140,14 @@ class VideoReader:
 
     def _time_base(self, first: Picture) -> TimeBase:
         """How stamps of this container become media time."""
+        late_s = self._stamper.late_s
         base: TimeBase = self._header.time_base(
             starts=self._address.kind not in ("rtsp", "camera"),
-            first_s=first.raw_s if self._first_s is None else self._first_s,
+            first_s=first.raw_s if self._first_s is None or late_s else self._first_s,
             arrival=isinstance(self._stamper, ArrivalStamper),
         )
+        if late_s and base.end_s is not None:
+            base = replace(base, end_s=base.end_s + late_s)
         return base
 
     @property
