@@ -9,6 +9,7 @@ that in any file is produced again, so it is cut off; a file that cannot be foun
 
 from __future__ import annotations
 
+import fcntl
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,11 +35,14 @@ def take_back(path: Path, current: Mark, before: tuple[Mark, ...] = ()) -> int:
     before: files that were rotated away since the snapshot. Raises InputError where a file is missing.
     """
     path, _ = destination(path)
-    for mark in before:
-        _cut(_find(path, mark), mark)
+    rotated = [(_find(path, mark), mark) for mark in before]
+    found = _find(path, current) if current.inode else path
+    for place in {path, found, *(place for place, _ in rotated)}:
+        _refuse_in_use(place)  # before anything is cut: a run that goes on still needs it
+    for place, mark in rotated:
+        _cut(place, mark)
     if not current.inode:
         return current.bytes
-    found = _find(path, current)
     if found == path:
         return current.bytes
     here = path.stat() if path.exists() else None
@@ -78,6 +82,21 @@ def _fits(place: Path, mark: Mark) -> bool:
         return place.stat().st_size >= mark.bytes
     with place.open("rb") as stream:
         return tail_of(stream.fileno(), mark.bytes) == mark.tail
+
+
+def _refuse_in_use(place: Path) -> None:
+    """Raises InputError where another process writes a file, as `EventFile` does for its own."""
+    if not place.is_file():
+        return
+    with place.open("rb") as stream:
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(
+                "events-in-use", f"another process writes {place}", "one run a snapshot", "end that run first"
+            ) from None
+        except OSError:
+            return  # a file system without locks
 
 
 def _cut(place: Path, mark: Mark) -> None:

@@ -105,6 +105,26 @@ def test_what_came_after_a_snapshot_is_taken_back_wherever_it_lies(tmp_path):
         take_back(path, mark)
 
 
+def test_files_that_a_running_run_writes_are_not_taken_back(tmp_path):
+    """A second run, started by mistake between a rename and SIGHUP: the first one still writes the renamed file."""
+    path, old = tmp_path / "e.jsonl", tmp_path / "e.jsonl.1"
+    file = EventFile(path)
+    file.write([event(1)])
+    mark = Mark(file.length, file.inode, file.tail())
+    file.write([event(2)])
+    path.rename(old)
+    for current, before in ((mark, ()), (Mark(0, 99), (mark,))):
+        with pytest.raises(InputError) as error:
+            take_back(path, current, before)
+        assert error.value.code == "events-in-use"
+    file.write([event(3)])
+    assert not file.truncated
+    assert len(old.read_text().splitlines()) == 3
+    file.close()
+    assert take_back(path, mark) == 0
+    assert old.stat().st_size == mark.bytes
+
+
 # --- a run
 
 
