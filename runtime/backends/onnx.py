@@ -161,9 +161,9 @@ def _check(locator: Any, center: Any, *, classes: int, dim: int, source: str) ->
             f"features [B, T, {dim}] (or [T, {dim}]) and nothing else, as the manifest says",
             "export again",
         )
-    track, actionness = (outputs.get(name) for name in _TRACKS)
-    ranks = [len(found) if isinstance(found, list) else 0 for found in (track, actionness)]
-    if set(outputs) != set(_TRACKS) or ranks != [len(shape), len(shape) - 1] or track[-1] != classes:
+    track, actionness = (found if isinstance(found := outputs.get(name), list) else [] for name in _TRACKS)
+    ranks = len(track), len(actionness)
+    if set(outputs) != set(_TRACKS) or ranks != (len(shape), len(shape) - 1) or track[-1] != classes:
         raise InputError(
             "graph-mismatch",
             f"the locator of {source} returns {outputs}",
