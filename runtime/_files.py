@@ -24,6 +24,7 @@ from .errors import InputError, PunctumError
 T = TypeVar("T")
 _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(\d+))(?:/task/\d+)?/fd)/(\d{1,9})")
 _MOST_LINKS = 40
+_NAME_BYTES = 255  # of a file's name, on the file systems in use
 # Not inherited by other programs, no terminal of this one, bytes as they are: each where the system knows of it.
 BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
@@ -66,9 +67,12 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _beside(path: Path, make: Callable[[Path], T], infix: str = "") -> tuple[T, Path]:
-    """Make something under a new hidden name beside `path`, which begins with its name."""
+    """Make something under a new hidden name beside `path`, which begins with its name, as far as there is room."""
+    name = path.name
+    while len(os.fsencode(name)) > _NAME_BYTES - len(f".{infix}.") - 8:
+        name = name[:-1]
     while True:
-        draft = path.parent / f".{path.name}{infix}.{secrets.token_hex(4)}"
+        draft = path.parent / f".{name}{infix}.{secrets.token_hex(4)}"
         try:
             return make(draft), draft
         except FileExistsError:

@@ -65,7 +65,7 @@ class Event:
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(
                 "event-unreadable",
-                f"not an event: {line[:80]!r} ({str(error)[:200] or type(error).__name__})",
+                f"not an event: {line[:80]!r} ({_reason(error)})",
                 "one JSON object a line",
                 "check the file",
             ) from None
@@ -104,3 +104,7 @@ def _need(name: str, value: Any, kind: Any) -> None:
         raise TypeError(f"{name} is {type(value).__name__}")
     if isinstance(value, str):
         value.encode()  # a lone surrogate cannot be written again
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)[:200] or type(error).__name__

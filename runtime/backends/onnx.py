@@ -22,6 +22,7 @@ __all__ = ["OnnxBackend", "make_runner", "open_session"]
 
 _TRACKS = ["class_track", "actionness"]
 _HEAD = ["class_probability", "attention", "center"]
+_GIVEN = ["features", "tracks", "segments", "labels"]
 
 
 def make_runner(session: Any, device: Device) -> Runner:
@@ -83,10 +84,11 @@ class OnnxBackend:
             )
             for part, file in parts
         ]
-        _check(sessions[0], classes=len(bundle.labels), dim=manifest.features.dim, source=bundle.source)
+        scorer = sessions[1] if len(sessions) > 1 else None
+        _check(sessions[0], scorer, classes=len(bundle.labels), dim=manifest.features.dim, source=bundle.source)
         backend = cls(
             sessions[0],
-            sessions[1] if len(sessions) > 1 else None,
+            scorer,
             classes=len(bundle.labels),
             dim=manifest.features.dim,
             device=place,
@@ -144,20 +146,38 @@ class OnnxBackend:
                 self.locate(rows)
 
 
-def _check(locator: Any, *, classes: int, dim: int, source: str) -> None:
-    shape = locator.get_inputs()[0].shape
-    if len(shape) not in (2, 3) or shape[-1] != dim:
+def _facts(values: list[Any]) -> dict[str, Any]:
+    """Name -> shape of inputs or outputs, for what is a tensor; its type for anything else, such as a sequence."""
+    return {v.name: v.shape if v.type.startswith("tensor(") else v.type for v in values}
+
+
+def _check(locator: Any, center: Any, *, classes: int, dim: int, source: str) -> None:
+    inputs, outputs = _facts(locator.get_inputs()), _facts(locator.get_outputs())
+    shape = inputs.get("features")
+    if len(inputs) != 1 or not isinstance(shape, list) or len(shape) not in (2, 3) or shape[-1] != dim:
         raise InputError(
             "graph-mismatch",
-            f"the locator of {source} takes {shape}",
-            f"[B, T, {dim}] (or [T, {dim}]) as the manifest says",
+            f"the locator of {source} takes {inputs}",
+            f"features [B, T, {dim}] (or [T, {dim}]) and nothing else, as the manifest says",
             "export again",
         )
-    outputs = {o.name: o.shape for o in locator.get_outputs()}
-    if set(outputs) != {"class_track", "actionness"} or outputs["class_track"][-1] != classes:
+    track, actionness = (found if isinstance(found := outputs.get(name), list) else [] for name in _TRACKS)
+    ranks = len(track), len(actionness)
+    if set(outputs) != set(_TRACKS) or ranks != (len(shape), len(shape) - 1) or track[-1] != classes:
         raise InputError(
             "graph-mismatch",
             f"the locator of {source} returns {outputs}",
             f"class_track [B, T, {classes}] and actionness [B, T], as the manifest's labels say",
+            "export again",
+        )
+    if center is None:
+        return
+    inputs, outputs = _facts(center.get_inputs()), _facts(center.get_outputs())
+    returned = [outputs.get(name) for name in _HEAD]
+    if not set(inputs) <= set(_GIVEN) or not all(isinstance(found, list) for found in [*inputs.values(), *returned]):
+        raise InputError(
+            "graph-mismatch",
+            f"the scorer of {source} takes {inputs} and returns {outputs}",
+            f"tensors: some of {', '.join(_GIVEN)}; {', '.join(_HEAD)}",
             "export again",
         )

@@ -25,7 +25,6 @@ _ADVICE = {
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
     errno.ENFILE: "close other programs: the system has too many open files",
     errno.ENOMEM: "give less at a time, or more memory",
-    errno.ENAMETOOLONG: "use a shorter name",
 }
 
 
@@ -118,6 +117,9 @@ def unexpected(error: BaseException) -> int:
         complain("out-of-memory", f"there is not enough memory{told}. Next: give less at a time, or more memory.")
     elif isinstance(error, RecursionError):
         complain("too-deep", f"the input is nested too deeply ({text}). Next: check the input.")
+    elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        complain("name-too-long", f"{text}. Allowed: names of up to 255 bytes. Next: choose a shorter name.")
+        return 2
     elif isinstance(error, OSError):
         complain("system", f"{text or name}. Next: {_ADVICE.get(error.errno or 0, 'check the path and the device')}.")
     else:

@@ -122,11 +122,11 @@ def _events(
     items = observation.get("events", [])
     if not isinstance(items, list):
         raise source.wrong(f"observation {name[:60]!r}: its events are no list", _ALLOWED)
+    found: list[tuple[float, str, tuple[str, str, str], bool]] = []
     for row, item in enumerate(items):
         where = f"observation {name[:60]!r}, event {row}"
         if not isinstance(item, list) or len(item) < 4 or not all(isinstance(text, str) for text in item[1:4]):
             raise source.wrong(f"{where}: {brief(item)}", _ALLOWED)
-        key = (item[1], item[2], item[3])
         kind = kinds.get(item[2])
         if kind is None:
             raise source.wrong(f"{where}: the behaviour {item[2][:60]!r} is not among those of the project", _ALLOWED)
@@ -134,17 +134,20 @@ def _events(
             time = number(item[0])
         except ValueError as error:
             raise source.wrong(f"{where}: {error}", _ALLOWED) from None
+        found.append((time, where, (item[1], item[2], item[3]), kind.lower().startswith("state")))
+    found.sort(key=lambda event: event[0])  # as BORIS does: an event that was added later stands at the end of the file
+    for time, where, key, lasting in found:
         state = "POINT"
-        if kind.lower().startswith("state"):
+        if lasting:
             state = "STOP" if key in running else "START"
             running ^= {key}
         yield Coded(where, time, key, state)
 
 
 def pair(events: Iterable[Coded], said: Counter[str]) -> Iterator[tuple[str, str, float, float | None]]:
-    """(where, behaviour, start, end; None for an instant) of events in their order."""
+    """(where, behaviour, start, end; None for an instant) of events, whatever their order."""
     running: dict[tuple[str, str, str], Coded] = {}
-    for event in events:
+    for event in sorted(events, key=lambda event: event.time):
         said["event|left out: subjects of {n}"] += bool(event.key[0].strip() and event.key[0] != "No focal subject")
         said["event|left out: modifiers of {n}"] += bool(event.key[2].strip(" |") and event.key[2] != "None")
         if event.kind == "POINT":

@@ -13,7 +13,7 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .._delimited import Table, TableError, read_table
+from .._delimited import Table, TableError, column_key, read_table
 from .._names import media_path
 from .._numbers import Style, is_timecode
 from ._events import empty_videos, event_losses
@@ -112,7 +112,7 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
             raise source.wrong(f"line {row.line} has {row.problem}", "a cell a column; quoted where it holds commas")
     origins = [_origin(row.cell(columns.video) if options.video is None else options.video) for row in table.rows]
     names = settle(source.name, origins, options.same_video)
-    unit = tuple(0.001 if table.header[i].strip().lower().endswith("ms") else 1.0 for i in columns.times)
+    unit = tuple(0.001 if column_key(table.header[i]).endswith("_ms") else 1.0 for i in columns.times)
 
     def read() -> Iterator[tuple[str, Mark]]:
         for row, name in zip(table.rows, names, strict=True):

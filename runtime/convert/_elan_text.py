@@ -104,8 +104,11 @@ def _body(text: str) -> tuple[str, list[re.Match[str]]]:
     lines = text.removeprefix("\ufeff").split("\n")
     media = []
     for i, line in enumerate(lines):
-        if line.startswith(('"#', "#")):
-            media += [found] if (found := _MEDIA.match(line)) else []
+        found = _MEDIA.match(line)
+        if found or (
+            line.startswith(('"#', "#")) and "\t" not in line
+        ):  # with tabs it is a row of a tier called "#..."
+            media += [found] if found else []
             lines[i] = ""
         elif line.strip():
             break

@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterator
 
 from .._numbers import shown
+from ..errors import InputError
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather
@@ -18,6 +19,7 @@ from ._options import ReadOptions, Source, WriteOptions, Written
 SHOWN_S = 0.5  # how long a click stays on the screen
 _TIME = r"(\d{1,7}):(\d{1,2}):(\d{1,2})[,.](\d{3})"
 _TIMING = re.compile(rf"^\s*{_TIME}\s*-->\s*{_TIME}(?:\s.*)?$", re.ASCII)
+_NUMBER = re.compile(r"\s*\d{1,9}\s*", re.ASCII)
 _STYLE = re.compile(r"</?(?:b|i|u|s|font[^<>]*)>|\{\\[^{}]*\}", re.IGNORECASE)
 _ALLOWED = "cues: a number, HH:MM:SS,mmm --> HH:MM:SS,mmm and the class below, with blank lines between"
 
@@ -33,7 +35,7 @@ def read_srt(source: Source, options: ReadOptions) -> Timelines:
     video = options.video or source.stem
     rows, empty = [], 0
     for first, block in _blocks(source.text().split("\n")):
-        numbered = re.fullmatch(r"\s*\d{1,9}\s*", block[0], re.ASCII) is not None and len(block) > 1
+        numbered = _NUMBER.fullmatch(block[0]) is not None and len(block) > 1
         found = _TIMING.match(block[1] if numbered else block[0])
         line = first + numbered
         if found is None:
@@ -53,6 +55,13 @@ def read_srt(source: Source, options: ReadOptions) -> Timelines:
 
 def write_srt(lines: Timelines, options: WriteOptions) -> Written:
     """Cues by time, numbered from 1."""
+    if (odd := next((label for label in lines.classes if _TIMING.match(label)), None)) is not None:
+        raise InputError(
+            "convert-names",
+            f"the class name {shown(odd)} in SubRip, where it would be read as the timing of a cue",
+            "names that are no timings",
+            "rename the class, or choose another form",
+        )
     parts = []
     for number, mark in enumerate(sorted(lines.marks, key=lambda m: m.start), 1):
         if mark.end is None:
@@ -72,9 +81,20 @@ def write_srt(lines: Timelines, options: WriteOptions) -> Written:
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, lines) of what stands between blank lines."""
+    """(number of its first line, lines) of what stands between blank lines.
+
+    A timing begins a cue also where the blank line before it, or before its number, is missing.
+    """
     block: list[str] = []
+    timed = False
     for i, line in enumerate([*lines, ""], 1):
+        timing = _TIMING.match(line) is not None
+        if timing and timed:
+            number = [block.pop()] if len(block) > 1 and _NUMBER.fullmatch(block[-1]) else []
+            yield i - len(block) - len(number), block
+            block = [*number, line]
+            continue
+        timed = timing or (timed and bool(line.strip()))
         if line.strip():
             block.append(line)
         elif block:

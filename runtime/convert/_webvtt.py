@@ -28,6 +28,7 @@ _TIMING = re.compile(rf"^\s*{_TIME}\s+-->\s+{_TIME}(?:\s.*)?$", re.ASCII)
 _SCORED = re.compile(r"^(.*) \((-?\d{1,20}\.\d{3,20})\)$", re.ASCII)
 # Ends a class that would be read as one with its confidence: a mark that players do not show.
 _UNSCORED = "\u200e"
+_ASIDE = re.compile(r"(?:NOTE|STYLE|REGION)(?:[ \t]|$)")
 _TAG = re.compile(r"<[^>]*>")
 _ENTITIES = {"&amp;": "&", "&lt;": "<", "&gt;": ">", "&nbsp;": "\u00a0", "&lrm;": "\u200e", "&rlm;": "\u200f"}
 _ALLOWED = "WEBVTT, then cues: HH:MM:SS.mmm --> HH:MM:SS.mmm and the class below"
@@ -46,7 +47,7 @@ def read_webvtt(source: Source, options: ReadOptions) -> Timelines:
         notes.append("X-TIMESTAMP-MAP is not followed: times are taken as they stand")
     rows, empty = [], 0
     for first, block in blocks:
-        if re.match(r"^(NOTE|STYLE|REGION)(?:[ \t]|$)", block[0]):
+        if _ASIDE.match(block[0]):
             continue
         name = "" if "-->" in block[0] else block[0]
         timing = block[1:] if name else block
@@ -93,10 +94,21 @@ def write_webvtt(lines: Timelines, options: WriteOptions) -> Written:
 
 
 def _blocks(lines: list[str]) -> Iterator[tuple[int, list[str]]]:
-    """(number of its first line, lines) of what stands between blank lines, behind the header."""
+    """(number of its first line, lines) of what stands between blank lines, behind the header.
+
+    A timing also begins a cue where the blank line before it is missing, as the standard has it: within the text of
+    another cue, and directly below the header.
+    """
     block: list[str] = []
-    number = next((i for i, line in enumerate(lines) if not line.strip()), len(lines))
+    number = next((i for i, line in enumerate(lines) if i and (not line.strip() or _TIMING.match(line))), len(lines))
+    timed = False  # whether the block is a cue whose timing has been seen
     for i, line in enumerate([*lines[number:], ""], number + 1):
+        timing = _TIMING.match(line) is not None
+        if timing and timed:
+            yield i - len(block), block
+            block = [line]
+            continue
+        timed = (timed and bool(line.strip())) or (timing and not (block and _ASIDE.match(block[0])))
         if line.strip():
             block.append(line)
         elif block:
@@ -120,7 +132,8 @@ def _escape(text: str) -> str:
 
 
 def _plain(text: str) -> str:
-    text = _TAG.sub("", text)
+    closed = text.rfind(">") + 1  # without a ">" behind it, a "<" is no tag, and a search for one takes quadratic time
+    text = _TAG.sub("", text[:closed]) + text[closed:]
     return re.sub("|".join(_ENTITIES), lambda found: _ENTITIES[found[0]], text).strip()
 
 

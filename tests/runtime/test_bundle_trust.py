@@ -332,3 +332,40 @@ def test_a_bundle_in_memory_has_the_digest_of_the_one_that_is_written(tmp_path):
 
 def test_a_bundle_prints_on_one_line():
     assert len(repr(Bundle.load(DEMO))) < 300
+
+
+@pytest.mark.parametrize(
+    ("part", "harm"),
+    [
+        ("locator", "another input"),
+        ("locator", "sequences"),
+        ("locator", "scalars"),
+        ("center", "another input"),
+        ("center", "sequences"),
+    ],
+)
+def test_graphs_that_take_or_return_something_else(folder, part, harm):
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime", reason="graphs are opened")
+    from punctum.runtime.backends import open_backend
+
+    helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
+    model = onnx.load(str(folder / f"{part}.onnx"))
+    graph = model.graph
+    if harm == "another input":
+        graph.input.append(helper.make_tensor_value_info("more", float32, [1]))
+    else:
+        names = [value.name for value in graph.output]
+        del graph.node[:], graph.output[:], graph.initializer[:], graph.value_info[:]
+        for name in names:
+            if harm == "sequences":
+                graph.node.append(helper.make_node("SequenceConstruct", ["features"], [name]))
+                kind = helper.make_sequence_type_proto(helper.make_tensor_type_proto(float32, None))
+                graph.output.append(helper.make_value_info(name, kind))
+            else:
+                graph.node.append(helper.make_node("ReduceSum", ["features"], [name], keepdims=0))
+                graph.output.append(helper.make_tensor_value_info(name, float32, []))
+    reseal(folder, lambda record: None, {f"{part}.onnx": model.SerializeToString()})
+    with pytest.raises(InputError) as caught:
+        open_backend(Bundle.load(folder))
+    assert caught.value.code == "graph-mismatch"

@@ -254,3 +254,29 @@ def test_cvat_ends_with_the_video():
 def test_csv_of_others(text, marks):
     assert told(read("csv", text)) == marks
     assert told(read("csv", text.encode("utf-16"))) == marks
+
+
+def test_a_timing_begins_a_cue_where_the_blank_line_is_missing():
+    # What players do: https://www.w3.org/TR/webvtt1/ ("collect a WebVTT block"); FFmpeg does the same for SubRip.
+    vtt = "WEBVTT\n00:01.000 --> 00:02.000\na\n00:03.000 --> 00:04.000\nb\n\nNOTE\n00:05.000 --> 00:06.000\nno\n"
+    vtt += "00:07.000 --> 00:08.000\nno\n\nid\n00:09.000 --> 00:10.000\nc --> d\n"
+    assert told(read("webvtt", vtt)) == [("a", 1, 2), ("b", 3, 4), ("c --> d", 9, 10)]
+    srt = "1\n00:00:01,000 --> 00:00:02,000\na\n2\n00:00:03,000 --> 00:00:04,000\nb\nb\n"
+    srt += "00:00:05,000 --> 00:00:06,000\nc\n\n4\n00:00:07,000 --> 00:00:08,000\n5\n"
+    srt += "\n6\n00:00:09,000 --> 00:00:10,000\nc --> d\n"
+    found = [("a", 1, 2), ("b b", 3, 4), ("c", 5, 6), ("5", 7, 8), ("c --> d", 9, 10)]
+    assert told(read("srt", srt)) == found
+
+
+def test_classes_that_look_like_parts_of_the_form():
+    timing = Timelines((Mark("v", "00:00:01,000 --> 00:00:02,000", 1.0, 2.0),), ("v",))
+    with pytest.raises(InputError, match="timing"):
+        write("srt", timing)
+    assert told(read("webvtt", write("webvtt", timing))) == told(timing)
+    tier = Timelines((Mark("v", "#1", 1.0, 2.0), Mark("v", "b", 3.0, 4.0)), ("v",))
+    assert told(read("elan-text", write("elan-text", tier))) == told(tier)
+
+
+def test_tags_that_never_end_take_no_time():
+    text = "<" * 400_000  # a quarter of an hour where each of them is followed to the end
+    assert told(read("webvtt", f"WEBVTT\n\n00:01.000 --> 00:02.000\n<i>a</i> {text}\n")) == [(f"a {text}", 1, 2)]

@@ -286,3 +286,15 @@ def test_videos_that_differ_by_their_ending_are_named(tmp_path, capsys):
     (tmp_path / "gt.json").write_text(json.dumps({"database": {"kitchen": entry, "Kitchen.mp4": entry}}))
     assert invoke(["convert", str(tmp_path / "gt.json"), str(tmp_path / "out.jsonl")]) == 0
     assert "endings alone are kept apart: 'kitchen', 'Kitchen.mp4'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("start", ["start_ms", "Start (ms)", "START MS", "begin[ms]", "Begin-ms"])
+@pytest.mark.parametrize("end", ["end_ms", "Stop (ms)", "Duration (ms)"])
+def test_milliseconds_however_the_column_is_written(start, end):
+    length = 1000 if "Duration" in end else 2500
+    table = f"video,label,{start},{end}\nv,a,1500,{length}\n"
+    assert told(read("csv", table)) == [("a", 1.5, 2.5)]
+
+
+def test_clicks_in_milliseconds():
+    assert told(read("csv", "video,label,Time (ms)\nv,a,1500\n")) == [("a", 1.5, None)]

@@ -148,6 +148,17 @@ TABULAR += "Media file name,Comment\n"
 FACTS = "o,player #1:films/a.mp4,60.000,25.000,0.0,m1"
 
 
+def test_boris_events_count_by_their_times_and_not_by_their_places():
+    # As BORIS itself sorts them: scripts and other programs append events that were added later.
+    times = [10.0, 5.0, 7.0, 20.0]
+    lines = read("boris", boris(*([t, "m1", "groom", "", ""] for t in times)))
+    assert by_video(lines) == [("a", "groom", 5.0, 7.0), ("a", "groom", 10.0, 20.0)]
+    header = "Observation id,Media file name,Subject,Behavior,Behavior type,Time\n"
+    rows = ["1,STOP,20", "1,START,10", "1,STOP,7", "1,START,5"]
+    table = header + "".join(f"o,a.mp4,m{s},groom,{k},{t}\n" for s, k, t in (row.split(",") for row in rows))
+    assert by_video(read("boris", table)) == [("a", "groom", 5.0, 7.0), ("a", "groom", 10.0, 20.0)]
+
+
 def test_boris_tables():
     rows = f"{FACTS},groom,START,3.120,films/a.mp4,\n{FACTS},groom,STOP,7.400,films/a.mp4,\n"
     rows += f"{FACTS},rear,POINT,12.000,films/a.mp4,\n"

@@ -39,3 +39,8 @@ def test_unknown_fields_are_ignored_and_old_lines_read():
     for name in ("start_utc", "end_utc", "ended", "dropped", "interrupted", "degraded"):
         del record[name]
     assert Event.from_json(json.dumps(record)).start_utc is None
+
+
+def test_a_missing_field_is_named():
+    with pytest.raises(InputError, match="it lacks 'event'"):
+        Event.from_json('{"schema":"punctum.event/1","stream":"s"}')

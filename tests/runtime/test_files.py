@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import threading
 
 import pytest
@@ -82,3 +83,16 @@ def test_a_folder_comes_whole_or_not_at_all(tmp_path):
         (draft / "b").write_text("3")
     assert [path.name for path in (tmp_path / "made").iterdir()] == ["b"]
     assert [path.name for path in tmp_path.iterdir()] == ["made"]
+
+
+def test_names_as_long_as_file_systems_have_them(tmp_path):
+    for name in ("n" * 255, "ü" * 127, "n" * 242):
+        atomic_write(tmp_path / name, "a")
+        atomic_write(tmp_path / name, "b")
+        assert (tmp_path / name).read_text() == "b"
+        (tmp_path / name).unlink()
+        for _ in range(2):
+            with atomic_folder(tmp_path / name, replace=True) as draft:
+                (draft / "a").write_text("a")
+        shutil.rmtree(tmp_path / name)
+    assert list(tmp_path.iterdir()) == []
