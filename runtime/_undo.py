@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from ._values import compact
 
 if TYPE_CHECKING:
+    from .events import Event
     from .session import Session
 
 
@@ -60,3 +62,26 @@ class Saved:
             finder.open = place
         s.stats = self._stats
         s._reporter.rewind(self._reports)
+
+
+def only_waits(session: Session, count: int, at: float | None, lost: Sequence[tuple[int, int]]) -> bool:
+    """Whether rows do nothing but wait for the next look at the stream, as most do that come one by one."""
+    s = session
+    if not s._taken or lost or s._features.end + count - s._looked >= s._hop:
+        return False
+    return at is None or at <= s.now_s + 0.5 * s.plan.stride_s
+
+
+def wait_with(session: Session, rows: npt.NDArray[np.float32]) -> list[Event]:
+    """Take rows that only wait; there is nothing to report. This can be undone without a copy of everything else."""
+    s, stats = session, session.stats
+    mark, snippets, media_s = s._features.mark(), stats.snippets, stats.media_s
+    try:
+        s._features.append(rows)
+        stats.snippets += len(rows)
+        stats.media_s += len(rows) * s.plan.stride_s
+    except BaseException:
+        s._features.rewind(mark)
+        stats.snippets, stats.media_s = snippets, media_s
+        raise
+    return []

@@ -20,7 +20,7 @@ from ._jobs import LocateJob, ScoreJob, Steps, check_heads, check_tracks, drive
 from ._post import Proposals, finish_islands, prepare_island, simplify
 from ._provisional import Window, provisional
 from ._run_id import check_run_id
-from ._undo import Failed, Saved
+from ._undo import Failed, Saved, only_waits, wait_with
 from .backends._protocol import Backend
 from .config import PostProcess
 from .errors import InputError
@@ -154,9 +154,8 @@ class Session:
         rows, at = self.check(features, at)
         lost = check_lost(lost, len(rows)) if lost else ()
         failed = self._failed
-        if failed is None and self._only_waits(len(rows), at, lost):
-            self._wait_with(rows)
-            return []
+        if failed is None and only_waits(self, len(rows), at, lost):
+            return wait_with(self, rows)
         repeats = failed is not None and at is None and failed.begins_like(rows)
         if failed is not None and at is None and len(rows):
             begin = failed.at if repeats else failed.end_s(self.plan.stride_s)
@@ -210,31 +209,13 @@ class Session:
 
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps that yield jobs for the engine; see `_jobs`. Closing them undoes them."""
-        if self._only_waits(len(rows), at, lost):
-            self._wait_with(rows)
-            return []
+        if only_waits(self, len(rows), at, lost):
+            return wait_with(self, rows)
         saved = Saved(self)
         try:
             return (yield from self._push(rows, at, lost))
         except BaseException:
             saved.restore()
-            raise
-
-    def _only_waits(self, count: int, at: float | None, lost: Sequence[tuple[int, int]]) -> bool:
-        """Whether rows do nothing but wait for the next look at the stream, as most do that come one by one."""
-        if not self._taken or lost or self._features.end + count - self._looked >= self._hop:
-            return False
-        return at is None or at <= self.now_s + 0.5 * self.plan.stride_s
-
-    def _wait_with(self, rows: F32) -> None:
-        mark, snippets, media_s = self._features.mark(), self.stats.snippets, self.stats.media_s
-        try:
-            self._features.append(rows)
-            self.stats.snippets += len(rows)
-            self.stats.media_s += len(rows) * self.plan.stride_s
-        except BaseException:
-            self._features.rewind(mark)
-            self.stats.snippets, self.stats.media_s = snippets, media_s
             raise
 
     def _push(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]]) -> Steps[list[Event]]:

@@ -150,7 +150,7 @@ def test_a_sender_that_begins_again_is_refused(features, tmp_path, capsys):
 
     sender = threading.Thread(target=send_twice)
     sender.start()
-    code, found, err = stream(capsys, f"unix://{path}", "--reconnect-s", 20)
+    code, found, err = stream(capsys, f"unix://{path}", "--reconnect-s", 3)
     sender.join()
     assert code == 2
     assert found
