@@ -38,10 +38,8 @@ def check_dataset(
     finding. Errors stop training or evaluation, or spoil them silently; warnings may be meant.
     """
     report = Report()
-    try:
-        data = _open(folder, split=split, points=points, train_list=train_list, test_list=test_list)
-    except InputError as error:
-        report.error(error.code, folder, error.given, f"{error.next_step} (allowed: {error.allowed})")
+    data = _open(folder, report, split=split, points=points, train_list=train_list, test_list=test_list)
+    if data is None:
         return report
     _check_lists(data, train_list, test_list, report)
     if data.only_videos:
@@ -69,17 +67,24 @@ def check_dataset(
     return report
 
 
-def _open(folder: str | Path, **lists: Any) -> Dataset:
-    """A data set of features, or of videos whose features are still to be made."""
+def _open(folder: str | Path, report: Report, **lists: Any) -> Dataset | None:
+    """A data set of features, or of videos whose features are still to be made; None where the report says why not."""
+    refused = []
     try:
         return Dataset.open(folder, **lists)
     except InputError as error:
-        if error.code != "features-missing":
-            raise
-        data = Dataset.open(folder, **lists, need_features=False)
-        if not data.only_videos:
-            raise
-        return data
+        refused.append(error)
+    if refused[0].code == "features-missing":
+        try:
+            data = Dataset.open(folder, **lists, need_features=False)
+        except InputError as error:  # which of the two training meets first depends on whether it takes videos
+            refused.append(error)
+        else:
+            if data.only_videos:
+                return data
+    for error in refused:
+        report.error(error.code, folder, error.given, f"{error.next_step} (allowed: {error.allowed})")
+    return None
 
 
 def _check_lists(data: Dataset, train_list: str, test_list: str, report: Report) -> None:
