@@ -26,6 +26,10 @@ def guessed(text: str, name: str = "file.txt") -> str:
     return guess_source(Source(name, text.encode(), "file"))[0].name
 
 
+ROWS = "hand\tAnn\t00:00:01.000\t1.0\t00:00:02.500\t2.5\t00:00:01.500\t1.5\ttake\n"
+ROWS += "hand\t\t01:00:00.000\t3600.0\t01:00:01.000\t3601.0\t00:00:01.000\t1.0\t\n"
+
+
 @pytest.mark.parametrize(
     "text",
     [
