@@ -9,9 +9,11 @@ HERE = $(PIP) install --no-deps --no-build-isolation -e .
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
 
-# One thread a process, a process a core: the tests train tiny networks, and threads would wait for each other.
+# One thread a process: the tests train tiny networks, and threads would wait for each other. A process more than there
+# are cores, 4 at most: many tests wait for other programs.
+TEST_PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); [ $$cores -gt 3 ] && echo 4 || echo $$((cores + 1)))
 test: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n logical --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
 
 lint: .venv/ready
 	.venv/bin/ruff check .
