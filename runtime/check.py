@@ -82,8 +82,8 @@ def _open(folder: str | Path, report: Report, **lists: Any) -> Dataset | None:
         else:
             if data.only_videos:
                 return data
-    for error in refused:
-        report.error(error.code, folder, error.given, f"{error.next_step} (allowed: {error.allowed})")
+    for one in refused:
+        report.error(one.code, folder, one.given, f"{one.next_step} (allowed: {one.allowed})")
     return None
 
 

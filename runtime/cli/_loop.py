@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from .._text import counted
 from .._time_of_day import Arrival, TimeOfDay, stamped
-from ..errors import EngineError, InputError, PunctumError
+from ..errors import EngineError, InputError, PunctumError, SourceLostError
 from ..events import Event
 from ..live import LiveOptions
 from ..localizer import Localizer
@@ -236,7 +236,7 @@ class Loop:
             if self.metrics is not None:
                 self.metrics.reconnected("source")
             if begin.start_s < self.session.now_s - 0.5 * self.localizer.plan.stride_s:
-                raise InputError(
+                raise SourceLostError(  # a new run would take it
                     "time-backwards",
                     f"the sender came back at {begin.start_s:.3f} s after features up to {self.session.now_s:.3f} s",
                     "media time that goes forward",

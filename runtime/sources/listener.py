@@ -201,8 +201,8 @@ class Listener(FramedStream):
 
     @staticmethod
     def _lost(fault: InputError) -> InputError:
-        """What to raise when a sender does not come back: a break may be mended by waiting, wrong bytes are not."""
-        kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end") else InputError
+        """What to raise when a sender does not come back. A new run may take one that broke off or began again."""
+        kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end", "time-backwards") else InputError
         return kind(fault.code, fault.given, fault.allowed, fault.next_step)
 
     def _reader(self, sender: Sender, door: Door) -> Read:
