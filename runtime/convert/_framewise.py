@@ -16,6 +16,7 @@ from ._options import BACKGROUND, ReadOptions, Source, WriteOptions, Written
 
 _FEWEST = 10  # lines from which on a text is taken for one label a frame
 _MOST = 50_000_000  # frames of a file: three weeks at 25 a second
+_MOST_BYTES = 1 << 28  # of the text: a long name stands once a frame
 _ALLOWED = "one label a line and frame, without a header"
 
 
@@ -61,6 +62,17 @@ def write_frames(lines: Timelines, options: WriteOptions) -> Written:
             "frames-many", f"{video}: {frames} frames at {rate:g} a second", f"up to {_MOST} frames", "check --fps"
         )
     background = BACKGROUND[0]
+    size = frames * (len(background) + 1) + sum(
+        (min(behind, frames) - min(first, frames)) * len(mark.label.encode())
+        for (first, behind), mark in zip(spans, lines.marks, strict=True)
+    )
+    if size > _MOST_BYTES:
+        raise InputError(
+            "frames-many",
+            f"{video}: about {size >> 20} MiB of names, one a frame",
+            f"up to {_MOST_BYTES >> 20} MiB",
+            "shorten the names of classes, or choose a form that writes ranges",
+        )
     labels = [background] * frames
     order = sorted(range(len(spans)), key=lambda i: (_strength(lines.marks[i]), spans[i][0]))
     for i in order:

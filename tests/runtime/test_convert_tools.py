@@ -345,6 +345,9 @@ def test_frame_wise_text(tmp_path):
     with pytest.raises(InputError, match="frames"):
         far = Timelines((Mark("v", "a", 0.0, 1e9),), ("v",))
         make.FORMS["frames"].write(far, WriteOptions(read_rates("1000")))
+    with pytest.raises(InputError, match="MiB of names"):  # not gigabytes for a file of a few kilobytes
+        long = Timelines((Mark("v", "a" * 5000, 0.0, 1e5),), ("v",))
+        make.FORMS["frames"].write(long, WriteOptions(make.RATES))
 
 
 def test_subrip(tmp_path, capsys):
