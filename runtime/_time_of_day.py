@@ -7,7 +7,7 @@ The rule for live sources, which docs/time-of-day.md explains:
 2. After that the anchor follows slow drift, by at most MOST_DRIFT seconds a second of media. Within a stretch events
    therefore keep their order, and a backward step of the system clock never makes them jump.
 3. A forward step of the system clock, such as the first synchronisation of a device without a battery, is followed at
-   once. A backward step is worked off by rule 2, or at the next gap or reconnection, which anchor anew.
+   once. A backward step is absorbed by rule 2, or at the next gap or reconnection, which set a new anchor.
 4. Media that runs ahead of the clock was not captured while it arrived: it gets no time of day.
 """
 

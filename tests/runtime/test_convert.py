@@ -110,7 +110,7 @@ def test_actions_there_and_back(name, data):
     if name in ("srt", "elan-text") and (
         not given or (name == "srt" and any("<" in m.label or "{" in m.label for m in given))
     ):
-        return  # nothing to tell the form by; marks of a text format are lost, and that is said
+        return  # nothing identifies the form; a text format that drops its marks reports it
     found = there_and_back(name, Timelines(tuple(given), ("v1",)))
     unscored = 1.0 if name in ("events", "activitynet") else None
     same(found, given, *RESOLUTION[name], unscored=unscored)

@@ -48,7 +48,7 @@ def pool_stats():
 
 
 def concluded(events):
-    """Every event is final or retracted exactly once, and nothing is said about it after that."""
+    """Every event is final or retracted exactly once, and never reported again after that."""
     over: set[str] = set()
     for event in events:
         assert event.id not in over
@@ -252,7 +252,7 @@ def test_recordings_of_an_archive_are_run_again_alone():
 
 @pytest.mark.parametrize("live", LIVE)
 def test_a_turn_that_failed_is_repeated_with_the_same_thoroughness(live):
-    """A degraded turn stays one when it is repeated, although part of the queue has been worked off by then."""
+    """A degraded turn stays one when it is repeated, although part of the queue has been processed by then."""
     data = {name: fakes.recording(seed, 300) for name, seed in (("a", 14), ("b", 15))}
 
     def serve_in_bursts(engine):

@@ -145,7 +145,7 @@ def test_an_engine_that_stays_away_ends_the_run_and_a_restart_goes_on(capsys, im
     with pytest.raises(EngineError, match="illegal memory access"):
         dead.run()
     over = {e.id for e in first.events if e.phase in ("final", "retracted")}
-    assert {e.id for e in first.events} == over  # whatever was said has an end
+    assert {e.id for e in first.events} == over  # every report is closed
     assert first.events
     checkpoint = Checkpoint.load(tmp_path / "run.snapshot")
     assert checkpoint.position["row"] == dead.session.stats.snippets

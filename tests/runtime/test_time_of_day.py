@@ -99,7 +99,7 @@ def test_a_reconnection_anchors_anew():
     arrival = clock.arrival()
     deliver(clock, arrival, 0.0, 10.0)
     assert utc(arrival, 5.0) is not None
-    clock.steady += 60.0  # media time goes on where it was
+    clock.steady += 60.0  # media time continues from where it was
     arrival.restart()
     deliver(clock, arrival, 10.0, 20.0)
     assert abs(utc(arrival, 15.0) - utc(arrival, 5.0) - 70.0) < 0.6

@@ -82,7 +82,7 @@ def test_a_closed_standard_output_of_other_commands(tmp_path):
     clean(shell('"$@" >&-', "--version"), 1)
     clean(shell('"$@" > /dev/full', "--version"), 1)
     clean(shell('"$@" >&-', "--help"), 1)
-    # What was to be made is made before the loss of the message is said.
+    # The output is complete before the lost message is reported.
     told = clean(shell('"$@" >&-', "data", "make-demo", "--out", tmp_path / "d", "--count", "2"), 1)
     assert "standard output is closed" in told
     assert (tmp_path / "d" / "dataset.json").is_file()
