@@ -99,7 +99,7 @@ def main() -> None:
     if not record["runs"] or record["sections"].get("Video", {}).get("a made clip", "").split(",")[0] != "opens":
         sys.exit(f"smoke: doctor finds a fault: {json.dumps(record['sections'])}\n{record['findings']}")
     demo = json.loads(punctum("demo", "--seconds", "15", "--out", "demo", "--json"))
-    bundle = run("-c", "from punctum.runtime.bundle import SHIPPED; print(SHIPPED)").strip()
+    bundle = run("-c", "from punctum.runtime.bundle.reader import SHIPPED; print(SHIPPED)").strip()
     offline = finals(punctum("run", bundle, demo["video"]))
     live = finals(punctum("run", bundle, demo["video"], "--stream", "--max-delay", "1"))
     if not offline or not same(offline, live):

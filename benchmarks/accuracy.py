@@ -18,15 +18,15 @@ from pathlib import Path
 import numpy as np
 import torch
 from punctum.runtime import Dataset, Localizer, evaluate
-from punctum.runtime.alignment import Alignment, alignment, plot_alignment
-from punctum.runtime.config import Fusion, PostProcess
-from punctum.runtime.evaluation import Detections
+from punctum.runtime.bundle.config import Fusion, PostProcess
+from punctum.runtime.evaluation.alignment import Alignment, alignment, plot_alignment
+from punctum.runtime.evaluation.average_precision import Detections
 from punctum.training import load_run
 from punctum.training.config import CenterConfig, CenterObjective, TrainConfig
-from punctum.training.data import load_training_set
+from punctum.training.data.videos import load_training_set
+from punctum.training.engine.trainer import train_run
+from punctum.training.models.torch_backend import TorchBackend
 from punctum.training.recipes import with_lacp, with_published_head
-from punctum.training.torch_backend import TorchBackend
-from punctum.training.trainer import train_run
 
 OURS = Fusion(center=1.0, contrast=1.0)
 CONTRAST = Fusion(contrast=1.0)

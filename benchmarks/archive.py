@@ -37,7 +37,7 @@ from punctum.runtime.archive._items import Group, Task
 from punctum.runtime.archive._scorer import Scorer
 from punctum.runtime.archive.inputs import find_items
 from punctum.runtime.cli import invoke
-from punctum.runtime.scenes import write_videos
+from punctum.runtime.synthetic.video import write_videos
 from punctum.runtime.video import open_frames
 
 SEED, VIDEOS, SECONDS = 4_000_001, 6, 40.0
@@ -85,8 +85,8 @@ class Media:
 
     def scene(self, height: int, width: int, fps: float, seconds: float) -> Path:
         """A procedural scene drawn at that size: its noise makes compressing and decoding it real work."""
-        from punctum.runtime.scenes.dataset import encode
-        from punctum.runtime.scenes.scene import render
+        from punctum.runtime.synthetic.video.dataset import encode
+        from punctum.runtime.synthetic.video.scene import render
 
         path = self.work / f"scene_{width}x{height}.mp4"
         if not path.exists():

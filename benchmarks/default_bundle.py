@@ -21,18 +21,18 @@ import numpy as np
 import torch
 from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
-from punctum.runtime._recordings import feature_reader
-from punctum.runtime.dataset import Truth, read_truth
-from punctum.runtime.evaluation import Detections
-from punctum.runtime.features import Features
+from punctum.runtime.datasets.dataset import Truth, read_truth
+from punctum.runtime.datasets.recordings import feature_reader
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.evaluation.online import Reports, best_floor, judge_reports, replay
+from punctum.runtime.features.features import Features
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.online import Reports, best_floor, judge_reports, replay
-from punctum.runtime.scenes import write_videos
+from punctum.runtime.synthetic.video import write_videos
 from punctum.runtime.video import Gap, open_frames
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import LocatorConfig, TrainConfig
-from punctum.training.data import Sample, TrainingSet
-from punctum.training.labels import locate_clicks
+from punctum.training.data.labels import locate_clicks
+from punctum.training.data.videos import Sample, TrainingSet
 
 TIOU = 0.3
 DELAY_S = 1.0

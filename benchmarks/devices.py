@@ -21,9 +21,9 @@ from typing import Any
 import numpy as np
 from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
-from punctum.runtime.backends import EngineOptions
+from punctum.runtime.backends.options import EngineOptions
 from punctum.runtime.errors import PunctumError
-from punctum.runtime.evaluation import Detections
+from punctum.runtime.evaluation.average_precision import Detections
 
 REFERENCE = "cpu/fp32"
 

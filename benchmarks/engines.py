@@ -24,18 +24,17 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from punctum.export.export import export_bundle
-from punctum.export.graphs import export_center, export_locator
+from punctum.export.bundle import export_bundle
+from punctum.export.graphs.export import export_center, export_locator
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
-from punctum.runtime.backends import EngineOptions
-from punctum.runtime.backends._options import Device
-from punctum.runtime.backends.onnx import OnnxBackend, open_session
+from punctum.runtime.backends.onnxruntime.backend import OnnxBackend, open_session
+from punctum.runtime.backends.options import Device, EngineOptions
 from punctum.runtime.bench import Timed
-from punctum.runtime.evaluation import Detections
+from punctum.runtime.evaluation.average_precision import Detections
 from punctum.runtime.live import LiveOptions
 from punctum.training import load_run
-from punctum.training.modules.center import PublishedCenterHead
-from punctum.training.torch_backend import localizer_of
+from punctum.training.models.center import PublishedCenterHead
+from punctum.training.models.torch_backend import localizer_of
 
 BASE, PUBLISHED = "torch eager", "torch eager, published head sizes"
 COMPILED, TORCH_GRAPHS, LEAN = "torch compiled", "ONNX Runtime fp32, graphs of torch", "ONNX Runtime fp32"

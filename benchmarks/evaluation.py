@@ -19,8 +19,15 @@ from pathlib import Path
 
 import numpy as np
 from punctum import kernels
-from punctum.runtime.dataset import Dataset, Truth
-from punctum.runtime.evaluation import THRESHOLDS, Detections, average_recall, evaluate, read_detections, recall
+from punctum.runtime.datasets.dataset import Dataset, Truth
+from punctum.runtime.evaluation.average_precision import (
+    THRESHOLDS,
+    Detections,
+    average_recall,
+    evaluate,
+    read_detections,
+    recall,
+)
 
 PUBLISHED_EVALUATOR_S = 48.7
 SNIPPET_S = 0.64

@@ -29,8 +29,8 @@ import numpy as np
 from punctum import kernels
 from punctum.runtime import Dataset, PostProcess
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.plan import Plan
-from punctum.runtime.session import Session
+from punctum.runtime.session.plan import Plan
+from punctum.runtime.session.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests" / "native"))

@@ -24,10 +24,10 @@ import numpy as np
 from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
 from punctum.runtime.cli.eval_online import media_hours
-from punctum.runtime.evaluation import Detections
-from punctum.runtime.events import Event
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.evaluation.online import Reports, best_floor, check_delays, judge_reports, matched, replay
+from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.online import Reports, best_floor, check_delays, judge_reports, matched, replay
 
 FATES = ("found", "wrong boundary", "low score", "running", "withdrawn", "silent")
 REPAIRS = ("wrong reports", "boundaries", "scores", "missing")

@@ -22,12 +22,12 @@ import numpy as np
 import torch
 from punctum.kernels import resize_area
 from punctum.runtime import Dataset, evaluate
-from punctum.runtime.evaluation import Detections
-from punctum.runtime.scenes import render, write_videos
-from punctum.runtime.scenes.dataset import scene_seed
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.synthetic.video import render, write_videos
+from punctum.runtime.synthetic.video.dataset import scene_seed
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import LocatorConfig, TrainConfig
-from punctum.training.data import load_training_set
+from punctum.training.data.videos import load_training_set
 
 STRETCH = 5  # frames of a snippet
 

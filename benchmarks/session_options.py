@@ -22,7 +22,8 @@ from typing import Any
 
 import numpy as np
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.backends import EngineOptions, open_backend
+from punctum.runtime.backends.open import open_backend
+from punctum.runtime.backends.options import EngineOptions
 
 VARIANTS: dict[str, tuple[int, EngineOptions]] = {
     "default": (1, EngineOptions()),

@@ -20,9 +20,9 @@ from pathlib import Path
 import numpy as np
 from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer
-from punctum.runtime.backends import EngineOptions
+from punctum.runtime.backends.options import EngineOptions
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.pool import Pool, PoolOptions
+from punctum.runtime.session.pool import Pool, PoolOptions
 
 LEAD_S = 30.0
 

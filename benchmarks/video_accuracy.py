@@ -34,16 +34,16 @@ import numpy as np
 import torch
 from punctum import kernels
 from punctum.runtime import Dataset, Localizer, evaluate
-from punctum.runtime.dataset import Truth, read_truth
-from punctum.runtime.evaluation import Detections
+from punctum.runtime.datasets.dataset import Truth, read_truth
+from punctum.runtime.evaluation.average_precision import Detections
 from punctum.training import load_run, localizer_of, recipes, train_run
 from punctum.training.backbone.config import BackboneConfig
 from punctum.training.backbone.frames import FrameStore, Stretch, stretch_maps
 from punctum.training.backbone.net import BackboneNet
 from punctum.training.backbone.task import BackboneModule, BackboneTask, ClickedStretch
 from punctum.training.backbone.train import SHIPPED, Footage, load_weights, train_backbone
-from punctum.training.data import Sample, TrainingSet
-from punctum.training.labels import locate_clicks
+from punctum.training.data.labels import locate_clicks
+from punctum.training.data.videos import Sample, TrainingSet
 from punctum.training.objectives.points import even_targets
 from punctum.training.videos import dataset_footage
 

@@ -26,10 +26,10 @@ from typing import Any
 import numpy as np
 from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer
-from punctum.runtime._recordings import feature_reader
-from punctum.runtime.dataset import Truth
-from punctum.runtime.evaluation import Detections
-from punctum.runtime.online import best_floor, matched
+from punctum.runtime.datasets.dataset import Truth
+from punctum.runtime.datasets.recordings import feature_reader
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.evaluation.online import best_floor, matched
 from punctum.runtime.video import Gap, open_frames
 
 FRAMES, COLUMNS = 16, 8  # pictures of a sheet, and of one of its rows

@@ -25,11 +25,11 @@ from typing import Any
 import numpy as np
 from punctum import kernels
 from punctum.runtime import Bundle, Localizer
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.backbone.extractor import Extractor
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.sources import video_source
+from punctum.runtime.sources.open import video_source
 from punctum.runtime.video import VideoOptions, open_frames
-from punctum.runtime.video.backbone import VideoBackbone
-from punctum.runtime.video.extractor import Extractor
 
 STAGES = ("decode", "preprocess", "backbone", "locator", "scorer", "post")
 SEED = 77
@@ -37,8 +37,8 @@ SEED = 77
 
 def make_clip(path: Path, seconds: float) -> None:
     """A procedural scene drawn at 720p, with its noise: compressing and decoding it is real work."""
-    from punctum.runtime.scenes.dataset import encode
-    from punctum.runtime.scenes.scene import render
+    from punctum.runtime.synthetic.video.dataset import encode
+    from punctum.runtime.synthetic.video.scene import render
 
     encode(render(SEED, seconds=seconds, size=(720, 1280), fps=25.0), path)
 

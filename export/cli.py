@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from punctum.runtime.cli._terminal import echo, echo_json
 
-from ._limits import MAX_MAP_DROP
+from .limits import MAX_MAP_DROP
 
 if TYPE_CHECKING:
     from punctum.runtime import Bundle
@@ -67,9 +67,9 @@ def export(
 
     For Triton: punctum export bundles/gtea --triton models/ --precision int8 --instances 4
     """
-    from punctum.runtime._outputs import check_folder
     from punctum.runtime.cli._options import refuse
     from punctum.runtime.errors import InputError, MissingDependencyError
+    from punctum.runtime.files.outputs import check_folder
 
     if triton is not None:
         _only(
@@ -92,13 +92,13 @@ def export(
             __import__(library)
         except ImportError:
             raise MissingDependencyError(library, "export", "exporting") from None
-    from punctum.runtime._files import sha256_file
-    from punctum.runtime.bundle import MANIFEST
+    from punctum.runtime.bundle.manifest import MANIFEST
+    from punctum.runtime.files.atomic import sha256_file
     from punctum.training import load_run
 
-    from .backbone import load_exported
-    from .export import export_bundle
-    from .images import APPLIED
+    from .bundle import export_bundle
+    from .graphs.backbone import load_exported
+    from .graphs.images import APPLIED
 
     if backbone is None and backbone_spec is not None:
         raise InputError("backbone-spec", "--backbone-spec without --backbone", "both", "give --backbone")
@@ -138,7 +138,7 @@ def _export_triton(
     expect_sha256: str | None,
 ) -> None:
     from punctum.runtime import Bundle
-    from punctum.runtime.bundle import MANIFEST
+    from punctum.runtime.bundle.manifest import MANIFEST
     from punctum.runtime.errors import InputError
 
     from .triton import write_triton
@@ -182,9 +182,9 @@ def quantize(
     Example: punctum quantize bundles/gtea data/gtea --split split_1 --out bundles/gtea-int8 --precision int8,fp16
     """
     from punctum.runtime import Bundle
-    from punctum.runtime._outputs import check_folder
-    from punctum.runtime.bundle_writer import save_bundle
+    from punctum.runtime.bundle.writer import save_bundle
     from punctum.runtime.errors import InputError
+    from punctum.runtime.files.outputs import check_folder
 
     check_folder(out, [bundle, dataset], whole=True)
     if out.exists() and not replace and (not out.is_dir() or any(out.iterdir())):

@@ -21,18 +21,18 @@ def export_backbone(
 
     Example: punctum export-backbone torchvision.models.video:r3d_18 --spec r3d.json --out r3d/
     """
-    from punctum.runtime._files import atomic_folder
-    from punctum.runtime._outputs import check_folder
     from punctum.runtime.cli._terminal import echo
     from punctum.runtime.errors import InputError, MissingDependencyError
+    from punctum.runtime.files.atomic import atomic_folder
+    from punctum.runtime.files.outputs import check_folder
 
     for library in ("torch", "onnx", "onnxscript"):
         try:
             __import__(library)
         except ImportError:
             raise MissingDependencyError(library, "export", "exporting a backbone") from None
-    from .backbone import is_backbone_folder, load_exported, write_folder
-    from .images import APPLIED
+    from .graphs.backbone import is_backbone_folder, load_exported, write_folder
+    from .graphs.images import APPLIED
 
     if Path(source).is_dir():
         raise InputError(

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 from punctum.runtime import Dataset
-from punctum.runtime._files import atomic_folder, atomic_write
-from punctum.runtime.scenes import write_videos
+from punctum.runtime.files.atomic import atomic_folder, atomic_write
+from punctum.runtime.synthetic.video import write_videos
 from punctum.training import recipes
 from punctum.training.backbone.config import BackboneConfig
 from punctum.training.backbone.train import SHIPPED, WEIGHTS

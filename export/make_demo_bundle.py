@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import write_demo_dataset
+from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 _LAYERS = [{"kernel": 5, "units": 48, "dilation": d, "residual": True} for d in (1, 2, 4)]
 _OBJECTIVE = {

@@ -2,41 +2,38 @@
 
 from __future__ import annotations
 
-import importlib
-
+from ._lazy import lazy_names
 from ._version import __version__
 
 TYPE_CHECKING = False  # as of typing, which would take longer to import than all else here
 if TYPE_CHECKING:
-    from typing import Any
-
-    from ._run_id import new_run_id
-    from .bundle import Bundle
-    from .config import FeatureSpec, Fusion, PostProcess
-    from .dataset import Dataset
+    from .bundle.config import FeatureSpec, Fusion, PostProcess
+    from .bundle.reader import Bundle
+    from .datasets.dataset import Dataset
     from .errors import EngineError, InputError, PunctumError
-    from .evaluation import evaluate
-    from .events import Event
-    from .features import Features, load_features
+    from .evaluation.average_precision import evaluate
+    from .events.event import Event
+    from .events.run_id import new_run_id
+    from .features.features import Features, load_features
     from .localizer import Localizer
-    from .session import Session
+    from .session.session import Session
 
-_HOME = {
-    "Bundle": "bundle",
-    "Dataset": "dataset",
+_MODULES = {
+    "Bundle": "bundle.reader",
+    "Dataset": "datasets.dataset",
     "EngineError": "errors",
-    "Event": "events",
-    "FeatureSpec": "config",
-    "Features": "features",
-    "Fusion": "config",
+    "Event": "events.event",
+    "FeatureSpec": "bundle.config",
+    "Features": "features.features",
+    "Fusion": "bundle.config",
     "InputError": "errors",
     "Localizer": "localizer",
-    "PostProcess": "config",
+    "PostProcess": "bundle.config",
     "PunctumError": "errors",
-    "Session": "session",
-    "evaluate": "evaluation",
-    "load_features": "features",
-    "new_run_id": "_run_id",
+    "Session": "session.session",
+    "evaluate": "evaluation.average_precision",
+    "load_features": "features.features",
+    "new_run_id": "events.run_id",
 }
 
 __all__ = [
@@ -58,9 +55,4 @@ __all__ = [
     "new_run_id",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use, so that `import punctum.runtime` stays light."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -18,17 +18,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from ._text import counted
-from .backends import Device, EngineOptions, warm_up
-from .backends._placement import engine_record, placement_counts
+from .backends.options import Device, EngineOptions
+from .backends.placement import engine_record, placement_counts
 from .errors import InputError, PunctumError
 from .live import LiveOptions
 from .localizer import Localizer
+from .text.display import counted
+from .warmup import warm_up
 
 if TYPE_CHECKING:
-    from .backends._protocol import I64, Backend
-    from .bundle import Bundle
-    from .video.backbone import VideoBackbone
+    from .backbone.backbone import VideoBackbone
+    from .bundle.reader import Bundle
+    from .session.engine import I64, Backend
 
 F32 = npt.NDArray[np.float32]
 STAGES = ("locator", "scorer", "post", "backbone", "all")
@@ -100,7 +101,7 @@ def bench(
     deviation: they cost what a busy recording costs. seconds: of media a round. max_delay_s: of the live part.
     Raises InputError for a device or a precision that was asked for and does not run.
     """
-    from .bundle import Bundle
+    from .bundle.reader import Bundle
 
     if not 1 <= seconds <= 3600:
         raise InputError("seconds", f"{seconds:g} seconds", "1 to 3600", "set --seconds")
@@ -197,7 +198,7 @@ def _open(
     localizer = Localizer(bundle, **given)
     backbone = None
     if bundle.manifest.backbone is not None:
-        from .video.backbone import VideoBackbone
+        from .backbone.backbone import VideoBackbone
 
         backbone = VideoBackbone.open(bundle, **given)
     opened = time.perf_counter()
@@ -281,7 +282,7 @@ def _memory_apart(path: str, sha256: str, given: dict[str, Any]) -> dict[str, fl
 
 
 def _weigh(pipe: Any, path: str, sha256: str, given: dict[str, Any]) -> None:
-    from .bundle import Bundle
+    from .bundle.reader import Bundle
 
     bundle = Bundle.load(path, expect_sha256=sha256)
     before = _resident()

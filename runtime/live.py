@@ -16,7 +16,7 @@ import numpy.typing as npt
 from punctum import kernels
 
 from .errors import InputError
-from .events import Phase
+from .events.event import Phase
 
 F64 = npt.NDArray[np.float64]
 SAME = 0.3  # overlap (IoU) from which a later guess, or the final event, continues an earlier report

@@ -10,21 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ._time_of_day import Arrival, FixedStart, stamped
-from .backends._protocol import Backend
-from .config import PostProcess
+from .bundle.config import PostProcess
 from .errors import EngineError, InputError
-from .events import Event
-from .features import Features
+from .events.event import Event
+from .events.time_of_day import Arrival, FixedStart, stamped
+from .features.features import Features
 from .live import LiveOptions
-from .plan import Plan, Stats
-from .session import Session
+from .session.engine import Backend
+from .session.plan import Plan, Stats
+from .session.session import Session
 
 if TYPE_CHECKING:
-    from .backends import EngineOptions
-    from .bundle import Bundle
-    from .pool import Pool, PoolOptions
-    from .sources import Chunk, Source
+    from .backends.options import EngineOptions
+    from .bundle.reader import Bundle
+    from .session.pool import Pool, PoolOptions
+    from .sources.items import Chunk, Source
 
 
 class Localizer:
@@ -45,7 +45,7 @@ class Localizer:
     ) -> None:
         """device: "cpu", "cuda", "tensorrt", ... or "auto", see `backends.open_backend`; precision: a variant of the
         bundle. What is asked for runs or this raises InputError; there is no silent fallback."""
-        from .backends import open_backend
+        from .backends.open import open_backend
 
         manifest = bundle.manifest
         self._setup(
@@ -124,13 +124,13 @@ class Localizer:
 
     def restore(self, data: bytes) -> Session:
         """A session as `Session.snapshot` left it. Raises InputError for damaged bytes and for another bundle's."""
-        from ._snapshot import thaw
+        from .session.snapshot import thaw
 
         return thaw(data, self.plan, self.backend)
 
     def pool(self, options: PoolOptions | None = None) -> Pool:
-        """Many live streams that share this engine; see `punctum.runtime.pool`."""
-        from .pool import Pool
+        """Many live streams that share this engine; see `punctum.runtime.session.pool`."""
+        from .session.pool import Pool
 
         return Pool(self, options)
 
@@ -195,7 +195,7 @@ class Localizer:
         Events of a live source carry the time of day at which their media arrived, unless start_utc says when media
         time 0 was. run_id: see `session`.
         """
-        from .sources import Bad, Begin, Chunk
+        from .sources.items import Bad, Begin, Chunk
 
         session: Session | None = None
         arrival = None if start_utc or isinstance(source, Iterable) or source.replayable else Arrival()

@@ -5,27 +5,23 @@ Importing this package does not import torch; `load_run` and `train_run` do when
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from punctum.runtime._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .checkpoint import Run, load_run
-    from .torch_backend import TorchBackend, localizer_of
-    from .trainer import train_run
+    from .engine.trainer import train_run
+    from .models.checkpoint import Run, load_run
+    from .models.torch_backend import TorchBackend, localizer_of
 
 __all__ = ["Run", "TorchBackend", "load_run", "localizer_of", "train_run"]
 
-_HOME = {
-    "Run": "checkpoint",
-    "load_run": "checkpoint",
-    "TorchBackend": "torch_backend",
-    "localizer_of": "torch_backend",
-    "train_run": "trainer",
+_MODULES = {
+    "Run": "models.checkpoint",
+    "load_run": "models.checkpoint",
+    "TorchBackend": "models.torch_backend",
+    "localizer_of": "models.torch_backend",
+    "train_run": "engine.trainer",
 }
 
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    import importlib
-
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, _MODULES)

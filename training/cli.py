@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from punctum.runtime._text import counted
 from punctum.runtime.cli._terminal import echo, echo_json, say
+from punctum.runtime.text.display import counted
 
 if TYPE_CHECKING:
-    from punctum.runtime.dataset import Dataset
+    from punctum.runtime.datasets.dataset import Dataset
 
     from .config import TrainConfig
 
@@ -70,8 +70,8 @@ def train(
 
     Example: punctum train data/urfall --out runs/urfall && punctum run runs/urfall/bundle clip.mp4
     """
-    from punctum.runtime._outputs import check_folder
     from punctum.runtime.errors import InputError, MissingDependencyError
+    from punctum.runtime.files.outputs import check_folder
 
     try:
         import safetensors  # noqa: F401
@@ -81,7 +81,7 @@ def train(
     if resume and fresh:
         raise InputError("flags-exclusive", "--resume and --fresh together", "one of them", "drop one")
     out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
-    from punctum.runtime.dataset import Dataset
+    from punctum.runtime.datasets.dataset import Dataset
 
     from . import recipes
 
@@ -105,8 +105,8 @@ def train(
     if proposals is not None and recipe.center is None:
         raise InputError("flags-exclusive", "--proposals without a head to train", "a head", "drop --no-center")
 
-    from .data import load_training_set
-    from .trainer import train_run
+    from .data.videos import load_training_set
+    from .engine.trainer import train_run
 
     if loose.only_videos:
         from .cli_video import train_dataset

@@ -6,13 +6,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from punctum.runtime._text import counted
 from punctum.runtime.cli._terminal import echo, echo_json, say
+from punctum.runtime.text.display import counted
 
 from .cli import THREADS, warnings_as_lines
 
 if TYPE_CHECKING:
-    from punctum.runtime.dataset import Dataset
+    from punctum.runtime.datasets.dataset import Dataset
 
     from .config import TrainConfig
 
@@ -48,8 +48,8 @@ def train_backbone(
 
     Example: punctum train-backbone data/urfall --out backbones/urfall --seed 0
     """
-    from punctum.runtime._outputs import check_folder
     from punctum.runtime.errors import InputError
+    from punctum.runtime.files.outputs import check_folder
 
     needs_training("punctum train-backbone")
     if resume and fresh:

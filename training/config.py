@@ -9,10 +9,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from punctum.runtime._tables import read_json
-from punctum.runtime._text import plain
-from punctum.runtime.config import Fusion, PostProcess
+from punctum.runtime.bundle.config import Fusion, PostProcess
+from punctum.runtime.datasets.tables import read_json
 from punctum.runtime.errors import InputError
+from punctum.runtime.text.display import plain
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 R = TypeVar("R", bound=BaseModel)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from punctum.runtime.config import PostProcess
+from punctum.runtime.bundle.config import PostProcess
 from punctum.runtime.errors import InputError
 from pydantic import BaseModel
 

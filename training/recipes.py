@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from punctum.runtime.config import Fusion
+from punctum.runtime.bundle.config import Fusion
 
 from .config import (
     CenterConfig,

@@ -12,20 +12,20 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from punctum.runtime._files import atomic_write
-from punctum.runtime._name_index import NameIndex
-from punctum.runtime._names import clean_name
-from punctum.runtime._tables import read_points
-from punctum.runtime._text import as_utf8
-from punctum.runtime.dataset import Dataset, Point
+from punctum.runtime.datasets.dataset import Dataset, Point
+from punctum.runtime.datasets.tables import read_points
 from punctum.runtime.errors import InputError
+from punctum.runtime.files.atomic import atomic_write
+from punctum.runtime.text.display import as_utf8
+from punctum.runtime.text.name_index import NameIndex
+from punctum.runtime.text.names import clean_name
 
 from .backbone.config import BackboneConfig, load_backbone_config
 from .backbone.train import Footage, train_backbone
-from .checkpoint import read_object
 from .config import TrainConfig
-from .data import load_training_set, no_points
-from .trainer import train_run
+from .data.videos import load_training_set, no_points
+from .engine.trainer import train_run
+from .models.checkpoint import read_object
 
 BACKBONE, DATA, LOCATOR, BUNDLE = "backbone", "data", "locator", "bundle"
 
@@ -41,8 +41,8 @@ def read_footage(
     if (folder / "dataset.json").is_file():
         data = Dataset.open(folder, points=points or "points.csv", train_list=train_list, need_features=False)
         return dataset_footage(data, clicked=clicked and (points is not None or data.points_file.is_file()))
+    from punctum.runtime.datasets.extraction import check_names
     from punctum.runtime.video import video_files
-    from punctum.runtime.video.features import check_names
 
     listed = list(video_files(folder))
     check_names(listed)
@@ -187,7 +187,7 @@ def train_videos(
 
 def _lost(data: Path) -> dict[str, str]:
     """Video -> what is missing in its features, in words; only videos of which something is."""
-    from punctum.runtime.video.features import RECORD, lost_of
+    from punctum.runtime.datasets.extraction import RECORD, lost_of
 
     videos = json.loads((data / "features" / RECORD).read_text(encoding="utf-8"))["videos"]
     return {video: lost for video, entry in videos.items() if (lost := lost_of(entry))}
@@ -195,7 +195,7 @@ def _lost(data: Path) -> dict[str, str]:
 
 def _adopt(source: Path, target: Path) -> dict[str, Any]:
     """A copy of an existing backbone, checked. Raises InputError for a folder that is none, or for another one."""
-    from punctum.runtime.video.backbone import VideoBackbone
+    from punctum.runtime.backbone.backbone import VideoBackbone
 
     opened = VideoBackbone.load(source)
     if (target / "backbone.json").is_file() and VideoBackbone.load(target).digest != opened.digest:
@@ -209,8 +209,8 @@ def _adopt(source: Path, target: Path) -> dict[str, Any]:
 
 def make_features(data: Dataset, footage: Footage, backbone: Path, out: Path, *, quiet: bool = False) -> Dataset:
     """The features of the training videos as an ordinary data set, by the code that feeds a live run. Resumable."""
-    from punctum.runtime.video.backbone import VideoBackbone
-    from punctum.runtime.video.features import extract_features
+    from punctum.runtime.backbone.backbone import VideoBackbone
+    from punctum.runtime.datasets.extraction import extract_features
 
     opened = VideoBackbone.load(backbone)
     spec = opened.spec
@@ -245,10 +245,10 @@ def _row(*cells: str) -> str:
 
 def _export(out: Path, name: str) -> str:
     """The bundle. Exporting is the floor above: found by name, as the command line finds its commands."""
-    from .checkpoint import load_run
+    from .models.checkpoint import load_run
 
-    exporter = importlib.import_module("punctum.export.export")
-    loaded = importlib.import_module("punctum.export.backbone").load_exported(str(out / BACKBONE))
+    exporter = importlib.import_module("punctum.export.bundle")
+    loaded = importlib.import_module("punctum.export.graphs.backbone").load_exported(str(out / BACKBONE))
     name = re.sub(r"[^A-Za-z0-9._-]+", "-", name).strip("-._") or "bundle"
     bundle_id, _ = exporter.export_bundle(
         load_run(out / LOCATOR), out / BUNDLE, name=name, backbone=loaded, replace=True

@@ -6,10 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from punctum.runtime._graph_scan import check_graph
-from punctum.runtime._telemetry import switch_off_telemetry
-from punctum.runtime.backends._runner import reason
+from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.bundle.graph_scan import check_graph
 from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError
+from punctum.runtime.machine.telemetry import switch_off_telemetry
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime import Bundle, Dataset, Localizer
-from punctum.runtime.backends._protocol import Backend
+from punctum.runtime.bundle.precision import Part
 from punctum.runtime.errors import InputError
-from punctum.runtime.precision import Part
+from punctum.runtime.session.engine import Backend
 
 from .recordings import Reader, open_reader
 

@@ -22,8 +22,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from punctum.runtime.backends._runner import reason
-from punctum.runtime.backends._session import import_onnxruntime
+from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backends.onnxruntime.session import import_onnxruntime
 from punctum.runtime.errors import PunctumError
 
 from ._onnx import View, finish, load

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
-from punctum.runtime.dataset import Truth
+from punctum.runtime.bundle.precision import REFERENCE, AccuracyRecord
+from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.errors import InputError
-from punctum.runtime.evaluation import Detections
-from punctum.runtime.events import Event
-from punctum.runtime.precision import REFERENCE, AccuracyRecord
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.events.event import Event
 
 from .recordings import open_reader
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime import Bundle
-from punctum.runtime.backends.onnx import OnnxBackend, open_session
+from punctum.runtime.backends.onnxruntime.backend import OnnxBackend, open_session
 from punctum.runtime.errors import PunctumError
 
 from .calibration import Feed, Feeds

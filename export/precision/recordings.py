@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime import Bundle, Dataset
-from punctum.runtime._recordings import open_recordings
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.bundle.precision import REFERENCE
+from punctum.runtime.datasets.recordings import open_recordings
 from punctum.runtime.errors import InputError
-from punctum.runtime.features import Features
-from punctum.runtime.precision import REFERENCE
-from punctum.runtime.video.backbone import VideoBackbone
+from punctum.runtime.features.features import Features
 
 F32 = npt.NDArray[np.float32]
 Reader = Callable[[str], Features]
@@ -54,8 +54,8 @@ def open_reader(
     """What gives a video's features. watch: sees every batch of clips before the backbone does."""
     if not data.only_videos:
         return data.features
-    from punctum.runtime.video.backbone import no_backbone
-    from punctum.runtime.video.features import read_features
+    from punctum.runtime.backbone.backbone import no_backbone
+    from punctum.runtime.datasets.extraction import read_features
 
     spec = bundle.manifest.backbone
     if spec is None:

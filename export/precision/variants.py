@@ -8,15 +8,15 @@ from dataclasses import dataclass
 from typing import Literal
 
 from punctum.runtime import Bundle, Dataset
-from punctum.runtime.backends._session import import_onnxruntime
-from punctum.runtime.bundle_writer import seal_bundle
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.backbone.fingerprint import make_fingerprint
+from punctum.runtime.backends.onnxruntime.session import import_onnxruntime
+from punctum.runtime.bundle.backbone_spec import ClipFingerprint
+from punctum.runtime.bundle.precision import AccuracyRecord, Part, PrecisionRecord, Target
+from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.precision import AccuracyRecord, Part, PrecisionRecord, Target
-from punctum.runtime.video.backbone import VideoBackbone
-from punctum.runtime.video.fingerprint import make_fingerprint
-from punctum.runtime.video.spec import ClipFingerprint
 
-from .._limits import MAX_MAP_DROP
+from ..limits import MAX_MAP_DROP
 from ._onnx import need_onnx
 from .calibration import Feeds, collect
 from .half import emulate_half, to_half

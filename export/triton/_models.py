@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from punctum.runtime._values import compact
-from punctum.runtime.backends._protocol import Shape
-from punctum.runtime.backends._runner import reason
-from punctum.runtime.engines.profiles import CLIPS, WINDOWS
+from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backends.tensorrt.profiles import CLIPS, WINDOWS
+from punctum.runtime.bundle.precision import Part
+from punctum.runtime.datatypes import compact
 from punctum.runtime.errors import InputError
-from punctum.runtime.precision import Part
+from punctum.runtime.session.engine import Shape
 
 TYPES = {
     "tensor(float)": ("TYPE_FP32", np.float32),

@@ -27,11 +27,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.backends import Device
-from punctum.runtime.backends.onnx import OnnxBackend
+from punctum.runtime.backbone.backbone import VideoBackbone, no_backbone
+from punctum.runtime.backends.onnxruntime.backend import OnnxBackend
+from punctum.runtime.backends.options import Device
+from punctum.runtime.bundle.precision import Part
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.precision import Part
-from punctum.runtime.video.backbone import VideoBackbone, no_backbone
 
 Array = npt.NDArray[Any]
 TIMEOUT_S = 30.0

@@ -6,9 +6,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from punctum.runtime._files import atomic_folder
+from punctum.runtime.bundle.precision import REFERENCE, Part
 from punctum.runtime.errors import InputError
-from punctum.runtime.precision import REFERENCE, Part
+from punctum.runtime.files.atomic import atomic_folder
 
 from . import client
 from ._config import FORMAT, LABELS, QUEUE_US, VERSION, config_text
@@ -17,7 +17,7 @@ from ._readme import readme_text
 
 if TYPE_CHECKING:
     from punctum.runtime import Bundle
-    from punctum.runtime.backends._protocol import Shape
+    from punctum.runtime.session.engine import Shape
 
 MARKER = "punctum.json"  # a file beside the models, which a server passes over
 DEVICES = ("cpu", "cuda")
@@ -110,8 +110,8 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _read_models(bundle: Bundle, precision: str, name: str) -> list[Model]:
-    from punctum.runtime.backends import open_backend
-    from punctum.runtime.backends.onnx import open_session
+    from punctum.runtime.backends.onnxruntime.backend import open_session
+    from punctum.runtime.backends.open import open_backend
 
     backend = open_backend(bundle, precision=precision)  # the graphs fit the manifest, or this says what does not
     shapes = _shapes(bundle, backend)
@@ -129,8 +129,8 @@ def _read_models(bundle: Bundle, precision: str, name: str) -> list[Model]:
 def _shapes(bundle: Bundle, backend: Any) -> list[Shape]:
     """Of the runs of a stream, with and without early reports."""
     from punctum.runtime import Localizer
-    from punctum.runtime.backends._warm import stream_shapes
     from punctum.runtime.live import LiveOptions
+    from punctum.runtime.warmup import stream_shapes
 
     manifest = bundle.manifest
     localizer = Localizer.from_parts(

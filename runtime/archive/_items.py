@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import PurePosixPath
 from typing import Any, Literal
 
-from .._values import compact
+from ..datatypes import compact
 
 Kind = Literal["features", "video"]
 Status = Literal["done", "failed", "same"]

@@ -24,8 +24,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from .._files import BINARY, atomic_write
 from ..errors import InputError, PunctumError
+from ..files.atomic import BINARY, atomic_write
 from ._items import Outcome, Record
 from ._table import without
 

@@ -10,7 +10,7 @@ from ..errors import InputError
 from ..video import MAX_RATE
 
 if TYPE_CHECKING:
-    from ..backends import EngineOptions
+    from ..backends.options import EngineOptions
 
 FORMATS = ("parquet", "jsonl", "activitynet")
 KINDS = ("auto", "features", "video", "all")

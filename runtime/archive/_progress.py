@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
-from .._text import counted, were
+from ..text.display import counted, were
 from ._items import Outcome
 
 

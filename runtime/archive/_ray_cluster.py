@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingDependencyError
-from ..machine import whole_cores
+from ..machine.cores import whole_cores
 
 if TYPE_CHECKING:
     from ._options import ArchiveOptions

@@ -10,8 +10,8 @@ import re
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
+from ..credentials.redact import clean
 from ..errors import InputError, MissingDependencyError
-from ..video.redact import clean
 from ._items import Item
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")

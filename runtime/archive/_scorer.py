@@ -13,24 +13,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._files import sha256_file
-from .._text import as_utf8, plain, short
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from ..errors import InputError, PunctumError
-from ..events import Event
-from ..features import Features, load_features
+from ..events.event import Event
+from ..features.features import Features, load_features
+from ..files.atomic import sha256_file
 from ..localizer import Localizer, patiently
-from ..session import Session
-from ..sources import Chunk
+from ..session.lockstep import Whole, localize_together
+from ..session.session import Session
+from ..sources.items import Chunk
+from ..text.display import as_utf8, plain, short
 from ._groups import STREAMED_BYTES
 from ._items import Group, Item, Outcome, Record, Task
 from ._remote import fetch, shown, suffix_of
 from ._table import EventRows, part_of
-from ._together import Whole, localize_together
 from .inputs import stamp_of
 
 if TYPE_CHECKING:
-    from ..video.backbone import VideoBackbone
+    from ..backbone.backbone import VideoBackbone
     from ._options import ArchiveOptions
 
 
@@ -111,7 +111,7 @@ class Scorer:
         item = task.item
         paths, digest = [], ""
         if item.kind == "video" and self.bundle.manifest.backbone is None:
-            from ..video.backbone import no_backbone
+            from ..backbone.backbone import no_backbone
 
             raise no_backbone(self.bundle.id, shown(item.paths[0]))
         for path in item.paths:
@@ -152,8 +152,8 @@ class Scorer:
             return self._through(item, digest, chunks)
 
     def _video(self, item: Item, path: Path, digest: str) -> Scored:
+        from ..backbone.backbone import VideoBackbone
         from ..sources.video import coalesce, open_video
-        from ..video.backbone import VideoBackbone
 
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, **self._engine)

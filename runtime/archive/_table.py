@@ -30,7 +30,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingDependencyError
-from ..events import Event
+from ..events.event import Event
 from ._items import Record
 
 if TYPE_CHECKING:

@@ -17,9 +17,9 @@ from collections.abc import Generator, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from .._text import warn
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from ..errors import PunctumError
+from ..text.display import warn
 from ._items import Group, Outcome
 
 if TYPE_CHECKING:

@@ -13,9 +13,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
-from .._text import as_utf8
 from ..errors import InputError
-from ..sources import is_video_input
+from ..sources.open import is_video_input
+from ..text.display import as_utf8
 from ..video.files import SUFFIXES
 from ._items import Item, Kind
 from ._remote import find_remote, is_remote, shown
@@ -198,7 +198,7 @@ def _listed(path: Path) -> Iterator[Item]:
 
 def _dataset(folder: Path, *, split: str | None, kind: str) -> Iterator[Item]:
     """The recordings of a data set: those of its lists, or without lists every file of its features."""
-    from .._recordings import open_recordings
+    from ..datasets.recordings import open_recordings
 
     lists = {} if split is None else {"split": split}
     data = open_recordings(folder, **lists)

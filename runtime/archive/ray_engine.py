@@ -17,10 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._text import counted, warn
 from .._version import __version__
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from ..errors import PunctumError
+from ..text.display import counted, warn
 from ._items import Group, Outcome
 from ._ray_cluster import connected, load_ray, needs
 from ._workers import AHEAD, portable

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._files import atomic_write, destination
 from ..errors import PunctumError
-from ..events import Event
+from ..events.event import Event
+from ..files.atomic import atomic_write, destination
 from ._items import Record
 from ._ledger import Archive, read_head
 from ._table import events_of, items_table, load_pyarrow, to_bytes

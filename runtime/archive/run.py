@@ -9,11 +9,11 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
-from .._text import counted, printable, were
 from .._version import __version__
-from ..bundle import Bundle
+from ..bundle.reader import Bundle
 from ..errors import InputError, PunctumError
-from ..machine import whole_cores
+from ..machine.cores import whole_cores
+from ..text.display import counted, printable, were
 from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task

@@ -52,7 +52,7 @@ def invoke(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _process.interrupted()
     except BrokenPipeError:  # the reader of a pipe went away; nothing is wrong here
-        from .._outputs import discard_standard_output
+        from ..files.outputs import discard_standard_output
 
         discard_standard_output()
         return 0
@@ -63,8 +63,8 @@ def invoke(arguments: list[str]) -> int:
 def _run(arguments: list[str]) -> int:
     import typer
 
-    from .._text import printable
     from ..errors import PunctumError
+    from ..text.display import printable
     from . import _process
     from ._app import build
 

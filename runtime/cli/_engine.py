@@ -13,8 +13,8 @@ from ..errors import InputError
 from ._terminal import say
 
 if TYPE_CHECKING:
-    from ..backends import EngineOptions
-    from ..bundle import Bundle
+    from ..backends.options import EngineOptions
+    from ..bundle.reader import Bundle
     from ..localizer import Localizer
 
 _PANEL: dict[str, Any] = {"rich_help_panel": "Engine"}
@@ -98,7 +98,7 @@ class EngineChoice:
 
     def load(self, path: str | Path) -> Bundle:
         """The bundle, which must have the digest that was asked for. Raises InputError."""
-        from ..bundle import Bundle
+        from ..bundle.reader import Bundle
 
         return Bundle.load(path, expect_sha256=self.expect_sha256)
 
@@ -112,7 +112,7 @@ class EngineChoice:
         }
 
     def options(self) -> EngineOptions:
-        from ..backends import EngineOptions
+        from ..backends.options import EngineOptions
 
         limit = None if self.gpu_memory is None else memory(self.gpu_memory)
         return EngineOptions(spinning=self.latency_first, gpu_mem_limit=limit, engines=self.engines)

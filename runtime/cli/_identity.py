@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from .._run_id import check_run_id, new_run_id
-from .._time_of_day import parse_utc
 from ..errors import InputError
+from ..events.run_id import check_run_id, new_run_id
+from ..events.time_of_day import parse_utc
 
 NEW, NONE, CREATION_TIME = "new", "none", "creation-time"
 
@@ -40,7 +40,7 @@ def start_of(start_utc: str, name: str) -> float:
     """Unix time of media time 0 of a recording. Raises InputError where it does not say."""
     if start_utc != CREATION_TIME:
         return parse_utc(start_utc)
-    from ..sources import is_video_input
+    from ..sources.open import is_video_input
     from ..video.creation import creation_time
 
     if not is_video_input(name):

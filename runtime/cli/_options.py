@@ -7,8 +7,8 @@ from typing import Any
 
 import typer
 
-from .._text import counted
 from ..errors import InputError
+from ..text.display import counted
 
 
 def is_given(context: typer.Context, name: str) -> bool:

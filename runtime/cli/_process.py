@@ -68,7 +68,7 @@ def prepare_streams() -> None:
 
 def finish_streams(code: int) -> int:
     """Flush standard output; the exit code with what that brings. Losses are reported."""
-    from .._outputs import discard_standard_output
+    from ..files.outputs import discard_standard_output
 
     if isinstance(sys.stdout, ClosedOutput):
         if sys.stdout.lost and code == 0:
@@ -89,7 +89,7 @@ def finish_streams(code: int) -> int:
 
 def complain(code: str, message: str) -> None:
     """One line about an error on standard error, coloured on a terminal. Text from files cannot drive the terminal."""
-    from .._text import printable
+    from ..text.display import printable
 
     word = "error"
     with contextlib.suppress(OSError, ValueError):
@@ -101,12 +101,12 @@ def complain(code: str, message: str) -> None:
 
 def unexpected(error: BaseException) -> int:
     """The last handler: one line for an error that nothing else knows, and its exit code."""
-    from .._text import plain
+    from ..text.display import plain
 
     if was_interrupted(error):
         return interrupted()
     if os.environ.get(TRACEBACK, "0") not in ("", "0"):
-        from .._text import printable
+        from ..text.display import printable
 
         with contextlib.suppress(OSError, ValueError):
             for line in "".join(traceback.format_exception(error)).splitlines():
@@ -167,7 +167,7 @@ def _interrupt_again() -> None:
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
     """Warnings of libraries as one line, without the path of the code that gave them."""
-    from .._text import plain
+    from ..text.display import plain
 
     with contextlib.suppress(OSError, ValueError):
         print(f"warning: {plain(message)}", file=sys.stderr, flush=True)

@@ -7,8 +7,8 @@ import json
 import sys
 from typing import TYPE_CHECKING, Any
 
-from .._outputs import to_standard_output
-from .._text import printable
+from ..files.outputs import to_standard_output
+from ..text.display import printable
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._text import counted
 from ..errors import InputError
+from ..text.display import counted
 
 if TYPE_CHECKING:
-    from ..plan import Stats
+    from ..session.plan import Stats
     from ..sources.video import VideoStats
 
 Fps = Annotated[

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
-from .._text import counted
+from ..text.display import counted
 from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
 from ._options import refuse
 from ._terminal import cell, console, echo_json
@@ -42,7 +42,7 @@ def bench(
     Example: punctum bench bundle/ --device cpu --device cuda --seconds 60
     """
     from ..bench import bench as measure
-    from ..features import load_features
+    from ..features.features import load_features
 
     if input is not None:
         refuse(context, ["seconds"], "with --input", "leave --input out")

@@ -14,7 +14,7 @@ from ._options import refuse
 from ._terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
-    from ..engines.build import Built, Task
+    from ..backends.tensorrt.build import Built, Task
 
 
 def build(
@@ -63,10 +63,10 @@ def build(
         return
     if bundle is None:
         raise InputError("bundle-missing", "no bundle", "a bundle folder or zip", "punctum build BUNDLE --out ENGINES")
-    from .._outputs import check_folder
-    from ..bundle import Bundle
-    from ..engines.build import Request, build_engines
-    from ..engines.store import default_folder
+    from ..backends.tensorrt.build import Request, build_engines
+    from ..backends.tensorrt.store import default_folder
+    from ..bundle.reader import Bundle
+    from ..files.outputs import check_folder
 
     request = Request(
         precisions=_words(precision),
@@ -95,8 +95,8 @@ def build(
 def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str | None) -> None:
     from dataclasses import asdict
 
-    from ..bundle import Bundle
-    from ..engines.check import check_engines
+    from ..backends.tensorrt.check import check_engines
+    from ..bundle.reader import Bundle
 
     if not folder.is_dir():
         raise InputError("engines-folder", f"{folder} is no folder", "a folder of engines", "check the path")

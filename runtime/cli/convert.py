@@ -97,10 +97,10 @@ def convert(
 
     Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --fps 25
     """
-    from .._outputs import to_standard_output
     from ..convert import BACKGROUND, ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run
     from ..errors import InputError
+    from ..files.outputs import to_standard_output
 
     for option, value, allowed in (
         ("--clicks", clicks, ("marked", "all", "none")),

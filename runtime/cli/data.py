@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .._text import counted
+from ..text.display import counted
 from ._terminal import cell, console, echo, echo_json
 from .make_videos import make_videos
 
 if TYPE_CHECKING:
-    from .._findings import Finding, Report
+    from ..datasets.findings import Finding, Report
 
 # Rows printed for one file: a wrong fps puts every point of a file outside its video.
 _SHOWN = 40
@@ -34,7 +34,7 @@ def check(
 
     Example: punctum data check data/gtea --split split_1
     """
-    from ..check import check_dataset
+    from ..datasets.check import check_dataset
 
     report = check_dataset(dataset, split=split, points=points, train_list=train_list, test_list=test_list)
     if as_json:
@@ -85,8 +85,8 @@ def make_demo(
 
     Example: punctum data make-demo --out demo-data --count 40 --seed 1
     """
-    from .._outputs import check_folder
-    from ..demo import write_demo_dataset
+    from ..files.outputs import check_folder
+    from ..synthetic.sensors import write_demo_dataset
 
     check_folder(out, [])
     write_demo_dataset(out, videos=count, seed=seed)

@@ -13,7 +13,7 @@ from typing import Annotated
 
 import typer
 
-from .._text import counted
+from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, Precision, Threads
 from ._options import refuse
 from ._terminal import cell, console, echo_json
@@ -64,8 +64,8 @@ def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, 
     import numpy as np
     from punctum import kernels
 
-    from ..bundle import Bundle
-    from ..demo import LABELS, STRIDE_S, make_sequence
+    from ..bundle.reader import Bundle
+    from ..synthetic.sensors import LABELS, STRIDE_S, make_sequence
 
     began = time.perf_counter()
     with resources.as_file(resources.files("punctum.runtime") / "assets" / "demo") as folder:

@@ -10,12 +10,12 @@ from fnmatch import fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._text import counted
 from ..errors import InputError
+from ..text.display import counted
 from ._terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
-    from ..events import Event
+    from ..events.event import Event
     from ..report import Action
     from ._engine import EngineChoice
 
@@ -38,16 +38,16 @@ def demo_video(
 ) -> None:
     """Raises InputError and PunctumError; MissingDependencyError where ONNX Runtime, PyAV or jinja2 is absent."""
     began = time.perf_counter()
-    from .._files import atomic_folder
-    from ..backends import warm_up
-    from ..bundle import SHIPPED, Bundle
+    from ..bundle.reader import SHIPPED, Bundle
     from ..errors import MissingDependencyError
+    from ..files.atomic import atomic_folder
     from ..live import LiveOptions
     from ..report import Action, write_report
     from ..report._recording import need_jinja
-    from ..scenes import LABELS, render
-    from ..scenes.dataset import encode
-    from ..sources import video_source
+    from ..sources.open import video_source
+    from ..synthetic.video import LABELS, render
+    from ..synthetic.video.dataset import encode
+    from ..warmup import warm_up
 
     _check_out(out)
     bundle = Bundle.load(SHIPPED)
@@ -122,7 +122,7 @@ def demo_video(
 
 def _check_out(out: Path) -> None:
     """Only what an earlier demo left is replaced. Raises InputError for anything else that is there."""
-    from .._outputs import check_folder
+    from ..files.outputs import check_folder
 
     check_folder(out, [])
     if not out.exists() and not out.is_symlink():

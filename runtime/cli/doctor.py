@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._text import printable
+from ..text.display import printable
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 from ._options import refuse
 from ._terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
-    from ..doctor import Report
+    from ..machine.findings import Report
 
 
 def doctor(
@@ -36,7 +36,7 @@ def doctor(
 
     Example: punctum doctor bundle/ --device cuda
     """
-    from ..doctor import examine
+    from ..doctor.examine import examine
 
     if bundle is None:
         refuse(context, ["precision", "engines"], "without BUNDLE", "name a bundle")

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._text import counted
-from ..backends._placement import engine_record
+from ..backends.placement import engine_record
+from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 from ._options import refuse
 from ._terminal import cell, console, echo_json
@@ -17,8 +17,8 @@ from ._terminal import cell, console, echo_json
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ..dataset import Dataset, Truth
-    from ..evaluation import Detections
+    from ..datasets.dataset import Dataset, Truth
+    from ..evaluation.average_precision import Detections
 
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
@@ -26,7 +26,7 @@ _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_f
 def levels(text: str) -> list[float]:
     """ "0.1:0.7:0.1" (start:stop:step, stop included) or a comma-separated list. Raises InputError."""
     from ..errors import InputError
-    from ..evaluation import check_thresholds
+    from ..evaluation.average_precision import check_thresholds
 
     try:
         if ":" not in text:
@@ -89,13 +89,13 @@ def evaluate(
 
     Example: punctum eval bundle/ data/gtea --split split_1 --online --max-delay 0.5,1,2 --figure delay.svg
     """
-    from .._outputs import FIGURE, Output
-    from .._recordings import open_recordings
-    from ..alignment import alignment, draw_alignment
-    from ..dataset import Dataset
+    from ..datasets.dataset import Dataset
+    from ..datasets.recordings import open_recordings
     from ..errors import InputError
-    from ..evaluation import average_recall, read_detections, recall
-    from ..evaluation import evaluate as judge
+    from ..evaluation.alignment import alignment, draw_alignment
+    from ..evaluation.average_precision import average_recall, read_detections, recall
+    from ..evaluation.average_precision import evaluate as judge
+    from ..files.outputs import FIGURE, Output
     from .eval_online import eval_online, online_delays
 
     if detections is not None:
@@ -184,8 +184,8 @@ def _run(
     """Run the bundle over the judged videos, with a progress bar on a terminal."""
     from rich.progress import track
 
-    from .._recordings import feature_reader
-    from ..evaluation import Detections
+    from ..datasets.recordings import feature_reader
+    from ..evaluation.average_precision import Detections
     from .eval_online import known_labels
 
     bundle = engine.load(path)

@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._text import counted
-from ..backends._placement import engine_record
+from ..backends.placement import engine_record
+from ..text.display import counted
 from ._terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from .._outputs import Output
-    from ..dataset import Dataset, Truth
-    from ..online import OnlineRow
+    from ..datasets.dataset import Dataset, Truth
+    from ..evaluation.online import OnlineRow
+    from ..files.outputs import Output
     from ._engine import EngineChoice
 
 Rows = list["OnlineRow"]
@@ -29,8 +29,8 @@ def online_delays(
 ) -> tuple[float, ...]:
     """Deadlines of `--max-delay`. Raises InputError for a list or a combination of options that makes no sense."""
     from ..errors import InputError
+    from ..evaluation.online import check_delays
     from ..live import LiveOptions
-    from ..online import check_delays
 
     for given, allowed in (
         (not online, "--max-delay and --tick with --online only"),
@@ -68,7 +68,7 @@ def eval_online(
     engine: EngineChoice,
 ) -> None:
     """Judge a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
-    from .._online_plot import draw_online
+    from ..evaluation.figures import draw_online
 
     if detections is not None:
         head |= {"detections": str(detections)}
@@ -108,9 +108,9 @@ def _streamed(
     """Run every video offline and, for every deadline, as a stream."""
     from rich.progress import track
 
-    from .._recordings import feature_reader
+    from ..datasets.recordings import feature_reader
+    from ..evaluation.online import Reports, judge_reports, replay
     from ..live import LiveOptions
-    from ..online import Reports, judge_reports, replay
 
     options = [LiveOptions(max_delay_s=d, tick_s=tick_s) for d in delays]
     loaded = engine.load(path)
@@ -152,7 +152,7 @@ def _recorded(
     path: Path, data: Dataset, truth: Truth, delays: tuple[float, ...], thresholds: Sequence[float]
 ) -> tuple[Rows, dict[str, Any], int]:
     """Judge one recorded run at every deadline."""
-    from ..online import judge_reports, read_reports
+    from ..evaluation.online import judge_reports, read_reports
 
     reports = read_reports(path, truth)
     floor = _floor(truth, reports)
@@ -180,7 +180,7 @@ def known_labels(labels: Sequence[str], data: Dataset) -> None:
 
 def media_hours(data: Dataset, truth: Truth) -> float | None:
     """Length of all judged videos as the truth file states it; None where it does not."""
-    from ..dataset import read_json
+    from ..datasets.dataset import read_json
 
     database = read_json(data.truth_file)["database"]
     total = 0.0
@@ -193,7 +193,7 @@ def media_hours(data: Dataset, truth: Truth) -> float | None:
 
 
 def _floor(truth: Truth, reports: Any) -> dict[str, Any]:
-    from ..online import best_floor
+    from ..evaluation.online import best_floor
 
     found = best_floor(truth, reports.by_deadline(math.inf))
     return {"score": found.score if math.isfinite(found.score) else None, "f1": found.f1}

@@ -30,9 +30,9 @@ def features(
 
     Example: punctum features backbone/ data/videos --out data/features
     """
-    from .._outputs import check_folder
-    from ..video.backbone import open_backbone
-    from ..video.features import collect_videos, extract_features, failed
+    from ..backbone.backbone import open_backbone
+    from ..datasets.extraction import collect_videos, extract_features, failed
+    from ..files.outputs import check_folder
 
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
     out = check_folder(out, [*videos, backbone])

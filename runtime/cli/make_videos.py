@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from .._text import counted
+from ..text.display import counted
 from ._terminal import echo
 
 
@@ -25,8 +25,8 @@ def make_videos(
 
     Example: punctum data make-videos --out videos --count 40 --seed 1
     """
-    from .._outputs import check_folder
-    from ..scenes import write_videos
+    from ..files.outputs import check_folder
+    from ..synthetic.video import write_videos
 
     check_folder(out, [])
     write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps)

@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from .._text import as_utf8
+from ..text.display import as_utf8
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 from ._options import refuse
 from ._terminal import console, echo, say
@@ -50,8 +50,8 @@ def report(
 
     Example: punctum report bundle/ --data data/gtea --split split_1 --out report.html
     """
-    from .._outputs import REPORT, Output
     from ..errors import InputError
+    from ..files.outputs import REPORT, Output
     from ..report import build_report, report_dataset, report_recording
     from ..report._recording import need_jinja, read_actions, read_events
 

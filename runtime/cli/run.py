@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from .._text import as_utf8, counted, warn
-from .._time_of_day import FixedStart, stamped
+from ..events.time_of_day import FixedStart, stamped
+from ..text.display import as_utf8, counted, warn
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
@@ -18,12 +18,12 @@ from ._terminal import say
 from ._video import Fps
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
-    from ..events import Event
+    from ..backbone.backbone import VideoBackbone
+    from ..bundle.reader import Bundle
+    from ..events.event import Event
     from ..localizer import Localizer
     from ..sources.video import VideoStats
     from ..video import VideoOptions
-    from ..video.backbone import VideoBackbone
 
 LIVE_PANEL = "Live (with --stream)"
 LIVE: dict[str, Any] = {"rich_help_panel": LIVE_PANEL}
@@ -228,10 +228,10 @@ def _run_files(
     start_utc: str | None,
 ) -> None:
     """Whole recordings: every file on its own, final events only."""
-    from .._outputs import ACTIVITYNET, EVENTS, STDOUT, Output
+    from ..datasets.extraction import check_names, failed
     from ..errors import InputError, PunctumError
+    from ..files.outputs import ACTIVITYNET, EVENTS, STDOUT, Output
     from ..sinks import to_activitynet, to_jsonl
-    from ..video.features import check_names, failed
 
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"format {format!r}", "jsonl or activitynet", "set --format")
@@ -296,7 +296,7 @@ class _Recording:
         localizer, plan = self._localizer, self._localizer.plan
         clock = None if start_utc is None else FixedStart(start_of(start_utc, self.name))
         if self._backbone is None:
-            from ..features import load_features
+            from ..features.features import load_features
 
             features = load_features(self.name, stride_s=plan.stride_s, dim=plan.dim)
             events = localizer.localize(features, stream=self.stream, run_id=run_id)
@@ -333,9 +333,9 @@ class _Recording:
 
 def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None) -> VideoOptions:
     """Options of a recording: one that breaks off is not opened again, since it would begin again."""
-    from ..credentials import Credentials
+    from ..credentials.store import Credentials
     from ..errors import InputError
-    from ..sources import is_address
+    from ..sources._media import is_address
     from ..video import VideoOptions
 
     credentials = Credentials.load(credentials_file)
@@ -352,10 +352,11 @@ def _recordings(
     input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, fps: float | None, frames: VideoOptions
 ) -> list[_Recording]:
     """What an input stands for: features where there are any, else videos."""
+    from ..backbone.backbone import VideoBackbone, no_backbone
+    from ..credentials.redact import Address
     from ..errors import InputError
-    from ..sources import find_videos, is_address, is_video_input, passed_over
-    from ..video.backbone import VideoBackbone, no_backbone
-    from ..video.redact import Address
+    from ..sources._media import find_videos, is_address, passed_over
+    from ..sources.open import is_video_input
     from ._video import no_fps
 
     if is_address(input) and not input.lower().startswith("http"):

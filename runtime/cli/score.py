@@ -73,8 +73,8 @@ def score(
 
     Results are Parquet: results/items.parquet and results/events/. Exit code 1 when items failed; they are listed.
     """
-    from .._outputs import check_folder
     from ..archive import ArchiveOptions, score_archive
+    from ..files.outputs import check_folder
 
     if engine != "ray":
         refuse(context, ["address", "gpus_per_worker"], "without --engine ray", "add --engine ray", code="needs-ray")

@@ -12,25 +12,25 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING
 
-from .._text import counted
-from .._time_of_day import Arrival, FixedStart, TimeOfDay
 from ..errors import InputError, PunctumError
+from ..events.time_of_day import Arrival, FixedStart, TimeOfDay
+from ..text.display import counted
 from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
 from ._terminal import say
 from ._video import stages
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
-    from ..credentials import Credentials
+    from ..bundle.reader import Bundle
+    from ..credentials.store import Credentials
     from ..live import LiveOptions
     from ..localizer import Localizer
-    from ..metrics import Health, Metrics
+    from ..service.checkpoint import Checkpoint
+    from ..service.loop import Loop
+    from ..service.metrics import Health, Metrics
     from ..sinks import Sink
-    from ..sources import Source
-    from ._checkpoint import Checkpoint
+    from ..sources.items import Source
     from ._engine import EngineChoice
-    from ._loop import Loop
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ class StreamOptions:
 
 def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
-    from ..metrics import STOPPING, Health, Metrics, MetricsServer
+    from ..service.metrics import STOPPING, Health, Metrics, MetricsServer
 
     _check_outputs(options, (address, bundle_path))
     health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
@@ -127,8 +127,8 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
 
 def _check_outputs(options: StreamOptions, inputs: tuple[str | Path, ...]) -> None:
     """Raises InputError for files that are inputs as well, and for a snapshot where none can be kept."""
-    from .._files import destination
-    from .._outputs import STDOUT, check_standard_output, refuse_inputs
+    from ..files.atomic import destination
+    from ..files.outputs import STDOUT, check_standard_output, refuse_inputs
 
     out = None if options.out is None or str(options.out) == STDOUT else options.out
     if out is None and options.mqtt is None:
@@ -152,7 +152,7 @@ def _check_outputs(options: StreamOptions, inputs: tuple[str | Path, ...]) -> No
 def _load(
     bundle: Bundle, options: StreamOptions, metrics: Metrics | None, health: Health, engine: EngineChoice
 ) -> Localizer:
-    from ..backends import warm_up
+    from ..warmup import warm_up
 
     localizer = engine.localizer(bundle)
     for label in options.labels:
@@ -184,11 +184,12 @@ def _build(
     stack: contextlib.ExitStack,
     engine: EngineChoice,
 ) -> Loop:
-    from ..credentials import Credentials
-    from ..sources import is_address, open_source, refuse_options
+    from ..credentials.store import Credentials
+    from ..service.checkpoint import Checkpoint
+    from ..service.loop import Filter, Loop
+    from ..sources._media import is_address
+    from ..sources.open import open_source, refuse_options
     from ..video import VideoOptions
-    from ._checkpoint import Checkpoint
-    from ._loop import Filter, Loop
 
     credentials = Credentials.load(options.credentials_file)
     sockets = address.startswith(("tcp://", "unix://"))

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._names import media_name
+from ..text.names import media_name
 from ._json import brief, listed, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle

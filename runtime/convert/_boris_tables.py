@@ -11,9 +11,9 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from .._delimited import Row, Table, TableError, column_key, read_table
-from .._names import media_name
-from .._numbers import Style
+from ..text.delimited import Row, Table, TableError, column_key, read_table
+from ..text.names import media_name
+from ..text.numbers import Style
 from ._boris import Coded, Media, marks_of, notes_of, pair, read_project
 from ._model import Mark, Timelines, gather
 from ._naming import Origin, settle

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from .._names import media_name
+from ..text.names import media_name
 from ._events import event_losses
 from ._model import Mark, Timelines, counted
 from ._options import WriteOptions, Written

@@ -13,9 +13,9 @@ import io
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from .._delimited import Table, TableError, column_key, read_table
-from .._names import media_path
-from .._numbers import Style, is_timecode
+from ..text.delimited import Table, TableError, column_key, read_table
+from ..text.names import media_path
+from ..text.numbers import Style, is_timecode
 from ._events import empty_videos, event_losses
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from xml.etree.ElementTree import Element, SubElement
 
-from .._numbers import shown
+from ..text.numbers import shown
 from ._events import event_losses
 from ._frames import frame_losses, span_in_frames
 from ._model import Mark, Timelines, counted, gather

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from .._delimited import TableError, read_table
-from ..events import SCHEMA
+from ..events.event import SCHEMA
+from ..text.delimited import TableError, read_table
 from ._boris import looks_like_boris
 from ._boris_tables import looks_like_boris_table
 from ._csv import looks_like_csv

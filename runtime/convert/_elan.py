@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 from urllib.parse import quote, unquote, urlsplit
 from xml.etree.ElementTree import Element, SubElement
 
-from .._numbers import shown
 from ..errors import InputError
+from ..text.numbers import shown
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather

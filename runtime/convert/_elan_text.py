@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from .._delimited import Row, Table, TableError, column_key, read_table
-from .._names import media_name
-from .._numbers import Style, is_timecode
+from ..text.delimited import Row, Table, TableError, column_key, read_table
+from ..text.names import media_name
+from ..text.numbers import Style, is_timecode
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather

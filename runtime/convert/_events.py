@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..events import SCHEMA, Event
+from ..events.event import SCHEMA, Event
 from ._json import brief
 from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written

@@ -6,8 +6,8 @@ import json
 import math
 from typing import Any
 
-from .._numbers import Style
-from .._tables import parse_json as parse_text
+from ..datasets.tables import parse_json as parse_text
+from ..text.numbers import Style
 from ._options import Source
 
 

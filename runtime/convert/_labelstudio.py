@@ -17,8 +17,8 @@ from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
 
-from .._delimited import Table, TableError, column_key, read_table
-from .._names import media_path
+from ..text.delimited import Table, TableError, column_key, read_table
+from ..text.names import media_path
 from ._events import event_losses
 from ._frames import frame_losses, span_in_frames
 from ._json import brief, number, parse_json, positive, record, text_of

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 
-from .._names import clean_name, media_path
-from .._text import short
 from ..errors import InputError
-from ..events import Event
+from ..events.event import Event
+from ..text.display import short
+from ..text.names import clean_name, media_path
 
 # Far beyond any recording, and clocks that count from 1970 still fit.
 LATEST_S = 1e10

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
-from .._names import clean_name, media_name, media_path
 from ..errors import InputError
+from ..text.names import clean_name, media_name, media_path
 from ._model import Timelines, merge
 from ._options import SameVideo
 

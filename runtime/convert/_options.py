@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from .._numbers import parse_rate, shown
-from .._tables import read_json
-from .._values import compact
+from ..datasets.tables import read_json
+from ..datatypes import compact
 from ..errors import InputError
+from ..text.numbers import parse_rate, shown
 from ._model import LATEST_S
 
 Clicks = Literal["marked", "all", "none"]

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from .._files import atomic_folder, atomic_write
-from .._numbers import shown
-from .._outputs import check_folder, refuse_inputs
-from .._text import as_utf8
-from .._values import compact
+from ..datatypes import compact
 from ..errors import InputError
+from ..files.atomic import atomic_folder, atomic_write
+from ..files.outputs import check_folder, refuse_inputs
+from ..text.display import as_utf8
+from ..text.numbers import shown
 from ._effect import check_rates, check_reading, check_writing
 from ._events import read_parquet
 from ._forms import FORMS, Form, form_named, guess_source, guess_target

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .._numbers import shown
 from ..errors import InputError
+from ..text.numbers import shown
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import PurePosixPath
 
-from .._numbers import Style, shown
 from ..errors import InputError
+from ..text.numbers import Style, shown
 from ._events import empty_videos, event_losses
 from ._model import Mark, Timelines, gather
 from ._options import ReadOptions, Source, WriteOptions, Written

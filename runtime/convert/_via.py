@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from .._names import media_name
+from ..text.names import media_name
 from ._events import event_losses
 from ._json import brief, listed, number, parse_json, record, text_of
 from ._model import Mark, Timelines, counted, gather

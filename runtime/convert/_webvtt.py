@@ -14,7 +14,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from .._text import short
+from ..text.display import short
 from ._events import event_losses
 from ._frames import grid_losses
 from ._model import Mark, Timelines, counted, gather

@@ -8,8 +8,9 @@ Whoever has events, truth, tracks and pictures already fills a `RecordingReport`
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from .._lazy import lazy_names
 
 if TYPE_CHECKING:
     from ._facts import bundle_facts, machine_facts
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from ._thumbnails import ThumbnailTaker, encode_jpeg
     from ._tracks import candidates_of, thin_candidates, tracks_of
 
-_HOME = {
+_MODULES = {
     "Action": "_model",
     "Candidate": "_model",
     "Curve": "_model",
@@ -70,9 +71,4 @@ __all__ = [
     "write_report",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Import on first use: the package itself costs nothing."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, _MODULES)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._text import counted
+from ..text.display import counted
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-    from ..alignment import Alignment
+    from ..evaluation.alignment import Alignment
     from ._model import Curve, Judged
 
 F64 = npt.NDArray[np.float64]

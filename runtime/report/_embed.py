@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..events import Event
+from ..events.event import Event
 from ._model import RecordingReport, TrackStretch
 
 F32 = npt.NDArray[np.float32]
@@ -72,9 +72,9 @@ def choose_floor(report: RecordingReport) -> float:
         return report.floor
     finals = [e for e in report.events if e.phase == "final"]
     if report.truth and finals:
-        from ..dataset import Truth
-        from ..evaluation import Detections
-        from ..online import best_floor
+        from ..datasets.dataset import Truth
+        from ..evaluation.average_precision import Detections
+        from ..evaluation.online import best_floor
 
         index = {label: k for k, label in enumerate(report.labels)}
         truth = Truth(

@@ -10,11 +10,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .._text import counted
-from ..machine import usable_cores
+from ..machine.cores import usable_cores
+from ..text.display import counted
 
 if TYPE_CHECKING:
-    from ..bundle import Bundle
+    from ..bundle.reader import Bundle
 
 _LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydantic", "jinja2")
 

@@ -10,19 +10,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from punctum import kernels
 
-from ..alignment import alignment
 from ..errors import InputError
-from ..evaluation import THRESHOLDS, Detections, evaluate
-from ..events import Event
-from ..online import best_floor
+from ..evaluation.alignment import alignment
+from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
+from ..evaluation.online import best_floor
+from ..events.event import Event
 from ._facts import bundle_facts, machine_facts
 from ._model import Action, Curve, DatasetReport, Judged
 from ._recording import Footage, read_footage, say
 
 if TYPE_CHECKING:
-    from ..backends import EngineOptions
-    from ..bundle import Bundle
-    from ..dataset import Truth
+    from ..backends.options import EngineOptions
+    from ..bundle.reader import Bundle
+    from ..datasets.dataset import Truth
 
 CURVES = (0.3, 0.5, 0.7)  # tIoU of the precision-recall curves
 POINTS = 120  # of one curve at most
@@ -48,7 +48,7 @@ def report_dataset(
     max_delay_s: run as streams that report so early; judged are the final events all the same. watch: wraps the list of
     videos, for a progress bar.
     """
-    from ..dataset import Dataset
+    from ..datasets.dataset import Dataset
     from ..localizer import Localizer
 
     if subset not in ("test", "train"):

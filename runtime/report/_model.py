@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from .._text import counted, short
-from .._values import by_value, compact
+from ..datatypes import by_value, compact
 from ..errors import InputError
-from ..events import Event
+from ..events.event import Event
+from ..text.display import counted, short
 
 if TYPE_CHECKING:
-    from ..alignment import Alignment
-    from ..evaluation import Evaluation
+    from ..evaluation.alignment import Alignment
+    from ..evaluation.average_precision import Evaluation
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -9,20 +9,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._text import as_utf8, counted, were
-from .._values import compact
+from ..datatypes import compact
 from ..errors import InputError, MissingDependencyError
-from ..events import Event
-from ..features import Features, load_features
+from ..events.event import Event
+from ..features.features import Features, load_features
 from ..live import LiveOptions
-from ..session import Session
+from ..session.session import Session
+from ..text.display import as_utf8, counted, were
 from ._facts import bundle_facts, machine_facts
 from ._model import Action, Candidate, RecordingReport, Thumbnail, check_segment
 from ._tracks import MOST, candidates_of, thin_candidates, tracks_of
 
 if TYPE_CHECKING:
-    from ..backends import EngineOptions
-    from ..bundle import Bundle
+    from ..backends.options import EngineOptions
+    from ..bundle.reader import Bundle
     from ..localizer import Localizer
 
 _MOST = 1e10  # seconds, as everywhere on the media clock
@@ -62,7 +62,7 @@ def read_footage(
     fps: float | None = None,
 ) -> Footage:
     """Features from a `.npy` file, or from a video through the bundle's backbone. Raises InputError."""
-    from ..sources import is_video_input, video_source
+    from ..sources.open import is_video_input, video_source
 
     path = Path(path)
     if not path.exists():
@@ -230,7 +230,7 @@ def _notes(footage: Footage, bundle: Bundle, events: Sequence[Event], candidates
 
 def read_actions(path: str | Path, video: str, labels: tuple[str, ...]) -> tuple[Action, ...]:
     """True actions of one video from a file in ActivityNet form. Raises InputError."""
-    from ..dataset import read_truth
+    from ..datasets.dataset import read_truth
 
     truth = read_truth(Path(path), (video,), labels)
     return tuple(Action(labels[c], float(a), float(b)) for c, (a, b) in zip(truth.label, truth.segments, strict=True))
@@ -241,7 +241,7 @@ def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple
 
     Raises InputError naming the line that is wrong, and for a file of several streams without this one.
     """
-    from .._tables import read_text
+    from ..datasets.tables import read_text
 
     path = Path(path)
     try:

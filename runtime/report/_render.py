@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from .._files import atomic_write
 from .._version import __version__
+from ..files.atomic import atomic_write
 from . import _charts
 from ._embed import choose_floor, group_events, recording_data, to_script
 from ._facts import shown
@@ -149,9 +149,9 @@ def _dataset(report: DatasetReport) -> dict[str, Any]:
 
 def _listed(judged: Any, report: DatasetReport) -> dict[str, Any]:
     """Counts of one recording at tIoU 0.5, from the floor on, and its picture."""
-    from ..dataset import Truth
-    from ..evaluation import Detections
-    from ..online import matched
+    from ..datasets.dataset import Truth
+    from ..evaluation.average_precision import Detections
+    from ..evaluation.online import matched
 
     index = {label: k for k, label in enumerate(report.labels)}
     truth = Truth(

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .._islands import IslandFinder
-from .._jobs import LocateJob, answer_alone
-from .._post import fuse, prepare_island
-from ..features import Features
-from ..session import BLOCK
+from ..features.features import Features
+from ..session.islands import IslandFinder
+from ..session.jobs import LocateJob, answer_alone
+from ..session.post import fuse, prepare_island
+from ..session.session import BLOCK
 from ._model import Candidate, TrackStretch
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from ..events import Event
+from ..events.event import Event
 from .formats import to_activitynet, to_jsonl
 
 __all__ = ["Sink", "to_activitynet", "to_jsonl"]

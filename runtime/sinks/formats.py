@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from ..events import Event
+from ..events.event import Event
 
 
 def to_jsonl(events: Iterable[Event]) -> str:

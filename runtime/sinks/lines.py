@@ -10,11 +10,11 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._files import BINARY, destination, write_all
-from .._outputs import check_standard_output, to_standard_output
-from .._text import counted
 from ..errors import InputError, PunctumError
-from ..events import SCHEMA, Event
+from ..events.event import SCHEMA, Event
+from ..files.atomic import BINARY, destination, write_all
+from ..files.outputs import check_standard_output, to_standard_output
+from ..text.display import counted
 
 _START = f'{{"schema":"{SCHEMA}"'.encode()
 _BLOCK = 1 << 16

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from .._text import counted, warn, were
-from ..credentials import Credentials, Login
+from ..credentials.redact import redact
+from ..credentials.store import Credentials, Login
 from ..errors import InputError, MissingDependencyError
-from ..events import Event
-from ..video.redact import redact
+from ..events.event import Event
+from ..text.display import counted, warn, were
 
 IN_FLIGHT = 20  # messages handed to the client and not yet acknowledged
 

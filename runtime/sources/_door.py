@@ -16,8 +16,8 @@ from collections import deque
 from collections.abc import Callable
 from typing import Literal
 
-from .._text import warn
 from ..errors import InputError
+from ..text.display import warn
 from .framing import TOKEN_MAGIC, FrameParser, Header, read_token
 
 READ_BYTES = 1 << 16

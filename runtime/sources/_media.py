@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from .._text import as_utf8
+from ..text.display import as_utf8
 from ._npy import RAW_SUFFIXES
 from .framing import MAGIC, TOKEN_MAGIC
 
@@ -67,7 +67,7 @@ def stream_name(name: str) -> str:
     """What a stream is called in events: a file's stem, or host and path of an address without its credentials."""
     if "://" not in name:
         return as_utf8(name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem)
-    from ..video.redact import HIDDEN, redact
+    from ..credentials.redact import HIDDEN, redact
 
     rest = redact(name).split("://", 1)[1].split("?")[0].split("#")[0]
     return rest.removeprefix(f"{HIDDEN}@").split(";")[0].rstrip("/")

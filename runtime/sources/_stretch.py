@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from .._values import compact
-from ._items import Chunk
+from ..datatypes import compact
+from .items import Chunk
 
 if TYPE_CHECKING:
-    from ..video.extractor import Extractor
+    from ..backbone.extractor import Extractor
     from .video import VideoSource
 
 F32 = npt.NDArray[np.float32]

@@ -14,11 +14,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .._clock import MAX_MEDIA_S
-from .._text import as_utf8
 from ..errors import InputError
-from ._items import BLOCK_ROWS, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
+from ..features.media_clock import MAX_MEDIA_S
+from ..text.display import as_utf8
 from ._npy import npy_layout
+from .items import BLOCK_ROWS, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
 END_NAME = "END"

@@ -10,11 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .._text import short
 from ..errors import InputError
+from ..text.display import short
 from ._door import READ_BYTES
-from ._items import POLL_S, Begin, Chunk, Item
 from .framing import FrameParser, Header
+from .items import POLL_S, Begin, Chunk, Item
 
 Read = Callable[[], "bytes | None"]
 """Bytes that have come, b"" at the end, None when nothing came for POLL_S seconds."""

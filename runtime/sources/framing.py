@@ -49,9 +49,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from .._clock import MAX_MEDIA_S
-from .._values import by_value
+from ..datatypes import by_value
 from ..errors import InputError
+from ..features.media_clock import MAX_MEDIA_S
 
 F32 = npt.NDArray[np.float32]
 MAGIC = b"PNCT"

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from .._text import warn
 from ..errors import InputError, SourceLostError
+from ..text.display import warn
 from ._door import READ_BYTES, Door, Sender
-from ._items import POLL_S, Begin, Chunk, Item
 from .framed import FramedStream, Read
 from .framing import encode_token
+from .items import POLL_S, Begin, Chunk, Item
 
 TAKEOVER_S = 10.0  # without a byte from a sender, after which another one may take its place
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from .._text import as_utf8, counted, were
 from ..errors import InputError
-from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Patience
+from ..text.display import as_utf8, counted, were
 from ._npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
+from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Patience
 
 
 class RowFile:

@@ -19,13 +19,13 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PunctumError
-from ._items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
 from ._media import stream_name
 from ._stretch import Break, Frame, Stretch, VideoStats
+from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
 
 if TYPE_CHECKING:
+    from ..backbone.backbone import VideoBackbone
     from ..video import FrameSource, VideoOptions
-    from ..video.backbone import VideoBackbone
 
 __all__ = ["Overflow", "VideoSource", "VideoStats", "coalesce", "open_video"]
 
@@ -109,7 +109,7 @@ class VideoSource:
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
         """Begin, then chunks; None when nothing came for a while. What was decoded before a fault comes before it."""
-        from ..video.extractor import Extractor
+        from ..backbone.extractor import Extractor
 
         self._thread = threading.Thread(target=self._decode, name="punctum-decode", daemon=True)
         self._thread.start()

@@ -5,10 +5,10 @@ Importing this package imports no video library.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..credentials import Credentials, Login
+from .._lazy import lazy_names
+from ..credentials.store import Credentials, Login
 from ._frames import MAX_RATE, FrameSource, Gap, Sampled, VideoInfo, VideoOptions
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ __all__ = [
     "video_files",
 ]
 
-_HOME = {"video_files": "files"}
+_MODULES = {"video_files": "files"}
 
 
 def open_frames(address: str, *, fps: float, options: VideoOptions | None = None) -> FrameSource:
@@ -33,7 +33,7 @@ def open_frames(address: str, *, fps: float, options: VideoOptions | None = None
 
     fps: cells of the sampling grid a second. Raises InputError, MissingDependencyError.
     """
-    from .redact import Address
+    from ..credentials.redact import Address
 
     parsed = Address.parse(address)
     if parsed.kind in ("http", "rtsp"):
@@ -57,8 +57,4 @@ def open_frames(address: str, *, fps: float, options: VideoOptions | None = None
     return source
 
 
-def __getattr__(name: str) -> Any:
-    """Import on first use."""
-    if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f".{_HOME[name]}", __name__), name)
+__getattr__ = lazy_names(__name__, _MODULES)

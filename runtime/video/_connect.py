@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
+from ..credentials.redact import Address
 from ..errors import InputError, SourceLostError
 from ._faults import Fault, explain
 from ._frames import VideoOptions
@@ -12,7 +13,6 @@ from ._guard import Refused
 from ._http import HttpBody, HttpSource
 from ._picture import Picture
 from .decode import VideoReader
-from .redact import Address
 
 SEGMENT_S = 15.0  # what may pass before the next segment of HLS is there; they last 2 to 10 s
 PACED = 0.5  # share of its media time that a server must have spent on sending for it to count as live

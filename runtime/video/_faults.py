@@ -8,9 +8,9 @@ import ssl
 from dataclasses import dataclass
 from urllib.error import HTTPError
 
+from ..credentials.redact import Address
 from ..errors import InputError, SourceLostError
 from ._guard import Refused
-from .redact import Address
 
 _LIVE_NEXT = "see whether a player on this machine shows it"
 

@@ -10,7 +10,7 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from .._values import compact
+from ..datatypes import compact
 from ..errors import InputError
 from ._time import TimeBase
 

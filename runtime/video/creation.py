@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from ..credentials.redact import Address
 from ..errors import InputError
 from .decode import VideoReader
-from .redact import Address
 
 
 def creation_time(name: str) -> str:

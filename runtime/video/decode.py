@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+from ..credentials.redact import Address
 from ..errors import InputError, MissingDependencyError
 from ._containers import SELF_CONTAINED
 from ._faults import Fault, explain
@@ -19,7 +20,6 @@ from ._header import MAX_PIXELS, MAX_STREAMS, Header, choose_stream, number, too
 from ._picture import Converter, Picture, Turn, pixel_aspect
 from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
 from ._time import TimeBase
-from .redact import Address
 
 MAX_SIDE = 16384  # pixels; a damaged header may claim any size
 MAX_FAULTS = 1000  # unreadable packets in a row after which a file counts as ended

@@ -8,8 +8,9 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from .._text import warn
+from ..credentials.redact import Address
 from ..errors import InputError
+from ..text.display import warn
 from ._containers import refused
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
@@ -17,7 +18,6 @@ from ._header import MAX_PIXELS
 from ._picture import Picture
 from ._time import FALLBACK_RATE
 from .decode import VideoReader, load_av
-from .redact import Address
 from .sampler import Cell, check_fps
 from .timeline import Timeline
 

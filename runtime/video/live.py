@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Protocol
 
+from ..credentials.redact import Address
 from ..errors import InputError
 from ._cells import CellBuffer
 from ._connect import error_fault, http_source, make_reader, read_limit
@@ -22,7 +23,6 @@ from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._picture import Picture
 from .decode import load_av
 from .files import make_timeline, say, show, warn_of_rate
-from .redact import Address
 from .sampler import Cell, check_fps
 from .timeline import Timeline
 

@@ -13,11 +13,11 @@ pytest.importorskip("torch", reason="export needs torch")
 pytest.importorskip("onnxscript", reason="export needs onnxscript")
 
 import torch
-from punctum.export.backbone import TOLERANCE, backbone_files, export_backbone, import_module, load_exported
+from punctum.export.graphs.backbone import TOLERANCE, backbone_files, export_backbone, import_module, load_exported
 from punctum.runtime import Bundle, InputError, Localizer, PunctumError
+from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import write_demo_dataset
-from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone
+from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 _spec = importlib.util.spec_from_file_location("backbones", Path(__file__).parent.parent / "runtime" / "backbones.py")
 backbones = importlib.util.module_from_spec(_spec)

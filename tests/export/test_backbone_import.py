@@ -11,13 +11,13 @@ import pytest
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
-from punctum.export.backbone import load_exported  # noqa: E402
-from punctum.export.images import middle_frame  # noqa: E402
+from punctum.export.graphs.backbone import load_exported  # noqa: E402
+from punctum.export.graphs.images import middle_frame  # noqa: E402
 from punctum.runtime import InputError  # noqa: E402
+from punctum.runtime.backbone.backbone import VideoBackbone, read_backbone  # noqa: E402
+from punctum.runtime.backbone.fingerprint import check_clips_apart, make_fingerprint  # noqa: E402
+from punctum.runtime.bundle.backbone_spec import BackboneSpec  # noqa: E402
 from punctum.runtime.cli import invoke  # noqa: E402
-from punctum.runtime.video.backbone import VideoBackbone, read_backbone  # noqa: E402
-from punctum.runtime.video.fingerprint import check_clips_apart, make_fingerprint  # noqa: E402
-from punctum.runtime.video.spec import BackboneSpec  # noqa: E402
 
 SPEC = {
     "fps": 12.5,

@@ -18,8 +18,8 @@ pytest.importorskip("onnxscript", reason="export needs onnxscript")
 
 from punctum.runtime import Bundle, Dataset, InputError, Localizer, evaluate
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import write_demo_dataset
-from punctum.runtime.evaluation import Detections
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.synthetic.sensors import write_demo_dataset
 from punctum.training import load_run
 
 
@@ -51,7 +51,7 @@ def test_parity_is_recorded_over_lengths_and_counts(made):
 
 
 def test_torch_and_onnx_runtime_give_the_same_events(made):
-    from punctum.training.torch_backend import TorchBackend
+    from punctum.training.models.torch_backend import TorchBackend
 
     run = load_run(made / "run")
     bundle = Localizer(Bundle.load(made / "bundle"))

@@ -11,12 +11,13 @@ pytest.importorskip("onnxruntime", reason="graphs are run in ONNX Runtime")
 
 import onnxruntime as ort
 import torch
-from punctum.export import lean_center, lean_locator
-from punctum.export.graphs import center_graph, export_center, export_locator, locator_graph
+from punctum.export.graphs import center as lean_center
+from punctum.export.graphs import locator as lean_locator
+from punctum.export.graphs.export import center_graph, export_center, export_locator, locator_graph
 from punctum.training.config import CenterConfig, HiddenLayer, LocatorConfig, Normalisation
-from punctum.training.modules.center import build_head
-from punctum.training.modules.ensemble import LocatorEnsemble
-from punctum.training.modules.locator import LocatorNet
+from punctum.training.models.center import build_head
+from punctum.training.models.ensemble import LocatorEnsemble
+from punctum.training.models.locator import LocatorNet
 
 DIM, CLASSES = 10, 3
 CLOSE = 2e-5

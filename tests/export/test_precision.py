@@ -25,10 +25,10 @@ from punctum.export.precision.judge import open_judge
 from punctum.export.precision.recordings import open_data
 from punctum.export.precision.variants import VARIANTS, add_variants
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.bundle_writer import seal_bundle
+from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import make_sequence, write_demo_dataset
 from punctum.runtime.errors import InputError, PunctumError
+from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 F32, F16 = TensorProto.FLOAT, TensorProto.FLOAT16
@@ -298,7 +298,7 @@ def test_a_network_beyond_half_is_refused_by_name(data, tmp_path):
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory) -> Path:
     pytest.importorskip("av", reason="videos need PyAV")
-    from punctum.runtime.scenes import write_videos
+    from punctum.runtime.synthetic.video import write_videos
 
     folder = tmp_path_factory.mktemp("videos") / "videos"
     write_videos(folder, count=3, seed=9, seconds=6.0, size=(120, 160), fps=20.0)
@@ -306,7 +306,7 @@ def videos(tmp_path_factory) -> Path:
 
 
 def test_a_backbone_has_a_fingerprint_of_its_own(videos):
-    from punctum.runtime.video.backbone import VideoBackbone
+    from punctum.runtime.backbone.backbone import VideoBackbone
 
     bundle = Bundle.load(ASSETS / "default")
     data = open_data(bundle, videos, None)

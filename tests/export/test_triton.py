@@ -17,10 +17,10 @@ import onnxruntime as ort
 from punctum.export.precision.half import to_half
 from punctum.export.triton import write_triton
 from punctum.runtime import Bundle
-from punctum.runtime.bundle_writer import save_bundle, seal_bundle
+from punctum.runtime.bundle.precision import PrecisionRecord
+from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 from punctum.runtime.cli import invoke
 from punctum.runtime.errors import InputError
-from punctum.runtime.precision import PrecisionRecord
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 NUMPY = {"TYPE_FP32": np.float32, "TYPE_INT64": np.int64}

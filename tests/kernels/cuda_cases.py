@@ -234,8 +234,8 @@ def test_golden_whole_post_processing():
 @quick
 @given(st.data(), st.sampled_from([np.float32, np.float64]))
 def test_the_fusion_of_the_runtime(data, real):
-    from punctum.runtime._post import Proposals, fuse
-    from punctum.runtime.config import Fusion, PostProcess
+    from punctum.runtime.bundle.config import Fusion, PostProcess
+    from punctum.runtime.session.post import Proposals, fuse
 
     count = data.draw(st.integers(1, 9))
     rng = np.random.default_rng(data.draw(st.integers(0, 99)))

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from punctum.runtime._jobs import LocateJob, answer_alone
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.plan import Plan
+from punctum.runtime.session.jobs import LocateJob, answer_alone
+from punctum.runtime.session.plan import Plan
 
 OK, EMPTY = 0, 1
 TRACKS, WINDOWS = 0, 1

@@ -18,8 +18,8 @@ import binding
 import numpy as np
 from punctum.runtime import Bundle, Dataset, Localizer
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.plan import Plan
-from punctum.runtime.session import Session
+from punctum.runtime.session.plan import Plan
+from punctum.runtime.session.session import Session
 
 
 class Located:

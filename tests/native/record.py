@@ -16,13 +16,13 @@ import binding
 import numpy as np
 import twin
 from punctum.runtime import PostProcess
-from punctum.runtime._jobs import LocateJob
-from punctum.runtime._snapshot import thaw
-from punctum.runtime.config import Fusion
+from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.errors import InputError
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.session import Session
+from punctum.runtime.session.jobs import LocateJob
+from punctum.runtime.session.session import Session
+from punctum.runtime.session.snapshot import thaw
 
 FOLDER = Path(__file__).with_name("recordings")
 FIELDS = ("id", "revision", "phase", "label", "score", "start", "end", "emitted_at", "ended", "dropped", "interrupted")

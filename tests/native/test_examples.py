@@ -19,11 +19,11 @@ import pytest
 import twin
 from prefix import ROOT, build, install, run
 from punctum.runtime import PostProcess
-from punctum.runtime.config import Fusion
-from punctum.runtime.events import Event
+from punctum.runtime.bundle.config import Fusion
+from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.plan import Plan
-from punctum.runtime.session import Session
+from punctum.runtime.session.plan import Plan
+from punctum.runtime.session.session import Session
 
 LABELS = ("a", "b", 'c "ä"')
 POST = PostProcess(right_context_s=0.5, max_island_s=3.0)

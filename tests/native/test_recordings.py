@@ -11,11 +11,11 @@ import pytest
 import record
 import twin
 from punctum.runtime import PostProcess
-from punctum.runtime._snapshot import thaw
 from punctum.runtime.errors import InputError
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.plan import Plan
-from punctum.runtime.session import Session
+from punctum.runtime.session.plan import Plan
+from punctum.runtime.session.session import Session
+from punctum.runtime.session.snapshot import thaw
 
 FILES = sorted(record.FOLDER.glob("*.jsonl"))
 

@@ -9,12 +9,12 @@ import binding
 import numpy as np
 from hypothesis import strategies as st
 from punctum.runtime import PostProcess
-from punctum.runtime.config import Fusion
+from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.errors import InputError
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.plan import Plan
-from punctum.runtime.session import Session
+from punctum.runtime.session.plan import Plan
+from punctum.runtime.session.session import Session
 
 LABELS, DIM, LEFT, RIGHT = ("a", "b", 'c "ä"'), 4, 3, 2
 
@@ -171,7 +171,7 @@ class Pair:
             raise ValueError(name)
 
     def _thaw_python(self) -> list[Event]:
-        from punctum.runtime._snapshot import thaw
+        from punctum.runtime.session.snapshot import thaw
 
         self.python = thaw(self.python.snapshot(), self.plan, self.engines[0])
         return []

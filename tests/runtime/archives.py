@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 from punctum.runtime import Bundle, Localizer
 from punctum.runtime.archive._scorer import Scorer
-from punctum.runtime.demo import STRIDE_S, make_sequence
-from punctum.runtime.events import Event
-from punctum.runtime.features import load_features
+from punctum.runtime.events.event import Event
+from punctum.runtime.features.features import load_features
+from punctum.runtime.synthetic.sensors import STRIDE_S, make_sequence
 
 DEMO = Path(str(resources.files("punctum.runtime"))) / "assets" / "demo"
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from punctum.runtime.video.backbone import VideoBackbone
-from punctum.runtime.video.extractor import Extractor
-from punctum.runtime.video.spec import BackboneSpec
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.backbone.extractor import Extractor
+from punctum.runtime.bundle.backbone_spec import BackboneSpec
 
 DIM = 4
 
@@ -120,9 +120,9 @@ def locator(examples: np.ndarray, classes: int = 2, seed: int = 3) -> bytes:
 
 def write_bundle(path, of: BackboneSpec | None, *, name: str = "video") -> str:
     """A bundle that runs: locator, no second graph, and the backbone of `of` with its fingerprint."""
-    from punctum.runtime.bundle_writer import write_bundle as write
-    from punctum.runtime.config import FeatureSpec, Graph, PostProcess
-    from punctum.runtime.video.fingerprint import make_fingerprint
+    from punctum.runtime.backbone.fingerprint import make_fingerprint
+    from punctum.runtime.bundle.config import FeatureSpec, Graph, PostProcess
+    from punctum.runtime.bundle.writer import write_bundle as write
 
     seen = of or spec()
     made = VideoBackbone.from_graph(graph(seen), seen)

@@ -15,7 +15,7 @@ import json
 from types import SimpleNamespace
 
 import numpy as np
-from punctum.runtime.engines.library import Library
+from punctum.runtime.backends.tensorrt.library import Library
 
 MAGIC = b"fake-engine "
 KINDS = {1: np.float32, 7: np.int64, 10: np.float16, 3: np.int8}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from punctum.runtime import Localizer, PostProcess
-from punctum.runtime.config import Fusion
+from punctum.runtime.bundle.config import Fusion
 
 LABELS = ("a", "b", "c")
 DIM = 4

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from html.parser import HTMLParser
 
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.report import RecordingReport
 
 

@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from punctum.runtime.engines.cuda import Cuda
+from punctum.runtime.backends.tensorrt.cuda import Cuda
 
 SOURCE = Path(__file__).parent / "stub_cuda.c"
 HEADERS = [Path("/usr/local/cuda/include"), Path("/usr/include")]

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime.alignment import Alignment, alignment, plot_alignment, rank_correlation
-from punctum.runtime.dataset import Truth
+from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.errors import MissingDependencyError
-from punctum.runtime.evaluation import Detections
+from punctum.runtime.evaluation.alignment import Alignment, alignment, plot_alignment, rank_correlation
+from punctum.runtime.evaluation.average_precision import Detections
 
 
 def ranks(values) -> list[float]:

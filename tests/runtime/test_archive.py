@@ -345,7 +345,7 @@ def test_two_recordings_of_one_name_are_refused(bundle, own, tmp_path):
 
 
 def test_a_data_set_folder(bundle, tmp_path):
-    from punctum.runtime.demo import write_demo_dataset
+    from punctum.runtime.synthetic.sensors import write_demo_dataset
 
     write_demo_dataset(tmp_path / "data", videos=4, seed=3, seconds=20)
     summary = score(bundle, [tmp_path / "data"], tmp_path / "out")

@@ -12,16 +12,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.kernels import reference
 from punctum.runtime import Bundle, FeatureSpec, InputError, PostProcess
-from punctum.runtime.bundle_writer import write_bundle
-from punctum.runtime.config import Graph
+from punctum.runtime.bundle.config import Graph
+from punctum.runtime.bundle.writer import write_bundle
 
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
-from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone, read_backbone
-from punctum.runtime.video.extractor import Extractor
-from punctum.runtime.video.fingerprint import make_fingerprint, reference_clip
-from punctum.runtime.video.preprocess import Preprocessor, crop_window
-from punctum.runtime.video.spec import BackboneSpec
+from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone, read_backbone
+from punctum.runtime.backbone.extractor import Extractor
+from punctum.runtime.backbone.fingerprint import make_fingerprint, reference_clip
+from punctum.runtime.backbone.preprocess import Preprocessor, crop_window
+from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from pydantic import ValidationError
 
 _spec = importlib.util.spec_from_file_location("backbones", Path(__file__).with_name("backbones.py"))

@@ -13,14 +13,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime.sources import Begin, Chunk, is_video_input, open_source
 from punctum.runtime.sources._media import find_videos, stream_name
 from punctum.runtime.sources.framing import encode_header
+from punctum.runtime.sources.items import Begin, Chunk
+from punctum.runtime.sources.open import is_video_input, open_source
 
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
+from punctum.runtime.backbone.extractor import Extractor
 from punctum.runtime.sources.video import VideoSource, coalesce
-from punctum.runtime.video.extractor import Extractor
 
 _spec = importlib.util.spec_from_file_location("backbones", Path(__file__).with_name("backbones.py"))
 backbones = importlib.util.module_from_spec(_spec)

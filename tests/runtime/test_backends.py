@@ -13,16 +13,18 @@ pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 
 import onnxruntime as ort
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.backends import Device, EngineOptions, _session, open_backend, warm_up
-from punctum.runtime.backends._auto import first_that_opens
-from punctum.runtime.backends._placement import engine_record, node_placement, placement_counts, strays
-from punctum.runtime.backends._protocol import Shape
-from punctum.runtime.backends._runner import BoundRunner, PlainRunner
-from punctum.runtime.backends._session import open_session, provider_options
-from punctum.runtime.backends._warm import stream_shapes
+from punctum.runtime.backends.auto import first_that_opens
+from punctum.runtime.backends.onnxruntime import session as _session
+from punctum.runtime.backends.onnxruntime.runner import BoundRunner, PlainRunner
+from punctum.runtime.backends.onnxruntime.session import open_session, provider_options
+from punctum.runtime.backends.open import open_backend
+from punctum.runtime.backends.options import Device, EngineOptions
+from punctum.runtime.backends.placement import engine_record, node_placement, placement_counts, strays
 from punctum.runtime.cli._engine import EngineChoice, memory
-from punctum.runtime.demo import make_sequence
 from punctum.runtime.errors import InputError, PunctumError
+from punctum.runtime.session.engine import Shape
+from punctum.runtime.synthetic.sensors import make_sequence
+from punctum.runtime.warmup import stream_shapes, warm_up
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 AZURE = "AzureExecutionProvider"  # in the CPU wheel; it takes no ordinary node, as a provider that lost its libraries

@@ -13,10 +13,10 @@ pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 
 from punctum.runtime import Bundle
 from punctum.runtime.bench import STAGES, Timed, bench, made_up
-from punctum.runtime.bundle_writer import save_bundle, seal_bundle
+from punctum.runtime.bundle.precision import PrecisionRecord
+from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 from punctum.runtime.cli import invoke
 from punctum.runtime.errors import InputError
-from punctum.runtime.precision import PrecisionRecord
 
 DEMO = Path(__file__).parents[2] / "runtime" / "assets" / "demo"
 

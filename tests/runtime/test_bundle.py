@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime import Bundle, FeatureSpec, InputError, PostProcess
-from punctum.runtime.bundle_writer import write_bundle
-from punctum.runtime.config import Graph
+from punctum.runtime.bundle.config import Graph
+from punctum.runtime.bundle.writer import write_bundle
 
 
 @pytest.fixture
@@ -142,7 +142,7 @@ def test_an_existing_folder_is_not_overwritten(folder):
 
 
 def test_zip_with_an_absurd_size_is_refused(tmp_path, monkeypatch):
-    from punctum.runtime import bundle
+    from punctum.runtime.bundle import reader as bundle
 
     monkeypatch.setattr(bundle, "LARGEST", 10)
     path = tmp_path / "big.zip"

@@ -12,9 +12,10 @@ from importlib import resources
 from pathlib import Path
 
 import pytest
-from punctum.runtime import Bundle, InputError, limits
-from punctum.runtime.bundle import Manifest, content_id, identified
-from punctum.runtime.bundle_writer import save_bundle, seal_bundle
+from punctum.runtime import Bundle, InputError
+from punctum.runtime.bundle import limits
+from punctum.runtime.bundle.manifest import Manifest, content_id, identified
+from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 
 DEMO = Path(str(resources.files("punctum.runtime") / "assets" / "demo"))
 
@@ -297,7 +298,7 @@ def test_graphs_that_read_other_files_are_refused_at_load(folder, tmp_path):
     demo = Bundle.load(DEMO)
     with pytest.raises(InputError, match="external data"):
         seal_bundle(demo.manifest, {**demo.content, "locator.onnx": harmful})
-    from punctum.runtime.backends.onnx import open_session
+    from punctum.runtime.backends.onnxruntime.backend import open_session
 
     with pytest.raises(InputError, match="external data"):
         open_session(harmful, "the locator")
@@ -347,7 +348,7 @@ def test_a_bundle_prints_on_one_line():
 def test_graphs_that_take_or_return_something_else(folder, part, harm):
     onnx = pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime", reason="graphs are opened")
-    from punctum.runtime.backends import open_backend
+    from punctum.runtime.backends.open import open_backend
 
     helper, float32 = onnx.helper, onnx.TensorProto.FLOAT
     model = onnx.load(str(folder / f"{part}.onnx"))

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime._located import parse_located
-from punctum.runtime.check import check_dataset
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.datasets.located_json import parse_located
 
 _spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
 make = importlib.util.module_from_spec(_spec)

@@ -117,7 +117,7 @@ def test_demo_bundle(tmp_path, capsys):
     pytest.importorskip("onnxruntime", reason="running a bundle needs the extra cpu")
     from importlib import resources
 
-    from punctum.runtime.demo import write_demo_dataset
+    from punctum.runtime.synthetic.sensors import write_demo_dataset
 
     bundle = str(resources.files("punctum.runtime") / "assets" / "demo")
     write_demo_dataset(tmp_path / "data", videos=4, seed=3, seconds=60.0)

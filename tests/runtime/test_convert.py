@@ -13,8 +13,8 @@ from punctum.runtime.cli import invoke
 from punctum.runtime.convert import FORMS, Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
 from punctum.runtime.convert._model import merge
 from punctum.runtime.convert._options import Source
-from punctum.runtime.dataset import read_points, read_truth
-from punctum.runtime.events import Event
+from punctum.runtime.datasets.dataset import read_points, read_truth
+from punctum.runtime.events.event import Event
 
 EVENT = Event("cam", "cam/wave/0", 2, "final", "wave", 0.875, 1.25, 2.5, 4.0, 1.5, "b-1", dropped=3, interrupted=True)
 FPS = 25.0

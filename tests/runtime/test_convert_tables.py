@@ -10,12 +10,12 @@ import sys
 from pathlib import Path
 
 import pytest
-from punctum.runtime._detections import read_detections
 from punctum.runtime.cli import invoke
 from punctum.runtime.convert import Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
-from punctum.runtime.dataset import read_truth
+from punctum.runtime.datasets.dataset import read_truth
 from punctum.runtime.errors import InputError
-from punctum.runtime.evaluation import evaluate
+from punctum.runtime.evaluation.average_precision import evaluate
+from punctum.runtime.evaluation.detections import read_detections
 
 _spec = importlib.util.spec_from_file_location("converting", Path(__file__).with_name("converting.py"))
 make = importlib.util.module_from_spec(_spec)

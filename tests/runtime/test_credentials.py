@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from punctum.runtime.credentials import Credentials
+from punctum.runtime.credentials.store import Credentials
 from punctum.runtime.errors import InputError
 from punctum.runtime.sinks.mqtt import MqttTarget
 

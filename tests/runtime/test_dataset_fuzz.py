@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from punctum.runtime import Dataset, InputError
-from punctum.runtime.check import check_dataset
-from punctum.runtime.evaluation import evaluate, read_detections
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.evaluation.average_precision import evaluate, read_detections
 
 _spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
 make = importlib.util.module_from_spec(_spec)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime import Dataset, InputError
-from punctum.runtime._name_index import NameIndex
-from punctum.runtime.check import check_dataset
-from punctum.runtime.evaluation import Detections, evaluate, read_detections
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.evaluation.average_precision import Detections, evaluate, read_detections
+from punctum.runtime.text.name_index import NameIndex
 
 _spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
 make = importlib.util.module_from_spec(_spec)

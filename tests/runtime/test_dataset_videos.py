@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime import Dataset, InputError
-from punctum.runtime.check import check_dataset
+from punctum.runtime.datasets.check import check_dataset
 
 _spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
 make = importlib.util.module_from_spec(_spec)
@@ -88,7 +88,7 @@ def test_points_in_seconds(tmp_path):
 def test_check_of_a_video_data_set(tmp_path, monkeypatch):
     folder = video_dataset(tmp_path / "d")
     # tests/training/test_check_videos.py looks at files that are videos.
-    monkeypatch.setattr("punctum.runtime._check_videos.find_spec", lambda name: None)
+    monkeypatch.setattr("punctum.runtime.datasets.check_videos.find_spec", lambda name: None)
     report = check_dataset(folder)
     assert not report.errors and [f.code for f in report.warnings] == ["videos-unread"]
     assert "videos with features" not in report.summary

@@ -8,18 +8,20 @@ import sys
 from pathlib import Path
 
 import pytest
-from punctum.runtime.backends import Device
-from punctum.runtime.backends._session import unavailable
+from punctum.runtime.backends.onnxruntime.session import unavailable
+from punctum.runtime.backends.options import Device
+from punctum.runtime.backends.tensorrt import cuda
+from punctum.runtime.backends.tensorrt.key import Gpu
 from punctum.runtime.cli import invoke
-from punctum.runtime.doctor import World, examine, what_stops
-from punctum.runtime.doctor._elf import needed
-from punctum.runtime.doctor._findings import Facts
-from punctum.runtime.doctor._gpu import _ask_rtx
-from punctum.runtime.doctor._machine import examine_cache
-from punctum.runtime.engines import cuda
-from punctum.runtime.engines.key import Gpu
+from punctum.runtime.doctor.examine import examine
 from punctum.runtime.errors import InputError
-from punctum.runtime.machine import quota_cores
+from punctum.runtime.machine.cores import quota_cores
+from punctum.runtime.machine.elf import needed
+from punctum.runtime.machine.examine import what_stops
+from punctum.runtime.machine.findings import Facts
+from punctum.runtime.machine.gpu import _ask_rtx
+from punctum.runtime.machine.machine import examine_cache
+from punctum.runtime.machine.world import World
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CUDA = ("libcublas.so.13", "libcudart.so.13", "libc.so.6", "libstdc++.so.6")
@@ -336,7 +338,7 @@ def test_errors_of_engines_quote_the_doctor(machine, monkeypatch):
     found = what_stops("cuda", machine.world())
     assert any("installed together" in finding.text for finding in found)
     assert what_stops("cpu", machine.world()) == []
-    monkeypatch.setattr("punctum.runtime.doctor.what_stops", lambda kind: found)
+    monkeypatch.setattr("punctum.runtime.machine.examine.what_stops", lambda kind: found)
     error = unavailable(Device("cuda"), "something vague")
     assert "libcublas.so.13" in error.given
     assert "vague" not in error.given

@@ -6,8 +6,9 @@ import json
 
 import pytest
 from punctum.runtime.cli import invoke
-from punctum.runtime.doctor import World, examine
-from punctum.runtime.doctor import _video as video
+from punctum.runtime.doctor import video
+from punctum.runtime.doctor.examine import examine
+from punctum.runtime.machine.world import World
 
 av = pytest.importorskip("av")
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import EngineError, Features, PunctumError
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.pool import PoolOptions
+from punctum.runtime.session.pool import PoolOptions
 
 _spec = importlib.util.spec_from_file_location("flaky", Path(__file__).with_name("flaky.py"))
 flaky = importlib.util.module_from_spec(_spec)
@@ -42,7 +42,7 @@ def serve(pool, data, chunk=7):
 
 
 def pool_stats():
-    from punctum.runtime.pool import StreamStats
+    from punctum.runtime.session.pool import StreamStats
 
     return StreamStats()
 
@@ -168,7 +168,7 @@ def test_closing_a_pool_whose_engine_is_dead_ends_and_says_so():
 def test_whole_recordings_survive_an_engine_that_fails_now_and_then(how):
     import asyncio
 
-    from punctum.runtime.sources import Chunk
+    from punctum.runtime.sources.items import Chunk
 
     data = fakes.recording(4, 200)
     parts = [data[at : at + 20] for at in range(0, 200, 20)]
@@ -218,7 +218,7 @@ def test_a_session_that_was_abandoned_can_be_kept_and_begun_anew():
 
 
 def test_recordings_of_an_archive_are_run_again_alone():
-    from punctum.runtime.archive._together import Whole, localize_together
+    from punctum.runtime.session.lockstep import Whole, localize_together
 
     data = {f"r{k}": fakes.recording(k, 60 + 20 * k) for k in range(3)}
 

@@ -15,11 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from punctum.runtime import Bundle
-from punctum.runtime.engines import check_engines
-from punctum.runtime.engines.build import plan_of
-from punctum.runtime.engines.key import EngineKey, Gpu
-from punctum.runtime.engines.library import Library, installed_libraries, load_library, pick_capabilities
-from punctum.runtime.engines.profiles import (
+from punctum.runtime.backends.tensorrt import check_engines
+from punctum.runtime.backends.tensorrt.build import plan_of
+from punctum.runtime.backends.tensorrt.key import EngineKey, Gpu
+from punctum.runtime.backends.tensorrt.library import Library, installed_libraries, load_library, pick_capabilities
+from punctum.runtime.backends.tensorrt.profiles import (
     Profile,
     choose_profile,
     cut,
@@ -27,7 +27,7 @@ from punctum.runtime.engines.profiles import (
     plan_profiles,
     plan_sizes,
 )
-from punctum.runtime.engines.store import EngineStore, default_folder
+from punctum.runtime.backends.tensorrt.store import EngineStore, default_folder
 from punctum.runtime.errors import InputError, PunctumError
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
@@ -84,8 +84,8 @@ def test_misfits_name_what_differs():
 
 def test_profiles_cover_all_that_a_session_asks():
     """The longest block of a recording, the longest island, and as many streams as are stacked."""
-    from punctum.runtime._jobs import JOINED_ROWS
-    from punctum.runtime.session import BLOCK
+    from punctum.runtime.session.jobs import JOINED_ROWS
+    from punctum.runtime.session.session import BLOCK
 
     for name in ("demo", "default"):
         bundle = Bundle.load(ASSETS / name)
@@ -287,8 +287,8 @@ def test_a_folder_that_cannot_be_written(tmp_path):
 WRITER = """
 import sys
 import time
-from punctum.runtime.engines.key import EngineKey
-from punctum.runtime.engines.store import EngineStore
+from punctum.runtime.backends.tensorrt.key import EngineKey
+from punctum.runtime.backends.tensorrt.store import EngineStore
 store, seed = EngineStore(sys.argv[1]), int(sys.argv[2])
 key = EngineKey(*sys.argv[3:])
 for k in range(8):

@@ -18,16 +18,16 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.backends._protocol import Shape
-from punctum.runtime.backends.onnx import OnnxBackend
-from punctum.runtime.backends.tensorrt import TensorRTBackend, open_backbone_engine
-from punctum.runtime.demo import make_sequence
-from punctum.runtime.engines import library as libraries
-from punctum.runtime.engines.build import Request, build_engines
-from punctum.runtime.engines.cuda import Cuda, driver_version
-from punctum.runtime.engines.session import MOST_GRAPHS
-from punctum.runtime.engines.store import EngineStore
+from punctum.runtime.backends.onnxruntime.backend import OnnxBackend
+from punctum.runtime.backends.tensorrt import library as libraries
+from punctum.runtime.backends.tensorrt.backend import TensorRTBackend, open_backbone_engine
+from punctum.runtime.backends.tensorrt.build import Request, build_engines
+from punctum.runtime.backends.tensorrt.cuda import Cuda, driver_version
+from punctum.runtime.backends.tensorrt.session import MOST_GRAPHS
+from punctum.runtime.backends.tensorrt.store import EngineStore
 from punctum.runtime.errors import InputError, PunctumError
+from punctum.runtime.session.engine import Shape
+from punctum.runtime.synthetic.sensors import make_sequence
 
 HERE = Path(__file__).parent
 ASSETS = HERE.parent.parent / "runtime" / "assets"
@@ -264,7 +264,7 @@ def test_threads_share_a_backend(machine, default, tmp_path):
 
 
 def test_the_backbone_takes_any_number_of_clips(machine, default, tmp_path):
-    from punctum.runtime.video.backbone import VideoBackbone
+    from punctum.runtime.backbone.backbone import VideoBackbone
 
     build_engines(default, tmp_path / "engines")
     engine = open_backbone_engine(default, engines=tmp_path / "engines")
@@ -364,7 +364,8 @@ def test_no_folder_no_precision(machine, default, tmp_path, monkeypatch):
 
 
 def test_open_backend_reaches_it(machine, default, tmp_path):
-    from punctum.runtime.backends import EngineOptions, open_backend
+    from punctum.runtime.backends.open import open_backend
+    from punctum.runtime.backends.options import EngineOptions
 
     build_engines(default, tmp_path / "engines")
     backend = open_backend(default, device="tensorrt", options=EngineOptions(engines=tmp_path / "engines"))

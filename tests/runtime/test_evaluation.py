@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import Event, InputError
-from punctum.runtime.dataset import Truth
-from punctum.runtime.evaluation import (
+from punctum.runtime.datasets.dataset import Truth
+from punctum.runtime.evaluation.average_precision import (
     THRESHOLDS,
     Detections,
     average_recall,

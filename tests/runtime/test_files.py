@@ -7,8 +7,8 @@ import shutil
 import threading
 
 import pytest
-from punctum.runtime._files import atomic_folder, atomic_write
 from punctum.runtime.errors import InputError, PunctumError
+from punctum.runtime.files.atomic import atomic_folder, atomic_write
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime._graph_scan import DEEPEST, check_graph
+from punctum.runtime.bundle.graph_scan import DEEPEST, check_graph
 
 onnx = pytest.importorskip("onnx")
 from onnx import AttributeProto, helper, numpy_helper  # noqa: E402

@@ -14,11 +14,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime._snapshot import MAGIC
-from punctum.runtime.cli._checkpoint import MAGIC as RUN_MAGIC
-from punctum.runtime.cli._checkpoint import Checkpoint
-from punctum.runtime.cli._loop import Loop
 from punctum.runtime.live import LiveOptions
+from punctum.runtime.service.checkpoint import MAGIC as RUN_MAGIC
+from punctum.runtime.service.checkpoint import Checkpoint
+from punctum.runtime.service.loop import Loop
+from punctum.runtime.session.snapshot import MAGIC
 from punctum.runtime.sources.tail import RowFile
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))

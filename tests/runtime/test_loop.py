@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime import EngineError
-from punctum.runtime.cli._loop import Loop
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.sources import Begin, Chunk
+from punctum.runtime.service.loop import Loop
+from punctum.runtime.sources.items import Begin, Chunk
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)
@@ -119,7 +119,7 @@ ROWS = fakes.recording(3, 300)
 
 @pytest.fixture
 def impatient(monkeypatch):
-    from punctum.runtime.cli import _loop
+    from punctum.runtime.service import loop as _loop
 
     monkeypatch.setattr(_loop, "PAUSES_S", (0.0, 0.0, 0.0))
 
@@ -137,7 +137,7 @@ def test_an_engine_that_comes_back_costs_nothing(calls, capsys, impatient):
 
 
 def test_an_engine_that_stays_away_ends_the_run_and_a_restart_goes_on(capsys, impatient, tmp_path):
-    from punctum.runtime.cli._checkpoint import Checkpoint
+    from punctum.runtime.service.checkpoint import Checkpoint
 
     steady, wanted = looped(Failing([]))
     steady.run()
@@ -160,7 +160,7 @@ def test_an_engine_that_stays_away_ends_the_run_and_a_restart_goes_on(capsys, im
 def full_for_a_while(monkeypatch):
     """Snapshots cannot be written while the list holds something that is true."""
     from punctum.runtime import PunctumError
-    from punctum.runtime.cli import _checkpoint
+    from punctum.runtime.service import checkpoint as _checkpoint
 
     real, answers = _checkpoint.atomic_write, []
 
@@ -174,7 +174,7 @@ def full_for_a_while(monkeypatch):
 
 
 def test_a_snapshot_that_cannot_be_written_for_a_while_ends_nothing(capsys, tmp_path, full_for_a_while):
-    from punctum.runtime.cli._checkpoint import Checkpoint
+    from punctum.runtime.service.checkpoint import Checkpoint
 
     steady, wanted = looped(Failing([]))
     steady.run()
@@ -188,7 +188,7 @@ def test_a_snapshot_that_cannot_be_written_for_a_while_ends_nothing(capsys, tmp_
 
 def test_a_snapshot_that_cannot_be_written_in_the_end_costs_no_event(tmp_path, full_for_a_while):
     from punctum.runtime import PunctumError
-    from punctum.runtime.cli._checkpoint import Checkpoint
+    from punctum.runtime.service.checkpoint import Checkpoint
 
     steady, wanted = looped(Failing([]))
     steady.run()
@@ -205,7 +205,7 @@ def test_a_snapshot_that_cannot_be_written_in_the_end_costs_no_event(tmp_path, f
 
 def test_a_snapshot_that_cannot_be_written_for_long_ends_the_run(tmp_path, full_for_a_while, monkeypatch):
     from punctum.runtime import PunctumError
-    from punctum.runtime.cli import _loop
+    from punctum.runtime.service import loop as _loop
 
     monkeypatch.setattr(_loop, "UNSAVED_S", 0.0)
     full_for_a_while += [False, *[True] * 100]

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from punctum.runtime.machine import affinity_cores, cpuset_cores, quota_cores, usable_cores, whole_cores
+from punctum.runtime.machine.cores import affinity_cores, cpuset_cores, quota_cores, usable_cores, whole_cores
 
 V1 = {"proc/self/cgroup": "4:cpu,cpuacct:/docker/ab\n3:cpuset:/docker/ab\n2:memory:/x\n"}
 CPU = "sys/fs/cgroup/cpu,cpuacct"
@@ -134,12 +134,12 @@ def test_a_real_quota_counts_for_score_and_doctor(half_a_core):
     code = (
         "import json, sys, pathlib, os\n"
         "pathlib.Path(sys.argv[1], 'cgroup.procs').write_text(str(os.getpid()))\n"
-        "from punctum.runtime.machine import usable_cores, whole_cores\n"
+        "from punctum.runtime.machine.cores import usable_cores, whole_cores\n"
         "from punctum.runtime.archive._options import ArchiveOptions\n"
         "from punctum.runtime.archive.run import _engine\n"
-        "from punctum.runtime.doctor._findings import Facts\n"
-        "from punctum.runtime.doctor._machine import examine_machine\n"
-        "from punctum.runtime.doctor._world import World\n"
+        "from punctum.runtime.machine.findings import Facts\n"
+        "from punctum.runtime.machine.machine import examine_machine\n"
+        "from punctum.runtime.machine.world import World\n"
         "facts = Facts()\n"
         "examine_machine(World.here(), facts, threads=1)\n"
         "with _engine(ArchiveOptions(), idle=False) as (_, room): pass\n"

@@ -9,11 +9,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError
-from punctum.runtime.events import Event
-from punctum.runtime.plan import Stats
+from punctum.runtime.events.event import Event
+from punctum.runtime.session.plan import Stats
 
 pytest.importorskip("prometheus_client", reason="metrics need prometheus-client")
-from punctum.runtime.metrics import MAX_STREAMS, STOPPING, Health, Metrics, MetricsServer
+from punctum.runtime.service.metrics import MAX_STREAMS, STOPPING, Health, Metrics, MetricsServer
 
 EVENT = Event("cam", "cam/0", 0, "update", "wave", 0.5, 1.0, 2.0, 4.0, 2.0, "b-1")
 

@@ -13,8 +13,8 @@ import pytest
 from punctum.runtime.errors import InputError
 
 pytest.importorskip("prometheus_client", reason="metrics need prometheus-client")
-from punctum.runtime import _metrics_server as module
-from punctum.runtime.metrics import Health, Metrics, MetricsServer
+from punctum.runtime.service import server as module
+from punctum.runtime.service.metrics import Health, Metrics, MetricsServer
 
 
 @pytest.fixture

@@ -13,11 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import Event, InputError, evaluate
-from punctum.runtime.dataset import Truth
-from punctum.runtime.evaluation import Detections
-from punctum.runtime.features import Features
-from punctum.runtime.live import LiveOptions
-from punctum.runtime.online import (
+from punctum.runtime.datasets.dataset import Truth
+from punctum.runtime.evaluation.average_precision import Detections
+from punctum.runtime.evaluation.online import (
     Reports,
     best_floor,
     check_delays,
@@ -28,6 +26,8 @@ from punctum.runtime.online import (
     replay,
     start_latencies,
 )
+from punctum.runtime.features.features import Features
+from punctum.runtime.live import LiveOptions
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)
@@ -359,7 +359,7 @@ def test_files_that_are_refused(tmp_path, text, code):
 
 def test_the_figure_is_the_same_every_time(tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs the extra report")
-    from punctum.runtime._online_plot import plot_online
+    from punctum.runtime.evaluation.figures import plot_online
 
     reports = reports_of(WAVE, PUSH, GHOST)
     rows = [judge_reports(TRUTH, reports, d, floor=0.3) for d in (0.5, 2.0, math.inf)]

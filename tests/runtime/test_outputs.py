@@ -10,9 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from punctum.runtime._files import atomic_folder, atomic_write, destination
-from punctum.runtime._outputs import ACTIVITYNET, EVENTS, FIGURE, REPORT, Output, check_folder
 from punctum.runtime.errors import InputError, PunctumError
+from punctum.runtime.files.atomic import atomic_folder, atomic_write, destination
+from punctum.runtime.files.outputs import ACTIVITYNET, EVENTS, FIGURE, REPORT, Output, check_folder
 
 EVENT = b'{"schema":"punctum.event/1","stream":"cam"}\n'
 OWN = {
@@ -190,7 +190,7 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path):
     from importlib import resources
 
     from punctum.runtime import Bundle
-    from punctum.runtime.bundle_writer import save_bundle
+    from punctum.runtime.bundle.writer import save_bundle
 
     bundle = Bundle.load(Path(str(resources.files("punctum.runtime") / "assets" / "demo")))
     save_bundle(bundle, tmp_path / "b")
@@ -204,7 +204,7 @@ def test_a_bundle_replaces_a_bundle_and_nothing_else(tmp_path):
 
 def test_standard_output_in_any_encoding():
     code = (
-        "from punctum.runtime._outputs import to_standard_output\n"
+        "from punctum.runtime.files.outputs import to_standard_output\n"
         "print('first', end=' ')\nto_standard_output('\\u00e9\\u4e2d\\n')"
     )
     for encoding in ("ascii", "latin-1", "utf-16"):

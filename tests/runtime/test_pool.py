@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from punctum.runtime import InputError, PunctumError
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.pool import Pool, PoolOptions
+from punctum.runtime.session.pool import Pool, PoolOptions
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)

@@ -15,9 +15,8 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle, Dataset, InputError, Localizer
 from punctum.runtime.cli import invoke
-from punctum.runtime.dataset import Truth
-from punctum.runtime.demo import LABELS, make_sequence, write_demo_dataset
-from punctum.runtime.features import Features
+from punctum.runtime.datasets.dataset import Truth
+from punctum.runtime.features.features import Features
 from punctum.runtime.report import (
     Action,
     Candidate,
@@ -35,6 +34,7 @@ from punctum.runtime.report import (
 )
 from punctum.runtime.report._embed import CELLS, EVENTS, REVISIONS, recording_data
 from punctum.runtime.sinks import to_jsonl
+from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_dataset
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 NASTY = '</script><script>alert(1)</script><img src=x onerror=alert(2)>"&\u2028'

@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle, InputError
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import LABELS, make_sequence
 from punctum.runtime.report import (
     Action,
     Candidate,
@@ -24,6 +23,7 @@ from punctum.runtime.report import (
     encode_jpeg,
     machine_facts,
 )
+from punctum.runtime.synthetic.sensors import LABELS, make_sequence
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 SECONDS = 40.0

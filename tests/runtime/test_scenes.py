@@ -17,12 +17,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime.check import check_dataset
 from punctum.runtime.cli import main
-from punctum.runtime.dataset import Dataset
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.scenes import LABELS, Scene, render, write_videos
-from punctum.runtime.scenes.dataset import scene_seed
+from punctum.runtime.synthetic.video import LABELS, Scene, render, write_videos
+from punctum.runtime.synthetic.video.dataset import scene_seed
 
 SHORT = {"seconds": 8.0, "size": (48, 64), "fps": 10.0}
 SEEDS = range(40)
@@ -292,8 +292,8 @@ def test_bytes_do_not_depend_on_what_memory_held(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed")
     script = """
 import sys, pathlib
-from punctum.runtime.scenes import render
-from punctum.runtime.scenes.dataset import encode
+from punctum.runtime.synthetic.video import render
+from punctum.runtime.synthetic.video.dataset import encode
 encode(render(7, seconds=20.0, fps=10.0), pathlib.Path(sys.argv[1]))"""
     files = [tmp_path / "0.mp4", tmp_path / "85.mp4"]
     for file in files:

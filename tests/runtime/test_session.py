@@ -330,7 +330,7 @@ def test_iterators_say_what_a_session_says():
 
 def test_a_push_that_only_waits_saves_nothing(monkeypatch):
     """Between two looks at the stream a push can fail at nothing that would have to be undone."""
-    from punctum.runtime import session as module
+    from punctum.runtime.session import session as module
 
     saved = []
     real = module.Saved

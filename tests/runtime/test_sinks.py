@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from punctum.runtime.errors import InputError
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.sinks import to_jsonl
 from punctum.runtime.sinks.lines import EventFile
 from punctum.runtime.sinks.mqtt import EventQueue, MqttTarget
@@ -79,7 +79,7 @@ def test_a_full_disk_leaves_whole_lines(tmp_path):
         "import sys\n"
         "from pathlib import Path\n"
         "from punctum.runtime.errors import PunctumError\n"
-        "from punctum.runtime.events import Event\n"
+        "from punctum.runtime.events.event import Event\n"
         "from punctum.runtime.sinks.lines import EventFile\n"
         "sink = EventFile(Path(sys.argv[1]))\n"
         "try:\n"

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from punctum.runtime.sources import Begin, Chunk
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record
+from punctum.runtime.sources.items import Begin, Chunk
 
 _spec = importlib.util.spec_from_file_location("test_socket_source", Path(__file__).with_name("test_socket_source.py"))
 _shared = importlib.util.module_from_spec(_spec)

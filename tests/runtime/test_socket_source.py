@@ -14,10 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError, SourceLostError
-from punctum.runtime.sources import Begin, Chunk, listener, open_source
 from punctum.runtime.sources import _door as door
+from punctum.runtime.sources import listener
 from punctum.runtime.sources.folder import chunk_name
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record, encode_token
+from punctum.runtime.sources.items import Begin, Chunk
+from punctum.runtime.sources.open import open_source
 
 DIM, STRIDE = 3, 0.1
 HEADER = encode_header(dim=DIM, stride_s=STRIDE, name="cam")

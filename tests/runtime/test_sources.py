@@ -17,15 +17,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from punctum.runtime.errors import InputError, SourceLostError
-from punctum.runtime.sources import Bad, Begin, Chunk, open_source
 from punctum.runtime.sources.folder import ChunkFolder, chunk_name
-from punctum.runtime.sources.framing import (
-    MAX_PAYLOAD,
-    FrameParser,
-    encode_end,
-    encode_header,
-    encode_record,
-)
+from punctum.runtime.sources.framing import MAX_PAYLOAD, FrameParser, encode_end, encode_header, encode_record
+from punctum.runtime.sources.items import Bad, Begin, Chunk
+from punctum.runtime.sources.open import open_source
 
 DIM, STRIDE = 3, 0.1
 HEADER = encode_header(dim=DIM, stride_s=STRIDE, start_s=2.0, name="cam é")
@@ -367,7 +362,7 @@ def test_a_header_that_does_not_fit_the_bundle(tmp_path, header, code):
 @pytest.mark.parametrize("code", [errno.EMFILE, errno.ESTALE, errno.EIO])
 def test_what_cannot_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch, capsys, code):
     """No descriptors left, a network drive that is away: nothing is lost, and the source says why nothing comes."""
-    from punctum.runtime.sources import _items
+    from punctum.runtime.sources import items as _items
     from punctum.runtime.sources._npy import RowLayout
 
     monkeypatch.setattr(_items, "POLL_S", 0.001)

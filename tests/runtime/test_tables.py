@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from punctum.runtime._delimited import TableError, column_key, read_table
-from punctum.runtime._names import MEDIA_ENDINGS, clean_name, media_name, media_path, video_name
-from punctum.runtime._numbers import Style, parse_rate
-from punctum.runtime._tables import read_points, read_text, scan_points
+from punctum.runtime.datasets.tables import read_points, read_text, scan_points
 from punctum.runtime.errors import InputError
+from punctum.runtime.text.delimited import TableError, column_key, read_table
+from punctum.runtime.text.names import MEDIA_ENDINGS, clean_name, media_name, media_path, video_name
+from punctum.runtime.text.numbers import Style, parse_rate
 from punctum.runtime.video.files import SUFFIXES
 
 

@@ -6,8 +6,8 @@ import json
 import os
 
 import pytest
-from punctum.runtime._text import as_utf8, counted, json_safe, plain, printable, short
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
+from punctum.runtime.text.display import as_utf8, counted, json_safe, plain, printable, short
 
 
 @pytest.mark.parametrize(
@@ -62,13 +62,13 @@ def test_numbers():
 
 
 def test_nothing_prints_past_the_functions_that_escape():
-    """Commands and warnings go through `runtime/_text.py` and `runtime/cli/_terminal.py`."""
+    """Commands and warnings go through `runtime/text/display.py` and `runtime/cli/_terminal.py`."""
     import ast
     from pathlib import Path
 
     root = Path(__file__).parent.parent.parent
     allowed = {
-        "runtime/_text.py",
+        "runtime/text/display.py",
         "runtime/cli/_terminal.py",
         "runtime/cli/_process.py",
         "export/make_default_bundle.py",  # not part of the command

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime._time_of_day import Arrival, FixedStart, parse_utc, stamped
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
+from punctum.runtime.events.time_of_day import Arrival, FixedStart, parse_utc, stamped
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.sources import Begin, Chunk
+from punctum.runtime.sources.items import Begin, Chunk
 
 _spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
 fakes = importlib.util.module_from_spec(_spec)
@@ -165,7 +165,7 @@ class Live:
 @pytest.mark.parametrize("how", ["loop", "stream"])
 def test_a_live_source_stamps_all_that_is_said(how, monkeypatch):
     from punctum.runtime import localizer as module
-    from punctum.runtime.cli._loop import Loop
+    from punctum.runtime.service.loop import Loop
 
     clock, rows = Clock(), fakes.recording(3, 300)
     localizer, live = fakes.localizer(), LiveOptions(max_delay_s=0.6)

@@ -10,9 +10,9 @@ import pkgutil
 import numpy as np
 import pytest
 from punctum.runtime import Features, InputError, Session
-from punctum.runtime._buffer import RowBuffer
-from punctum.runtime._values import by_value
-from punctum.runtime.dataset import Truth
+from punctum.runtime.datasets.dataset import Truth
+from punctum.runtime.datatypes import by_value
+from punctum.runtime.session.buffer import RowBuffer
 
 ARRAYS = ("NDArray", "ndarray", "F32", "F64", "I64", "U8", "Flags", "torch.Tensor", "Image")
 

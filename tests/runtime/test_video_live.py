@@ -18,12 +18,12 @@ import pytest
 
 pytest.importorskip("av", reason="PyAV is not installed")
 
+from punctum.runtime.credentials.redact import Address
 from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoInfo, VideoOptions, open_frames
 from punctum.runtime.video._connect import ffmpeg_options
 from punctum.runtime.video._faults import Fault, explain
 from punctum.runtime.video.live import LiveFrames
-from punctum.runtime.video.redact import Address
 
 
 def _helper(name):

@@ -8,8 +8,8 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from punctum.runtime.credentials.redact import Address, redact
 from punctum.runtime.errors import InputError
-from punctum.runtime.video.redact import Address, redact
 
 
 @pytest.mark.parametrize(

@@ -49,8 +49,8 @@ def test_pixels_of_a_turned_recording_are_turned_with_it(tmp_path: Path) -> None
 
 def test_an_anamorphic_recording_looks_to_a_backbone_like_a_square_one() -> None:
     from punctum import kernels
-    from punctum.runtime.video.preprocess import Preprocessor, crop_window
-    from punctum.runtime.video.spec import BackboneSpec
+    from punctum.runtime.backbone.preprocess import Preprocessor, crop_window
+    from punctum.runtime.bundle.backbone_spec import BackboneSpec
 
     spec = BackboneSpec(fps=10, clip_frames=2, snippet_frames=2, height=24, width=32)
     y, x = np.mgrid[0:96, 0:256]

@@ -22,19 +22,19 @@ from punctum.export.precision.integer import to_int8
 from punctum.export.precision.recordings import open_data
 from punctum.export.precision.variants import VARIANTS, add_variants
 from punctum.runtime import Bundle
-from punctum.runtime.backends import open_backend
-from punctum.runtime.bundle_writer import save_bundle, seal_bundle
+from punctum.runtime.backends.open import open_backend
+from punctum.runtime.backends.tensorrt import build_engines, check_engines
+from punctum.runtime.backends.tensorrt.build import Request
+from punctum.runtime.backends.tensorrt.check import malformed
+from punctum.runtime.backends.tensorrt.cuda import gpu_here
+from punctum.runtime.backends.tensorrt.key import Gpu
+from punctum.runtime.backends.tensorrt.library import load_library, pick_capabilities
+from punctum.runtime.bundle.backbone_spec import BackboneSpec
+from punctum.runtime.bundle.precision import PrecisionRecord
+from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import write_demo_dataset
-from punctum.runtime.engines import build_engines, check_engines
-from punctum.runtime.engines.build import Request
-from punctum.runtime.engines.check import malformed
-from punctum.runtime.engines.cuda import gpu_here
-from punctum.runtime.engines.key import Gpu
-from punctum.runtime.engines.library import load_library, pick_capabilities
 from punctum.runtime.errors import InputError
-from punctum.runtime.precision import PrecisionRecord
-from punctum.runtime.video.spec import BackboneSpec
+from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CAPABILITIES = ("8.6", "12.0")

@@ -28,7 +28,7 @@ def bundle() -> Path:
 
 @pytest.fixture(scope="module")
 def features(tmp_path_factory) -> Path:
-    from punctum.runtime.demo import make_sequence
+    from punctum.runtime.synthetic.sensors import make_sequence
 
     path = tmp_path_factory.mktemp("features") / "seq.npy"
     np.save(path, make_sequence(99, seconds=40).features)

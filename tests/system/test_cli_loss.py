@@ -66,8 +66,8 @@ def test_a_stream_says_what_it_skipped(tmp_path, capsys):
     from importlib import resources
 
     import numpy as np
-    from punctum.runtime.demo import CHANNELS, STRIDE_S, make_sequence
     from punctum.runtime.sources.framing import encode_end, encode_header, encode_record
+    from punctum.runtime.synthetic.sensors import CHANNELS, STRIDE_S, make_sequence
 
     bundle = str(resources.files("punctum.runtime") / "assets" / "demo")
     rows = make_sequence(9, seconds=20).features

@@ -14,7 +14,7 @@ from punctum.runtime.cli import invoke
 from punctum.runtime.cli._app import build
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime.demo import make_sequence, write_demo_dataset
+from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
 
 _spec = importlib.util.spec_from_file_location("cli_options", Path(__file__).parent / "cli_options.py")
 table = importlib.util.module_from_spec(_spec)

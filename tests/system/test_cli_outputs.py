@@ -16,7 +16,7 @@ import pytest
 from punctum.runtime.cli import invoke
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime.demo import make_sequence, write_demo_dataset
+from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
 
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
 PUNCTUM = [sys.executable, "-c", "from punctum.runtime.cli import main; main()"]
@@ -262,8 +262,8 @@ def test_snapshots_are_files_of_their_own(place, tmp_path, capsys):
 
 def test_features_made_elsewhere_are_kept(place, tmp_path, capsys):
     pytest.importorskip("av", reason="videos need av (the extra `video`)")
-    from punctum.runtime.scenes import render
-    from punctum.runtime.scenes.dataset import encode
+    from punctum.runtime.synthetic.video import render
+    from punctum.runtime.synthetic.video.dataset import encode
 
     encode(render(3, seconds=10.0), tmp_path / "clip.mp4")
     out = tmp_path / "features"

@@ -21,7 +21,7 @@ import pytest
 from punctum.runtime.cli import invoke
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime.demo import make_sequence
+from punctum.runtime.synthetic.sensors import make_sequence
 
 BUNDLE = Path(str(resources.files("punctum.runtime") / "assets" / "demo"))
 PUNCTUM = [sys.executable, "-c", "from punctum.runtime.cli import main; main()"]
@@ -152,8 +152,8 @@ def test_names_that_are_not_utf8(features, tmp_path):
 
 def test_a_video_whose_name_is_not_utf8(tmp_path):
     pytest.importorskip("av", reason="videos need av (the extra `video`)")
-    from punctum.runtime.scenes import render
-    from punctum.runtime.scenes.dataset import encode
+    from punctum.runtime.synthetic.video import render
+    from punctum.runtime.synthetic.video.dataset import encode
 
     encode(render(3, seconds=10.0), tmp_path / "v.mp4")
     bad = os.fsdecode(os.fsencode(tmp_path) + b"/bad\xff.mp4")
@@ -171,7 +171,7 @@ def hostile_bundle(folder: Path) -> Path:
     from dataclasses import replace
 
     from punctum.runtime import Bundle
-    from punctum.runtime.bundle_writer import save_bundle, seal_bundle
+    from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 
     bundle = Bundle.load(BUNDLE)
     labels = (HOSTILE, "[red]b[/red]", *bundle.labels[2:])

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime.dataset import Dataset
-from punctum.runtime.events import Event
+from punctum.runtime.datasets.dataset import Dataset
+from punctum.runtime.events.event import Event
 
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "import sys; from punctum.runtime.cli import main; main()"]
@@ -42,7 +42,7 @@ def event(number: int, label: str, start: float, end: float, video: str = "clip"
 
 def test_events_through_pipes(tmp_path):
     pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-    from punctum.runtime.demo import make_sequence
+    from punctum.runtime.synthetic.sensors import make_sequence
 
     np.save(tmp_path / "seq.npy", make_sequence(5, seconds=20).features)
     bundle = resources.files("punctum.runtime") / "assets" / "demo"

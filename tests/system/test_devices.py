@@ -16,8 +16,8 @@ import pytest
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 
-from punctum.runtime.demo import make_sequence
-from punctum.runtime.engines.cuda import gpu_here
+from punctum.runtime.backends.tensorrt.cuda import gpu_here
+from punctum.runtime.synthetic.sensors import make_sequence
 
 DEMO = Path(__file__).parents[2] / "runtime" / "assets" / "demo"
 OTHER = os.environ.get("PUNCTUM_GPU_PYTHON", "")

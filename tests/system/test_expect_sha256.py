@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle
 from punctum.runtime.cli import invoke
-from punctum.runtime.demo import make_sequence
+from punctum.runtime.synthetic.sensors import make_sequence
 
 DEMO = str(resources.files("punctum.runtime") / "assets" / "demo")
 DIGEST = Bundle.load(DEMO).sha256

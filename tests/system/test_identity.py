@@ -15,9 +15,9 @@ import pytest
 from punctum.runtime.cli import invoke
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime._time_of_day import parse_utc
-from punctum.runtime.demo import CHANNELS, STRIDE_S, make_sequence
+from punctum.runtime.events.time_of_day import parse_utc
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record
+from punctum.runtime.synthetic.sensors import CHANNELS, STRIDE_S, make_sequence
 
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
 ROWS = make_sequence(99, seconds=20).features

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.sinks.mqtt import MqttSink, MqttTarget
 
 paho = pytest.importorskip("paho.mqtt.client", reason="MQTT needs paho-mqtt")
@@ -219,7 +219,7 @@ def test_tls_and_a_password(broker, tmp_path, monkeypatch):
 def test_the_command_and_its_last_will(broker, listener, tmp_path):
     """`punctum run --stream --mqtt`: the same events as in the file; "offline" after kill -9 and after SIGTERM."""
     pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-    from punctum.runtime.demo import make_sequence
+    from punctum.runtime.synthetic.sensors import make_sequence
 
     broker.start()
     assert listener.ready.wait(20)

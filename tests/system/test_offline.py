@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime.demo import make_sequence
+from punctum.runtime.synthetic.sensors import make_sequence
 
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 strace = shutil.which("strace")
@@ -123,7 +123,8 @@ def test_who_wants_telemetry_says_so(tmp_path, given, kept):
 
 
 def test_doctor_says_whether_telemetry_is_on(tmp_path):
-    from punctum.runtime.doctor import World, examine
+    from punctum.runtime.doctor.examine import examine
+    from punctum.runtime.machine.world import World
 
     def told(**environ: str):
         world = World.at(tmp_path, site=tuple(sys.path), environ=environ)

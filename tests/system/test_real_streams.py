@@ -10,7 +10,7 @@ import numpy as np
 import psutil
 import pytest
 from punctum.runtime import Dataset, Localizer, PostProcess
-from punctum.runtime.config import Fusion
+from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.live import LiveOptions
 
 

@@ -17,15 +17,8 @@ pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
 from punctum.runtime import Bundle
-from punctum.runtime.demo import LABELS, make_sequence, write_demo_dataset
-from punctum.runtime.report import (
-    Action,
-    Thumbnail,
-    encode_jpeg,
-    report_dataset,
-    report_recording,
-    write_report,
-)
+from punctum.runtime.report import Action, Thumbnail, encode_jpeg, report_dataset, report_recording, write_report
+from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_dataset
 
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")

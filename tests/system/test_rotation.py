@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 from punctum.runtime.sinks.lines import EventFile
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime.cli._rotation import Mark, take_back
-from punctum.runtime.demo import make_sequence
+from punctum.runtime.sinks.rotation import Mark, take_back
+from punctum.runtime.synthetic.sensors import make_sequence
 
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
 PUNCTUM = [sys.executable, "-c", "from punctum.runtime.cli import main; main()", "run", BUNDLE]

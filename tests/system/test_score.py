@@ -222,7 +222,7 @@ def test_bad_videos_fail_by_themselves(videos, tmp_path):
     rows = {row["item"]: row for row in read_items(out)}
     assert {name: row["error_code"] for name, row in rows.items() if row["status"] == "failed"} == codes
     assert all(row["error"] for row in rows.values() if row["status"] == "failed")
-    from punctum.runtime.events import Event
+    from punctum.runtime.events.event import Event
 
     for i in range(4):
         single = tmp_path / f"{i}.jsonl"

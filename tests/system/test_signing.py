@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime.demo import make_sequence
+from punctum.runtime.synthetic.sensors import make_sequence
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-trust.md"
 KEYGEN = shutil.which("ssh-keygen")

@@ -16,11 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.cli import invoke
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime.demo import CHANNELS, STRIDE_S, make_sequence
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record
+from punctum.runtime.synthetic.sensors import CHANNELS, STRIDE_S, make_sequence
 
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
 SENDERS = Path(__file__).parent / "senders"

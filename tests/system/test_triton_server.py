@@ -28,9 +28,9 @@ pytest.importorskip("onnxruntime", reason="running the graphs needs onnxruntime"
 from punctum.export.triton import write_triton
 from punctum.export.triton.client import main, open_backbone, open_localizer
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.demo import make_sequence
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.live import LiveOptions
+from punctum.runtime.synthetic.sensors import make_sequence
 from tritonclient import grpc
 
 WHEEL = "nvidia-pytriton==0.7.0"

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.cli import invoke
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 
 pytest.importorskip("av", reason="videos need av (the extra `video`)")
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.sources import open_source
-from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone
-from punctum.runtime.video.features import read_features
+from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
+from punctum.runtime.datasets.extraction import read_features
+from punctum.runtime.sources.open import open_source
 
 _spec = importlib.util.spec_from_file_location("backbones", Path(__file__).parent.parent / "runtime" / "backbones.py")
 backbones = importlib.util.module_from_spec(_spec)

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.cli import invoke
-from punctum.runtime.events import Event
+from punctum.runtime.events.event import Event
 
 pytest.importorskip("av", reason="videos need av (the extra `video`)")
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
 from punctum.runtime import Bundle, InputError
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.datasets.extraction import read_features
 from punctum.runtime.sources.video import coalesce, open_video
-from punctum.runtime.video.backbone import VideoBackbone
-from punctum.runtime.video.features import read_features
 
 
 def _helper(name: str):

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from punctum.runtime.config import PostProcess
+from punctum.runtime.bundle.config import PostProcess
 from punctum.training.config import LocatorConfig, Normalisation, OptimConfig, PointsObjective, TrainConfig
-from punctum.training.data import Sample
-from punctum.training.labels import locate_clicks
+from punctum.training.data.labels import locate_clicks
+from punctum.training.data.videos import Sample
 
 CLASSES = ["wave", "push", "turn"]
 FPS, FRAMES, DIM = 20.0, 5, 10  # 4 snippets a second

@@ -15,17 +15,17 @@ from punctum.training.backbone.frames import FrameStore, Stretch, stretch_maps
 from punctum.training.backbone.motion import CHANNELS, FLOWS, log_light, motion_maps
 from punctum.training.backbone.net import BackboneNet
 from punctum.training.backbone.task import BackboneModule, BackboneTask, ClickedStretch, vicreg
-from punctum.training.labels import locate_clicks
+from punctum.training.data.labels import locate_clicks
 from safetensors.torch import save
 
 av = pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
-from punctum.runtime.video.backbone import VideoBackbone  # noqa: E402
-from punctum.runtime.video.features import read_features  # noqa: E402
+from punctum.runtime.backbone.backbone import VideoBackbone  # noqa: E402
+from punctum.runtime.datasets.extraction import read_features  # noqa: E402
 from punctum.training.backbone.train import SHIPPED, WEIGHTS, load_weights, train_backbone  # noqa: E402
-from punctum.training.stop import StopSignal, TrainingInterrupted  # noqa: E402
+from punctum.training.engine.stop import StopSignal, TrainingInterrupted  # noqa: E402
 from punctum.training.videos import backbone_recipe, dataset_footage, read_footage  # noqa: E402
 
 from .clips import frames, make_videos, write_video  # noqa: E402

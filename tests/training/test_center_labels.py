@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from punctum.training.center_labels import label_proposals, update_points
 from punctum.training.config import CenterObjective
+from punctum.training.data.center_labels import label_proposals, update_points
 
 TIMES, LABELS = np.array([5.0, 12.0, 16.0]), np.array([0, 1, 1])
 PUBLISHED = CenterObjective(several="first", foreign="ignore", crowded="ignore")

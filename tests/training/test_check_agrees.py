@@ -12,11 +12,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from punctum.runtime import Dataset, InputError
-from punctum.runtime.check import check_dataset
 from punctum.runtime.cli import invoke
+from punctum.runtime.datasets.check import check_dataset
 from punctum.training.config import TrainConfig
-from punctum.training.data import load_training_set
-from punctum.training.trainer import train_run
+from punctum.training.data.videos import load_training_set
+from punctum.training.engine.trainer import train_run
 
 from .conftest import DIM
 

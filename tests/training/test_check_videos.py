@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime import Dataset, PunctumError
-from punctum.runtime.check import check_dataset
+from punctum.runtime.datasets.check import check_dataset
 
 pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")

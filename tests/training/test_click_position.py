@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from punctum.training.click_position import background_position, change_points, pause_position
 from punctum.training.config import PointsObjective, TrainConfig
-from punctum.training.data import Sample
-from punctum.training.labels import locate_clicks
+from punctum.training.data.click_position import background_position, change_points, pause_position
+from punctum.training.data.labels import locate_clicks
+from punctum.training.data.videos import Sample
 
 
 def slow_change_points(rows: np.ndarray) -> float:

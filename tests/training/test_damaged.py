@@ -14,12 +14,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from punctum.runtime import Dataset, InputError, PunctumError
-from punctum.runtime._files import sha256_file
-from punctum.training.checkpoint import load_run
+from punctum.runtime.files.atomic import sha256_file
 from punctum.training.config import TrainConfig
-from punctum.training.data import load_training_set
-from punctum.training.proposals import read_proposals
-from punctum.training.trainer import train_run
+from punctum.training.data.proposals import read_proposals
+from punctum.training.data.videos import load_training_set
+from punctum.training.engine.trainer import train_run
+from punctum.training.models.checkpoint import load_run
 from safetensors.numpy import load_file, save_file
 
 from .test_check_agrees import TINY
@@ -216,7 +216,7 @@ STATES = {
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("stage", ["locator", "center"])
 def test_states_to_resume_from(toy, tmp_path, monkeypatch, name, stage):
-    from punctum.training import loop
+    from punctum.training.engine import loop
 
     recipe = RECIPE.model_copy(
         update={f: getattr(RECIPE, f).model_copy(update={"steps": 3}) for f in ("locator_optim", "center_optim")}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import torch
 from punctum import kernels
-from punctum.training.center_labels import label_proposals, update_points
 from punctum.training.config import CenterConfig, CenterObjective
-from punctum.training.modules.center import HeadLogits, Pooled, PublishedCenterHead
+from punctum.training.data.center_labels import label_proposals, update_points
+from punctum.training.models.center import HeadLogits, Pooled, PublishedCenterHead
 from punctum.training.objectives.center import ptal_loss
 from punctum.training.objectives.lacp import lacp_terms
 

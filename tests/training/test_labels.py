@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError
-from punctum.training.labels import locate_clicks, snippet_labels
+from punctum.training.data.labels import locate_clicks, snippet_labels
 
 
 def place(times, labels, snippets=10, stride=0.5, start=0.0):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from punctum.training.config import HiddenLayer, LocatorConfig, Normalisation
-from punctum.training.modules.locator import FeatureNormaliser, LocatorNet
+from punctum.training.models.locator import FeatureNormaliser, LocatorNet
 
 CONFIGS = {
     "default": LocatorConfig(hidden=(HiddenLayer(units=16),)),

@@ -9,15 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime import InputError
-from punctum.runtime.check import check_dataset
-from punctum.runtime.dataset import Point
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.datasets.dataset import Point
 
 pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
 import av
-from punctum.runtime.video.backbone import VideoBackbone
-from punctum.runtime.video.features import read_features
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.datasets.extraction import read_features
 from punctum.training.backbone.config import BackboneConfig
 from punctum.training.backbone.frames import FrameStore
 from punctum.training.backbone.train import Footage, _clicked, train_backbone

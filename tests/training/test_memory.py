@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 import torch
 from punctum.training.config import CenterConfig, Normalisation
-from punctum.training.modules.center import CenterHead, build_head
-from punctum.training.modules.locator import FeatureNormaliser
+from punctum.training.models.center import CenterHead, build_head
+from punctum.training.models.locator import FeatureNormaliser
 from punctum.training.objectives import pooled as module
 from punctum.training.objectives.pooled import PooledSegments
 
@@ -106,7 +106,7 @@ def test_no_candidates_at_all():
 
 
 def test_statistics_in_parts_are_those_of_all_rows(monkeypatch):
-    from punctum.training.modules import locator
+    from punctum.training.models import locator
 
     monkeypatch.setattr(locator, "_PART", 7)
     rng = np.random.default_rng(3)
@@ -119,9 +119,9 @@ def test_statistics_in_parts_are_those_of_all_rows(monkeypatch):
 
 
 def test_the_fingerprint_of_large_values_does_not_overflow(tmp_path: Path):
-    from punctum.training.data import Sample, TrainingSet
-    from punctum.training.labels import locate_clicks
-    from punctum.training.run_folder import _statistics
+    from punctum.training.data.labels import locate_clicks
+    from punctum.training.data.videos import Sample, TrainingSet
+    from punctum.training.engine.run_folder import _statistics
 
     clicks = locate_clicks([1.0], [0], snippets=4, stride_s=1.0, start_s=0.0, video="v")
     rows = np.full((4, 2), 1e25, np.float32)

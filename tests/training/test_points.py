@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 from punctum.training.config import HiddenLayer, LocatorConfig, PointsObjective
-from punctum.training.data import TrainingSet
-from punctum.training.modules.locator import LocatorNet
+from punctum.training.data.videos import TrainingSet
+from punctum.training.models.locator import LocatorNet
 from punctum.training.objectives.points import PointsTask, even_targets, gaps_of, label_loss, point_log_likelihood
 
 from .conftest import CLASSES, DIM, make_sample

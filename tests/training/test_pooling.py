@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum import kernels
 from punctum.training.config import CenterConfig
-from punctum.training.modules.center import build_head
-from punctum.training.modules.pooling import SegmentPool
+from punctum.training.models.center import build_head
+from punctum.training.models.pooling import SegmentPool
 
 
 def random_segments(rng: np.random.Generator, length: int, count: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def test_float32_accumulation_is_close_for_ordinary_proposals():
 @pytest.mark.parametrize("kind", ["center", "published"])
 def test_heads_export_with_dynamic_lengths_and_no_proposals(kind):
     onnxruntime = pytest.importorskip("onnxruntime")
-    graphs = pytest.importorskip("punctum.export.graphs")
+    graphs = pytest.importorskip("punctum.export.graphs.export")
     torch.manual_seed(0)
     head = build_head(CenterConfig(kind=kind, embed=8, hidden=16), dim=6, classes=3, max_context=4.0).eval()
     session = onnxruntime.InferenceSession(graphs.export_center(head, 6, 3), providers=["CPUExecutionProvider"])

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from punctum.runtime.errors import InputError
 from punctum.training.config import CenterConfig, CenterObjective
-from punctum.training.modules.center import build_head
+from punctum.training.data.proposals import VideoProposals, clean, read_proposals
+from punctum.training.models.center import build_head
 from punctum.training.objectives.center_task import CenterTask, CenterVideo
-from punctum.training.proposals import VideoProposals, clean, read_proposals
 
 from .conftest import CLASSES, DIM, make_sample
 

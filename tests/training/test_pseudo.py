@@ -8,14 +8,14 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.training.config import CenterConfig, HiddenLayer, LocatorConfig, QualityObjective
-from punctum.training.labels import Clicks, locate_clicks
-from punctum.training.modules.center import CenterHead
-from punctum.training.modules.ensemble import LocatorEnsemble, nets_of, vote
-from punctum.training.modules.locator import LocatorNet
+from punctum.training.data.labels import Clicks, locate_clicks
+from punctum.training.data.proposals import VideoProposals
+from punctum.training.data.pseudo import FLOOR, align_clicks, sample_segments
+from punctum.training.models.center import CenterHead
+from punctum.training.models.ensemble import LocatorEnsemble, nets_of, vote
+from punctum.training.models.locator import LocatorNet
 from punctum.training.objectives.center_task import CenterVideo
 from punctum.training.objectives.quality_task import QualityTask
-from punctum.training.proposals import VideoProposals
-from punctum.training.pseudo import FLOOR, align_clicks, sample_segments
 
 from .conftest import CLASSES, DIM, make_sample
 

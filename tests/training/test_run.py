@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from punctum.runtime.dataset import Dataset
+from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.evaluation import Detections, evaluate
+from punctum.runtime.evaluation.average_precision import Detections, evaluate
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import TrainConfig
-from punctum.training.data import load_training_set
-from punctum.training.stop import StopSignal, TrainingInterrupted
+from punctum.training.data.videos import load_training_set
+from punctum.training.engine.stop import StopSignal, TrainingInterrupted
 
 FILES = ("locator.safetensors", "center.safetensors", "log.jsonl", "post.json", "config.json")
 
@@ -66,11 +66,11 @@ SCRIPT = """
 import sys, torch
 torch.set_num_threads(1)
 from pathlib import Path
-from punctum.runtime.dataset import Dataset
+from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import PunctumError
 from punctum.training import train_run
 from punctum.training.config import load_config
-from punctum.training.data import load_training_set
+from punctum.training.data.videos import load_training_set
 data, recipe, out = (Path(a) for a in sys.argv[1:4])
 try:
     train_run(load_training_set(Dataset.open(data)), load_config(recipe), out, resume="resume" in sys.argv, quiet=True)
@@ -223,7 +223,7 @@ def test_training_never_reads_the_truth_or_the_test_videos(toy, small, tmp_path)
 
 def test_partners_and_the_quality_head_make_a_run_that_resumes(toy, small, tmp_path):
     from punctum.training.config import HiddenLayer, LocatorConfig, NetworkRecipe, OptimConfig, QualityObjective
-    from punctum.training.modules.ensemble import LocatorEnsemble
+    from punctum.training.models.ensemble import LocatorEnsemble
 
     partner = NetworkRecipe(
         locator=LocatorConfig(hidden=(HiddenLayer(kernel=3, units=8),)), optim=OptimConfig(steps=30, rate=5e-3)

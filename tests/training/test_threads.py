@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 from punctum.runtime import Dataset
-from punctum.training import threads
 from punctum.training.config import TrainConfig
-from punctum.training.data import load_training_set
-from punctum.training.state import load_state
-from punctum.training.threads import fastest, training_threads
-from punctum.training.trainer import train_run
+from punctum.training.data.videos import load_training_set
+from punctum.training.engine import threads
+from punctum.training.engine.state import load_state
+from punctum.training.engine.threads import fastest, training_threads
+from punctum.training.engine.trainer import train_run
 from safetensors.numpy import load_file
 from torch import nn
 
@@ -83,8 +83,8 @@ def test_a_measured_run_gives_the_weights_of_one_with_that_number(toy: Path, sma
 
 
 def test_a_continued_stage_keeps_its_number(toy: Path, small: TrainConfig, tmp_path, monkeypatch):
-    from punctum.training import loop
-    from punctum.training.stop import TrainingInterrupted
+    from punctum.training.engine import loop
+    from punctum.training.engine.stop import TrainingInterrupted
 
     data, measured = load_training_set(Dataset.open(toy)), []
 

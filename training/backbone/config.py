@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from punctum.runtime.video.spec import BackboneSpec
+from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from pydantic import Field, model_validator
 
 from ..config import LARGEST_SEED, MOST, OptimConfig, PointsObjective, Recipe, read_recipe

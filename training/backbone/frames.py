@@ -17,11 +17,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import torch
-from punctum.runtime._files import atomic_write
+from punctum.runtime.backbone.preprocess import Preprocessor
+from punctum.runtime.bundle.backbone_spec import BackboneSpec
+from punctum.runtime.datasets.extraction import TIME_RULE
 from punctum.runtime.errors import InputError
-from punctum.runtime.video.features import TIME_RULE
-from punctum.runtime.video.preprocess import Preprocessor
-from punctum.runtime.video.spec import BackboneSpec
+from punctum.runtime.files.atomic import atomic_write
 
 from .motion import CHANNELS, MAPS_VERSION, log_light, motion_maps
 

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from ..data import Sample
-from ..labels import F32, I64, Clicks
+from ..data.labels import F32, I64, Clicks
+from ..data.videos import Sample
 from ..objectives.points import even_targets
 from .augment import augment
 from .config import BackboneConfig

@@ -16,19 +16,19 @@ from typing import Any
 
 import numpy as np
 import torch
-from punctum.runtime._files import atomic_write
-from punctum.runtime._text import as_utf8, counted, plain
-from punctum.runtime.dataset import Point
+from punctum.runtime.datasets.dataset import Point
 from punctum.runtime.errors import InputError
+from punctum.runtime.files.atomic import atomic_write
+from punctum.runtime.text.display import as_utf8, counted, plain
 
-from .. import checkpoint as ck
-from ..labels import locate_clicks
-from ..loop import run_stage
-from ..report import Reporter
-from ..run_folder import made_by
-from ..selection import BestKeeper
-from ..stop import StopSignal, TrainingInterrupted
-from ..threads import training_threads
+from ..data.labels import locate_clicks
+from ..engine.loop import run_stage
+from ..engine.report import Reporter
+from ..engine.run_folder import made_by
+from ..engine.selection import BestKeeper
+from ..engine.stop import StopSignal, TrainingInterrupted
+from ..engine.threads import training_threads
+from ..models import checkpoint as ck
 from .config import BackboneConfig
 from .frames import FrameStore, Stretch
 from .net import BackboneNet
@@ -247,7 +247,7 @@ def _clicked(
 
 def _export(module: BackboneModule, config: BackboneConfig) -> dict[str, bytes]:
     """Graph and spec as files. Exporting is the floor above: found by name, as the command line finds its commands."""
-    exporter = importlib.import_module("punctum.export.backbone")
+    exporter = importlib.import_module("punctum.export.graphs.backbone")
     files: dict[str, bytes] = exporter.backbone_files(module.net.eval(), config.spec())
     return files
 

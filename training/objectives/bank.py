@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data import Sample
-from ..labels import F32, I64
-from ..modules.locator import LocatorNet
+from ..data.labels import F32, I64
+from ..data.videos import Sample
+from ..models.locator import LocatorNet
 
 
 class WindowBank:

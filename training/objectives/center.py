@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as fn
 
 from ..config import CenterObjective
-from ..modules.center import HeadLogits
+from ..models.center import HeadLogits
 
 
 def ptal_loss(

@@ -8,15 +8,15 @@ from typing import Any
 
 import numpy as np
 import torch
-from punctum.runtime._values import compact
+from punctum.runtime.datatypes import compact
 from torch import Tensor
 
-from ..center_labels import ProposalLabels, label_proposals, update_points
 from ..config import CenterObjective
-from ..data import Sample
-from ..labels import F32, F64
-from ..modules.center import CenterHead, Pooled, ProposalHead
-from ..proposals import VideoProposals
+from ..data.center_labels import ProposalLabels, label_proposals, update_points
+from ..data.labels import F32, F64
+from ..data.proposals import VideoProposals
+from ..data.videos import Sample
+from ..models.center import CenterHead, Pooled, ProposalHead
 from .center import ptal_loss
 from .pooled import PooledSegments
 

@@ -10,9 +10,9 @@ from punctum import kernels
 from torch import Tensor
 
 from ..config import LacpObjective
-from ..data import TrainingSet
-from ..labels import F32, snippet_labels
-from ..modules.locator import LocatorNet
+from ..data.labels import F32, snippet_labels
+from ..data.videos import TrainingSet
+from ..models.locator import LocatorNet
 from .lacp import LacpTerms, lacp_terms, top_mean
 from .points import point_log_likelihood
 

@@ -16,11 +16,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from ..click_position import background_position
 from ..config import PointsObjective
-from ..data import Sample, TrainingSet
-from ..labels import F32, F64, I64
-from ..modules.locator import LocatorNet
+from ..data.click_position import background_position
+from ..data.labels import F32, F64, I64
+from ..data.videos import Sample, TrainingSet
+from ..models.locator import LocatorNet
 from .bank import WindowBank
 
 

@@ -13,9 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..labels import F32, F64, I64
-from ..modules.center import Pooled, ProposalHead
-from ..modules.pooling import IntegralBank
+from ..data.labels import F32, F64, I64
+from ..models.center import Pooled, ProposalHead
+from ..models.pooling import IntegralBank
 
 KEEP_BYTES = 1 << 28  # pooled features up to this size are kept in any case
 PART_BYTES = 1 << 20  # of an intermediate result: small enough for a cache

@@ -17,9 +17,9 @@ from punctum import kernels
 from torch import Tensor
 
 from ..config import QualityObjective
-from ..labels import F32, F64
-from ..modules.center import CenterHead, Pooled
-from ..pseudo import align_clicks, sample_segments
+from ..data.labels import F32, F64
+from ..data.pseudo import align_clicks, sample_segments
+from ..models.center import CenterHead, Pooled
 from .center_task import CenterVideo
 from .pooled import PooledSegments
 

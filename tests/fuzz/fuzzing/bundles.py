@@ -20,7 +20,8 @@ SHIPPED = resources.files("punctum.runtime") / "assets"
 
 
 def manifest(folder: Path) -> Target:
-    from punctum.runtime.bundle import Bundle, Manifest, content_id, identified
+    from punctum.runtime.bundle.manifest import Manifest, content_id, identified
+    from punctum.runtime.bundle.reader import Bundle
     from punctum.runtime.live import LiveOptions
     from punctum.runtime.localizer import Localizer
     from pydantic import ValidationError
@@ -55,7 +56,7 @@ def manifest(folder: Path) -> Target:
 
 
 def zipped(folder: Path) -> Target:
-    from punctum.runtime.bundle import Bundle
+    from punctum.runtime.bundle.reader import Bundle
 
     file = folder / "bundle.zip"
     parts = {}
@@ -103,8 +104,8 @@ def _found(data: bytearray, sign: bytes) -> list[int]:
 
 def graph(folder: Path) -> Target:
     """What a graph may refer to is read from its bytes before an engine sees them."""
-    from punctum.runtime._graph_scan import check_graph
-    from punctum.runtime.bundle import Bundle
+    from punctum.runtime.bundle.graph_scan import check_graph
+    from punctum.runtime.bundle.reader import Bundle
 
     shipped = Bundle.load("default")
 
@@ -125,8 +126,8 @@ def graph(folder: Path) -> Target:
 
 def backbone(folder: Path) -> Target:
     """A backbone folder: its spec, and a graph that is a real one."""
-    from punctum.runtime.bundle import Bundle
-    from punctum.runtime.video.backbone import SPEC_FILE, VideoBackbone
+    from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
+    from punctum.runtime.bundle.reader import Bundle
 
     shipped = Bundle.load("default")
     spec = shipped.manifest.backbone

@@ -55,8 +55,8 @@ def file_of_a_dataset(name: str, mutate: Mutate, cases: int) -> Callable[[Path],
     hold, and what it finds without an error must be read without one."""
 
     def make(folder: Path) -> Target:
-        from punctum.runtime.check import check_dataset
-        from punctum.runtime.dataset import Dataset
+        from punctum.runtime.datasets.check import check_dataset
+        from punctum.runtime.datasets.dataset import Dataset
         from punctum.runtime.errors import PunctumError
 
         base = write_dataset(folder / "data")
@@ -100,9 +100,9 @@ def recipe(folder: Path) -> Target:
 def run_folder(folder: Path) -> Target:
     """summary.json of a finished run, which names everything else: a folder from elsewhere."""
     import torch
-    from punctum.runtime.config import FeatureSpec, PostProcess
-    from punctum.training import checkpoint
+    from punctum.runtime.bundle.config import FeatureSpec, PostProcess
     from punctum.training.config import LocatorConfig, TrainConfig
+    from punctum.training.models import checkpoint
 
     torch.set_num_threads(1)
     config = TrainConfig(locator=LocatorConfig(hidden=()), partners=(), center=None)
@@ -139,9 +139,9 @@ def run_folder(folder: Path) -> Target:
 
 def detections(folder: Path) -> Target:
     """`punctum eval --detections`."""
-    from punctum.runtime._detections import read_detections
-    from punctum.runtime.dataset import read_truth
-    from punctum.runtime.evaluation import evaluate
+    from punctum.runtime.datasets.dataset import read_truth
+    from punctum.runtime.evaluation.average_precision import evaluate
+    from punctum.runtime.evaluation.detections import read_detections
 
     (folder / "gt.json").write_text(json.dumps(annotations()))
     judged = read_truth(folder / "gt.json", VIDEOS, LABELS)

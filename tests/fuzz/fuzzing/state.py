@@ -16,9 +16,9 @@ from .mutate import behind_length, change_json
 
 def localizer() -> Any:
     """The small bundle of sensors, and features for it."""
-    from punctum.runtime.demo import make_sequence
-    from punctum.runtime.doctor._bundle import trial_bundle
+    from punctum.runtime.doctor.bundle import trial_bundle
     from punctum.runtime.localizer import Localizer
+    from punctum.runtime.synthetic.sensors import make_sequence
 
     return Localizer(trial_bundle()), make_sequence(5, seconds=20).features
 
@@ -59,8 +59,8 @@ def snapshot(folder: Path) -> Target:
 
 
 def checkpoint(folder: Path) -> Target:
-    from punctum.runtime.cli._checkpoint import MAGIC, Checkpoint
-    from punctum.runtime.cli._loop import Loop
+    from punctum.runtime.service.checkpoint import MAGIC, Checkpoint
+    from punctum.runtime.service.loop import Loop
     from punctum.runtime.sources.tail import RowFile
 
     loc, features = localizer()

@@ -19,7 +19,7 @@ from .state import check_events, localizer
 
 
 def framing(folder: Path) -> Target:
-    from punctum.runtime.cli._loop import Loop
+    from punctum.runtime.service.loop import Loop
     from punctum.runtime.sources.framed import FramedFile
     from punctum.runtime.sources.framing import encode_end, encode_header, encode_record
 
@@ -88,9 +88,9 @@ def _header(rng: random.Random, body: bytes) -> bytes:
 
 
 def npy(folder: Path) -> Target:
-    from punctum.runtime.features import load_features
-    from punctum.runtime.sources import Bad
+    from punctum.runtime.features.features import load_features
     from punctum.runtime.sources.folder import ChunkFolder
+    from punctum.runtime.sources.items import Bad
     from punctum.runtime.sources.tail import RowFile
 
     _, x = localizer()

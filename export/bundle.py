@@ -1,0 +1,83 @@
+"""A training run to a bundle: graphs, parity, manifest; all of it appears at once or not at all."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from punctum.runtime import InputError, __version__
+from punctum.runtime.bundle.config import Graph
+from punctum.runtime.bundle.manifest import invalid_manifest
+from punctum.runtime.bundle.precision import REFERENCE, PrecisionRecord
+from punctum.runtime.bundle.reader import Bundle
+from punctum.runtime.bundle.writer import assemble_bundle, save_bundle
+from punctum.training.models.checkpoint import Run
+from pydantic import ValidationError
+
+from .graphs.backbone import ExportedBackbone
+from .graphs.export import center_graph, locator_graph
+from .graphs.parity import check_parity
+
+
+def export_bundle(
+    run: Run,
+    out: str | Path,
+    *,
+    name: str = "",
+    version: str = "1.0.0",
+    replace: bool = False,
+    backbone: ExportedBackbone | None = None,
+    finish: Callable[[Bundle], Bundle] = lambda bundle: bundle,
+) -> tuple[str, float]:
+    """Write the bundle and return (its id, the worst difference between graph and model).
+
+    backbone: with it the bundle takes video; see `backbone.load_exported`. finish: what else to do to the bundle before
+    it is written, such as adding precision variants; its errors leave nothing behind.
+    Raises InputError for an unusable name, an existing folder, and a backbone whose features are not those of the
+    run; PunctumError where graph and model disagree.
+    """
+    name = name or str(run.provenance.get("dataset", "bundle"))
+    for value in (name, version):
+        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+            raise InputError(
+                "bundle-name", f"name or version {value!r}", "letters, digits, dots, dashes", "set --name and --version"
+            )
+    if Path(out).exists() and not replace and (not Path(out).is_dir() or any(Path(out).iterdir())):
+        raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
+    spec = run.feature_spec
+    if backbone is not None:
+        backbone.check_fits(spec)
+        spec = spec.model_copy(update={"backbone": backbone.name, "backbone_sha256": backbone.digest})
+    files = {"locator.onnx": locator_graph(run.locator)}
+    if run.center is not None:
+        files["center.onnx"] = center_graph(run.center)
+    parity = check_parity(run, files["locator.onnx"], files.get("center.onnx"))
+    close = {"worst": float(parity["worst"])}
+    if backbone is not None:
+        files[backbone.spec.file] = backbone.graph
+        if backbone.parity is not None:
+            parity["backbone"] = backbone.parity
+            close["backbone"] = max(backbone.parity.values())
+    files["parity.json"] = (json.dumps(parity, indent=1) + "\n").encode()
+    left, right = run.locator.receptive_field
+    try:
+        bundle = assemble_bundle(
+            name=name,
+            version=version,
+            labels=run.labels,
+            features=spec,
+            locator=Graph(file="locator.onnx", left=left, right=right),
+            center=Graph(file="center.onnx") if run.center is not None else None,
+            post=run.post,
+            files=files,
+            precision={REFERENCE: PrecisionRecord(parity=close)},
+            provenance={**run.provenance, "exporter": __version__},
+            backbone=None if backbone is None else backbone.spec,
+            source=f"the bundle of {run.path}",
+        )
+    except ValidationError as error:
+        raise invalid_manifest(f"the bundle of {run.path}", error) from None
+    bundle_id = save_bundle(finish(bundle), out, replace=replace)
+    return bundle_id, float(parity["worst"])

@@ -1,0 +1,1 @@
+"""ONNX graphs: the locator, the center scorer and the backbone, traced from networks."""

@@ -1,0 +1,229 @@
+"""One engine on one GPU: shapes in, shapes out, buffers and CUDA graphs kept between runs.
+
+A run copies its inputs to pinned memory, from there to the device, runs, and comes back the same way, in one stream.
+Two kinds of lane do it. A lane of a profile takes any shape that the profile takes; its buffers grow and stay. A lane
+of one exact shape, made by `warm`, replays a recorded CUDA graph: copies and kernels in one launch. A recorded graph
+holds its context's shapes and addresses, so each has a context and buffers of its own. Nothing is recorded or built
+inside `run`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import threading
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ...errors import InputError, PunctumError
+from .lane import Array, Device, Lane
+from .library import Library, failed
+from .profiles import Dims, Profile, choose_profile, no_profile
+
+MOST_GRAPHS = 16  # exact shapes kept; the least recently used goes first
+Key = tuple[tuple[str, Dims], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """An input or output, as an ONNX Runtime session describes its own. shape: a text where a dimension is free."""
+
+    name: str
+    shape: tuple[int | str, ...]
+    type: str
+
+
+class EngineSession:
+    """Runs one engine; `run`, `get_inputs` and `get_outputs` are those of an ONNX Runtime session. Thread-safe.
+
+    name: for messages. kernels: what `kernels` returned in an earlier process (tensorrt_rtx; else unused).
+    Raises PunctumError where the library cannot load the engine.
+    """
+
+    def __init__(self, library: Library, device: Device, engine: bytes, *, name: str, kernels: bytes = b"") -> None:
+        self.name, self._library, self._device = name, library, device
+        self._lock = threading.Lock()
+        self._lanes: dict[int, Lane] = {}
+        self._fixed: OrderedDict[Key, Lane] = OrderedDict()
+        device.use()
+        logger, self._messages = library.logger()
+        self._runtime = library.api.Runtime(logger)
+        self._engine = self._runtime.deserialize_cuda_engine(engine)
+        if self._engine is None:
+            raise failed(
+                "engine-unreadable",
+                f"{library.name} {library.version} cannot load {name}",
+                self._messages,
+                allowed="an engine that was built here",
+                step="build it again: `punctum build ... --rebuild`",
+            )
+        self._cache: Any = None
+        self._seed = kernels
+        self._tensors()
+        self._stream = device.stream()
+        self._closed = False
+
+    def _tensors(self) -> None:
+        engine, api = self._engine, self._library.api
+        self.inputs: dict[str, np.dtype[Any]] = {}
+        self.outputs: dict[str, np.dtype[Any]] = {}
+        for k in range(engine.num_io_tensors):
+            name = engine.get_tensor_name(k)
+            kind = self.inputs if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT else self.outputs
+            kind[name] = np.dtype(api.nptype(engine.get_tensor_dtype(name)))
+        self.profiles = [
+            Profile({name: self._triple(engine.get_tensor_profile_shape(name, k)) for name in self.inputs})
+            for k in range(engine.num_optimization_profiles)
+        ]
+
+    @staticmethod
+    def _triple(shapes: Sequence[Any]) -> tuple[Dims, Dims, Dims]:
+        low, best, high = (tuple(int(n) for n in dims) for dims in shapes)
+        return low, best, high
+
+    def get_inputs(self) -> list[Tensor]:
+        return [self._describe(name, kind) for name, kind in self.inputs.items()]
+
+    def get_outputs(self) -> list[Tensor]:
+        return [self._describe(name, kind) for name, kind in self.outputs.items()]
+
+    @property
+    def layers(self) -> int:
+        """Layers of the engine, after the builder fused what it could."""
+        return int(self._engine.num_layers)
+
+    @property
+    def recorded(self) -> int:
+        """Shapes that replay a CUDA graph."""
+        return sum(lane.graph != 0 for lane in self._fixed.values())
+
+    def run(self, names: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        """Outputs by name (None: all), as fresh arrays.
+
+        Raises InputError for inputs that the engine does not have and for shapes that no profile covers.
+        """
+        wanted = list(self.outputs) if names is None else list(names)
+        given = self._prepare(feeds, wanted)
+        shapes = {name: array.shape for name, array in given.items()}
+        with self._lock:
+            self._device.use()
+            lane = self._fixed.get(_key(shapes))
+            if lane is not None:
+                self._fixed.move_to_end(_key(shapes))
+            else:
+                lane = self._lane(shapes)
+                lane.bind(shapes)
+            found = lane.run(given)
+            return [found[name].copy() for name in wanted]
+
+    def warm(self, feeds: Mapping[str, Array]) -> None:
+        """Run inputs of these shapes once and record the run, so that later runs of the same shapes replay it.
+
+        Where the library records by itself (tensorrt_rtx), and where an engine cannot be recorded, it only runs.
+        """
+        given = self._prepare(feeds, [])
+        shapes = {name: array.shape for name, array in given.items()}
+        key = _key(shapes)
+        with self._lock:
+            self._device.use()
+            if self._library.rtx:
+                lane = self._lane(shapes)
+                lane.bind(shapes)
+                lane.run(given)
+                return
+            if key in self._fixed:
+                return
+            lane = self._new_lane(self._profile(shapes))
+            try:
+                lane.bind(shapes)
+                lane.run(given)
+                lane.record()
+            except PunctumError:
+                lane.close()
+                raise
+            self._fixed[key] = lane
+            while len(self._fixed) > MOST_GRAPHS:
+                self._fixed.popitem(last=False)[1].close()
+
+    def kernels(self) -> bytes:
+        """Kernels that tensorrt_rtx compiled for this device so far, for the next process; empty elsewhere."""
+        with self._lock:
+            return b"" if self._cache is None else bytes(self._cache.serialize())
+
+    def close(self) -> None:
+        """Give memory and stream back. The session runs nothing after it."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            self._device.use()
+            for lane in (*self._lanes.values(), *self._fixed.values()):
+                lane.close()
+            self._lanes.clear()
+            self._fixed.clear()
+            self._device.destroy_stream(self._stream)
+
+    def __del__(self) -> None:
+        if getattr(self, "_closed", True):
+            return
+        with contextlib.suppress(Exception):  # the interpreter may be gone by half
+            self.close()
+
+    def _prepare(self, feeds: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+        if self._closed:
+            raise InputError("engine-closed", f"a run of {self.name} after close", "an open one", "open it again")
+        unknown = [n for n in feeds if n not in self.inputs] + [n for n in wanted if n not in self.outputs]
+        missing = [n for n in self.inputs if n not in feeds]
+        if unknown or missing:
+            raise InputError(
+                "engine-tensors",
+                f"{self.name} with unknown {unknown} and without {missing}",
+                f"inputs {', '.join(self.inputs)}; outputs {', '.join(self.outputs)}",
+                "build engines from this bundle",
+            )
+        return {name: np.ascontiguousarray(feeds[name], kind) for name, kind in self.inputs.items()}
+
+    def _profile(self, shapes: Mapping[str, Dims]) -> int:
+        found = choose_profile(self.profiles, shapes)
+        if found is None:
+            raise no_profile(self.name, shapes, self.profiles)
+        return found
+
+    def _lane(self, shapes: Mapping[str, Dims]) -> Lane:
+        profile = self._profile(shapes)
+        if profile not in self._lanes:
+            self._lanes[profile] = self._new_lane(profile)
+        return self._lanes[profile]
+
+    def _new_lane(self, profile: int) -> Lane:
+        context = self._context()
+        if context is None:
+            raise failed("engine-failed", f"no execution context for {self.name}", self._messages)
+        lane = Lane(self.name, context, self._device, self._stream, self._messages, self.inputs, self.outputs)
+        lane.choose(profile)
+        return lane
+
+    def _context(self) -> Any:
+        if not self._library.rtx:
+            return self._engine.create_execution_context()
+        config = self._engine.create_runtime_config()
+        # RTX knows best when its kernels for a shape are final, so it records by itself.
+        config.cuda_graph_strategy = self._library.api.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        if self._cache is None:
+            self._cache = config.create_runtime_cache()
+            if self._seed:
+                self._cache.deserialize(self._seed)  # false, and nothing taken, where it is of another device
+        config.set_runtime_cache(self._cache)
+        return self._engine.create_execution_context(config)
+
+    def _describe(self, name: str, kind: np.dtype[Any]) -> Tensor:
+        shape = tuple(int(n) if n >= 0 else f"{name}_{k}" for k, n in enumerate(self._engine.get_tensor_shape(name)))
+        words = {"float32": "float", "float64": "double"}
+        return Tensor(name, shape, f"tensor({words.get(kind.name, kind.name)})")
+
+
+def _key(shapes: Mapping[str, Dims]) -> Key:
+    return tuple(sorted(shapes.items()))

@@ -1,0 +1,103 @@
+"""What a manifest may say: feature spec, graphs, post-processing. Validated once, at load."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+from . import limits
+
+
+class Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
+
+
+class Fusion(Model):
+    """Exponents of the fused score: product of term ** weight; 0 leaves a term out.
+
+    The published rule is class_probability = attention = center = 1 and nothing else.
+    """
+
+    class_probability: float = Field(default=0.0, ge=0, le=limits.EXPONENT)
+    attention: float = Field(default=0.0, ge=0, le=limits.EXPONENT)
+    center: float = Field(default=0.0, ge=0, le=limits.EXPONENT)
+    contrast: float = Field(default=1.0, ge=0, le=limits.EXPONENT)
+    base: float = Field(default=0.0, ge=0, le=limits.EXPONENT)
+
+    @property
+    def needs_head(self) -> bool:
+        return self.class_probability > 0 or self.attention > 0 or self.center > 0
+
+
+class PostProcess(Model):
+    """From tracks to events. Lengths in seconds; thresholds on tracks in 0..1."""
+
+    class_thresholds: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(1, 19))
+    """Levels of the class track that make proposals; the lowest bounds the islands."""
+    actionness_thresholds: tuple[float, ...] = ()
+    """Levels of the actionness track; their runs count inside an island, clipped to it."""
+    contrast_margin: float = Field(default=0.25, ge=0, le=limits.FACTOR)
+    context: float = Field(default=0.25, ge=0, le=limits.FACTOR)
+    right_context_s: float = Field(default=2.0, ge=0, le=limits.CONTEXT_S)
+    """Upper bound, on both sides, of the pooling context and the contrast margin: it bounds the delay."""
+    max_island_s: float = Field(default=20.0, gt=0, le=limits.ISLAND_S)
+    fusion: Fusion = Fusion()
+    adapt: bool = True
+    adapt_iou: float = Field(default=0.4, gt=0, lt=1)
+    suppression: Literal["soft", "hard", "none"] = "soft"
+    sigma: float = Field(default=0.3, ge=limits.LEAST_SIGMA, le=limits.MOST_SIGMA)
+    nms_iou: float = Field(default=0.7, gt=0, le=1)
+    min_score: float = Field(default=0.001, ge=0, le=1)
+    max_proposals: int = Field(default=500, ge=1, le=limits.PROPOSALS)
+    gate: Literal["none", "video"] = "none"
+    """"video" is the published whole-video class gate, for comparisons offline; a stream refuses it."""
+    gate_threshold: float = Field(default=0.5, ge=0, le=1)
+
+    @field_validator("class_thresholds", "actionness_thresholds")
+    @classmethod
+    def _levels(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if any(not (math.isfinite(level) and 0 < level < 1) for level in value) or list(value) != sorted(set(value)):
+            raise ValueError("thresholds must rise and lie strictly between 0 and 1")
+        if len(value) > limits.THRESHOLDS:
+            raise ValueError(f"{len(value):,} thresholds, at most {limits.THRESHOLDS:,} are allowed")
+        return value
+
+    @field_validator("class_thresholds")
+    @classmethod
+    def _some(cls, value: tuple[float, ...]) -> tuple[float, ...]:
+        if not value:
+            raise ValueError("at least one class threshold is needed")
+        return value
+
+
+class Fingerprint(Model):
+    """Statistics of the training features, to notice features from another extractor."""
+
+    mean: float
+    std: float
+    quantiles: tuple[float, ...] = Field(default=(), max_length=limits.STATISTICS)
+
+
+class FeatureSpec(Model):
+    """What the features are: one row per `stride_s` seconds, `dim` columns, made by `backbone`."""
+
+    dim: int = Field(ge=1, le=limits.DIMENSION)
+    stride_s: float = Field(ge=limits.LEAST_STRIDE_S, le=limits.MOST_STRIDE_S)
+    backbone: str = Field(default="", max_length=limits.TEXT_CHARACTERS)
+    backbone_sha256: str = Field(default="", max_length=limits.NAME_CHARACTERS)
+    fingerprint: Fingerprint | None = None
+
+
+class Graph(Model):
+    """One ONNX graph: its file and, for the locator, its receptive field in snippets."""
+
+    file: str
+    left: int = Field(default=0, ge=0, le=limits.FIELD)
+    right: int = Field(default=0, ge=0, le=limits.FIELD)
+
+
+class FileRecord(Model):
+    sha256: str = Field(pattern="^[0-9a-f]{64}$")
+    size: int = Field(ge=0, le=limits.FILE_BYTES)

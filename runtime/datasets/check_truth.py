@@ -1,0 +1,167 @@
+"""The part of `punctum data check` that looks at the ground truth file."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import TYPE_CHECKING, Any
+
+from ..text.display import short
+from ..text.name_index import NameIndex
+from .located_json import LocatedDict, parse_located
+from .tables import read_text
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+    from .findings import Report
+
+_FORM = '{"database": {<video>: {"annotations": [{"label", "segment": [start_s, end_s]}]}}}'
+
+
+def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], report: Report) -> int:
+    """Report what is wrong; return how many annotations there are.
+
+    lengths: snippets of the readable videos that have features; ends: seconds of the readable videos.
+    """
+    path = data.truth_file
+    if not path.exists():
+        report.warn("truth-missing", path, "no ground truth: this data set can train but not evaluate", "add gt.json")
+        return 0
+    try:
+        record = parse_located(read_text(path))
+    except json.JSONDecodeError as error:
+        report.error("json-unreadable", path, f"{error.msg} (column {error.colno})", "correct the JSON", error.lineno)
+        return 0
+    except (OSError, ValueError, RecursionError) as error:
+        report.error("json-unreadable", path, f"cannot be read ({error})", "write it again in UTF-8")
+        return 0
+    database = record.get("database") if isinstance(record, dict) else None
+    if not isinstance(database, LocatedDict):
+        report.error("truth-form", path, "no database of videos in it", _FORM, 1)
+        return 0
+    for video in database.repeated:
+        report.error(
+            "truth-duplicate", path, f"{video} has two entries; the first is lost", "merge them", database.line
+        )
+    names, listed = NameIndex(database, media=True), {}
+    for video in data.train + data.test:
+        if (entry := names.find(video)) is not None:
+            listed[entry] = video
+        elif video in data.test:
+            alike = ", ".join(map(repr, names.alike(video)[:3]))
+            report.error(
+                "truth-missing-video",
+                path,
+                f"no entry for test video {video}" + (f", but {alike}" if alike else ""),
+                "add it, or drop it from the test list",
+            )
+    for pair in filter(None, [names.twice()]):
+        report.error("truth-duplicate", path, f"{pair[0]!r} and {pair[1]!r} are one video", "merge them", database.line)
+    labels = NameIndex(data.labels)
+    count = 0
+    for video, entry in database.items():
+        items = entry.get("annotations") if isinstance(entry, dict) else None
+        line = entry.line if isinstance(entry, LocatedDict) else 0
+        if not isinstance(items, list):
+            report.error("truth-form", path, f"{video} has no list of annotations", _FORM, line)
+            continue
+        count += len(items)
+        known = listed.get(video, video)
+        duration = _duration(data, video, entry, lengths.get(known), ends.get(known), line, report)
+        seen: dict[tuple[Any, ...], int] = {}
+        for row, item in enumerate(items):
+            _check_annotation(data, labels, f"{video} annotation {row}", item, duration, seen, report)
+    return count
+
+
+def _duration(
+    data: Dataset,
+    video: str,
+    entry: dict[str, Any],
+    length: int | None,
+    spoken: float | None,
+    line: int,
+    report: Report,
+) -> float | None:
+    """Seconds of a video: what the truth says, else what the features or the file say; None where nothing does."""
+    if "duration" not in entry:
+        return spoken
+    try:
+        stated = float(entry["duration"])
+    except (TypeError, ValueError, OverflowError):
+        stated = math.nan
+    if not (math.isfinite(stated) and stated > 0):
+        report.error(
+            "truth-duration", data.truth_file, f"{video} lasts {entry['duration']!r} s", "a positive number", line
+        )
+        return spoken
+    # Extractors drop or pad the last snippets; more than 5 % (and more than two snippets) is another frame rate.
+    if spoken is not None and abs(stated - spoken) > max(2 * data.stride_s, 0.05 * stated):
+        report.warn(
+            "video-duration" if length is None else "features-duration",
+            data.truth_file,
+            f"{video} lasts {stated:.2f} s, "
+            + (
+                f"its file {spoken:.2f} s"
+                if length is None
+                else f"its features {spoken:.2f} s ({length} snippets of {data.stride_s:g} s)"
+            ),
+            "check the durations" if length is None else "check fps and snippet_frames in dataset.json",
+            line,
+        )
+    return stated
+
+
+def _check_annotation(
+    data: Dataset,
+    labels: NameIndex,
+    where: str,
+    item: Any,
+    duration: float | None,
+    seen: dict[tuple[Any, ...], int],
+    report: Report,
+) -> None:
+    path = data.truth_file
+    line = item.line if isinstance(item, LocatedDict) else 0
+    try:
+        start, end = (float(x) for x in item["segment"])
+        label = item["label"]
+        known = labels.find(label) if isinstance(label, str) else None
+    except (KeyError, TypeError, ValueError, OverflowError):
+        report.error(
+            "truth-form",
+            path,
+            f"{where}: {json.dumps(item)[:60]}",
+            'write {"label": ..., "segment": [start_s, end_s]}',
+            line,
+        )
+        return
+    if known is None:
+        report.error("label-unknown", path, f"{where}: {label!r}", f"use one of {', '.join(data.labels)}", line)
+    if not (math.isfinite(start) and math.isfinite(end)):
+        report.error("truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "give two finite times", line)
+    elif start == end:
+        report.warn(
+            "truth-zero-length",
+            path,
+            f"{where}: [{short(start)}, {short(end)}] has no length and counts as an action that is never found",
+            "give it two different times, or remove it",
+            line,
+        )
+    elif start > end:
+        report.error(
+            "truth-swapped", path, f"{where}: starts at {short(start)} and ends at {short(end)}", "swap the two", line
+        )
+    elif start < 0 or (duration is not None and end > duration + data.stride_s):
+        report.warn(
+            "truth-outside",
+            path,
+            f"{where}: [{short(start)}, {short(end)}] leaves the video"
+            + (f" (0 to {duration:.2f} s)" if duration is not None else ""),
+            "check the times and fps",
+            line,
+        )
+    key = (str(label), start, end)
+    if key in seen:
+        report.warn("truth-repeated", path, f"{where}: same as annotation {seen[key]}", "remove one", line)
+    seen.setdefault(key, int(where.rsplit(" ", 1)[1]))

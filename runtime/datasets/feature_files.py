@@ -1,0 +1,149 @@
+"""The files of a video in a data set folder: its features, or the video itself, by any spelling of its name."""
+
+from __future__ import annotations
+
+import glob
+import os
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import InputError
+from ..features.features import load_features
+from ..text.name_index import NameIndex
+from ..text.numbers import shown
+
+FEATURE_ENDINGS = (".npy", ".npz")
+_LONGEST_NAME = 250  # bytes; file systems take 255, and an ending is added
+
+
+def feature_files(features_dir: Path, video: str) -> tuple[Path, ...]:
+    """The file of a video, or its RGB and flow files. Where there is none: where it would be expected.
+
+    A .npy file goes before a .npz file. The name of the file may differ from the video's in Unicode form, in space
+    around it, or by the ending of a media file.
+    """
+    plain_name(video)
+    bases = (features_dir, features_dir / "train", features_dir / "test")
+    for base in bases:
+        if found := _one_file(base, video):
+            return (found,)
+        pair = (_one_file(base / "rgb", video), _one_file(base / "flow", video))
+        if any(pair):
+            expected = (base / "rgb" / f"{video}.npy", base / "flow" / f"{video}.npy")
+            return tuple(path or other for path, other in zip(pair, expected, strict=True))
+    return (features_dir / f"{video}.npy",)
+
+
+def _one_file(folder: Path, video: str) -> Path | None:
+    for ending in FEATURE_ENDINGS:
+        if (path := folder / f"{video}{ending}").is_file():
+            return path
+    stems = _stems(folder)
+    name = NameIndex(stems, media=True).find(video) if stems else None
+    return None if name is None else folder / stems[name]
+
+
+def _stems(folder: Path) -> dict[str, str]:
+    """Name of a file without its ending -> with it, for the feature files of a folder."""
+    try:
+        return _listed_stems(str(folder), folder.stat().st_mtime_ns)
+    except OSError:
+        return {}
+
+
+@lru_cache(maxsize=16)
+def _listed_stems(folder: str, _changed: int) -> dict[str, str]:
+    """As the folder was at the time of its last change: asked for every video of a list that names none exactly."""
+    found: dict[str, str] = {}
+    for ending in reversed(FEATURE_ENDINGS):
+        names = (path.name for path in Path(folder).iterdir())
+        found |= {name.removesuffix(ending): name for name in names if name.endswith(ending)}
+    return found
+
+
+def why_missing(features_dir: Path, video: str) -> tuple[str, str]:
+    """(what was found instead, what to do) of a video without features."""
+    for base in (features_dir, features_dir / "train", features_dir / "test"):
+        others = sorted(p.name for p in base.glob(f"{glob.escape(video)}.*")) if base.is_dir() else []
+        if others:
+            return f"there is {others[0]}", "save the array as .npy with numpy.save(path, array of shape [T, D])"
+        if alike := NameIndex(_stems(base), media=True).alike(video):
+            names = " and ".join(f"{name!r}" for name in alike[:2])
+            return f"there is {names}", "spell the name alike in the lists and in the folder"
+    return "", "check the path"
+
+
+def plain_name(video: str) -> None:
+    """Raises InputError for a name that leads out of its folder, or that no file can have."""
+    if not usable_name(video):
+        raise InputError(
+            "video-id", f"the video id {shown(video)}", "a plain file name", "rename the video in the lists"
+        )
+
+
+def usable_name(name: str) -> bool:
+    """Whether a file or folder can have this name."""
+    try:
+        length = len(os.fsencode(name))
+    except UnicodeEncodeError:
+        return False
+    return Path(name).name == name and name not in ("", ".", "..") and "\0" not in name and length <= _LONGEST_NAME
+
+
+def check_option(option: str, value: str) -> None:
+    """Raises InputError for a path below the data set that no file can have."""
+    if not value or not all(usable_name(part) or part in (".", "..", "/") for part in Path(value).parts):
+        raise InputError("path", f"{option} {shown(value)}", "the name of a file or folder", f"correct {option}")
+
+
+def find_video(videos_dir: Path, video: str) -> Path:
+    """The file of a video: by its whole name, or by its name without ending. Raises InputError.
+
+    Two files of one name apart from the ending are refused, not chosen from.
+    """
+    plain_name(video)
+    from ..video.files import SUFFIXES
+
+    if (videos_dir / video).is_file():
+        return videos_dir / video
+    try:
+        files = [path.name for path in videos_dir.iterdir() if path.suffix.lower() in SUFFIXES]
+    except OSError:
+        files = []
+    stems = {name: Path(name).stem for name in files}
+    found = [name for name in files if stems[name] == video]
+    if not found:
+        match = NameIndex(stems.values(), media=True).find(video)
+        found = [name for name in files if stems[name] == match]
+    if len(found) == 1:
+        return videos_dir / found[0]
+    if found:
+        raise InputError(
+            "video-ambiguous",
+            f"{videos_dir} has {' and '.join(sorted(found)[:3])}: which of them is {video!r}?",
+            "one file of that name",
+            "write the whole file name in the lists, or remove one of the files",
+        )
+    alike = [name for name in files if stems[name].casefold() == video.casefold()]
+    raise InputError(
+        "video-missing",
+        f"{videos_dir} has no video {video!r}" + (f", but {alike[0]!r}" if alike else ""),
+        f"a file {video} with one of the endings {', '.join(sorted(SUFFIXES))}",
+        "add the file, or take the video off the lists",
+    )
+
+
+def header_dim(paths: tuple[Path, ...]) -> int:
+    """Feature dimension by the headers alone; 0 where a file cannot tell."""
+    try:
+        shapes = [
+            load_features(path, stride_s=1.0).data.shape
+            if path.suffix == ".npz"
+            else np.load(path, mmap_mode="r", allow_pickle=False).shape
+            for path in paths
+        ]
+        return sum(int(shape[1]) for shape in shapes)
+    except Exception:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
+        return 0

@@ -1,0 +1,184 @@
+"""Where a data set folder keeps its things: our layout, and those that LACP and HR-Pro published.
+
+Ours:    dataset.json, gt.json, points.csv on top; features/, train.txt, test.txt on top or in a split folder.
+LACP:    gt.json, split_{train,test}.txt, fps_dict.json, point_gaussian/point_labels.csv,
+         features/{train,test}/{rgb,flow}/<video>.npy (RGB first, then flow, 1024 numbers each).
+HR-Pro:  gt_full.json, split_{train,test}.txt, point_labels/point_gaussian.csv, features/{train,test}/<video>.npy;
+         the frame rate of each video stands in gt_full.json.
+The published folders have no dataset.json. Their features are 16 frames at 25 a second, and their classes are the
+ones the points name, in the order of the column class_index or of the alphabet. A dataset.json put beside them wins.
+"""
+
+from __future__ import annotations
+
+import math
+import unicodedata
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ..errors import InputError
+from ..text.delimited import read_table
+from ..text.display import as_utf8
+from ..text.name_index import NameIndex
+from ..text.names import clean_name
+from ..text.numbers import parse_rate, shown
+from .feature_files import usable_name
+from .tables import read_json, read_text, scan_points
+
+_PUBLISHED_MARKS = ("fps_dict.json", "fps.json", "gt_full.json", "split_train.txt", "split_test.txt")
+_FEATURE_FPS = 25.0
+_FEATURE_FRAMES = 16.0
+_MOST = 1e6  # of a rate, a stride or a dimension; more is a typing error, and overflows somewhere
+_DIGITS = 16
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What dataset.json says, or what a published folder implies. feature_dim 0: not stated, ask the files."""
+
+    name: str
+    labels: tuple[str, ...]
+    fps: float
+    stride_s: float
+    feature_dim: int
+    video_folder: str = "videos"
+    feature_key: str = ""
+
+
+def published(folder: Path) -> bool:
+    """Whether the folder follows LACP or HR-Pro instead of our layout."""
+    return not (folder / "dataset.json").exists() and any((folder / name).exists() for name in _PUBLISHED_MARKS)
+
+
+def read_facts(folder: Path, points_file: Path) -> Facts:
+    """Raises InputError naming what dataset.json lacks, or what a published folder would need."""
+    if published(folder):
+        name = as_utf8(folder.resolve().name)
+        return Facts(name, _labels_of(points_file), _FEATURE_FPS, _FEATURE_FRAMES / _FEATURE_FPS, 0)
+    path = folder / "dataset.json"
+    info = read_json(path)
+    try:
+        if not isinstance(info["classes"], list):
+            raise TypeError("classes is not a list")
+        labels = tuple(_text("classes", label) for label in info["classes"])
+        fps = parse_rate(info["fps"])
+        unmade = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
+        frames = parse_rate(info.get("snippet_frames", 0) if unmade else info["snippet_frames"])
+        dim = _whole("feature_dim", info.get("feature_dim", 0) if unmade else info["feature_dim"])
+        name = _text("name", info.get("name", as_utf8(folder.name or folder.resolve().name)))
+        videos = _text("video_folder", info.get("video_folder", "videos"))
+        key = _text("feature_key", info.get("feature_key", ""))
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
+        raise InputError(
+            "dataset-json",
+            f"{path}: {shown(repr(error))}",
+            "name, classes (a list), fps, snippet_frames, feature_dim",
+            "complete it",
+        ) from None
+    wrong = ""
+    if not labels or not all(labels) or len(set(labels)) < len(labels):
+        wrong = "classes: " + ", ".join(labels)
+    for key_, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
+        if not (1 / _MOST <= value <= _MOST) and not (value == 0 and unmade and key_ != "fps"):
+            wrong = wrong or f"{key_} is {value:g}"
+    if wrong:
+        raise InputError(
+            "dataset-json", f"{path}: {wrong}", f"distinct classes and positive numbers up to {_MOST:g}", "correct it"
+        )
+    if not usable_name(videos):
+        raise InputError(
+            "dataset-json", f"{path}: video_folder is {shown(videos)}", "the name of a folder", "correct it"
+        )
+    return Facts(name, labels, fps, frames / fps, int(dim), videos, key)
+
+
+def _text(field: str, value: Any) -> str:
+    """Text that can be written again. Numbers are taken for names; raises TypeError and ValueError."""
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise TypeError(f"{field} holds {shown(repr(value))}, which is no text")
+    text = clean_name(str(value))
+    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
+        raise ValueError(f"{field} holds {shown(text)}, with control characters or half a character")
+    return text
+
+
+def _whole(field: str, value: Any) -> float:
+    number = parse_rate(value)
+    if math.isfinite(number) and number != int(number):
+        raise ValueError(f"{field} is {value!r}, which is no whole number")
+    return number
+
+
+def _labels_of(points_file: Path) -> tuple[str, ...]:
+    """Classes that the points name: by class_index where the file has it, else by the alphabet."""
+    rows = scan_points(points_file)
+    names = sorted({clean_name(row.label) for row in rows if row.label})
+    table = read_table(read_text(points_file))
+    place, number = table.column("class", "class_name", "label"), table.column("class_index")
+    if place is not None and number is not None:
+        order: dict[str, float] = {}
+        for row in table.rows:
+            text = row.cell(number)
+            if text.isdecimal() and len(text) < _DIGITS:
+                order.setdefault(clean_name(row.cell(place)), float(text))
+        names.sort(key=lambda name: order.get(name, math.inf))
+    if not names:
+        raise InputError(
+            "points-empty", f"{points_file} names no class", "one point a line", "add points, or a dataset.json"
+        )
+    if pair := NameIndex(names).twice(fold=True):
+        raise InputError(
+            "label-alike",
+            f"{points_file} names the classes {pair[0]!r} and {pair[1]!r}",
+            "one spelling of a class",
+            "correct the names, or add a dataset.json that lists the classes",
+        )
+    return tuple(names)
+
+
+def first_of(*candidates: Path) -> Path:
+    """The first path that exists, else the first one, for the message that it is missing."""
+    return next((path for path in candidates if path.exists()), candidates[0])
+
+
+def find_points(folder: Path, points: str) -> Path:
+    """The points file by its name; "points.csv" also finds the published ones."""
+    candidates = [folder / points, folder / "point_labels" / points, folder / "point_gaussian" / points]
+    if points == "points.csv":
+        candidates += [
+            folder / "point_gaussian" / "point_labels.csv",
+            folder / "point_labels" / "point_gaussian.csv",
+        ]
+    return first_of(*candidates)
+
+
+def read_rates(folder: Path, truth_file: Path) -> dict[str, float]:
+    """Frames per second of single videos: fps.json, fps_dict.json, or the fps that HR-Pro keeps in gt_full.json.
+
+    Of the truth file only the frame rates are looked at, and only where a published folder has them nowhere else.
+    """
+    path = first_of(folder / "fps.json", folder / "fps_dict.json")
+    if path.exists():
+        record: Any = read_json(path)
+        items = record.items() if isinstance(record, dict) else [("the file", record)]
+    elif published(folder) and truth_file.exists():
+        path, record = truth_file, read_json(truth_file)
+        database = record.get("database", {}) if isinstance(record, dict) else {}
+        items = [(v, d["fps"]) for v, d in database.items() if isinstance(d, dict) and "fps" in d]
+    else:
+        return {}
+    rates = {}
+    for video, value in items:
+        try:
+            rates[str(video)] = parse_rate(value)
+        except (TypeError, ValueError, OverflowError):
+            rates[str(video)] = -1.0
+        if not 1 / _MOST <= rates[str(video)] <= _MOST:
+            raise InputError(
+                "fps",
+                f"{path}: {video} has {shown(repr(value))} frames a second",
+                'a positive number, or a fraction such as "30000/1001"',
+                "correct it",
+            )
+    return rates

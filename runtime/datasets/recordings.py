@@ -1,0 +1,50 @@
+"""Recordings to judge: a data set of features, or one of videos whose features the bundle's backbone makes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..features.features import Features
+from ..text.display import warn
+from .dataset import Dataset
+
+if TYPE_CHECKING:
+    from ..backends.options import EngineOptions
+    from ..bundle.reader import Bundle
+
+
+def open_recordings(folder: str | Path, **lists: Any) -> Dataset:
+    """A data set of features or of videos (`Dataset.only_videos`). Raises InputError where it is neither."""
+    data = Dataset.open(folder, **lists, need_features=False)
+    return data if data.only_videos else Dataset.open(folder, **lists)
+
+
+def feature_reader(
+    data: Dataset,
+    bundle: Bundle,
+    *,
+    device: str = "cpu",
+    threads: int = 1,
+    precision: str = "fp32",
+    options: EngineOptions | None = None,
+) -> Callable[[str], Features]:
+    """What gives the features of a video: its file, or the bundle's backbone run over the video as `punctum run` does.
+
+    Raises InputError for videos where the bundle has no backbone.
+    """
+    if not data.only_videos:
+        return data.features
+    from ..backbone.backbone import VideoBackbone
+    from .extraction import lost_of, read_features
+
+    backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
+
+    def read(video: str) -> Features:
+        rows, facts = read_features(backbone, data.video_file(video))
+        if lost := lost_of(facts):
+            warn(f"{video}: {lost}")
+        return Features(rows, backbone.spec.stride_s)
+
+    return read

@@ -1,0 +1,195 @@
+"""Detections to be judged: from events in memory, ActivityNet JSON, or JSON Lines of events."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..datasets.dataset import Truth
+from ..datasets.tables import parse_json, read_text
+from ..datatypes import by_value
+from ..errors import InputError
+from ..events.event import SCHEMA, Event
+from ..text.display import short
+from ..text.name_index import NameIndex
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+Row = tuple[str, str, str, float, float, float]
+
+
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Detections:
+    """Detections aligned with a Truth: video and label indices [N], segments [N, 2] in seconds, scores [N].
+
+    ignored_videos: videos that a file held and that are not judged.
+    """
+
+    video: I64
+    label: I64
+    segments: F64
+    scores: F64
+    ignored_videos: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @classmethod
+    def from_rows(cls, rows: Sequence[tuple[int, int, float, float, float]]) -> Detections:
+        """Rows of (video index, label index, start_s, end_s, score)."""
+        table = np.array(rows, np.float64).reshape(-1, 5)
+        return cls(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:4].copy(), table[:, 4].copy())
+
+    @classmethod
+    def from_events(cls, events: Mapping[str, Iterable[Event]], truth: Truth) -> Detections:
+        """Final events per video. Raises InputError for a video or a label that the truth does not know."""
+        rows: list[Row] = [
+            (f"event {e.id} of {video}", video, e.label, e.start, e.end, e.score)
+            for video, found in events.items()
+            for e in found
+            if e.phase == "final"
+        ]
+        found = _collect(rows, truth)
+        if found.ignored_videos:
+            raise InputError(
+                "video-unknown",
+                f"events of {', '.join(found.ignored_videos[:3])}, which the truth does not list",
+                "videos of the truth",
+                "pass the events of the judged videos",
+            )
+        return found
+
+
+def read_detections(path: str | Path, truth: Truth) -> Detections:
+    """ActivityNet JSON (`results.<video>: [{label, score, segment}]`) or JSON Lines of events, of which final count.
+
+    Videos that are not judged are left out and named in `ignored_videos`. Raises InputError, naming the place, for
+    another form, a label outside the data set's list, a score or time that is not finite, a segment that ends before
+    it starts, an empty file, and a file without a single judged video.
+    """
+    path = Path(path)
+    try:
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "detections-unreadable",
+            f"{path} cannot be read ({error})",
+            "a JSON or JSON Lines file",
+            "check --detections",
+        ) from None
+    if not text.strip():
+        raise InputError(
+            "detections-empty",
+            f"{path} is empty",
+            "ActivityNet JSON (results may be empty lists) or at least one event",
+            "check what wrote it",
+        )
+    lines = SCHEMA in text.lstrip().split("\n", 1)[0]
+    results = {} if lines else _results(path, text)
+    found = _collect(_event_rows(path, text) if lines else _result_rows(path, results), truth, path)
+    judged = NameIndex(truth.videos, media=True)
+    if not len(found) and not any(judged.find(video) for video in results):
+        raise InputError(
+            "detections-other-videos",
+            f"{path} holds none of the {len(truth.videos)} judged videos"
+            + (f" (it holds {', '.join(found.ignored_videos[:3])}, ...)" if found.ignored_videos else ""),
+            f"videos such as {truth.videos[0]}",
+            "check --subset, --split and the file",
+        )
+    return found
+
+
+def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Detections:
+    videos, names = {name: i for i, name in enumerate(truth.videos)}, NameIndex(truth.videos, media=True)
+    labels, classes = {name: i for i, name in enumerate(truth.labels)}, NameIndex(truth.labels)
+    kept, ignored = [], {}
+    spelled: dict[str, str] = {}
+    prefix = f"{path}: " if path else ""
+    for where, video, label, start, end, score in rows:
+        if (known := names.find(video)) is None:
+            ignored[video] = True
+            continue
+        if (first := spelled.setdefault(known, video)) != video:
+            raise InputError(
+                "video-alike",
+                f"{prefix}{where}: detections of {first!r} and of {video!r}, which are one video",
+                "one spelling of a name",
+                "merge the two",
+            )
+        if (name := classes.find(label)) is None:
+            raise InputError(
+                "label-unknown", f"{prefix}{where}: label {label!r}", ", ".join(truth.labels), "fix the label"
+            )
+        if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(score)) or end < start:
+            raise InputError(
+                "detection-invalid",
+                f"{prefix}{where}: segment [{short(start)}, {short(end)}], score {short(score)}",
+                "finite numbers, start <= end",
+                "fix the entry",
+            )
+        kept.append((videos[known], labels[name], start, end, score))
+    return replace(Detections.from_rows(kept), ignored_videos=tuple(ignored))
+
+
+def _event_rows(path: Path, text: str) -> Iterator[Row]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if not line.strip():
+            continue
+        try:
+            event = Event.from_json(line)
+            if event.phase == "final":
+                times = float(event.start), float(event.end), float(event.score)
+                yield f"line {number}", str(event.stream), str(event.label), *times
+        except (InputError, TypeError, ValueError, OverflowError) as error:
+            raise InputError(
+                "detections-form",
+                f"{path} line {number}: {error}"
+                if not isinstance(error, InputError)
+                else f"{path} line {number}: {error.given}",
+                f"one event a line, schema {SCHEMA}",
+                "fix the line or write the file again",
+            ) from None
+
+
+def _results(path: Path, text: str) -> dict[str, Any]:
+    try:
+        results = parse_json(text)["results"]
+        if not isinstance(results, dict):
+            raise TypeError("results is not an object")
+        return results
+    except (KeyError, TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise InputError(
+            "detections-form",
+            f"{path} is neither ActivityNet results nor JSON Lines of events ({error!r})",
+            '{"results": {<video>: [{"label", "score", "segment": [start_s, end_s]}]}} or events, one a line',
+            "check the file",
+        ) from None
+
+
+def _result_rows(path: Path, results: dict[str, Any]) -> Iterator[Row]:
+    for video, items in results.items():
+        if not isinstance(items, list):
+            raise InputError(
+                "detections-form", f"{path}: {video} holds {type(items).__name__}", "a list", "check the file"
+            )
+        if not items:
+            continue
+        for row, item in enumerate(items):
+            try:
+                start, end = item["segment"]
+                yield f"{video} entry {row}", video, str(item["label"]), float(start), float(end), float(item["score"])
+            except (KeyError, TypeError, ValueError, OverflowError) as error:
+                raise InputError(
+                    "detections-form",
+                    f"{path}: {video} entry {row}: {json.dumps(item)[:80]} ({error!r})",
+                    '{"label", "score", "segment": [start_s, end_s]}',
+                    "fix the entry",
+                ) from None

@@ -1,0 +1,110 @@
+"""What the user gets: an action with start, end, class, confidence, phase and identity."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
+
+from ..errors import InputError
+from ..text.display import json_safe
+
+Phase = Literal["open", "update", "final", "retracted"]
+SCHEMA = "punctum.event/1"
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One action. Times are float seconds on the media clock; a consumer may ignore all but phase "final".
+
+    emitted_at: media time at which everything that this report rests on had been seen; delay_s = emitted_at - end.
+    ended: False while the action still runs, and `end` is only the latest instant seen (phase open, or update).
+    dropped: snippets lost at a break beside the span, and video frames lost within it; interrupted: the stream broke
+    off while the action ran.
+    degraded: scored in haste, under overload, by the locator alone.
+    start_utc, end_utc: time of day, ISO 8601 with milliseconds and Z; None where nothing ties media time to a clock.
+    """
+
+    stream: str
+    id: str
+    revision: int
+    phase: Phase
+    label: str
+    score: float
+    start: float
+    end: float
+    emitted_at: float
+    delay_s: float
+    bundle: str
+    ended: bool = True
+    dropped: int = 0
+    interrupted: bool = False
+    degraded: bool = False
+    start_utc: str | None = None
+    end_utc: str | None = None
+
+    def to_json(self) -> str:
+        """One line of JSON; `from_json` reads it back."""
+        record = asdict(self)
+        record["event"] = record.pop("id")
+        return json_safe(json.dumps({"schema": SCHEMA, **record}, ensure_ascii=False, separators=(",", ":")))
+
+    @classmethod
+    def from_json(cls, line: str) -> Event:
+        """Read one line. Raises InputError for another schema, and for missing fields and such of another
+        type; unknown ones are ignored."""
+        try:
+            record: dict[str, Any] = json.loads(line)
+            schema = record.get("schema")
+            if schema != SCHEMA:
+                raise InputError(
+                    "event-schema", f"an event of schema {str(schema)[:80]!r}", SCHEMA, "use a matching punctum version"
+                )
+            record["id"] = record.pop("event")
+            event = cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
+            raise InputError(
+                "event-unreadable",
+                f"not an event: {line[:80]!r} ({_reason(error)})",
+                "one JSON object a line",
+                "check the file",
+            ) from None
+        try:
+            event._check()
+        except (ValueError, TypeError, OverflowError) as error:
+            raise InputError(
+                "event-invalid",
+                f"an event that makes no sense: {line[:80]!r} ({str(error)[:200]})",
+                "the fields of an event, each of its type",
+                "check what wrote the file",
+            ) from None
+        return event
+
+    def _check(self) -> None:
+        """Raises TypeError, ValueError or OverflowError for fields of another type."""
+        for name in ("stream", "id", "label", "bundle"):
+            _need(name, getattr(self, name), str)
+        for name in ("start_utc", "end_utc"):
+            if getattr(self, name) is not None:
+                _need(name, getattr(self, name), str)
+        for name in ("score", "start", "end", "emitted_at", "delay_s"):
+            _need(name, getattr(self, name), int | float)
+            float(getattr(self, name))  # JSON's whole numbers have no bound; whether they make sense, readers judge
+        for name in ("revision", "dropped"):
+            _need(name, getattr(self, name), int)
+        for name in ("ended", "interrupted", "degraded"):
+            if not isinstance(getattr(self, name), bool):
+                raise TypeError(f"{name} is no truth value")
+        if self.phase not in get_args(Phase):
+            raise ValueError(f"phase is {str(self.phase)[:40]!r}")
+
+
+def _need(name: str, value: Any, kind: Any) -> None:
+    if not isinstance(value, kind) or isinstance(value, bool):
+        raise TypeError(f"{name} is {type(value).__name__}")
+    if isinstance(value, str):
+        value.encode()  # a lone surrogate cannot be written again
+
+
+def _reason(error: Exception) -> str:
+    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)[:200] or type(error).__name__

@@ -1,0 +1,149 @@
+"""Time of day of events: media time tied to a clock, by when a live source delivers, or by what the user states.
+
+The rule for live sources, which docs/time-of-day.md explains:
+
+1. An unbroken stretch of media is anchored when its first snippets arrive: their end was now. Delivery only ever makes
+   that too late, so until an event of the stretch has been stamped, snippets that come with less delay correct it.
+2. After that the anchor follows slow drift, by at most MOST_DRIFT seconds a second of media. Within a stretch events
+   therefore keep their order, and a backward step of the system clock never makes them jump.
+3. A forward step of the system clock, such as the first synchronisation of a device without a battery, is followed at
+   once. A backward step is absorbed by rule 2, or at the next gap or reconnection, which set a new anchor.
+4. Media that runs ahead of the clock was not captured while it arrived: it gets no time of day.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+from ..errors import InputError
+from .event import Event
+
+MOST_DRIFT = 1e-3  # clocks of cameras are off by up to 1e-4
+WINDOW_S = 30.0  # media between corrections: its least delayed snippets count
+STEP_S = 1.0  # a change of the system clock that counts as a step
+LEAD_S = 10.0  # media that came faster than the clock went, by which a stretch is no live one
+KEPT = 64  # anchors that are remembered: events are reported a bounded time after they ended
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class TimeOfDay(Protocol):
+    def offset(self, media_s: float) -> float | None:
+        """Unix time minus media time, for something that starts at media_s; None: not known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FixedStart:
+    """A recording whose media time 0 was at this Unix time."""
+
+    unix_s: float
+
+    def offset(self, media_s: float) -> float | None:
+        return self.unix_s
+
+
+class Arrival:
+    """The anchor of a live stream. Tell it of every chunk as it arrives, and ask it about events."""
+
+    def __init__(self, *, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
+        self._wall, self._steady = wall, steady
+        self._anchors: list[tuple[float, float | None]] = []  # (media time from which it holds, Unix minus media time)
+        self._fresh = True  # nothing was stamped with the last anchor yet
+        self._end: float | None = None  # media time up to which the stretch is known
+        self._clock = 0.0  # wall minus steady clock, when last looked at
+        self._least = 0.0  # steady clock minus media time of the least delayed snippets in the window
+        self._since = 0.0  # media time at which the window began
+        self._origin = (0.0, 0.0)  # steady clock and media time at the start of the stretch
+
+    def restart(self) -> None:
+        """The source was connected again: what comes next is anchored anew."""
+        self._end = None
+
+    def arrived(self, start_s: float, end_s: float, *, slack_s: float) -> None:
+        """Snippets of [start_s, end_s) are there. A start later than the last end by more than slack_s is a gap."""
+        now, clock = self._steady(), self._wall() - self._steady()
+        if self._end is None or start_s > self._end + slack_s:
+            self._begin(start_s, end_s, now, clock)
+            return
+        self._end = max(end_s, self._end)
+        self._least = min(self._least, now - end_s)
+        since, offset = self._anchors[-1]
+        if offset is None:
+            return
+        step, self._clock = clock - self._clock, clock
+        if step > STEP_S:
+            offset += step
+            self._set(since if self._fresh else end_s, offset)
+        if (end_s - self._origin[1]) - (now - self._origin[0]) > LEAD_S:
+            self._set(end_s, None)
+        elif self._fresh and self._least + clock < offset:
+            self._set(since, self._least + clock)
+        elif end_s - self._since >= WINDOW_S:
+            most = MOST_DRIFT * (end_s - self._since)
+            self._set(end_s, offset + min(max(self._least + clock - offset, -most), most))
+            self._since, self._least = end_s, now - end_s
+
+    def _begin(self, start_s: float, end_s: float, now: float, clock: float) -> None:
+        self._end, self._clock, self._since, self._least = end_s, clock, end_s, now - end_s
+        self._origin = (now, end_s)
+        self._anchors.append((start_s, now + clock - end_s))
+        del self._anchors[:-KEPT]
+        self._fresh = True
+
+    def _set(self, media_s: float, offset: float | None) -> None:
+        if self._fresh or media_s <= self._anchors[-1][0]:
+            self._anchors[-1] = (self._anchors[-1][0], offset)
+        else:
+            self._anchors.append((media_s, offset))
+            del self._anchors[:-KEPT]
+
+    def offset(self, media_s: float) -> float | None:
+        for since, offset in reversed(self._anchors):
+            if since <= media_s or since == self._anchors[0][0]:
+                if since == self._anchors[-1][0]:
+                    self._fresh = False
+                return offset
+        return None
+
+
+def stamped(events: Iterable[Event], clock: TimeOfDay | None) -> list[Event]:
+    """Events with `start_utc` and `end_utc`, as far as the clock knows. Both come from one anchor, so that they are as
+    far apart as on the media clock."""
+    if clock is None:
+        return list(events)
+    done = []
+    for event in events:
+        offset = clock.offset(event.start)
+        if offset is not None:
+            event = replace(event, start_utc=_iso(event.start + offset), end_utc=_iso(event.end + offset))
+        done.append(event)
+    return done
+
+
+def _iso(unix_s: float) -> str | None:
+    """ISO 8601 with milliseconds and Z; None for years that a calendar does not have."""
+    try:
+        moment = EPOCH + timedelta(milliseconds=round(unix_s * 1000))
+    except OverflowError:
+        return None
+    return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def parse_utc(text: str) -> float:
+    """Unix time of an ISO 8601 time with Z or an offset. Raises InputError."""
+    try:
+        moment = datetime.fromisoformat(text.strip())
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise InputError(
+            "start-utc",
+            f"time of day {text[:80]!r}",
+            "ISO 8601 with Z or an offset from UTC, such as 2026-05-01T10:00:00Z or 2026-05-01T12:00:00+02:00",
+            "write the date, the time and the offset",
+        )
+    return (moment - EPOCH) / timedelta(seconds=1)

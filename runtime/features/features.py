@@ -1,0 +1,133 @@
+"""Features and their time base, which travel together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..datatypes import by_value
+from ..errors import InputError
+from .media_clock import check_media_time
+
+F32 = npt.NDArray[np.float32]
+NPZ_KEY = "features"  # the array of a .npz file that holds several
+
+
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Features:
+    """A stretch of features on the media clock.
+
+    data: float32 [T, D], one row a snippet; row t covers [start_s + t * stride_s, start_s + (t + 1) * stride_s).
+    """
+
+    data: F32
+    stride_s: float
+    start_s: float = 0.0
+
+    def __post_init__(self) -> None:
+        check_media_time(self.start_s, "features")
+
+    @property
+    def duration_s(self) -> float:
+        return len(self.data) * self.stride_s
+
+    def __repr__(self) -> str:
+        return (
+            f"Features({self.data.shape[0]} x {self.data.shape[1]}, stride_s={self.stride_s}, start_s={self.start_s})"
+        )
+
+
+def check_features(value: Any, *, dim: int | None = None, name: str = "features") -> F32:
+    """float32 [T, D], finite. T may be 0. Raises InputError naming what is wrong."""
+    array = np.asarray(value)
+    if array.dtype.kind not in "fiu":
+        raise InputError(
+            "features-dtype",
+            f"{name} have dtype {array.dtype}",
+            "float32 (or any real number)",
+            "convert them with astype(float32)",
+        )
+    if array.ndim != 2:
+        raise InputError(
+            "features-shape",
+            f"{name} have shape {array.shape}",
+            "[snippets, dimension]",
+            "reshape them to two dimensions",
+        )
+    if dim is not None and array.shape[1] != dim:
+        raise InputError(
+            "features-dimension",
+            f"{name} have dimension {array.shape[1]}",
+            f"{dim}, which this bundle was trained on",
+            "extract them with the backbone named in the bundle's feature spec",
+        )
+    if array.dtype == np.float32:  # as streams push them, often one row at a time
+        data = np.ascontiguousarray(array)
+    else:
+        with np.errstate(over="ignore"):  # said below, with the value
+            data = np.ascontiguousarray(array, dtype=np.float32)
+    finite = np.isfinite(data)
+    if not finite.all():
+        row, column = np.argwhere(~finite)[0]
+        value = array[row, column]
+        raise InputError(
+            "features-not-finite",
+            f"{name} hold {value} at snippet {row}, column {column}"
+            + (", which float32 cannot hold" if np.isfinite(value) else ""),
+            "finite numbers",
+            "check the extractor",
+        )
+    return data
+
+
+def load_features(
+    path: str | Path, *, stride_s: float, start_s: float = 0.0, dim: int | None = None, key: str = ""
+) -> Features:
+    """Read one `.npy` file, or a `.npz` file: its only array, else the array `key`, by default "features".
+
+    Raises InputError for anything that is not a usable [T, D] array; T must be > 0.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise InputError("features-missing", f"{path} is not a file", "a .npy or .npz file", "check the path")
+    try:
+        array = np.load(path, allow_pickle=False)
+        if isinstance(array, np.lib.npyio.NpzFile):
+            array = _member(array, path, key)
+    except InputError:
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
+        # NumPy takes whatever has no header for a pickle, and advises to trust it.
+        why = "no .npy header, or a pickle" if "pickle" in str(error) else str(error) or type(error).__name__
+        raise InputError(
+            "features-unreadable",
+            f"{path} is not a readable .npy or .npz array ({why})",
+            "a whole .npy file without pickles",
+            "write it again with numpy.save",
+        ) from None
+    data = check_features(array, dim=dim, name=str(path))
+    if len(data) == 0:
+        raise InputError("features-empty", f"{path} holds no snippet", "at least one", "check the extractor")
+    return Features(data, float(stride_s), float(start_s))
+
+
+def _member(archive: Any, path: Path, key: str) -> Any:
+    """The array of a .npz file that holds the features."""
+    with archive:
+        names = list(archive.files)
+        name = key if key in names else NPZ_KEY if NPZ_KEY in names and not key else ""
+        if not name and len(names) == 1 and not key:
+            name = names[0]
+        if not name:
+            raise InputError(
+                "features-unreadable",
+                f"{path} holds {'the arrays ' + ', '.join(map(repr, names[:5])) if names else 'no array'}",
+                f"one array, or one named {key or NPZ_KEY!r}",
+                "save the features alone, or name their array as feature_key in dataset.json",
+            )
+        return archive[name]

@@ -1,0 +1,1 @@
+"""What a machine offers and what it lacks: cores, libraries, wheels, GPUs."""

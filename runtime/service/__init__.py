@@ -1,0 +1,1 @@
+"""A long-running command: the loop from sources to sinks, checkpoints, metrics and health."""

@@ -1,0 +1,286 @@
+"""Prometheus metrics of a live stream, and what /healthz and /readyz answer.
+
+Seconds and bytes. One registry an object, nothing global. Label sets are bounded: streams and event labels beyond a
+limit are counted as "other".
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ..backends.placement import placement_counts
+from ..errors import MissingDependencyError
+from ..events.event import Event
+from .server import MetricsServer
+
+if TYPE_CHECKING:
+    from ..bundle.reader import Bundle
+    from ..session.engine import F32, I64, Backend
+    from ..session.plan import Stats
+
+__all__ = ["MAX_LABELS", "MAX_STREAMS", "STAGES", "Health", "Metrics", "MetricsServer"]
+
+MAX_STREAMS = 64
+MAX_LABELS = 1000
+SILENT_S = 15.0  # without anything from the source, after which /readyz says so
+STOPPING = "stopping"  # what `Health` waits for at the end
+STAGES = ("read", "locate", "islands", "score", "post", "report", "emit")
+_STAGE_BUCKETS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
+_DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
+
+
+class Metrics:
+    """What a live stream counts. Methods may be called from any thread."""
+
+    def __init__(self) -> None:
+        try:
+            import prometheus_client as prom
+        except ImportError:
+            raise MissingDependencyError("prometheus-client", "metrics", "serving metrics") from None
+        self.registry = prom.CollectorRegistry(auto_describe=True)
+        registry = {"registry": self.registry}
+        self._render = prom.generate_latest
+        self.content_type: str = prom.CONTENT_TYPE_LATEST
+        stream = ["stream"]
+        self._frames = prom.Counter("punctum_snippets_total", "Snippets taken in", stream, **registry)
+        self._dropped = prom.Counter(
+            "punctum_snippets_dropped_total",
+            "Snippets lost in gaps and in chunks that were skipped",
+            ["stream", "reason"],
+            **registry,
+        )
+        self._frames_dropped = prom.Counter(
+            "punctum_frames_dropped_total", "Video frames lost before they became snippets", stream, **registry
+        )
+        self._windows = prom.Counter("punctum_windows_total", "Windows that the locator ran on", **registry)
+        self._stage = prom.Histogram(
+            "punctum_stage_seconds", "Compute time a chunk, by stage", ["stage"], buckets=_STAGE_BUCKETS, **registry
+        )
+        self._delay = prom.Histogram(
+            "punctum_event_delay_seconds",
+            "Media time from the end of an action to its final event",
+            buckets=_DELAY_BUCKETS,
+            **registry,
+        )
+        self._lag = prom.Gauge(
+            "punctum_stream_lag_seconds",
+            "Wall clock minus media clock since the stream began: how far it is behind its source",
+            stream,
+            **registry,
+        )
+        self._depth = prom.Gauge("punctum_queue_depth", "Events that wait for a sink", ["queue"], **registry)
+        self._undelivered = prom.Counter(
+            "punctum_events_dropped_total", "Events that a full queue to a sink cost", ["queue", "phase"], **registry
+        )
+        self._missed = prom.Counter(
+            "punctum_deadline_missed_total", "Events first reported later than max_delay_s after their end", **registry
+        )
+        self._reconnects = prom.Counter(
+            "punctum_reconnects_total", "Times that a connection was made again", ["endpoint"], **registry
+        )
+        self._events = prom.Counter("punctum_events_total", "Events reported", ["label", "phase"], **registry)
+        self._backend = prom.Gauge(
+            "punctum_backend_info", "The engine: 1", ["requested", "actual", "precision"], **registry
+        )
+        self._nodes = prom.Gauge(
+            "punctum_backend_nodes", "Nodes of the graphs, by the provider that runs them", ["provider"], **registry
+        )
+        self._bundle = prom.Gauge("punctum_bundle_info", "The bundle: 1", ["id", "sha"], **registry)
+        self._state = prom.Gauge("punctum_state_bytes", "Memory held for the stream", stream, **registry)
+        self._last_item = prom.Gauge(
+            "punctum_source_last_item_timestamp_seconds",
+            "Unix time at which the source last sent something; 0 before it has",
+            **registry,
+        )
+        self._up = prom.Gauge(
+            "punctum_source_up", "1 while the source sends, 0 while it is silent or lost, as in /readyz", **registry
+        )
+        self._refused = prom.Counter(
+            "punctum_connections_refused_total",
+            "Connections to the socket source that were dropped before they counted as a sender",
+            ["reason"],
+            **registry,
+        )
+        for stage in STAGES:
+            self._stage.labels(stage)
+        for endpoint in ("mqtt", "source"):
+            self._reconnects.labels(endpoint)
+        self._streams: set[str] = set()
+        self._labels: set[str] = set()
+        self._reported: set[str] = set()
+        self._lock = threading.Lock()
+
+    def render(self) -> bytes:
+        """All metrics in the text format."""
+        return bytes(self._render(self.registry))
+
+    def describe(self, bundle: Bundle, backend: Backend, *, precision: str = "fp32") -> None:
+        """Which bundle and which engine."""
+        self._bundle.labels(bundle.id, bundle.id.rsplit("-", 1)[-1]).set(1)
+        self._backend.labels(backend.requested, backend.actual, precision).set(1)
+        for provider, nodes in placement_counts(backend).items():
+            self._nodes.labels(provider).set(nodes)
+
+    def counted(self, backend: Backend) -> Backend:
+        """The same engine; locator windows are counted."""
+        return _Counted(backend, self._windows.inc)
+
+    def taken(self, stream: str, snippets: int, *, state_bytes: int, lag_s: float) -> None:
+        """A chunk was pushed."""
+        name = self._bounded(stream, self._streams, MAX_STREAMS)
+        self._frames.labels(name).inc(snippets)
+        self._state.labels(name).set(state_bytes)
+        self._lag.labels(name).set(max(lag_s, 0.0))
+
+    def lost(self, stream: str, snippets: int, reason: str) -> None:
+        """Snippets that never came, or were refused. reason: one of a fixed few."""
+        if snippets > 0:
+            self._dropped.labels(self._bounded(stream, self._streams, MAX_STREAMS), reason).inc(snippets)
+
+    def frames_lost(self, stream: str, frames: int) -> None:
+        """Video frames that were lost before they became snippets."""
+        if frames > 0:
+            self._frames_dropped.labels(self._bounded(stream, self._streams, MAX_STREAMS)).inc(frames)
+
+    def stages(self, before: Stats, after: Stats, *, read_s: float) -> None:
+        """Time that one push took, as the difference of a session's counters."""
+        self._stage.labels("read").observe(max(read_s, 0.0))
+        for stage in ("locate", "islands", "score", "post", "report"):
+            spent = getattr(after, f"{stage}_s") - getattr(before, f"{stage}_s")
+            self._stage.labels(stage).observe(max(spent, 0.0))
+
+    def emitted(self, events: Sequence[Event], *, seconds: float, limit_s: float | None) -> None:
+        """Events went to the sinks in `seconds`. limit_s: first reports after it are counted as missed."""
+        if not events:
+            return
+        self._stage.labels("emit").observe(seconds)
+        for event in events:
+            self._events.labels(self._bounded(event.label, self._labels, MAX_LABELS), event.phase).inc()
+            if event.phase == "final":
+                self._delay.observe(max(event.delay_s, 0.0))
+            with self._lock:
+                first = event.ended and event.id not in self._reported
+                if first and event.phase != "retracted" and limit_s is not None and event.delay_s > limit_s + 1e-6:
+                    self._missed.inc()
+                if event.phase in ("final", "retracted"):
+                    self._reported.discard(event.id)
+                elif event.ended:
+                    self._reported.add(event.id)
+
+    def queue(self, name: str, depth: int) -> None:
+        self._depth.labels(name).set(depth)
+
+    def queue_dropped(self, name: str, *, provisional: int, final: int) -> None:
+        """More events were dropped from a full queue."""
+        for phase, count in (("provisional", provisional), ("final", final)):
+            if count > 0:
+                self._undelivered.labels(name, phase).inc(count)
+
+    def heard(self) -> None:
+        """The source has sent something, now."""
+        self._last_item.set(time.time())
+
+    def source_up(self, up: bool) -> None:
+        """Whether the source sends."""
+        self._up.set(1 if up else 0)
+
+    def refused(self, reason: str, count: int) -> None:
+        """More connections were dropped by a socket source. reason: one of a fixed few."""
+        if count > 0:
+            self._refused.labels(reason).inc(count)
+
+    def reconnected(self, endpoint: str) -> None:
+        self._reconnects.labels(endpoint).inc()
+
+    def _bounded(self, name: str, seen: set[str], limit: int) -> str:
+        name = name.encode("utf-8", "backslashreplace").decode()  # a name that is no UTF-8 could not be served
+        with self._lock:
+            if name not in seen:
+                if len(seen) >= limit:
+                    return "other"
+                seen.add(name)
+        return name
+
+
+class _Counted:
+    """An engine that counts its locator windows."""
+
+    def __init__(self, backend: Backend, count: Callable[[float], None]) -> None:
+        self._backend, self._count = backend, count
+        self.requested, self.actual = backend.requested, backend.actual
+
+    def __getattr__(self, name: str) -> Any:
+        """What else the engine has: its precision, placement, length buckets."""
+        return getattr(self._backend, name)
+
+    def locate(self, features: F32) -> tuple[F32, F32]:
+        self._count(1)
+        return self._backend.locate(features)
+
+    def locate_many(self, windows: F32) -> tuple[F32, F32]:
+        self._count(len(windows))
+        return self._backend.locate_many(windows)
+
+    def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
+        return self._backend.score(features, tracks, segments, labels)
+
+
+class Health:
+    """Alive: starting, or the main loop went round lately. Ready: started, and the source has sent something lately.
+
+    A start may take minutes where kernels are compiled for the first time, and ending the process would only repeat
+    that work: every step of a start may take `start_s` seconds.
+    stuck_s: seconds without a round of the loop after which it counts as stuck.
+    silent_s: seconds without anything from the source after which it counts as silent.
+    """
+
+    def __init__(
+        self,
+        *,
+        stuck_s: float = 60.0,
+        start_s: float = 1800.0,
+        silent_s: float = SILENT_S,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._stuck_s, self._start_s, self._silent_s, self._clock = stuck_s, start_s, silent_s, clock
+        self._beat, self._missing = clock(), "starting"
+        self._heard, self._trouble = self._beat, ""
+
+    def beat(self) -> None:
+        self._beat = self._clock()
+
+    def waiting_for(self, step: str) -> None:
+        """Not ready; why. An empty string: ready."""
+        if self._missing and not step:
+            self._heard = self._clock()
+        self._missing = step
+        self.beat()
+
+    def heard(self) -> None:
+        """The source has sent something."""
+        self._heard = self._clock()
+
+    def source(self, trouble: str) -> None:
+        """Why the source is lost for now; an empty string: it is not."""
+        self._trouble = trouble
+
+    @property
+    def silent(self) -> str:
+        """Why nothing can be expected of the source, "" when all is well."""
+        quiet = self._clock() - self._heard
+        if self._trouble:
+            return f"source lost ({self._trouble}); last item {quiet:.1f} s ago"
+        return f"source silent for {quiet:.1f} s" if quiet >= self._silent_s else ""
+
+    def alive(self) -> tuple[bool, str]:
+        quiet = self._clock() - self._beat
+        starting = bool(self._missing) and self._missing != STOPPING
+        doing = f"; {self._missing}" if self._missing else ""
+        return quiet < (self._start_s if starting else self._stuck_s), f"last sign of life {quiet:.1f} s ago{doing}"
+
+    def ready(self) -> tuple[bool, str]:
+        trouble = self._missing or self.silent
+        return not trouble, trouble or "ready"

@@ -1,0 +1,82 @@
+"""What a stream accepts: the next features, at a media time that goes forward."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..errors import InputError
+from ..features.features import Features, check_features
+from ..features.media_clock import MAX_MEDIA_S, check_media_time
+from ..text.display import counted
+from .plan import Plan
+
+MOST_FRAMES = 2**50  # lost at one place; sums stay exact
+
+
+def check_chunk(
+    features: Any, at: float | None, plan: Plan, *, now_s: float | None
+) -> tuple[npt.NDArray[np.float32], float | None]:
+    """Rows float32 [n, D] and the media time of the first one (None: right after the last).
+
+    now_s: media time up to which the stream is known; None for a stream that has not begun. Raises InputError for
+    a wrong dimension, dtype, NaN, another stride, and for a time before now_s.
+    """
+    if isinstance(features, Features):
+        if not math.isclose(features.stride_s, plan.stride_s, rel_tol=1e-6):
+            raise InputError(
+                "features-stride",
+                f"features with a stride of {features.stride_s} s",
+                f"{plan.stride_s} s, which this bundle was trained on",
+                "extract features at that rate",
+            )
+        if at is None and features.start_s != 0.0:
+            at = features.start_s
+        features = features.data
+    if at is not None:
+        at = _number(at)  # a NumPy scalar would spread into counts and events
+        check_media_time(at, "features")
+    rows = check_features(features, dim=plan.dim)
+    begin = now_s if at is None or (now_s is not None and now_s > at) else at
+    end = (begin or 0.0) + len(rows) * plan.stride_s
+    if end > MAX_MEDIA_S:
+        check_media_time(end, "features that end")
+    if at is not None and now_s is not None and at < now_s - 0.5 * plan.stride_s:
+        raise InputError(
+            "time-backwards",
+            f"features at {at:.3f} s after features up to {now_s:.3f} s",
+            "media time that goes forward",
+            "drop the chunk if it came twice; start a new session if the source began again",
+        )
+    return rows, at
+
+
+def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
+    """Video frames that are missing in a chunk of `count` rows, as (row, frames). Raises InputError."""
+    checked = []
+    for one in lost:
+        try:
+            row, frames = map(operator.index, one)
+        except (TypeError, ValueError):
+            row, frames = -1, -1
+        if not (0 <= row < max(count, 1) and 0 <= frames <= MOST_FRAMES):
+            raise InputError(
+                "lost",
+                f"lost frames {str(one)[:80]} in a chunk of {counted(count, 'row')}",
+                "pairs of whole numbers: a row of the chunk, and 0 or more frames",
+                "count rows from the first of the chunk",
+            )
+        checked.append((row, frames))
+    return checked
+
+
+def _number(at: Any) -> float:
+    try:
+        return float(at)
+    except (TypeError, ValueError):
+        return math.nan  # which no media time is

@@ -1,0 +1,1 @@
+"""Synthetic data: sensor sequences and rendered videos with known actions."""

@@ -1,0 +1,110 @@
+"""Procedural untrimmed sensor sequences: six kinds of action on a drifting, noisy background with near misses.
+
+A made-up wearable with eight channels at 10 snippets a second. Each class is a motion with its own pattern over
+channels and time; tempo, strength and offset vary. Near misses have a class's channels but not its course in time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..datatypes import by_value
+from ..files.atomic import atomic_folder
+
+F32 = npt.NDArray[np.float32]
+LABELS = ("lift", "swipe", "shake", "press", "twist", "wave")
+CHANNELS = 8
+STRIDE_S = 0.1
+_SECONDS = (1.6, 0.8, 2.4, 0.6, 1.4, 3.2)  # typical length per class
+
+
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Sequence:
+    """features float32 [T, 8], and the truth: (label index, start_s, end_s) in time order."""
+
+    features: F32
+    actions: tuple[tuple[int, float, float], ...]
+
+
+def _course(label: int, phase: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
+    """What each class does over its course (phase 0..1): [n, 4] strength of its four channels."""
+    bump = np.sin(np.pi * phase)
+    swing = np.sin(2 * np.pi * phase)
+    fast = np.sin(2 * np.pi * 5 * phase)
+    slow = np.sin(2 * np.pi * 2 * phase)
+    return {
+        0: np.stack([bump, phase, bump**2, 0.3 * swing], 1),
+        1: np.stack([swing, bump, -swing, 0.2 * bump], 1),
+        2: np.stack([fast * bump, bump, 0.5 * fast, bump], 1),
+        3: np.stack([bump**3, -bump, 0.5 * bump, bump], 1),
+        4: np.stack([swing * bump, -bump, phase * bump, bump], 1),
+        5: np.stack([slow, bump, 0.6 * slow, -bump], 1),
+    }[label]
+
+
+def make_sequence(seed: int, *, seconds: float = 90.0) -> Sequence:
+    """One sequence. The same seed gives the same sequence."""
+    rng = np.random.default_rng(seed)
+    mixing = np.random.default_rng(20260101).normal(
+        0, 1, (len(LABELS), 4, CHANNELS)
+    )  # the sensor itself: one and the same
+    total = round(seconds / STRIDE_S)
+    times = (np.arange(total) + 0.5) * STRIDE_S
+    drift = np.cumsum(rng.normal(0, 0.03, (total, CHANNELS)), axis=0)
+    signal = drift - drift.mean(axis=0) + rng.normal(0, 0.45, (total, CHANNELS))
+    actions: list[tuple[int, float, float]] = []
+    clock = rng.uniform(1.0, 4.0)
+    while clock < seconds - 6.0:
+        label = int(rng.integers(len(LABELS)))
+        length = _SECONDS[label] * math.exp(rng.normal(0, 0.25))
+        inside = (times >= clock) & (times < clock + length)
+        phase = (times[inside] - clock) / length
+        strength = rng.uniform(0.8, 1.4)
+        if rng.random() < 0.25:  # near miss: same channels, wrong course
+            shape = np.full((len(phase), 4), rng.normal(0, 0.5, 4)) * np.sin(np.pi * phase)[:, None]
+        else:
+            shape = _course(label, phase)
+            actions.append((label, float(clock), float(clock + length)))
+        signal[inside] += strength * shape @ mixing[label]
+        clock += length + rng.gamma(2.0, 1.2) + 0.2
+    return Sequence(signal.astype(np.float32), tuple(actions))
+
+
+def write_demo_dataset(folder: str | Path, *, videos: int, seed: int, seconds: float = 90.0) -> None:
+    """A data set folder of `videos` sequences, three quarters for training, with one simulated click per action.
+
+    A click falls at a normally distributed place in its action (standard deviation 0.2 of its length), as people's do.
+    """
+    rng = np.random.default_rng(seed)
+    fps = 1.0 / STRIDE_S
+    names = [f"seq_{seed}_{i:03d}" for i in range(videos)]
+    database, rows = {}, ["class,video_id,point"]
+    with atomic_folder(folder) as draft:
+        (draft / "features").mkdir()
+        for i, name in enumerate(names):
+            sequence = make_sequence(seed * 100_000 + i, seconds=seconds)
+            np.save(draft / "features" / f"{name}.npy", sequence.features)
+            database[name] = {
+                "duration": seconds,
+                "annotations": [
+                    {"label": LABELS[c], "segment": [round(a, 4), round(b, 4)]} for c, a, b in sequence.actions
+                ],
+            }
+            for c, a, b in sequence.actions:
+                place = float(np.clip(rng.normal(0.5, 0.2), 0.02, 0.98))
+                rows.append(f"{LABELS[c]},{name},{(a + place * (b - a)) * fps:.2f}")
+        info = {"name": "demo", "classes": list(LABELS), "fps": fps, "snippet_frames": 1, "feature_dim": CHANNELS}
+        (draft / "dataset.json").write_text(json.dumps(info, indent=1) + "\n")
+        (draft / "gt.json").write_text(json.dumps({"database": database}) + "\n")
+        (draft / "points.csv").write_text("\n".join(rows) + "\n")
+        cut = max(1, round(0.75 * videos))
+        (draft / "train.txt").write_text("\n".join(names[:cut]) + "\n")
+        (draft / "test.txt").write_text("\n".join(names[cut:]) + "\n")

@@ -1,0 +1,1 @@
+"""Training data: recordings, clicks, labels and proposals."""
