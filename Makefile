@@ -18,6 +18,7 @@ test: .venv/ready
 lint: .venv/ready
 	.venv/bin/ruff check .
 	.venv/bin/ruff format --check .
+	.venv/bin/lint-imports --no-logo
 
 # Type checkers do not follow the editable install of a namespace package: they are shown the folders.
 types: .venv/ready
