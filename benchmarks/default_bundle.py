@@ -6,7 +6,7 @@ mAP averaged over tIoU 0.1:0.7, offline and of what a stream had said 1 s after 
 every class the share of its actions that are found (tIoU 0.3, above the score at which F1 is best), the share of its
 near misses (motions that imitate the class and are none) that are taken for it, and the class most often said
 instead. Beside it a linear model on mean colour, trained on the clicks of --train (the videos that
-`punctum.export.make_default_bundle --work` leaves; without it, as many new ones).
+`benchmarks/make_default_bundle.py --work` leaves; without it, as many new ones).
 """
 
 from __future__ import annotations

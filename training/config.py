@@ -92,7 +92,7 @@ class PointsObjective(Recipe):
 
 
 class LacpObjective(Recipe):
-    """LACP (Lee and Byun, ICCV 2021), method.md 4.1."""
+    """LACP (Lee and Byun, ICCV 2021), docs/method/lacp.md."""
 
     kind: Literal["lacp"] = "lacp"
     weights: tuple[float, float, float, float, float] = (1.0, 0.5, 1.0, 1.0, 1.0)  # video, frame, bkg, score, feat
@@ -131,12 +131,12 @@ class CenterConfig(Recipe):
 
 
 class CenterObjective(Recipe):
-    """Point and saliency losses of TSPNet (Xia et al., CVPR 2024), method.md 4.3, and what we change."""
+    """Point and saliency losses of TSPNet (Xia et al., CVPR 2024), docs/method/tspnet.md, and what we change."""
 
     kind: Literal["points"] = "points"
     saliency_weight: float = Field(default=20.0, ge=0)
     empty_label: float = Field(default=0.4, ge=0, le=1)  # center label of a proposal without a click
-    inside_logits: bool = False  # published: attention scales the logits in training (pitfall P9)
+    inside_logits: bool = False  # published: attention scales the logits in training (defect P9)
     normalise_rows: bool = True  # published: several classes in a proposal count once each, unnormalised
     several: Literal["max", "first"] = "max"  # several clicks in a proposal: best centred, or first in file
     foreign: Literal["zero", "ignore"] = "zero"  # proposal holding another class's click: center label 0

@@ -19,7 +19,7 @@ _RAW = Normalisation(standardise=False, clip=None)
 
 
 def with_lacp(recipe: TrainConfig) -> TrainConfig:
-    """LACP's network and training (method.md 4.1), with snippet-centre times and without its video gate.
+    """LACP's network and training (docs/method/lacp.md), with snippet-centre times and without its video gate.
 
     The published width is that of its features (2048); here it is 256, and 2,000 steps of 16 videos become epochs.
     """
@@ -45,7 +45,7 @@ def with_points(recipe: TrainConfig) -> TrainConfig:
 
 
 def with_published_head(recipe: TrainConfig) -> TrainConfig:
-    """TSPNet's head, labels, losses, oscillating point update, and class x attention x center (method.md 4.3)."""
+    """TSPNet's head, labels, losses, oscillating point update and fusion (docs/method/tspnet.md)."""
     return recipe.model_copy(
         update={
             "center": CenterConfig(kind="published", normalisation=_RAW, dropout=0.5, input_dropout=0.0),

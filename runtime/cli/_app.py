@@ -15,13 +15,17 @@ from ._terminal import echo
 def _version(value: bool) -> None:
     if not value:
         return
-    parts = []
+    from ._revision import revision
+
+    commit = revision()
+    parts = [commit] if commit else []
+    parts.append(f"Python {platform.python_version()}")
     for library in ("numpy", "numba", "onnxruntime"):
         try:
             parts.append(f"{library} {metadata.version(library)}")
         except metadata.PackageNotFoundError:
             parts.append(f"{library} absent")
-    echo(f"punctum {__version__} (Python {platform.python_version()}, {', '.join(parts)})")
+    echo(f"punctum {__version__} ({', '.join(parts)})")
     raise typer.Exit()
 
 

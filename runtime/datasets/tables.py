@@ -102,7 +102,7 @@ def scan_points(path: Path) -> list[PointRow]:
     Commas, semicolons or tabs; decimal commas; seconds may be clock times. Names are as written: `NameIndex` finds
     the class or video that is meant.
     Published files carry start and stop frames as well. Those are ground truth: this never looks at them, so nothing
-    downstream can learn from them (method.md 4.4, P14).
+    downstream can learn from them (docs/method/defects.md, P14).
     """
     try:
         table = read_table(read_text(path))

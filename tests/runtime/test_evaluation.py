@@ -293,7 +293,7 @@ def test_unreadable_files(tmp_path):
 
 @pytest.mark.shared
 def test_real_proposals_of_thumos14(shared_dir):
-    """The unprocessed proposals of P-MIL score 43.27 on average (method.md 5.3)."""
+    """The unprocessed proposals of P-MIL score 43.27 on average (docs/method/protocol.md)."""
     from punctum.runtime import Dataset
 
     folder = shared_dir / "data" / "thumos14"
@@ -305,7 +305,7 @@ def test_real_proposals_of_thumos14(shared_dir):
 
 @pytest.mark.shared
 def test_post_processing_of_real_proposals_gives_the_known_rows(shared_dir):
-    """Suppression and adaptation of P-MIL's proposals: the rows of method.md 5.3, measured with another evaluator."""
+    """Suppression and ABA of P-MIL's proposals: the rows of docs/method/protocol.md, from another evaluator."""
     from punctum.runtime import Dataset
 
     place = Path(__file__).parents[2] / "benchmarks" / "evaluation.py"

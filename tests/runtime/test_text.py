@@ -71,8 +71,6 @@ def test_nothing_prints_past_the_functions_that_escape():
         "runtime/text/display.py",
         "runtime/cli/_terminal.py",
         "runtime/cli/_process.py",
-        "export/make_default_bundle.py",  # not part of the command
-        "export/make_demo_bundle.py",
         "export/triton/client.py",  # a file that is copied to the user, who has no punctum
     }
     found = []

@@ -63,7 +63,7 @@ def run_updates(published: bool, rounds: int) -> list[float]:
 
 
 def test_point_update_settles_where_the_published_rule_oscillates():
-    """Pitfall P1: with a constant centre c the published point goes p0, c, p0, c, ..."""
+    """Defect P1: with a constant centre c the published point goes p0, c, p0, c, ..."""
     assert run_updates(False, 4) == pytest.approx([6.5] * 4)
     assert run_updates(True, 4) == pytest.approx([6.5, 5.0, 6.5, 5.0])
 

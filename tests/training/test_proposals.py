@@ -80,7 +80,7 @@ def center_videos() -> list[CenterVideo]:
 
 @pytest.mark.parametrize("kind", ["center", "published"])
 def test_videos_without_proposals_are_left_out_and_the_loss_is_finite(kind):
-    """Pitfall P3: the published code makes them [0, 0] segments, whose losses are NaN."""
+    """Defect P3: the published code makes them [0, 0] segments, whose losses are NaN."""
     config = CenterConfig(kind=kind, embed=4, hidden=8)
     head = build_head(config, dim=DIM, classes=len(CLASSES), max_context=4.0)
     made = CenterTask(head, center_videos(), [], CenterObjective(max_proposals=1), epochs=2, seed=0)

@@ -36,7 +36,7 @@ from .task import BackboneModule, BackboneTask, ClickedStretch
 
 SCHEMA = "punctum.backbone/1"
 SHIPPED = Path(str(resources.files("punctum.runtime"))) / "assets" / "motion.safetensors"
-"""What export/make_default_bundle.py learned from procedural videos: where training starts."""
+"""What benchmarks/make_default_bundle.py learned from procedural videos: where training starts."""
 WEIGHTS = "weights.safetensors"
 _WRITTEN = ("summary.json", "backbone.json", "backbone.onnx", WEIGHTS, "log.jsonl", "config.json")
 

@@ -1,4 +1,4 @@
-"""Center labels of proposals from clicks, and the saliency point update (method.md 4.3; pitfalls P1, P15).
+"""Center labels of proposals from clicks, and the saliency point update (docs/method/tspnet.md; defects P1, P15).
 
 Any unit of time, as long as segments and clicks share it.
 """

@@ -1,6 +1,6 @@
 """Training proposals of the center-score head: from our locator, or from any base locator's result file.
 
-Pitfalls: zero-length, swapped and non-finite segments never get in (P4); a video without proposals is left out
+Defects: zero-length, swapped and non-finite segments never get in (P4); a video without proposals is left out
 (P3); the cut to a maximum happens where the labels are made, not inside a model (P2).
 """
 

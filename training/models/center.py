@@ -1,6 +1,6 @@
 """Proposal-level heads: features, tracks and proposals -> class probability, attention, center score.
 
-`CenterHead` is ours; `PublishedCenterHead` is the head of TSPNet (Xia et al., CVPR 2024; method.md 4.3) on
+`CenterHead` is ours; `PublishedCenterHead` is the head of TSPNet (Xia et al., CVPR 2024; docs/method/tspnet.md) on
 integral pooling instead of RoIAlign. Both have the signature of graph 2 of a bundle.
 """
 

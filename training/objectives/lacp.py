@@ -1,4 +1,4 @@
-"""The LACP objective (Lee and Byun, "Learning Action Completeness from Points", ICCV 2021; method.md 4.1).
+"""The LACP objective (Lee and Byun, "Learning Action Completeness from Points", ICCV 2021; docs/method/lacp.md).
 
 Five terms over one video: video score, focal loss at clicks, focal loss at mined background, completeness of the
 optimal action/background sequence, and contrast of its segments' embeddings. The released code adds the contrast

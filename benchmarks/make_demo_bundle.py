@@ -1,6 +1,6 @@
 """Make the bundle that ships as the demo: procedural sequences, simulated clicks, `train`, `export`.
 
-Run from the repository root: `python -m punctum.export.make_demo_bundle`.
+Run from the repository root: `python benchmarks/make_demo_bundle.py`.
 """
 
 from __future__ import annotations

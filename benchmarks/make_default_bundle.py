@@ -1,6 +1,6 @@
 """Make the bundle that ships as `default`: procedural videos, simulated clicks, `punctum train`.
 
-Run from the repository root: `python -m punctum.export.make_default_bundle`. Rendering takes 20 minutes and
+Run from the repository root: `python benchmarks/make_default_bundle.py`. Rendering takes 20 minutes and
 training 35 on one core; both continue, with the same --work, where they were stopped. Beside the bundle it leaves the
 backbone's weights, from which `train-backbone` starts. benchmarks/default_bundle.py judges the result on videos of
 other seeds.
