@@ -1,6 +1,6 @@
 """Time of day of events: media time tied to a clock, by when a live source delivers, or by what the user states.
 
-The rule for live sources, which docs/time-of-day.md explains:
+The rule for live sources, which docs/reference/events.md explains:
 
 1. An unbroken stretch of media is anchored when its first snippets arrive: their end was now. Delivery only ever makes
    that too late, so until an event of the stretch has been stamped, snippets that come with less delay correct it.

@@ -87,7 +87,7 @@ def convert(
 ) -> None:
     """Convert events, ground truth and clicks. Seconds on the media clock; what a form cannot hold is said.
 
-    Forms: docs/annotation-forms.md.
+    Forms: docs/how-to/convert-annotations.md.
 
     Example: punctum convert events.jsonl clip.vtt
 

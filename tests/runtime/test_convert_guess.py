@@ -87,7 +87,7 @@ def test_content_is_read_without_a_file():
 
 
 def test_the_page_lists_every_form():
-    page = (Path(__file__).parents[2] / "docs" / "annotation-forms.md").read_text()
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "convert-annotations.md").read_text()
     for form in FORMS.values():
         assert f"| `{form.name}` | {', '.join(form.endings)} |" in page
 

@@ -1,4 +1,4 @@
-"""The recipe for signatures in docs/bundle-trust.md, run as it is printed there."""
+"""The recipe for signatures in docs/how-to/verify-bundles.md, run as it is printed there."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from punctum.runtime.demo import make_sequence
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "bundle-trust.md"
+PAGE = Path(__file__).resolve().parents[2] / "docs" / "how-to" / "verify-bundles.md"
 KEYGEN = shutil.which("ssh-keygen")
 
 
