@@ -29,8 +29,8 @@ class TensorRTBackend:
     """Runs the two graphs of a bundle on the first GPU that the process sees. Nothing falls back.
 
     Answers do not depend on how a run is cut: windows, proposals and clips beyond a profile are run in parts, and a
-    long locator window in overlapping ones (see `punctum.runtime.backends.tensorrt.profiles`). ignored: engines in the folder
-    that were passed over, with the reason.
+    long locator window in overlapping ones (see `profiles`). ignored: engines in the folder that were passed over, with
+    the reason.
     """
 
     choice = ""
