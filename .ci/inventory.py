@@ -21,7 +21,11 @@ from importlib import metadata
 from pathlib import Path
 
 BEGIN, END = "<!-- facts: begin -->", "<!-- facts: end -->"
-PLACE = ("CPython 3.11", "Linux", "x86_64")  # wheels differ by place; docs/reference/licences.md states those of this one
+PLACE = (
+    "CPython 3.11",
+    "Linux",
+    "x86_64",
+)  # wheels differ by place; docs/reference/licences.md states those of this one
 TOOLS = {"pip", "punctum", "setuptools", "wheel"}
 # Licences as the projects of these libraries state them: the wheels' metadata do not name them one by one.
 LIBRARIES = {

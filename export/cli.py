@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from punctum.runtime.cli._terminal import echo, echo_json
+from punctum.runtime.cli.terminal import echo, echo_json
 
 from .limits import MAX_MAP_DROP
 

@@ -7,6 +7,7 @@ from pathlib import PurePosixPath
 from typing import Any, Literal
 
 from ..datatypes import compact
+from ..video.files import SUFFIXES
 
 Kind = Literal["features", "video"]
 Status = Literal["done", "failed", "same"]
@@ -97,3 +98,9 @@ class Outcome:
     part_name: str
     part: bytes
     seconds: float
+
+
+def is_recording(name: str) -> bool:
+    """Whether a file name has the ending of features or of video."""
+    suffix = PurePosixPath(name).suffix.lower()
+    return suffix == ".npy" or suffix in SUFFIXES

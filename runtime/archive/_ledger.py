@@ -27,7 +27,7 @@ from typing import Any
 from ..errors import InputError, PunctumError
 from ..files.atomic import BINARY, atomic_write
 from ._items import Outcome, Record
-from ._table import without
+from .tables import without
 
 SCHEMA = "punctum.archive/1"
 HEAD, LEDGER, LOCK = "archive.json", "ledger.jsonl", ".lock"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from ..credentials.redact import clean
 from ..errors import InputError, MissingDependencyError
-from ._items import Item
+from ._items import Item, is_recording
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(?:://|::)")
 _LIVE = ("rtsp://", "rtsps://", "camera:", "tcp://", "unix://")
@@ -66,8 +66,6 @@ def _unreadable(address: str, error: Exception) -> InputError:
 
 def find_remote(address: str) -> list[Item]:
     """A file, everything below a folder, or what a pattern matches. Raises InputError."""
-    from .inputs import known
-
     system, path = _open(address)
     chain = address.split("::", 1)[1] if "::" in address else ""
     try:
@@ -82,7 +80,7 @@ def find_remote(address: str) -> list[Item]:
         raise _unreadable(address, error) from None
     items = []
     for name, info in sorted(listing.items()):
-        if info.get("type") == "directory" or not known(name.split("?")[0]):
+        if info.get("type") == "directory" or not is_recording(name.split("?")[0]):
             continue
         full = f"{address.split('://', 1)[0]}://{name}::{chain}" if chain else system.unstrip_protocol(name)
         below = PurePosixPath(name.split("?")[0]).as_posix().removeprefix(base.rstrip("/") + "/").lstrip("/")

@@ -6,7 +6,7 @@ import contextlib
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,20 +26,12 @@ from ..text.display import as_utf8, plain, short
 from ._groups import STREAMED_BYTES
 from ._items import Group, Item, Outcome, Record, Task
 from ._remote import fetch, shown, suffix_of
-from ._table import EventRows, part_of
 from .inputs import stamp_of
+from .tables import EventRows, Scored, part_of
 
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone
     from ._options import ArchiveOptions
-
-
-@dataclass(slots=True)
-class Scored:
-    """An item's record and its events, before they go into a part."""
-
-    record: Record
-    rows: EventRows | None = None
 
 
 class Scorer:

@@ -17,7 +17,7 @@ from ..errors import InputError
 from ..sources.open import is_video_input
 from ..text.display import as_utf8
 from ..video.files import SUFFIXES
-from ._items import Item, Kind
+from ._items import Item, Kind, is_recording
 from ._remote import find_remote, is_remote, shown
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
@@ -102,7 +102,7 @@ def _expand(given: str, *, kind: str, split: str | None) -> Iterator[Item]:
         base = _fixed_part(path)
         names = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - patterns that begin at the root too
         matches = [Path(name) for name in names]
-        yield from (_file(p, p.relative_to(base).as_posix()) for p in matches if p.is_file() and known(p.name))
+        yield from (_file(p, p.relative_to(base).as_posix()) for p in matches if p.is_file() and is_recording(p.name))
         return
     raise InputError(
         "input-missing",
@@ -110,12 +110,6 @@ def _expand(given: str, *, kind: str, split: str | None) -> Iterator[Item]:
         "files, folders, globs, list files (.txt), data set folders, or addresses that fsspec reads",
         "check the path",
     )
-
-
-def known(name: str) -> bool:
-    """Whether an ending is one of features or of video."""
-    suffix = PurePosixPath(name).suffix.lower()
-    return suffix == ".npy" or suffix in SUFFIXES
 
 
 def _kind(path: Path) -> Kind:
@@ -155,7 +149,7 @@ def _walk(folder: Path, base: Path) -> Iterator[Item]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from _walk(Path(entry.path), base)
-        elif known(entry.name):
+        elif is_recording(entry.name):
             path = Path(entry.path)
             kind: Kind = "features" if entry.name.lower().endswith(".npy") else "video"
             yield _file(path, path.relative_to(base).as_posix(), kind)

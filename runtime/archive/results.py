@@ -15,7 +15,7 @@ from ..events.event import Event
 from ..files.atomic import atomic_write, destination
 from ._items import Record
 from ._ledger import Archive, read_head
-from ._table import events_of, items_table, load_pyarrow, to_bytes
+from .tables import events_of, items_table, load_pyarrow, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

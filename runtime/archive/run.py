@@ -20,10 +20,10 @@ from ._items import Group, Item, Outcome, Record, Task
 from ._ledger import Archive, open_archive
 from ._options import ArchiveOptions
 from ._progress import Progress, duration
-from ._table import load_pyarrow
 from ._workers import run_local
 from .inputs import find_items
 from .results import write_results
+from .tables import load_pyarrow
 
 
 @dataclass(slots=True)

@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from .._version import __version__
-from ._terminal import echo
+from .terminal import echo
 
 
 def _version(value: bool) -> None:

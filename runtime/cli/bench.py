@@ -11,7 +11,7 @@ import typer
 from ..text.display import counted
 from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
 from ._options import refuse
-from ._terminal import cell, console, echo_json
+from .terminal import cell, console, echo_json
 
 
 def bench(

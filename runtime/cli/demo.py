@@ -16,8 +16,8 @@ import typer
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, Precision, Threads
 from ._options import refuse
-from ._terminal import cell, console, echo_json
 from .run import check_score
+from .terminal import cell, console, echo_json
 
 
 def demo(

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..text.display import counted
-from ._terminal import cell, console, echo, echo_json
+from .terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
     from ..events.event import Event
@@ -43,7 +43,7 @@ def demo_video(
     from ..files.atomic import atomic_folder
     from ..live import LiveOptions
     from ..report import Action, write_report
-    from ..report._recording import need_jinja
+    from ..report.recording import need_jinja
     from ..sources.open import video_source
     from ..synthetic.video import LABELS, render
     from ..synthetic.video.dataset import encode
@@ -141,7 +141,7 @@ def _check_out(out: Path) -> None:
 def _tap(source: Any) -> Any:
     """Pictures for the report, taken while the frames pass by."""
     from ..report import ThumbnailTaker
-    from ..report._thumbnails import TappedFrames
+    from ..report.thumbnails import TappedFrames
 
     taker = ThumbnailTaker()
     source.frames = TappedFrames(source.frames, taker, start_s=source.start_s)

@@ -12,7 +12,7 @@ from ..backends.placement import engine_record
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 from ._options import refuse
-from ._terminal import cell, console, echo_json
+from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console

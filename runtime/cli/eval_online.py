@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.placement import engine_record
 from ..text.display import counted
-from ._terminal import cell, console, echo_json
+from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
-from ._terminal import echo, echo_json, say
 from ._video import Fps
+from .terminal import echo, echo_json, say
 
 
 def features(

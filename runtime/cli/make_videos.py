@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ..text.display import counted
-from ._terminal import echo
+from .terminal import echo
 
 
 def make_videos(

@@ -11,8 +11,8 @@ import typer
 from ..text.display import as_utf8
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
 from ._options import refuse
-from ._terminal import console, echo, say
 from ._video import Fps
+from .terminal import console, echo, say
 
 
 def report(
@@ -53,7 +53,7 @@ def report(
     from ..errors import InputError
     from ..files.outputs import REPORT, Output
     from ..report import build_report, report_dataset, report_recording
-    from ..report._recording import need_jinja, read_actions, read_events
+    from ..report.recording import need_jinja, read_actions, read_events
 
     need_jinja()
     if (input is None) == (data is None):

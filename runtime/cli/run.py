@@ -14,8 +14,8 @@ from ..text.display import as_utf8, counted, warn
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
-from ._terminal import say
 from ._video import Fps
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone
@@ -335,7 +335,7 @@ def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: P
     """Options of a recording: one that breaks off is not opened again, since it would begin again."""
     from ..credentials.store import Credentials
     from ..errors import InputError
-    from ..sources._media import is_address
+    from ..sources.media import is_address
     from ..video import VideoOptions
 
     credentials = Credentials.load(credentials_file)
@@ -355,7 +355,7 @@ def _recordings(
     from ..backbone.backbone import VideoBackbone, no_backbone
     from ..credentials.redact import Address
     from ..errors import InputError
-    from ..sources._media import find_videos, is_address, passed_over
+    from ..sources.media import find_videos, is_address, passed_over
     from ..sources.open import is_video_input
     from ._video import no_fps
 

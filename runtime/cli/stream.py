@@ -17,8 +17,8 @@ from ..events.time_of_day import Arrival, FixedStart, TimeOfDay
 from ..text.display import counted
 from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
-from ._terminal import say
 from ._video import stages
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -187,7 +187,7 @@ def _build(
     from ..credentials.store import Credentials
     from ..service.checkpoint import Checkpoint
     from ..service.loop import Filter, Loop
-    from ..sources._media import is_address
+    from ..sources.media import is_address
     from ..sources.open import open_source, refuse_options
     from ..video import VideoOptions
 

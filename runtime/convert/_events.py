@@ -56,7 +56,7 @@ def write_events(lines: Timelines, options: WriteOptions) -> Written:
 
 def read_parquet(path: Path) -> Timelines:
     """A folder of `punctum score`, or one Parquet file of events. Raises InputError, MissingDependencyError."""
-    from ..archive._table import events_of, load_pyarrow
+    from ..archive.tables import events_of, load_pyarrow
 
     pa = load_pyarrow()
     try:
@@ -86,7 +86,7 @@ def _archive(folder: Path) -> Timelines:
 
 def write_parquet(lines: Timelines, options: WriteOptions) -> Written:
     """One file with the columns of `punctum score`; a recording's name stands for its item."""
-    from ..archive._table import EventRows, events_schema, load_pyarrow, to_bytes
+    from ..archive.tables import EventRows, events_schema, load_pyarrow, to_bytes
 
     pa = load_pyarrow()
     rows: dict[str, Any] = {}

@@ -32,7 +32,7 @@ have the shape that a player shows."""
 
 def collect_videos(inputs: Sequence[Path]) -> list[Path]:
     """All videos of files and folders. Raises InputError for a folder without any, and for two of one name."""
-    from ..sources._media import find_videos
+    from ..sources.media import find_videos
 
     files: list[Path] = []
     for path in inputs:

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ._facts import bundle_facts, machine_facts
     from ._judged import judge, report_dataset
     from ._model import Action, Candidate, Curve, DatasetReport, Judged, RecordingReport, Thumbnail, TrackStretch
-    from ._recording import read_actions, read_events, report_recording
     from ._render import build_report, write_report
-    from ._thumbnails import ThumbnailTaker, encode_jpeg
     from ._tracks import candidates_of, thin_candidates, tracks_of
+    from .facts import bundle_facts, machine_facts
+    from .recording import read_actions, read_events, report_recording
+    from .thumbnails import ThumbnailTaker, encode_jpeg
 
 _MODULES = {
     "Action": "_model",

@@ -15,9 +15,9 @@ from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
 from ..evaluation.online import best_floor
 from ..events.event import Event
-from ._facts import bundle_facts, machine_facts
 from ._model import Action, Curve, DatasetReport, Judged
-from ._recording import Footage, read_footage, say
+from .facts import bundle_facts, machine_facts
+from .recording import Footage, read_footage, say
 
 if TYPE_CHECKING:
     from ..backends.options import EngineOptions

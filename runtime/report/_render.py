@@ -15,10 +15,10 @@ from .._version import __version__
 from ..files.atomic import atomic_write
 from . import _charts
 from ._embed import choose_floor, group_events, recording_data, to_script
-from ._facts import shown
 from ._judged import POOLED
 from ._model import Curve, DatasetReport, RecordingReport
-from ._recording import need_jinja
+from .facts import shown
+from .recording import need_jinja
 
 SCRIPTS = ("core.js", "lanes.js", "timeline.js", "table.js")
 LISTED = 400  # recordings of a data set at most, worst first

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from ..cli._terminal import say
 from ..cli._video import losses
+from ..cli.terminal import say
 from ..errors import EngineError, InputError, PunctumError, SourceLostError
 from ..events.event import Event
 from ..events.time_of_day import Arrival, TimeOfDay, stamped

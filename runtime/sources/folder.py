@@ -17,8 +17,8 @@ from typing import Any
 from ..errors import InputError
 from ..features.media_clock import MAX_MEDIA_S
 from ..text.display import as_utf8
-from ._npy import npy_layout
 from .items import BLOCK_ROWS, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
+from .npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
 END_NAME = "END"

@@ -12,7 +12,7 @@ from typing import Any, BinaryIO
 
 from ..errors import InputError
 from ..text.display import short
-from ._door import READ_BYTES
+from .acceptor import READ_BYTES
 from .framing import FrameParser, Header
 from .items import POLL_S, Begin, Chunk, Item
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import InputError, SourceLostError
 from ..text.display import warn
-from ._door import READ_BYTES, Door, Sender
+from .acceptor import READ_BYTES, Door, Sender
 from .framed import FramedStream, Read
 from .framing import encode_token
 from .items import POLL_S, Begin, Chunk, Item

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
-from ._media import find_videos, is_address, is_video, passed_over
 from .folder import ChunkFolder
 from .framed import FramedFile, StandardInput
 from .framing import MAGIC, TOKEN_MAGIC
 from .items import Bad, Begin, Chunk, Item, Source, check_start
 from .listener import Listener
+from .media import find_videos, is_address, is_video, passed_over
 from .tail import RowFile
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from typing import Any, BinaryIO
 
 from ..errors import InputError
 from ..text.display import as_utf8, counted, were
-from ._npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
 from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Patience
+from .npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
 
 
 class RowFile:

@@ -19,9 +19,9 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PunctumError
-from ._media import stream_name
-from ._stretch import Break, Frame, Stretch, VideoStats
 from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
+from .media import stream_name
+from .snippets import Break, Frame, SnippetBuilder, VideoStats
 
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone
@@ -116,7 +116,14 @@ class VideoSource:
         yield Begin(self.stream, self.start_s)
         extractor = Extractor(self.backbone, batch=self._batch)
         extractor.skip = 0 if position is None else int(position["snippet"])
-        stretch = Stretch(self, extractor)
+        snippets = SnippetBuilder(
+            extractor,
+            self.backbone.spec,
+            self.stats,
+            name=self.name,
+            start_s=self.start_s,
+            replayable=self.replayable,
+        )
         quiet = time.monotonic()
         try:
             while True:
@@ -127,8 +134,8 @@ class VideoSource:
                     yield None
                     continue
                 quiet = time.monotonic()
-                yield from stretch.take(item)
-            yield from stretch.end(None)
+                yield from snippets.add(item)
+            yield from snippets.end(None)
             self.stats.lost += getattr(self.frames, "unplaced", 0)
             if self._fault is not None:
                 raise self._fault

@@ -20,7 +20,7 @@ from punctum.runtime.archive import ArchiveOptions, read_events, read_items, sco
 from punctum.runtime.archive import run as archive_run
 from punctum.runtime.archive._groups import make_groups
 from punctum.runtime.archive._items import Item, Task
-from punctum.runtime.archive._table import EVENTS_SCHEMA
+from punctum.runtime.archive.tables import EVENTS_SCHEMA
 from punctum.runtime.errors import InputError, PunctumError
 
 _spec = importlib.util.spec_from_file_location("archives", Path(__file__).parent / "archives.py")
@@ -239,7 +239,7 @@ def test_long_features_are_read_in_blocks(bundle, recordings, wanted, tmp_path, 
 
 
 def _scorer_events(path):
-    from punctum.runtime.archive._table import events_of
+    from punctum.runtime.archive.tables import events_of
 
     return events_of(pyarrow.parquet.read_table(path))
 

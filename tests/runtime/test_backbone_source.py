@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime.sources._media import find_videos, stream_name
 from punctum.runtime.sources.framing import encode_header
 from punctum.runtime.sources.items import Begin, Chunk
+from punctum.runtime.sources.media import find_videos, stream_name
 from punctum.runtime.sources.open import is_video_input, open_source
 
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")

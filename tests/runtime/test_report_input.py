@@ -14,15 +14,8 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle, InputError
 from punctum.runtime.cli import invoke
-from punctum.runtime.report import (
-    Action,
-    Candidate,
-    ThumbnailTaker,
-    TrackStretch,
-    _recording,
-    encode_jpeg,
-    machine_facts,
-)
+from punctum.runtime.report import Action, Candidate, ThumbnailTaker, TrackStretch, encode_jpeg, machine_facts
+from punctum.runtime.report import recording as _recording
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError, SourceLostError
-from punctum.runtime.sources import _door as door
+from punctum.runtime.sources import acceptor as door
 from punctum.runtime.sources import listener
 from punctum.runtime.sources.folder import chunk_name
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record, encode_token

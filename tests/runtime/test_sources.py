@@ -363,7 +363,7 @@ def test_a_header_that_does_not_fit_the_bundle(tmp_path, header, code):
 def test_what_cannot_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch, capsys, code):
     """No descriptors left, a network drive that is away: nothing is lost, and the source says why nothing comes."""
     from punctum.runtime.sources import items as _items
-    from punctum.runtime.sources._npy import RowLayout
+    from punctum.runtime.sources.npy import RowLayout
 
     monkeypatch.setattr(_items, "POLL_S", 0.001)
     for i in range(3):

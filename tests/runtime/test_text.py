@@ -62,14 +62,14 @@ def test_numbers():
 
 
 def test_nothing_prints_past_the_functions_that_escape():
-    """Commands and warnings go through `runtime/text/display.py` and `runtime/cli/_terminal.py`."""
+    """Commands and warnings go through `runtime/text/display.py` and `runtime/cli/terminal.py`."""
     import ast
     from pathlib import Path
 
     root = Path(__file__).parent.parent.parent
     allowed = {
         "runtime/text/display.py",
-        "runtime/cli/_terminal.py",
+        "runtime/cli/terminal.py",
         "runtime/cli/_process.py",
         "export/triton/client.py",  # a file that is copied to the user, who has no punctum
     }

@@ -125,7 +125,7 @@ def test_addresses_that_cannot_work(text: str) -> None:
 def test_every_part_that_prints_addresses_uses_the_one_redactor() -> None:
     from punctum.runtime.archive._remote import shown
     from punctum.runtime.sinks.mqtt import MqttTarget
-    from punctum.runtime.sources._media import stream_name
+    from punctum.runtime.sources.media import stream_name
 
     secrets = ["hunter2", "s3ss1on", "t0ken", "fr4gment"]
     url = "https://me:hunter2@host/live;jsessionid=s3ss1on/a.mp4?key=t0ken#fr4gment"

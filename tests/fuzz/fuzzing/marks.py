@@ -157,7 +157,7 @@ def any_form(folder: Path) -> Target:
 
 def report_events(folder: Path) -> Target:
     """`punctum report --events` and `punctum eval --detections` read events on their own."""
-    from punctum.runtime.report._recording import read_events
+    from punctum.runtime.report.recording import read_events
 
     file = folder / "v.jsonl"
 

@@ -1,4 +1,4 @@
-"""Frames of one stretch of video to chunks of features: where rows lie in time, which frames were lost in them."""
+"""From frames of continuous video to chunks of features: where rows lie in time, and which frames were lost in them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from .items import Chunk
 
 if TYPE_CHECKING:
     from ..backbone.extractor import Extractor
-    from .video import VideoSource
+    from ..bundle.backbone_spec import BackboneSpec
 
 F32 = npt.NDArray[np.float32]
 SLACK_S = 1e-6
@@ -51,6 +51,8 @@ class VideoStats:
 @compact
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
+    """A prepared frame. index: on the sampling grid; at: media time in seconds; lost: frames lost just before it."""
+
     plane: F32
     index: int
     at: float
@@ -59,80 +61,95 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Break:
+    """Frames are missing up to media time `at` (seconds); lost: how many."""
+
     at: float
     lost: int
 
 
-class Stretch:
-    """What the reader knows about the stretch at hand: when it began, what was lost where."""
+class SnippetBuilder:
+    """Collects the frames of continuous video into snippets, and starts anew after each gap.
 
-    def __init__(self, source: VideoSource, extractor: Extractor) -> None:
-        self._source, self._extractor = source, extractor
-        self._spec = source.backbone.spec
-        self._index = 0  # of the first frame of the stretch
-        self._at: float | None = None  # media time of the first frame, start_s included; None: no frame yet
+    start_s: added to the media time of the frames. name: of the source, for messages. replayable: chunks carry a
+    position from which the source can be read again. stats: counters that this class adds to.
+    """
+
+    def __init__(
+        self,
+        extractor: Extractor,
+        spec: BackboneSpec,
+        stats: VideoStats,
+        *,
+        name: str,
+        start_s: float,
+        replayable: bool,
+    ) -> None:
+        self._extractor, self._spec, self._stats = extractor, spec, stats
+        self._name, self._start_s, self._replayable = name, start_s, replayable
+        self._index = 0  # of the first frame since the last gap
+        self._at: float | None = None  # media time of that frame, start_s included; None: no frame yet
         self._taken = 0
         self._lost: list[tuple[int, int]] = []  # (snippet, frames lost in it or just before it)
-        self._pending = 0  # lost before the stretch
+        self._pending = 0  # frames lost before the first one
         self._spent = 0.0
-        self._handed = extractor.skip
+        self._delivered = extractor.skip
 
-    def take(self, item: Frame | Break) -> Iterator[Chunk]:
-        """The next of the queue."""
+    def add(self, item: Frame | Break) -> Iterator[Chunk]:
+        """The next frame or gap; yields the chunks that are complete."""
         if isinstance(item, Break):
             yield from self.end(item.at)
             self._pending += item.lost
-            self._source.stats.lost += item.lost
+            self._stats.lost += item.lost
             return
         if self._at is not None and item.index != self._index + self._taken:
-            yield from self.end(item.at)  # a source that skips without saying so
+            yield from self.end(item.at)  # the source skipped frames without reporting a gap
         if self._at is None:
-            self._at, self._index = self._source.start_s + item.at, item.index
+            self._at, self._index = self._start_s + item.at, item.index
             if self._pending:
                 self._lost.append((0, self._pending))
             self._pending = 0
         if item.lost:
             self._lost.append((self._taken // self._spec.snippet_frames, item.lost))
-            self._source.stats.lost += item.lost
+            self._stats.lost += item.lost
         self._taken += 1
         yield from self._chunk(self._extractor.push_prepared(item.plane))
 
     def end(self, until: float | None) -> Iterator[Chunk]:
-        """The stretch is over: by a gap up to media time `until` of the source, or (None) for good."""
+        """The video breaks off: a gap up to media time `until` of the source, or (None) the end."""
         if self._at is None:
             return
         partial = True
         if until is not None:
-            # A last snippet of which a part came must not reach into what follows.
+            # An incomplete last snippet must not overlap what follows.
             whole = self._taken // self._spec.snippet_frames + 1
-            partial = self._at + whole * self._spec.stride_s <= until + self._source.start_s + SLACK_S
-            self._source.stats.gaps += 1
+            partial = self._at + whole * self._spec.stride_s <= until + self._start_s + SLACK_S
+            self._stats.gaps += 1
         yield from self._chunk(self._extractor.flush(partial=partial))
         self._extractor.reset()
         self._pending += sum(lost for _, lost in self._lost)
         self._at, self._taken, self._lost = None, 0, []
 
     def _chunk(self, rows: F32) -> Iterator[Chunk]:
-        source, extractor = self._source, self._extractor
-        spent = extractor.backbone_s - source.stats.backbone_s
+        stats, extractor = self._stats, self._extractor
+        spent = extractor.backbone_s - stats.backbone_s
         if spent:
-            source.stats.recent["backbone"].append(spent)
-            source.stats.backbone_s = extractor.backbone_s
+            stats.recent["backbone"].append(spent)
+            stats.backbone_s = extractor.backbone_s
         if not len(rows):
             return
-        source.stats.snippets += len(rows)
+        stats.snippets += len(rows)
         stop = extractor.rows
         first = stop - len(rows)
         lost = tuple((max(snippet - first, 0), n) for snippet, n in self._lost if snippet < stop)
         self._lost = [(snippet, lost) for snippet, lost in self._lost if snippet >= stop]
-        spent = source.stats.decode_s + source.stats.preprocess_s
-        self._handed += len(rows)
+        spent = stats.decode_s + stats.preprocess_s
+        self._delivered += len(rows)
         begin = (self._at or 0.0) + first * self._spec.stride_s
         yield Chunk(
             rows,
             self._at if first == 0 else None,
-            f"{source.name} at {begin:.2f} s",
-            {"snippet": self._handed} if source.replayable else {},
+            f"{self._name} at {begin:.2f} s",
+            {"snippet": self._delivered} if self._replayable else {},
             spent - self._spent,
             lost,
         )

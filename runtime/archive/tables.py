@@ -27,6 +27,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError, MissingDependencyError
@@ -35,8 +36,6 @@ from ._items import Record
 
 if TYPE_CHECKING:
     import pyarrow as pa
-
-    from ._scorer import Scored
 
 EVENTS_SCHEMA = "punctum.archive.events/1"
 ITEMS_SCHEMA = "punctum.archive.items/1"
@@ -93,6 +92,14 @@ class EventRows:
         arrays = [pa.array(columns[field.name], field.type) for field in schema]
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
         self._held = []
+
+
+@dataclass(slots=True)
+class Scored:
+    """An item's record and its events, before they go into a part."""
+
+    record: Record
+    rows: EventRows | None = None
 
 
 def part_of(scored: Sequence[Scored], bundle: str, settings: dict[str, Any]) -> tuple[str, bytes]:

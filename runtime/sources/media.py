@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..text.display import as_utf8
-from ._npy import RAW_SUFFIXES
 from .framing import MAGIC, TOKEN_MAGIC
+from .npy import RAW_SUFFIXES
 
 LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
 _RAW = b"\x00\x00\x00\x01"  # start code of H.264 and H.265

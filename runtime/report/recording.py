@@ -16,9 +16,9 @@ from ..features.features import Features, load_features
 from ..live import LiveOptions
 from ..session.session import Session
 from ..text.display import as_utf8, counted, were
-from ._facts import bundle_facts, machine_facts
 from ._model import Action, Candidate, RecordingReport, Thumbnail, check_segment
 from ._tracks import MOST, candidates_of, thin_candidates, tracks_of
+from .facts import bundle_facts, machine_facts
 
 if TYPE_CHECKING:
     from ..backends.options import EngineOptions
@@ -88,7 +88,7 @@ def read_footage(
 
 def _read_video(bundle: Bundle, address: str, source: Any, *, pictures: bool) -> Footage:
     from ..sources.video import coalesce
-    from ._thumbnails import TappedFrames, ThumbnailTaker
+    from .thumbnails import TappedFrames, ThumbnailTaker
 
     taker = ThumbnailTaker()
     if pictures:
