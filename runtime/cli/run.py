@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..events.time_of_day import FixedStart, stamped
-from ..text.display import as_utf8, counted, warn
+from ..text.display import as_utf8, counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
@@ -257,7 +257,7 @@ def _run_files(
                 raise
             errors[recording.name] = error
             if len(recordings) > 1:
-                warn(f"[{error.code}] {error}")
+                say(f"warning: [{error.code}] {error}")
             continue
         name = recording.stream
         results[name] = [e for e in events if e.score >= min_score and (not label or e.label in label)]

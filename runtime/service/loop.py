@@ -286,7 +286,7 @@ class Loop:
         given = error.given if where in error.given else f"{where}: {error.given}"
         policy = self.on_bad or ("stop" if must_stop else "skip")
         if policy == "stop":
-            raise InputError(error.code, given, error.allowed, error.next_step)
+            raise InputError(error.code, given, error.allowed, error.next_step, required=error.required)
         self.skipped[reason] = self.skipped.get(reason, 0) + 1
         self._warnings += 1
         if self._warnings <= MOST_WARNINGS:
