@@ -311,7 +311,7 @@ class _Recording:
 
     def warn_of_loss(self) -> None:
         """One line where something of the recording is missing from the result."""
-        from ._video import losses
+        from ..service.summary import losses
 
         lost = losses(self._localizer.last_stats, self._video)
         if lost:
@@ -319,15 +319,15 @@ class _Recording:
 
     def told(self, events: int) -> str:
         """One line on what it took."""
-        from ._video import stages
+        from ..service.summary import stage_times
 
         spent = self._localizer.last_stats
         factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
         video = self._video
         lost = f" ({counted(video.lost, 'frame')} lost, {counted(video.gaps, 'gap')})" if video is not None else ""
         return (
-            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(events, 'event')}; {stages(spent, video)}; "
-            f"real-time factor {factor:.5f}"
+            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(events, 'event')}; "
+            f"{stage_times(spent, video)}; real-time factor {factor:.5f}"
         )
 
 
