@@ -7,6 +7,7 @@ fresh worker. If that one dies too, the items go on alone, so that the one that 
 from __future__ import annotations
 
 import contextlib
+import logging
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -19,11 +20,14 @@ from typing import TYPE_CHECKING, Any
 
 from ..bundle.reader import Bundle
 from ..errors import PunctumError
-from ..text.display import warn
+from ..text.display import printable
+from ..text.warning_lines import LOGGER, WarningLines
 from ._items import Group, Outcome
 
 if TYPE_CHECKING:
     from ._options import ArchiveOptions
+
+_log = logging.getLogger(__name__)
 
 AHEAD = 2  # groups in a worker's pipe: the next one lies ready when it has finished one
 ATTEMPTS = 2
@@ -152,7 +156,7 @@ class _Pool:
                 yield _given_up(blamed.group, code)
             else:
                 back = [_Job(Group(blamed.group.number, (task,)), ATTEMPTS - 1) for task in tasks] + back
-        warn(f"a worker ended ({_cause(code)}){place}")
+        _log.warning("a worker ended (%s)%s", _cause(code), printable(place))
         self._jobs.extendleft(reversed(back))
         self._workers[self._workers.index(worker)] = self._start()
 
@@ -199,12 +203,13 @@ def _work(pipe: Any, options: ArchiveOptions) -> None:
         threading.Thread(target=_end_with, args=(parent.sentinel,), name="punctum-parent", daemon=True).start()
     from ._scorer import Scorer
 
+    logging.getLogger(LOGGER).addHandler(WarningLines())
     try:
         pipe.send(_UP)
         try:
             scorer = Scorer(pipe.recv(), options)
         except PunctumError as error:
-            pipe.send(portable(error))
+            pipe.send(error)
             return
         pipe.send(_READY)
         while True:
@@ -216,23 +221,3 @@ def _work(pipe: Any, options: ArchiveOptions) -> None:
 def _end_with(sentinel: Any) -> None:
     multiprocessing.connection.wait([sentinel])
     os._exit(1)
-
-
-class _Told(PunctumError):
-    """An error of a worker, as it crosses to the driver."""
-
-    def __reduce__(self) -> Any:
-        return (_told, (self.code, self.given, self.allowed, self.next_step, self.exit_code))
-
-
-def _told(code: str, given: str, allowed: str, next_step: str, exit_code: int) -> PunctumError:
-    from ..errors import InputError
-
-    return (InputError if exit_code == 2 else PunctumError)(code, given, allowed, next_step)
-
-
-def portable(error: PunctumError) -> PunctumError:
-    """Errors are built from several arguments, which plain pickling of exceptions does not give back."""
-    told = _Told(error.code, error.given, error.allowed, error.next_step)
-    told.exit_code = error.exit_code
-    return told

@@ -10,6 +10,7 @@ item that kills workers is found and recorded and no other one is. Local paths m
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import pickle
 from collections.abc import Generator, Iterator, Sequence
@@ -20,14 +21,16 @@ from typing import TYPE_CHECKING, Any
 from .._version import __version__
 from ..bundle.reader import Bundle
 from ..errors import PunctumError
-from ..text.display import counted, warn
+from ..text.display import counted
 from ._items import Group, Outcome
 from ._ray_cluster import connected, load_ray, needs
-from ._workers import AHEAD, portable
+from ._workers import AHEAD
 
 if TYPE_CHECKING:
     from ._options import ArchiveOptions
     from ._scorer import Scorer
+
+_log = logging.getLogger(__name__)
 
 MOST_BLOCKS = 4096  # a block costs the driver a few milliseconds; beyond, blocks hold several groups
 BARREN = 3  # passes in a row that Ray broke off without a result
@@ -136,16 +139,14 @@ class RayWorker:
         self._scorer: Scorer | None = None
         self._error: PunctumError | None = None
         if version != __version__:
-            self._error = portable(
-                PunctumError(
-                    "ray-version", f"a node has punctum {__version__}, this one {version}", "one version", "install it"
-                )
+            self._error = PunctumError(
+                "ray-version", f"a node has punctum {__version__}, this one {version}", "one version", "install it"
             )
             return
         try:
             self._scorer = Scorer(bundle, options)
         except PunctumError as error:  # the driver is to tell it, not a trace of the actor
-            self._error = portable(error)
+            self._error = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         said: Any = self._error
@@ -157,7 +158,7 @@ class RayWorker:
 def _warn(left: Sequence[Group], broken: Exception | None) -> None:
     cause = "Ray broke off" if broken is not None else "a worker or a node ended"
     items = sum(len(group.tasks) for group in left)
-    warn(f"{counted(items, 'item')} came back without a result ({cause}); trying again")
+    _log.warning(f"{counted(items, 'item')} came back without a result ({cause}); trying again")
 
 
 def _failed(error: Exception) -> PunctumError:

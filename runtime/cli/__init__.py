@@ -45,10 +45,14 @@ def _end() -> None:
 def invoke(arguments: list[str]) -> int:
     """Run one command line and return its exit code: 0, 1 (failure), 2 (bad input), 3 (source lost), 130
     (interrupted)."""
+    from ..text.warning_lines import warning_lines
     from . import _process
+    from ._parameters import forget_options, in_options
 
+    forget_options()
     try:
-        return _run(arguments)
+        with warning_lines(in_options):
+            return _run(arguments)
     except KeyboardInterrupt:
         return _process.interrupted()
     except BrokenPipeError:  # the reader of a pipe went away; nothing is wrong here
@@ -67,6 +71,7 @@ def _run(arguments: list[str]) -> int:
     from ..text.display import printable
     from . import _process
     from ._app import build
+    from ._parameters import in_options
 
     # typer carries its own copy of click since 0.26 and used the separate package before: reach the base by name.
     bases = typer.BadParameter.__mro__
@@ -79,7 +84,7 @@ def _run(arguments: list[str]) -> int:
     except PunctumError as error:
         if _process.was_interrupted(error):
             return _process.interrupted()
-        _process.complain(error.code, str(error))
+        _process.complain(error.code, in_options(str(error)))
         return error.exit_code
     except typer.Exit as error:
         return int(error.exit_code)

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from .._version import __version__
+from ._parameters import remember_options
 from .terminal import echo
 
 
@@ -66,6 +67,7 @@ def build() -> Any:
         app.command(point.name)(point.load())
     command = typer.main.get_command(app)
     _show_brackets(command)
+    remember_options(command)
     return command
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..events.time_of_day import FixedStart, stamped
-from ..text.display import as_utf8, counted, warn
+from ..text.display import as_utf8, counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
 from ._options import names_of, refuse
@@ -257,7 +257,7 @@ def _run_files(
                 raise
             errors[recording.name] = error
             if len(recordings) > 1:
-                warn(f"[{error.code}] {error}")
+                say(f"warning: [{error.code}] {error}")
             continue
         name = recording.stream
         results[name] = [e for e in events if e.score >= min_score and (not label or e.label in label)]
@@ -311,7 +311,7 @@ class _Recording:
 
     def warn_of_loss(self) -> None:
         """One line where something of the recording is missing from the result."""
-        from ._video import losses
+        from ..service.summary import losses
 
         lost = losses(self._localizer.last_stats, self._video)
         if lost:
@@ -319,15 +319,15 @@ class _Recording:
 
     def told(self, events: int) -> str:
         """One line on what it took."""
-        from ._video import stages
+        from ..service.summary import stage_times
 
         spent = self._localizer.last_stats
         factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
         video = self._video
         lost = f" ({counted(video.lost, 'frame')} lost, {counted(video.gaps, 'gap')})" if video is not None else ""
         return (
-            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(events, 'event')}; {stages(spent, video)}; "
-            f"real-time factor {factor:.5f}"
+            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(events, 'event')}; "
+            f"{stage_times(spent, video)}; real-time factor {factor:.5f}"
         )
 
 

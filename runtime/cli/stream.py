@@ -17,7 +17,6 @@ from ..events.time_of_day import Arrival, FixedStart, TimeOfDay
 from ..text.display import counted
 from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
-from ._video import stages
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -26,8 +25,9 @@ if TYPE_CHECKING:
     from ..live import LiveOptions
     from ..localizer import Localizer
     from ..service.checkpoint import Checkpoint
+    from ..service.health import Health
     from ..service.loop import Loop
-    from ..service.metrics import Health, Metrics
+    from ..service.metrics import Metrics
     from ..sinks import Sink
     from ..sources.items import Source
     from ._engine import EngineChoice
@@ -83,7 +83,10 @@ class StreamOptions:
 
 def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
     """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
-    from ..service.metrics import STOPPING, Health, Metrics, MetricsServer
+    from ..service.health import STOPPING, Health
+    from ..service.metrics import Metrics
+    from ..service.server import MetricsServer
+    from ..service.summary import stage_times
 
     _check_outputs(options, (address, bundle_path))
     health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
@@ -115,7 +118,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
             if loss := loop.loss():
                 say(f"warning: {loop.session.stream if loop.session else loop.source.name}: {loss}")
             if options.stats and loop.session is not None:
-                say(stages(loop.session.stats, getattr(loop.source, "stats", None)))
+                say(stage_times(loop.session.stats, getattr(loop.source, "stats", None)))
     if lost:
         raise PunctumError(
             "events-not-delivered",
@@ -186,7 +189,9 @@ def _build(
 ) -> Loop:
     from ..credentials.store import Credentials
     from ..service.checkpoint import Checkpoint
-    from ..service.loop import Filter, Loop
+    from ..service.event_filter import EventFilter
+    from ..service.loop import Loop
+    from ..service.monitor import Monitor
     from ..sources.media import is_address
     from ..sources.open import open_source, refuse_options
     from ..video import VideoOptions
@@ -255,9 +260,9 @@ def _build(
         run_id=run_id,
         time_of_day=_time_of_day(options.start_utc, source, address),
         on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
-        keep=Filter(frozenset(options.labels), options.min_score),
-        metrics=metrics,
-        health=health,
+        event_filter=EventFilter(frozenset(options.labels), options.min_score),
+        monitor=Monitor(metrics, health),
+        notify=say,
         snapshot=options.snapshot,
         snapshot_every_s=options.snapshot_every_s,
     )
@@ -302,7 +307,7 @@ def _sinks(
     elif target is None or options.out is not None:
         yield StandardOutput()
     if target is not None:
-        metrics = loop.metrics
+        metrics = loop.monitor.metrics
         yield MqttSink(
             target,
             bound=options.mqtt_queue,

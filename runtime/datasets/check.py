@@ -16,7 +16,7 @@ from .check_truth import check_truth
 from .check_videos import check_videos
 from .dataset import LATE_CLICK_S, Dataset
 from .feature_files import FEATURE_ENDINGS
-from .findings import Report
+from .findings import Report, advice
 from .layouts import first_of
 from .tables import PointRow, read_text, scan_points
 
@@ -83,7 +83,7 @@ def _open(folder: str | Path, report: Report, **lists: Any) -> Dataset | None:
             if data.only_videos:
                 return data
     for one in refused:
-        report.error(one.code, folder, one.given, f"{one.next_step} (allowed: {one.allowed})")
+        report.error(one.code, folder, one.given, advice(one))
     return None
 
 
@@ -168,7 +168,7 @@ def _check_points(data: Dataset, spans: Spans, report: Report) -> None:
     try:
         rows = scan_points(data.points_file)
     except InputError as error:
-        report.error(error.code, data.points_file, error.given, f"{error.next_step} (allowed: {error.allowed})")
+        report.error(error.code, data.points_file, error.given, advice(error))
         return
     names = data.point_names()
     good = [found for row in rows if (found := _check_row(data, row, names, spans, report)) is not None]
@@ -235,7 +235,7 @@ def _check_row(
         time_s = row.frame if row.seconds else row.time_s(data.rate(video))
     except InputError as error:
         given = error.given.removeprefix(f"{data.points_file} line {row.line}: ")
-        report.error(error.code, data.points_file, given, f"{error.next_step} (allowed: {error.allowed})", row.line)
+        report.error(error.code, data.points_file, given, advice(error), row.line)
         return None
     begin_s, end_s = spans.get(video, (0.0, math.inf))
     # Features often end a little before their video, so training takes a point that lies a little behind them.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,12 @@ import numpy.typing as npt
 from ..errors import InputError, PunctumError
 from ..files.atomic import atomic_write, sha256_file
 from ..files.outputs import check_folder
-from ..text.display import as_utf8, counted, warn, were
+from ..text.display import as_utf8, counted, printable, were
 
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone
+
+_log = logging.getLogger(__name__)
 
 F32 = npt.NDArray[np.float32]
 SCHEMA = "punctum.features/1"
@@ -128,7 +131,7 @@ def extract_features(
         except PunctumError as error:
             result.errors[name] = error
             if len(videos) > 1:
-                warn(f"{name}: [{error.code}] {error}")
+                _log.warning("%s: [%s] %s", printable(name), error.code, printable(str(error)))
             continue
         buffer = io.BytesIO()
         np.save(buffer, rows)

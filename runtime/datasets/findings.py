@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from ..errors import PunctumError
+
 
 @dataclass(frozen=True, slots=True)
 class Finding:
@@ -17,6 +19,12 @@ class Finding:
     line: int
     message: str
     fix: str
+
+
+def advice(error: PunctumError) -> str:
+    """The fix of a finding that an error describes: its next step, and what is required or permitted."""
+    expected = error.expected.rstrip(".")
+    return f"{error.next_step} ({expected[0].lower()}{expected[1:]})" if expected else error.next_step
 
 
 @dataclass(slots=True)

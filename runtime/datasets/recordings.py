@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..features.features import Features
-from ..text.display import warn
+from ..text.display import printable
 from .dataset import Dataset
 
 if TYPE_CHECKING:
     from ..backends.options import EngineOptions
     from ..bundle.reader import Bundle
+
+_log = logging.getLogger(__name__)
 
 
 def open_recordings(folder: str | Path, **lists: Any) -> Dataset:
@@ -44,7 +47,7 @@ def feature_reader(
     def read(video: str) -> Features:
         rows, facts = read_features(backbone, data.video_file(video))
         if lost := lost_of(facts):
-            warn(f"{video}: {lost}")
+            _log.warning("%s: %s", printable(video), lost)
         return Features(rows, backbone.spec.stride_s)
 
     return read

@@ -1,6 +1,6 @@
-"""Prometheus metrics of a live stream, and what /healthz and /readyz answer.
+"""Prometheus metrics of a live stream.
 
-Seconds and bytes. One registry an object, nothing global. Label sets are bounded: streams and event labels beyond a
+Units are seconds and bytes. Each object has its own registry. Label sets are bounded: streams and event labels beyond a
 limit are counted as "other".
 """
 
@@ -14,19 +14,14 @@ from typing import TYPE_CHECKING, Any
 from ..backends.placement import placement_counts
 from ..errors import MissingDependencyError
 from ..events.event import Event
-from .server import MetricsServer
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
     from ..session.engine import F32, I64, Backend
     from ..session.plan import Stats
 
-__all__ = ["MAX_LABELS", "MAX_STREAMS", "STAGES", "Health", "Metrics", "MetricsServer"]
-
 MAX_STREAMS = 64
 MAX_LABELS = 1000
-SILENT_S = 15.0  # without anything from the source, after which /readyz says so
-STOPPING = "stopping"  # what `Health` waits for at the end
 STAGES = ("read", "locate", "islands", "score", "post", "report", "emit")
 _STAGE_BUCKETS = (1e-5, 3e-5, 1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0)
 _DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
@@ -226,61 +221,3 @@ class _Counted:
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         return self._backend.score(features, tracks, segments, labels)
-
-
-class Health:
-    """Alive: starting, or the main loop went round lately. Ready: started, and the source has sent something lately.
-
-    A start may take minutes where kernels are compiled for the first time, and ending the process would only repeat
-    that work: every step of a start may take `start_s` seconds.
-    stuck_s: seconds without a round of the loop after which it counts as stuck.
-    silent_s: seconds without anything from the source after which it counts as silent.
-    """
-
-    def __init__(
-        self,
-        *,
-        stuck_s: float = 60.0,
-        start_s: float = 1800.0,
-        silent_s: float = SILENT_S,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._stuck_s, self._start_s, self._silent_s, self._clock = stuck_s, start_s, silent_s, clock
-        self._beat, self._missing = clock(), "starting"
-        self._heard, self._trouble = self._beat, ""
-
-    def beat(self) -> None:
-        self._beat = self._clock()
-
-    def waiting_for(self, step: str) -> None:
-        """Not ready; why. An empty string: ready."""
-        if self._missing and not step:
-            self._heard = self._clock()
-        self._missing = step
-        self.beat()
-
-    def heard(self) -> None:
-        """The source has sent something."""
-        self._heard = self._clock()
-
-    def source(self, trouble: str) -> None:
-        """Why the source is lost for now; an empty string: it is not."""
-        self._trouble = trouble
-
-    @property
-    def silent(self) -> str:
-        """Why nothing can be expected of the source, "" when all is well."""
-        quiet = self._clock() - self._heard
-        if self._trouble:
-            return f"source lost ({self._trouble}); last item {quiet:.1f} s ago"
-        return f"source silent for {quiet:.1f} s" if quiet >= self._silent_s else ""
-
-    def alive(self) -> tuple[bool, str]:
-        quiet = self._clock() - self._beat
-        starting = bool(self._missing) and self._missing != STOPPING
-        doing = f"; {self._missing}" if self._missing else ""
-        return quiet < (self._start_s if starting else self._stuck_s), f"last sign of life {quiet:.1f} s ago{doing}"
-
-    def ready(self) -> tuple[bool, str]:
-        trouble = self._missing or self.silent
-        return not trouble, trouble or "ready"

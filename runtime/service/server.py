@@ -1,7 +1,7 @@
-"""The HTTP server behind `--metrics`: one thread, a bounded number of connections, a deadline for each request.
+"""The HTTP server for metrics and health: one thread, a bounded number of connections, a deadline for each request.
 
-It must never cost the run anything: a client that sends a byte a second, or nothing, holds one of MAX_CLIENTS places
-for REQUEST_S seconds at most, and gives it up at once when others need it. One request per connection.
+It must not slow the run down: a client that sends one byte a second, or nothing, occupies one of MAX_CLIENTS slots for
+REQUEST_S seconds at most, and loses it as soon as others need it. One request per connection.
 """
 
 from __future__ import annotations
@@ -13,12 +13,9 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from .metrics import Health, Metrics
 
 MAX_CLIENTS = 32
 REQUEST_S = 10.0  # from the connection to the last byte of the answer, however the client paces itself
@@ -38,25 +35,55 @@ _REASONS = {
 }
 
 
-class MetricsServer:
-    """Serves /metrics, /healthz and /readyz from a thread. Raises InputError for an address that cannot be used.
+class RendersMetrics(Protocol):
+    """Answers /metrics."""
 
-    address: "HOST:PORT", "[IPV6]:PORT", or ":PORT" for the loopback interface. Other interfaces have to be named:
-    "0.0.0.0:9100" or "[::]:9100" (which takes IPv4 as well).
+    content_type: str
+
+    def render(self) -> bytes:
+        """All metrics in the text format."""
+        ...
+
+
+class ChecksHealth(Protocol):
+    """Answers /healthz and /readyz. Each answer is whether all is well, and one line that says why or why not."""
+
+    def alive(self) -> tuple[bool, str]: ...
+
+    def ready(self) -> tuple[bool, str]: ...
+
+
+class MetricsServer:
+    """Serves /metrics, /healthz and /readyz from a thread of its own.
+
+    Args:
+        address: "HOST:PORT", "[IPV6]:PORT", or ":PORT" for the loopback interface. Other interfaces must be named:
+            "0.0.0.0:9100" or "[::]:9100" (which accepts IPv4 as well).
+        metrics: What /metrics returns.
+        health: What /healthz and /readyz return.
+
+    Raises:
+        InputError: The address is invalid or cannot be used.
     """
 
-    def __init__(self, address: str, metrics: Metrics, health: Health) -> None:
+    def __init__(self, address: str, metrics: RendersMetrics, health: ChecksHealth) -> None:
         match = _ADDRESS.fullmatch(address)
         if match is None or int(match["port"]) > 65535:
             raise InputError(
-                "metrics-address", f"address {address!r}", "HOST:PORT, [IPV6]:PORT or :PORT", "set --metrics :9100"
+                "metrics-address",
+                f"{address!r} is not an address for metrics",
+                "HOST:PORT, [IPV6]:PORT or :PORT",
+                "for this machine alone, set `metrics=:9100`",
             )
         self._metrics, self._health = metrics, health
         try:
             self._listener = _listen(match["six"] or match["host"] or "127.0.0.1", int(match["port"]))
         except (OSError, UnicodeError) as error:
             raise InputError(
-                "metrics-address", f"cannot serve metrics on {address} ({error})", "a free address", "choose another"
+                "metrics-address",
+                f"cannot serve metrics on {address} ({error})",
+                required="an address of this machine that is not in use",
+                next_step="choose another port or address",
             ) from None
         self.host, self.port = str(self._listener.getsockname()[0]), int(self._listener.getsockname()[1])
         self._clients: dict[socket.socket, _Client] = {}  # in order of their arrival

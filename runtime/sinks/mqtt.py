@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -20,7 +21,9 @@ from ..credentials.redact import redact
 from ..credentials.store import Credentials, Login
 from ..errors import InputError, MissingDependencyError
 from ..events.event import Event
-from ..text.display import counted, warn, were
+from ..text.display import counted, printable, were
+
+_log = logging.getLogger(__name__)
 
 IN_FLIGHT = 20  # messages handed to the client and not yet acknowledged
 
@@ -134,7 +137,7 @@ class MqttSink:
         self.target, self.name = target, str(target)
         self.delivered = self.reconnects = 0
         self._queue, self._close_timeout_s = EventQueue(bound), close_timeout_s
-        self._on_reconnect, self._warn = on_reconnect, warn or _to_stderr
+        self._on_reconnect, self._warn = on_reconnect, warn or _log_warning
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._acknowledged: deque[int] = deque()
         self._sent: dict[int, bool] = {}
@@ -257,5 +260,5 @@ class MqttSink:
         return final + waiting
 
 
-def _to_stderr(text: str) -> None:
-    warn(text)
+def _log_warning(text: str) -> None:
+    _log.warning("%s", printable(text))

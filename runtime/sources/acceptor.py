@@ -7,6 +7,7 @@ None of them ends the run or keeps the real sender waiting.
 from __future__ import annotations
 
 import hmac
+import logging
 import math
 import selectors
 import socket
@@ -17,8 +18,10 @@ from collections.abc import Callable
 from typing import Literal
 
 from ..errors import InputError
-from ..text.display import warn
+from ..text.display import printable
 from .framing import TOKEN_MAGIC, FrameParser, Header, read_token
+
+_log = logging.getLogger(__name__)
 
 READ_BYTES = 1 << 16
 HEADER_S = 5.0  # from the connection to the end of its header
@@ -175,7 +178,7 @@ class Door:
         self._warnings += 1
         if self._warnings <= MOST_WARNINGS:
             more = "; further ones are only counted" if self._warnings == MOST_WARNINGS else ""
-            warn(f"{text}{more}")
+            _log.warning("%s%s", printable(text), more)
 
 
 def _peer(connection: socket.socket) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -14,7 +15,9 @@ import numpy.typing as npt
 from ..datatypes import by_value
 from ..errors import InputError, SourceLostError
 from ..features.media_clock import MAX_MEDIA_S
-from ..text.display import warn
+from ..text.display import printable
+
+_log = logging.getLogger(__name__)
 
 F32 = npt.NDArray[np.float32]
 BLOCK_ROWS = 512  # snippets a chunk at most from files: bounds memory and the time between looks at the stop flag
@@ -118,7 +121,7 @@ class Patience:
             raise InputError("features-unreadable", reason, "a readable source", "check it")
         if not self.trouble:
             self.trouble, self._since, self._pause_s = reason, time.monotonic(), POLL_S
-            warn(f"{reason}; trying again for {RETRY_S:g} s")
+            _log.warning("%s; trying again for %g s", printable(reason), RETRY_S)
         if time.monotonic() - self._since >= RETRY_S:
             raise SourceLostError("features-unreadable", reason, "a source that can be read again in time", "check it")
         time.sleep(self._pause_s)

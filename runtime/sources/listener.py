@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import logging
 import socket
 import stat
 import time
@@ -12,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError, SourceLostError
-from ..text.display import warn
+from ..text.display import printable
 from .acceptor import READ_BYTES, Door, Sender
 from .framed import FramedStream, Read
 from .framing import encode_token
 from .items import POLL_S, Begin, Chunk, Item
+
+_log = logging.getLogger(__name__)
 
 TAKEOVER_S = 10.0  # without a byte from a sender, after which another one may take its place
 
@@ -64,7 +67,10 @@ class Listener(FramedStream):
             host, port = self._socket.getsockname()[:2]
             self.name = f"tcp://[{host}]:{port}" if ":" in host else f"tcp://{host}:{port}"
             if self._token is None and not ipaddress.ip_address(host.partition("%")[0]).is_loopback:
-                warn(f"{self.name} takes features from whoever reaches it; set PUNCTUM_SOCKET_TOKEN, or use 127.0.0.1")
+                _log.warning(
+                    "%s accepts features from any host that can connect. Set PUNCTUM_SOCKET_TOKEN, or use 127.0.0.1",
+                    printable(self.name),
+                )
         self._door = Door(self._socket, name=self.name, check=self._check, token=self._token)
 
     @property
@@ -139,7 +145,7 @@ class Listener(FramedStream):
                 door.tend(POLL_S)
             behind = self._behind(sender)
             if behind is not None:
-                door.drop(sender, "header", f"{behind.given} (allowed: {behind.allowed})")
+                door.drop(sender, "header", f"{behind.given}. {behind.expected}".rstrip(". "))
                 fault = behind
                 continue
             try:
@@ -155,7 +161,7 @@ class Listener(FramedStream):
                 if self._reconnect_s <= 0:
                     raise self._lost(error) from None
                 fault, self.trouble = error, error.given
-                warn(f"{error} Waiting {self._reconnect_s:g} s for the sender.")
+                _log.warning("%s Waiting %g s for the sender.", printable(str(error)), self._reconnect_s)
             finally:
                 sender.close()
 
@@ -203,7 +209,7 @@ class Listener(FramedStream):
     def _lost(fault: InputError) -> InputError:
         """What to raise when a sender does not come back. A new run may take one that broke off or began again."""
         kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end", "time-backwards") else InputError
-        return kind(fault.code, fault.given, fault.allowed, fault.next_step)
+        return kind(fault.code, fault.given, fault.allowed, fault.next_step, required=fault.required)
 
     def _reader(self, sender: Sender, door: Door) -> Read:
         heard = time.monotonic()

@@ -6,9 +6,7 @@ line breaks that forge a line, characters that reverse the reading direction, by
 
 from __future__ import annotations
 
-import contextlib
 import re
-import sys
 import unicodedata
 
 # Control characters (C0, DEL, C1), invisible format characters, bidirectional controls, line and paragraph
@@ -79,12 +77,6 @@ def short(value: object) -> str:
 def were(number: int) -> str:
     """`was` or `were`."""
     return "was" if number == 1 else "were"
-
-
-def warn(text: str) -> None:
-    """One line on standard error. Never raises: a terminal that went away must not end a run."""
-    with contextlib.suppress(OSError, ValueError):
-        print(f"warning: {printable(text)}", file=sys.stderr, flush=True)
 
 
 def _spelled(character: str) -> str:

@@ -180,7 +180,7 @@ def error_fault(error: InputError) -> Fault:
     }
     there = not isinstance(error, SourceLostError)
     passing = error.code not in final
-    return Fault(error.code, error.given, error.allowed, error.next_step, passing=passing, answers=there)
+    return Fault.of(error, passing=passing, answers=there)
 
 
 def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, str], str | None]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from urllib.error import HTTPError
 
 from ..credentials.redact import Address
-from ..errors import InputError, SourceLostError
+from ..errors import InputError, PunctumError, SourceLostError
 from ._guard import Refused
 
 _LIVE_NEXT = "see whether a player on this machine shows it"
@@ -26,11 +26,17 @@ class Fault:
     next_step: str
     passing: bool = False
     answers: bool = False
+    required: str = ""
+
+    @staticmethod
+    def of(error: PunctumError, *, passing: bool = False, answers: bool = False) -> Fault:
+        """The fault that an error describes."""
+        return Fault(error.code, error.given, error.allowed, error.next_step, passing, answers, error.required)
 
     def error(self) -> InputError:
         """A new exception. Raise it outside of the except block: FFmpeg's own errors name the whole address."""
         kind = SourceLostError if self.passing and not self.answers else InputError
-        return kind(self.code, self.given, self.allowed, self.next_step)
+        return kind(self.code, self.given, self.allowed, self.next_step, required=self.required)
 
 
 def explain(
@@ -44,8 +50,7 @@ def explain(
 
     name = address.shown
     if isinstance(error, Refused):
-        refused = error.error
-        return Fault(refused.code, refused.given, refused.allowed, refused.next_step)
+        return Fault.of(error.error)
     if address.kind in ("http", "rtsp"):
         status = error.code if isinstance(error, HTTPError) else 0
         asked = isinstance(error, PermissionError) and error.errno is None  # by our own client

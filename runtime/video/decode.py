@@ -96,8 +96,7 @@ class VideoReader:
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
             if getattr(error, "errno", None) == errno.ENOMEM:  # how older versions of FFmpeg refuse more streams
-                many = too_many_streams(self._address.shown)
-                fault = Fault(many.code, many.given, many.allowed, many.next_step)
+                fault = Fault.of(too_many_streams(self._address.shown))
         if fault is not None:
             raise fault.error()
         try:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import stat
 import threading
@@ -10,7 +11,7 @@ from pathlib import Path
 
 from ..credentials.redact import Address
 from ..errors import InputError
-from ..text.display import warn
+from ..text.display import printable
 from ._containers import refused
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
@@ -20,6 +21,8 @@ from ._time import FALLBACK_RATE
 from .decode import VideoReader, load_av
 from .sampler import Cell, check_fps
 from .timeline import Timeline
+
+_log = logging.getLogger(__name__)
 
 SUFFIXES = frozenset(
     {".264", ".265", ".3gp", ".asf", ".avi", ".flv", ".h264", ".h265", ".hevc", ".ivf", ".m2ts", ".m2v", ".m4v"}
@@ -48,7 +51,7 @@ class FileFrames:
         self.info = VideoInfo(0, 0, 0.0, None, "", 0, False)
         self.dropped: dict[str, int] = {}
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
-        self._warn = warn or say
+        self._warn = warn or log_warning
         self._reader: VideoReader | None = None
         self._pictures: Iterator[Picture | None] = iter(())
         self._first: Picture | None = None
@@ -89,7 +92,7 @@ class FileFrames:
         warn_of_rate(self.name, self.info, self._warn)
 
     def _open(self, reader: VideoReader) -> None:
-        """Open it; where that fails, say whether the file is of a kind that is never opened."""
+        """Open it; where that fails, log_warning whether the file is of a kind that is never opened."""
         wrong = refused(Path(self._address.target))
         if wrong is not None:
             raise wrong
@@ -170,7 +173,7 @@ def warn_of_rate(name: str, info: VideoInfo, warn: Callable[[str], None]) -> Non
     if info.time.assumed_rate:
         warn(
             f"{name} carries no time stamps and does not declare its frame rate; assuming {info.time.assumed_rate:g}"
-            " frames per second (set it with --fps)"
+            " frames per second (set it with `rate`)"
         )
 
 
@@ -180,9 +183,9 @@ def show(cell: Cell[Picture]) -> Sampled:
     return Sampled(picture.image(), cell.index, cell.at, cell.lost, picture.aspect)
 
 
-def say(text: str) -> None:
-    """A warning on standard error."""
-    warn(text)
+def log_warning(text: str) -> None:
+    """Log a warning."""
+    _log.warning("%s", printable(text))
 
 
 def check_file(address: Address) -> None:

@@ -22,7 +22,7 @@ from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._picture import Picture
 from .decode import load_av
-from .files import make_timeline, say, show, warn_of_rate
+from .files import log_warning, make_timeline, show, warn_of_rate
 from .sampler import Cell, check_fps
 from .timeline import Timeline
 
@@ -71,7 +71,7 @@ class LiveFrames:
         """Why the source is lost for now, in words without credentials; empty while it is there."""
         self._http = http_source(address, self._options)
         self._connect = connect or self._reader
-        self._warn = warn or say
+        self._warn = warn or log_warning
         self._timeline = self._new_timeline()
         self._buffer: CellBuffer[Picture] = CellBuffer(1, fps=fps, policy="wait")
         self._fault: Fault | None = None
@@ -138,7 +138,7 @@ class LiveFrames:
         try:
             self._fault = self._session()
         except InputError as error:
-            self._fault = Fault(error.code, error.given, error.allowed, error.next_step)
+            self._fault = Fault.of(error)
         except Exception as error:  # noqa: BLE001 - a thread that dies in silence would hang whoever waits for it
             reason = self._address.clean(f"{type(error).__name__}: {error}")
             self._fault = Fault("video-failed", f"{self.name} failed ({reason})", "", "report this")

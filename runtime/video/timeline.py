@@ -116,7 +116,7 @@ class Timeline(Generic[P]):
         if self.base.arrival and self._pictures > FAST * max(self.end_s, 1.0):
             return (
                 f"{self._pictures} frames arrived within {self.end_s:.2f} s; if this is a recording, set its frame rate"
-                " with --fps"
+                " with `rate`"
             )
         origin = self.clock.start_s
         if origin is None:

@@ -125,14 +125,14 @@ def impatient(monkeypatch):
 
 
 @pytest.mark.parametrize("calls", [[1], [7], [20, 21, 22], range(3, 400, 40)])
-def test_an_engine_that_comes_back_costs_nothing(calls, capsys, impatient):
+def test_an_engine_that_comes_back_costs_nothing(calls, caplog, impatient):
     steady, sink = looped(Failing([]))
     steady.run()
     flaky, again = looped(Failing(calls))
     assert flaky.run() == "end of the source"
     assert again.events == sink.events
     assert flaky.engine_failures > 0
-    assert "tried again" in capsys.readouterr().err
+    assert "tried again" in caplog.text
     assert "of the engine" in flaky.summary("end of the source")
 
 
@@ -173,7 +173,7 @@ def full_for_a_while(monkeypatch):
     return answers
 
 
-def test_a_snapshot_that_cannot_be_written_for_a_while_ends_nothing(capsys, tmp_path, full_for_a_while):
+def test_a_snapshot_that_cannot_be_written_for_a_while_ends_nothing(caplog, tmp_path, full_for_a_while):
     from punctum.runtime.service.checkpoint import Checkpoint
 
     steady, wanted = looped(Failing([]))
@@ -182,7 +182,7 @@ def test_a_snapshot_that_cannot_be_written_for_a_while_ends_nothing(capsys, tmp_
     loop, sink = looped(Failing([]), tmp_path)
     assert loop.run() == "end of the source"
     assert sink.events == wanted.events
-    assert capsys.readouterr().err.count("the last snapshot stands") == 2
+    assert caplog.text.count("the last snapshot stands") == 2
     assert Checkpoint.load(tmp_path / "run.snapshot").position == {"row": 300}
 
 
@@ -205,9 +205,9 @@ def test_a_snapshot_that_cannot_be_written_in_the_end_costs_no_event(tmp_path, f
 
 def test_a_snapshot_that_cannot_be_written_for_long_ends_the_run(tmp_path, full_for_a_while, monkeypatch):
     from punctum.runtime import PunctumError
-    from punctum.runtime.service import loop as _loop
+    from punctum.runtime.service import snapshots
 
-    monkeypatch.setattr(_loop, "UNSAVED_S", 0.0)
+    monkeypatch.setattr(snapshots, "UNSAVED_S", 0.0)
     full_for_a_while += [False, *[True] * 100]
     loop, _ = looped(Failing([]), tmp_path)
     with pytest.raises(PunctumError, match="cannot write"):

@@ -13,7 +13,9 @@ from punctum.runtime.events.event import Event
 from punctum.runtime.session.plan import Stats
 
 pytest.importorskip("prometheus_client", reason="metrics need prometheus-client")
-from punctum.runtime.service.metrics import MAX_STREAMS, STOPPING, Health, Metrics, MetricsServer
+from punctum.runtime.service.health import STOPPING, Health
+from punctum.runtime.service.metrics import MAX_STREAMS, Metrics
+from punctum.runtime.service.server import MetricsServer
 
 EVENT = Event("cam", "cam/0", 0, "update", "wave", 0.5, 1.0, 2.0, 4.0, 2.0, "b-1")
 

@@ -14,7 +14,9 @@ from punctum.runtime.errors import InputError
 
 pytest.importorskip("prometheus_client", reason="metrics need prometheus-client")
 from punctum.runtime.service import server as module
-from punctum.runtime.service.metrics import Health, Metrics, MetricsServer
+from punctum.runtime.service.health import Health
+from punctum.runtime.service.metrics import Metrics
+from punctum.runtime.service.server import MetricsServer
 
 
 @pytest.fixture

@@ -118,7 +118,7 @@ def test_what_is_no_sender_is_dropped_and_counted(
     sent: bytes,
     reason: str,
     reconnect_s: float | None,
-    capfd: pytest.CaptureFixture[str],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     running = run(address, reconnect_s=reconnect_s)
     with dial(running.source.name) as probe:
@@ -133,7 +133,7 @@ def test_what_is_no_sender_is_dropped_and_counted(
     assert [type(item) for item in running.items] == [Begin, Chunk]
     expected = "token" if sent.startswith(b"PNCA") else reason
     assert running.refused == {expected: 1}
-    assert "dropped a connection from" in capfd.readouterr().err
+    assert "dropped a connection from" in caplog.text
 
 
 def test_a_silent_client_does_not_keep_the_sender_waiting(run: Callable[..., Running], address: str) -> None:
@@ -226,7 +226,12 @@ def test_a_lost_sender_is_said_and_ends_with_a_code_of_its_own(run: Callable[...
     ],
 )
 def test_a_token(
-    run: Callable[..., Running], address: str, first: bytes, welcome: bool, capfd: pytest.CaptureFixture[str]
+    run: Callable[..., Running],
+    address: str,
+    first: bytes,
+    welcome: bool,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     running = run(address, token=b"s3cret")
     with dial(running.source.name) as client:
@@ -241,7 +246,7 @@ def test_a_token(
         else:
             running.wait(lambda: bool(running.refused))
             assert running.items == []
-    assert "s3c" not in capfd.readouterr().err
+    assert "s3c" not in caplog.text + capfd.readouterr().err
 
 
 def test_a_token_in_a_file_is_skipped(tmp_path: Path) -> None:
@@ -258,14 +263,15 @@ def test_a_token_in_a_file_is_skipped(tmp_path: Path) -> None:
         source.close()
 
 
-def test_an_open_door_is_said(capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_open_door_is_said(caplog: pytest.LogCaptureFixture) -> None:
     for address, token, said in (
         ("tcp://0.0.0.0:0", None, True),
         ("tcp://0.0.0.0:0", b"x", False),
         ("tcp://127.0.0.1:0", None, False),
     ):
         open_source(address, dim=DIM, stride_s=STRIDE, token=token).close()
-        assert ("PUNCTUM_SOCKET_TOKEN" in capfd.readouterr().err) == said
+        assert ("PUNCTUM_SOCKET_TOKEN" in caplog.text) == said
+        caplog.clear()
 
 
 def test_a_token_that_nobody_asked_for_is_no_fault(run: Callable[..., Running], address: str) -> None:

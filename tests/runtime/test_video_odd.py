@@ -39,7 +39,9 @@ def lost(source: Any) -> int:
 
 @pytest.mark.parametrize("late_s", [1.5, 5.0])
 @pytest.mark.parametrize("b_frames", [0, 1, 3])
-def test_avi_whose_video_starts_late(b_frames: int, late_s: float, tmp_path: Path, capsys: Any) -> None:
+def test_avi_whose_video_starts_late(
+    b_frames: int, late_s: float, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The muxer writes the first frame, a hole, and then the rest."""
     times, source = media_times(make(tmp_path / "late.avi", 100, b_frames=b_frames, video_s=late_s))
     assert len(times) == 100
@@ -48,30 +50,32 @@ def test_avi_whose_video_starts_late(b_frames: int, late_s: float, tmp_path: Pat
     assert times[-1] - times[1] == pytest.approx(98 / RATE, abs=0.01)
     assert lost(source) == 0
     assert "missing-at-end" not in source.dropped
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
-def test_matroska_whose_video_starts_late_lacks_nothing_at_its_end(tmp_path: Path, capsys: Any) -> None:
+def test_matroska_whose_video_starts_late_lacks_nothing_at_its_end(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """FFmpeg writes the time of the end into the header, other programs the length."""
     _, source = media_times(make(tmp_path / "late.mkv", 100, video_s=5.0))
     assert source.dropped == {}
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     late = (tmp_path / "late.mkv").read_bytes()
     (tmp_path / "cut.mkv").write_bytes(late[: int(len(late) * 0.4)])
     _, source = media_times(tmp_path / "cut.mkv")
     assert source.dropped["missing-at-end"] >= 40
-    assert "the header puts the end of the video at" in capsys.readouterr().err
+    assert "the header puts the end of the video at" in caplog.text
 
 
 @pytest.mark.parametrize("b_frames", [0, 2])
-def test_avi_cut_off_declares_what_it_lacks(b_frames: int, tmp_path: Path, capsys: Any) -> None:
+def test_avi_cut_off_declares_what_it_lacks(b_frames: int, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """FFmpeg halves the length that the header states when the file is much shorter."""
     data = make(tmp_path / "whole.avi", 200, b_frames=b_frames).read_bytes()
     (tmp_path / "cut.avi").write_bytes(data[: len(data) // 2])
     times, source = media_times(tmp_path / "cut.avi")
     assert 60 < len(times) < 140
     assert len(times) + lost(source) == pytest.approx(200, abs=3)
-    assert "cut.avi: the header puts the end of the video at 10.0" in capsys.readouterr().err
+    assert "cut.avi: the header puts the end of the video at 10.0" in caplog.text
 
 
 def test_frames_out_of_order_after_damage_do_not_discredit_the_stamps() -> None:
@@ -181,7 +185,7 @@ def _paced(handler: http.server.BaseHTTPRequestHandler, data: bytes, seconds: fl
         time.sleep(seconds / 20)
 
 
-def test_a_camera_that_sends_mp4_in_fragments_is_opened_again(tmp_path: Path, capsys: Any) -> None:
+def test_a_camera_that_sends_mp4_in_fragments_is_opened_again(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """FFmpeg states the length of the first fragment, which is not that of the stream."""
     parts = [
         make(tmp_path / f"{k}.mp4", 40, gop=g, b_frames=0, muxer={"movflags": "frag_keyframe+empty_moov"}).read_bytes()
@@ -201,7 +205,7 @@ def test_a_camera_that_sends_mp4_in_fragments_is_opened_again(tmp_path: Path, ca
     assert source.live
     assert error is not None
     assert error.exit_code == 3
-    assert "the header puts" not in capsys.readouterr().err
+    assert "the header puts" not in caplog.text
 
 
 def test_a_paced_recording_whose_header_states_its_length_ends_there(tmp_path: Path) -> None:

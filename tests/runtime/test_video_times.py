@@ -131,17 +131,16 @@ def test_raw_video_cut_in_the_middle(tmp_path: Path) -> None:
     assert source.dropped["missing-at-start"] == 40
 
 
-def test_a_rate_for_streams_without_stamps(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_rate_for_streams_without_stamps(made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     times, _ = media_times(made / "raw.mjpeg")
     assert times == pytest.approx(steady(60, rate=25))
-    assert (
-        "raw.mjpeg carries no time stamps and does not declare its frame rate; assuming 25" in capsys.readouterr().err
-    )
+    assert "raw.mjpeg carries no time stamps and does not declare its frame rate; assuming 25" in caplog.text
+    caplog.clear()
     times, source = media_times(made / "raw.mjpeg", rate=10.0)
     assert times == pytest.approx(steady(60, rate=10))
     assert source.info.rate == 10
     assert media_times(made / "raw.h264", rate=40.0)[0] == pytest.approx(steady(60, rate=40))
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
     for name in ("plain.mp4", "plain.ts", "bframes.avi"):
         with pytest.raises(InputError, match="carries time stamps") as caught:
             media_times(made / name, rate=30.0)
@@ -210,11 +209,12 @@ def test_frames_taken_out_of_damaged_data_are_lost(tmp_path: Path) -> None:
     assert sum(item.lost for item in source.items) + source.unplaced == pytest.approx(5, abs=1)
 
 
-def test_a_header_that_disagrees_is_named(made: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_header_that_disagrees_is_named(made: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     data = (make(tmp_path / "whole.mp4", 100, muxer={"movflags": "faststart"})).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: int(len(data) * 0.6)])
     times, source = media_times(tmp_path / "cut.mp4")
-    told = capsys.readouterr().err
+    told = caplog.text
+    caplog.clear()
     assert "cut.mp4: the header puts the end of the video at 5.00 s, but its frames end at" in told
     assert sum(item.lost for item in source.items) + source.unplaced == pytest.approx(100 - len(times), abs=1)
     assert len(times) < 80
@@ -222,7 +222,7 @@ def test_a_header_that_disagrees_is_named(made: Path, tmp_path: Path, capsys: py
     media_times(tmp_path / "whole.mp4")
     media_times(made / "vfr.mp4")
     media_times(made / "late.mp4")
-    assert capsys.readouterr().err == ""
+    assert caplog.text == ""
 
 
 def _damaged(data: bytes, kind: str, begin: float, end: float) -> bytes:

@@ -202,7 +202,7 @@ def test_what_opening_reads_ahead_of_a_stream_without_stamps_took_its_time_too(m
 
 
 def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
-    made: Path, capsys: pytest.CaptureFixture[str]
+    made: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Sent in chunks, without a length: nothing tells it from a camera but its pace."""
     data = (made / "raw.mjpeg").read_bytes()
@@ -235,4 +235,4 @@ def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
         source.close()
         server.shutdown()
         server.server_close()
-    assert "set its frame rate with --fps" in capsys.readouterr().err
+    assert "set its frame rate with `rate`" in caplog.text
