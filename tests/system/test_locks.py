@@ -92,7 +92,8 @@ def test_demo_and_tests_use_the_same_versions():
 
 def test_the_documentation_is_built_with_the_package_as_it_is_tested():
     docs, tests = locked(ROOT / "locks" / "docs.txt"), locked(ROOT / "locks" / "tests.txt")
-    for requirement in map(Requirement, tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]):
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"]):
         name = normal(requirement.name)
         assert version(docs[name]) == version(tests[name])
 
