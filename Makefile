@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
 LOCKED = $(PIP) install --require-hashes
 HERE = $(PIP) install --no-deps --no-build-isolation -e .
-.PHONY: demo test lint types bench wheel clean
+.PHONY: demo test lint types docs bench wheel clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
@@ -26,6 +26,10 @@ types: .venv/ready
 	for floor in kernels runtime training export; do ln -sfn $(CURDIR)/$$floor .venv/types/punctum/$$floor; done
 	MYPYPATH=.venv/types .venv/bin/mypy --explicit-package-bases
 
+# The documentation as a site in out/docs, offline; a warning is an error.
+docs: .venv-docs/ready
+	.venv-docs/bin/sphinx-build -W --keep-going -n -q -d out/docs-cache docs out/docs
+
 bench: .venv/ready
 	.venv/bin/python benchmarks/kernels.py
 
@@ -45,6 +49,12 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	.venv-demo/bin/python $(HERE)
 	touch $@
 
+.venv-docs/ready: pyproject.toml locks/docs.txt
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python $(LOCKED) -r locks/docs.txt
+	.venv-docs/bin/python $(HERE)
+	touch $@
+
 .venv-sbom/ready: locks/sbom.txt
 	$(PYTHON) -m venv .venv-sbom
 	.venv-sbom/bin/python $(LOCKED) -r locks/sbom.txt
@@ -60,4 +70,4 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-sbom build dist *.egg-info
+	rm -rf .venv .venv-demo .venv-docs .venv-sbom build dist *.egg-info

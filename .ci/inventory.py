@@ -2,8 +2,10 @@
 
 Run by the interpreter of an environment made from locks/demo.txt (`.venv-demo` of `make demo`):
 
-    python .ci/inventory.py write docs/reference/licences.md   put the facts between the marks in the file
-    python .ci/inventory.py check docs/reference/licences.md   exit code 1 where they differ from this environment
+    python .ci/inventory.py write docs/reference/licences.md
+                                                        put the facts between the marks in the file
+    python .ci/inventory.py check docs/reference/licences.md
+                                                        exit code 1 where they are not those of this environment
     python .ci/inventory.py sbom BOM.json --wheel W.whl complete what cyclonedx-py wrote: version and hash of the wheel,
                                                         and the libraries inside the other wheels
 """
@@ -21,11 +23,7 @@ from importlib import metadata
 from pathlib import Path
 
 BEGIN, END = "<!-- facts: begin -->", "<!-- facts: end -->"
-PLACE = (
-    "CPython 3.11",
-    "Linux",
-    "x86_64",
-)  # wheels differ by place; docs/reference/licences.md states those of this one
+PLACE = ("CPython 3.11", "Linux", "x86_64")  # wheels differ by place; the facts are of this one
 TOOLS = {"pip", "punctum", "setuptools", "wheel"}
 # Licences as the projects of these libraries state them: the wheels' metadata do not name them one by one.
 LIBRARIES = {

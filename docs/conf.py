@@ -18,7 +18,6 @@ version = release = __version__
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "punctum_reference"]
 source_suffix = {".md": "markdown"}
 exclude_patterns = ["_build", "_ext", "requirements.txt", "**/README.md"]
-suppress_warnings = ["toc.empty_glob"]  # a folder that has no page beside its index yet
 
 myst_enable_extensions = ["colon_fence", "deflist", "attrs_block"]
 myst_heading_anchors = 3
@@ -26,11 +25,12 @@ myst_heading_anchors = 3
 autodoc_member_order = "bysource"
 autodoc_typehints = "signature"
 autodoc_class_signature = "mixed"
-autodoc_default_options = {"members": True, "show-inheritance": True}
+autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
 
+default_role = "code"
 nitpicky = True
 
 html_theme = "furo"

@@ -60,9 +60,10 @@ class Block:
 
 
 def pages() -> list[Path]:
-    """README and every page below docs that is in the site."""
-    found = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]
-    return sorted(page for page in found if "_build" not in page.parts and page.is_file())
+    """README and every page below docs, but for those that `make docs` writes."""
+    generated = ROOT / "docs" / "reference" / "cli"
+    found = [page for page in (ROOT / "docs").rglob("*.md") if page.parent != generated]
+    return sorted([ROOT / "README.md", *found])
 
 
 def blocks(page: Path) -> list[Block]:

@@ -44,7 +44,7 @@ def stated(file: Path) -> list[Requirement]:
 
 
 def test_there_are_the_locks_that_make_and_ci_use():
-    assert [file.name for file in LOCKS] == ["demo.txt", "fuzz.txt", "sbom.txt", "tests.txt"]
+    assert [file.name for file in LOCKS] == ["demo.txt", "docs.txt", "fuzz.txt", "sbom.txt", "tests.txt"]
     used = (ROOT / "Makefile").read_text() + (ROOT / ".ci" / "run").read_text()
     for file in LOCKS:
         assert f"locks/{file.name}" in used
@@ -67,7 +67,13 @@ def test_the_lock_of_the_demo_holds_what_the_package_asks_for():
 
 
 @pytest.mark.parametrize(
-    ("source", "lock"), [("tests/requirements.txt", "tests"), (".ci/fuzz.in", "fuzz"), (".ci/sbom.in", "sbom")]
+    ("source", "lock"),
+    [
+        ("tests/requirements.txt", "tests"),
+        ("docs/requirements.txt", "docs"),
+        (".ci/fuzz.in", "fuzz"),
+        (".ci/sbom.in", "sbom"),
+    ],
 )
 def test_a_lock_holds_the_versions_of_its_source(source, lock):
     found = locked(ROOT / "locks" / f"{lock}.txt")
@@ -82,6 +88,14 @@ def test_a_lock_holds_the_versions_of_its_source(source, lock):
 def test_demo_and_tests_use_the_same_versions():
     demo, tests = locked(ROOT / "locks" / "demo.txt"), locked(ROOT / "locks" / "tests.txt")
     assert {name: version(r) for name, r in demo.items()} == {name: version(tests[name]) for name in demo}
+
+
+def test_the_documentation_is_built_with_the_package_as_it_is_tested():
+    docs, tests = locked(ROOT / "locks" / "docs.txt"), locked(ROOT / "locks" / "tests.txt")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in map(Requirement, project["dependencies"]):
+        name = normal(requirement.name)
+        assert version(docs[name]) == version(tests[name])
 
 
 @pytest.mark.parametrize("python", PYTHONS)

@@ -1,0 +1,72 @@
+"""Sphinx extension: writes the generated pages, and resolves references to names of the public interface."""
+
+from __future__ import annotations
+
+import inspect
+import itertools
+import re
+from pathlib import Path
+from typing import Any
+
+import cli_pages
+
+# Names of other libraries, and of the language, that signatures mention: shown, but linked to nothing.
+FOREIGN = re.compile(
+    r"^(np|npt|numpy|collections|pathlib|typing|types|pydantic|annotated_types|datetime|asyncio)\.|"
+    r"^(Any|Path|Callable|Iterable|Iterator|Sequence|Mapping|AsyncIterable|AsyncIterator|Literal|Annotated|Self|"
+    r"NameIndex|PointRow|LocateJob|ScoreJob|_Model|"  # no part of the interface
+    r"Graph|BackboneSpec|FileRecord|Precisions|"  # described with the files of a bundle
+    r"Engine|Overflow|Callable\[\[\]|dict\[str|"
+    r"ArrayLike|NDArray|BaseModel|datetime|Exception|Protocol|Generic|Enum|Ge|Le|Gt|Lt|MaxLen)$"
+)
+
+
+def setup(app: Any) -> dict[str, Any]:
+    """Called by Sphinx."""
+    app.connect("builder-inited", _write)
+    app.connect("missing-reference", _resolve)
+    app.connect("autodoc-process-signature", _shorten)
+    app.connect("autodoc-process-docstring", _prepare, priority=400)  # before napoleon
+    return {"version": "1", "parallel_read_safe": True, "parallel_write_safe": True}
+
+
+def _write(app: Any) -> None:
+    cli_pages.write_pages(Path(app.srcdir) / "reference" / "cli")
+
+
+def _resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
+    """A type by its bare name leads to the documented object of that name; foreign types stay plain text."""
+    if node.get("refdomain") != "py":
+        return None
+    target = str(node.get("reftarget", ""))
+    last = target.rpartition(".")[2]
+    domain = environment.get_domain("py")
+    found = [name for name in domain.objects if name == last or name.endswith(f".{last}")]
+    found = [name for name in found if domain.objects[name].objtype in ("class", "exception", "data", "function")]
+    if node.get("reftype") in ("class", "exc", "obj", "data") and len(found) == 1:
+        from sphinx.util.nodes import make_refnode
+
+        entry = domain.objects[found[0]]
+        return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content.deepcopy(), found[0])
+    return content if FOREIGN.match(target) or FOREIGN.match(last) else None
+
+
+def _prepare(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
+    """Docstrings as they are in the code -> what napoleon reads as meant."""
+    if what in ("attribute", "property", "data"):
+        lines[:0] = ["..", ""]  # or it takes the text before the first colon for a type
+    rows = list(lines)
+    lines.clear()
+    for row, after in itertools.zip_longest(rows, rows[1:], fillvalue=""):
+        lines.append(row)
+        if row.startswith(" ") and after and not after.startswith(" "):
+            lines.append("")
+
+
+def _shorten(app: Any, what: str, name: str, thing: Any, options: Any, signature: str, returned: str) -> Any:
+    """Models of pydantic take their fields as keywords; the fields are listed below, with their bounds."""
+    if what == "class" and hasattr(thing, "model_fields"):
+        return "(**fields)", None
+    if what in ("exception", "class") and isinstance(thing, type) and issubclass(thing, BaseException):
+        return str(inspect.signature(thing)).replace("'", "").replace(" -> None", ""), None
+    return None
