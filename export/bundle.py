@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable
 from pathlib import Path
 
-from punctum.runtime import InputError, __version__
+from punctum.runtime import __version__
 from punctum.runtime.bundle.config import Graph
 from punctum.runtime.bundle.manifest import invalid_manifest
 from punctum.runtime.bundle.precision import REFERENCE, PrecisionRecord
@@ -16,6 +15,7 @@ from punctum.runtime.bundle.writer import assemble_bundle, save_bundle
 from punctum.training.models.checkpoint import Run
 from pydantic import ValidationError
 
+from ._names import check_bundle_name, check_new_folder
 from .graphs.backbone import ExportedBackbone
 from .graphs.export import center_graph, locator_graph
 from .graphs.parity import check_parity
@@ -39,13 +39,8 @@ def export_bundle(
     run; PunctumError where graph and model disagree.
     """
     name = name or str(run.provenance.get("dataset", "bundle"))
-    for value in (name, version):
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
-            raise InputError(
-                "bundle-name", f"name or version {value!r}", "letters, digits, dots, dashes", "set --name and --version"
-            )
-    if Path(out).exists() and not replace and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
+    check_bundle_name(name, version)
+    check_new_folder(out, replace=replace)
     spec = run.feature_spec
     if backbone is not None:
         backbone.check_fits(spec)

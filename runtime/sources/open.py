@@ -46,8 +46,8 @@ _TCP = re.compile(r"tcp://(?:\[(?P<six>[^\]]+)\]|(?P<host>[^:/]*)):(?P<port>\d{1
 def open_source(
     address: str,
     *,
-    dim: int,
-    stride_s: float,
+    dim: int | None = None,
+    stride_s: float | None = None,
     start_s: float = 0.0,
     follow: bool = False,
     idle_s: float | None = None,
@@ -66,8 +66,8 @@ def open_source(
     that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
-    raw float32 by their ending). start_s: media time of the first snippet where the source does not say it.
-    overflow: what to do when video outpaces processing, see `VideoSource`. token: what senders to a
+    raw float32 by their ending). dim, stride_s: of the features; by default the
+    bundle's. start_s: media time of the first snippet where the source does not say it. overflow: what to do when video outpaces processing, see `VideoSource`. token: what senders to a
     socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
     rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
     backbone. An option without effect on the source is refused. Raises InputError.
@@ -107,6 +107,16 @@ def open_source(
             f"--fps {fps:g} for {address}, which is not a video",
             "a video without time stamps",
             "leave out --fps",
+        )
+    if bundle is not None:
+        dim = bundle.manifest.features.dim if dim is None else dim
+        stride_s = bundle.manifest.features.stride_s if stride_s is None else stride_s
+    if dim is None or stride_s is None:
+        raise InputError(
+            "source-option",
+            "neither a bundle nor dim and stride_s",
+            "one of them",
+            "pass bundle=, or dim= and stride_s=",
         )
     source = _find(
         address,
