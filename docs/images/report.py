@@ -2,8 +2,8 @@
 
     make demo && python docs/images/report.py out/demo/report.html docs/images/report.webp
 
-Needs Chromium and its driver (Debian: chromium, chromium-driver), selenium and Pillow. Everything that moves is done through
-the page's own controls.
+Needs Chromium and its driver (Debian: chromium, chromium-driver), selenium and Pillow. Everything that moves is done
+through the page's own controls.
 """
 
 from __future__ import annotations
