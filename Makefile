@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
 LOCKED = $(PIP) install --require-hashes
 HERE = $(PIP) install --no-deps --no-build-isolation -e .
-.PHONY: demo test lint types docs bench wheel clean
+.PHONY: demo test lint types docs bench wheel release clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
@@ -42,6 +42,10 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	  -o "$$(ls dist/*.whl | sed 's/-py3-none-any\.whl$$//').cdx.json" .venv-demo/bin/python
 	.venv-demo/bin/python .ci/inventory.py sbom dist/*.cdx.json --wheel dist/*.whl
 
+# Wheel and source distribution, checked and installed on every supported Python of this machine. Uploads nothing.
+release: .venv/ready .venv-release/ready
+	.ci/release .venv-release/bin/python
+
 # Engine, video and report: what runs in the field needs no torch.
 .venv-demo/ready: pyproject.toml locks/demo.txt
 	$(PYTHON) -m venv .venv-demo
@@ -60,6 +64,11 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	.venv-sbom/bin/python $(LOCKED) -r locks/sbom.txt
 	touch $@
 
+.venv-release/ready: locks/release.txt
+	$(PYTHON) -m venv .venv-release
+	.venv-release/bin/python $(LOCKED) -r locks/release.txt
+	touch $@
+
 # torch is pinned by version, not by hash: builds of one version differ by index (CPU only, CUDA). What it needs beside it
 # is in the lock, so no other requirement pulls a build of its own.
 .venv/ready: pyproject.toml tests/requirements.txt locks/tests.txt
@@ -70,4 +79,4 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-sbom build dist *.egg-info
+	rm -rf .venv .venv-demo .venv-docs .venv-sbom .venv-release build dist *.egg-info

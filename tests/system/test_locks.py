@@ -44,7 +44,7 @@ def stated(file: Path) -> list[Requirement]:
 
 
 def test_there_are_the_locks_that_make_and_ci_use():
-    assert [file.name for file in LOCKS] == ["demo.txt", "docs.txt", "fuzz.txt", "sbom.txt", "tests.txt"]
+    assert [file.name for file in LOCKS] == ["demo.txt", "docs.txt", "fuzz.txt", "release.txt", "sbom.txt", "tests.txt"]
     used = (ROOT / "Makefile").read_text() + (ROOT / ".ci" / "run").read_text()
     for file in LOCKS:
         assert f"locks/{file.name}" in used
@@ -73,6 +73,7 @@ def test_the_lock_of_the_demo_holds_what_the_package_asks_for():
         ("docs/requirements.txt", "docs"),
         (".ci/fuzz.in", "fuzz"),
         (".ci/sbom.in", "sbom"),
+        (".ci/release.in", "release"),
     ],
 )
 def test_a_lock_holds_the_versions_of_its_source(source, lock):
