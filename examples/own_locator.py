@@ -34,7 +34,7 @@ class Locator(nn.Module):
         return class_track, class_track.amax(dim=2)
 
 
-def train(data: Dataset, epochs: int = 30) -> Locator:
+def train(data: Dataset, epochs: int = 12) -> Locator:
     """Snippets within 0.3 s of a click are positive; those farther than 1.5 s from all clicks are background."""
     torch.manual_seed(0)
     locator, points = Locator(data.feature_dim, len(data.labels)), data.points()
