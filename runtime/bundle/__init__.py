@@ -7,11 +7,21 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .backbone_spec import BackboneSpec
+    from .config import FeatureSpec, Fingerprint, Fusion, PostProcess
     from .manifest import Manifest
     from .reader import Bundle
 
-_MODULES = {"Bundle": "reader", "Manifest": "manifest"}
+_MODULES = {
+    "BackboneSpec": "backbone_spec",
+    "Bundle": "reader",
+    "FeatureSpec": "config",
+    "Fingerprint": "config",
+    "Fusion": "config",
+    "Manifest": "manifest",
+    "PostProcess": "config",
+}
 
-__all__ = ["Bundle", "Manifest"]
+__all__ = ["BackboneSpec", "Bundle", "FeatureSpec", "Fingerprint", "Fusion", "Manifest", "PostProcess"]
 
 __getattr__ = lazy_names(__name__, _MODULES)
