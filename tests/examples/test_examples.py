@@ -163,7 +163,7 @@ def test_send_features(tmp_path):
         pytest.skip("no C++ compiler")
     program = tmp_path / "send_features"
     run(compiler, "-std=c++17", "-O2", "-Wall", "-Wextra", "-Werror", EXAMPLES / "send_features.cpp", "-o", program)
-    from punctum.runtime.demo import make_sequence
+    from punctum.runtime.synthetic.sensors import make_sequence
 
     features = make_sequence(5, seconds=40).features
     (tmp_path / "rows.f32").write_bytes(features.tobytes())

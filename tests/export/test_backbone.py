@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -19,9 +18,8 @@ from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
 from punctum.runtime.cli import invoke
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 
-_spec = importlib.util.spec_from_file_location("backbones", Path(__file__).parent.parent / "runtime" / "backbones.py")
-backbones = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(backbones)
+from tests.helpers import backbones
+
 DIM, FPS = 8, 20.0  # of the made run: eight channels, ten rows a second
 MODULE = '''
 from torch import nn

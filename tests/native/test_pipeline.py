@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from prefix import ROOT, install, run
 from punctum.runtime import Bundle, Event, Localizer
-from punctum.runtime.demo import make_sequence
 from punctum.runtime.live import LiveOptions
+from punctum.runtime.synthetic.sensors import make_sequence
 
 EXAMPLE = ROOT / "kernels" / "native" / "examples" / "onnxruntime"
 FOLDERS = ("/usr/include/onnxruntime", "/usr/local/include/onnxruntime", "/usr/local/include")

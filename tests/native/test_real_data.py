@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from compare import compare_all
 from punctum.runtime import Dataset
 
-_path = Path(__file__).resolve().parents[1] / "system" / "test_real_streams.py"
-_spec = importlib.util.spec_from_file_location("real_streams", _path)
-real_streams = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(real_streams)
+from tests.system import test_real_streams as real_streams
 
 
 @pytest.mark.shared

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -23,9 +22,7 @@ from punctum.runtime.archive._items import Item, Task
 from punctum.runtime.archive.tables import EVENTS_SCHEMA
 from punctum.runtime.errors import InputError, PunctumError
 
-_spec = importlib.util.spec_from_file_location("archives", Path(__file__).parent / "archives.py")
-archives = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(archives)
+from tests.helpers import archives
 
 
 @pytest.fixture(scope="module")

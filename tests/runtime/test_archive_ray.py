@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import http.server
-import importlib.util
 import pickle
 import socket
 import sys
@@ -24,9 +23,7 @@ from punctum.runtime.archive._scorer import Scorer
 from punctum.runtime.archive.inputs import find_items
 from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError
 
-_spec = importlib.util.spec_from_file_location("archives", Path(__file__).parent / "archives.py")
-archives = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(archives)
+from tests.helpers import archives
 
 
 @pytest.fixture(scope="module")

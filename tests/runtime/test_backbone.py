@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -24,9 +22,7 @@ from punctum.runtime.backbone.preprocess import Preprocessor, crop_window
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from pydantic import ValidationError
 
-_spec = importlib.util.spec_from_file_location("backbones", Path(__file__).with_name("backbones.py"))
-backbones = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(backbones)
+from tests.helpers import backbones
 
 
 def extract(backbone, frames, *, batch=1) -> np.ndarray:

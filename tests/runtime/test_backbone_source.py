@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 import time
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,9 +21,8 @@ pytest.importorskip("onnx", reason="making the backbone of these tests needs onn
 from punctum.runtime.backbone.extractor import Extractor
 from punctum.runtime.sources.video import VideoSource, coalesce
 
-_spec = importlib.util.spec_from_file_location("backbones", Path(__file__).with_name("backbones.py"))
-backbones = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(backbones)
+from tests.helpers import backbones
+
 FPS = 10.0
 
 

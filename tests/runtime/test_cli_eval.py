@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from importlib import resources
@@ -13,9 +12,8 @@ from punctum.runtime import InputError
 from punctum.runtime.cli import invoke
 from punctum.runtime.cli.eval import levels
 
-_spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import datasets as make
+
 TEST_VIDEOS = ["v4", "v5", "v6"]
 
 

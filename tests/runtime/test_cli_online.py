@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -10,9 +9,7 @@ import pytest
 from punctum.runtime import Event
 from punctum.runtime.cli import invoke
 
-_spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import datasets as make
 
 
 @pytest.fixture

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 import io
 import json
 import re
 import zipfile
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from punctum.runtime.convert import Mark, Timelines, read_rates
 from punctum.runtime.errors import InputError
 
-_spec = importlib.util.spec_from_file_location("converting", Path(__file__).with_name("converting.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import converting as make
+
 MARKS, read, write, told = make.MARKS, make.read, make.write, make.told
 region, task, cvat, shape = make.region, make.task, make.cvat, make.shape
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import copy
 import csv
-import importlib.util
 import io
 import json
-from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -18,9 +16,8 @@ from punctum.runtime.convert._detect import forms_by_content
 from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
 
-_spec = importlib.util.spec_from_file_location("converting", Path(__file__).with_name("converting.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import converting as make
+
 RATES = read_rates("10")
 LINES = Timelines(
     (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import subprocess
@@ -17,9 +16,8 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.evaluation.average_precision import evaluate
 from punctum.runtime.evaluation.detections import read_detections
 
-_spec = importlib.util.spec_from_file_location("converting", Path(__file__).with_name("converting.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import converting as make
+
 read, write, told, region, task, cvat, shape = (
     make.read,
     make.write,

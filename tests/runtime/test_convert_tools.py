@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import pytest
 from punctum.runtime.cli import invoke
@@ -13,9 +11,8 @@ from punctum.runtime.convert._forms import guess_source
 from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
 
-_spec = importlib.util.spec_from_file_location("converting", Path(__file__).with_name("converting.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import converting as make
+
 MIXED, read, write, told, region, shape = make.MIXED, make.read, make.write, make.told, make.region, make.shape
 
 

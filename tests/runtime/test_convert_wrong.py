@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,9 +12,8 @@ from punctum.runtime.cli import invoke
 from punctum.runtime.convert import FORMS, Timelines, WriteOptions, convert, read_rates
 from punctum.runtime.errors import InputError
 
-_spec = importlib.util.spec_from_file_location("converting", Path(__file__).with_name("converting.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import converting as make
+
 MARKS, MIXED, RATES, read, write = make.MARKS, make.MIXED, make.RATES, make.read, make.write
 region, task, cvat, shape = make.region, make.task, make.cvat, make.shape
 

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
 from punctum.runtime import Dataset, InputError
 
-_spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import datasets as make
 
 
 def refused(code: str, call, *words: str) -> None:

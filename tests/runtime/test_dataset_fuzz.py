@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,9 +12,7 @@ from punctum.runtime import Dataset, InputError
 from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.evaluation.average_precision import evaluate, read_detections
 
-_spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import datasets as make
 
 FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 scalars = st.one_of(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import unicodedata
 from pathlib import Path
@@ -14,9 +13,7 @@ from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.evaluation.average_precision import Detections, evaluate, read_detections
 from punctum.runtime.text.name_index import NameIndex
 
-_spec = importlib.util.spec_from_file_location("datasets", Path(__file__).with_name("datasets.py"))
-make = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(make)
+from tests.helpers import datasets as make
 
 NFC, NFD = unicodedata.normalize("NFC", "café"), unicodedata.normalize("NFD", "café")
 

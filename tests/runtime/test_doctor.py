@@ -13,13 +13,12 @@ from punctum.runtime.backends.options import Device
 from punctum.runtime.backends.tensorrt import cuda
 from punctum.runtime.backends.tensorrt.key import Gpu
 from punctum.runtime.cli import invoke
-from punctum.runtime.doctor.examine import examine
+from punctum.runtime.doctor.examine import _examine_rtx, examine
 from punctum.runtime.errors import InputError
 from punctum.runtime.machine.cores import quota_cores
 from punctum.runtime.machine.elf import needed
 from punctum.runtime.machine.examine import what_stops
 from punctum.runtime.machine.findings import Facts
-from punctum.runtime.machine.gpu import _ask_rtx
 from punctum.runtime.machine.machine import examine_cache
 from punctum.runtime.machine.world import World
 
@@ -391,5 +390,5 @@ def test_a_gpu_that_rtx_does_not_run_on(monkeypatch, capability, fine):
     pytest.importorskip("tensorrt_rtx_bindings", reason="needs tensorrt_rtx")
     monkeypatch.setattr(cuda, "gpu_here", lambda: Gpu("a GPU", capability, "580.159.04", "13.0"))
     facts = Facts()
-    _ask_rtx(facts)
+    _examine_rtx(facts)
     assert [("--device cuda" in finding.fix) for finding in facts.stopping("tensorrt")] == ([] if fine else [True])

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import EngineError
 from punctum.runtime.live import LiveOptions
 
-_spec = importlib.util.spec_from_file_location("flaky", Path(__file__).with_name("flaky.py"))
-flaky = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(flaky)
+from tests.helpers import flaky
+
 fakes, Flaky, KINDS, FAILURES, same = flaky.fakes, flaky.Flaky, flaky.KINDS, flaky.FAILURES, flaky.same
 
 LIVE = (None, LiveOptions(max_delay_s=0.5))

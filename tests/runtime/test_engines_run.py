@@ -6,7 +6,6 @@ what ONNX Runtime gives, is.
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 import threading
 from pathlib import Path
@@ -29,20 +28,12 @@ from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.session.engine import Shape
 from punctum.runtime.synthetic.sensors import make_sequence
 
+from tests.helpers import fake_tensorrt, stub_driver
+
 HERE = Path(__file__).parent
 ASSETS = HERE.parent.parent / "runtime" / "assets"
 EXACT = 2e-6
 """The same graph runs under both backends; cutting may only move the last bits."""
-
-
-def _load(name):
-    spec = importlib.util.spec_from_file_location(name, HERE / f"{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-fake_tensorrt, stub_driver = _load("fake_tensorrt"), _load("stub_driver")
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,15 +20,9 @@ from punctum.runtime.evaluation.average_precision import (
     recall,
 )
 
+from tests.helpers import datasets
 
-def load(name: str):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-make = load("datasets")
+make = datasets
 
 
 def truth_of(rows, videos=2, labels=3) -> Truth:
@@ -308,10 +300,8 @@ def test_post_processing_of_real_proposals_gives_the_known_rows(shared_dir):
     """Suppression and ABA of P-MIL's proposals: the rows of docs/method/protocol.md, from another evaluator."""
     from punctum.runtime import Dataset
 
-    place = Path(__file__).parents[2] / "benchmarks" / "evaluation.py"
-    spec = importlib.util.spec_from_file_location("benchmark_of_evaluation", place)
-    bench = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(bench)
+    from benchmarks import evaluation as bench
+
     folder = shared_dir / "data" / "thumos14"
     truth = Dataset.open(folder, need_features=False).truth()
     found = read_detections(folder / "detection_result_base_test.json", truth)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import json
 import struct
 import tracemalloc
@@ -21,9 +20,7 @@ from punctum.runtime.service.loop import Loop
 from punctum.runtime.session.snapshot import MAGIC
 from punctum.runtime.sources.tail import RowFile
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
+from tests.helpers import fakes
 
 VALUES = [
     None,

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import socket
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -19,17 +17,9 @@ from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 from punctum.runtime.video._guard import Guard, Refused
 from punctum.runtime.video._http import HttpSource
 
+from tests.helpers import http_servers, video_corpus, video_peers
 
-def _helper(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-corpus, peers, servers = _helper("video_corpus"), _helper("video_peers"), _helper("http_servers")
+corpus, peers, servers = video_corpus, video_peers, http_servers
 Handler, Server = servers.Handler, servers.Server
 FPS = 10.0
 OFFLINE = VideoOptions(reconnect_s=0.0)

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import pytest
 from punctum.runtime import EngineError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.service.loop import Loop
 from punctum.runtime.sources.items import Begin, Chunk
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
+from tests.helpers import fakes
 
 
 class Late:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,9 +27,7 @@ from punctum.runtime.evaluation.online import (
 from punctum.runtime.features.features import Features
 from punctum.runtime.live import LiveOptions
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
+from tests.helpers import fakes
 
 
 def truth_of(*actions, videos=("v",), labels=("wave", "push")) -> Truth:

@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
-from pathlib import Path
-
 import numpy as np
 import pytest
 from punctum.runtime import InputError, PunctumError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.pool import Pool, PoolOptions
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
+from tests.helpers import fakes
 
 
 class Stacking(fakes.SmoothingBackend):

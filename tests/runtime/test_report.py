@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import importlib.util
 import json
 import re
 from dataclasses import replace
@@ -36,15 +35,13 @@ from punctum.runtime.report._embed import CELLS, EVENTS, REVISIONS, recording_da
 from punctum.runtime.sinks import to_jsonl
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_dataset
 
+from tests.helpers import reports
+
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 NASTY = '</script><script>alert(1)</script><img src=x onerror=alert(2)>"&\u2028'
 SECONDS = 40.0
 
-_spec = importlib.util.spec_from_file_location("reports", Path(__file__).with_name("reports.py"))
-assert _spec is not None
-assert _spec.loader is not None
-reports = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reports)
+
 Page, event, small = reports.Page, reports.event, reports.small
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import importlib.util
 import json
 import subprocess
 import sys
@@ -18,14 +17,12 @@ from punctum.runtime.report import Action, Candidate, ThumbnailTaker, TrackStret
 from punctum.runtime.report import recording as _recording
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence
 
+from tests.helpers import reports
+
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 SECONDS = 40.0
 
-_spec = importlib.util.spec_from_file_location("reports", Path(__file__).with_name("reports.py"))
-assert _spec is not None
-assert _spec.loader is not None
-reports = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(reports)
+
 Page, event, small = reports.Page, reports.event, reports.small
 
 
@@ -157,11 +154,8 @@ def test_a_video(tmp_path):
     pytest.importorskip("av", reason="video needs PyAV (extra video)")
     pytest.importorskip("onnx", reason="the backbone of this test is made with onnx")
     pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-    spec = importlib.util.spec_from_file_location("backbones", Path(__file__).with_name("backbones.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    backbones = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(backbones)
+    from tests.helpers import backbones
+
     backbones.write_bundle(tmp_path / "bundle", backbones.spec())
     backbones.write_video(tmp_path / "clip.mp4", backbones.scene(150, seed=4))
     out = tmp_path / "r.html"

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import os
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record
 from punctum.runtime.sources.items import Begin, Chunk
 
-_spec = importlib.util.spec_from_file_location("test_socket_source", Path(__file__).with_name("test_socket_source.py"))
-_shared = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(_shared)
+from tests.runtime import test_socket_source as _shared
+
 DIM, STRIDE, HEADER, ROWS, GOOD = _shared.DIM, _shared.STRIDE, _shared.HEADER, _shared.ROWS, _shared.GOOD
 Running, dial, run, address = _shared.Running, _shared.dial, _shared.run, _shared.address
 

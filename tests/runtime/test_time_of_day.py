@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import re
 from datetime import UTC, datetime, timedelta, timezone
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,9 +16,7 @@ from punctum.runtime.events.time_of_day import Arrival, FixedStart, parse_utc, s
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.sources.items import Begin, Chunk
 
-_spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-fakes = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(fakes)
+from tests.helpers import fakes
 
 NOON = datetime(2026, 5, 1, 12, 0, 0, tzinfo=UTC).timestamp()
 

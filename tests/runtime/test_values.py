@@ -136,12 +136,9 @@ def test_a_session_takes_public_arguments_alone():
 
 
 def test_a_session_is_shown_in_a_line():
-    import importlib.util
-    from pathlib import Path
 
-    spec = importlib.util.spec_from_file_location("fakes", Path(__file__).with_name("fakes.py"))
-    fakes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fakes)
+    from tests.helpers import fakes
+
     session = fakes.localizer().session(stream="cam")
     session.push(fakes.recording(1, 50))
     assert repr(session) == "Session(stream='cam', bundle='fake-1', at 5.000 s)"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import gc
-import importlib.util
 import os
 import shutil
 import socket
@@ -20,9 +19,8 @@ pytest.importorskip("av", reason="PyAV is not installed")
 from punctum.runtime.errors import InputError, MissingDependencyError
 from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames, video_files
 
-_spec = importlib.util.spec_from_file_location("video_corpus", Path(__file__).with_name("video_corpus.py"))
-corpus = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(corpus)
+from tests.helpers import video_corpus as corpus
+
 claim, cut, damage, encode, join, number = (
     corpus.claim,
     corpus.cut,

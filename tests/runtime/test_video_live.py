@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import socket
 import subprocess
 import sys
@@ -25,15 +24,9 @@ from punctum.runtime.video._connect import ffmpeg_options
 from punctum.runtime.video._faults import Fault, explain
 from punctum.runtime.video.live import LiveFrames
 
+from tests.helpers import video_corpus as corpus
+from tests.helpers import video_peers as peers
 
-def _helper(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-corpus, peers = _helper("video_corpus"), _helper("video_peers")
 drain = peers.drain
 talker = peers.talker
 
@@ -271,6 +264,8 @@ def test_closing_is_prompt_and_ends_the_thread(policy: str) -> None:
 EXIT = """
 import sys
 from punctum.runtime.video import VideoOptions, open_frames
+from tests.helpers import video_corpus
+from tests.helpers import video_peers
 stream = open_frames(sys.argv[1], fps=10.0, options=VideoOptions(read_timeout_s=1.5)).frames()
 next(stream)
 """

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import http.server
-import importlib.util
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -23,9 +22,8 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 from punctum.runtime.video._stamps import Stamper
 
-_spec = importlib.util.spec_from_file_location("video_times", Path(__file__).with_name("video_times.py"))
-odd = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(odd)
+from tests.helpers import video_times as odd
+
 RATE, make, media_times = odd.RATE, odd.make, odd.media_times
 OFFLINE = VideoOptions(reconnect_s=0.0)
 LIVE = VideoOptions(reconnect_s=1.5, backoff_s=0.05, max_backoff_s=0.2)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import inspect
 import shutil
 from fractions import Fraction
@@ -17,9 +16,8 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.video import open_frames
 from punctum.runtime.video.selftest import decode_tiny_clip
 
-_spec = importlib.util.spec_from_file_location("video_times", Path(__file__).with_name("video_times.py"))
-odd = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(odd)
+from tests.helpers import video_times as odd
+
 RATE, make, remux, bump, media_times = odd.RATE, odd.make, odd.remux, odd.bump, odd.media_times
 
 

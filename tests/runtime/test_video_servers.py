@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import importlib.util
 import logging
 import socket
 import threading
@@ -21,15 +20,9 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 from punctum.runtime.video._faults import Fault
 
+from tests.helpers import video_corpus, video_peers
 
-def _helper(name):
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).with_name(f"{name}.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-corpus, peers = _helper("video_corpus"), _helper("video_peers")
+corpus, peers = video_corpus, video_peers
 drain = peers.drain
 talker = peers.talker
 

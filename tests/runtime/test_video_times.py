@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import shutil
 import subprocess
@@ -16,9 +15,8 @@ pytest.importorskip("av", reason="PyAV is not installed")
 from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, VideoOptions
 
-_spec = importlib.util.spec_from_file_location("video_times", Path(__file__).with_name("video_times.py"))
-odd = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(odd)
+from tests.helpers import video_times as odd
+
 RATE, make, remux, bump, media_times = odd.RATE, odd.make, odd.remux, odd.bump, odd.media_times
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -13,9 +12,7 @@ pytest.importorskip("av", reason="videos need av (the extra `video`)")
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
 
-_spec = importlib.util.spec_from_file_location("backbones", Path(__file__).parent.parent / "runtime" / "backbones.py")
-backbones = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(backbones)
+from tests.helpers import backbones
 
 
 @pytest.fixture(scope="module")

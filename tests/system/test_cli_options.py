@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -16,9 +15,7 @@ from punctum.runtime.cli._app import build
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
 
-_spec = importlib.util.spec_from_file_location("cli_options", Path(__file__).parent / "cli_options.py")
-table = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(table)
+from tests.system import cli_options as table
 
 
 def commands(command: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:

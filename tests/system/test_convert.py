@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -29,13 +28,6 @@ def punctum(*arguments: object, stdin: bytes = b"", code: int = 0) -> subprocess
     return done
 
 
-def load(name: str, path: Path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def event(number: int, label: str, start: float, end: float, video: str = "clip") -> Event:
     return Event(video, f"{video}/{number}", 0, "final", label, 0.5, start, end, end + 1, 1.0, "b-1")
 
@@ -59,7 +51,8 @@ def test_events_through_pipes(tmp_path):
 def test_what_score_wrote(tmp_path):
     pytest.importorskip("pyarrow", reason="archives need pyarrow (the extra `archive`)")
     pytest.importorskip("onnxruntime", reason="scoring needs onnxruntime")
-    archives = load("archives", HERE.parent / "runtime" / "archives.py")
+    from tests.helpers import archives
+
     archives.make_archive(tmp_path / "in", 2)
     (tmp_path / "in" / "broken.npy").write_bytes(b"no features")
     out = tmp_path / "out"
@@ -74,7 +67,8 @@ def test_what_score_wrote(tmp_path):
 
 @pytest.mark.parametrize("form", ["elan", "labelstudio", "cvat", "webvtt"])
 def test_clicks_of_a_data_set_come_back_as_training_reads_them(tmp_path, form):
-    datasets = load("datasets", HERE.parent / "runtime" / "datasets.py")
+    from tests.helpers import datasets
+
     folder = datasets.make_ours(tmp_path / "data", train=3, test=1)
     target = tmp_path / ("clicks.json" if form == "labelstudio" else "clicks")
     points, before = folder / "points.csv", Dataset.open(folder).points()
@@ -88,7 +82,8 @@ def test_clicks_of_a_data_set_come_back_as_training_reads_them(tmp_path, form):
 
 def test_corrected_in_elan_then_judged(tmp_path):
     pympi = pytest.importorskip("pympi", reason="pympi-ling stands for the person at ELAN")
-    datasets = load("datasets", HERE.parent / "runtime" / "datasets.py")
+    from tests.helpers import datasets
+
     folder = datasets.make_ours(tmp_path / "data", train=3, test=3)
     data = Dataset.open(folder)
     truth = json.loads((folder / "gt.json").read_text())["database"]
@@ -128,8 +123,10 @@ def test_a_browser_shows_the_captions(tmp_path):
     events = [event(0, nasty, 3600.0, 3601.5), event(1, "pour", 0.25, 4.0), event(2, "stir", 1.0, 2.0)]
     (tmp_path / "e.jsonl").write_text("".join(e.to_json() + "\n" for e in events))
     punctum("convert", tmp_path / "e.jsonl", tmp_path / "clip.vtt")
+    from tests.system import browser as browser_kit
+
     try:
-        browser = load("browser", HERE / "browser.py").Browser(tmp_path / "p", program=program, driver=driver)
+        browser = browser_kit.Browser(tmp_path / "p", program=program, driver=driver)
     except WebDriverException as error:
         pytest.skip(f"Chromium does not start here: {str(error)[:200]}")
     try:

@@ -103,13 +103,8 @@ def test_real_recordings_give_the_same_events_in_any_chunks(shared_dir, name, sp
 @pytest.mark.slow
 def test_a_long_stream_stays_flat_and_exact():
     """An hour of a repeated tape: memory flat, equal events in equal minutes."""
-    import importlib.util
-    from pathlib import Path
+    from tests.helpers import fakes
 
-    path = Path(__file__).parent.parent / "runtime" / "fakes.py"
-    spec = importlib.util.spec_from_file_location("fakes", path)
-    fakes = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(fakes)
     one = fakes.localizer()
     reel, loops = fakes.recording(11, 3000), 12  # five minutes of media, one hour
     session = one.session(stream="soak", live=LiveOptions(max_delay_s=1.0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -20,6 +19,8 @@ from punctum.runtime import Bundle
 from punctum.runtime.report import Action, Thumbnail, encode_jpeg, report_dataset, report_recording, write_report
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_dataset
 
+from tests.system import browser as kit
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 if BROWSER is None or DRIVER is None:
@@ -27,11 +28,7 @@ if BROWSER is None or DRIVER is None:
 
 NASTY = "</script><script>document.title='broken'</script>" + "very-long-name" * 12
 
-_spec = importlib.util.spec_from_file_location("browser", Path(__file__).with_name("browser.py"))
-assert _spec is not None
-assert _spec.loader is not None
-kit = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(kit)
+
 Browser, SIZES = kit.Browser, kit.SIZES
 
 

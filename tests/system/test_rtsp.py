@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import subprocess
 import sys
@@ -11,7 +10,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 
@@ -20,17 +18,9 @@ pytest.importorskip("av", reason="PyAV is not installed")
 from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 
+from tests.helpers import backbones, video_corpus
 
-def _helper(name: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(name, Path(__file__).parent.parent / "runtime" / f"{name}.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-corpus = _helper("video_corpus")
+corpus = video_corpus
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")
 SERVER = Path(__file__).with_name("rtsp_server.py")
@@ -241,7 +231,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A bundle with a backbone, untrained: its events mean nothing, but the same frames give the same ones."""
     pytest.importorskip("onnx", reason="onnx makes the bundle of this test")
     pytest.importorskip("onnxruntime", reason="the bundle needs onnxruntime")
-    backbones = _helper("backbones")
+
     path = tmp_path_factory.mktemp("bundle") / "bundle"
     backbones.write_bundle(path, backbones.spec())
     return path

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import resource
@@ -23,16 +22,9 @@ import psutil
 from punctum.runtime.archive import read_events, read_items
 from punctum.runtime.cli import invoke
 
-
-def load(name: str, path: Path):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
+from tests.helpers import archives
 
 TESTS = Path(__file__).parent.parent
-archives = load("archives", TESTS / "runtime" / "archives.py")
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 
 
@@ -192,8 +184,9 @@ def test_a_full_disk(recordings, whole, small_disk, capfd):
 def videos(tmp_path_factory):
     pytest.importorskip("av", reason="videos need av (the extra `video`)")
     pytest.importorskip("onnx", reason="making the backbone of this test needs onnx")
-    backbones = load("backbones", TESTS / "runtime" / "backbones.py")
-    corpus = load("video_corpus", TESTS / "runtime" / "video_corpus.py")
+    from tests.helpers import backbones
+    from tests.helpers import video_corpus as corpus
+
     folder = tmp_path_factory.mktemp("videos")
     backbones.write_bundle(folder / "bundle", backbones.spec(right_frames=1))
     place = folder / "in"

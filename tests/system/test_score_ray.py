@@ -24,9 +24,7 @@ import psutil
 from punctum.runtime.archive import read_items
 from punctum.runtime.cli import invoke
 
-_spec = importlib.util.spec_from_file_location("archives", Path(__file__).parent.parent / "runtime" / "archives.py")
-archives = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(archives)
+from tests.helpers import archives
 
 ITEMS = 32
 ENVIRONMENT = {

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import http.server
-import importlib.util
 import json
 import shutil
 import threading
@@ -24,9 +23,8 @@ from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
 from punctum.runtime.datasets.extraction import read_features
 from punctum.runtime.sources.open import open_source
 
-_spec = importlib.util.spec_from_file_location("backbones", Path(__file__).parent.parent / "runtime" / "backbones.py")
-backbones = importlib.util.module_from_spec(_spec)
-_spec.loader.exec_module(backbones)
+from tests.helpers import backbones
+
 PLAIN = str(resources.files("punctum.runtime") / "assets" / "demo")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from pathlib import Path
 
@@ -19,16 +18,8 @@ from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.datasets.extraction import read_features
 from punctum.runtime.sources.video import coalesce, open_video
 
-
-def _helper(name: str):
-    path = Path(__file__).parent.parent / "runtime" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-backbones, odd = _helper("backbones"), _helper("video_times")
+from tests.helpers import backbones
+from tests.helpers import video_times as odd
 
 
 @pytest.fixture(scope="module")
