@@ -61,8 +61,9 @@ class Block:
 
 def pages() -> list[Path]:
     """README and every page below docs, but for those that `make docs` writes."""
-    generated = ROOT / "docs" / "reference" / "cli"
-    found = [page for page in (ROOT / "docs").rglob("*.md") if page.parent != generated]
+    reference = ROOT / "docs" / "reference"
+    generated = {reference / "c.md", *(reference / "cli").glob("*.md")}
+    found = [page for page in (ROOT / "docs").rglob("*.md") if page not in generated]
     return sorted([ROOT / "README.md", *found])
 
 
