@@ -26,9 +26,9 @@ types: .venv/ready
 	for floor in kernels runtime training export; do ln -sfn $(CURDIR)/$$floor .venv/types/punctum/$$floor; done
 	MYPYPATH=.venv/types .venv/bin/mypy --explicit-package-bases
 
-# The documentation as a site in out/docs, offline; a warning is an error.
+# The documentation as a site in out/docs, offline; a warning is an error. -E: warnings of unchanged pages count, too.
 docs: .venv-docs/ready
-	.venv-docs/bin/sphinx-build -W --keep-going -n -q -d out/docs-cache docs out/docs
+	.venv-docs/bin/sphinx-build -E -W --keep-going -n -q -d out/docs-cache docs out/docs
 
 bench: .venv/ready
 	.venv/bin/python benchmarks/kernels.py

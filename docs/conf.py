@@ -32,6 +32,7 @@ napoleon_use_rtype = False
 
 default_role = "code"
 nitpicky = True
+smartquotes = False  # it would join the two dashes of options
 
 html_theme = "furo"
 html_title = f"punctum {__version__}"

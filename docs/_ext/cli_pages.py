@@ -120,7 +120,7 @@ def _described(parameter: Any) -> str:
         bounds.append(f"at most {parameter.max}" if parameter.max is not None else "")
         rows.append(f"Range: {', '.join(b for b in bounds if b)}.")
     default = parameter.default
-    if default not in (None, "", False) and not callable(default):
+    if default not in (None, "") and default is not False and not callable(default):
         rows.append(f"Default: `{default}`.")
     if parameter.multiple and "repeated" not in rows[0]:
         rows.append("May be repeated.")

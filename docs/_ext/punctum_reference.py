@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import c_pages
 import cli_pages
 
 # Names of other libraries, and of the language, that signatures mention: shown, but linked to nothing.
@@ -31,11 +32,16 @@ def setup(app: Any) -> dict[str, Any]:
 
 
 def _write(app: Any) -> None:
-    cli_pages.write_pages(Path(app.srcdir) / "reference" / "cli")
+    reference = Path(app.srcdir) / "reference"
+    cli_pages.write_pages(reference / "cli")
+    header = Path(app.srcdir).parent / "kernels" / "native" / "include" / "punctum.h"
+    c_pages.write_page(header, reference / "c.md")
 
 
 def _resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
     """A type by its bare name leads to the documented object of that name; foreign types stay plain text."""
+    if node.get("refdomain") == "c":  # structures are shown as code
+        return content
     if node.get("refdomain") != "py":
         return None
     target = str(node.get("reftarget", ""))
@@ -64,9 +70,14 @@ def _prepare(app: Any, what: str, name: str, thing: Any, options: Any, lines: li
 
 
 def _shorten(app: Any, what: str, name: str, thing: Any, options: Any, signature: str, returned: str) -> Any:
-    """Models of pydantic take their fields as keywords; the fields are listed below, with their bounds."""
+    """Arrays by their type alone. Models of pydantic take their fields as keywords, which are listed below."""
     if what == "class" and hasattr(thing, "model_fields"):
         return "(**fields)", None
     if what in ("exception", "class") and isinstance(thing, type) and issubclass(thing, BaseException):
         return str(inspect.signature(thing)).replace("'", "").replace(" -> None", ""), None
-    return None
+    return _plain_arrays(signature), _plain_arrays(returned)
+
+
+def _plain_arrays(text: str | None) -> str | None:
+    """`ndarray[tuple[Any, ...], dtype[float32]]` -> `ndarray[float32]`."""
+    return text and re.sub(r"ndarray\[tuple\[[^]]*\], [\w.~]*dtype\[([^]]*)\]\]", r"ndarray[\1]", text)

@@ -9,14 +9,16 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+PENDING = {ROOT / "README.md"}  # written before these conventions
+OWN_MODULE = ("tutorials", "how-to", "reference")  # so that they run beside each other
 SHELL = ("console", "bash", "sh")
 PYTHON = ("python",)
-LIMIT_S = 120
+LIMIT_S = 240
 _FENCE = re.compile(r"^(?P<indent>\s*)(?P<mark>`{3,}|~{3,}|:{3,})\s*(?P<language>[^`]*)$")
 _COMMENT = re.compile(r"^\s*<!--\s*(?P<key>[a-z-]+):\s*(?P<text>.*?)\s*-->\s*$")
 _KEYS = ("skip", "needs", "small", "setup", "exit")
@@ -61,9 +63,23 @@ class Block:
 
 def pages() -> list[Path]:
     """README and every page below docs, but for those that `make docs` writes."""
-    generated = ROOT / "docs" / "reference" / "cli"
-    found = [page for page in (ROOT / "docs").rglob("*.md") if page.parent != generated]
+    reference = ROOT / "docs" / "reference"
+    generated = {reference / "c.md", *(reference / "cli").glob("*.md")}
+    found = [page for page in (ROOT / "docs").rglob("*.md") if page not in generated]
     return sorted([ROOT / "README.md", *found])
+
+
+def runnable(*folders: str) -> list[Path]:
+    """Pages with a block that runs: those in these folders of docs, or with none given all that are in no folder
+    which has a module of tests of its own."""
+    chosen = [page for page in pages() if page not in PENDING and any(block.runs for block in blocks(page))]
+    apart = [ROOT / "docs" / folder for folder in folders or OWN_MODULE]
+    return [page for page in chosen if any(folder in page.parents for folder in apart) == bool(folders)]
+
+
+def name(page: Path) -> str:
+    """For the id of a test."""
+    return str(page.relative_to(ROOT))
 
 
 def blocks(page: Path) -> list[Block]:
@@ -121,6 +137,20 @@ def _commands(text: str, where: str) -> Iterator[str]:
         continues = row.endswith("\\")
     if "$ " not in text:
         raise ValueError(f"{where}: a console block has no line that starts with '$ '; call it bash, or add the prompt")
+
+
+def run_page(page: Path, put: Callable[[str, Path], None], folder: Path) -> None:
+    """Run all blocks of a page in `folder`, a new one. put: places a material in it. Raises AssertionError."""
+    folder.mkdir()
+    for material in needs(page):
+        put(material, folder)
+    scratch = Scratch(folder)
+    try:
+        for block in blocks(page):
+            if block.runs:
+                scratch.run(block)
+    finally:
+        scratch.close()
 
 
 class Scratch:

@@ -1,42 +1,18 @@
-"""Commands and Python code in README and the documentation run as they are printed there."""
+"""How blocks of the documentation are found, read and run, and that every command is in one. Pages: beside this."""
 
 from __future__ import annotations
 
 import re
-import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from docs_blocks import PYTHON, ROOT, SHELL, Scratch, _blocks, blocks, needs, pages
+from docs_blocks import PENDING, PYTHON, ROOT, SHELL, Scratch, _blocks, blocks, name, pages
 
-PENDING = {ROOT / "README.md"}  # written before these conventions
 PAGES = [page for page in pages() if page not in PENDING]
-RUN = [page for page in PAGES if any(block.runs for block in blocks(page))]
 COMMAND = re.compile(r"^\s*(\$ |punctum |pip |python |make |docker |sudo |cmake |git )", re.M)
-
-
-def name(page: Path) -> str:
-    return str(page.relative_to(ROOT))
-
-
-@pytest.mark.skipif(shutil.which("bash") is None, reason="bash is not installed")
-@pytest.mark.timeout(300)
-@pytest.mark.parametrize("page", RUN, ids=name)
-def test_blocks_run(page, materials, tmp_path):
-    folder = tmp_path / "scratch"
-    folder.mkdir()
-    for material in needs(page):
-        materials.put(material, folder)
-    scratch = Scratch(folder)
-    try:
-        for block in blocks(page):
-            if block.runs:
-                scratch.run(block)
-    finally:
-        scratch.close()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=name)
