@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
-from ._json import brief
+from ..events.validate import check_numbers
 from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
 CONVERTED = "converted"  # bundle of events that no bundle made
-_TYPES = {field.name: str(field.type) for field in fields(Event)}
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_MAX_NUMBER = 1e15
 
 
 def read_events(source: Source, options: ReadOptions) -> Timelines:
@@ -114,21 +111,8 @@ def event_losses(marks: Iterable[Mark]) -> tuple[str, ...]:
 
 def _mark(event: Event) -> Mark:
     """Raises TypeError and ValueError for fields of another type: an event may come from anywhere."""
-    for name, kind in _TYPES.items():
-        value = getattr(event, name)
-        if value is None and "None" in kind:
-            continue
-        if kind.startswith("bool"):
-            sound = isinstance(value, bool)
-        elif kind.startswith(("int", "float")):
-            whole = not kind.startswith("int") or isinstance(value, int)
-            sound = whole and isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= 1e15
-        elif kind.startswith(("str", "Phase")):
-            sound = isinstance(value, str) and not _SURROGATE.search(value)
-        else:
-            continue
-        if not sound:
-            raise TypeError(f"{name} is {brief(value)}")
+    event.check_types()
+    check_numbers(event, limit=_MAX_NUMBER)
     times = float(event.start), float(event.end), float(event.score)
     return Mark(event.stream, event.label, times[0], times[1], times[2], event)
 

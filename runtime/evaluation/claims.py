@@ -15,6 +15,7 @@ from ..datasets.tables import read_text
 from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
+from ..events.validate import PHASES, check_numbers, check_phase, check_segment
 from ..text.display import short
 from .detections import Detections
 
@@ -22,7 +23,6 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 SLACK_S = 1e-6  # a report on the deadline itself is in time
-PHASES = ("open", "update", "final", "retracted")
 
 
 @by_value
@@ -209,20 +209,17 @@ def _collect(rows: Iterable[tuple[str, str, Event]], truth: Truth, prefix: str) 
 
 
 def _check(event: Event, where: str) -> None:
-    numbers = (event.start, event.end, event.score, event.emitted_at)
-    sound = all(isinstance(x, int | float) and math.isfinite(x) for x in numbers) and event.start <= event.end
-    known = event.phase in PHASES and isinstance(event.ended, bool) and isinstance(event.revision, int)
-    # "open" means running, and a last word claims an end.
-    fits = known and (event.ended or event.phase in ("open", "update")) and not (event.ended and event.phase == "open")
-    if not (sound and fits):
+    try:
+        check_numbers(event, limit=math.inf)
+        check_segment(event.start, event.end, event.score)
+        check_phase(event)
+    except ValueError as error:
         raise InputError(
             "report-invalid",
-            f"{where}: segment [{short(event.start)}, {short(event.end)}], score {short(event.score)}, "
-            f"emitted at {short(event.emitted_at)}, "
-            f"phase {event.phase}, ended {event.ended}",
+            f"{where}: {error}",
             f"finite numbers, start <= end, a phase of {', '.join(PHASES)}, ended false while it is open",
             "check what made the events",
-        )
+        ) from None
 
 
 def _check_order(before: Event | None, event: Event, where: str) -> None:

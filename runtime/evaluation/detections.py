@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from ..datasets.tables import parse_json, read_text
 from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
-from ..text.display import short
+from ..events.validate import check_segment
 from ..text.name_index import NameIndex
 
 F64 = npt.NDArray[np.float64]
@@ -128,13 +127,12 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
             raise InputError(
                 "label-unknown", f"{prefix}{where}: label {label!r}", ", ".join(truth.labels), "fix the label"
             )
-        if not (math.isfinite(start) and math.isfinite(end) and math.isfinite(score)) or end < start:
+        try:
+            check_segment(start, end, score)
+        except ValueError as error:
             raise InputError(
-                "detection-invalid",
-                f"{prefix}{where}: segment [{short(start)}, {short(end)}], score {short(score)}",
-                "finite numbers, start <= end",
-                "fix the entry",
-            )
+                "detection-invalid", f"{prefix}{where}: {error}", "finite numbers, start <= end", "fix the entry"
+            ) from None
         kept.append((videos[known], labels[name], start, end, score))
     return replace(Detections.from_rows(kept), ignored_videos=tuple(ignored))
 

@@ -32,10 +32,11 @@ from ..datasets.dataset import Truth
 from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import Event
+from ..events.validate import PHASES
 from ..features.features import Features
 from ..live import LiveOptions
 from .average_precision import THRESHOLDS, Evaluation, best_overlap, evaluate
-from .claims import PHASES, Reports, read_reports
+from .claims import Reports, read_reports
 from .detections import Detections
 
 if TYPE_CHECKING:

@@ -70,7 +70,7 @@ class Event:
                 "check the file",
             ) from None
         try:
-            event._check()
+            event.check_types()
         except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 "event-invalid",
@@ -80,8 +80,8 @@ class Event:
             ) from None
         return event
 
-    def _check(self) -> None:
-        """Raises TypeError, ValueError or OverflowError for fields of another type."""
+    def check_types(self) -> None:
+        """Raises TypeError, ValueError or OverflowError for a field of another type, or text that is no Unicode."""
         for name in ("stream", "id", "label", "bundle"):
             _need(name, getattr(self, name), str)
         for name in ("start_utc", "end_utc"):

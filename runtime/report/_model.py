@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..datatypes import by_value, compact
 from ..errors import InputError
+from ..events import validate
 from ..events.event import Event
 from ..text.display import counted, short
 
@@ -176,10 +177,9 @@ def check_labels(known: tuple[str, ...], used: Any, what: str) -> None:
 
 def check_segment(start: float, end: float, score: float, what: str) -> None:
     """Raises InputError for numbers that are not finite, or an end before its start."""
-    if not (np.isfinite(start) and np.isfinite(end) and np.isfinite(score) and start <= end):
+    try:
+        validate.check_segment(start, end, score)
+    except ValueError as error:
         raise InputError(
-            "report-segment",
-            f"{what} is [{short(start)}, {short(end)}] with score {short(score)}",
-            "finite numbers, start <= end",
-            "check what made it",
-        )
+            "report-segment", f"{what}: {error}", "finite numbers, start <= end", "check what made it"
+        ) from None

@@ -12,6 +12,7 @@ import numpy as np
 from ..datatypes import compact
 from ..errors import InputError, MissingDependencyError
 from ..events.event import Event
+from ..events.validate import MAX_S, PHASES, check_numbers, check_phase
 from ..features.features import Features, load_features
 from ..live import LiveOptions
 from ..session.session import Session
@@ -24,9 +25,6 @@ if TYPE_CHECKING:
     from ..backends.options import EngineOptions
     from ..bundle.reader import Bundle
     from ..localizer import Localizer
-
-_MOST = 1e10  # seconds, as everywhere on the media clock
-_PHASES = ("open", "update", "final", "retracted")
 
 
 @compact
@@ -278,14 +276,14 @@ def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple
 
 
 def _check_event(event: Event, labels: tuple[str, ...]) -> None:
-    numbers = (event.start, event.end, event.score, event.emitted_at, event.delay_s)
-    # Compared, not converted: JSON's integers have no bound, and NaN lies within none.
-    if not all(isinstance(x, int | float) and not isinstance(x, bool) and -_MOST <= x <= _MOST for x in numbers):
-        given = ", ".join(str(x)[:40] for x in numbers)
-        raise InputError("event-invalid", f"numbers {given}", f"numbers within {_MOST:g} of 0")
+    try:
+        check_numbers(event)
+        check_phase(event)
+    except ValueError as error:
+        raise InputError(
+            "event-invalid", str(error), f"numbers within {MAX_S:g} of 0, a phase of {', '.join(PHASES)}"
+        ) from None
     check_segment(event.start, event.end, event.score, f"event {event.id}")
-    if event.phase not in _PHASES or not isinstance(event.revision, int):
-        raise InputError("event-invalid", f"phase {event.phase!r}", ", ".join(_PHASES))
     if event.label not in labels:
         raise InputError("label-unknown", f"label {event.label!r}", ", ".join(labels))
 
