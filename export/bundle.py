@@ -44,8 +44,7 @@ def export_bundle(
             raise InputError(
                 "bundle-name", f"name or version {value!r}", "letters, digits, dots, dashes", "set --name and --version"
             )
-    if Path(out).exists() and not replace and (not Path(out).is_dir() or any(Path(out).iterdir())):
-        raise InputError("output-exists", f"{out} exists already", "a new folder", "choose another --out or --replace")
+    check_output(Path(out), replace=replace)
     spec = run.feature_spec
     if backbone is not None:
         backbone.check_fits(spec)
@@ -81,3 +80,9 @@ def export_bundle(
         raise invalid_manifest(f"the bundle of {run.path}", error) from None
     bundle_id = save_bundle(finish(bundle), out, replace=replace)
     return bundle_id, float(parity["worst"])
+
+
+def check_output(out: Path, *, replace: bool) -> None:
+    """Raise InputError if `out` exists and is not an empty folder, unless it may be replaced."""
+    if out.exists() and not replace and (not out.is_dir() or any(out.iterdir())):
+        raise InputError("output-exists", f"{out} already exists", "a new folder", "choose another --out or --replace")

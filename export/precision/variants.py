@@ -16,7 +16,7 @@ from punctum.runtime.bundle.precision import AccuracyRecord, Part, PrecisionReco
 from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.errors import InputError, PunctumError
 
-from ..limits import MAX_MAP_DROP
+from . import MAX_MAP_DROP
 from ._onnx import need_onnx
 from .calibration import Feeds, collect
 from .half import emulate_half, to_half
@@ -72,7 +72,7 @@ def add_variants(
     *,
     split: str | None = None,
     max_map_drop: float = MAX_MAP_DROP,
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
     """A bundle in memory with these variants beside those it has; one of the same name is replaced.
 
@@ -91,10 +91,10 @@ def add_variants(
         record, graphs, accuracy = _measured(bundle, name, feeds, judge)
         if accuracy.drop > max_map_drop and len(record.files) > 1 and "backbone" in record.files:
             # A small network for images is what eight bits hurt most, and in fp32 it may still carry the rest.
-            tell(f"{name}: with its backbone it loses {accuracy.drop:.2f} points of mAP; tried without")
+            report(f"{name}: with its backbone it loses {accuracy.drop:.2f} points of mAP; tried without")
             record, graphs, accuracy = _measured(bundle, name, feeds, judge, leave=("backbone",))
         figures = f"{100 * accuracy.reference_map:.2f} -> {100 * accuracy.map:.2f}"
-        tell(
+        report(
             f"{name}: {', '.join(record.files)} in {sum(map(len, graphs.values())) / 1e6:.2f} MB, at most "
             f"{record.parity['worst']:.1e} from fp32, mAP {figures} ({_judged_by(judge)})"
         )

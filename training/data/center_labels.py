@@ -10,8 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 from punctum.runtime.datatypes import by_value
 
+from ..arrays import F32, F64, I64
 from ..config import CenterObjective
-from .labels import F32, F64, I64
 
 
 @by_value

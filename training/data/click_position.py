@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .labels import F32, F64
+from ..arrays import F32, F64
 from .videos import Sample
 
 LONGEST = 160  # snippets; longer gaps say little about where the two actions end

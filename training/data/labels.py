@@ -10,9 +10,7 @@ from punctum.runtime.datasets.dataset import LATE_CLICK_S
 from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
+from ..arrays import F32, F64, I64
 
 
 @by_value

@@ -18,7 +18,7 @@ from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.name_index import NameIndex
 
-from .labels import F64, I64
+from ..arrays import F64, I64
 from .videos import Sample
 
 SHORTEST = 1e-3  # snippets

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from .labels import F32, F64, Clicks
+from ..arrays import F32, F64
+from .labels import Clicks
 
 FLOOR = 1e-4  # probabilities below it count as it: one confident error must not decide a border
 

@@ -10,7 +10,8 @@ from punctum.runtime.datatypes import compact
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import counted
 
-from .labels import F32, Clicks, locate_clicks
+from ..arrays import F32
+from .labels import Clicks, locate_clicks
 
 
 @compact

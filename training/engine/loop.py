@@ -13,33 +13,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from punctum.runtime.errors import PunctumError
-from torch import Tensor, nn
+from torch import nn
 
 from ..config import OptimConfig
 from .report import Reporter
 from .selection import BestKeeper
 from .state import StageState, damaged, load_state, optimizer_tensors, restore_optimizer, save_state
 from .stop import StopSignal
+from .task import Task
 from .threads import fastest
-
-
-class Task(Protocol):
-    """A module and how to get a loss for it. `extra_state` is what steps hand on besides the weights."""
-
-    name: str
-    module: nn.Module
-    steps: int
-    describe: dict[str, Any]  # facts for the summary
-
-    def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]: ...
-    def criterion(self) -> float: ...
-    def extra_state(self) -> dict[str, Tensor]: ...
-    def load_extra_state(self, state: dict[str, Tensor]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,14 +11,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from punctum.runtime.machine.cores import whole_cores
 
-if TYPE_CHECKING:
-    from .loop import Task
+from .task import Task
 
 WORTH = 1.3  # several threads have to be so much faster: they take cores from others, and timings are noisy
 ROUNDS = 3

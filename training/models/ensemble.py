@@ -23,7 +23,7 @@ class LocatorEnsemble(nn.Module):  # type: ignore[misc]
         # An interrupted run holds networks that have not been trained: they must not vote.
         self.register_buffer("share", torch.zeros(len(nets)))
 
-    def count(self, trained: int) -> None:
+    def set_trained(self, trained: int) -> None:
         """Let the first `trained` networks vote, evenly."""
         self.share.zero_()
         self.share[:trained] = 1.0 / max(trained, 1)
@@ -44,10 +44,10 @@ class LocatorEnsemble(nn.Module):  # type: ignore[misc]
 Locator = LocatorNet | LocatorEnsemble
 
 
-def vote(locator: Locator, trained: int) -> None:
+def set_trained(locator: Locator, trained: int) -> None:
     """Set how many networks of an ensemble count; a single network always does."""
     if isinstance(locator, LocatorEnsemble):
-        locator.count(trained)
+        locator.set_trained(trained)
 
 
 def nets_of(locator: Locator) -> list[LocatorNet]:

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from ..arrays import F32
 from ..config import LocatorConfig, Normalisation
-from ..data.labels import F32
 
 _PART = 1 << 21  # values that are normalised at a time
 

@@ -7,7 +7,7 @@ import torch
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
 
-from ..data.labels import F32, I64
+from ..arrays import F32, I64
 from .center import ProposalHead
 from .checkpoint import Run
 from .ensemble import Locator

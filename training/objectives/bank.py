@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.labels import F32, I64
+from ..arrays import F32, I64
 from ..data.videos import Sample
 from ..models.locator import LocatorNet
 

@@ -11,9 +11,9 @@ import torch
 from punctum.runtime.datatypes import compact
 from torch import Tensor
 
+from ..arrays import F32, F64
 from ..config import CenterObjective
 from ..data.center_labels import ProposalLabels, label_proposals, update_points
-from ..data.labels import F32, F64
 from ..data.proposals import VideoProposals
 from ..data.videos import Sample
 from ..models.center import CenterHead, Pooled, ProposalHead

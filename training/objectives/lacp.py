@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from ..data.labels import F32
+from ..arrays import F32
 
 
 class RunSpan(NamedTuple):

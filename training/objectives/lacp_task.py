@@ -9,8 +9,9 @@ import torch
 from punctum import kernels
 from torch import Tensor
 
+from ..arrays import F32
 from ..config import LacpObjective
-from ..data.labels import F32, snippet_labels
+from ..data.labels import snippet_labels
 from ..data.videos import TrainingSet
 from ..models.locator import LocatorNet
 from .lacp import LacpTerms, lacp_terms, top_mean

@@ -16,9 +16,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
+from ..arrays import F32, F64, I64
 from ..config import PointsObjective
 from ..data.click_position import background_position
-from ..data.labels import F32, F64, I64
 from ..data.videos import Sample, TrainingSet
 from ..models.locator import LocatorNet
 from .bank import WindowBank

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.labels import F32, F64, I64
+from ..arrays import F32, F64, I64
 from ..models.center import Pooled, ProposalHead
 from ..models.pooling import IntegralBank
 

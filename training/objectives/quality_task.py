@@ -16,8 +16,8 @@ import torch
 from punctum import kernels
 from torch import Tensor
 
+from ..arrays import F32, F64
 from ..config import QualityObjective
-from ..data.labels import F32, F64
 from ..data.pseudo import align_clicks, sample_segments
 from ..models.center import CenterHead, Pooled
 from .center_task import CenterVideo
@@ -40,10 +40,10 @@ class QualityTask:
         *,
         epochs: int,
         seed: int,
-        given: bool = False,
+        use_proposals: bool = False,
     ) -> None:
-        """given: the videos' proposals come from another base locator, and are candidates as well."""
-        self.module, self.rule, self.given = head, rule, given
+        """use_proposals: the videos' proposals, which come from another base locator, are candidates too."""
+        self.module, self.rule, self.use_proposals = head, rule, use_proposals
         self.device = next(head.parameters()).device
         clicks = sum(len(v.sample.clicks) for v in videos)
         row = head.config.bins * (head.dim + 2) * 4
@@ -101,7 +101,7 @@ class QualityTask:
         clicks = video.sample.clicks
         truth = align_clicks(video.tracks, clicks)
         segments = sample_segments(truth, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
-        if self.given:
+        if self.use_proposals:
             segments = np.concatenate([segments, video.proposals.segments])
         target = np.zeros((len(segments), self.module.classes + 1), np.float32)
         overlap = kernels.segment_iou(segments, truth)
