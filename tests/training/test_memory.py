@@ -108,7 +108,7 @@ def test_no_candidates_at_all():
 def test_statistics_in_parts_are_those_of_all_rows(monkeypatch):
     from punctum.training.models import locator
 
-    monkeypatch.setattr(locator, "_PART", 7)
+    monkeypatch.setattr(locator, "_BLOCK", 7)
     rng = np.random.default_rng(3)
     videos = [rng.normal(5, 2, (n, 3)).astype(np.float32) for n in (1, 10, 4)]
     norm = FeatureNormaliser(Normalisation(), dim=3)
