@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from punctum.export.exporter import OnnxExporter
 from punctum.runtime import Dataset
 from punctum.runtime.files.atomic import atomic_folder, atomic_write
 from punctum.runtime.synthetic.video import write_videos
@@ -22,7 +23,7 @@ from punctum.training import recipes
 from punctum.training.backbone.config import BackboneConfig
 from punctum.training.backbone.train import SHIPPED, WEIGHTS
 from punctum.training.config import LocatorConfig, OptimConfig, TrainConfig
-from punctum.training.videos import BACKBONE, BUNDLE, train_videos
+from punctum.training.videos import BACKBONE, BUNDLE, train_on_videos
 
 VIDEOS, SECONDS, STEPS = 240, 40.0, 5000
 SEED = 1  # `punctum demo` and the benchmarks make videos from seeds above a million: none of these
@@ -38,7 +39,7 @@ def backbone_recipe() -> BackboneConfig:
 
 def locator_recipe() -> TrainConfig:
     """The default for videos with many clicks, with narrower networks: the bundle travels in the wheel."""
-    recipe = recipes.for_videos(clicks=recipes.FEW_CLICKS)
+    recipe = recipes.for_videos(clicks=recipes.MANY_CLICKS)
     partners = tuple(p.model_copy(update={"locator": _one(p.locator, 48)}) for p in recipe.partners)
     if recipe.center is None:
         raise RuntimeError("the default recipe has no head")
@@ -82,7 +83,10 @@ def make(out: Path, work: Path, *, videos: int = VIDEOS, steps: int | None = Non
     if steps is not None:
         backbone = backbone.model_copy(update={"optim": backbone.optim.model_copy(update={"steps": steps})})
     opened = Dataset.open(data, need_features=False)
-    summary = train_videos(opened, locator_recipe(), backbone, run, resume=(run / "backbone").is_dir(), name=NAME)
+    resume = (run / "backbone").is_dir()
+    summary = train_on_videos(
+        opened, locator_recipe(), backbone, run, exporter=OnnxExporter(), resume=resume, name=NAME
+    )
     size = sum(file.stat().st_size for file in (run / BUNDLE).iterdir())
     if size > LARGEST:
         raise RuntimeError(f"the bundle has {size} bytes, and {LARGEST} may ship")

@@ -38,14 +38,15 @@ from punctum.runtime.datasets.dataset import Truth, read_truth
 from punctum.runtime.evaluation.average_precision import Detections
 from punctum.training import load_run, localizer_of, recipes, train_run
 from punctum.training.backbone.config import BackboneConfig
-from punctum.training.backbone.frames import FrameStore, Stretch, stretch_maps
+from punctum.training.backbone.footage import Footage, dataset_footage
+from punctum.training.backbone.frames import FrameSpan, FrameStore, span_maps
 from punctum.training.backbone.net import BackboneNet
-from punctum.training.backbone.task import BackboneModule, BackboneTask, ClickedStretch
-from punctum.training.backbone.train import SHIPPED, Footage, load_weights, train_backbone
+from punctum.training.backbone.spans import ClickedSpan
+from punctum.training.backbone.task import BackboneModule, BackboneTask
+from punctum.training.backbone.train import SHIPPED, load_start, train_backbone
 from punctum.training.data.labels import locate_clicks
 from punctum.training.data.videos import Sample, TrainingSet
 from punctum.training.objectives.points import even_targets
-from punctum.training.videos import dataset_footage
 
 BORDER_S = 0.4
 ROWS = 64  # snippets that the network computes at once
@@ -60,7 +61,7 @@ class Split:
     config: BackboneConfig
     train: tuple[str, ...]
     test: tuple[str, ...]
-    frames: dict[str, Stretch]
+    frames: dict[str, FrameSpan]
     store: FrameStore
     truth: Truth
 
@@ -88,7 +89,7 @@ def embed(net: BackboneNet, split: Split) -> dict[str, np.ndarray]:
     size, reach, found = split.config.snippet_frames, split.config.reach, {}
     with torch.inference_mode():
         for video, part in split.frames.items():
-            maps, rows = stretch_maps(part, split.config.floor), []
+            maps, rows = span_maps(part, split.config.floor), []
             snippets = -(-len(part.frames) // size)
             for first in range(0, snippets, ROWS):
                 last = min(first + ROWS, snippets)
@@ -99,30 +100,33 @@ def embed(net: BackboneNet, split: Split) -> dict[str, np.ndarray]:
     return found
 
 
+class NetKeeper:
+    """In place of an exporter: keeps the trained network, whose graph is not needed here."""
+
+    net: BackboneNet
+
+    def check_installed(self, purpose: str) -> None:
+        """Nothing is needed."""
+
+    def backbone_files(self, module: torch.nn.Module, spec: object) -> dict[str, bytes]:
+        if isinstance(module, BackboneNet):
+            self.net = module.eval()
+        return {"backbone.onnx": b"", "backbone.json": b"{}"}
+
+
 def learned(split: Split, seed: int, *, clicks: bool) -> dict[str, np.ndarray]:
     config = split.config.model_copy(update={"seed": seed})
     whole = dataset_footage(split.data, clicked=clicks)
     footage = Footage(whole.name, {v: whole.videos[v] for v in split.train}, whole.labels, whole.points)
     with tempfile.TemporaryDirectory() as folder:
-        kept: list[BackboneNet] = []
-
-        def keep(module: BackboneModule, _: BackboneConfig) -> dict[str, bytes]:
-            kept.append(module.net.eval())
-            return {"backbone.onnx": b"", "backbone.json": b"{}"}
-
-        from punctum.training.backbone import train
-
-        export, train._export = train._export, keep  # the graph is not needed here
-        try:
-            train_backbone(footage, config, Path(folder) / "b", quiet=True, frames=split.store.folder)
-        finally:
-            train._export = export
-    return embed(kept[0], split)
+        exporter = NetKeeper()
+        train_backbone(footage, config, Path(folder) / "b", exporter=exporter, quiet=True, frames=split.store.folder)
+    return embed(exporter.net, split)
 
 
 def as_shipped(split: Split) -> dict[str, np.ndarray]:
     net = BackboneNet(split.config)
-    load_weights(net, SHIPPED)
+    load_start(net, SHIPPED)
     return embed(net.eval(), split)
 
 
@@ -133,7 +137,7 @@ def untrained(split: Split, seed: int) -> dict[str, np.ndarray]:
     parts = []
     for video in split.train:
         part = split.frames[video]
-        parts.append(ClickedStretch(part, split.clicks(video, len(part.frames) // split.config.snippet_frames), False))
+        parts.append(ClickedSpan(part, split.clicks(video, len(part.frames) // split.config.snippet_frames), False))
     task = BackboneTask(module, parts, 0, split.config)
     for layer in module.modules():
         if isinstance(layer, torch.nn.modules.batchnorm._BatchNorm):
@@ -146,12 +150,12 @@ def untrained(split: Split, seed: int) -> dict[str, np.ndarray]:
 
 
 def summary(split: Split) -> dict[str, np.ndarray]:
-    """The columns of `backbone.net.summary`."""
+    """The columns of `backbone.net.motion_summary`."""
     rows = embed(BackboneNet(split.config).eval(), split)
     return {video: np.ascontiguousarray(found[:, split.config.dim :]) for video, found in rows.items()}
 
 
-def changes(part: Stretch) -> np.ndarray:
+def changes(part: FrameSpan) -> np.ndarray:
     """How much every frame differs from the one before: float64 [T], mean absolute difference on 0..1."""
     frames = np.asarray(part.frames, np.float32) / 65535.0
     moved = np.abs(np.diff(frames, axis=0)).mean((1, 2))
@@ -262,7 +266,7 @@ def open_split(folder: Path, config: BackboneConfig, frames: Path, fold: str) ->
     found = {}
     for video in (*train, *test):
         store.add(video, data.video_file(video))
-        (found[video],) = store.stretches(video)
+        (found[video],) = store.spans(video)
     return Split(data, config, train, test, found, store, read_truth(data.truth_file, test, data.labels))
 
 

@@ -3,7 +3,7 @@
     pip install 'punctum[cpu,video]'
     python video_file.py CLIP.mp4 [BUNDLE]
 
-Prints one line an action: start and end in seconds, class, confidence. Without BUNDLE it uses the bundle that ships with
+Prints one line an action: start and end in seconds, class, confidence. Without BUNDLE it uses the one that ships with
 punctum, which knows ten motions of drawn shapes (`punctum data make-videos` makes such clips).
 """
 

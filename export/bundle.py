@@ -1,4 +1,4 @@
-"""A training run to a bundle: graphs, parity, manifest; all of it appears at once or not at all."""
+"""Export a training run as a bundle: graphs, parity, manifest. The bundle appears as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -31,12 +31,24 @@ def export_bundle(
     backbone: ExportedBackbone | None = None,
     finish: Callable[[Bundle], Bundle] = lambda bundle: bundle,
 ) -> tuple[str, float]:
-    """Write the bundle and return (its id, the worst difference between graph and model).
+    """Export a run.
 
-    backbone: with it the bundle takes video; see `backbone.load_exported`. finish: what else to do to the bundle before
-    it is written, such as adding precision variants; its errors leave nothing behind.
-    Raises InputError for an unusable name, an existing folder, and a backbone whose features are not those of the
-    run; PunctumError where graph and model disagree.
+    Args:
+        run: the training run.
+        out: folder of the bundle.
+        name: of the bundle; by default that of the data set.
+        version: of the bundle.
+        replace: replace an existing folder.
+        backbone: makes the bundle take video; see `graphs.backbone.load_exported`.
+        finish: applied to the bundle before it is written, for example to add precision variants. If it raises, nothing
+            is written.
+
+    Returns:
+        The bundle id, and the largest difference between graphs and modules.
+
+    Raises:
+        InputError: the name is not valid, the folder exists, or the backbone's features are not those of the run.
+        PunctumError: a graph does not reproduce its module.
     """
     name = name or str(run.provenance.get("dataset", "bundle"))
     check_bundle_name(name, version)
@@ -49,12 +61,12 @@ def export_bundle(
     if run.center is not None:
         files["center.onnx"] = center_graph(run.center)
     parity = check_parity(run, files["locator.onnx"], files.get("center.onnx"))
-    close = {"worst": float(parity["worst"])}
+    worst = {"worst": float(parity["worst"])}
     if backbone is not None:
         files[backbone.spec.file] = backbone.graph
         if backbone.parity is not None:
             parity["backbone"] = backbone.parity
-            close["backbone"] = max(backbone.parity.values())
+            worst["backbone"] = max(backbone.parity.values())
     files["parity.json"] = (json.dumps(parity, indent=1) + "\n").encode()
     left, right = run.locator.receptive_field
     try:
@@ -67,7 +79,7 @@ def export_bundle(
             center=Graph(file="center.onnx") if run.center is not None else None,
             post=run.post,
             files=files,
-            precision={REFERENCE: PrecisionRecord(parity=close)},
+            precision={REFERENCE: PrecisionRecord(parity=worst)},
             provenance={**run.provenance, "exporter": __version__},
             backbone=None if backbone is None else backbone.spec,
             source=f"the bundle of {run.path}",

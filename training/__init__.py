@@ -1,6 +1,6 @@
-"""Learn a locator and a center-score head from one click per action (PyTorch).
+"""Train a locator and a center scorer from one click per action, with PyTorch.
 
-Importing this package does not import torch; `load_run` and `train_run` do when they are called for.
+Importing this package does not import torch; its names do when they are first used.
 """
 
 from __future__ import annotations

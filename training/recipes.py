@@ -1,6 +1,9 @@
-"""Recipes: of published rules (what `--objective lacp` and `--published-head` switch on), and for videos."""
+"""Recipes: from a file, with single settings replaced, of published methods, and for features of video backbones."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 from punctum.runtime.bundle.config import Fusion
 
@@ -14,14 +17,30 @@ from .config import (
     OptimConfig,
     TrainConfig,
 )
+from .effects import train_fields
+from .recipe import read_recipe, refuse_idle
 
+MANY_CLICKS = 200
+"""Clicks from which `for_videos` uses all networks of the default recipe."""
 _RAW = Normalisation(standardise=False, clip=None)
+
+
+def load_config(path: Path) -> TrainConfig:
+    """Read a recipe file: the fields of `TrainConfig`, all optional.
+
+    Raises:
+        InputError: a field is wrong or has no effect (named in the message).
+    """
+    recipe = read_recipe(path, TrainConfig)
+    refuse_idle(path, train_fields(recipe))
+    return recipe
 
 
 def with_lacp(recipe: TrainConfig) -> TrainConfig:
     """LACP's network and training (docs/method/lacp.md), with snippet-centre times and without its video gate.
 
-    The published width is that of its features (2048); here it is 256, and 2,000 steps of 16 videos become epochs.
+    The published hidden layer is as wide as its features (2048 units); here it has 256 units. The published 2,000
+    steps of 16 videos are expressed as epochs.
     """
     locator = LocatorConfig(
         normalisation=recipe.locator.normalisation,
@@ -38,7 +57,7 @@ def with_lacp(recipe: TrainConfig) -> TrainConfig:
 
 
 def with_points(recipe: TrainConfig) -> TrainConfig:
-    """The default network and objective in place of another."""
+    """The default networks and objective of the locator in place of others."""
     default = TrainConfig()
     names = ("locator", "objective", "locator_optim", "partners")
     return recipe.model_copy(update={name: getattr(default, name) for name in names})
@@ -65,19 +84,41 @@ def with_published_head(recipe: TrainConfig) -> TrainConfig:
     )
 
 
-FEW_CLICKS = 200
+def with_epochs(recipe: TrainConfig, epochs: int) -> TrainConfig:
+    """The same number of epochs for every stage."""
+    length = {"epochs": epochs, "steps": None}
+    partners = tuple(p.model_copy(update={"optim": p.optim.model_copy(update=length)}) for p in recipe.partners)
+    changes: dict[str, Any] = {
+        name: getattr(recipe, name).model_copy(update=length) for name in ("locator_optim", "center_optim")
+    }
+    return recipe.model_copy(update=changes | {"partners": partners})
+
+
+def without_center(recipe: TrainConfig) -> TrainConfig:
+    """The locator alone. Settings of the center scorer's training return to their defaults."""
+    default = TrainConfig()
+    changes = {name: getattr(default, name) for name in ("center_objective", "center_optim")}
+    return recipe.model_copy(update=changes | {"center": None})
+
+
+def without_point_update(recipe: TrainConfig) -> TrainConfig:
+    """The saliency point update switched off. The recipe's objective must be center score learning ("points")."""
+    return recipe.model_copy(update={"center_objective": recipe.center_objective.model_copy(update={"update": "none"})})
 
 
 def for_videos(clicks: int = 0) -> TrainConfig:
-    """The default for features of a backbone learned from the same videos and clicks (benchmarks/video_accuracy.py).
+    """The default recipe for features of a backbone that was trained on the same videos and clicks.
 
     Short recordings have few gaps between clicks, so background is also taken before the first click and in videos
-    without any; not after the last click, since such recordings tend to break off in the last action. With few clicks
-    the deeper networks only remember them: one of short reach remains.
+    without clicks; not after the last click, since such recordings tend to end during the last action. With fewer
+    than `MANY_CLICKS` clicks the deeper networks memorise them, so only the network with the short receptive field
+    remains. Measured by benchmarks/video_accuracy.py.
+
+    Args:
+        clicks: in the training videos.
     """
     recipe = TrainConfig()
     edges = {"edge_background": "before"}
     partners = tuple(p.model_copy(update={"objective": p.objective.model_copy(update=edges)}) for p in recipe.partners)
     objective = recipe.objective.model_copy(update=edges)
-    changes = {"objective": objective, "partners": partners if clicks >= FEW_CLICKS else ()}
-    return recipe.model_copy(update=changes)
+    return recipe.model_copy(update={"objective": objective, "partners": partners if clicks >= MANY_CLICKS else ()})

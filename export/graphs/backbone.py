@@ -1,20 +1,20 @@
 """A video backbone for a bundle: from a folder, an ONNX file, or a torch module named by its import path.
 
 A torch module takes clips in the spec's layout, float32 [N, C, T, H, W] or [N, T, C, H, W], and returns [N, D].
-Networks that end in a classifier are cut: the spec file may hold, beside the fields of `BackboneSpec`,
+For networks that end in a classifier, the spec file may hold, beside the fields of `BackboneSpec`,
 
     "torch": {"arguments": {...}, "drop": "fc"}
 
-where `arguments` go to the factory and the submodule `drop` is replaced by the identity. For torchvision's
-`torchvision.models.video:r3d_18` that is {"arguments": {"weights": "KINETICS400_V1"}, "drop": "fc"}, with clips of
+`arguments` are passed to the factory, and the submodule `drop` is replaced by the identity. For
+`torchvision.models.video:r3d_18` these are {"arguments": {"weights": "KINETICS400_V1"}, "drop": "fc"}, with clips of
 16 frames of 112 x 112, layout NCTHW, and the mean and std that torchvision documents.
 
-Networks of single images, [N, C, H, W], are taken as well, as ONNX files and as modules; the field
+Networks of single images, [N, C, H, W], are supported too, as ONNX files and as modules. The field
 
     "image": "middle" or "mean"
 
-of the spec file says whether the middle frame of each snippet stands for it (the default), or the mean over the frames
-of its clip; see `images`. They are recognised where the field is missing and the layout is not "NCHW", too.
+of the spec file selects the middle frame of each snippet (the default) or the mean over the frames of its clip; see
+`images`. Image networks are also recognised without this field and with another layout than "NCHW".
 """
 
 from __future__ import annotations
@@ -41,20 +41,30 @@ from punctum.runtime.datatypes import compact
 from punctum.runtime.text.display import shown
 from torch import nn
 
-from .export import _export
+from .export import export_module
 from .images import HOWS, How, ImageClips, image_graph, takes_images
 from .onnx_file import read_onnx
 
 GRAPH_FILE = "backbone.onnx"
 BATCHES = (1, 2, 5)
-TOLERANCE = 1e-4  # of the largest feature, or of 1
+TOLERANCE = 1e-4  # relative to the largest feature, or to 1
 _IMPORT_PATH = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @compact
 @dataclass(frozen=True, slots=True, repr=False)
 class ExportedBackbone:
-    """Spec with fingerprint, graph, and how far the graph is from the module (None: there was none)."""
+    """A backbone that is ready for a bundle.
+
+    Attributes:
+        name: source, for messages.
+        spec: with its fingerprint.
+        graph: ONNX.
+        dim: columns of the features.
+        digest: SHA-256 of the graph.
+        parity: differences between graph and module by number of clips; None: there was no module.
+        image: how a network of single images is applied to clips; None: the network takes clips.
+    """
 
     name: str
     spec: BackboneSpec
@@ -63,61 +73,66 @@ class ExportedBackbone:
     digest: str
     parity: dict[str, float] | None
     image: How | None = None
-    """How a network of single images was applied to clips; None: it takes clips itself."""
 
     def check_fits(self, features: FeatureSpec) -> None:
-        """Raises InputError where a locator trained on `features` cannot take what this backbone gives."""
+        """Raise InputError unless a locator trained on `features` can use the features of this backbone."""
         if self.dim != features.dim:
             raise InputError(
                 "backbone-dimension",
-                f"{self.name} gives {self.dim} features",
-                f"{features.dim}, which the run was trained on",
-                "give the backbone that made the run's features",
+                f"{self.name} returns {self.dim} features",
+                f"{features.dim}, as in the training of the run",
+                "use the backbone that computed the run's features",
             )
         if not self.spec.fits_stride(features.stride_s):
             raise InputError(
                 "backbone-stride",
-                f"{self.name} gives a row every {self.spec.stride_s:g} s (snippet_frames / fps)",
-                f"{features.stride_s:g} s, which the run was trained on",
+                f"{self.name} has a stride of {self.spec.stride_s:g} s (snippet_frames / fps)",
+                f"{features.stride_s:g} s, as in the training of the run",
                 "correct fps or snippet_frames, or extract features with it and train again",
             )
         if features.backbone_sha256 and features.backbone_sha256 != self.digest:
             raise InputError(
                 "backbone-differs",
                 f"{self.name} is backbone {self.digest[:12]}",
-                f"{features.backbone_sha256[:12]}, which made the features that the run was trained on",
-                "give that one, or extract features with this one and train again",
+                f"{features.backbone_sha256[:12]}, which computed the features that the run was trained on",
+                "use that one, or extract features with this one and train again",
             )
 
 
 def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedBackbone:
-    """A backbone for a bundle. source: folder, ONNX file, or `package.module:factory`; the last two need a spec file.
+    """Load a backbone for a bundle.
 
-    Raises InputError for what cannot be read or does not fit its spec; PunctumError where graph and module disagree.
+    Args:
+        source: a backbone folder, an ONNX file, or `package.module:factory`.
+        spec_file: spec (JSON), required for the last two.
+
+    Raises:
+        InputError: the source cannot be read or does not fit its spec.
+        PunctumError: the graph does not reproduce the module.
     """
     path = Path(source)
     if path.is_dir():
         if spec_file is not None:
             raise InputError(
                 "backbone-spec",
-                "a backbone folder and a spec file",
-                f"one of them: {SPEC_FILE} is the folder's spec",
+                "a spec file does not apply to a backbone folder",
+                f"one of them: a backbone folder contains its spec, {SPEC_FILE}",
                 "leave out --backbone-spec",
             )
         spec, graph = read_backbone(path)
-        return _sealed(path.name, spec, graph, None)
+        return _with_fingerprint(path.name, spec, graph, None)
     is_module = bool(_IMPORT_PATH.fullmatch(source)) and not path.exists()
     if not is_module and not path.is_file():
         raise InputError(
             "backbone-missing",
-            f"{source!r} is no backbone folder, no ONNX file and no package.module:factory",
+            f"{source!r} is not a backbone folder, an ONNX file or package.module:factory",
             "one of these",
             "check --backbone",
         )
     if spec_file is None:
         raise InputError(
             "backbone-spec",
-            f"{source} without a spec",
+            f"{source} has no spec",
             "a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
             "give --backbone-spec",
         )
@@ -131,37 +146,41 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
             graph = image_graph(graph, spec, how, path.name)
         elif how is not None:
             raise _not_of_images(path.name, Path(spec_file))
-        return _sealed(path.name, spec, graph, None, how)
+        return _with_fingerprint(path.name, spec, graph, None, how)
     module = import_module(source, _torch_options(record, Path(spec_file)))
     how = how or ("middle" if _takes_only_images(module, spec) else None)
     if how is not None:
         spec = spec.model_copy(update={"layout": "NTCHW"})
         module = ImageClips(module, spec, how)
     graph = export_backbone(module, spec)
-    return _sealed(source, spec, graph, check_backbone_parity(module, spec, graph), how)
+    return _with_fingerprint(source, spec, graph, check_backbone_parity(module, spec, graph), how)
 
 
 def backbone_files(module: nn.Module, spec: BackboneSpec) -> dict[str, bytes]:
-    """A torch module as the two files of a backbone folder, its graph checked against it. Raises PunctumError."""
+    """The two files of a backbone folder for a torch module. Raises PunctumError unless the graph reproduces it."""
     graph = export_backbone(module, spec)
     check_backbone_parity(module, spec, graph)
-    sealed = _sealed("the exported backbone", spec, graph, None)
+    sealed = _with_fingerprint("the exported backbone", spec, graph, None)
     return {GRAPH_FILE: graph, SPEC_FILE: (sealed.spec.model_dump_json(indent=1) + "\n").encode()}
 
 
 def is_backbone_folder(folder: Path) -> bool:
-    """Whether a folder holds the two files of a backbone and nothing else."""
+    """Whether a folder contains the two files of a backbone and nothing else."""
     return {path.name for path in folder.iterdir()} == {GRAPH_FILE, SPEC_FILE}
 
 
-def write_folder(made: ExportedBackbone, folder: Path) -> None:
-    """The two files of a backbone folder."""
-    (folder / GRAPH_FILE).write_bytes(made.graph)
-    (folder / SPEC_FILE).write_text(made.spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
+def write_folder(backbone: ExportedBackbone, folder: Path) -> None:
+    """Write the two files of a backbone folder."""
+    (folder / GRAPH_FILE).write_bytes(backbone.graph)
+    (folder / SPEC_FILE).write_text(backbone.spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
 
 
 def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
-    """clips float32 [N, *spec.clip_shape], N free -> features [N, D], as an ONNX graph. Raises InputError."""
+    """Export a module as an ONNX graph: clips float32 [N, *spec.clip_shape], N free -> features [N, D].
+
+    Raises:
+        InputError: the module fails, returns another shape, or cannot be exported.
+    """
     clips = torch.randn(3, *spec.clip_shape)
     module = module.eval().cpu().float()
     try:
@@ -171,56 +190,63 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
         raise InputError(
             "backbone-module",
             f"the module fails on clips {tuple(clips.shape)}: {reason(error, 600)}",
-            "a module that takes clips as the spec says",
+            "a module that takes clips of the spec's shape",
             "correct layout, clip_frames, height, width, or colour",
         ) from None
     if not isinstance(out, torch.Tensor) or out.ndim != 2 or len(out) != 3:
         given = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise InputError(
-            "backbone-module", f"the module returns {given} for 3 clips", "a tensor [3, D]", "wrap or cut the module"
+            "backbone-module",
+            f"the module returns {given} for 3 clips",
+            "a tensor [3, D]",
+            "wrap the module, or remove its last layer",
         )
     shapes = ({0: torch.export.Dim("N", min=1, max=1 << 16)},)
     try:
-        return _export(module, (clips,), shapes, [spec.input], [spec.output])
+        return export_module(module, (clips,), shapes, [spec.input], [spec.output])
     except Exception as error:
         raise InputError(
             "backbone-module",
             f"the module cannot be exported with any number of clips: {reason(error, 600)}",
             "a module without control flow on values or on the number of clips",
-            "export it to ONNX yourself and give the file with --backbone-spec",
+            "export it to ONNX yourself and use the ONNX file with its spec",
         ) from error
 
 
 def check_backbone_parity(module: nn.Module, spec: BackboneSpec, graph: bytes) -> dict[str, float]:
-    """Largest difference between graph and module by number of clips. Raises PunctumError beyond TOLERANCE."""
-    made = VideoBackbone.from_graph(graph, spec.model_copy(update={"fingerprint": None}))
+    """Largest difference between graph and module by number of clips. Raises PunctumError beyond `TOLERANCE`."""
+    backbone = VideoBackbone.from_graph(graph, spec.model_copy(update={"fingerprint": None}))
     rng = np.random.default_rng(0)
     report: dict[str, float] = {}
     for count in BATCHES:
         clips = rng.normal(0, 1, (count, *spec.clip_shape)).astype(np.float32)
         with torch.no_grad():
             expected = module.eval()(torch.from_numpy(clips)).numpy()
-        report[f"N={count}"] = difference = float(np.abs(made.embed(clips) - expected).max())
+        report[f"N={count}"] = difference = float(np.abs(backbone.embed(clips) - expected).max())
         allowed = TOLERANCE * max(1.0, float(np.abs(expected).max()))
         if difference > allowed:
             raise PunctumError(
                 "parity",
                 f"the exported backbone differs from the module by {difference:.2e} for {count} clips",
                 f"at most {allowed:.0e}",
-                "report this, or export the module yourself and give the ONNX file",
+                "report this, or export the module to ONNX yourself",
             )
     return report
 
 
 def import_module(source: str, options: dict[str, Any]) -> nn.Module:
-    """Call `package.module:factory` with options["arguments"]; cut off options["drop"]. Raises InputError."""
+    """Call `package.module:factory` with options["arguments"] and replace submodule options["drop"] by the identity.
+
+    Raises:
+        InputError: the import or the call fails, or the result is not a torch module.
+    """
     name, attribute = source.split(":")
     with _working_folder():
         try:
-            found: Any = importlib.import_module(name)
+            target: Any = importlib.import_module(name)
             for part in attribute.split("."):
-                found = getattr(found, part)
-            module = found if isinstance(found, nn.Module) else found(**options.get("arguments", {}))
+                target = getattr(target, part)
+            module = target if isinstance(target, nn.Module) else target(**options.get("arguments", {}))
         except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
             raise InputError(
                 "backbone-import",
@@ -230,7 +256,10 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
             ) from None
     if not isinstance(module, nn.Module):
         raise InputError(
-            "backbone-import", f"{source} gives {type(module).__name__}", "a torch module", "name a factory of modules"
+            "backbone-import",
+            f"{source} returns {type(module).__name__}",
+            "a torch module",
+            "name a factory of modules",
         )
     drop = options.get("drop")
     if drop is not None:
@@ -239,14 +268,16 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
             module.get_submodule(str(drop))
             setattr(module.get_submodule(owner), last, nn.Identity())
         except AttributeError:
-            held = ", ".join(name for name, _ in module.named_children())
-            raise InputError("backbone-drop", f"no submodule {drop!r}", held, "correct torch.drop") from None
+            names = ", ".join(name for name, _ in module.named_children())
+            raise InputError(
+                "backbone-drop", f"the module has no submodule {drop!r}", names, "correct torch.drop"
+            ) from None
     return module
 
 
 @contextmanager
 def _working_folder() -> Iterator[None]:
-    """Modules beside the user are found, as with `python -m`."""
+    """Make modules in the working directory importable, as `python -m` does."""
     folder = str(Path.cwd())
     added = folder not in sys.path
     if added:
@@ -259,9 +290,9 @@ def _working_folder() -> Iterator[None]:
 
 
 def _image_option(record: Any, path: Path) -> tuple[How | None, Any]:
-    """What the spec file says about images, and the rest of it. Layout "NCHW" is that of an image network."""
+    """The image option of a spec file, and the rest of it. Layout "NCHW" means an image network."""
     if not isinstance(record, dict):
-        return None, record  # said by whoever reads the rest
+        return None, record  # refused where the rest is parsed
     rest = {**record, "layout": "NTCHW"} if record.get("layout") == "NCHW" else record
     if "image" not in record:
         return ("middle" if rest is not record else None), rest
@@ -277,7 +308,7 @@ def _image_option(record: Any, path: Path) -> tuple[How | None, Any]:
 
 
 def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
-    """Whether a module fails on clips and works on images."""
+    """Whether a module fails on clips and accepts images."""
     module = module.eval().cpu().float()
     with torch.no_grad():
         try:
@@ -287,7 +318,7 @@ def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
             pass
         try:
             out = module(torch.randn(3, spec.channels, spec.height, spec.width))
-        except Exception:  # noqa: BLE001 - as above; what it says on clips is reported
+        except Exception:  # noqa: BLE001 - as above; its error on clips is reported
             return False
     return isinstance(out, torch.Tensor) and out.ndim == 2
 
@@ -295,7 +326,7 @@ def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
 def _not_of_images(name: str, path: Path) -> InputError:
     return InputError(
         "backbone-spec",
-        f"{shown(path)} says that {name} takes images, and it takes clips",
+        f"{shown(path)} describes {name} as an image network, but it takes clips",
         "image and layout NCHW for networks of single images only",
         "leave out image, and set layout to NCTHW or NTCHW",
     )
@@ -314,12 +345,12 @@ def _torch_options(record: Any, path: Path) -> dict[str, Any]:
     return dict(options)
 
 
-def _sealed(
+def _with_fingerprint(
     name: str, spec: BackboneSpec, graph: bytes, parity: dict[str, float] | None, image: How | None = None
 ) -> ExportedBackbone:
-    """With a fingerprint: the recorded one, which is checked, or a new one."""
-    made = VideoBackbone.from_graph(graph, spec, name=name)
-    check_clips_apart(made)
-    fingerprint = spec.fingerprint or make_fingerprint(made)
+    """Check a recorded fingerprint, or compute one."""
+    backbone = VideoBackbone.from_graph(graph, spec, name=name)
+    check_clips_apart(backbone)
+    fingerprint = spec.fingerprint or make_fingerprint(backbone)
     sealed = spec.model_copy(update={"file": GRAPH_FILE, "fingerprint": fingerprint})
-    return ExportedBackbone(name, sealed, graph, made.dim, made.digest, parity, image)
+    return ExportedBackbone(name, sealed, graph, backbone.dim, backbone.digest, parity, image)

@@ -1,9 +1,9 @@
-"""The center scorer as a graph written for engines: the same function as `CenterHead`, cheaper by its order.
+"""The center scorer as a graph written for engines: the function of `CenterHead` in a cheaper order.
 
-* Embedding and pooling are both linear, so snippets are embedded once and the pooling works on the few embedded
-  columns: its cost no longer grows with proposals x bins x feature dimension.
-* The integral of the interpolant up to a bin's border is a mix of three neighbouring running sums. All borders of a
-  proposal are gathered at once, and one small matrix product turns them into the means over its bins.
+* Embedding and pooling are both linear, so snippets are embedded once and pooling works on the few embedded columns.
+  Its cost does not grow with proposals x bins x feature dimension.
+* The integral of the interpolant up to the edge of a bin is a combination of three neighbouring running sums. All edges
+  of a proposal are gathered at once, and one small matrix product gives the means over its bins.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ TAPS = 3
 
 
 def fits(head: ProposalHead) -> bool:
-    """Whether this form can say what the head says."""
+    """Whether the head has this form."""
     return isinstance(head, CenterHead) and head.config.embed > 0 and not head.config.use_tracks
 
 
@@ -35,7 +35,7 @@ def write_center(head: CenterHead) -> bytes:
     parts = [means] if count == 1 else w.add("Split", means, outputs=count, axis=2, num_outputs=count)
     width = w.constant([0, bins * config.embed], np.int64)
     log = w.add("Log", w.add("Max", length, w.constant(1e-3))) if config.use_length else ""
-    # One product a member: engines pack constant matrices of two dimensions in advance.
+    # One product per member: engines pack constant two-dimensional matrices in advance.
     hidden = [_hidden(w, head, m, w.add("Reshape", part, width), log) for m, part in zip(members, parts, strict=True)]
     # All outputs in one product: class logits of every member, then center scores, then attention.
     kinds = [range(classes + 1), range(classes + 1, classes + 2)]
@@ -56,7 +56,7 @@ def write_center(head: CenterHead) -> bytes:
     w.add("ReduceMean", w.add("Sigmoid", center), across, keepdims=0, name="center")
     if attention:
         w.add("ReduceMean", w.add("Sigmoid", attention[0]), across, keepdims=0, name="attention")
-    else:  # a head without attention says 1
+    else:  # without attention the output is 1
         w.add("Clip", "center", w.constant(1.0), w.constant(1.0), name="attention")
     return w.finish(
         {
@@ -73,13 +73,13 @@ def _hidden(w: GraphWriter, head: CenterHead, member: Any, x: str, log: str) -> 
     """Pooled embeddings [M, bins * E] (without their bias) and log lengths [M, 1] -> hidden layer [M, H]."""
     width = head.config.bins * head.config.embed
     weight = array_of(member.hidden.weight).astype(np.float64)
-    # The embedding's bias is the same in every bin: it becomes part of the hidden layer's.
+    # The embedding's bias is the same in every bin, so it becomes part of the hidden layer's bias.
     bias = array_of(member.hidden.bias) + weight[:, :width] @ np.tile(array_of(member.embed.bias), head.config.bins)
     along = np.zeros(0)
     if head.config.use_length:
         along = weight[:, width] / float(head.length_deviation)
         bias = bias - along * float(head.length_mean)
-    # A bias that is constant: a Gemm with a computed third input has no int8 form.
+    # The bias stays constant: a Gemm with a computed third input has no int8 form.
     y = w.add("Gemm", x, w.constant(weight[:, :width].T), w.constant(bias))
     if head.config.use_length:
         y = w.add("Add", y, w.add("Mul", log, w.constant(along[None])))
@@ -87,7 +87,7 @@ def _hidden(w: GraphWriter, head: CenterHead, member: Any, x: str, log: str) -> 
 
 
 def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
-    """Means over the bins of every segment, as `SegmentPool` has them, and lengths: [T, E] -> [M, bins, E], [M, 1]."""
+    """Means over the bins of every segment, as in `SegmentPool`, and lengths: [T, E] -> [M, bins, E], [M, 1]."""
     pool, bins = head.pooling, head.config.bins
     double = head.config.accumulate == "float64"
     kind = DOUBLE if double else FLOAT
@@ -101,7 +101,7 @@ def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
     segments = cast("segments", kind)
     length = w.add("MatMul", segments, number([[-1.0], [1.0]]))
     wide = w.add("Min", w.add("Mul", length, number(pool.context)), number(pool.max_context.item()))
-    # Borders in the kernel's order: a segment without length has bins of exactly no width.
+    # Edges are summed in the kernel's order, so the bins of a segment without length have exactly no width.
     side = bins // 6
     from_start = np.repeat([1.0, 0.0], [5 * side + 1, side])
     recipe = np.stack([from_start, 1.0 - from_start, pool.length_part.numpy(), pool.wide_part.numpy()])
@@ -114,11 +114,11 @@ def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
     column = w.add("Reshape", edges, w.constant([0, bins + 1, 1], np.int64))
     position = w.add("Min", w.add("Max", column, number(-0.5)), last)
     cell = w.add("Max", w.add("Floor", position), number(0.0))
-    part = w.add("Sub", position, cell)  # negative left of the first centre, where the track is flat
+    part = w.add("Sub", position, cell)  # negative before the first centre, where the interpolant is constant
     inside = w.add("Max", part, number(0.0))
     square = w.add("Mul", inside, inside)
-    # With S the running sums of rows 0, 0, 1, ..., T - 1, T - 1 (beyond the ends the track is flat), the integral up
-    # to a border in cell c is this mix of S[c], S[c + 1], S[c + 2], but for a constant that differences do not see.
+    # With S the running sums of rows 0, 0, 1, ..., T - 1, T - 1 (the interpolant is constant beyond the ends), the
+    # integral up to an edge in cell c is this combination of S[c], S[c + 1], S[c + 2], plus a constant that cancels.
     taps = w.add(
         "Add",
         w.add("Mul", square, number([0.5, -1.0, 0.5])),
@@ -128,14 +128,14 @@ def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
         "CumSum", w.add("Pad", cast(x, kind), w.constant([1, 0, 1, 0], np.int64), mode="edge"), w.constant(0, np.int64)
     )
     rows = w.add("Add", w.add("Cast", cell, to=INT64), w.constant(np.arange(TAPS), np.int64))
-    found = w.add("Gather", sums, w.add("Reshape", rows, w.constant([0, (bins + 1) * TAPS], np.int64)), axis=0)
-    # Border b + 1 minus border b, over the width of bin b.
+    gathered = w.add("Gather", sums, w.add("Reshape", rows, w.constant([0, (bins + 1) * TAPS], np.int64)), axis=0)
+    # Edge b + 1 minus edge b, divided by the width of bin b.
     signs = number(np.repeat(step.T, TAPS, axis=1))
     mix = w.add("Mul", signs, w.add("Reshape", taps, w.constant([0, 1, (bins + 1) * TAPS], np.int64)))
     mix = w.add("Mul", mix, w.add("Reshape", share, w.constant([0, bins, 1], np.int64)))
-    return cast(w.add("MatMul", mix, found), FLOAT), cast(length, FLOAT)
+    return cast(w.add("MatMul", mix, gathered), FLOAT), cast(length, FLOAT)
 
 
 def cast_rows(w: GraphWriter, x: str, kind: int) -> str:
-    """The number of rows of x as a tensor [1]: lengths stay symbolic."""
+    """The number of rows of x as a tensor [1], so that lengths stay symbolic."""
     return str(w.add("Cast", w.add("Shape", x, start=0, end=1), to=kind))

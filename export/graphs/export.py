@@ -1,7 +1,7 @@
-"""Modules to ONNX graphs: dynamic lengths, no custom operators, no traces of the machine that exported them.
+"""Modules to ONNX graphs: dynamic lengths, no custom operators, no data about the exporting machine.
 
-`locator_graph` and `center_graph` are what a bundle gets: graphs written for engines where the module is of a kind
-that they can say, else the modules as torch exports them.
+`locator_graph` and `center_graph` make the graphs of a bundle: graphs written for engines if the module has a supported
+form, otherwise the graph that torch exports.
 """
 
 from __future__ import annotations
@@ -38,16 +38,25 @@ def center_graph(head: ProposalHead) -> bytes:
     return export_center(head, head.dim, head.classes)
 
 
-def _export(
+def export_module(
     module: nn.Module,
     arguments: tuple[torch.Tensor, ...],
     shapes: tuple[dict[int, Any], ...],
     inputs: list[str],
     outputs: list[str],
 ) -> bytes:
+    """Export a module with torch, without traces of the exporting machine.
+
+    Args:
+        module: the module.
+        arguments: example inputs.
+        shapes: dynamic axes of each input.
+        inputs: names of the inputs.
+        outputs: names of the outputs.
+    """
     import onnx
 
-    switch_off_telemetry()  # what torch imports for an export may import ONNX Runtime
+    switch_off_telemetry()  # torch may import ONNX Runtime for an export
     with tempfile.TemporaryDirectory() as folder, warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -79,14 +88,15 @@ def _export(
             node.doc_string = ""
     model.producer_name, model.producer_version, model.doc_string = "punctum", "", ""
     onnx.checker.check_model(model)
-    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def export_locator(module: nn.Module, dim: int) -> bytes:
     """features [B, T, dim], B windows of one length -> class_track [B, T, C], actionness [B, T]."""
     many, length = torch.export.Dim("B", min=1, max=1 << 16), torch.export.Dim("T", min=1, max=1 << 20)
     shapes = ({0: many, 1: length},)
-    return _export(module, (torch.randn(3, 37, dim),), shapes, ["features"], ["class_track", "actionness"])
+    return export_module(module, (torch.randn(3, 37, dim),), shapes, ["features"], ["class_track", "actionness"])
 
 
 def export_center(module: nn.Module, dim: int, classes: int) -> bytes:
@@ -94,7 +104,7 @@ def export_center(module: nn.Module, dim: int, classes: int) -> bytes:
     length, count = torch.export.Dim("T", min=1, max=1 << 20), torch.export.Dim("M", min=0, max=1 << 20)
     segments = torch.sort(torch.rand(5, 2) * 30, dim=1).values
     arguments = (torch.randn(37, dim), torch.rand(37, classes + 1), segments, torch.zeros(5, dtype=torch.int64))
-    return _export(
+    return export_module(
         module,
         arguments,
         ({0: length}, {0: length}, {0: count}, {0: count}),

@@ -1,39 +1,39 @@
-"""The locator as a graph written for engines: the same function as the modules, in fewer and larger steps.
+"""The locator as a graph written for engines: the function of the modules in fewer and larger operators.
 
-* Members of a network run as one grouped convolution, and all networks end in one softmax.
-* Convolutions are two-dimensional with a height of 1 and input channels in fours: engines have their fastest
-  kernels for that form (ONNX Runtime on a CPU: 1.2 to 1.6 times the one-dimensional form).
+* Members of a network run as one grouped convolution, and all networks share one softmax.
+* Convolutions are two-dimensional with a height of 1, and input channels come in multiples of four, the form for which
+  engines have the fastest kernels (ONNX Runtime on a CPU: 1.2 to 1.6 times as fast as the one-dimensional form).
 """
 
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 import torch
+from punctum.training.arrays import F32
 from punctum.training.models.ensemble import Locator, LocatorEnsemble, nets_of
 from punctum.training.models.locator import FeatureNormaliser, LocatorNet
 
 from .writer import END, FLOAT, GraphWriter
 
-LANES = 4  # input channels of a fast convolution come in multiples of this
-F32 = npt.NDArray[np.float32]
+LANES = 4  # input channels are padded to a multiple of this
 
 
 def array_of(tensor: torch.Tensor) -> F32:
+    """A tensor as a NumPy array."""
     array: F32 = tensor.detach().cpu().numpy().astype(np.float32)
     return array
 
 
-def voters(locator: Locator) -> list[tuple[LocatorNet, float]]:
-    """The networks that count, with their shares."""
+def trained_nets(locator: Locator) -> list[tuple[LocatorNet, float]]:
+    """The trained networks with their weights in the mean."""
     nets = nets_of(locator)
     shares = locator.share.tolist() if isinstance(locator, LocatorEnsemble) else [1.0]
     return [(net, share) for net, share in zip(nets, shares, strict=True) if share > 0]
 
 
 def fits(locator: Locator) -> bool:
-    """Whether this form can say what the locator says: all networks smooth and end alike, shares sum to 1."""
-    nets = voters(locator)
+    """Whether the locator has this form: the same smoothing and output for all networks, weights that sum to 1."""
+    nets = trained_nets(locator)
     kinds = {(net.config.output, tuple(net._smooth_right)) for net, _ in nets}
     return len(kinds) == 1 and abs(sum(share for _, share in nets) - 1.0) < 1e-6
 
@@ -54,7 +54,7 @@ def normalised(w: GraphWriter, x: str, norm: FeatureNormaliser) -> str:
 def write_locator(locator: Locator) -> bytes:
     """features [B, T, D] -> class_track [B, T, C], actionness [B, T]."""
     w = GraphWriter()
-    nets = voters(locator)
+    nets = trained_nets(locator)
     first = nets[0][0]
     dim, classes = locator.dim, locator.classes
     left, right = max(net.left for net, _ in nets), max(net.right for net, _ in nets)
@@ -70,7 +70,7 @@ def write_locator(locator: Locator) -> bytes:
             x = w.slice(x, 3, left - net.left, END if net.right == right else net.right - right)
         logits.append(_network(w, net, x))
         weights += [share / net.config.members] * net.config.members
-    # [B, members * (C + 1), 1, T] -> [B, T, members, C + 1]: what is averaged lies side by side.
+    # [B, members * (C + 1), 1, T] -> [B, T, members, C + 1]
     every = logits[0] if len(logits) == 1 else w.add("Concat", *logits, axis=1)
     shaped = w.add("Reshape", every, w.constant([0, len(weights), classes + 1, -1], np.int64))
     tracks = _mean(w, _probabilities(w, w.add("Transpose", shaped, perm=[0, 3, 1, 2]), first), weights)
@@ -94,7 +94,7 @@ def _padded(w: GraphWriter, x: str, dim: int, left: int, right: int) -> str:
 def _network(w: GraphWriter, net: LocatorNet, x: str) -> str:
     """Padded windows -> logits [B, members * (C + 1), 1, W]."""
     config, members = net.config, list(net.members)
-    count, shared, h = len(members), True, x  # shared: h is the input, the same for every member
+    count, shared, h = len(members), True, x  # shared: h is the input of every member
 
     def convolution(parts: list[torch.nn.Conv1d], x: str) -> str:
         weight = np.concatenate([array_of(part.weight) for part in parts])[:, :, None]
@@ -139,7 +139,7 @@ def _mean(w: GraphWriter, x: str, weights: list[float]) -> str:
 
 
 def _smoothed(w: GraphWriter, x: str, right: int) -> str:
-    """One pass of the 3-point mean over axis 1, edges repeated, `right` of the two neighbours later ones."""
+    """One pass of a 3-point mean over axis 1, edges repeated; `right` of the two neighbours are later ones."""
     padded = w.add("Pad", x, w.constant([0, 2 - right, 0, 0, right, 0], np.int64), mode="edge")
     parts = [w.slice(padded, 1, k, k - 2 if k < 2 else END) for k in range(3)]
     return str(w.add("Div", w.add("Add", w.add("Add", parts[0], parts[1]), parts[2]), w.constant(3.0)))

@@ -1,4 +1,4 @@
-"""An ONNX file from elsewhere, as one graph that holds all its data."""
+"""ONNX files of other tools, as one graph with all its data."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 
 
 def read_onnx(path: str | Path) -> bytes:
-    """The graph of a file, with the weights that exporters keep beside it (`model.onnx.data`) taken in.
+    """Read a graph, including weights that an exporter stored in a file beside it (`model.onnx.data`).
 
-    Weights are only taken from the folder of the file and below. Session options in its metadata, which ONNX Runtime
-    can be made to follow, are left out. Raises InputError for what is not ONNX, for weights that are not there, and for
-    a graph that would exceed the 2 GiB of one ONNX file.
+    Weights are read from the folder of the file and below only. Session options in the metadata, which ONNX Runtime can
+    be configured to apply, are removed.
+
+    Raises:
+        InputError: the file is not ONNX, weights are missing, or the graph exceeds the 2 GiB of one ONNX file.
     """
     import onnx
     from google.protobuf.message import DecodeError, EncodeError
@@ -30,26 +32,26 @@ def read_onnx(path: str | Path) -> bytes:
     except (DecodeError, OSError, ValueError) as error:
         raise _unreadable(path, reason(error)) from None
     if not model.HasField("graph"):
-        raise _unreadable(path, "it holds no graph")
+        raise _unreadable(path, "it contains no graph")
     try:
         onnx.load_external_data_for_model(model, str(path.parent))
     except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:
         raise InputError(
             "backbone-weights",
-            f"the weights that {shown(path)} keeps in another file cannot be read: {reason(error)}",
-            "the file with the weights beside the .onnx file, under the name that it had at export",
+            f"the weights that {shown(path)} stores in another file cannot be read: {reason(error)}",
+            "the file with the weights, beside the .onnx file and with the name that it had at export",
             "copy both, or export with external_data=False",
         ) from None
-    kept = [entry for entry in model.metadata_props if entry.key != "ort_config"]
-    if len(kept) != len(model.metadata_props):
+    metadata = [entry for entry in model.metadata_props if entry.key != "ort_config"]
+    if len(metadata) != len(model.metadata_props):
         del model.metadata_props[:]
-        model.metadata_props.extend(kept)
+        model.metadata_props.extend(metadata)
     try:
         graph: bytes = model.SerializeToString(deterministic=True)
     except (EncodeError, ValueError) as error:
         raise InputError(
             "backbone-too-large",
-            f"{shown(path)} with its weights cannot be one ONNX file ({reason(error)})",
+            f"{shown(path)} and its weights do not fit one ONNX file ({reason(error)})",
             "at most 2 GiB",
             "export it in half precision, or use a smaller network",
         ) from None
@@ -58,7 +60,7 @@ def read_onnx(path: str | Path) -> bytes:
 
 
 def network_input(model: ModelProto) -> tuple[str, list[int | None]] | None:
-    """Name and shape of the only input that is no initializer, None for free sizes; None where there are several."""
+    """Name and shape (None: a free size) of the only input that is not an initializer; None if there are several."""
     stored = {tensor.name for tensor in model.graph.initializer}
     inputs = [value for value in model.graph.input if value.name not in stored]
     if len(inputs) != 1:
@@ -73,6 +75,6 @@ def _unreadable(path: Path, why: str) -> InputError:
     return InputError(
         "graph-unreadable",
         f"{shown(path)} is not an ONNX file ({why})",
-        "a whole .onnx file",
+        "a complete .onnx file",
         "export or copy it again",
     )

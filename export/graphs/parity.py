@@ -1,32 +1,38 @@
-"""Does the graph say what the module says? Over lengths and proposal counts, recorded in the bundle."""
+"""Do the exported graphs reproduce the modules? Compared over lengths and numbers of proposals."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from punctum.runtime import PunctumError
 from punctum.runtime.backends.onnxruntime.session import import_onnxruntime
+from punctum.training.arrays import F32
 from punctum.training.models.checkpoint import Run
 from punctum.training.models.torch_backend import TorchBackend
 
-LENGTHS = (1, 2, 97, 1000)
-COUNTS = (0, 1, 3000)
+from ..probes import COUNTS, LENGTHS, random_segments
+
 TOLERANCE = 2e-5
-
-
-def _difference(expected: tuple[Any, ...], got: list[Any]) -> float:
-    for a, b in zip(expected, got, strict=True):
-        if a.shape != b.shape:
-            raise PunctumError(
-                "parity-shape", f"a graph returned {b.shape}", f"{a.shape}", "report this: the graph froze a length"
-            )
-    return max((float(np.abs(a - b).max()) for a, b in zip(expected, got, strict=True) if a.size), default=0.0)
+"""Largest absolute difference of outputs, which lie in 0..1."""
 
 
 def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, Any]:
-    """Compare both graphs in ONNX Runtime with torch. Raises PunctumError beyond TOLERANCE (absolute, on 0..1)."""
+    """Compare both graphs in ONNX Runtime with the modules in torch.
+
+    Args:
+        run: the run with the modules.
+        locator: the locator's graph.
+        center: the center scorer's graph, or None.
+
+    Returns:
+        The differences by graph and size, for parity.json.
+
+    Raises:
+        PunctumError: a difference exceeds `TOLERANCE`, or a shape differs.
+    """
     ort = import_onnxruntime("checking the exported graphs")
     options = ort.SessionOptions()
     options.log_severity_level = 3
@@ -52,20 +58,19 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
         single = [part[0] for part in sessions[0].run(None, {"features": features[None]})]
         report["locator"][f"T={length}"] = _difference(expected, single)
         stack = np.stack([features[::-1], features, features * np.float32(0.5)])
-        both = sessions[0].run(None, {"features": stack})
-        report["locator"][f"B=3,T={length}"] = _difference(backend.locate_many(stack), both)
+        batch = sessions[0].run(None, {"features": stack})
+        report["locator"][f"B=3,T={length}"] = _difference(backend.locate_many(stack), batch)
         if sessions[1] is None:
             continue
         tracks = np.concatenate([expected[0], expected[1][:, None]], 1)
         for count in COUNTS:
-            segments = np.sort(rng.uniform(-0.5, length - 0.5, (count, 2)), axis=1).astype(np.float32)
-            segments[:, 1] = np.maximum(segments[:, 1], segments[:, 0] + 0.05)
+            segments = random_segments(rng, length, count)
             labels = rng.integers(0, len(run.labels), count)
-            given = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+            feeds = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
             names = [i.name for i in sessions[1].get_inputs()]
-            got = sessions[1].run(["class_probability", "attention", "center"], {n: given[n] for n in names})
+            outputs = sessions[1].run(["class_probability", "attention", "center"], {n: feeds[n] for n in names})
             report["center"][f"T={length},M={count}"] = _difference(
-                backend.score(features, tracks, segments, labels), got
+                backend.score(features, tracks, segments, labels), outputs
             )
     worst = max([*report["locator"].values(), *report["center"].values()])
     report["worst"] = worst
@@ -77,3 +82,13 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
             "report this",
         )
     return report
+
+
+def _difference(expected: Sequence[F32], outputs: Sequence[F32]) -> float:
+    """Largest absolute difference of two sets of outputs. Raises PunctumError if a shape differs."""
+    for a, b in zip(expected, outputs, strict=True):
+        if a.shape != b.shape:
+            raise PunctumError(
+                "parity-shape", f"a graph returned {b.shape}", f"{a.shape}", "report this: the graph has a fixed length"
+            )
+    return max((float(np.abs(a - b).max()) for a, b in zip(expected, outputs, strict=True) if a.size), default=0.0)

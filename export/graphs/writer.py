@@ -1,4 +1,4 @@
-"""A small writer of ONNX graphs, for the graphs whose shape matters more than where they came from."""
+"""A small writer of ONNX graphs."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from typing import Any
 import numpy as np
 
 OPSET = 20
-END = np.iinfo(np.int64).max  # as the end of a Slice: to the last row
+END = np.iinfo(np.int64).max  # end of a Slice: up to the last row
 FLOAT, INT64, DOUBLE = 1, 7, 11  # onnx.TensorProto, without importing onnx
 
 
 class GraphWriter:
-    """Collects nodes and constants; every method that computes returns the name of its result."""
+    """Collects nodes and constants; methods that add a node return the name of its result."""
 
     def __init__(self) -> None:
         self._nodes: list[Any] = []
         self._constants: dict[str, Any] = {}
-        self._known: dict[tuple[Any, ...], str] = {}
+        self._names: dict[tuple[Any, ...], str] = {}
 
     def constant(self, value: Any, dtype: Any = np.float32) -> str:
-        """A tensor in the graph; equal ones are stored once."""
+        """A constant tensor; equal tensors are stored once."""
         array = np.ascontiguousarray(value, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
-        if key not in self._known:
-            self._known[key] = f"c{len(self._known)}"
-            self._constants[self._known[key]] = array
-        return self._known[key]
+        if key not in self._names:
+            self._names[key] = f"c{len(self._names)}"
+            self._constants[self._names[key]] = array
+        return self._names[key]
 
     def add(self, op: str, *inputs: str, outputs: int = 1, name: str | None = None, **attributes: Any) -> Any:
-        """A node; its result by name, or a list of names where it has several."""
+        """Add a node; returns the name of its result, or a list of names if `outputs` is not 1."""
         from onnx import helper
 
         stem = name or f"{op.lower()}_{len(self._nodes)}"
@@ -38,19 +38,22 @@ class GraphWriter:
         return stem if outputs == 1 else names
 
     def slice(self, x: str, axis: int, start: int, stop: int = END, *, name: str | None = None) -> str:
-        """Rows start to stop of one axis."""
+        """Rows `start` to `stop` of one axis."""
         ends = [self.constant([value], np.int64) for value in (start, stop, axis)]
         return str(self.add("Slice", x, *ends, name=name))
 
     def finish(self, inputs: dict[str, tuple[int, list[Any]]], outputs: dict[str, list[Any]]) -> bytes:
-        """The model, the same bytes every time. inputs: name -> (FLOAT or INT64, shape); outputs are float."""
+        """Serialise the model deterministically.
+
+        inputs: name -> (FLOAT or INT64, shape); outputs: name -> shape, of type float.
+        """
         import onnx
         from onnx import helper, numpy_helper
 
-        given = [helper.make_tensor_value_info(n, kind, shape) for n, (kind, shape) in inputs.items()]
-        made = [helper.make_tensor_value_info(n, FLOAT, shape) for n, shape in outputs.items()]
+        graph_inputs = [helper.make_tensor_value_info(n, kind, shape) for n, (kind, shape) in inputs.items()]
+        graph_outputs = [helper.make_tensor_value_info(n, FLOAT, shape) for n, shape in outputs.items()]
         stored = [numpy_helper.from_array(array, name) for name, array in self._constants.items()]
-        graph = helper.make_graph(self._nodes, "punctum", given, made, stored)
+        graph = helper.make_graph(self._nodes, "punctum", graph_inputs, graph_outputs, stored)
         model = helper.make_model(
             graph, producer_name="punctum", opset_imports=[helper.make_opsetid("", OPSET)], ir_version=10
         )

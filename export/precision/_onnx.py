@@ -1,4 +1,4 @@
-"""What every pass over an ONNX graph needs: types by name, constants, who reads what, names that are free."""
+"""Helpers of passes over ONNX graphs: types by name, constants, readers of a value, unused names."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 def need_onnx(purpose: str = "making precision variants") -> None:
-    """Raises MissingDependencyError without onnx or ONNX Runtime."""
+    """Raise MissingDependencyError without onnx or ONNX Runtime. purpose: the subject of the message."""
     switch_off_telemetry()
     for library in ("onnx", "onnxruntime"):
         try:
@@ -26,7 +26,10 @@ def need_onnx(purpose: str = "making precision variants") -> None:
 
 
 def load(graph: bytes, name: str) -> ModelProto:
-    """A model with functions inlined and Constant nodes as initializers. Raises InputError for what is no ONNX."""
+    """Parse a graph, with functions inlined and Constant nodes as initializers. Raises InputError unless it is ONNX.
+
+    name: of the graph, for messages.
+    """
     import onnx
     from google.protobuf.message import DecodeError
     from onnx import inliner
@@ -39,7 +42,7 @@ def load(graph: bytes, name: str) -> ModelProto:
             model = inliner.inline_local_functions(model)
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(
-            "graph-unreadable", f"{name} is no valid ONNX graph ({reason(error)})", "ONNX", "export the bundle again"
+            "graph-unreadable", f"{name} is not a valid ONNX graph ({reason(error)})", "ONNX", "export the bundle again"
         ) from None
     _lift_constants(model)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -48,34 +51,36 @@ def load(graph: bytes, name: str) -> ModelProto:
 def _lift_constants(model: ModelProto) -> None:
     from onnx import numpy_helper
 
-    kept = []
+    remaining = []
     for node in model.graph.node:
         tensor = next((a.t for a in node.attribute if a.name == "value"), None)
         if node.op_type != "Constant" or tensor is None:
-            kept.append(node)
+            remaining.append(node)
         else:
             model.graph.initializer.append(numpy_helper.from_array(numpy_helper.to_array(tensor), node.output[0]))
     del model.graph.node[:]
-    model.graph.node.extend(kept)
+    model.graph.node.extend(remaining)
 
 
 def finish(model: ModelProto) -> bytes:
-    """The model without unused initializers and stale shapes, checked, as bytes that are the same every time."""
+    """Serialise a model deterministically, without unused initializers and recorded shapes. Raises PunctumError if the
+    model is not valid."""
     import onnx
 
     graph = model.graph
     used = {name for node in _all_nodes(graph) for name in node.input} | {o.name for o in graph.output}
-    kept = [tensor for tensor in graph.initializer if tensor.name in used]
+    used_tensors = [tensor for tensor in graph.initializer if tensor.name in used]
     del graph.initializer[:]
-    graph.initializer.extend(kept)
+    graph.initializer.extend(used_tensors)
     del graph.value_info[:]
     try:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise PunctumError(
-            "precision-graph", f"the pass made a graph that is not valid ({reason(error)})", "", "report this"
+            "precision-graph", f"the converted graph is not valid ({reason(error)})", "", "report this"
         ) from error
-    return model.SerializeToString(deterministic=True)  # type: ignore[no-any-return]
+    data: bytes = model.SerializeToString(deterministic=True)
+    return data
 
 
 def _all_nodes(graph: GraphProto) -> Iterable[NodeProto]:
@@ -86,19 +91,28 @@ def _all_nodes(graph: GraphProto) -> Iterable[NodeProto]:
 
 
 def subgraphs(node: NodeProto) -> list[GraphProto]:
-    """The graphs that If, Loop and Scan hold."""
+    """The graphs inside If, Loop and Scan."""
     return [attribute.g for attribute in node.attribute if attribute.HasField("g")]
 
 
 def captured(graph: GraphProto) -> set[str]:
-    """Names that inner graphs may read from this one."""
-    inner = [held for node in graph.node for held in subgraphs(node)]
-    read = {name for held in inner for node in _all_nodes(held) for name in node.input}
-    return read | {out.name for held in inner for out in held.output}
+    """Names that inner graphs read from this one."""
+    inner = [subgraph for node in graph.node for subgraph in subgraphs(node)]
+    read = {name for subgraph in inner for node in _all_nodes(subgraph) for name in node.input}
+    return read | {out.name for subgraph in inner for out in subgraph.output}
 
 
 class View:
-    """Look-ups over one model. types: ONNX element types by name; constants: initializers by name."""
+    """Look-ups over one model.
+
+    Attributes:
+        types: ONNX element types by name.
+        constants: initializers by name.
+        nodes: of the graph, in order.
+        producer: node that computes a name.
+        readers: nodes that read a name.
+        pinned: outputs, and names that inner graphs read, which must keep their names and types.
+    """
 
     def __init__(self, model: ModelProto) -> None:
         graph = model.graph
@@ -117,16 +131,17 @@ class View:
         self._taken = {*self.types, *self.producer}
 
     def is_float(self, name: str) -> bool:
+        """Whether a name is a float32 tensor."""
         return self.types.get(name) == 1  # TensorProto.FLOAT
 
     def floats(self, node: NodeProto) -> list[str]:
-        """Its float32 inputs, each once."""
+        """The float32 inputs of a node, each once."""
         return [name for name in dict.fromkeys(node.input) if name and self.is_float(name)]
 
-    def free(self, name: str) -> str:
-        """`name`, or with a number behind it where it is taken."""
-        found, k = name, 1
-        while found in self._taken:
-            found, k = f"{name}_{k}", k + 1
-        self._taken.add(found)
-        return found
+    def unused(self, name: str) -> str:
+        """`name`, with a number appended if it is in use. It is in use from now on."""
+        unused, k = name, 1
+        while unused in self._taken:
+            unused, k = f"{name}_{k}", k + 1
+        self._taken.add(unused)
+        return unused

@@ -1,4 +1,4 @@
-"""What the graphs see on training videos: inputs of the fp32 graphs, recorded while the bundle runs over them."""
+"""Calibration data: inputs of the fp32 graphs, recorded while the bundle runs on training videos."""
 
 from __future__ import annotations
 
@@ -8,21 +8,32 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime import Bundle, Dataset, Localizer
+from punctum.runtime.backends.open import open_backend
 from punctum.runtime.bundle.precision import Part
 from punctum.runtime.errors import InputError
 from punctum.runtime.session.engine import Backend
+from punctum.training.arrays import F32, I64
 
+from ..localizers import localizer_around
 from .recordings import Reader, open_reader
 
-F32 = npt.NDArray[np.float32]
 Feed = dict[str, npt.NDArray[Any]]
 WINDOWS, RUNS, CLIPS, VIDEOS = 64, 256, 32, 100
-FAR = 0.5  # of the training features' deviation
+"""Largest numbers of recorded windows, runs of the center scorer, clips, and of videos to run on."""
+TOLERANCE = 0.5
+"""Largest deviation of mean and standard deviation from the training features, in their standard deviations."""
 
 
 @dataclass(frozen=True, slots=True)
 class Feeds:
-    """Inputs of each graph, as the engine gets them; record: where they come from."""
+    """Inputs of each graph as the engine receives them.
+
+    Attributes:
+        locator: of the locator.
+        center: of the center scorer.
+        backbone: of the backbone.
+        record: where they come from, for the manifest.
+    """
 
     locator: list[Feed]
     center: list[Feed]
@@ -30,27 +41,28 @@ class Feeds:
     record: dict[str, Any]
 
     def of(self, part: Part) -> list[Feed]:
-        found: list[Feed] = getattr(self, part)
-        return found
+        """Inputs of one part of the bundle."""
+        feeds: list[Feed] = getattr(self, part)
+        return feeds
 
 
 class _Sample:
-    """An even sample of a stream that keeps at most `size` items (reservoir)."""
+    """A uniform sample of a stream of unknown length (reservoir sampling)."""
 
     def __init__(self, size: int, rng: np.random.Generator) -> None:
         self.items: list[Feed] = []
         self._size, self._seen, self._rng = size, 0, rng
 
     def offer(self, **arrays: npt.NDArray[Any]) -> None:
+        """Count one item and keep a copy of it if it is drawn."""
         self._seen += 1
         place = len(self.items) if len(self.items) < self._size else int(self._rng.integers(self._seen))
         if place < self._size:
-            kept = {name: array.copy() for name, array in arrays.items()}
-            self.items[place : place + 1] = [kept]
+            self.items[place : place + 1] = [{name: array.copy() for name, array in arrays.items()}]
 
 
-class _Watched:
-    """A backend that keeps a sample of what it is given."""
+class _RecordingBackend:
+    """A backend that records a sample of its inputs. Batches of windows (`locate_many`) are not recorded."""
 
     def __init__(self, inner: Backend, locator: _Sample, center: _Sample) -> None:
         self._inner, self._locator, self._center = inner, locator, center
@@ -62,33 +74,40 @@ class _Watched:
         self._locator.offer(features=features[None])
         return self._inner.locate(features)
 
-    def score(self, features: F32, tracks: F32, segments: F32, labels: Any) -> tuple[F32, F32, F32]:
+    def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         if len(labels):
             self._center.offer(features=features, tracks=tracks, segments=segments, labels=labels)
         return self._inner.score(features, tracks, segments, labels)
 
 
 def collect(bundle: Bundle, data: Dataset, *, split: str | None = None, seed: int = 0) -> Feeds:
-    """Run the fp32 bundle over training videos (at most VIDEOS of them, evenly spread) and keep a sample of its inputs.
+    """Run the fp32 bundle on at most `VIDEOS` training videos, evenly spread, and record a sample of its inputs.
 
-    Raises InputError where the data set lists no training videos, and where its features are not the bundle's.
+    Args:
+        bundle: the bundle.
+        data: a data set that fits it.
+        split: split folder of the data set, for the record.
+        seed: of the sample.
+
+    Raises:
+        InputError: the data set lists no training videos, or its features are not those of the bundle.
     """
     videos = _spread(data.train, VIDEOS)
     if not videos:
         raise InputError(
             "calibration-empty",
             f"{data.folder} lists no training videos",
-            "a train.txt: int8 ranges are measured on training videos, never on those that judge",
+            "a train.txt: int8 ranges are measured on training videos, never on the test videos",
             "check --split",
         )
     rng = np.random.default_rng(seed)
     locator, center, clips = _Sample(WINDOWS, rng), _Sample(RUNS, rng), _Sample(CLIPS, rng)
     spec = bundle.manifest.backbone
-    reader = open_reader(bundle, data, watch=None if spec is None else lambda x: _offer(clips, spec.input, x))
-    localizer = Localizer(bundle)
-    localizer.backend = _Watched(localizer.backend, locator, center)
-    rows = _run(localizer, reader, videos)
-    _check_features(bundle, data, rows)
+    observe = None if spec is None else lambda batch: _offer_clips(clips, spec.input, batch)
+    reader = open_reader(bundle, data, observe=observe)
+    localizer = localizer_around(bundle, _RecordingBackend(open_backend(bundle), locator, center))
+    mean, std = _run(localizer, reader, videos)
+    _check_features(bundle, data, mean, std)
     record = {
         "dataset": data.name,
         "split": split,
@@ -101,19 +120,20 @@ def collect(bundle: Bundle, data: Dataset, *, split: str | None = None, seed: in
     return Feeds(locator.items, center.items, clips.items, record)
 
 
-def _offer(sample: _Sample, name: str, clips: F32) -> None:
+def _offer_clips(sample: _Sample, name: str, clips: F32) -> None:
     for clip in clips:
         sample.offer(**{name: clip[None]})
 
 
 def _spread(videos: tuple[str, ...], most: int) -> tuple[str, ...]:
+    """At most `most` of the videos, evenly spread."""
     if len(videos) <= most:
         return videos
     return tuple(videos[int(k)] for k in np.linspace(0, len(videos) - 1, most))
 
 
 def _run(localizer: Localizer, reader: Reader, videos: tuple[str, ...]) -> tuple[float, float]:
-    """Localize every video; mean and deviation of all features."""
+    """Localize every video. Returns mean and standard deviation of all features."""
     count, total, squares = 0, 0.0, 0.0
     for video in videos:
         features = reader(video)
@@ -124,15 +144,15 @@ def _run(localizer: Localizer, reader: Reader, videos: tuple[str, ...]) -> tuple
     return mean, float(np.sqrt(max(squares / max(count, 1) - mean**2, 0.0)))
 
 
-def _check_features(bundle: Bundle, data: Dataset, rows: tuple[float, float]) -> None:
+def _check_features(bundle: Bundle, data: Dataset, mean: float, std: float) -> None:
+    """Raise InputError if mean and standard deviation are not those that the bundle was trained on."""
     known = bundle.manifest.features.fingerprint
     if known is None:
         return
-    mean, std = rows
-    if abs(mean - known.mean) > FAR * known.std or abs(std - known.std) > FAR * known.std:
+    if abs(mean - known.mean) > TOLERANCE * known.std or abs(std - known.std) > TOLERANCE * known.std:
         raise InputError(
             "calibration-features",
-            f"training features of {data.name} have mean {mean:.3g} and deviation {std:.3g}",
-            f"about {known.mean:.3g} and {known.std:.3g}, as those that the bundle was trained on",
-            "give the data set that the run was trained on",
+            f"training features of {data.name} have mean {mean:.3g} and standard deviation {std:.3g}",
+            f"about {known.mean:.3g} and {known.std:.3g}, as in the training of the bundle",
+            "use the data set that the run was trained on",
         )

@@ -1,14 +1,15 @@
 """fp32 graph -> int8 graph with Q/DQ pairs, by ONNX Runtime's static quantisation.
 
-For the CPU: activations uint8 with a zero point, weights int8 per channel in 7 bits. On x86 the engine multiplies
-uint8 by int8 and nothing else fast (signed activations run no faster than fp32), and without VNNI it adds two products
-in 16 bits: 2 * 255 * 64 just fits, 2 * 255 * 127 would saturate unnoticed. A bundle travels, so seven bits it is.
+For the CPU: activations are uint8 with a zero point, weights int8 per channel with 7 bits. On x86 ONNX Runtime is fast
+for uint8 times int8 only (signed activations run no faster than fp32), and without VNNI it adds two products in 16
+bits: 2 * 255 * 64 fits, 2 * 255 * 127 would saturate silently. A bundle runs on any machine, hence 7 bits.
 
-For TensorRT: int8 on both sides, symmetric, no quantised bias, and pairs before products only: the builder fuses what
-stands between a product and the next pair.
+For TensorRT: symmetric int8 for both, no quantised bias, and pairs before products only, since the builder fuses the
+nodes between a product and the next pair.
 
-Measured on a CPU with VNNI, one thread, real recordings: the locator takes 0.3 of the time of fp32 (nearly all of it
-is convolutions), the scorer 0.8 to 0.85 (two fifths are products; exact pooling and arithmetic on time stay fp32).
+Measured on a CPU with VNNI, one thread, real recordings: the locator takes 0.3 of the time of fp32 (almost all of it
+is convolutions), the center scorer 0.8 to 0.85 (two fifths are products; exact pooling and arithmetic on time stay
+fp32).
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ from punctum.runtime.backends.onnxruntime.session import import_onnxruntime
 from punctum.runtime.errors import PunctumError
 
 from ._onnx import View, finish, load
-from .half import FEWEST
+from .half import MIN_WEIGHTS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -38,35 +39,46 @@ Feed = dict[str, npt.NDArray[Any]]
 
 
 def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "the graph") -> bytes | None:
-    """The int8 graph, its ranges measured on `feeds`; None where no product has FEWEST weights.
+    """Convert a graph to int8.
 
-    Raises InputError for bytes that are no ONNX graph; PunctumError where ONNX Runtime cannot quantise it.
+    Args:
+        graph: the fp32 graph.
+        feeds: inputs on which the ranges are measured.
+        style: engine that the graph is made for.
+        name: of the graph, for messages.
+
+    Returns:
+        The int8 graph; None if no product has `MIN_WEIGHTS` weights.
+
+    Raises:
+        InputError: the bytes are not an ONNX graph.
+        PunctumError: ONNX Runtime cannot quantise it.
     """
     import_onnxruntime("quantizing")
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
     model = load(graph, name)
-    chosen = _number(model)
+    chosen = _name_products(model)
     if not chosen:
         return None
     signed = style == "tensorrt"
-    # A Gemm gives fp32 anyway, and a pair behind one costs precision and time. A MatMul needs its own: without, the
-    # engine folds the Add behind it into a Gemm before it looks for pairs, and runs that in fp32, five times slower.
-    bare = PRODUCTS if signed else ("Gemm",)
+    # A Gemm returns fp32 anyway, and a pair after it costs precision and time. A MatMul needs one: without it, ONNX
+    # Runtime fuses the following Add into a Gemm before it looks for pairs, and runs that in fp32, five times slower.
+    without_output_pair = PRODUCTS if signed else ("Gemm",)
     options: dict[str, Any] = {
         "ActivationSymmetric": signed,
         "WeightSymmetric": True,
         "QuantizeBias": not signed,
         "MatMulConstBOnly": True,
-        "OpTypesToExcludeOutputQuantization": list(bare),
+        "OpTypesToExcludeOutputQuantization": list(without_output_pair),
     }
-    with tempfile.TemporaryDirectory() as folder, _quiet():
+    with tempfile.TemporaryDirectory() as folder, _quiet_root_logger():
         out = Path(folder) / "int8.onnx"
         try:
             quantize_static(
                 model,
                 out,
-                _Reader(_fitted(model, feeds)),
+                _FeedReader(_fit_feeds(model, feeds)),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=list(PRODUCTS),
                 nodes_to_quantize=chosen,
@@ -84,27 +96,34 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
                 "a graph of convolutions and matrix products",
                 "leave int8 out, or report this",
             ) from error
-        made = load(out.read_bytes(), name)
-    made.producer_name, made.producer_version, made.doc_string = "punctum", "", ""
-    return finish(made)
+        quantised = load(out.read_bytes(), name)
+    quantised.producer_name, quantised.producer_version, quantised.doc_string = "punctum", "", ""
+    return finish(quantised)
 
 
-def _number(model: ModelProto) -> list[str]:
-    """Give every node a name of its own, and return those of the products with weights enough to gain."""
+def _name_products(model: ModelProto) -> list[str]:
+    """Give every node a unique name, and return the names of the products that are large enough."""
     view = View(model)
     chosen = []
     for k, node in enumerate(view.nodes):
         node.name = f"{node.op_type}_{k}"
         weights = [view.constants[name] for name in node.input[1:2] if name in view.constants]
-        if node.op_type in PRODUCTS and weights and np.prod(weights[0].dims) >= FEWEST and view.is_float(node.input[0]):
+        if (
+            node.op_type in PRODUCTS
+            and weights
+            and np.prod(weights[0].dims) >= MIN_WEIGHTS
+            and view.is_float(node.input[0])
+        ):
             chosen.append(node.name)
     return chosen
 
 
-def _fitted(model: ModelProto, feeds: Sequence[Feed]) -> list[Feed]:
-    """Of each feed what the graph takes: bundles may leave inputs of the scorer out, and those made before locators
-    took stacks of windows take one window without its axis."""
-    ranks = {given.name: len(given.type.tensor_type.shape.dim) for given in model.graph.input}
+def _fit_feeds(model: ModelProto, feeds: Sequence[Feed]) -> list[Feed]:
+    """The inputs of each feed that the graph has.
+
+    Center scorers may lack inputs, and locators of early bundles take one window without a batch axis.
+    """
+    ranks = {value.name: len(value.type.tensor_type.shape.dim) for value in model.graph.input}
     return [
         {
             name: feed[name][0] if feed[name].ndim == rank + 1 else feed[name]
@@ -115,13 +134,14 @@ def _fitted(model: ModelProto, feeds: Sequence[Feed]) -> list[Feed]:
     ]
 
 
-class _Reader:
-    """Feeds one by one, as the calibrator asks for them."""
+class _FeedReader:
+    """Passes feeds to the calibrator, one at a time."""
 
     def __init__(self, feeds: Sequence[Feed]) -> None:
         self._feeds = iter(feeds)
 
     def get_next(self) -> Feed | None:
+        """The next feed; None at the end."""
         return next(self._feeds, None)
 
     def __iter__(self) -> Iterator[Feed]:
@@ -129,8 +149,8 @@ class _Reader:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """The quantiser logs advice to the root logger, which is not ours to configure for longer."""
+def _quiet_root_logger() -> Iterator[None]:
+    """Silence the root logger, to which the quantiser writes advice, and restore it."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

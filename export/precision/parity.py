@@ -1,64 +1,73 @@
-"""How far the outputs of a variant are from fp32: over lengths and proposal counts on noise, and on real inputs."""
+"""Differences of a variant from fp32: on noise, over lengths and numbers of proposals, and on recorded inputs."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 from punctum.runtime import Bundle
 from punctum.runtime.backends.onnxruntime.backend import OnnxBackend, open_session
 from punctum.runtime.errors import PunctumError
+from punctum.training.arrays import F32
 
+from ..probes import COUNTS, LENGTHS, random_segments
 from .calibration import Feed, Feeds
 
-LENGTHS = (1, 2, 97, 1000)  # those of export.parity, which needs torch and this does not
-COUNTS = (0, 1, 3000)
 STACK = 3
+"""Windows of a batch."""
 
 
 def measure(bundle: Bundle, precision: str, feeds: Feeds, *, seed: int = 0) -> dict[str, float]:
-    """Largest differences from fp32: "locator" and "center" (outputs in 0..1) on noise, "worst" of the two; and
-    "locator_data", "center_data" and "backbone_data" (as a part of the features' deviation) on the recorded inputs.
+    """Largest differences of a variant from fp32.
 
-    Raises PunctumError where an output is not finite.
+    Args:
+        bundle: a bundle with the variant.
+        precision: its name.
+        feeds: recorded inputs.
+        seed: of the noise.
+
+    Returns:
+        On noise, "locator" and "center" (outputs in 0..1), and "worst" of the two. On the recorded inputs,
+        "locator_data", "center_data", and "backbone_data" in standard deviations of the features.
+
+    Raises:
+        PunctumError: an output is not finite.
     """
     reference, variant = OnnxBackend.open(bundle), OnnxBackend.open(bundle, precision=precision)
-    found = {"locator": 0.0}
+    differences = {"locator": 0.0}
+
+    def compare(key: str, expected: Sequence[F32], outputs: Sequence[F32]) -> None:
+        differences[key] = max(differences.get(key, 0.0), _difference(precision, expected, outputs))
+
     rng = np.random.default_rng(seed)
     spec = bundle.manifest.features
     mean, std = (spec.fingerprint.mean, spec.fingerprint.std) if spec.fingerprint else (0.0, 1.0)
     for length in LENGTHS:
         features = (mean + std * rng.normal(0, 1, (length, spec.dim))).astype(np.float32)
         tracks = reference.locate(features)
-        found["locator"] = max(found["locator"], _difference(precision, tracks, variant.locate(features)))
+        compare("locator", tracks, variant.locate(features))
         stack = np.stack([features] * STACK)
-        gap = _difference(precision, reference.locate_many(stack), variant.locate_many(stack))
-        found["locator"] = max(found["locator"], gap)
+        compare("locator", reference.locate_many(stack), variant.locate_many(stack))
         if bundle.manifest.center is None:
             continue
-        both = np.concatenate([tracks[0], tracks[1][:, None]], axis=1)
+        joined = np.concatenate([tracks[0], tracks[1][:, None]], axis=1)
         for count in COUNTS:
-            segments = np.sort(rng.uniform(-0.5, length - 0.5, (count, 2)), axis=1).astype(np.float32)
-            segments[:, 1] = np.maximum(segments[:, 1], segments[:, 0] + 0.05)
-            given = (features, both, segments, rng.integers(0, len(bundle.labels), count))
-            gap = _difference(precision, reference.score(*given), variant.score(*given))
-            found["center"] = max(found.get("center", 0.0), gap)
-    found["worst"] = max(found.values())
+            segments = random_segments(rng, length, count)
+            arguments = (features, joined, segments, rng.integers(0, len(bundle.labels), count))
+            compare("center", reference.score(*arguments), variant.score(*arguments))
+    differences["worst"] = max(differences.values())
     for feed in feeds.locator:
-        gap = _difference(precision, reference.locate_many(feed["features"]), variant.locate_many(feed["features"]))
-        found["locator_data"] = max(found.get("locator_data", 0.0), gap)
+        windows = feed["features"]
+        compare("locator_data", reference.locate_many(windows), variant.locate_many(windows))
     for feed in feeds.center:
-        given = (feed["features"], feed["tracks"], feed["segments"], feed["labels"])
-        gap = _difference(precision, reference.score(*given), variant.score(*given))
-        found["center_data"] = max(found.get("center_data", 0.0), gap)
+        arguments = (feed["features"], feed["tracks"], feed["segments"], feed["labels"])
+        compare("center_data", reference.score(*arguments), variant.score(*arguments))
     if "backbone" in bundle.manifest.precision[precision].files:
-        found["backbone_data"] = _backbone(bundle, precision, feeds.backbone)
-    return found
+        differences["backbone_data"] = _backbone_difference(bundle, precision, feeds.backbone)
+    return differences
 
 
-def _backbone(bundle: Bundle, precision: str, feeds: Sequence[Feed]) -> float:
+def _backbone_difference(bundle: Bundle, precision: str, feeds: Sequence[Feed]) -> float:
     rows = []
     for name in ("fp32", precision):
         session = open_session(
@@ -68,17 +77,17 @@ def _backbone(bundle: Bundle, precision: str, feeds: Sequence[Feed]) -> float:
     return _difference(precision, rows[:1], rows[1:]) / max(float(rows[0].std()), 1e-6)
 
 
-def _difference(precision: str, expected: Sequence[npt.NDArray[Any]], got: Sequence[npt.NDArray[Any]]) -> float:
+def _difference(precision: str, expected: Sequence[F32], outputs: Sequence[F32]) -> float:
     worst = 0.0
-    for a, b in zip(expected, got, strict=True):
+    for a, b in zip(expected, outputs, strict=True):
         if a.shape != b.shape:
             raise PunctumError("parity-shape", f"{precision} returned {b.shape}", f"{a.shape}", "report this")
         if not np.isfinite(b).all():
             raise PunctumError(
                 "precision-overflow",
-                f"{precision} gives numbers that are not finite",
-                "a network whose values stay within the range of this precision (65504 for fp16)",
-                f"leave {precision} out, or train with features that are normalised",
+                f"{precision} gives values that are not finite",
+                "a network whose values stay within the range of the precision (65504 for fp16)",
+                f"leave {precision} out, or train on normalised features",
             )
         worst = max(worst, float(np.abs(a - b).max(initial=0.0)))
     return worst

@@ -1,57 +1,71 @@
-"""Features of a data set's videos: from its files, or made by the bundle's backbone in a given precision."""
+"""Features of a data set's videos: from its files, or computed by the bundle's backbone in a given precision."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-import numpy.typing as npt
 from punctum.runtime import Bundle, Dataset
 from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.bundle.precision import REFERENCE
 from punctum.runtime.datasets.recordings import open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.features.features import Features
+from punctum.training.arrays import F32
 
-F32 = npt.NDArray[np.float32]
 Reader = Callable[[str], Features]
 
 
-class _Watched(VideoBackbone):
-    watch: Callable[[F32], None]
+class _ObservedBackbone(VideoBackbone):
+    """A backbone that passes every batch of clips to `observe` first."""
+
+    observe: Callable[[F32], None]
 
     def embed(self, clips: F32) -> F32:
-        self.watch(clips)
+        self.observe(clips)
         return super().embed(clips)
 
 
 def open_data(bundle: Bundle, folder: str | Path, split: str | None) -> Dataset:
-    """A data set that this bundle can be run on. Raises InputError naming what does not fit."""
+    """Open a data set that the bundle can be run on.
+
+    Raises:
+        InputError: classes or dimension of the data set do not fit the bundle.
+    """
     data = open_recordings(folder, split=split)
     unknown = sorted(set(bundle.labels) - set(data.labels))
     if unknown:
         raise InputError(
             "label-unknown",
-            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
+            f"the bundle has classes that {data.name} does not have: {', '.join(unknown)}",
             ", ".join(data.labels),
-            "give the data set that the run was trained on",
+            "use the data set that the run was trained on",
         )
     spec = bundle.manifest.features
     if not data.only_videos and data.feature_dim not in (0, spec.dim):
         raise InputError(
             "features-dimension",
             f"features of {data.name} have dimension {data.feature_dim}",
-            f"{spec.dim}, which the bundle takes",
-            "give the data set that the run was trained on",
+            f"{spec.dim}, as in the bundle",
+            "use the data set that the run was trained on",
         )
     return data
 
 
 def open_reader(
-    bundle: Bundle, data: Dataset, *, precision: str = REFERENCE, watch: Callable[[F32], None] | None = None
+    bundle: Bundle, data: Dataset, *, precision: str = REFERENCE, observe: Callable[[F32], None] | None = None
 ) -> Reader:
-    """What gives a video's features. watch: sees every batch of clips before the backbone does."""
+    """A function that returns the features of a video.
+
+    Args:
+        bundle: its backbone is used for a data set of videos.
+        data: the data set.
+        precision: of the backbone.
+        observe: called with every batch of clips before the backbone.
+
+    Raises:
+        InputError: the data set has videos only, and the bundle has no backbone.
+    """
     if not data.only_videos:
         return data.features
     from punctum.runtime.backbone.backbone import no_backbone
@@ -60,9 +74,9 @@ def open_reader(
     spec = bundle.manifest.backbone
     if spec is None:
         raise no_backbone(bundle.id, f"{data.name}, a data set of videos")
-    plain = spec.model_copy(update={"fingerprint": None})
-    backbone = _Watched.from_graph(bundle.graph("backbone", precision), plain, name=bundle.source)
-    backbone.watch = watch or (lambda clips: None)
+    unchecked = spec.model_copy(update={"fingerprint": None})
+    backbone = _ObservedBackbone.from_graph(bundle.graph("backbone", precision), unchecked, name=bundle.source)
+    backbone.observe = observe or (lambda clips: None)
 
     def read(video: str) -> Features:
         rows, _ = read_features(backbone, data.video_file(video))

@@ -1,4 +1,4 @@
-"""Add precision variants to a bundle: make the graphs, measure them, refuse those that lose too much."""
+"""Add precision variants to a bundle: make the graphs, measure them, and refuse those that lose too much mAP."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from punctum.runtime.bundle.precision import AccuracyRecord, Part, PrecisionReco
 from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.errors import InputError, PunctumError
 
-from ..limits import MAX_MAP_DROP
+from . import MAX_MAP_DROP
 from ._onnx import need_onnx
+from .accuracy import AccuracyReference, measure_reference
 from .calibration import Feeds, collect
 from .half import emulate_half, to_half
 from .integer import to_int8
-from .judge import Judge, open_judge
 from .parity import measure
 
 _Kind = Literal["half", "cpu", "tensorrt"]
@@ -29,7 +29,14 @@ _Kind = Literal["half", "cpu", "tensorrt"]
 
 @dataclass(frozen=True, slots=True)
 class Variant:
-    """targets: engines it is meant for. tolerance: of the backbone's fingerprint, as a part of the deviation."""
+    """A precision variant that punctum can make.
+
+    Attributes:
+        kind: how its graphs are made.
+        targets: engines that it is made for.
+        tolerance: of the backbone's fingerprint, in standard deviations of the features.
+        about: description for messages.
+    """
 
     kind: _Kind
     targets: tuple[Target, ...]
@@ -45,23 +52,23 @@ VARIANTS = {
 
 
 def parse_precisions(text: str) -> tuple[str, ...]:
-    """ "fp16,int8" -> names, each once. Raises InputError for one that punctum cannot make."""
+    """Split "fp16,int8" into names, each once. Raises InputError for a name that is not a variant."""
     names = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
     unknown = [name for name in names if name not in VARIANTS]
     if unknown or not names:
         raise InputError(
             "precision-unknown",
-            f"--precision {text!r}",
+            f"{text!r} is not a list of precision variants",
             "; ".join(f"{name}: {variant.about}" for name, variant in VARIANTS.items()),
-            "a comma-separated list of these; fp32 is always there",
+            "use a comma-separated list of these; fp32 is always present",
         )
     return names
 
 
 def check_max_drop(value: float) -> float:
-    """Points of mAP that a variant may lose. Raises InputError for what is no number of at least 0."""
+    """The bound of the loss of mAP, in points. Raises InputError unless it is a finite number of at least 0."""
     if not (math.isfinite(value) and value >= 0):
-        raise InputError("max-map-drop", f"--max-map-drop {value}", "points of mAP, 0 or more", "for example 0.5")
+        raise InputError("max-map-drop", f"`max_map_drop` is {value}", "points of mAP, 0 or more", "for example 0.5")
     return value
 
 
@@ -72,80 +79,90 @@ def add_variants(
     *,
     split: str | None = None,
     max_map_drop: float = MAX_MAP_DROP,
-    tell: Callable[[str], None] = lambda line: None,
+    report: Callable[[str], None] = lambda line: None,
 ) -> Bundle:
-    """A bundle in memory with these variants beside those it has; one of the same name is replaced.
+    """Add variants to a bundle in memory, replacing those of the same name.
 
-    data: training videos calibrate, test videos judge; see `recordings.open_data`. tell: gets a line a variant.
-    Raises InputError for data that does not fit, and PunctumError, naming variants and figures, where one loses more
-    than `max_map_drop` points of mAP or gives numbers that are not finite.
+    Args:
+        bundle: the bundle.
+        names: names from `VARIANTS`.
+        data: training videos calibrate, test videos measure the accuracy; see `recordings.open_data`.
+        split: split folder of the data set, for the record.
+        max_map_drop: largest loss of mAP, in points.
+        report: called with a line per variant.
+
+    Returns:
+        The bundle with the variants.
+
+    Raises:
+        InputError: the data do not fit the bundle.
+        PunctumError: a variant loses more than `max_map_drop` points of mAP or gives values that are not finite.
     """
     need_onnx()
     check_max_drop(max_map_drop)
     feeds = collect(bundle, data, split=split)
-    judge = open_judge(bundle, data, split=split)
+    reference = measure_reference(bundle, data, split=split)
     records = dict(bundle.manifest.precision)
     content = _without(bundle, names)
     refused = []
     for name in names:
-        record, graphs, accuracy = _measured(bundle, name, feeds, judge)
+        record, graphs, accuracy = _measured(bundle, name, feeds, reference)
         if accuracy.drop > max_map_drop and len(record.files) > 1 and "backbone" in record.files:
-            # A small network for images is what eight bits hurt most, and in fp32 it may still carry the rest.
-            tell(f"{name}: with its backbone it loses {accuracy.drop:.2f} points of mAP; tried without")
-            record, graphs, accuracy = _measured(bundle, name, feeds, judge, leave=("backbone",))
+            # Eight bits degrade a small network for images most; the other parts may still work with its fp32 form.
+            report(f"{name}: loses {accuracy.drop:.2f} points of mAP with the backbone included; trying without it")
+            record, graphs, accuracy = _measured(bundle, name, feeds, reference, excluded=("backbone",))
         figures = f"{100 * accuracy.reference_map:.2f} -> {100 * accuracy.map:.2f}"
-        tell(
+        report(
             f"{name}: {', '.join(record.files)} in {sum(map(len, graphs.values())) / 1e6:.2f} MB, at most "
-            f"{record.parity['worst']:.1e} from fp32, mAP {figures} ({_judged_by(judge)})"
+            f"{record.parity['worst']:.1e} from fp32, mAP {figures} ({reference.describe()})"
         )
         if accuracy.drop > max_map_drop:
-            refused.append(f"{name} loses {accuracy.drop:.2f} points of mAP ({figures} {_judged_by(judge)})")
+            refused.append(f"{name} loses {accuracy.drop:.2f} points of mAP ({figures} {reference.describe()})")
         records[name] = record
         content |= graphs
     if refused:
         raise PunctumError(
             "precision-refused",
             "; ".join(refused),
-            f"at most {max_map_drop:g} (--max-map-drop)",
-            "leave it out of --precision, or raise --max-map-drop",
+            f"at most {max_map_drop:g} (`max_map_drop`)",
+            "leave it out, or raise `max_map_drop`",
         )
     draft = bundle.manifest.model_copy(update={"precision": records})
     return seal_bundle(draft, content, bundle.source)
 
 
 def _without(bundle: Bundle, names: Sequence[str]) -> dict[str, bytes]:
-    """The files of a bundle but for those that only the named variants use."""
+    """The files of a bundle without those that only the named variants use."""
     dropped = {file for name in names if (r := bundle.manifest.precision.get(name)) for file in r.files.values()}
     return {file: data for file, data in bundle.content.items() if file not in dropped}
 
 
-def _judged_by(judge: Judge) -> str:
-    where = " ".join(part for part in (judge.data.name, judge.split, judge.subset) if part)
-    return where if judge.least_score is None else f"{where}, agreement with fp32"
-
-
 def _measured(
-    bundle: Bundle, name: str, feeds: Feeds, judge: Judge, *, leave: Sequence[Part] = ()
+    bundle: Bundle, name: str, feeds: Feeds, reference: AccuracyReference, *, excluded: Sequence[Part] = ()
 ) -> tuple[PrecisionRecord, dict[str, bytes], AccuracyRecord]:
-    """The record of one variant, its files, and what it costs. leave: parts that stay fp32."""
+    """The record of one variant, its files, and its accuracy. excluded: parts that stay fp32."""
     ort = import_onnxruntime("measuring a precision variant")
     variant = VARIANTS[name]
-    graphs = {part: made for part in _parts(bundle, feeds, leave) if (made := _make(bundle, variant.kind, part, feeds))}
+    graphs = {
+        part: graph
+        for part in _parts(bundle, feeds, excluded)
+        if (graph := _convert(bundle, variant.kind, part, feeds))
+    }
     if not graphs:
         raise InputError(
             "precision-nothing",
-            f"no graph of {bundle.source} has a product large enough for {name}",
-            "networks with 512 weights or more in a layer",
-            "leave it out: there is nothing to gain",
+            f"no graph of {bundle.source} has a layer large enough for {name}",
+            "a layer with 512 weights or more",
+            "leave it out: it would gain nothing",
         )
     files: dict[Part, str] = {part: f"{part}.{name}.onnx" for part in graphs}
-    run = graphs
-    if variant.kind == "half":  # the engine on this machine would leave the roundings out
-        run = {part: emulate_half(bundle.graph(part), attention=part == "backbone") for part in graphs}
+    measured = graphs
+    if variant.kind == "half":  # ONNX Runtime on the CPU would compute in fp32, without the rounding
+        measured = {part: emulate_half(bundle.graph(part), attention=part == "backbone") for part in graphs}
     draft = PrecisionRecord(files=files, targets=variant.targets)
-    trial = _with(bundle, name, draft, {files[part]: data for part, data in run.items()})
-    parity = measure(trial, name, feeds)  # first: it says what overflows
-    accuracy = judge.judge(trial, name)
+    trial = _with_variant(bundle, name, draft, {files[part]: data for part, data in measured.items()})
+    parity = measure(trial, name, feeds)  # first, since it detects overflow
+    accuracy = reference.measure(trial, name)
     record = PrecisionRecord(
         files=files,
         targets=variant.targets,
@@ -158,22 +175,22 @@ def _measured(
     return record, {files[part]: data for part, data in graphs.items()}, accuracy
 
 
-def _parts(bundle: Bundle, feeds: Feeds, leave: Sequence[Part]) -> list[Part]:
-    """Parts whose inputs were seen; a backbone needs videos, and a scorer proposals."""
+def _parts(bundle: Bundle, feeds: Feeds, excluded: Sequence[Part]) -> list[Part]:
+    """Parts whose inputs were recorded: a backbone needs videos, a center scorer proposals."""
     parts: list[Part] = ["locator", "center", "backbone"]
-    held = [part for part in parts if getattr(bundle.manifest, part) is not None and part not in leave]
-    return [part for part in held if feeds.of(part)]
+    present = [part for part in parts if getattr(bundle.manifest, part) is not None and part not in excluded]
+    return [part for part in present if feeds.of(part)]
 
 
-def _make(bundle: Bundle, kind: _Kind, part: Part, feeds: Feeds) -> bytes | None:
+def _convert(bundle: Bundle, kind: _Kind, part: Part, feeds: Feeds) -> bytes | None:
     graph, name = bundle.graph(part), f"the {part} of {bundle.source}"
     if kind == "half":
         return to_half(graph, attention=part == "backbone", name=name)
     return to_int8(graph, feeds.of(part), style=kind, name=name)
 
 
-def _with(bundle: Bundle, name: str, record: PrecisionRecord, files: dict[str, bytes]) -> Bundle:
-    """The bundle with one variant, to try it."""
+def _with_variant(bundle: Bundle, name: str, record: PrecisionRecord, files: dict[str, bytes]) -> Bundle:
+    """The bundle with one variant alone, for measuring it."""
     draft = bundle.manifest.model_copy(update={"precision": {name: record}})
     return seal_bundle(draft, {**_without(bundle, [*bundle.manifest.precision]), **files}, bundle.source)
 
@@ -182,6 +199,6 @@ def _fingerprint(trial: Bundle, name: str, tolerance: float) -> ClipFingerprint 
     spec = trial.manifest.backbone
     if spec is None or spec.fingerprint is None:
         return None
-    plain = spec.model_copy(update={"fingerprint": None})
-    made = VideoBackbone.from_graph(trial.graph("backbone", name), plain, name=trial.source)
-    return make_fingerprint(made, seed=spec.fingerprint.seed, tolerance=tolerance)
+    unchecked = spec.model_copy(update={"fingerprint": None})
+    backbone = VideoBackbone.from_graph(trial.graph("backbone", name), unchecked, name=trial.source)
+    return make_fingerprint(backbone, seed=spec.fingerprint.seed, tolerance=tolerance)

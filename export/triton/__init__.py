@@ -1,7 +1,7 @@
-"""A bundle as a model repository for NVIDIA Triton: its graphs there, its session here.
+"""A bundle as a model repository for NVIDIA Triton: graphs in the server, sessions in the client.
 
-The server runs graphs that keep no state; windows, proposals and events stay in `punctum.runtime.Session` or in
-libpunctum, beside whoever sends the media. `client` is that side in Python.
+The server runs graphs without state. Windows, proposals and events are handled by `punctum.runtime.Session` or
+libpunctum, in the process that sends the media. `client` is the client in Python.
 """
 
 from .write import write_triton

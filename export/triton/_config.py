@@ -1,4 +1,4 @@
-"""config.pbtxt: protobuf in text form, with the reasons as comments."""
+"""config.pbtxt of a model: protobuf text with explanatory comments."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Mapping
 from ._models import Model, Tensor, WarmUp
 
 LABELS = "labels.txt"
-VERSION = 1  # of every model
-FORMAT = 1  # of what this package puts into a repository
-QUEUE_US = 2000  # how long a request waits for others; next to nothing beside a deadline of a second
+VERSION = 1  # of every model in the repository
+FORMAT = 1  # of the repository's files
+QUEUE_US = 2000  # microseconds that a request waits for others to share its run
 
 _WHY_ALONE = {
     "locator": "The graph takes one window, so requests cannot share a run.",
-    "center": "No axis for a batch: a request is one window and its proposals, and both counts differ from run to run.",
+    "center": "No batch axis: a request is one window with its proposals, and both sizes differ between requests.",
     "backbone": "The graph takes a fixed number of clips, so requests cannot share a run.",
 }
 _WHY_TOGETHER = {
-    "locator": "Windows of one length share a run; those of live streams in their stride have one.",
-    "backbone": "Clips are all of one size, so those of any stream share a run.",
+    "locator": "Windows of one length share a run; live streams in steady state send windows of one length.",
+    "backbone": "All clips have one size, so clips of any streams share a run.",
 }
 _CPU = {
     "intra_op_thread_count": "1",
@@ -27,31 +27,40 @@ _CPU = {
     "enable_mem_arena": "1",
     "enable_mem_pattern": "0",
 }
-# As parameters, by number: beside any parameter the backend takes these three from there, or else its own defaults,
-# whatever the accelerator says. HEURISTIC, kSameAsRequested, one stream.
+# Given as numeric parameters: once any parameter is given, Triton's ONNX Runtime backend reads these three from the
+# parameters or uses its defaults, and ignores the accelerator's. HEURISTIC, kSameAsRequested, one stream.
 _CUDA = {"cudnn_conv_algo_search": "1", "arena_extend_strategy": "1", "do_copy_in_default_stream": "1"}
 
 
 def config_text(
     model: Model, *, bundle: str, precision: str, device: str, instances: int, queue_us: int = QUEUE_US
 ) -> str:
-    """The configuration of one model. device: "cpu" or "cuda"; queue_us: microseconds."""
-    batching = _WHY_TOGETHER[model.part] if model.most else _WHY_ALONE[model.part]
+    """The configuration of one model.
+
+    Args:
+        model: the model.
+        bundle: id of the bundle.
+        precision: variant of the graph.
+        device: "cpu" or "cuda".
+        instances: per model.
+        queue_us: microseconds that a request waits for others.
+    """
+    batching = _WHY_TOGETHER[model.part] if model.max_batch else _WHY_ALONE[model.part]
     lines = [
         f"# {model.part} of {_line(bundle)}, {precision}. Written by punctum; dims and types are those of the graph.",
         f"name: {quote(model.name)}",
         'backend: "onnxruntime"',
         'default_model_filename: "model.onnx"',
-        "# One bundle a configuration: the parameters below name it, so another version needs a repository of its own.",
+        "# The parameters below name the bundle, so another bundle version needs its own repository.",
         f"version_policy {{ specific {{ versions: [ {VERSION} ] }} }}",
         f"# {batching}",
-        f"max_batch_size: {model.most}",
+        f"max_batch_size: {model.max_batch}",
     ]
-    if model.most:
+    if model.max_batch:
         lines += ["dynamic_batching {", f"  max_queue_delay_microseconds: {queue_us}", "}"]
     lines += [
-        "# No sequence_batching: the graph keeps nothing between requests. What a stream remembers is in the session",
-        "# of whoever calls, so any instance serves any request, and no idle timeout can lose a stream.",
+        "# No sequence_batching: the graph keeps no state between requests. The state of a stream is in the client's",
+        "# session, so any instance serves any request, and no idle timeout affects a stream.",
     ]
     for kind, tensors in (("input", model.inputs), ("output", model.outputs)):
         lines += [f"{kind} [", ",\n".join(_tensor(t) for t in tensors), "]"]
@@ -59,15 +68,15 @@ def config_text(
     lines += ["]"]
     if device == "cuda":
         lines += [
-            "# TF32 is off: products of float32 that round to ten bits are not what the bundle was judged with.",
+            "# TF32 is off: it rounds float32 factors to ten bits, and the bundle was measured without it.",
             "optimization { execution_accelerators {",
             '  gpu_execution_accelerator: [ { name: "cuda" parameters { key: "use_tf32" value: "0" } } ]',
             "} }",
         ]
-    told = {"punctum.format": str(FORMAT), "punctum.bundle": bundle, "punctum.precision": precision}
-    for key, value in {**_CPU, **(_CUDA if device == "cuda" else {}), **told}.items():
+    facts = {"punctum.format": str(FORMAT), "punctum.bundle": bundle, "punctum.precision": precision}
+    for key, value in {**_CPU, **(_CUDA if device == "cuda" else {}), **facts}.items():
         lines.append(f"parameters {{ key: {quote(key)} value: {{ string_value: {quote(value)} }} }}")
-    lines.append("# Run before the model is ready, so that no first request waits for memory or kernels.")
+    lines.append("# Warm-up before the model is ready, so that first requests do not wait for memory or kernels.")
     types = {t.name: t.type for t in model.inputs}
     for warm_up in model.warm_ups:
         lines += _warm_up(warm_up, types)
@@ -75,7 +84,7 @@ def config_text(
 
 
 def quote(text: str) -> str:
-    """A string in protobuf's text form."""
+    """A string in protobuf text format."""
     escaped = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\r": "\\r", "\t": "\\t"}
     return '"' + "".join(escaped.get(c, c) for c in text) + '"'
 

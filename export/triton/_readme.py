@@ -1,4 +1,4 @@
-"""The page inside a repository: what it holds, how to serve it, and who does the rest."""
+"""README.md of a repository: its content, how to serve it, and how to use it from clients."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 _PAGE = """# {bundle} for Triton
 
 The graphs of one bundle in {precision}, for instances on {device}. They keep no state: windows, proposals, fusion,
-boundary adaptation, suppression and events are on the side of whoever sends the media, in a session of punctum.
+boundary adaptation, suppression and events are handled by a punctum session in the process that sends the media.
 
 {models}
 
@@ -20,24 +20,25 @@ boundary adaptation, suppression and events are on the side of whoever sends the
 
     tritonserver --model-repository=THIS_FOLDER
 
-The server needs its ONNX Runtime backend, which not every build brings. It takes several repositories, each with its
-own `--model-repository`. The bundle's id is a parameter of every model (`punctum.bundle`), so a client can refuse
-another one: clients and server have to have the same bundle.
+The server needs Triton's ONNX Runtime backend, which not every build contains. It serves several repositories, each
+with its own `--model-repository`. Clients and server must use the same bundle: its id is a parameter of every model
+(`punctum.bundle`), and clients refuse another one.
 
 - **Batching.** {batching}
-- **Streams.** No sequence batching, no state on the server, nothing to time out: any instance serves any request, and
-  a restarted server has lost nothing. A request that fails is an error in `push`: go on from the last
-  `session.snapshot()`, which also outlives the client.
-- **Warm-up.** Every model runs the sizes that live streams bring before it is ready.
-- **Telemetry.** Builds of ONNX Runtime may report their use to their maker. Start the server with
-  `ORT_DISABLE_TELEMETRY=1` in its environment; punctum on the side of the clients switches it off by itself.
-- **Origin.** {digest} The models here were written from it; a client that is given the same
-  digest (`--expect-sha256`) refuses any other bundle.
-- **Threads.** One a run, since streams are many; raise the instances instead (`instance_group`), up to one a core.{gpu}
+- **Streams.** The server keeps no state and needs no sequence batching: any instance serves any request, and a restart
+  loses nothing. A request that fails raises an error in `push`; continue from the last `session.snapshot()`, which also
+  survives a restart of the client.
+- **Warm-up.** Before a model is ready, it runs inputs of the sizes that live streams send.
+- **Telemetry.** Some builds of ONNX Runtime send usage data. Start the server with `ORT_DISABLE_TELEMETRY=1` in its
+  environment; punctum switches telemetry off in its own process.
+- **Origin.** {digest} The models were written from it. With this digest
+  (`--expect-sha256`) a client refuses any other bundle.
+- **Threads.** One per run, since there are many streams. Raise the number of instances instead (`instance_group`), up
+  to one per core.{gpu}
 
 ## From Python
 
-`client.py` beside this page needs punctum, `tritonclient[grpc]`, and the bundle's folder, but no engine:
+`client.py` in this folder needs punctum, `tritonclient[grpc]` and the bundle's folder, but no inference engine:
 
     python client.py BUNDLE features.npy --url localhost:8001
 
@@ -48,27 +49,27 @@ from punctum.runtime.live import LiveOptions
 
 localizer = open_localizer(Bundle.load("BUNDLE"), "localhost:8001"{name})
 session = localizer.session(stream="cam-1", live=LiveOptions(max_delay_s=1.0))
-for event in session.push(features):  # float32 [n, {dim}], a row each {stride:g} s
+for event in session.push(features):  # float32 [n, {dim}], one row per {stride:g} s
     print(event.to_json())
 ```
 {video}
 ## From C
 
-libpunctum (`punctum.h`) asks for what it needs; the answers come from these models. An answer to a locate is the class
-track and actionness side by side:
+libpunctum (`punctum.h`) requests runs of the graphs, and these models compute them. The answer to a locate request is
+class track and actionness side by side:
 
 | `punctum_next_want` | model | in | out |
 |---|---|---|---|
 {wants}
 
-## What has been run
+## What has been tested
 
-Repositories like this one have been loaded, warmed and called in a Triton server (2.51) on the CPU, and its answers
-gave the events that punctum gives with the bundle alone. Triton's own ONNX Runtime backend was not there: one in
-Python stood in for it. No instance on a GPU has run.
+Repositories like this one have been loaded, warmed up and called in a Triton server (2.51) on the CPU, and the events
+were those of punctum with the bundle alone. Triton's own ONNX Runtime backend was not available; a backend in Python
+took its place. No instance has been run on a GPU.
 """
 _VIDEO = """
-For video, open the source with the backbone in the server (decoding and resizing stay here):
+For video, open the source with the backbone in the server (decoding and resizing run in the client):
 
 ```python
 from client import open_backbone
@@ -80,7 +81,7 @@ for event in localizer.stream(source):
 ```
 """
 _GPU = """
-- **GPU.** TF32 is off. Each model may fill the card's memory as it needs; `gpu_mem_limit` bounds it."""
+- **GPU.** TF32 is off. A model may use all memory of the card; `gpu_mem_limit` sets a bound."""
 
 
 def readme_text(bundle: Bundle, models: list[Model], *, precision: str, device: str) -> str:
@@ -114,7 +115,7 @@ _WANTS = (("PUNCTUM_WANT_LOCATE", "locator"), ("PUNCTUM_WANT_SCORE", "center"))
 def _table(models: list[Model]) -> str:
     rows = ["| model | in | out | requests a run |", "|---|---|---|---|"]
     for m in models:
-        rows.append(f"| `{m.name}` | {_list(m, m.inputs)} | {_list(m, m.outputs)} | {m.most or 1} |")
+        rows.append(f"| `{m.name}` | {_list(m, m.inputs)} | {_list(m, m.outputs)} | {m.max_batch or 1} |")
     return "\n".join(rows)
 
 
@@ -125,21 +126,21 @@ def _list(model: Model, tensors: tuple[Tensor, ...]) -> str:
 def _shape(model: Model, tensor: Tensor) -> str:
     by_snippet = model.part != "center" or tensor.name in ("features", "tracks")
     dims = [("T" if by_snippet else "M") if n < 0 else str(n) for n in tensor.dims]
-    return f"[{', '.join(['B', *dims] if model.most else dims)}]"
+    return f"[{', '.join(['B', *dims] if model.max_batch else dims)}]"
 
 
 def _batching(models: list[Model]) -> str:
-    joined = [f"`{m.name}`" for m in models if m.most]
-    alone = [f"`{m.name}`" for m in models if not m.most]
-    told = []
+    joined = [f"`{m.name}`" for m in models if m.max_batch]
+    alone = [f"`{m.name}`" for m in models if not m.max_batch]
+    lines = []
     if joined:
-        told.append(f"{' and '.join(joined)}: requests of one size that arrive together share a run.")
+        lines.append(f"{' and '.join(joined)}: requests of one size that arrive together share a run.")
     if alone:
-        told.append(
-            f"{' and '.join(alone)}: no axis for a batch in the graph (`max_batch_size: 0`), so requests never share a "
-            "run. A session or pool of punctum joins the windows of several islands and streams before it asks."
+        lines.append(
+            f"{' and '.join(alone)}: no batch axis in the graph (`max_batch_size: 0`), so requests never share a run. "
+            "A punctum session or pool joins the windows of several islands and streams in one request."
         )
-    return " ".join(told)
+    return " ".join(lines)
 
 
 def _want(kind: str, model: Model) -> str:

@@ -1,7 +1,7 @@
-"""The session of a stream here, the graphs of its bundle in a Triton server.
+"""A client of a Triton server that runs the graphs of a bundle; sessions run in the client.
 
     pip install 'tritonclient[grpc]'
-    python client.py BUNDLE features.npy --url localhost:8001        # events as JSON, one a line
+    python client.py BUNDLE features.npy --url localhost:8001        # events as JSON Lines
 
 or in a program:
 
@@ -10,8 +10,8 @@ or in a program:
     session = localizer.session(stream="cam-1")
     for event in session.push(features): ...
 
-This file imports nothing of its neighbours, so a copy of it works wherever punctum is installed; ONNX Runtime is not
-needed there.
+This file does not import other files of its package, so a copy works wherever punctum is installed, without ONNX
+Runtime.
 """
 
 from __future__ import annotations
@@ -38,13 +38,13 @@ TIMEOUT_S = 30.0
 
 
 def model_name(name: str, part: Part) -> str:
-    """What a part of a bundle is called in the server."""
+    """The name of a part of a bundle in the server. name: of the bundle or the repository."""
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'punctum'}_{part}"
 
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class _Tensor:
-    """As ONNX Runtime describes an input or output."""
+    """An input or output, with the attributes that ONNX Runtime gives it."""
 
     name: str
     shape: list[int | str]
@@ -52,10 +52,10 @@ class _Tensor:
 
 
 class TritonModel:
-    """One model of a server, called as a session of ONNX Runtime is.
+    """One model of a server, with the interface of an ONNX Runtime session.
 
-    Safe to share between threads, one request at a time; open one localizer a thread where the server shall join
-    requests of several.
+    Threads may share it, one request at a time. For requests of several threads to share a run in the server, open one
+    localizer per thread.
     """
 
     def __init__(self, grpc: Any, client: Any, name: str, *, timeout_s: float) -> None:
@@ -66,14 +66,14 @@ class TritonModel:
         except grpc.InferenceServerException as error:
             raise InputError(
                 "triton-model",
-                f"the server has no model {name} that is ready ({error.message()})",
-                "the models of a repository that `punctum export --triton` wrote",
-                "give the server its folder, or pass the name that it was exported with",
+                f"the server has no ready model {name} ({error.message()})",
+                "a model of a repository that `punctum export --triton` wrote",
+                "load the repository in the server, or pass the name that it was exported with",
             ) from None
-        self._most = int(self.config.max_batch_size)
+        self._max_batch = int(self.config.max_batch_size)
 
     def parameter(self, key: str) -> str:
-        """What the repository says about itself."""
+        """A parameter of the model's configuration; "" if it has none of this name."""
         return str(self.config.parameters[key].string_value) if key in self.config.parameters else ""
 
     def get_inputs(self) -> list[_Tensor]:
@@ -83,37 +83,40 @@ class TritonModel:
         return [self._tensor(t) for t in self.config.output]
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Arrays by input name -> outputs by name; more than the server takes at a time goes in several requests."""
+        """Run the model. Batches beyond the server's maximum are sent in several requests.
+
+        outputs: names; feeds: arrays by input name. Returns the arrays of the outputs.
+        """
         count = len(next(iter(feeds.values())))
-        if not self._most or count <= self._most:
+        if not self._max_batch or count <= self._max_batch:
             return self._request(outputs, feeds)
         parts = [
-            self._request(outputs, {name: array[low : low + self._most] for name, array in feeds.items()})
-            for low in range(0, count, self._most)
+            self._request(outputs, {name: array[low : low + self._max_batch] for name, array in feeds.items()})
+            for low in range(0, count, self._max_batch)
         ]
         return [np.concatenate(arrays) for arrays in zip(*parts, strict=True)]
 
     def _request(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        given = []
+        tensors = []
         for name, array in feeds.items():
             tensor = self._grpc.InferInput(name, array.shape, {"f": "FP32", "i": "INT64"}[array.dtype.kind])
             tensor.set_data_from_numpy(np.ascontiguousarray(array))
-            given.append(tensor)
-        wanted = [self._grpc.InferRequestedOutput(name) for name in outputs]
+            tensors.append(tensor)
+        requested = [self._grpc.InferRequestedOutput(name) for name in outputs]
         with self._lock:
             try:
-                made = self._client.infer(self.name, given, outputs=wanted, client_timeout=self._timeout_s)
+                response = self._client.infer(self.name, tensors, outputs=requested, client_timeout=self._timeout_s)
             except self._grpc.InferenceServerException as error:
                 raise PunctumError(
                     "triton-failed",
-                    f"{self.name}: {error.message()}",
+                    f"a request to {self.name} failed: {error.message()}",
                     f"an answer within {self._timeout_s:g} s",
                     "see the server's log",
                 ) from None
-        return [made.as_numpy(name) for name in outputs]
+        return [response.as_numpy(name) for name in outputs]
 
     def _tensor(self, tensor: Any) -> _Tensor:
-        stack: list[int | str] = ["N"] if self._most else []
+        stack: list[int | str] = ["N"] if self._max_batch else []
         kinds = {"TYPE_FP32": "float", "TYPE_INT64": "int64"}
         kind = type(tensor).DESCRIPTOR.fields_by_name["data_type"].enum_type.values_by_number[tensor.data_type].name
         dims = [int(n) if n >= 0 else f"{tensor.name}_{axis}" for axis, n in enumerate(tensor.dims)]
@@ -121,10 +124,16 @@ class TritonModel:
 
 
 def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout_s: float = TIMEOUT_S) -> Localizer:
-    """A localizer whose graphs run in the server at `url` ("host:port" of gRPC).
+    """A localizer whose graphs run in a server. Requests that fail raise PunctumError.
 
-    name: what the repository was exported under, where that is not the bundle's. Raises InputError for a server that
-    does not answer, has no such models, or serves another bundle; a request that fails raises PunctumError.
+    Args:
+        bundle: the bundle that the repository was written from.
+        url: "host:port" of the server's gRPC service.
+        name: of the repository, if it is not that of the bundle.
+        timeout_s: of a request, in seconds.
+
+    Raises:
+        InputError: the server does not answer, has no such models, or serves another bundle.
     """
     parts: list[Part] = ["locator"] if bundle.manifest.center is None else ["locator", "center"]
     models = [_open(bundle, url, part, name, timeout_s) for part in parts]
@@ -134,12 +143,12 @@ def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout
         models[1] if len(models) > 1 else None,
         classes=len(bundle.labels),
         dim=manifest.features.dim,
-        device=Device("cpu"),  # arrays go and come through this machine's memory
+        device=Device("cpu"),  # arrays pass through this machine's memory
         requested=f"triton:{url}",
         precision=models[0].parameter("punctum.precision"),
     )
     backend.actual = backend.requested
-    localizer = Localizer.from_parts(
+    return Localizer.from_parts(
         backend,
         labels=bundle.labels,
         dim=manifest.features.dim,
@@ -147,16 +156,21 @@ def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout
         post=manifest.post,
         receptive_field=(manifest.locator.left, manifest.locator.right),
         bundle_id=bundle.id,
+        overhang_s=0.0 if manifest.backbone is None else manifest.backbone.overhang_s,
     )
-    if manifest.backbone is not None:
-        localizer.plan = dataclasses.replace(localizer.plan, overhang_s=manifest.backbone.overhang_s)
-    return localizer
 
 
 def open_backbone(bundle: Bundle, url: str, *, name: str | None = None, timeout_s: float = TIMEOUT_S) -> VideoBackbone:
-    """The bundle's backbone in the server, its fingerprint checked over the wire; for `sources.video.open_video`.
+    """The bundle's backbone in the server, for `sources.video.open_video`. Its fingerprint is checked in the server.
 
-    Raises InputError as `open_localizer`, and for a bundle without one.
+    Args:
+        bundle: see `open_localizer`.
+        url: see `open_localizer`.
+        name: see `open_localizer`.
+        timeout_s: see `open_localizer`.
+
+    Raises:
+        InputError: see `open_localizer`; also if the bundle has no backbone.
     """
     spec = bundle.manifest.backbone
     if spec is None:
@@ -198,21 +212,21 @@ def _open(bundle: Bundle, url: str, part: Part, name: str | None, timeout_s: flo
     if served != bundle.id:
         raise InputError(
             "triton-bundle",
-            f"{model.name} at {url} serves {served or 'no bundle of punctum'}",
+            f"{model.name} at {url} serves {served or 'a model that is not of punctum'}",
             bundle.id,
-            "load the bundle that the repository was made of, or export it again",
+            "use the bundle that the repository was written from, or export it again",
         )
     return model
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Events of one file of features, as JSON Lines; 2 for bad input, 1 for a failure, with one line of why."""
+    """Print the events of a feature file as JSON Lines. Returns the exit code: 2 for bad input, 1 for a failure."""
     parser = argparse.ArgumentParser(description="Events of a feature file, the graphs running in a Triton server.")
-    parser.add_argument("bundle", help="the bundle that the repository was made of")
-    parser.add_argument("features", help=".npy, float32 [T, D]")
-    parser.add_argument("--url", default="localhost:8001", help="gRPC address of the server")
+    parser.add_argument("bundle", help="bundle that the repository was written from")
+    parser.add_argument("features", help="features (.npy), float32 [T, D]")
+    parser.add_argument("--url", default="localhost:8001", help="host:port of the server's gRPC service")
     parser.add_argument("--expect-sha256", help="refuse the bundle unless this is its SHA-256")
-    parser.add_argument("--name", help="name that the repository was exported with, if another than the bundle's")
+    parser.add_argument("--name", help="name of the repository, if it is not that of the bundle")
     given = parser.parse_args(arguments)
     try:
         localizer = open_localizer(

@@ -65,12 +65,20 @@ def open_source(
     """The source behind an address, opened: "-", "tcp://host:port", "unix:///path", a folder, or a file; with a bundle
     that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
 
-    A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
-    raw float32 by their ending). dim, stride_s: of the features; by default the
-    bundle's. start_s: media time of the first snippet where the source does not say it. overflow: what to do when video outpaces processing, see `VideoSource`. token: what senders to a
-    socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
-    rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
-    backbone. An option without effect on the source is refused. Raises InputError.
+    A file that begins with the magic bytes of the framing is read as framed features, a video as video, and others as
+    rows (`.npy`, or raw float32 by their ending). An option without effect on the source is refused.
+
+    Args:
+        dim, stride_s: of the features; by default those of the bundle.
+        start_s: media time of the first snippet where the source does not state it.
+        overflow: what to do when video arrives faster than it is processed, see `VideoSource`.
+        token: what senders to a socket must present.
+        frames: options for the frames of a video; reconnect_s and overflow take precedence over those in it.
+        fps: frame rate of a video that carries no time stamps; refused for everything else.
+        device, threads, precision, options: of the backbone's engine, see `open_backend`.
+
+    Raises:
+        InputError: the address, an option or the file behind it cannot be used.
     """
     check_start(start_s)
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):

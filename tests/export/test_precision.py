@@ -19,9 +19,9 @@ import onnx
 import onnxruntime as ort
 from onnx import TensorProto, helper, numpy_helper
 from punctum.export.precision import variants
-from punctum.export.precision.half import LARGEST, emulate_half, to_half
+from punctum.export.precision.accuracy import measure_reference
+from punctum.export.precision.half import MAX_HALF, emulate_half, to_half
 from punctum.export.precision.integer import to_int8
-from punctum.export.precision.judge import open_judge
 from punctum.export.precision.recordings import open_data
 from punctum.export.precision.variants import VARIANTS, add_variants
 from punctum.runtime import Bundle, Localizer
@@ -135,8 +135,8 @@ def test_rounding_is_that_of_float16(values):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 20)], ir_version=10)
     x = np.array([values], np.float32)
     got = run(emulate_half(model.SerializeToString()), x)
-    if np.abs(x).max() > LARGEST:
-        assert not np.isfinite(got).all() or np.abs(x).max() < LARGEST + 16  # which float16 still rounds down
+    if np.abs(x).max() > MAX_HALF:
+        assert not np.isfinite(got).all() or np.abs(x).max() < MAX_HALF + 16  # which float16 still rounds down
         return
     np.testing.assert_allclose(got, x.astype(np.float16).astype(np.float32), rtol=0, atol=6.1e-8)
 
@@ -258,17 +258,17 @@ def test_truth_is_not_needed_and_then_fp32_is_the_measure(data, tmp_path):
     shutil.copytree(data, plain)
     (plain / "gt.json").unlink()
     bundle = Bundle.load(ASSETS / "demo")
-    judge = open_judge(bundle, open_data(bundle, plain, None))
-    assert judge.least_score > 0
-    assert judge.reference_map > 0.95
+    reference = measure_reference(bundle, open_data(bundle, plain, None))
+    assert reference.least_score > 0
+    assert reference.reference_map > 0.95
     (plain / "test.txt").unlink()
     with pytest.raises(InputError, match="test"):
-        open_judge(bundle, open_data(bundle, plain, None))
+        measure_reference(bundle, open_data(bundle, plain, None))
 
 
 def test_one_that_loses_too_much_is_refused_and_leaves_nothing(data, tmp_path, monkeypatch, capsys):
-    usual = variants.open_judge
-    monkeypatch.setattr(variants, "open_judge", lambda *a, **k: replace(usual(*a, **k), reference_map=1.0))
+    usual = variants.measure_reference
+    monkeypatch.setattr(variants, "measure_reference", lambda *a, **k: replace(usual(*a, **k), reference_map=1.0))
     out = tmp_path / "out"
     given = ["quantize", str(ASSETS / "demo"), str(data), "--out", str(out), "--precision", "fp16,int8"]
     assert invoke([*given, "--max-map-drop", "0.001"]) == 1
@@ -336,15 +336,15 @@ def _noisy(graph: bytes) -> bytes:
 
 def test_a_backbone_that_costs_too_much_stays_fp32(videos, monkeypatch):
     bundle = Bundle.load(ASSETS / "default")
-    usual = variants.Judge.judge
+    usual = variants.AccuracyReference.measure
 
-    def judge(self, trial, name):
+    def measure(self, trial, name):
         found = usual(self, trial, name)
         return found.model_copy(update={"drop": 9.0 if "backbone" in trial.manifest.precision[name].files else 0.1})
 
-    monkeypatch.setattr(variants.Judge, "judge", judge)
+    monkeypatch.setattr(variants.AccuracyReference, "measure", measure)
     said: list[str] = []
-    made = add_variants(bundle, ["int8"], open_data(bundle, videos, None), tell=said.append)
+    made = add_variants(bundle, ["int8"], open_data(bundle, videos, None), report=said.append)
     assert set(made.manifest.precision["int8"].files) == {"locator", "center"}
     assert "tried without" in said[0]
     assert made.graph("backbone", "int8") == bundle.graph("backbone")

@@ -224,7 +224,7 @@ def test_command(tmp_path: Path, halved: Bundle, capsys):
     out = tmp_path / "models"
     chosen = ["export", str(tmp_path / "bundle"), "--triton", str(out), "--precision", "fp16"]
     assert invoke(chosen) == 2
-    assert "fp16 is meant for cuda" in capsys.readouterr().err
+    assert "fp16 is made for cuda" in capsys.readouterr().err
     assert not out.exists()
     assert invoke([*chosen, "--device", "cuda"]) == 0
     assert "wrote default_locator, default_center, default_backbone" in capsys.readouterr().out

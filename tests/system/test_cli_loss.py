@@ -124,7 +124,7 @@ def test_an_archive_says_which_items(place, tmp_path, capsys):
 
 def test_training_says_which_videos(tmp_path):
     pytest.importorskip("torch", reason="training needs torch")
-    from punctum.training.videos import _lost
+    from punctum.training.videos import lost_media
 
     entries = {
         "whole": {"lost_frames": 0, "gaps": []},
@@ -133,4 +133,4 @@ def test_training_says_which_videos(tmp_path):
     }
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "features.json").write_text(json.dumps({"videos": entries}))
-    assert _lost(tmp_path) == {"cut": "1 frame lost", "hole": "1 gap (2.5 s) filled with the features beside it"}
+    assert lost_media(tmp_path) == {"cut": "1 frame lost", "hole": "1 gap (2.5 s) filled with the features beside it"}

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import torch
 
 CLASSES = ["slide", "drop"]
 FPS, SECONDS, HEIGHT, WIDTH = 10, 8.0, 48, 64
@@ -62,3 +64,16 @@ def make_videos(folder: Path, *, train: int = 5, test: int = 2) -> Path:
     (folder / "train.txt").write_text("\n".join(names[:train]))
     (folder / "test.txt").write_text("\n".join(names[train:]))
     return folder
+
+
+class FakeExporter:
+    """Stands in for the exporter, which takes seconds: `files` of a module are the files of a backbone folder."""
+
+    def __init__(self, files: Callable[[torch.nn.Module], dict[str, bytes]] = lambda module: {"backbone.onnx": b""}):
+        self._files = files
+
+    def check_installed(self, purpose: str) -> None:
+        pass
+
+    def backbone_files(self, module: torch.nn.Module, spec: object) -> dict[str, bytes]:
+        return self._files(module)

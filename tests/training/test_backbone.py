@@ -10,11 +10,11 @@ import pytest
 import torch
 from punctum.runtime import Bundle, Dataset, InputError
 from punctum.training.backbone.augment import augment
-from punctum.training.backbone.config import Augmentation, BackboneConfig, load_backbone_config
-from punctum.training.backbone.frames import FrameStore, Stretch, stretch_maps
+from punctum.training.backbone.config import Augmentation, BackboneConfig
+from punctum.training.backbone.frames import FrameSpan, FrameStore, span_maps
 from punctum.training.backbone.motion import CHANNELS, FLOWS, log_light, motion_maps
 from punctum.training.backbone.net import BackboneNet
-from punctum.training.backbone.task import BackboneModule, BackboneTask, ClickedStretch, vicreg
+from punctum.training.backbone.task import BackboneModule, BackboneTask, vicreg
 from punctum.training.data.labels import locate_clicks
 from safetensors.torch import save
 
@@ -22,13 +22,16 @@ av = pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+from punctum.export.exporter import OnnxExporter  # noqa: E402
 from punctum.runtime.backbone.backbone import VideoBackbone  # noqa: E402
 from punctum.runtime.datasets.extraction import read_features  # noqa: E402
-from punctum.training.backbone.train import SHIPPED, WEIGHTS, load_weights, train_backbone  # noqa: E402
+from punctum.training.backbone.footage import dataset_footage, read_footage  # noqa: E402
+from punctum.training.backbone.recipes import backbone_recipe, load_backbone_config  # noqa: E402
+from punctum.training.backbone.spans import ClickedSpan  # noqa: E402
+from punctum.training.backbone.train import SHIPPED, WEIGHTS, load_start, train_backbone  # noqa: E402
 from punctum.training.engine.stop import StopSignal, TrainingInterrupted  # noqa: E402
-from punctum.training.videos import backbone_recipe, dataset_footage, read_footage  # noqa: E402
 
-from .clips import frames, make_videos, write_video  # noqa: E402
+from .clips import FakeExporter, frames, make_videos, write_video  # noqa: E402
 
 
 def tiny(**changes: object) -> BackboneConfig:
@@ -55,16 +58,16 @@ def footage(clips: Path):
     return dataset_footage(Dataset.open(clips, need_features=False))
 
 
-def stretch(count: int = 40, seed: int = 0) -> Stretch:
+def span(count: int = 40, seed: int = 0) -> FrameSpan:
     values = np.random.default_rng(seed).integers(0, 65536, (count, 24, 32)).astype(np.uint16)
-    return Stretch("v", 0.0, values)
+    return FrameSpan("v", 0.0, values)
 
 
-def clicked(config: BackboneConfig, times: list[float], labels: list[int], **more: object) -> ClickedStretch:
-    part = stretch(**more)
+def clicked(config: BackboneConfig, times: list[float], labels: list[int], **more: object) -> ClickedSpan:
+    part = span(**more)
     snippets = len(part.frames) // config.snippet_frames
     where = locate_clicks(times, labels, snippets=snippets, stride_s=0.2, start_s=0.0, video="v")
-    return ClickedStretch(part, where, True)
+    return ClickedSpan(part, where, True)
 
 
 def test_features_do_not_depend_on_the_batch_and_survive_black():
@@ -82,12 +85,13 @@ def test_features_do_not_depend_on_the_batch_and_survive_black():
 def test_training_sees_the_clips_that_the_runtime_makes(clips: Path, tmp_path: Path):
     """Frames, clip borders and edges of training against the runtime's extractor, through the exported graph."""
     config = tiny(augmentation={name: 0 for name in Augmentation.model_fields if name != "mirror"} | {"mirror": False})
-    train_backbone(footage(clips), config, tmp_path / "b", quiet=True, frames=tmp_path / "frames")
+    exporter = OnnxExporter()
+    train_backbone(footage(clips), config, tmp_path / "b", exporter=exporter, quiet=True, frames=tmp_path / "frames")
     backbone = VideoBackbone.load(tmp_path / "b")
     video = clips / "videos" / "v0.mp4"
     rows, _ = read_features(backbone, video)
     store = FrameStore(tmp_path / "frames", config.spec())
-    (part,) = store.stretches("v0")
+    (part,) = store.spans("v0")
     assert len(part.frames) == 80 and len(rows) == 40
     shown = np.asarray(part.frames, np.float32) / 65535
     for t in (0, 1, 20, 39):
@@ -97,7 +101,7 @@ def test_training_sees_the_clips_that_the_runtime_makes(clips: Path, tmp_path: P
     module = BackboneModule(config, 2)
     task = BackboneTask(
         module,
-        [ClickedStretch(part, locate_clicks([], [], snippets=40, stride_s=0.2, start_s=0, video="v"), True)],
+        [ClickedSpan(part, locate_clicks([], [], snippets=40, stride_s=0.2, start_s=0, video="v"), True)],
         2,
         config,
     )
@@ -117,7 +121,7 @@ def test_training_sees_the_clips_that_the_runtime_makes(clips: Path, tmp_path: P
         torch.testing.assert_close(ours.describe(last[None])[0, -1], ends, atol=5e-3, rtol=1e-2)
 
 
-def test_windows_beyond_a_short_stretch_repeat_its_edges():
+def test_windows_beyond_a_short_span_repeat_its_edges():
     config = tiny(window=32)
     task = BackboneTask(BackboneModule(config, 1), [clicked(config, [1.0], [0], count=10)], 1, config)
     rng = np.random.default_rng(0)
@@ -144,7 +148,7 @@ def test_a_step_is_a_function_of_its_number():
 
 def test_unlabelled_footage_teaches_no_class():
     config = tiny()
-    part = ClickedStretch(stretch(), locate_clicks([], [], snippets=20, stride_s=0.2, start_s=0.0, video="v"), False)
+    part = ClickedSpan(span(), locate_clicks([], [], snippets=20, stride_s=0.2, start_s=0.0, video="v"), False)
     task = BackboneTask(BackboneModule(config, 2), [part, clicked(config, [2.0], [1])], 2, config)
     assert task.targets is not None and not task.targets[0].any() and task.targets[1].any()
     alone = BackboneTask(BackboneModule(config, 0), [part], 0, config)
@@ -196,18 +200,18 @@ def test_a_mirrored_picture_moves_the_other_way():
     assert seen == {True, False}
 
 
-def test_maps_are_kept_and_are_those_of_whole_stretches(tmp_path: Path):
-    part = stretch(300)
-    whole = stretch_maps(part, 0.01)
+def test_maps_are_kept_and_are_those_of_whole_spans(tmp_path: Path):
+    part = span(300)
+    whole = span_maps(part, 0.01)
     assert whole.shape == (301, CHANNELS, 12, 16) and whole.dtype == np.float16
     light = log_light(torch.from_numpy(np.asarray(part.frames, np.float32) / 65535)[None], 0.01)
     expected = motion_maps(torch.cat([light[:, :1], light, light[:, -1:]], dim=1))[0]
     np.testing.assert_allclose(whole, expected.numpy().astype(np.float16), atol=2e-2)
     file = tmp_path / "v.0.u16"
     file.write_bytes(part.frames.tobytes())
-    kept = stretch_maps(Stretch("v", 0.0, part.frames, file), 0.01)
+    kept = span_maps(FrameSpan("v", 0.0, part.frames, file), 0.01)
     assert np.array_equal(kept, whole) and len(list(tmp_path.glob("*.f16"))) == 1
-    stretch_maps(Stretch("v", 0.0, part.frames, file), 0.02)
+    span_maps(FrameSpan("v", 0.0, part.frames, file), 0.02)
     assert len(list(tmp_path.glob("*.f16"))) == 1  # those of another recipe are replaced
 
 
@@ -218,13 +222,12 @@ def test_views_that_agree_and_differ_between_clips_cost_less():
     assert vicreg(torch.zeros(64, 8), torch.zeros(64, 8)) > vicreg(good, good)
 
 
-def test_training_starts_from_what_ships(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("punctum.training.backbone.train._export", lambda *_: {"backbone.onnx": b""})
+def test_training_starts_from_what_ships(clips: Path, tmp_path: Path):
     config = BackboneConfig.model_validate({"batch": 2, "optim": {"steps": 1, "rate": 1e-9, "weight_decay": 0.0}})
-    train_backbone(footage(clips), config, tmp_path / "b", quiet=True)
+    train_backbone(footage(clips), config, tmp_path / "b", exporter=FakeExporter(), quiet=True)
     net, learned = BackboneNet(config), BackboneNet(config)
-    load_weights(net, SHIPPED)
-    load_weights(learned, tmp_path / "b" / WEIGHTS)
+    load_start(net, SHIPPED)
+    load_start(learned, tmp_path / "b" / WEIGHTS)
     for (name, ours), theirs in zip(net.named_parameters(), learned.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0, msg=name)
 
@@ -232,7 +235,7 @@ def test_training_starts_from_what_ships(clips: Path, tmp_path: Path, monkeypatc
 def test_shipped_weights_are_those_of_the_default_bundle():
     opened = VideoBackbone.open(Bundle.load("default"))
     net = BackboneNet(BackboneConfig())
-    load_weights(net, SHIPPED)
+    load_start(net, SHIPPED)
     clips = np.random.default_rng(0).random((2, *net.config.spec().clip_shape), np.float32)
     with torch.no_grad():
         rows = net.eval()(torch.from_numpy(clips)).numpy()
@@ -241,11 +244,11 @@ def test_shipped_weights_are_those_of_the_default_bundle():
 
 def test_weights_of_other_sizes_are_refused(tmp_path: Path):
     with pytest.raises(InputError, match="the weights that ship"):
-        load_weights(BackboneNet(BackboneConfig(channels=8)), SHIPPED)
+        load_start(BackboneNet(BackboneConfig(channels=8)), SHIPPED)
     (tmp_path / "w").write_bytes(b"\xff" * 20)
     for file in (tmp_path / "w", tmp_path / "absent"):
         with pytest.raises(InputError, match="cannot start"):
-            load_weights(BackboneNet(BackboneConfig()), file)
+            load_start(BackboneNet(BackboneConfig()), file)
 
 
 def test_planned_steps_follow_footage_and_time():
@@ -259,12 +262,9 @@ def test_planned_steps_follow_footage_and_time():
 
 def test_continues_to_the_same_bits_after_a_stop(clips: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     config, given = tiny(), footage(clips)
-    fast = {"backbone.json": b"{}"}  # the weights stand for the graph, which takes seconds to export
-    monkeypatch.setattr(
-        "punctum.training.backbone.train._export",
-        lambda module, config: fast | {"backbone.onnx": save(dict(module.state_dict()))},
-    )
-    whole = train_backbone(given, config, tmp_path / "whole", quiet=True)
+    # The weights stand for the graph, which takes seconds to export.
+    exporter = FakeExporter(lambda net: {"backbone.json": b"{}", "backbone.onnx": save(dict(net.state_dict()))})
+    whole = train_backbone(given, config, tmp_path / "whole", exporter=exporter, quiet=True)
     assert whole["training"]["steps"] == 6 and not (tmp_path / "whole" / "state").exists()
     assert sorted(p.name for p in (tmp_path / "whole").iterdir()) == [
         "backbone.json", "backbone.onnx", "config.json", "log.jsonl", "summary.json", "weights.safetensors",
@@ -282,16 +282,16 @@ def test_continues_to_the_same_bits_after_a_stop(clips: Path, tmp_path: Path, mo
     with monkeypatch.context() as patch:
         patch.setattr(BackboneTask, "step_loss", stopping)
         with pytest.raises(TrainingInterrupted):
-            train_backbone(given, config, tmp_path / "parts", quiet=True)
+            train_backbone(given, config, tmp_path / "parts", exporter=exporter, quiet=True)
     assert not (tmp_path / "parts" / "backbone.onnx").exists()
     with pytest.raises(InputError, match="--resume"):
-        train_backbone(given, config, tmp_path / "parts", quiet=True)
+        train_backbone(given, config, tmp_path / "parts", exporter=exporter, quiet=True)
     with pytest.raises(InputError, match="another recipe"):
-        train_backbone(given, tiny(seed=1), tmp_path / "parts", resume=True, quiet=True)
-    train_backbone(given, config, tmp_path / "parts", resume=True, quiet=True)
+        train_backbone(given, tiny(seed=1), tmp_path / "parts", resume=True, exporter=exporter, quiet=True)
+    train_backbone(given, config, tmp_path / "parts", resume=True, exporter=exporter, quiet=True)
     for name in ("backbone.onnx", "backbone.json"):
         assert (tmp_path / "parts" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
-    again = train_backbone(given, config, tmp_path / "parts", resume=True, quiet=True)
+    again = train_backbone(given, config, tmp_path / "parts", resume=True, exporter=exporter, quiet=True)
     assert again["training"]["steps"] == 6  # finished before: nothing is done
 
 
@@ -299,15 +299,15 @@ def test_kept_frames_are_not_decoded_again_unless_the_video_changed(clips: Path,
     store, video = FrameStore(tmp_path, tiny().spec()), tmp_path / "clip.mp4"
     video.write_bytes((clips / "videos" / "v1.mp4").read_bytes())
     assert store.add("clip", video)
-    before = np.array(store.stretches("clip")[0].frames)
+    before = np.array(store.spans("clip")[0].frames)
     from punctum.training.backbone import frames as module
 
-    monkeypatch.setattr(module, "_stretches", lambda *_: pytest.fail("decoded again"))
+    monkeypatch.setattr(module, "_decode", lambda *_: pytest.fail("decoded again"))
     assert store.add("clip", video)
     monkeypatch.undo()
     write_video(video, frames(9)[0])
     assert store.add("clip", video)
-    assert not np.array_equal(before, store.stretches("clip")[0].frames)
+    assert not np.array_equal(before, store.spans("clip")[0].frames)
 
 
 def test_what_cannot_be_learned_from_is_refused(clips: Path, tmp_path: Path):
@@ -331,7 +331,7 @@ def test_what_cannot_be_learned_from_is_refused(clips: Path, tmp_path: Path):
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "mine.txt").touch()
     with pytest.raises(InputError, match="other files"):
-        train_backbone(plain, tiny(), tmp_path / "out", quiet=True)
+        train_backbone(plain, tiny(), tmp_path / "out", exporter=FakeExporter(), quiet=True)
     for bad in ({"size": "big"}, {"size": "8x8"}, {"minutes": -1.0}, {"epochs": float("nan")}):
         with pytest.raises(InputError):
             backbone_recipe(**bad)

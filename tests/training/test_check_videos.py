@@ -14,10 +14,10 @@ pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
 from punctum.training.backbone.config import BackboneConfig
+from punctum.training.backbone.footage import dataset_footage
 from punctum.training.backbone.train import train_backbone
-from punctum.training.videos import dataset_footage
 
-from .clips import frames, make_videos, write_video
+from .clips import FakeExporter, frames, make_videos, write_video
 
 RECIPE = BackboneConfig.model_validate(
     {"start": "random", "height": 16, "width": 16, "channels": 4, "dim": 8, "window": 8, "batch": 1}
@@ -73,15 +73,15 @@ SPOILT: dict[str, Callable[[Path], object]] = {
 
 
 @pytest.mark.parametrize("name", SPOILT)
-def test_what_training_on_videos_refuses_the_check_reports(made, tmp_path, monkeypatch, name):
-    # What is refused is refused before; writing the graph takes seconds and has its own tests.
-    monkeypatch.setattr("punctum.training.backbone.train._export", lambda module, config: {"backbone.onnx": b""})
+def test_what_training_on_videos_refuses_the_check_reports(made, tmp_path, name):
+    # What is refused is refused before the export, which takes seconds and has its own tests.
     folder = Path(shutil.copytree(made, tmp_path / "d"))
     SPOILT[name](folder)
     report = check_dataset(folder)
     codes = {f.code for f in report.errors}
     try:
-        train_backbone(dataset_footage(Dataset.open(folder, need_features=False)), RECIPE, tmp_path / "b", quiet=True)
+        footage = dataset_footage(Dataset.open(folder, need_features=False))
+        train_backbone(footage, RECIPE, tmp_path / "b", exporter=FakeExporter(), quiet=True)
     except PunctumError as error:
         assert error.code in codes, (error.code, codes)
         assert error.exit_code == 2

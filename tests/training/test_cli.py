@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime.cli import invoke as run
-from punctum.training.cli import recipe_of
+from punctum.training.cli.recipe_options import recipe_of
 from punctum.training.config import TrainConfig
 
 
@@ -178,7 +178,7 @@ def test_recipe_files_with_fields_that_cannot_be_meant(toy, tmp_path, capsys, te
 
 
 def test_a_recorded_recipe_is_a_recipe(tmp_path):
-    from punctum.training.config import load_config
+    from punctum.training.recipes import load_config
 
     for n, recipe in enumerate(
         (

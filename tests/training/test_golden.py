@@ -12,7 +12,7 @@ from punctum import kernels
 from punctum.training.config import CenterConfig, CenterObjective
 from punctum.training.data.center_labels import label_proposals, update_points
 from punctum.training.models.center import HeadLogits, Pooled, PublishedCenterHead
-from punctum.training.objectives.center import ptal_loss
+from punctum.training.objectives.center import csl_loss
 from punctum.training.objectives.lacp import lacp_terms
 
 PUBLISHED = CenterObjective(
@@ -53,12 +53,12 @@ def test_backbone(golden_dir: Path):
         np.testing.assert_allclose(out.center[None], z["center"], atol=1e-6)
 
 
-def test_ptal_loss_gradients_and_scores(golden_dir: Path):
+def test_csl_loss_gradients_and_scores(golden_dir: Path):
     for z in cases(golden_dir, "ptal_loss"):
         cas, attn, center = (torch.from_numpy(z[k]).requires_grad_() for k in ("cas", "attn", "center"))
         logits = HeadLogits(cas.T, attn[0], center[0])
         labels = torch.from_numpy(z["point_label"]), torch.from_numpy(z["center_label"])
-        total, terms = ptal_loss(logits, *labels, PUBLISHED)
+        total, terms = csl_loss(logits, *labels, PUBLISHED)
         total.backward()
         assert float(total.detach()) == pytest.approx(float(z["total"]), rel=1e-6)
         assert float(terms["point"].detach()) == pytest.approx(float(z["point_loss"]), rel=1e-6)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from punctum.training.objectives.lacp import (
-    RunSpan,
+    SequenceSpan,
     contrast_loss,
     embed_span,
     lacp_terms,
@@ -17,10 +17,10 @@ from punctum.training.objectives.lacp import (
 def test_spans_reach_the_end_unless_published():
     column = np.array([0, 1, 1, 0, 1], np.float32)
     assert spans_of(column) == [
-        RunSpan(0, 0, False),
-        RunSpan(1, 2, True),
-        RunSpan(3, 3, False),
-        RunSpan(4, 4, True),
+        SequenceSpan(0, 0, False),
+        SequenceSpan(1, 2, True),
+        SequenceSpan(3, 3, False),
+        SequenceSpan(4, 4, True),
     ]
     assert spans_of(column, published_bug=True) == spans_of(column)[:3]
     assert spans_of(np.ones(5, np.float32)) == []

@@ -16,11 +16,14 @@ pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 
 import av
+from punctum.export.exporter import OnnxExporter
 from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.datasets.extraction import read_features
 from punctum.training.backbone.config import BackboneConfig
+from punctum.training.backbone.footage import Footage
 from punctum.training.backbone.frames import FrameStore
-from punctum.training.backbone.train import Footage, _clicked, train_backbone
+from punctum.training.backbone.spans import assign_clicks
+from punctum.training.backbone.train import train_backbone
 
 from .clips import FPS, SECONDS, frames
 
@@ -58,18 +61,18 @@ def late(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_click_is_placed_on_the_picture_that_was_shown_then(late, tmp_path):
     store = FrameStore(tmp_path, RECIPE.spec())
     store.add("late", late)
-    (stretch,) = store.stretches("late")
-    assert stretch.start_s == pytest.approx(LATE_S) and len(stretch.frames) == FPS * SECONDS
-    (part,) = _clicked([stretch], [Point(0, 6.05)], store, known=True)
+    (span,) = store.spans("late")
+    assert span.start_s == pytest.approx(LATE_S) and len(span.frames) == FPS * SECONDS
+    (part,) = assign_clicks([span], [Point(0, 6.05)], store, labelled=True)
     assert part.clicks.snippet.tolist() == [int((6.05 - LATE_S) / STRIDE_S)]
     with pytest.raises(InputError, match=r"2\.000 s") as caught:
-        _clicked([stretch], [Point(0, 2.0)], store, known=True)
+        assign_clicks([span], [Point(0, 2.0)], store, labelled=True)
     assert caught.value.code == "point-outside-video"
 
 
 def test_features_begin_at_media_time_0(late, tmp_path):
     footage = Footage("late", {"late": late}, ("a",), {"late": [Point(0, 6.05)]})
-    train_backbone(footage, RECIPE, tmp_path / "b", quiet=True)
+    train_backbone(footage, RECIPE, tmp_path / "b", exporter=OnnxExporter(), quiet=True)
     rows, facts = read_features(VideoBackbone.load(tmp_path / "b"), late)
     assert len(rows) == round((LATE_S + SECONDS) / STRIDE_S)
     assert facts["gaps"] == [[0.0, LATE_S]]
@@ -86,10 +89,10 @@ def test_the_check_counts_the_same_way(late, tmp_path, time_s, sound):
 
 
 def test_clicks_where_nothing_is_shown_are_said(tmp_path):
-    from punctum.training.backbone.frames import Stretch
+    from punctum.training.backbone.frames import FrameSpan
 
     store = FrameStore(tmp_path, RECIPE.spec())
-    shown = [Stretch("v", at, np.zeros((20, 16, 16), np.uint16)) for at in (0.0, 10.0)]
-    with pytest.warns(UserWarning, match="1 click of v left out"):
-        parts = _clicked(shown, [Point(0, 1.0), Point(0, 5.0), Point(0, 11.0)], store, known=True)
+    shown = [FrameSpan("v", at, np.zeros((20, 16, 16), np.uint16)) for at in (0.0, 10.0)]
+    with pytest.warns(UserWarning, match="1 click of v dropped"):
+        parts = assign_clicks(shown, [Point(0, 1.0), Point(0, 5.0), Point(0, 11.0)], store, labelled=True)
     assert [len(part.clicks) for part in parts] == [1, 1]

@@ -108,7 +108,7 @@ def test_no_candidates_at_all():
 def test_statistics_in_parts_are_those_of_all_rows(monkeypatch):
     from punctum.training.models import locator
 
-    monkeypatch.setattr(locator, "_PART", 7)
+    monkeypatch.setattr(locator, "_BLOCK", 7)
     rng = np.random.default_rng(3)
     videos = [rng.normal(5, 2, (n, 3)).astype(np.float32) for n in (1, 10, 4)]
     norm = FeatureNormaliser(Normalisation(), dim=3)
@@ -121,10 +121,10 @@ def test_statistics_in_parts_are_those_of_all_rows(monkeypatch):
 def test_the_fingerprint_of_large_values_does_not_overflow(tmp_path: Path):
     from punctum.training.data.labels import locate_clicks
     from punctum.training.data.videos import Sample, TrainingSet
-    from punctum.training.engine.run_folder import _statistics
+    from punctum.training.engine.provenance import feature_statistics
 
     clicks = locate_clicks([1.0], [0], snippets=4, stride_s=1.0, start_s=0.0, video="v")
     rows = np.full((4, 2), 1e25, np.float32)
     rows[0] = -1e25
-    mean, std, _ = _statistics(TrainingSet("x", ("a",), 1.0, 2, (Sample("v", rows, 0.0, clicks),)))
+    mean, std, _ = feature_statistics(TrainingSet("x", ("a",), 1.0, 2, (Sample("v", rows, 0.0, clicks),)))
     assert mean == pytest.approx(5e24) and std == pytest.approx(rows.astype(np.float64).std())

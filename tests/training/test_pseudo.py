@@ -12,7 +12,7 @@ from punctum.training.data.labels import Clicks, locate_clicks
 from punctum.training.data.proposals import VideoProposals
 from punctum.training.data.pseudo import FLOOR, align_clicks, sample_segments
 from punctum.training.models.center import CenterHead
-from punctum.training.models.ensemble import LocatorEnsemble, nets_of, vote
+from punctum.training.models.ensemble import LocatorEnsemble, nets_of, set_trained
 from punctum.training.models.locator import LocatorNet
 from punctum.training.objectives.center_task import CenterVideo
 from punctum.training.objectives.quality_task import QualityTask
@@ -109,7 +109,7 @@ def test_an_ensemble_averages_what_is_trained_and_declares_the_widest_field():
     assert both.receptive_field == (5, 5) and nets_of(both) == nets
     x = torch.randn(12, 4)
     with torch.no_grad():
-        vote(both, 1)
+        set_trained(both, 1)
         np.testing.assert_allclose(both(x)[0], nets[0](x)[0])
-        vote(both, 2)
+        set_trained(both, 2)
         np.testing.assert_allclose(both(x)[1], (nets[0](x)[1] + nets[1](x)[1]) / 2, atol=1e-6)

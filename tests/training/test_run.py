@@ -69,7 +69,7 @@ from pathlib import Path
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import PunctumError
 from punctum.training import train_run
-from punctum.training.config import load_config
+from punctum.training.recipes import load_config
 from punctum.training.data.videos import load_training_set
 data, recipe, out = (Path(a) for a in sys.argv[1:4])
 try:

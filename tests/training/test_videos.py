@@ -14,10 +14,11 @@ pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("onnxscript", reason="onnxscript is not installed")
 pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
+from punctum.export.exporter import OnnxExporter
 from punctum.runtime.cli import invoke
 from punctum.training import videos
 from punctum.training.backbone.config import BackboneConfig
-from punctum.training.videos import train_videos
+from punctum.training.videos import train_on_videos
 
 from .clips import make_videos
 
@@ -48,19 +49,20 @@ def test_all_stages_stopped_and_continued_give_the_same_bundle(
     clips: Path, tmp_path: Path, small: TrainConfig, backbone: BackboneConfig, monkeypatch: pytest.MonkeyPatch
 ):
     data, run = Dataset.open(clips, need_features=False), tmp_path / "run"
-    for stage in ("make_features", "load_training_set", "_export"):
+    exporter = OnnxExporter()
+    for place, stage in ((videos, "make_features"), (videos, "load_training_set"), (exporter, "export_bundle")):
         with monkeypatch.context() as patch:
-            patch.setattr(videos, stage, _killed)
+            patch.setattr(place, stage, _killed)
             with pytest.raises(KeyboardInterrupt):
-                train_videos(data, small, backbone, run, resume=run.exists(), quiet=True)
+                train_on_videos(data, small, backbone, run, exporter=exporter, resume=run.exists(), quiet=True)
         assert not (run / "bundle").exists()
     with pytest.raises(InputError, match="--resume"):
-        train_videos(data, small, backbone, run, quiet=True)
-    parts = train_videos(data, small, backbone, run, resume=True, quiet=True)
+        train_on_videos(data, small, backbone, run, exporter=exporter, quiet=True)
+    parts = train_on_videos(data, small, backbone, run, exporter=exporter, resume=True, quiet=True)
     with monkeypatch.context() as patch:  # nothing is left to do
-        patch.setattr(videos, "_export", _killed)
-        again = train_videos(data, small, backbone, run, resume=True, quiet=True)
-    whole = train_videos(data, small, backbone, tmp_path / "whole", quiet=True)
+        patch.setattr(exporter, "export_bundle", _killed)
+        again = train_on_videos(data, small, backbone, run, exporter=exporter, resume=True, quiet=True)
+    whole = train_on_videos(data, small, backbone, tmp_path / "whole", exporter=exporter, quiet=True)
     assert parts["bundle"] == again["bundle"] == whole["bundle"]
     assert (run / "data" / "features" / "v0.npy").is_file() and not (run / "data" / "features" / "v5.npy").exists()
     ready = Dataset.open(run / "data")  # an ordinary data set, for trying other recipes
@@ -83,7 +85,8 @@ def _killed(*arguments: object, **more: object) -> None:
 def test_another_folder_is_left_alone(clips: Path, tmp_path: Path, small: TrainConfig, backbone: BackboneConfig):
     (tmp_path / "notes.txt").touch()
     with pytest.raises(InputError, match="other files"):
-        train_videos(Dataset.open(clips, need_features=False), small, backbone, tmp_path, quiet=True)
+        data = Dataset.open(clips, need_features=False)
+        train_on_videos(data, small, backbone, tmp_path, exporter=OnnxExporter(), quiet=True)
 
 
 def test_command_line_refusals(clips: Path, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -1,1 +1,1 @@
-"""A small video backbone, learned from one's own footage. Importing this package does not import torch."""
+"""A small video backbone, trained on the user's own footage. Importing this package does not import torch."""

@@ -1,4 +1,4 @@
-"""Changes of maps of motion that an action survives: place, size, a mirror, a turn, grain, a hidden patch."""
+"""Augmentation of motion maps: shift, scale, mirror, rotation, noise, a hidden patch."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from .motion import FLOWS
 
 
 def augment(maps: Tensor, rule: Augmentation, rng: np.random.Generator) -> Tensor:
-    """maps float32 [T, CHANNELS, h, w] -> the same shape. Every draw comes from `rng`; one change for all times.
+    """Augment one window; the flow channels are rotated, scaled and mirrored with the picture.
 
-    Flow turns, grows and is mirrored with the picture.
+    Args:
+        maps: float32 [T, CHANNELS, h, w].
+        rule: the recipe's augmentation.
+        rng: source of all draws; one draw holds for all times.
+
+    Returns:
+        The same shape.
     """
     count, channels, height, width = maps.shape
     place, flow = _placement(rule, rng, height / width)
@@ -38,9 +44,15 @@ def augment(maps: Tensor, rule: Augmentation, rng: np.random.Generator) -> Tenso
 
 
 def _placement(rule: Augmentation, rng: np.random.Generator, shape: float) -> tuple[Tensor, Tensor]:
-    """Where each pixel of the result lies in the source [2, 3], in half images, and what flow becomes [2, 2].
+    """A random affine map.
 
-    shape: height over width, so that a turn keeps angles.
+    Args:
+        rule: the recipe's augmentation.
+        rng: source of all draws.
+        shape: height over width; keeps angles in a rotation.
+
+    Returns:
+        The map from pixels of the result to the source [2, 3], in half images, and the map of flow vectors [2, 2].
     """
     scale, aspect = math.exp(rng.uniform(-rule.zoom, rule.zoom)), math.exp(rng.uniform(-rule.aspect, rule.aspect))
     angle = rng.uniform(-rule.turn, rule.turn)

@@ -1,8 +1,9 @@
-"""Frames for training: every video once through the sampling and preprocessing of the runtime, kept as files.
+"""Frames and motion maps for training, prepared once and kept in files.
 
-A stretch is what lies between two gaps of a video: frames on the grid without a hole. Values are 16-bit, so that a
-dark scene keeps its shades; the files are memory-mapped, so hours of video need no memory. Training reads maps of
-motion (motion.py), which are computed from the frames once and kept beside them: 17 kB a frame of 48 x 64.
+Every video is decoded once, with the sampling and preprocessing of the runtime. A span is what lies between two gaps
+of a video: frames on the sampling grid without a hole. Frames are stored with 16 bits, which keeps the shades of dark
+scenes, and are memory-mapped, so hours of video need no memory. Training reads motion maps (motion.py), which are
+computed once and stored beside the frames: 17 kB per frame of 48 x 64.
 """
 
 from __future__ import annotations
@@ -15,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from punctum.runtime.backbone.preprocess import Preprocessor
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
@@ -23,16 +23,22 @@ from punctum.runtime.datasets.extraction import TIME_RULE
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_write
 
+from ..arrays import F16, F32, U16
 from .motion import CHANNELS, MAPS_VERSION, log_light, motion_maps
 
-U16 = npt.NDArray[np.uint16]
-F16 = npt.NDArray[np.float16]
-_BLOCK = 256  # frames that are collected before they go to disk
+_BLOCK = 256  # frames written or converted at a time
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """Frames uint16 [T, H, W] (65535 is white) of one video from `start_s` on, at the spec's rate."""
+class FrameSpan:
+    """Consecutive frames of one video, at the rate of the spec.
+
+    Attributes:
+        video: video id.
+        start_s: media time of the first frame.
+        frames: uint16 [T, H, W]; 65535 is white.
+        file: where the frames are stored, or None.
+    """
 
     video: str
     start_s: float
@@ -41,15 +47,27 @@ class Stretch:
 
 
 class FrameStore:
-    """Prepared frames of videos in one folder; what is there already is not decoded again."""
+    """Prepared frames of videos in one folder. A video that is stored already is not decoded again."""
 
     def __init__(self, folder: Path, spec: BackboneSpec) -> None:
         self.folder, self.spec = folder, spec
 
     def add(self, video: str, path: Path, *, stop: Callable[[], bool] = lambda: False) -> bool:
-        """Decode `path` unless this was done. False after a stop request. Raises InputError for a broken file."""
-        record, expected = self.folder / f"{video}.json", self._source(path)
-        if _kept(record).get("source") == expected:
+        """Decode a video unless it is stored.
+
+        Args:
+            video: video id.
+            path: the file.
+            stop: asked before every frame whether to give up.
+
+        Returns:
+            False if `stop` said so.
+
+        Raises:
+            InputError: the file is damaged or holds no frame.
+        """
+        record, source = self.folder / f"{video}.json", self._source(path)
+        if _read_record(record).get("source") == source:
             return True
         self.folder.mkdir(parents=True, exist_ok=True)
         prepare = Preprocessor(self.spec)
@@ -57,41 +75,42 @@ class FrameStore:
         files: list[str] = []
         writer: _Writer | None = None
         try:
-            for at, item in _stretches(path, self.spec):
+            for start_s, sampled in _decode(path, self.spec):
                 if stop():
                     return False
-                if at is not None:
+                if start_s is not None:
                     if writer is not None:
                         writer.close()
                     files.append(f"{video}.{len(files)}.u16")
-                    starts.append(at)
+                    starts.append(start_s)
                     writer = _Writer(self.folder / files[-1])
                 elif writer is not None:
-                    writer.add(prepare(item.image, item.aspect)[0])
+                    writer.add(prepare(sampled.image, sampled.aspect)[0])
         finally:
             if writer is not None:
                 writer.close()
         if not starts:
-            raise InputError("video-empty", f"{path} holds no frame", "a video with pictures", "take it off the lists")
-        fact = {"source": expected, "starts": starts, "files": files}
-        atomic_write(record, json.dumps(fact) + "\n")
+            raise InputError(
+                "video-empty", f"{path} holds no frame", "a video with pictures", "remove it from the lists"
+            )
+        atomic_write(record, json.dumps({"source": source, "starts": starts, "files": files}) + "\n")
         return True
 
-    def stretches(self, video: str) -> list[Stretch]:
-        """What `add` kept of a video; stretches shorter than a snippet are left out."""
-        record = _kept(self.folder / f"{video}.json")
+    def spans(self, video: str) -> list[FrameSpan]:
+        """The stored spans of a video, without those shorter than a snippet."""
+        record = _read_record(self.folder / f"{video}.json")
         shape = (-1, self.spec.height, self.spec.width)
-        found = []
+        spans = []
         for start_s, name in zip(record["starts"], record["files"], strict=True):
             if (self.folder / name).stat().st_size == 0:
                 continue
             frames = np.memmap(self.folder / name, np.uint16, "r").reshape(shape)
             if len(frames) >= self.spec.snippet_frames:
-                found.append(Stretch(video, float(start_s), frames, self.folder / name))
-        return found
+                spans.append(FrameSpan(video, float(start_s), frames, self.folder / name))
+        return spans
 
     def _source(self, path: Path) -> dict[str, Any]:
-        """What makes kept frames stale: another file, or another way to prepare it."""
+        """What stored frames depend on: the file, and how it is prepared."""
         facts = path.stat()
         fields = {"fps", "height", "width", "resize", "colour", "mean", "std"}
         return {
@@ -102,49 +121,49 @@ class FrameStore:
         }
 
 
-def _kept(path: Path) -> dict[str, Any]:
-    """The record of prepared frames; {} where there is none that is whole, so that they are prepared again."""
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        lists = record["starts"], record["files"]
-        whole = all(isinstance(x, list) for x in lists) and len(lists[0]) == len(lists[1])
-        whole = whole and all(isinstance(at, int | float) for at in lists[0])
-        names = all(isinstance(x, str) and Path(x).name == x and (path.parent / x).is_file() for x in lists[1])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        return {}
-    return record if whole and names else {}
+def span_maps(span: FrameSpan, floor: float) -> F16:
+    """Motion maps [T + 1, CHANNELS, h, w] of a span; map j is the change from frame j - 1 to frame j.
 
-
-def stretch_maps(stretch: Stretch, floor: float) -> F16:
-    """Maps of motion [T + 1, CHANNELS, h, w] of a stretch: [j] is the change from frame j - 1 to frame j.
-
-    The first and the last are of frames that stand still: what a clip sees that reaches beyond the stretch. Kept
-    beside the frames where those are in a file.
+    The first and the last map are those of a frame that stands still, which is what a clip contains beyond the ends
+    of the span. Maps are stored beside the frames if those are in a file. floor: see `BackboneConfig.floor`.
     """
-    if stretch.file is None:
-        return np.concatenate(list(_compute(stretch.frames, floor)))
-    height, width = stretch.frames.shape[1:]
-    shape = (len(stretch.frames) + 1, CHANNELS, height // 2, width // 2)
-    facts = f"{stretch.file.stat().st_mtime_ns} {floor!r} {MAPS_VERSION}"
-    kept = stretch.file.with_suffix(f".{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16")
-    if not kept.is_file():
-        for stale in kept.parent.glob(f"{stretch.file.stem}.*.f16"):
+    if span.file is None:
+        return np.concatenate(list(_compute_maps(span.frames, floor)))
+    height, width = span.frames.shape[1:]
+    shape = (len(span.frames) + 1, CHANNELS, height // 2, width // 2)
+    facts = f"{span.file.stat().st_mtime_ns} {floor!r} {MAPS_VERSION}"
+    path = span.file.with_suffix(f".{hashlib.sha256(facts.encode()).hexdigest()[:12]}.f16")
+    if not path.is_file():
+        for stale in path.parent.glob(f"{span.file.stem}.*.f16"):
             stale.unlink()
-        draft = kept.with_suffix(".part")
+        draft = path.with_suffix(".part")
         with draft.open("wb") as stream:
-            for part in _compute(stretch.frames, floor):
-                stream.write(part.tobytes())
-        draft.replace(kept)
-    return np.memmap(kept, np.float16, "r").reshape(shape)
+            for block in _compute_maps(span.frames, floor):
+                stream.write(block.tobytes())
+        draft.replace(path)
+    return np.memmap(path, np.float16, "r").reshape(shape)
 
 
-def _compute(frames: U16, floor: float) -> Iterator[F16]:
+def _compute_maps(frames: U16, floor: float) -> Iterator[F16]:
     count = len(frames)
     for begin in range(0, count + 1, _BLOCK):
         index = np.clip(np.arange(begin - 1, min(begin + _BLOCK, count + 1)), 0, count - 1)
-        shown = torch.from_numpy(np.asarray(frames[index], np.float32) / 65535.0)
+        block = torch.from_numpy(np.asarray(frames[index], np.float32) / 65535.0)
         with torch.no_grad():
-            yield motion_maps(log_light(shown[None], floor))[0].numpy().astype(np.float16)
+            yield motion_maps(log_light(block[None], floor))[0].numpy().astype(np.float16)
+
+
+def _read_record(path: Path) -> dict[str, Any]:
+    """The record of stored frames; {} if it or a file that it lists is missing or damaged."""
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        lists = record["starts"], record["files"]
+        valid = all(isinstance(x, list) for x in lists) and len(lists[0]) == len(lists[1])
+        valid = valid and all(isinstance(at, int | float) for at in lists[0])
+        present = all(isinstance(x, str) and Path(x).name == x and (path.parent / x).is_file() for x in lists[1])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return record if valid and present else {}
 
 
 class _Writer:
@@ -154,7 +173,7 @@ class _Writer:
         self._stream = path.open("wb")
         self._block: list[U16] = []
 
-    def add(self, plane: npt.NDArray[np.float32]) -> None:
+    def add(self, plane: F32) -> None:
         self._block.append(np.rint(np.clip(plane, 0.0, 1.0) * 65535.0).astype(np.uint16))
         if len(self._block) == _BLOCK:
             self._write()
@@ -169,23 +188,23 @@ class _Writer:
             self._block.clear()
 
 
-def _stretches(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, Any]]:
-    """(start, None) where a stretch begins, then (None, `Sampled`) for its frames."""
+def _decode(path: Path, spec: BackboneSpec) -> Iterator[tuple[float | None, Any]]:
+    """(start_s, None) where a span begins, and (None, `Sampled`) for each of its frames."""
     from punctum.runtime.video import Gap, open_frames
 
     source = open_frames(str(path), fps=spec.fps)
     try:
-        begun = False
+        in_span = False
         for item in source.frames():
             if item is None:
                 continue
             if isinstance(item, Gap):
                 yield item.at, None
-                begun = True
+                in_span = True
                 continue
-            if not begun:
+            if not in_span:
                 yield item.at, None
-                begun = True
+                in_span = True
             yield None, item
     finally:
         source.close()

@@ -1,9 +1,9 @@
-"""What a backbone as small as this should not have to learn: where what moves, which way and how fast.
+"""Motion maps: the input of the backbone, so that so small a network does not have to learn motion itself.
 
-Optical flow by least squares (Lucas and Kanade, 1981) on two scales: within a small window, the one motion that
-explains the changes best, drawn towards rest where there is little structure. Beside the flow, how much changes, how
-much of that no motion explains, how much structure there is, and local contrast. Light is a logarithm less its mean
-over the picture, so neither exposure nor flicker counts. Nothing here has weights.
+Optical flow by least squares (Lucas and Kanade, IJCAI 1981) on two scales, regularised towards zero where there is
+little structure. Beside the flow: the strength of the change, the part of it that the flow does not explain, the
+amount of structure, and local contrast. Intensity enters as its logarithm minus the mean over the picture, so exposure
+and flicker have no effect. Nothing here has weights.
 """
 
 from __future__ import annotations
@@ -15,23 +15,23 @@ from torch.nn import functional as fn
 CHANNELS = 11
 MAPS_VERSION = 1
 FLOWS = ((0, 1), (5, 6))
-"""Channels of the flow to the right and down: fine, coarse. Cells of their scale a frame, bounded below 4."""
+"""Channels of the flow to the right and down, on the fine and the coarse scale: cells per frame, below 4."""
 CHANGES = (2, 7)
-"""Channels of the logarithm of how much changes: fine, coarse."""
-_GAIN = 4.0  # so that squares of small slopes are numbers that half precision holds
-_REST = 0.008  # squared slopes below which flow is drawn towards rest: about the grain's
-_BEND = 0.01  # the same as a part of the slopes: along a straight edge nobody sees motion
-_FASTEST = 4.0
-_LEAST = 1.6e-4  # added before logarithms
+"""Channels of the logarithm of the strength of the change, on the fine and the coarse scale."""
+_GAIN = 4.0  # keeps squares of small slopes in the range of half precision
+_REST = 0.008  # regularisation of the flow: about the squared slopes of noise
+_BEND = 0.01  # regularisation relative to the slopes: motion along a straight edge is not visible
+_MAX_FLOW = 4.0  # cells per frame
+_EPSILON = 1.6e-4  # added before logarithms
 
 
 def log_light(frames: Tensor, floor: float) -> Tensor:
-    """Intensity in 0..1 -> its logarithm; `floor` is taken for black."""
+    """Intensity in 0..1 -> its logarithm. floor: intensity treated as black."""
     return torch.log(frames.clamp(min=0.0) + floor)
 
 
 def motion_maps(light: Tensor) -> Tensor:
-    """Log intensity [N, F, H, W], even H and W -> [N, F - 1, CHANNELS, H / 2, W / 2], one map a pair of frames."""
+    """Log intensity [N, F, H, W], H and W even -> one map per pair of frames [N, F - 1, CHANNELS, H / 2, W / 2]."""
     fine = _GAIN * _smooth(light - light.mean((2, 3), keepdim=True))
     coarse = fn.avg_pool2d(fine, 2)
     level = coarse
@@ -41,7 +41,7 @@ def motion_maps(light: Tensor) -> Tensor:
 
 
 def _flow(light: Tensor, *, halve: bool) -> list[Tensor]:
-    """Five maps [N, F - 1, h, w] of frames [N, F, h, w]; `halve`: of half the size."""
+    """Frames [N, F, h, w] -> five maps [N, F - 1, h, w]: flow, change, residual, structure; halve: half size."""
     middle, moved = (light[:, 1:] + light[:, :-1]) / 2, light[:, 1:] - light[:, :-1]
     right, down = _slopes(middle)
     moments = torch.cat([right * right, down * down, right * down, right * moved, down * moved, moved * moved], dim=1)
@@ -51,9 +51,9 @@ def _flow(light: Tensor, *, halve: bool) -> list[Tensor]:
     scale = (xx + rest) * (yy + rest) - xy * xy
     x, y = (xy * yt - (yy + rest) * xt) / scale, (xy * xt - (xx + rest) * yt) / scale
     left = (tt + x * xt + y * yt).clamp(min=0.0)
-    bound = 1.0 / (1.0 + torch.sqrt(x * x + y * y) / _FASTEST)
-    logs = [0.5 * torch.log(part + _LEAST) + 3.0 for part in (tt, left)]
-    return [x * bound, y * bound, *logs, 0.5 * torch.log(xx + yy + 10 * _LEAST) + 2.0]
+    bound = 1.0 / (1.0 + torch.sqrt(x * x + y * y) / _MAX_FLOW)
+    logs = [0.5 * torch.log(part + _EPSILON) + 3.0 for part in (tt, left)]
+    return [x * bound, y * bound, *logs, 0.5 * torch.log(xx + yy + 10 * _EPSILON) + 2.0]
 
 
 def _slopes(light: Tensor) -> tuple[Tensor, Tensor]:
@@ -62,14 +62,14 @@ def _slopes(light: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _smooth(x: Tensor) -> Tensor:
-    """Weights 1, 2, 1 both ways."""
+    """Smoothing with weights 1, 2, 1 in both directions."""
     x = fn.pad(x, (1, 1, 1, 1), mode="replicate")
     x = x[..., :-2] + 2 * x[..., 1:-1] + x[..., 2:]
     return (x[..., :-2, :] + 2 * x[..., 1:-1, :] + x[..., 2:, :]) / 16
 
 
 def _box(x: Tensor) -> Tensor:
-    """Mean of 3 x 3."""
+    """Mean over 3 x 3 cells."""
     x = fn.pad(x, (1, 1, 1, 1), mode="replicate")
     x = x[..., :-2] + x[..., 1:-1] + x[..., 2:]
     return (x[..., :-2, :] + x[..., 1:-1, :] + x[..., 2:, :]) / 9

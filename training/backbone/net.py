@@ -1,9 +1,9 @@
-"""The backbone: a clip of grey frames -> one feature row. Small enough to learn on a CPU in minutes.
+"""The backbone: a clip of grey frames -> one feature row. Small enough to train on a CPU in minutes.
 
-Maps of motion (motion.py) first, then convolutions in turn over the picture and over time: what a body did in the
-last second or two is put together where it did it, before the picture is pooled, so that others who move at the same
-time do not drown it. The network is the same for all times: a window of maps gives a row for each snippet, a clip
-exactly one, with the same numbers.
+Motion maps (motion.py) are followed by convolutions that alternate between space and time. Motion of the last one or
+two seconds is combined at each place before the picture is pooled, so several people who move at the same time stay
+apart. The network is convolutional in time: a window of maps gives one row per snippet, a clip exactly one, and the
+values are the same.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from .config import BackboneConfig
 from .motion import CHANGES, CHANNELS, FLOWS, log_light, motion_maps
 
 GRID = (4, 4)
-"""Cells of the plan of how much changes where."""
-_BUSIEST = 64  # the part of the picture's cells in which a number is largest, as a divisor
+"""Rows and columns of the grid on which the strength of changes is averaged."""
+_TOP_SHARE = 64  # the mean of a channel's largest values is taken over 1 / 64 of the cells
 
 
 class BackboneNet(nn.Module):  # type: ignore[misc]
-    """clips [N, T, 1, H, W] in 0..1 -> features [N, D]."""
+    """clips [N, T, 1, H, W] in 0..1 -> features [N, D]; the last 72 columns are not learned (`motion_summary`)."""
 
     def __init__(self, config: BackboneConfig) -> None:
         super().__init__()
@@ -45,12 +45,12 @@ class BackboneNet(nn.Module):  # type: ignore[misc]
         return self.describe(motion_maps(log_light(clips[:, :, 0], self.config.floor)))[:, 0]
 
     def describe(self, maps: Tensor) -> Tensor:
-        """Maps of motion [N, F, CHANNELS, h, w] -> features [N, S, D], one row every snippet."""
+        """Motion maps [N, F, CHANNELS, h, w] -> features [N, S, D], one row per snippet."""
         learned = self.embed(maps)
-        return torch.cat([learned, summary(recent(maps, self.config))], dim=2)
+        return torch.cat([learned, motion_summary(recent_maps(maps, self.config))], dim=2)
 
     def embed(self, maps: Tensor) -> Tensor:
-        """The learned columns [N, S, dim]: mean and maximum over the picture, mixed."""
+        """The learned columns [N, S, dim]: a linear map of the mean and maximum over the picture."""
         x = self.norm(maps.flatten(0, 1)).unflatten(0, maps.shape[:2])
         for layer in self.layers:
             x = layer(x)
@@ -58,35 +58,41 @@ class BackboneNet(nn.Module):  # type: ignore[misc]
         return mixed
 
 
-def recent(maps: Tensor, config: BackboneConfig) -> Tensor:
-    """Maps [N, F, CHANNELS, h, w] -> their means over each snippet alone [N, S, CHANNELS, h, w]."""
+def recent_maps(maps: Tensor, config: BackboneConfig) -> Tensor:
+    """Maps [N, F, CHANNELS, h, w] -> their mean over each snippet [N, S, CHANNELS, h, w]."""
     size = config.snippet_frames
     return maps[:, config.reach - size :].unflatten(1, (-1, size)).mean(2)
 
 
-def summary(maps: Tensor) -> Tensor:
-    """Columns that need no learning [N, S, 72], so that few clicks cannot spoil them: maps [N, S, CHANNELS, h, w].
+def motion_summary(maps: Tensor) -> Tensor:
+    """The columns that are not learned, so few clicks cannot degrade them.
 
-    Mean over the picture and over its busiest cells, of every channel and of flow each way; how flow differs between
-    cells; how much changes where.
+    Mean over the picture and over the cells with the largest values, of every channel and of flow in each direction;
+    standard deviation of the coarse flow over the picture; strength of changes on a grid.
+
+    Args:
+        maps: [N, S, CHANNELS, h, w], one map per snippet.
+
+    Returns:
+        [N, S, 72].
     """
     ways = [fn.relu(sign * maps[:, :, c]) for flow in FLOWS for c in flow for sign in (1.0, -1.0)]
     wide = torch.cat([maps, torch.stack(ways, dim=2)], dim=2).flatten(3)
-    top = wide.topk(max(wide.shape[3] // _BUSIEST, 1), dim=3).values.mean(3)
+    top = wide.topk(max(wide.shape[3] // _TOP_SHARE, 1), dim=3).values.mean(3)
     last = FLOWS[-1]
     flow = maps[:, :, last[0] : last[1] + 1].flatten(3)
     spread = (flow - flow.mean(3, keepdim=True)).square().mean(3).add(1e-6).sqrt()
-    return torch.cat([wide.mean(3), top, spread, *(plan(maps, c) for c in CHANGES)], dim=2)
+    return torch.cat([wide.mean(3), top, spread, *(channel_grid(maps, c) for c in CHANGES)], dim=2)
 
 
-def plan(maps: Tensor, channel: int) -> Tensor:
-    """Maps [N, S, CHANNELS, h, w] -> one channel by place [N, S, GRID[0] * GRID[1]]."""
+def channel_grid(maps: Tensor, channel: int) -> Tensor:
+    """Maps [N, S, CHANNELS, h, w] -> means of one channel over the cells of a grid [N, S, GRID[0] * GRID[1]]."""
     cells: Tensor = fn.adaptive_avg_pool2d(maps[:, :, channel], GRID).flatten(2)
     return cells
 
 
 class _Space(nn.Sequential):  # type: ignore[misc]
-    """Over the picture, every time alone: [N, F, C, h, w]."""
+    """Convolution over the picture, for every time: [N, F, C, h, w]."""
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x.flatten(0, 1))
@@ -94,7 +100,7 @@ class _Space(nn.Sequential):  # type: ignore[misc]
 
 
 class _Time(nn.Sequential):  # type: ignore[misc]
-    """Over time, every place alone, without padding: as a picture of F x (h w), which is fast on a CPU."""
+    """Convolution over time without padding, for every place: run on pictures of F x (h w), which is fast on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = super().forward(x.transpose(1, 2).flatten(3))

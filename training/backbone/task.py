@@ -1,15 +1,15 @@
-"""What the backbone learns from: clicks where there are some, and the footage itself.
+"""The training objective of the backbone: clicks if there are any, and the footage itself.
 
-Clicks: cross-entropy at clicked snippets and between them, the rule of training/objectives/points.py, through a small
-temporal head that is thrown away. Footage: from the features of a snippet, how much changes where in each of the
-snippets to come; optionally VICReg (Bardes et al., 2022), which asks two augmented views of a clip for alike features
-that still differ between clips.
+Clicks: cross-entropy at clicked snippets and at background between clicks, by the rules of
+training/objectives/points.py, through a small temporal head that is discarded after training. Footage: the features of
+a snippet predict where and how strongly the picture changes in later snippets. Optionally VICReg (Bardes, Ponce and
+LeCun, ICLR 2022), which makes the features of two augmented views of a clip similar and those of different clips
+different.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -17,46 +17,38 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
-from ..data.labels import F32, I64, Clicks
+from ..arrays import F16, F32, I64
 from ..data.videos import Sample
 from ..objectives.points import even_targets
 from .augment import augment
 from .config import BackboneConfig
-from .frames import F16, Stretch, stretch_maps
+from .frames import span_maps
 from .motion import CHANGES
-from .net import GRID, BackboneNet, plan, recent
+from .net import GRID, BackboneNet, channel_grid, recent_maps
+from .spans import ClickedSpan
 
 _AHEAD = (1, 2, 4, 8)  # snippets ahead whose motion is predicted
 
 
-@dataclass(frozen=True, slots=True)
-class ClickedStretch:
-    """A stretch and its clicks on the snippet grid (none where the footage is unlabelled)."""
-
-    stretch: Stretch
-    clicks: Clicks
-    known: bool  # False: nobody looked at it, so silence says nothing
-
-
 class ClickHead(nn.Module):  # type: ignore[misc]
-    """Features [B, S, D] -> logits [B, S, C + 1], over `head_kernel` snippets."""
+    """Features [B, S, D] -> logits [B, S, C + 1]; each covers `head_kernel` snippets. Used in training only."""
 
     def __init__(self, config: BackboneConfig, classes: int) -> None:
         super().__init__()
         self.dropout = config.dropout
         self.norm = nn.BatchNorm1d(config.dim)
-        self.look = nn.Conv1d(config.dim, config.hidden, config.head_kernel, padding=config.head_kernel // 2)
-        self.say = nn.Conv1d(config.hidden, classes + 1, 1)
+        self.hidden = nn.Conv1d(config.dim, config.hidden, config.head_kernel, padding=config.head_kernel // 2)
+        self.output = nn.Conv1d(config.hidden, classes + 1, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         x = fn.dropout(self.norm(features.transpose(1, 2)), self.dropout, self.training)
-        x = fn.dropout(fn.relu(self.look(x)), self.dropout, self.training)
-        logits: Tensor = self.say(x).transpose(1, 2)
+        x = fn.dropout(fn.relu(self.hidden(x)), self.dropout, self.training)
+        logits: Tensor = self.output(x).transpose(1, 2)
         return logits
 
 
 class BackboneModule(nn.Module):  # type: ignore[misc]
-    """The network and the heads that only training needs."""
+    """The network and the heads that only training uses."""
 
     def __init__(self, config: BackboneConfig, classes: int) -> None:
         super().__init__()
@@ -71,22 +63,22 @@ class BackboneModule(nn.Module):  # type: ignore[misc]
 
 
 class BackboneTask:
-    """See `loop.Task`. Every step draws windows evenly over all snippets."""
+    """Trains a `BackboneModule`; implements `engine.task.Task`. Windows are drawn evenly over all snippets."""
 
     name = "backbone"
 
     def __init__(
-        self, module: BackboneModule, parts: Sequence[ClickedStretch], classes: int, config: BackboneConfig
+        self, module: BackboneModule, parts: Sequence[ClickedSpan], classes: int, config: BackboneConfig
     ) -> None:
         self.module, self.config, self.parts, self.classes = module, config, parts, classes
         size = config.snippet_frames
-        self.maps: list[F16] = [stretch_maps(part.stretch, config.floor) for part in parts]
-        self.length: I64 = np.array([len(p.stretch.frames) // size for p in parts], np.int64)
+        self.maps: list[F16] = [span_maps(part.span, config.floor) for part in parts]
+        self.length: I64 = np.array([len(p.span.frames) // size for p in parts], np.int64)
         clicks = sum(len(p.clicks) for p in parts) if classes else 0
         self.steps = config.planned_steps(int(self.length.sum()), clicks)
         self.targets = self._targets() if module.click is not None else None
         self.describe: dict[str, Any] = {
-            "stretches": len(parts),
+            "spans": len(parts),
             "snippets": int(self.length.sum()),
             "clicks": sum(len(p.clicks) for p in parts),
         }
@@ -112,17 +104,17 @@ class BackboneTask:
         return loss, terms
 
     def criterion(self) -> float:
-        """Nothing is selected: the last step counts."""
+        """Unused: the weights of the last step are kept."""
         return 0.0
 
     def extra_state(self) -> dict[str, Tensor]:
         return {}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing is carried from step to step."""
+        """No state passes from step to step."""
 
     def _first(self, index: int, rng: np.random.Generator) -> int:
-        """First snippet of a window: inside the stretch where that is long enough, else around it."""
+        """First snippet of a window: inside the span if that is long enough, else around it."""
         spare = int(self.length[index]) - self.config.window
         return int(rng.integers(min(0, spare), max(0, spare) + 1))
 
@@ -132,55 +124,55 @@ class BackboneTask:
         return features.float()
 
     def _window(self, index: int, first: int, rng: np.random.Generator) -> Tensor:
-        """Maps of motion [F, CHANNELS, h, w] that the rows of a window see; beyond the stretch nothing moves."""
+        """Augmented motion maps [F, CHANNELS, h, w] of a window; beyond the span nothing moves."""
         config, maps = self.config, self.maps[index]
         end = (first + config.window) * config.snippet_frames
         begin = (first + 1) * config.snippet_frames - config.reach
         low, high = min(max(begin, 0), len(maps) - 1), min(max(end, 1), len(maps))
-        shown = torch.from_numpy(np.asarray(maps[low:high], np.float32))
+        inside = torch.from_numpy(np.asarray(maps[low:high], np.float32))
         at = np.clip(np.arange(begin, end) - low, 0, high - low - 1)
-        return augment(shown, config.augmentation, rng)[torch.from_numpy(at)]
+        return augment(inside, config.augmentation, rng)[torch.from_numpy(at)]
 
     def _click_loss(self, logits: Tensor, picked: I64, first: Sequence[int]) -> Tensor:
-        wanted = np.zeros((len(picked), self.config.window, self.classes + 1), np.float32)
+        targets = np.zeros((len(picked), self.config.window, self.classes + 1), np.float32)
         for row, (index, at) in enumerate(zip(picked, first, strict=True)):
             rows = self._rows(int(index))
             inside = slice(max(at, 0), min(at + self.config.window, len(rows)))
-            wanted[row, inside.start - at : inside.stop - at] = rows[inside]
-        target = torch.from_numpy(wanted)
-        lost = -(target * torch.log_softmax(logits, dim=-1)).sum()
-        return lost / target.sum().clamp(min=1e-3)
+            targets[row, inside.start - at : inside.stop - at] = rows[inside]
+        target = torch.from_numpy(targets)
+        summed = -(target * torch.log_softmax(logits, dim=-1)).sum()
+        return summed / target.sum().clamp(min=1e-3)
 
     def _rows(self, index: int) -> F32:
         if self.targets is None:
-            raise RuntimeError("no click head")
+            raise RuntimeError("the module has no click head")
         return self.targets[index]
 
-    def _motion_loss(self, said: Tensor, maps: Tensor) -> Tensor:
+    def _motion_loss(self, predicted: Tensor, maps: Tensor) -> Tensor:
         with torch.no_grad():
-            plans = plan(recent(maps, self.config), CHANGES[-1])
-            plans = (plans - plans.mean()) / (plans.std() + 0.1)
-        said = said.unflatten(-1, (len(_AHEAD), -1))
+            grids = channel_grid(recent_maps(maps, self.config), CHANGES[-1])
+            grids = (grids - grids.mean()) / (grids.std() + 0.1)
+        predicted = predicted.unflatten(-1, (len(_AHEAD), -1))
         ahead = [h for h in _AHEAD if h < self.config.window]
-        parts = [fn.mse_loss(said[:, :-h, k], plans[:, h:]) for k, h in enumerate(ahead)]
+        parts = [fn.mse_loss(predicted[:, :-h, k], grids[:, h:]) for k, h in enumerate(ahead)]
         return torch.stack(parts).mean()
 
     def _targets(self) -> list[F32]:
-        """Click targets [T, C + 1]; of footage that nobody looked at, nothing is known."""
-        known = [i for i, part in enumerate(self.parts) if part.known]
+        """Click targets [T, C + 1] of every span; zero in unlabelled footage."""
+        labelled = [i for i, part in enumerate(self.parts) if part.labelled]
         samples = []
-        for i in known:
+        for i in labelled:
             part = self.parts[i]
-            blank = np.zeros((int(self.length[i]), 1), np.float32)
-            samples.append(Sample(part.stretch.video, blank, part.stretch.start_s, part.clicks))
-        found = [np.zeros((int(n), self.classes + 1), np.float32) for n in self.length]
-        for i, rows in zip(known, even_targets(samples, self.config.objective, self.classes), strict=True):
-            found[i] = rows
-        return found
+            no_features = np.zeros((int(self.length[i]), 1), np.float32)
+            samples.append(Sample(part.span.video, no_features, part.span.start_s, part.clicks))
+        targets = [np.zeros((int(n), self.classes + 1), np.float32) for n in self.length]
+        for i, rows in zip(labelled, even_targets(samples, self.config.objective, self.classes), strict=True):
+            targets[i] = rows
+        return targets
 
 
 def vicreg(a: Tensor, b: Tensor) -> Tensor:
-    """Invariance, variance and covariance terms of two views [N, D], with the published weights over 25."""
+    """VICReg of two views [N, D]: invariance, variance and covariance terms, the published weights divided by 25."""
     loss = fn.mse_loss(a, b)
     for z in (a, b):
         z = z - z.mean(0)

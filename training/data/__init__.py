@@ -1,1 +1,1 @@
-"""Training data: recordings, clicks, labels and proposals."""
+"""Training data: features, clicks, labels, proposals and pseudo segments."""

@@ -1,6 +1,7 @@
 """Center labels of proposals from clicks, and the saliency point update (docs/method/tspnet.md; defects P1, P15).
 
-Any unit of time, as long as segments and clicks share it.
+Center score learning (CSL) of TSPNet (Xia et al., CVPR 2024). Segments and clicks may have any unit of time, as long
+as it is the same.
 """
 
 from __future__ import annotations
@@ -10,23 +11,36 @@ from dataclasses import dataclass
 import numpy as np
 from punctum.runtime.datatypes import by_value
 
+from ..arrays import F32, F64, I64, Bool
 from ..config import CenterObjective
-from .labels import F32, F64, I64
 
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class ProposalLabels:
-    """classes float32 [M, C]: 1 for every class with a click inside. center float32 [M]. click int64 [M]: the
-    click that the center label comes from, -1 if none."""
+    """Labels of M proposals.
+
+    Attributes:
+        classes: float32 [M, C]; 1 for every class with a click inside.
+        center: float32 [M], center labels in 0..1.
+        click: int64 [M], index of the click that the center label comes from; -1: none.
+    """
 
     classes: F32
     center: F32
     click: I64
 
 
-def centredness(segments: F64, times: F64) -> tuple[F64, np.ndarray[tuple[int, ...], np.dtype[np.bool_]]]:
-    """1 - |2 (t - s) / (e - s) - 1| for M segments and N clicks, 0 outside, and strict membership: [M, N]."""
+def centredness(segments: F64, times: F64) -> tuple[F64, Bool]:
+    """How close to the centre of each segment each click lies.
+
+    Args:
+        segments: [M, 2].
+        times: clicks [N].
+
+    Returns:
+        1 - |2 (t - s) / (e - s) - 1| inside a segment and 0 outside [M, N], and whether a click lies strictly inside.
+    """
     start, end = segments[:, :1], segments[:, 1:]
     inside = (times > start) & (times < end)
     length = np.where(end > start, end - start, 1.0)
@@ -43,12 +57,19 @@ def label_proposals(
     order: I64 | None = None,
     proposal_label: I64 | None = None,
 ) -> ProposalLabels:
-    """Labels for proposals [M, 2] from clicks [N].
+    """Label proposals from clicks.
 
-    order: place of each click in its file, for several = "first" (default: as given). proposal_label [M]: the
-    base locator's class, without which foreign and crowded clicks cannot be told and are ignored.
+    Args:
+        segments: proposals [M, 2].
+        times: clicks [N].
+        labels: classes of the clicks [N].
+        classes: number of classes C.
+        rule: the recipe's objective.
+        order: place of each click in its file [N], for `several = "first"`; None: as in `times`.
+        proposal_label: class that the base locator gave each proposal [M]; None: unknown, and the rules `foreign` and
+            `crowded` are not applied.
     """
-    y, inside = centredness(segments, times)
+    centre, inside = centredness(segments, times)
     out = np.zeros((len(segments), classes), np.float32)
     rows, columns = np.nonzero(inside)
     out[rows, labels[columns]] = 1.0
@@ -66,15 +87,15 @@ def label_proposals(
         place = np.arange(len(times)) if order is None else order
         click = np.argmin(np.where(eligible, place[None, :], len(times)), axis=1)
     else:
-        click = np.argmax(np.where(eligible, y, -1.0), axis=1)
-    some = eligible.any(1)
-    center = np.where(some, y[np.arange(len(segments)), click], rule.empty_label)
+        click = np.argmax(np.where(eligible, centre, -1.0), axis=1)
+    has_click = eligible.any(1)
+    center = np.where(has_click, centre[np.arange(len(segments)), click], rule.empty_label)
     if proposal_label is not None:
         if rule.crowded == "divide":
-            center = np.where(some, center / np.maximum(own.sum(1), 1), center)
+            center = np.where(has_click, center / np.maximum(own.sum(1), 1), center)
         if rule.foreign == "zero":
             center = np.where(foreign, 0.0, center)
-    return ProposalLabels(out, center.astype(np.float32), np.where(some, click, -1).astype(np.int64))
+    return ProposalLabels(out, center.astype(np.float32), np.where(has_click, click, -1).astype(np.int64))
 
 
 def update_points(
@@ -87,17 +108,29 @@ def update_points(
     threshold: float,
     published: bool,
 ) -> F64:
-    """New click positions: the score-weighted mean of the centres of proposals above `threshold`.
+    """Saliency point update: move each click to the score-weighted mean centre of its proposals above `threshold`.
 
-    click [M]: the click each proposal was labelled by (`ProposalLabels.click`). Ours stores the position itself,
-    lets only proposals vote that hold the original click, and leaves a click without votes where it is. The
-    published rule measures the shift from the current position but adds it to the original one, and a click
-    without votes falls back: with a constant centre the point goes to and fro (P1). The first update is the same.
+    The default rule stores the position itself; only proposals that contain the original click vote, and a click
+    without votes keeps its position. The published rule measures the shift from the current position but adds it to
+    the original one, and a click without votes returns to its original position, so clicks oscillate (defect P1). The
+    first update is the same under both rules.
+
+    Args:
+        segments: proposals [M, 2].
+        click: index of the click that each proposal was labelled by [M] (`ProposalLabels.click`).
+        score: center scores [M].
+        original: positions of the clicks as they were given [N].
+        current: positions after earlier updates [N].
+        threshold: center score above which a proposal votes.
+        published: use the published rule.
+
+    Returns:
+        New positions [N].
     """
     votes = (click >= 0) & (score > threshold)
     if not published:
-        home = original[np.maximum(click, 0)]
-        votes &= (segments[:, 0] < home) & (home < segments[:, 1])
+        own = original[np.maximum(click, 0)]
+        votes &= (segments[:, 0] < own) & (own < segments[:, 1])
     middle = segments.mean(1)
     weight = np.bincount(click[votes], score[votes], minlength=len(original))
     total = np.bincount(click[votes], score[votes] * middle[votes], minlength=len(original))

@@ -1,10 +1,10 @@
-"""Where between two clicks the pause lies: read off the features, so that a labeller's habit is learned, not assumed.
+"""Where the background between two clicks lies, estimated from the features.
 
-Some people click as soon as an action begins, others in its middle; the pause between two actions then lies nearer to
-the next click, or half way. No click says so, and a network that was trained on a guess confirms the guess. The
-features do: between two clicks they change where the first action ends and where the next one starts. For every gap
-the stretch between its clicks is cut into three parts of least scatter (two change points, exact search); the middle of
-the second part, as a share of the gap, is averaged over all gaps.
+Some people click when an action begins, others in its middle; the background between two actions then lies closer to
+the next click or halfway. The clicks do not show this, and a network trained on a guess confirms the guess. The
+features do show it: they change where the first action ends and where the next one starts. The snippets between two
+clicks are divided into three parts with minimal scatter (two change points, exact search). The centre of the second
+part, as a share of the gap, is averaged over all gaps.
 """
 
 from __future__ import annotations
@@ -13,57 +13,64 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from .labels import F32, F64
+from ..arrays import F32, F64
 from .videos import Sample
 
-LONGEST = 160  # snippets; longer gaps say little about where the two actions end
-MOST_GAPS = 500  # more do not sharpen the mean
-STEP = 0.05  # the estimate is good to about that (spread over folds of one labeller: 0.02)
-AHEAD = 0.2  # what the even background of the default recipe wants on top, by measurement on two data sets
+MAX_GAP = 160  # snippets; longer gaps say little about where the two actions end
+MAX_GAPS = 500  # more do not make the mean more accurate
+STEP = 0.05  # about the accuracy of the estimate (spread over folds of one labeller: 0.02)
+OFFSET = 0.2  # added for the uniform background of the default recipe; measured on two data sets
 
 
 def background_position(samples: Sequence[Sample]) -> float:
-    """Centre of the background between two clicks, as a share of the gap: a multiple of STEP in 0.5 to 0.9.
+    """Centre of the background between two clicks, as a share of the gap.
 
-    0.7 where clicks lie in the middle of their actions, or where there are too few gaps to tell.
+    Returns:
+        A multiple of STEP from 0.5 to 0.9; 0.7 if clicks lie in the middle of their actions, or if there are too few
+        gaps for an estimate.
     """
-    steps = round((pause_position(samples) + AHEAD) / STEP)
+    steps = round((pause_position(samples) + OFFSET) / STEP)
     return float(np.clip(round(steps * STEP, 2), 0.5, 0.9))
 
 
 def pause_position(samples: Sequence[Sample]) -> float:
-    """Mean position of the middle part of the gaps, 0 (at the first click) to 1 (at the next); 0.5 when unknown."""
+    """Mean centre of the background in the gaps, from 0 (first click) to 1 (next click); 0.5 with too few gaps."""
     gaps = [
         (k, low, high)
         for k, sample in enumerate(samples)
         for low, high in zip(sample.clicks.position[:-1], sample.clicks.position[1:], strict=True)
-        if 4 <= round(high) - round(low) <= LONGEST
+        if 4 <= round(high) - round(low) <= MAX_GAP
     ]
     if len(gaps) < 10:
         return 0.5
-    step = -(-len(gaps) // MOST_GAPS)
+    step = -(-len(gaps) // MAX_GAPS)
     scaling = _Scaling(samples)
-    found = []
+    positions = []
     for k, low, high in gaps[::step]:
         rows = scaling.rows(samples[k].features[max(round(low), 0) : round(high) + 1])
         begin, end = change_points(rows)
-        found.append(((begin + end) / 2 + round(low) - 0.5 - low) / (high - low))
-    return float(np.mean(found))
+        positions.append(((begin + end) / 2 + round(low) - 0.5 - low) / (high - low))
+    return float(np.mean(positions))
 
 
 def change_points(rows: F64) -> tuple[int, int]:
-    """The two cuts (first rows of the second and of the third part) of rows [n, D], n >= 3, with the least scatter.
+    """Divide rows into three parts with minimal scatter: the sum of squared distances of rows from their part's mean.
 
-    Scatter: sum of squared distances of a part's rows from their mean. Ties: the earliest cuts.
+    Args:
+        rows: [n, D], n >= 3.
+
+    Returns:
+        First rows of the second and of the third part; among equals the earliest.
     """
     n = len(rows)
     inner = np.zeros((n + 1, n + 1))
     inner[1:, 1:] = np.cumsum(np.cumsum(rows @ rows.T, axis=0), axis=1)
     at = np.arange(n + 1)
-    # whole[a, b] = |sum of rows a..b-1|^2 / (b - a): what a part's mean explains; the squares themselves are constant.
-    whole = inner[at[None, :], at[None, :]] - 2 * inner[at[:, None], at[None, :]] + inner[at[:, None], at[:, None]]
+    # squares[a, b] = |sum of rows a..b-1|^2; over b - a it is what a part's mean explains. The rest of the scatter is
+    # the sum of squared rows, which does not depend on the cuts.
+    squares = inner[at[None, :], at[None, :]] - 2 * inner[at[:, None], at[None, :]] + inner[at[:, None], at[:, None]]
     length = at[None, :] - at[:, None]
-    explained = np.where(length > 0, whole / np.maximum(length, 1), -np.inf)
+    explained = np.where(length > 0, squares / np.maximum(length, 1), -np.inf)
     total = explained[0, :, None] + explained + explained[:, n][None, :]
     total = np.where((at[:, None] >= 1) & (at[None, :] <= n - 1) & (length > 0), total, -np.inf)
     begin, end = divmod(int(np.argmax(total)), n + 1)
@@ -71,7 +78,7 @@ def change_points(rows: F64) -> tuple[int, int]:
 
 
 class _Scaling:
-    """Standardises every dimension over the training videos, and gives every snippet the length 1."""
+    """Standardises every dimension over the training videos and scales every snippet to unit length."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         count = sum(len(s.features) for s in samples)

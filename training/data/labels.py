@@ -1,4 +1,4 @@
-"""From clicks in seconds to supervision of snippets."""
+"""Clicks on the snippet grid of a video."""
 
 from __future__ import annotations
 
@@ -10,18 +10,19 @@ from punctum.runtime.datasets.dataset import LATE_CLICK_S
 from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
 
-F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
-I64 = npt.NDArray[np.int64]
+from ..arrays import F32, F64, I64
 
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Clicks:
-    """The clicks of one video, sorted by time (file order among equal times).
+    """The clicks of one video, sorted by time, and by file order among equal times.
 
-    position float64 [N]: snippet-centre coordinates. snippet int64 [N]: the snippet that holds it.
-    label int64 [N]. order int64 [N]: the place in the file, which published rules depend on.
+    Attributes:
+        position: float64 [N], click positions in snippet-centre coordinates (snippet t has its centre at t).
+        snippet: int64 [N], the snippets that contain the clicks.
+        label: int64 [N], class indices.
+        order: int64 [N], places in the points file, which published rules depend on.
     """
 
     position: F64
@@ -36,23 +37,34 @@ class Clicks:
 def locate_clicks(
     times_s: npt.ArrayLike, labels: npt.ArrayLike, *, snippets: int, stride_s: float, start_s: float, video: str
 ) -> Clicks:
-    """Place clicks (seconds, class indices) on the snippet grid of one video.
+    """Place the clicks of one video on its snippet grid.
 
-    A click at t belongs to snippet floor((t - start_s) / stride_s) and has the position that value - 0.5.
-    Features often stop a little before the video does, so a click up to a second behind them (or one snippet, where
-    that is longer; also before the start) is moved to the nearest snippet; farther out it raises InputError.
+    A click at time t has the position (t - start_s) / stride_s - 0.5 and lies in snippet
+    floor((t - start_s) / stride_s). Features often end a little before their video, so a click up to one second after
+    them (or one snippet, if that is longer), or up to one snippet before their start, moves to the nearest snippet.
+
+    Args:
+        times_s: media times of the clicks [N].
+        labels: class indices [N].
+        snippets: length of the features.
+        stride_s: seconds per snippet.
+        start_s: media time of the first snippet.
+        video: video id, for messages.
+
+    Raises:
+        InputError: a click lies outside the video.
     """
     time = np.asarray(times_s, np.float64).reshape(-1)
     label = np.asarray(labels, np.int64).reshape(-1)
     position = (time - start_s) / stride_s - 0.5
-    near = max(LATE_CLICK_S / stride_s, 1.0)
-    outside = ~((position >= -1.5) & (position <= snippets - 0.5 + near))  # NaN is outside, too
+    tolerance = max(LATE_CLICK_S / stride_s, 1.0)
+    outside = ~((position >= -1.5) & (position <= snippets - 0.5 + tolerance))  # True for NaN
     if outside.any():
         worst = float(time[int(np.argmax(outside))])
         raise InputError(
             "point-outside-video",
-            f"video {video} has a point at {worst:.3f} s",
-            f"{start_s:.3f} to {start_s + snippets * stride_s:.3f} s, where it has features",
+            f"video {video} has a click at {worst:.3f} s",
+            f"{start_s:.3f} to {start_s + snippets * stride_s:.3f} s, the time that its features cover",
             "run `punctum data check` on the data set and correct the points file",
         )
     order = np.argsort(time, kind="stable")
@@ -62,7 +74,7 @@ def locate_clicks(
 
 
 def snippet_labels(clicks: Clicks, *, snippets: int, classes: int) -> F32:
-    """Multi-hot labels float32 [T, C]: 1 where a click of the class falls in the snippet."""
+    """Multi-hot labels float32 [T, C]: 1 if a click of the class lies in the snippet."""
     out = np.zeros((snippets, classes), np.float32)
     out[clicks.snippet, clicks.label] = 1.0
     return out

@@ -1,7 +1,7 @@
-"""Training proposals of the center-score head: from our locator, or from any base locator's result file.
+"""Proposals that the center scorer is trained on: of the run's own locator, or from another base locator's results.
 
 Defects: zero-length, swapped and non-finite segments never get in (P4); a video without proposals is left out
-(P3); the cut to a maximum happens where the labels are made, not inside a model (P2).
+(P3); the number of proposals is limited together with their labels, not inside a model (P2).
 """
 
 from __future__ import annotations
@@ -18,16 +18,22 @@ from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.name_index import NameIndex
 
-from .labels import F64, I64
+from ..arrays import F64, I64
 from .videos import Sample
 
-SHORTEST = 1e-3  # snippets
+MIN_LENGTH = 1e-3  # snippets
 
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class VideoProposals:
-    """segments float64 [M, 2] in snippet-centre coordinates, label int64 [M], base score float64 [M]."""
+    """Proposals of one video.
+
+    Attributes:
+        segments: float64 [M, 2] in snippet-centre coordinates.
+        label: int64 [M], class indices.
+        base: float64 [M], scores of the base locator.
+    """
 
     segments: F64
     label: I64
@@ -38,29 +44,49 @@ class VideoProposals:
 
 
 def clean(segments: F64, label: I64, base: F64, *, snippets: int) -> tuple[VideoProposals, int]:
-    """Drop what is no segment, cut the rest to the video [-0.5, T - 0.5]. Also returns how many were dropped."""
+    """Drop invalid segments and clip the others to the video, [-0.5, T - 0.5].
+
+    Args:
+        segments: [M, 2] in snippet-centre coordinates.
+        label: class indices [M].
+        base: scores [M].
+        snippets: length T of the video.
+
+    Returns:
+        The valid proposals, and the number of those dropped.
+    """
     good = np.isfinite(segments).all(1) & np.isfinite(base)
     segments = np.clip(np.where(good[:, None], segments, 0.0), -0.5, snippets - 0.5)
-    good &= segments[:, 1] - segments[:, 0] > SHORTEST
+    good &= segments[:, 1] - segments[:, 0] > MIN_LENGTH
     return VideoProposals(segments[good], label[good], base[good]), int((~good).sum())
 
 
 def read_proposals(
     path: Path, samples: Sequence[Sample], labels: Sequence[str], *, stride_s: float
 ) -> dict[str, VideoProposals]:
-    """Proposals of the given videos from an ActivityNet-form file: results.<video>: [{label, segment, score}].
+    """Read proposals from a file in ActivityNet form, results.<video>: [{label, segment, score}], segments in seconds.
 
-    Seconds become snippet-centre coordinates. Videos without proposals, classes that the data set does not have
-    and segments that are none are left out, with one warning each. Raises InputError where the file is unreadable,
-    of another form, or has nothing for any of the videos.
+    Videos without proposals, unknown classes and invalid segments are left out, with one warning each.
+
+    Args:
+        path: the file.
+        samples: the videos to read proposals of.
+        labels: class names of the data set.
+        stride_s: seconds per snippet.
+
+    Returns:
+        Video id -> proposals.
+
+    Raises:
+        InputError: the file cannot be read, has another form, or holds no usable proposal.
     """
     record = read_json(path)
     results = record.get("results") if isinstance(record, Mapping) else None
     if not isinstance(results, Mapping):
-        raise _form(path, 'there is no object "results"')
+        raise _form(path, 'it has no object "results"')
     index, known = {name: i for i, name in enumerate(labels)}, NameIndex(labels)
     names = NameIndex(results, media=True)
-    found: dict[str, VideoProposals] = {}
+    proposals: dict[str, VideoProposals] = {}
     absent, dropped, unknown = [], 0, set()
     for sample in samples:
         rows: list[tuple[float, float, int, float]] = []
@@ -72,13 +98,13 @@ def read_proposals(
             rows.append((start, end, index[name], score))
         table = np.array(rows, np.float64).reshape(-1, 4)
         segments = (table[:, :2] - sample.start_s) / stride_s - 0.5
-        kept, bad = clean(segments, table[:, 2].astype(np.int64), table[:, 3], snippets=len(sample.features))
-        dropped += bad
-        if len(kept):
-            found[sample.video] = kept
+        valid, invalid = clean(segments, table[:, 2].astype(np.int64), table[:, 3], snippets=len(sample.features))
+        dropped += invalid
+        if len(valid):
+            proposals[sample.video] = valid
         else:
             absent.append(sample.video)
-    if not found:
+    if not proposals:
         raise InputError(
             "proposals-empty",
             f"{path} has no usable proposal for any of the {len(samples)} training videos",
@@ -91,16 +117,16 @@ def read_proposals(
         _warn(f"{path}: {dropped} segments dropped: not finite, not start < end, or outside the video")
     if unknown:
         _warn(f"{path}: proposals of unknown classes dropped ({_few(sorted(unknown))})")
-    return found
+    return proposals
 
 
 def _rows(results: Mapping[str, Any], names: NameIndex, path: Path, video: str) -> list[Any]:
-    found = names.find(video)
-    if found is None and (alike := names.alike(video)):
-        raise _form(path, f"it names {' and '.join(map(repr, alike[:2]))}, and the data set {video!r}")
-    value = [] if found is None else results[found]
+    name = names.find(video)
+    if name is None and (alike := names.alike(video)):
+        raise _form(path, f"it names {' and '.join(map(repr, alike[:2]))}, the data set {video!r}")
+    value = [] if name is None else results[name]
     if not isinstance(value, list):
-        raise _form(path, f"results.{video} is no list")
+        raise _form(path, f"results.{video} is not a list")
     return value
 
 

@@ -1,23 +1,32 @@
-"""Pseudo segments: how far each clicked action reaches, given the locator's tracks and all other clicks.
+"""Pseudo segments: start and end of each clicked action, from the locator's tracks and all clicks of the video.
 
-Between two neighbouring clicks there is one end, a stretch of background (possibly empty) and one start; before the
-first and after the last there is one start and one end. The most probable placement is found exactly, in one pass.
+Between two neighbouring clicks there are the end of the first action, background (possibly empty) and the start of the
+second action; before the first click there is a start, after the last click an end. The most probable boundaries are
+found exactly, in one pass.
 """
 
 from __future__ import annotations
 
 import numpy as np
 
-from .labels import F32, F64, Clicks
+from ..arrays import F32, F64
+from .labels import Clicks
 
-FLOOR = 1e-4  # probabilities below it count as it: one confident error must not decide a border
+FLOOR = 1e-4  # lower bound of probabilities, so that one confident error does not decide a boundary
 
 
 def align_clicks(tracks: F32, clicks: Clicks) -> F64:
-    """Segments [N, 2] of N clicks in snippet-centre coordinates (edges of snippets, so k - 0.5).
+    """The most probable segment of every click.
 
-    tracks float32 [T, C+1] = [P, A]. Clicks in one snippet share a segment. Two clicks of one class stay apart by at
-    least one snippet of background where there is room.
+    Clicks in one snippet share a segment. Two neighbouring clicks of one class are separated by at least one snippet
+    of background if there is one between them.
+
+    Args:
+        tracks: float32 [T, C + 1], class tracks and actionness.
+        clicks: clicks of the video.
+
+    Returns:
+        Segments [N, 2] in snippet-centre coordinates; boundaries are edges of snippets, k - 0.5.
     """
     snippets, inverse = np.unique(clicks.snippet, return_index=False, return_inverse=True)
     if len(snippets) == 0:
@@ -25,7 +34,7 @@ def align_clicks(tracks: F32, clicks: Clicks) -> F64:
     first = np.array([clicks.label[np.argmax(inverse == i)] for i in range(len(snippets))])
     track = np.concatenate([tracks[:, :-1], 1.0 - tracks[:, -1:]], axis=1)
     total = np.concatenate([np.zeros((1, track.shape[1])), np.cumsum(np.log(np.maximum(track, FLOOR)), axis=0)])
-    # gain[t, c]: what a class gains over background on the snippets before t
+    # gain[t, c]: log-likelihood ratio of class c to background over the snippets before t
     gain = total[:, :-1] - total[:, -1:]
     begin, end = snippets.copy(), snippets.copy()
     begin[0] = int(np.argmin(gain[: snippets[0] + 1, first[0]]))
@@ -44,7 +53,15 @@ def align_clicks(tracks: F32, clicks: Clicks) -> F64:
 
 
 def sample_segments(truth: F64, snippets: int, *, around: int, elsewhere: int, rng: np.random.Generator) -> F64:
-    """Candidates [N, 2] for learning quality: `around` per segment, jittered, and `elsewhere` per segment, anywhere."""
+    """Candidates [N, 2] for learning tIoU, clipped to the video.
+
+    Args:
+        truth: pseudo segments [K, 2].
+        snippets: length of the video.
+        around: jittered candidates per pseudo segment.
+        elsewhere: candidates anywhere in the video, per pseudo segment.
+        rng: source of all draws.
+    """
     if len(truth) == 0:
         return np.zeros((0, 2))
     length = np.repeat(truth[:, 1] - truth[:, 0], around)
@@ -54,5 +71,5 @@ def sample_segments(truth: F64, snippets: int, *, around: int, elsewhere: int, r
     typical = np.exp(np.mean(np.log(truth[:, 1] - truth[:, 0])))
     free = typical * np.exp(rng.normal(0, 0.8, elsewhere * len(truth)))
     sizes, centres = np.concatenate([size, free]), np.concatenate([centre, rng.uniform(0, snippets, len(free))])
-    found = np.clip(np.stack([centres - sizes / 2, centres + sizes / 2], axis=1), -0.5, snippets - 0.5)
-    return np.asarray(found[found[:, 1] - found[:, 0] > 0.5])
+    candidates = np.clip(np.stack([centres - sizes / 2, centres + sizes / 2], axis=1), -0.5, snippets - 0.5)
+    return np.asarray(candidates[candidates[:, 1] - candidates[:, 0] > 0.5])

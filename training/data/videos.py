@@ -1,4 +1,4 @@
-"""The training videos in memory: features, clicks, and nothing that a test or a truth file could leak."""
+"""The training videos in memory: features and clicks. Ground truth and test lists are never read."""
 
 from __future__ import annotations
 
@@ -10,13 +10,21 @@ from punctum.runtime.datatypes import compact
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import counted
 
-from .labels import F32, Clicks, locate_clicks
+from ..arrays import F32
+from .labels import Clicks, locate_clicks
 
 
 @compact
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sample:
-    """One training video. features float32 [T, D]; snippet t covers start_s + [t, t + 1) * stride_s."""
+    """One training video.
+
+    Attributes:
+        video: video id.
+        features: float32 [T, D]; snippet t covers start_s + [t, t + 1) * stride_s.
+        start_s: media time of the first snippet.
+        clicks: clicks on the snippet grid.
+    """
 
     video: str
     features: F32
@@ -26,7 +34,16 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class TrainingSet:
-    """Videos for learning (`samples`) and training videos kept aside for model choice (`held_out`)."""
+    """The videos of a training run.
+
+    Attributes:
+        name: of the data set.
+        labels: class names.
+        stride_s: seconds per snippet.
+        feature_dim: columns of the features.
+        samples: videos to train on.
+        held_out: training videos kept for model selection.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -37,17 +54,22 @@ class TrainingSet:
 
 
 def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) -> TrainingSet:
-    """Read the training videos and their points. Never asks the data set for its truth or its test list.
+    """Read the training videos and their clicks. Does not read the ground truth or the test list.
 
-    holdout: share of the training videos that is kept aside, drawn by seed. Raises InputError when no video
-    has a point.
+    Args:
+        dataset: an opened data set.
+        holdout: share of the training videos to keep for model selection.
+        seed: of the draw of the held-out videos.
+
+    Raises:
+        InputError: there are no training videos, no clicks, or a click lies outside its video.
     """
     samples = []
     if not dataset.train:
         raise InputError(
             "list-missing",
             f"data set {dataset.name} lists no training videos",
-            "a list with one video a line",
+            "a list with one video per line",
             "check --split and --train-list",
         )
     clicked = dataset.points()
@@ -63,16 +85,16 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
             video=video,
         )
         samples.append(Sample(video, features.data, features.start_s, clicks))
-    aside = _draw(len(samples), holdout, seed)
-    kept = tuple(s for i, s in enumerate(samples) if i not in aside)
-    if not any(len(s.clicks) for s in kept):
-        raise no_points(dataset.name, len(kept))
-    held_out = tuple(s for i, s in enumerate(samples) if i in aside)
-    return TrainingSet(dataset.name, tuple(dataset.labels), dataset.stride_s, dataset.feature_dim, kept, held_out)
+    held_out_indices = _draw(len(samples), holdout, seed)
+    training = tuple(s for i, s in enumerate(samples) if i not in held_out_indices)
+    if not any(len(s.clicks) for s in training):
+        raise no_points(dataset.name, len(training))
+    held_out = tuple(s for i, s in enumerate(samples) if i in held_out_indices)
+    return TrainingSet(dataset.name, tuple(dataset.labels), dataset.stride_s, dataset.feature_dim, training, held_out)
 
 
 def no_points(name: str, videos: int) -> InputError:
-    """What a data set without a click in its training videos gets to hear."""
+    """The error for a data set without a click in its training videos."""
     return InputError(
         "no-points",
         f"data set {name} has {counted(videos, 'training video')} and not one point in them",
@@ -84,5 +106,5 @@ def no_points(name: str, videos: int) -> InputError:
 def _draw(count: int, share: float, seed: int) -> set[int]:
     if share == 0.0:
         return set()
-    wanted = min(max(round(share * count), 1), count - 1)
-    return set(np.random.default_rng([seed, 0x5E1EC7]).permutation(count)[: max(wanted, 0)].tolist())
+    size = min(max(round(share * count), 1), count - 1)
+    return set(np.random.default_rng([seed, 0x5E1EC7]).permutation(count)[: max(size, 0)].tolist())

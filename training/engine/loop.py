@@ -1,7 +1,7 @@
-"""One loop for every stage: deterministic by seed, resumable at any step, stoppable between steps.
+"""The training loop of every stage: deterministic by seed, resumable at any step, stoppable between steps.
 
-Randomness is counter-based: step n of a stage draws from generators seeded by (seed, stage, n). So the state to
-resume from holds no generator, and a run that was killed gives the same bits as one that was not.
+Random numbers are counter-based: step n of a stage uses generators seeded by (seed, stage, n). The state to resume
+from therefore holds no generator, and an interrupted run gives the same bits as one that was not.
 """
 
 from __future__ import annotations
@@ -13,38 +13,35 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from punctum.runtime.errors import PunctumError
-from torch import Tensor, nn
+from torch import nn
 
 from ..config import OptimConfig
 from .report import Reporter
 from .selection import BestKeeper
 from .state import StageState, damaged, load_state, optimizer_tensors, restore_optimizer, save_state
 from .stop import StopSignal
+from .task import Task
 from .threads import fastest
-
-
-class Task(Protocol):
-    """A module and how to get a loss for it. `extra_state` is what steps hand on besides the weights."""
-
-    name: str
-    module: nn.Module
-    steps: int
-    describe: dict[str, Any]  # facts for the summary
-
-    def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]: ...
-    def criterion(self) -> float: ...
-    def extra_state(self) -> dict[str, Tensor]: ...
-    def load_extra_state(self, state: dict[str, Tensor]) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What happened: facts for summary.json. `finished` is False after a stop request."""
+    """Facts of a stage for summary.json.
+
+    Attributes:
+        steps: steps done.
+        finished: False after a stop request.
+        loss: of the last step.
+        seconds: of training, including earlier parts of a resumed stage.
+        selected_step: step whose weights were kept.
+        criterion: of the selected step; None without selection.
+        threads: of torch.
+    """
 
     steps: int
     finished: bool
@@ -67,10 +64,22 @@ def run_stage(
     stop: StopSignal,
     measure_threads: bool = False,
 ) -> StageResult:
-    """Train `task` to its last step or a stop request, continuing from `state_file` where that exists.
+    """Train a task to its last step or a stop request, continuing from `state_file` if it exists.
 
-    measure_threads: choose the number of threads by timing a few steps; a continued stage keeps its number. Raises
-    PunctumError when the loss is NaN or infinite.
+    Args:
+        task: what is trained.
+        optim: optimiser and schedule.
+        seed: of the run.
+        state_file: state to resume from.
+        save_every: steps between two saved states.
+        keeper: selects the weights to keep.
+        reporter: log and progress bar.
+        stop: set by Ctrl-C.
+        measure_threads: choose the number of threads by timing a few steps; a resumed stage keeps its number.
+
+    Raises:
+        InputError: the state file is damaged or belongs to another stage.
+        PunctumError: the loss is NaN or infinite.
     """
     kind = torch.optim.AdamW if optim.decoupled else torch.optim.Adam
     optimizer = kind(task.module.parameters(), lr=optim.rate, weight_decay=optim.weight_decay)
@@ -83,17 +92,17 @@ def run_stage(
             task.load_extra_state(state.extra)
             keeper.restore(state.best, state.facts)
             if state.best and {n: v.shape for n, v in state.best.items()} != _shapes(task.module):
-                raise ValueError("the best weights are of another shape")
+                raise ValueError("the best weights have another shape")
             done, seconds = state.step, float(state.facts["seconds"])
             if done > task.steps:
                 raise ValueError(f"step {done} of {task.steps}")
         except (RuntimeError, KeyError, ValueError, TypeError, IndexError, AttributeError) as error:
             raise damaged(state_file, error) from None
     if measure_threads:
-        chosen = None if state is None else state.facts.get("threads")
-        with _own_randomness():
+        stored = None if state is None else state.facts.get("threads")
+        with _deterministic():
             task.module.train()
-            torch.set_num_threads(int(chosen) if chosen else fastest(task, seed=seed))
+            torch.set_num_threads(int(stored) if stored else fastest(task, seed=seed))
     reporter.rewind(task.name, done)
     began = time.monotonic() - seconds
     loss = math.nan
@@ -114,7 +123,7 @@ def run_stage(
 
     reporter.begin(task.name, task.steps, done)
     try:
-        with _own_randomness():
+        with _deterministic():
             task.module.train()
             for step in range(done, task.steps):
                 if stop.requested:
@@ -163,7 +172,7 @@ def _shapes(module: nn.Module) -> dict[str, torch.Size]:
 
 
 def rate_factor(schedule: str, step: int, steps: int) -> float:
-    """Share of the full learning rate at a step. one-cycle: 10 % linear warm-up, then a cosine to 0."""
+    """Share of the highest learning rate at a step. one-cycle: 10 % linear warm-up, then a cosine to 0."""
     if schedule == "constant":
         return 1.0
     warm = 0.1 * steps if schedule == "one-cycle" else 0.0
@@ -173,8 +182,8 @@ def rate_factor(schedule: str, step: int, steps: int) -> float:
 
 
 @contextmanager
-def _own_randomness() -> Iterator[None]:
-    """Seeded, deterministic torch inside; the caller's generators and flags outside are as before."""
+def _deterministic() -> Iterator[None]:
+    """Deterministic torch inside; the caller's generators and flags are restored."""
     flag = torch.are_deterministic_algorithms_enabled()
     warn = torch.is_deterministic_algorithms_warn_only_enabled()
     with torch.random.fork_rng():

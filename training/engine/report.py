@@ -1,4 +1,4 @@
-"""What a run tells: one JSON line per record in log.jsonl, and a progress bar where someone watches."""
+"""The log of a run, one JSON line per record in log.jsonl, and a progress bar on a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Reporter:
-    """Appends records to a JSON Lines file; draws a bar on stderr if that is a terminal."""
+    """Appends records to a JSON Lines file and draws a progress bar on standard error if that is a terminal."""
 
     def __init__(self, log: Path, *, quiet: bool = False) -> None:
         self._log = log
@@ -22,27 +22,29 @@ class Reporter:
         self._visible = not quiet and sys.stderr.isatty()
 
     def rewind(self, stage: str, step: int) -> None:
-        """Forget the records of `stage` after `step` (a killed run logged more than it saved) and its later stages."""
+        """Drop the records of `stage` after `step`, and of later stages: a killed run logged more than it saved."""
         if not self._log.is_file():
             return
-        kept = []
+        remaining = []
         for line in self._log.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 record = json.loads(line)
                 at, name = record.get("step", 0), record.get("stage")
                 later = name == stage and at > step
             except (ValueError, TypeError, AttributeError, RecursionError):
-                continue  # the line that was being written when the run was killed
+                continue  # a line that was being written when the run was killed
             if later:
                 break
-            kept.append(line)
-        atomic_write(self._log, "".join(line + "\n" for line in kept))
+            remaining.append(line)
+        atomic_write(self._log, "".join(line + "\n" for line in remaining))
 
     def record(self, **fields: Any) -> None:
+        """Append one record."""
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
 
     def begin(self, title: str, total: int, done: int) -> None:
+        """Start a progress bar at `done` of `total`."""
         if self._visible:
             columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
             self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
@@ -50,10 +52,12 @@ class Reporter:
             self._task = self._bar.add_task(title, total=total, completed=done, note="")
 
     def advance(self, note: str) -> None:
+        """Advance the bar by one. note: shown beside it."""
         if self._bar is not None:
             self._bar.update(self._task, advance=1, note=note)
 
     def end(self) -> None:
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None

@@ -1,4 +1,4 @@
-"""The state to resume from: one safetensors file per stage, replaced atomically. No pickle."""
+"""The state that a stage is resumed from: one safetensors file, replaced atomically. No pickle."""
 
 from __future__ import annotations
 
@@ -15,23 +15,33 @@ from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.text.display import plain
 from torch import Tensor
 
-_MOST = 4096  # threads
+_MAX_THREADS = 4096
 
 
 @compact
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class StageState:
-    """`step` steps are done. No random state: every step draws from its own seed (see loop.py)."""
+    """The state after `step` steps. It holds no random state: every step has its own seed (see loop.py).
+
+    Attributes:
+        step: steps done.
+        module: weights.
+        optimizer: state of the optimiser by parameter.
+        extra: `Task.extra_state`.
+        best: weights of the best step so far; empty without selection.
+        facts: best step and score, seconds of training, threads.
+    """
 
     step: int
     module: dict[str, Tensor]
     optimizer: dict[int, dict[str, Tensor]]
     extra: dict[str, Tensor]
-    best: dict[str, Tensor]  # weights of the best step so far; empty without selection
-    facts: dict[str, Any]  # JSON: best step and score, seconds spent
+    best: dict[str, Tensor]
+    facts: dict[str, Any]
 
 
 def save_state(path: Path, state: StageState) -> None:
+    """Write a state; the file is replaced as a whole or not at all."""
     from safetensors.torch import save
 
     tensors: dict[str, Tensor] = {}
@@ -45,7 +55,7 @@ def save_state(path: Path, state: StageState) -> None:
 
 
 def load_state(path: Path) -> StageState | None:
-    """None where there is no state. Raises InputError for a file that is not one."""
+    """Read a state; None if the file does not exist. Raises InputError if it is damaged."""
     from safetensors import SafetensorError, safe_open
 
     if not path.is_file():
@@ -56,24 +66,24 @@ def load_state(path: Path) -> StageState | None:
         with safe_open(path, framework="pt") as file:
             meta = file.metadata()
             for key in file.keys():  # noqa: SIM118 - not a dict
-                head, _, rest = key.partition("/")
-                if head == "optimizer":
+                group, _, rest = key.partition("/")
+                if group == "optimizer":
                     index, _, slot = rest.partition("/")
                     optimizer.setdefault(int(index), {})[slot] = file.get_tensor(key)
                 else:
-                    groups[head][rest] = file.get_tensor(key)
+                    groups[group][rest] = file.get_tensor(key)
         facts = json.loads(meta["facts"])
         if int(meta["step"]) < 0 or not isinstance(facts, dict):
-            raise ValueError("no step, or no facts")
+            raise ValueError("step or facts are wrong")
         if not math.isfinite(facts["seconds"]):
-            raise ValueError("seconds are not finite")
-        for name, kind, most in (
-            ("threads", int, _MOST),
+            raise ValueError("seconds is not finite")
+        for name, kind, bound in (
+            ("threads", int, _MAX_THREADS),
             ("best_step", int, math.inf),
             ("best_score", float, math.inf),
         ):
             value = facts.get(name)
-            if value is not None and not (isinstance(value, kind | int) and -most <= value <= most):
+            if value is not None and not (isinstance(value, kind | int) and -bound <= value <= bound):
                 raise ValueError(f"{name} is {value!r}")
         return StageState(int(meta["step"]), groups["module"], optimizer, groups["extra"], groups["best"], facts)
     except (SafetensorError, OSError, KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
@@ -81,27 +91,28 @@ def load_state(path: Path) -> StageState | None:
 
 
 def damaged(path: Path, error: Exception) -> InputError:
-    """The refusal of a file that is no state of this stage."""
+    """The error for a file that is not a state of this stage."""
     return InputError(
         "state-damaged",
         f"{path} is not a training state ({plain(error)[:300]})",
-        "a file that train wrote",
-        "use --fresh",
+        "a file that training wrote",
+        "start over with --fresh",
     )
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
+    """The state of an optimiser by parameter."""
     slots: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
     return slots
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Tensor]]) -> None:
-    """Raises ValueError for slots that are not those of the optimizer's parameters."""
+    """Load the state of an optimiser. Raises ValueError if it does not fit the parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, slot in slots.items():
         if not 0 <= index < len(parameters) or slot.keys() != {"step", "exp_avg", "exp_avg_sq"}:
             raise ValueError(f"no parameter has the slots {index}: {sorted(slot)}")
         shape = parameters[index].shape
         if slot["step"].numel() != 1 or any(slot[name].shape != shape for name in ("exp_avg", "exp_avg_sq")):
-            raise ValueError(f"slots {index} are of another shape than their parameter")
+            raise ValueError(f"the slots {index} have another shape than their parameter")
     optimizer.load_state_dict({"state": slots, "param_groups": optimizer.state_dict()["param_groups"]})

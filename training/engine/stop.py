@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM as a flag, so that training stops between two steps and leaves a usable checkpoint."""
+"""Ctrl-C and SIGTERM as a flag: training stops between two steps and leaves a usable checkpoint."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from punctum.runtime.errors import PunctumError
 
 
 class TrainingInterrupted(PunctumError):
-    """Stopped by the user; the run folder loads, and --resume continues it."""
+    """Training was stopped by the user; the folder can be resumed."""
 
     exit_code = 130
 
 
 class StopSignal:
-    """`with StopSignal() as stop:` then ask `stop.requested`. A second Ctrl-C interrupts at once."""
+    """Context manager; `requested` becomes True on Ctrl-C or SIGTERM. A second Ctrl-C interrupts at once."""
 
     def __init__(self) -> None:
         self.requested = False
         self._previous: dict[int, object] = {}
 
     def __enter__(self) -> StopSignal:
-        # Only the main thread may set handlers; elsewhere the caller decides how to stop.
+        # Only the main thread may install handlers; in other threads the caller decides how to stop.
         if threading.current_thread() is threading.main_thread():
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._handle)

@@ -1,4 +1,4 @@
-"""A whole run: locator, then proposals, then head, into a run folder that can be resumed at any point."""
+"""A whole run: locator, proposals, center scorer, in a run folder that can be resumed at any step."""
 
 from __future__ import annotations
 
@@ -16,24 +16,33 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.session.post import propose
 from torch import nn
 
+from ..arrays import F32
 from ..config import LacpObjective, NetworkRecipe, OptimConfig, QualityObjective, TrainConfig
-from ..data.labels import F32
 from ..data.proposals import VideoProposals, clean, read_proposals
 from ..data.videos import Sample, TrainingSet
-from ..models import checkpoint as ck
-from ..models.center import CenterHead, ProposalHead, build_head
-from ..models.ensemble import Locator, nets_of, vote
+from ..models.build import build_center, build_locator
+from ..models.center import CenterHead, ProposalHead
+from ..models.checkpoint import CENTER_WEIGHTS, CONFIG, LOCATOR_WEIGHTS, POST, SUMMARY, seal
+from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.locator import LocatorNet
 from ..models.torch_backend import torch_device
+from ..models.weights import load_weights, save_weights
 from ..objectives.center_task import CenterTask, CenterVideo
 from ..objectives.points import PointsTask
 from ..objectives.quality_task import QualityTask
-from .loop import Task, run_stage
+from ..records import write_json
+from .loop import run_stage
+from .provenance import describe
 from .report import Reporter
-from .run_folder import describe, prepare
+from .run_folder import STATE, prepare
 from .selection import BestKeeper
 from .stop import StopSignal, TrainingInterrupted
+from .task import Task
 from .threads import training_threads
+
+# Deleted in this order: without its summary a folder does not load.
+_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, "log.jsonl", CONFIG)
+_COMPARED = ("config", "labels", "provenance")
 
 
 def train_run(
@@ -48,17 +57,34 @@ def train_run(
     quiet: bool = False,
     threads: int | None = None,
 ) -> dict[str, Any]:
-    """Train into the folder `out` and return the summary.
+    """Train a locator and a center scorer into the folder `out`.
 
-    proposals: result file of another base locator to train the head on. resume continues a run with the same
-    recipe and data, fresh discards what is there. threads: of torch on the CPU; 0: what the first steps of each stage
-    favour; None: as torch is set. Raises InputError for an existing folder with neither, or a
-    different recipe; TrainingInterrupted (exit code 130) after Ctrl-C, with a folder that loads.
+    Args:
+        data: the training set.
+        config: the recipe.
+        out: the run folder.
+        proposals: result file of another base locator; the center scorer is trained on its proposals.
+        resume: continue a run with the same recipe and data.
+        fresh: discard what the folder holds.
+        device: "cpu" or "cuda".
+        quiet: no progress bar.
+        threads: of torch on the CPU; 0: chosen by timing the first steps of each stage; None: as torch is set.
+
+    Returns:
+        The content of summary.json.
+
+    Raises:
+        InputError: the folder holds something else, a run without `resume` or `fresh`, or a run with another recipe.
+        TrainingInterrupted: after Ctrl-C; the folder loads and can be resumed.
     """
     place = torch_device(device)
     if proposals is not None and not proposals.is_file():
-        raise InputError("file-missing", f"{proposals} does not exist", "an ActivityNet-form file", "check --proposals")
-    prepare(out, describe(data, config, proposals), resume=resume, fresh=fresh)
+        raise InputError(
+            "file-missing", f"{proposals} does not exist", "a file in ActivityNet form", "check --proposals"
+        )
+    record = describe(data, config, proposals)
+    if prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh):
+        (out / SUMMARY).unlink(missing_ok=True)
     with StopSignal() as stop, training_threads(threads) as fixed:
         measure = threads is not None and fixed is None
         reporter = Reporter(out / "log.jsonl", quiet=quiet)
@@ -69,7 +95,10 @@ M = TypeVar("M", bound=nn.Module)
 
 
 class _Trainer:
-    """Stage by stage. What a stage made waits in state/ until the run is sealed, so each can be skipped on resume."""
+    """Trains stage by stage.
+
+    The result of a stage stays in state/ until the run is complete, so a resumed run skips finished stages.
+    """
 
     def __init__(
         self,
@@ -87,29 +116,31 @@ class _Trainer:
         self.device, self.reporter, self.stop = device, reporter, stop
         self.facts: dict[str, Any] = {}
         self.began = time.monotonic()
-        self.done_before = (out / "locator.safetensors").is_file() and not (out / "state").is_dir()
+        self.complete = (out / LOCATOR_WEIGHTS).is_file() and not (out / STATE).is_dir()
 
     def run(self, proposals: Path | None) -> dict[str, Any]:
         config, data = self.config, self.data
         dim, classes = data.feature_dim, len(data.labels)
-        locator = self._seeded(0, lambda: ck.build_locator(config, dim=dim, classes=classes))
-        head: ProposalHead | None = None
+        locator = self._seeded(0, lambda: build_locator(config, dim=dim, classes=classes))
+        center = None
         if config.center is not None:
-            center, limit = config.center, ck.max_context(config, data.stride_s)
-            head = self._seeded(1, lambda: build_head(center, dim=dim, classes=classes, max_context=limit))
-        if self.done_before:
-            return self._already(head)
+            center = self._seeded(1, self._new_center)
+        if self.complete:
+            return self._already_complete(center)
         if not self._train_locator(locator):
             return self._interrupted()
-        if head is not None:
-            made = head
-            if not self._stage(
-                "center", head, lambda: self._center_task(made, locator, proposals), config.center_optim
-            ):
-                return self._interrupted()
+        if center is not None and not self._train_center(center, locator, proposals):
+            return self._interrupted()
         summary = self._seal("complete")
-        shutil.rmtree(self.out / "state", ignore_errors=True)
+        shutil.rmtree(self.out / STATE, ignore_errors=True)
         return summary
+
+    def _new_center(self) -> ProposalHead:
+        data = self.data
+        center = build_center(self.config, dim=data.feature_dim, classes=len(data.labels), stride_s=data.stride_s)
+        if center is None:
+            raise RuntimeError("the recipe has no center scorer")
+        return center
 
     def _train_locator(self, locator: Locator) -> bool:
         features = [torch.from_numpy(s.features) for s in self.data.samples]
@@ -117,12 +148,17 @@ class _Trainer:
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
             finished = self._stage(name, net, self._task_maker(name, net, recipe), recipe.optim)
-            # A network that was stopped half way counts only where there is no other.
-            vote(locator, index + 1 if finished or index == 0 else index)
-            ck.save_weights(self.out / "locator.safetensors", locator)
+            # A partly trained network is used only if there is no other.
+            set_trained(locator, index + 1 if finished or index == 0 else index)
+            save_weights(self.out / LOCATOR_WEIGHTS, locator)
             if not finished:
                 return False
         return True
+
+    def _train_center(self, center: ProposalHead, locator: Locator, proposals: Path | None) -> bool:
+        return self._stage(
+            "center", center, lambda: self._center_task(center, locator, proposals), self.config.center_optim
+        )
 
     def _task_maker(self, name: str, net: LocatorNet, recipe: NetworkRecipe) -> Callable[[], Task]:
         objective, epochs, seed = recipe.objective, recipe.optim.epochs, self.config.seed
@@ -140,27 +176,28 @@ class _Trainer:
 
         return make
 
-    def _center_task(self, head: ProposalHead, locator: Locator, proposals: Path | None) -> Task:
+    def _center_task(self, center: ProposalHead, locator: Locator, proposals: Path | None) -> Task:
         data, config = self.data, self.config
         samples = (*data.samples, *data.held_out)
-        given = None
+        external = None
         if proposals is not None:
-            given = read_proposals(proposals, samples, data.labels, stride_s=data.stride_s)
-        made = [self._video(locator, sample, given) for sample in samples]
-        own, aside = made[: len(data.samples)], made[len(data.samples) :]
+            external = read_proposals(proposals, samples, data.labels, stride_s=data.stride_s)
+        videos = [self._with_proposals(locator, sample, external) for sample in samples]
+        training, held_out = videos[: len(data.samples)], videos[len(data.samples) :]
         rule, epochs, seed = config.center_objective, config.center_optim.epochs, config.seed
-        task: Task
-        if isinstance(rule, QualityObjective) and isinstance(head, CenterHead):
-            task = QualityTask(head, own, aside, rule, epochs=epochs, seed=seed, given=proposals is not None)
-        elif not isinstance(rule, QualityObjective):
-            task = CenterTask(head, own, aside, rule, epochs=epochs, seed=seed)
-        return task
+        if not isinstance(rule, QualityObjective):
+            return CenterTask(center, training, held_out, rule, epochs=epochs, seed=seed)
+        if not isinstance(center, CenterHead):
+            raise RuntimeError("the quality objective needs a CenterHead")  # the recipe is checked when it is read
+        return QualityTask(
+            center, training, held_out, rule, epochs=epochs, seed=seed, use_proposals=proposals is not None
+        )
 
     def _stage(self, name: str, module: nn.Module, make: Callable[[], Task], optim: OptimConfig) -> bool:
-        """Train one stage or, in a resumed run, load what it made. False after a stop request."""
-        weights, state = self.out / "state" / f"{name}.done.safetensors", self.out / "state" / f"{name}.safetensors"
-        if weights.is_file():
-            ck.load_weights(weights, module)
+        """Train one stage, or load its result in a resumed run. Returns False after a stop request."""
+        result_file, state_file = (self.out / STATE / f"{name}{end}.safetensors" for end in (".done", ""))
+        if result_file.is_file():
+            load_weights(result_file, module)
             module.eval()
             self.facts[name] = {"resumed": True}
             return True
@@ -171,7 +208,7 @@ class _Trainer:
             task,
             optim,
             seed=self.config.seed,
-            state_file=state,
+            state_file=state_file,
             save_every=self.config.save_every,
             keeper=BestKeeper(self.config.select, self.config.evaluate_every),
             reporter=self.reporter,
@@ -180,22 +217,25 @@ class _Trainer:
         )
         self.facts[name] = {**task.describe, **asdict(result)}
         if name == "center":
-            ck.save_weights(self.out / "center.safetensors", module)
+            save_weights(self.out / CENTER_WEIGHTS, module)
         if result.finished:
-            ck.save_weights(weights, module)
-            state.unlink(missing_ok=True)
+            save_weights(result_file, module)
+            state_file.unlink(missing_ok=True)
         return result.finished
 
-    def _video(self, locator: Locator, sample: Sample, given: dict[str, VideoProposals] | None) -> CenterVideo:
+    def _with_proposals(
+        self, locator: Locator, sample: Sample, external: dict[str, VideoProposals] | None
+    ) -> CenterVideo:
+        """Tracks of one video, and its proposals: external ones if there are any, else those of the locator."""
         with torch.no_grad():
             p, a = (x.cpu().numpy() for x in locator.eval()(torch.from_numpy(sample.features).to(self.device)))
         tracks: F32 = np.concatenate([p, a[:, None]], axis=1)
-        if given is not None:
-            empty = VideoProposals(np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0))
-            return CenterVideo(sample, tracks, given.get(sample.video, empty))
-        found = propose(p, a, self.config.post, stride_s=self.data.stride_s)
-        kept, _ = clean(found.segments, found.label, found.contrast, snippets=len(sample.features))
-        return CenterVideo(sample, tracks, kept)
+        if external is not None:
+            none = VideoProposals(np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0))
+            return CenterVideo(sample, tracks, external.get(sample.video, none))
+        proposals = propose(p, a, self.config.post, stride_s=self.data.stride_s)
+        cleaned, _ = clean(proposals.segments, proposals.label, proposals.contrast, snippets=len(sample.features))
+        return CenterVideo(sample, tracks, cleaned)
 
     def _seeded(self, stage: int, make: Callable[[], M]) -> M:
         """Initial weights that depend on the seed alone, drawn on the CPU whatever the device."""
@@ -204,23 +244,23 @@ class _Trainer:
             module: M = make().to(self.device)
         return module
 
-    def _already(self, head: ProposalHead | None) -> dict[str, Any]:
+    def _already_complete(self, center: ProposalHead | None) -> dict[str, Any]:
         names = ["locator"] + [f"locator{i + 2}" for i in range(len(self.config.partners))]
-        self.facts = {name: {"resumed": True} for name in (names if head is None else [*names, "center"])}
+        self.facts = {name: {"resumed": True} for name in (names if center is None else [*names, "center"])}
         return self._seal("complete")
 
     def _interrupted(self) -> dict[str, Any]:
         self._seal("interrupted")
         raise TrainingInterrupted(
             "interrupted",
-            f"training was stopped; {self.out} holds a usable checkpoint of the steps done",
+            f"training was stopped; {self.out} holds a usable checkpoint of the steps done so far",
             "",
-            "continue with the same command and --resume",
+            "repeat the command with --resume",
         )
 
     def _seal(self, status: str) -> dict[str, Any]:
-        center = self.config.center is not None and (self.out / "center.safetensors").is_file()
-        ck.write_json(self.out / "post.json", _post(self.config, center=center).model_dump(mode="json"))
+        center = self.config.center is not None and (self.out / CENTER_WEIGHTS).is_file()
+        write_json(self.out / POST, _post(self.config, center=center).model_dump(mode="json"))
         summary = {
             "status": status,
             "seed": self.config.seed,
@@ -233,12 +273,12 @@ class _Trainer:
             "seconds": time.monotonic() - self.began,
             "stages": self.facts,
         }
-        ck.write_summary(self.out, summary)
+        seal(self.out, summary)
         return summary
 
 
 def _post(config: TrainConfig, *, center: bool) -> PostProcess:
-    """Post-processing of the run: without a head its terms are left out of the fusion."""
+    """Post-processing of the run; without a center scorer its terms are left out of the fusion."""
     post = config.post
     if config.center is not None:
         post = post.model_copy(update={"context": config.center.context})

@@ -1,7 +1,7 @@
-"""Proposal-level heads: features, tracks and proposals -> class probability, attention, center score.
+"""The center scorer: features, tracks and proposals -> class probability, attention, center score.
 
 `CenterHead` is ours; `PublishedCenterHead` is the head of TSPNet (Xia et al., CVPR 2024; docs/method/tspnet.md) on
-integral pooling instead of RoIAlign. Both have the signature of graph 2 of a bundle.
+integral pooling instead of RoIAlign. Both have the signature of a bundle's center graph.
 """
 
 from __future__ import annotations
@@ -19,18 +19,25 @@ from .pooling import SegmentPool
 
 
 class Pooled(NamedTuple):
-    """What a head sees of M proposals: features [M, B, D], own class track and actionness [M, B, 2], length [M, 1]."""
+    """The input of a head for M proposals, pooled into B bins.
+
+    Attributes:
+        features: [M, B, D].
+        tracks: [M, B, 2], the track of the proposal's class and actionness.
+        length: [M, 1], in snippets.
+    """
 
     features: Tensor
     tracks: Tensor
     length: Tensor
 
     def rows(self, index: Tensor) -> Pooled:
+        """The proposals `index`."""
         return Pooled(self.features[index], self.tracks[index], self.length[index])
 
 
 class HeadLogits(NamedTuple):
-    """classes [M, C+1] (last: background), attention [M], center [M]; before softmax and sigmoid."""
+    """Outputs before softmax and sigmoid: classes [M, C + 1] (the last is background), attention [M], center [M]."""
 
     classes: Tensor
     attention: Tensor
@@ -38,10 +45,15 @@ class HeadLogits(NamedTuple):
 
 
 class ProposalHead(nn.Module):  # type: ignore[misc]
-    """Pooling and output activations shared by both heads; a subclass turns `Pooled` into logits."""
+    """Pooling and output activations of both heads; a subclass computes logits from `Pooled`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
-        """max_context: bound of the pooling context on each side, in snippets."""
+        """Args:
+        config: the recipe's section.
+        dim: columns of the features.
+        classes: number of classes C.
+        max_context: upper bound of the pooling context on each side, in snippets.
+        """
         super().__init__()
         self.config, self.dim, self.classes = config, dim, classes
         self.pooling = SegmentPool(
@@ -52,41 +64,51 @@ class ProposalHead(nn.Module):  # type: ignore[misc]
         )
 
     def prepare(self, features: Tensor) -> Tensor:
-        """What happens to features [T, D] before pooling."""
+        """Features [T, D] as they enter pooling."""
         return features
 
     def pool(self, features: Tensor, tracks: Tensor, segments: Tensor, labels: Tensor) -> Pooled:
-        """features [T, D], tracks [T, C+1] = [P, A], segments [M, 2] (snippet-centre), labels [M]."""
+        """Pool features [T, D] and tracks [T, C + 1] over segments [M, 2] with labels [M]."""
         x = self.prepare(features)
         return self.split(self.pooling(torch.cat([x, tracks], dim=1), segments), segments, labels)
 
     def split(self, both: Tensor, segments: Tensor, labels: Tensor) -> Pooled:
-        """both [M, B, D + C + 1]: prepared features and tracks side by side, pooled over segments [M, 2]."""
+        """Split pooled features and tracks [M, B, D + C + 1] of segments [M, 2] into what a head uses."""
         rest = both[:, :, self.dim :]
         own = torch.gather(rest, 2, labels[:, None, None].expand(-1, self.config.bins, 1))
         length = segments[:, 1:2] - segments[:, 0:1]
         return Pooled(both[:, :, : self.dim], torch.cat([own, rest[:, :, self.classes :]], dim=2), length)
 
     def member_logits(self, pooled: Pooled) -> list[HeadLogits]:
-        """One set per member of the head."""
+        """Logits of every member of the head."""
         raise NotImplementedError
 
     def center_score(self, pooled: Pooled) -> Tensor:
-        """Mean center score of the members [M]."""
+        """Center scores [M], the mean over members."""
         return torch.stack([torch.sigmoid(z.center) for z in self.member_logits(pooled)]).mean(0)
 
     def forward(
         self, features: Tensor, tracks: Tensor, segments: Tensor, labels: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """-> class probability [M, C], attention [M], center [M], all in 0..1."""
-        found = self.member_logits(self.pool(features, tracks, segments, labels))
-        probability = torch.stack([torch.softmax(z.classes, dim=1) for z in found]).mean(0)[:, : self.classes]
-        attention = torch.stack([torch.sigmoid(z.attention) for z in found]).mean(0)
-        return probability, attention, torch.stack([torch.sigmoid(z.center) for z in found]).mean(0)
+        """Score proposals.
+
+        Args:
+            features: [T, D].
+            tracks: [T, C + 1], class tracks and actionness.
+            segments: [M, 2] in snippet-centre coordinates.
+            labels: [M], class indices.
+
+        Returns:
+            Class probability [M, C], attention [M], center score [M], all in 0..1.
+        """
+        logits = self.member_logits(self.pool(features, tracks, segments, labels))
+        probability = torch.stack([torch.softmax(z.classes, dim=1) for z in logits]).mean(0)[:, : self.classes]
+        attention = torch.stack([torch.sigmoid(z.attention) for z in logits]).mean(0)
+        return probability, attention, torch.stack([torch.sigmoid(z.center) for z in logits]).mean(0)
 
 
 class _Branch(nn.Module):  # type: ignore[misc]
-    """One member: `Pooled` and standardised log length [M, 1] -> `HeadLogits`."""
+    """One member: `Pooled` and standardised logarithm of the length [M, 1] -> `HeadLogits`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int) -> None:
         super().__init__()
@@ -109,13 +131,13 @@ class _Branch(nn.Module):  # type: ignore[misc]
         hidden = fn.relu(self.hidden(torch.cat(flat, dim=1)))
         out = self.output(fn.dropout(hidden, config.dropout, self.training))
         c = self.classes + 1
-        # A head without attention says 1: sigmoid of a large constant, so fusion and graphs need no special case.
+        # Without attention the output is constant 1 (sigmoid of 30), so fusion and graphs need no special case.
         attention = out[:, c + 1] if config.attention else 0.0 * out[:, c] + 30.0
         return HeadLogits(out[:, :c], attention, out[:, c])
 
 
 class CenterHead(ProposalHead):
-    """Normalised features and tracks per bin -> small embedding -> one hidden layer -> outputs; members averaged."""
+    """Normalised features and tracks per bin, a small embedding, one hidden layer, outputs averaged over members."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
         super().__init__(config, dim=dim, classes=classes, max_context=max_context)
@@ -125,7 +147,7 @@ class CenterHead(ProposalHead):
         self.register_buffer("length_deviation", torch.ones(()))
 
     def fit(self, features: list[Tensor], lengths: Tensor) -> None:
-        """Statistics of the training videos [T_i, D] and of the proposals' lengths [N] in snippets."""
+        """Take statistics of the training videos [T_i, D] and of the proposals' lengths [N] in snippets."""
         self.normalise.fit(features)
         if len(lengths) > 1:
             logs = torch.log(torch.clamp(lengths, min=1e-3)).double()
@@ -142,7 +164,7 @@ class CenterHead(ProposalHead):
 
 
 class PublishedCenterHead(ProposalHead):
-    """The published network: bins -> [mid - left, mid, mid - right] maxima -> D -> three heads of D // 2."""
+    """TSPNet's network: bin maxima as [mid - left, mid, mid - right], a layer of D, three branches of D // 2."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
         super().__init__(config, dim=dim, classes=classes, max_context=max_context)
@@ -168,5 +190,6 @@ class PublishedCenterHead(ProposalHead):
 
 
 def build_head(config: CenterConfig, *, dim: int, classes: int, max_context: float = math.inf) -> ProposalHead:
+    """The head that the recipe names, untrained. max_context: in snippets."""
     kind = CenterHead if config.kind == "center" else PublishedCenterHead
     return kind(config, dim=dim, classes=classes, max_context=max_context)

@@ -1,4 +1,4 @@
-"""Several locators as one: the mean of their tracks, each with its own normalisation, depth and look-ahead."""
+"""Several locator networks as one: the mean of their tracks."""
 
 from __future__ import annotations
 
@@ -11,25 +11,27 @@ from .locator import LocatorNet
 
 
 class LocatorEnsemble(nn.Module):  # type: ignore[misc]
-    """features [T, D] or [B, T, D] -> mean class track and actionness of the networks that are trained.
+    """Features [T, D] or [B, T, D] -> class track and actionness, averaged over the trained networks.
 
-    Networks of different reach err differently: a short window is sharp at the borders, a long one knows the action.
+    Each network has its own normalisation, depth and look-ahead. Networks with different receptive fields make
+    different errors: a short one locates boundaries better, a long one recognises actions better.
     """
 
     def __init__(self, nets: Sequence[LocatorNet]) -> None:
         super().__init__()
         self.nets = nn.ModuleList(nets)
         self.dim, self.classes = nets[0].dim, nets[0].classes
-        # An interrupted run holds networks that have not been trained: they must not vote.
+        # Weight of each network; 0 for those that an interrupted run has not trained.
         self.register_buffer("share", torch.zeros(len(nets)))
 
-    def count(self, trained: int) -> None:
-        """Let the first `trained` networks vote, evenly."""
+    def set_trained(self, trained: int) -> None:
+        """Average the first `trained` networks."""
         self.share.zero_()
         self.share[:trained] = 1.0 / max(trained, 1)
 
     @property
     def receptive_field(self) -> tuple[int, int]:
+        """Snippets before and after a snippet that its scores depend on: the largest of all networks."""
         fields = [net.receptive_field for net in self.nets]
         return max(left for left, _ in fields), max(right for _, right in fields)
 
@@ -44,11 +46,12 @@ class LocatorEnsemble(nn.Module):  # type: ignore[misc]
 Locator = LocatorNet | LocatorEnsemble
 
 
-def vote(locator: Locator, trained: int) -> None:
-    """Set how many networks of an ensemble count; a single network always does."""
+def set_trained(locator: Locator, trained: int) -> None:
+    """Set how many networks of an ensemble are trained; no effect on a single network."""
     if isinstance(locator, LocatorEnsemble):
-        locator.count(trained)
+        locator.set_trained(trained)
 
 
 def nets_of(locator: Locator) -> list[LocatorNet]:
+    """The networks of a locator."""
     return list(locator.nets) if isinstance(locator, LocatorEnsemble) else [locator]

@@ -1,8 +1,8 @@
-"""The locator: features [T, D] -> class track [T, C] and actionness [T], with a declared receptive field.
+"""The locator: features [T, D] -> class track [T, C] and actionness [T], with a known receptive field.
 
-The input is padded once, by the receptive field, and every convolution after that is unpadded. So a window cut
-out of a video with its context gives exactly what the whole video gives, in training and in streaming; padding
-each layer instead would make the first `left` snippets of every window differ.
+The input is padded once, by the receptive field, and every convolution after that is unpadded. A window cut from a
+video together with its context therefore gives exactly the values of the whole video, in training and in streaming.
+With padding in each layer, the first `left` snippets of every window would differ.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as fn
 
+from ..arrays import F32
 from ..config import LocatorConfig, Normalisation
-from ..data.labels import F32
 
-_PART = 1 << 21  # values that are normalised at a time
+_BLOCK = 1 << 21  # values normalised at a time
 
 
 class LocatorOutput(NamedTuple):
-    """logits [K, B, C+1, W] of K members (last channel: background); embedding [K, B, H, W]."""
+    """Of K members: logits [K, B, C + 1, W] (the last channel is background) and embedding [K, B, H, W]."""
 
     logits: Tensor
     embedding: Tensor
 
 
 class FeatureNormaliser(nn.Module):  # type: ignore[misc]
-    """Optional unit length, then (x - mean) / deviation, clipped. x [..., D] -> [..., D]."""
+    """Scales x [..., D] to unit length (optional), then computes (x - mean) / deviation, clipped."""
 
     def __init__(self, config: Normalisation, *, dim: int) -> None:
         super().__init__()
@@ -41,22 +41,22 @@ class FeatureNormaliser(nn.Module):  # type: ignore[misc]
         if not self.config.standardise:
             return
         count = sum(len(f) for f in features)
-        mean = sum(part.sum(0) for part in self._parts(features)) / count
-        square = sum(((part - mean) ** 2).sum(0) for part in self._parts(features)) / count
+        mean = sum(part.sum(0) for part in self._blocks(features)) / count
+        square = sum(((part - mean) ** 2).sum(0) for part in self._blocks(features)) / count
         deviation = torch.sqrt(square)
         self.mean.copy_(mean)
         self.deviation.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
 
-    def _parts(self, features: list[Tensor]) -> Iterator[Tensor]:
+    def _blocks(self, features: list[Tensor]) -> Iterator[Tensor]:
         """Rows as float64, a few at a time: all of them at once would take three times the features."""
         for rows in features:
-            for part in rows.split(max(_PART // rows.shape[1], 1)):
+            for part in rows.split(max(_BLOCK // rows.shape[1], 1)):
                 yield self._unit(part.to(self.mean.device)).double()
 
     def normalised(self, features: F32) -> Tensor:
         """Features [T, D] as `forward` gives them, without intermediate results of their size."""
         out = torch.empty(features.shape, device=self.mean.device)
-        size = max(_PART // features.shape[1], 1)
+        size = max(_BLOCK // features.shape[1], 1)
         with torch.no_grad():
             for at in range(0, len(features), size):
                 out[at : at + size] = self(torch.from_numpy(features[at : at + size]).to(out.device))
@@ -77,7 +77,7 @@ class FeatureNormaliser(nn.Module):  # type: ignore[misc]
 
 
 class _Member(nn.Module):  # type: ignore[misc]
-    """One network. Input [B, D, left + W + right] -> logits [B, C+1, W] and last hidden layer [B, H, W]."""
+    """One network: [B, D, left + W + right] -> logits [B, C + 1, W] and last hidden layer [B, H, W]."""
 
     def __init__(self, config: LocatorConfig, *, dim: int, classes: int, shifts: list[tuple[int, int]]) -> None:
         super().__init__()
@@ -107,10 +107,11 @@ class _Member(nn.Module):  # type: ignore[misc]
 
 
 class LocatorNet(nn.Module):  # type: ignore[misc]
-    """features [T, D] -> (class track [T, C], actionness [T]), both in 0..1.
+    """Features [T, D] -> class track P [T, C] and actionness A [T], both in 0..1.
 
-    Softmax over C classes and background (default): P = class probabilities, A = 1 - background. With the
-    sigmoid output of LACP: P = S * (1 - S_background), A = 1 - S_background.
+    With a softmax over C classes and background (default), P are the class probabilities and A = 1 - background. With
+    the sigmoid output of LACP (Lee and Byun, ICCV 2021), P = S * (1 - S_background) and
+    A = 1 - S_background.
     """
 
     def __init__(self, config: LocatorConfig, *, dim: int, classes: int) -> None:
@@ -119,7 +120,7 @@ class LocatorNet(nn.Module):  # type: ignore[misc]
         self.normalise = FeatureNormaliser(config.normalisation, dim=dim)
         spans = [(layer.kernel - 1) * layer.dilation for layer in config.hidden] + [config.linear_kernel - 1]
         budget = config.max_right
-        # Smoothing takes its look-ahead first: without it the thresholds cut noise, not actions.
+        # Smoothing gets its look-ahead first: without it, thresholds would cut at noise.
         self._smooth_right = []
         for _ in range(config.smooth):
             right, budget = _spend(2, budget)
@@ -135,29 +136,30 @@ class LocatorNet(nn.Module):  # type: ignore[misc]
 
     @property
     def receptive_field(self) -> tuple[int, int]:
-        """Snippets before and after a snippet that its scores depend on, smoothing included."""
+        """Snippets before and after a snippet that its scores depend on, including smoothing."""
         smooth = sum(self._smooth_right)
         return self.left + 2 * self.config.smooth - smooth, self.right + smooth
 
     @property
     def embedding_width(self) -> int:
+        """Channels of the last hidden layer."""
         if self.config.hidden:
             return self.config.hidden[-1].units
         return self.config.embed or self.dim
 
     def windows(self, x: Tensor) -> LocatorOutput:
-        """Normalised windows [B, left + W + right, D] with context -> outputs for the inner W snippets."""
+        """Normalised windows with context [B, left + W + right, D] -> outputs of the inner W snippets."""
         x = x.transpose(1, 2)
         outputs = [member(x) for member in self.members]
         return LocatorOutput(torch.stack([z for z, _ in outputs]), torch.stack([h for _, h in outputs]))
 
     def whole(self, x: Tensor) -> LocatorOutput:
-        """Normalised videos [T, D] or [B, T, D] -> outputs [K, B, ., T]; beyond their ends features count as 0."""
+        """Normalised videos [T, D] or [B, T, D] -> outputs [K, B, ., T]; features beyond the ends are 0."""
         padded = fn.pad(x, (0, 0, self.left, self.right))
         return self.windows(padded if x.dim() == 3 else padded[None])
 
     def probabilities(self, logits: Tensor) -> Tensor:
-        """logits [..., C+1, W] -> [P, background] of the same shape."""
+        """Logits [..., C + 1, W] -> class probabilities and background, of the same shape."""
         if self.config.output == "softmax":
             return torch.softmax(logits, dim=-2)
         s = torch.sigmoid(logits)
@@ -165,7 +167,7 @@ class LocatorNet(nn.Module):  # type: ignore[misc]
         return torch.cat([s[..., : self.classes, :] * (1.0 - background), background], dim=-2)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """[T, D] -> [T, C], [T]; or a stack of windows of one length [B, T, D] -> [B, T, C], [B, T]."""
+        """Features [T, D] -> [T, C] and [T]; a batch of windows of one length [B, T, D] -> [B, T, C] and [B, T]."""
         logits = self.whole(self.normalise(features)).logits
         tracks = self.probabilities(logits).mean(0)  # [B, C+1, T]
         for right in self._smooth_right:
@@ -178,7 +180,7 @@ class LocatorNet(nn.Module):  # type: ignore[misc]
 
 
 def _spend(span: int, budget: int | None) -> tuple[int, int | None]:
-    """Right half of a span of extra snippets within the look-ahead budget, and what is left of it."""
+    """The part of a span of context that looks ahead, within the budget, and the budget that remains."""
     right = span // 2
     if budget is None:
         return right, None

@@ -1,4 +1,4 @@
-"""The modules behind the runtime's Backend protocol, so that training is judged by the code that runs in the field."""
+"""Trained modules as a backend of the runtime, so that evaluation runs the same code as deployment."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import torch
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
 
-from ..data.labels import F32, I64
+from ..arrays import F32, I64
 from .center import ProposalHead
 from .checkpoint import Run
 from .ensemble import Locator
 
 
 class TorchBackend:
-    """`locate` and `score` with torch. Without a head every proposal scores 1."""
+    """Runs the locator and the center scorer with torch. Without a center scorer every output is 1."""
 
     def __init__(self, locator: Locator, center: ProposalHead | None = None, *, device: str = "cpu") -> None:
         self.requested = device
@@ -24,15 +24,17 @@ class TorchBackend:
         self.center = None if center is None else center.to(self._place).eval()
 
     def locate(self, features: F32) -> tuple[F32, F32]:
+        """Features [T, D] -> class track [T, C] and actionness [T]."""
         with torch.inference_mode():
             p, a = self.locator(self._tensor(features))
         return p.cpu().numpy(), a.cpu().numpy()
 
     def locate_many(self, windows: F32) -> tuple[F32, F32]:
-        """Windows of one length [B, T, D] -> (class tracks [B, T, C], actionness [B, T])."""
+        """Windows of one length [B, T, D] -> class tracks [B, T, C] and actionness [B, T]."""
         return self.locate(windows)
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
+        """Score proposals; see `punctum.runtime.session.engine.Backend`."""
         if self.center is None:
             ones = np.ones(len(segments), np.float32)
             return np.ones((len(segments), self.locator.classes), np.float32), ones, ones.copy()
@@ -46,19 +48,22 @@ class TorchBackend:
 
 
 def torch_device(name: str) -> torch.device:
-    """ "cpu" or "cuda"; what is asked for is there or this raises InputError, never a silent fallback."""
+    """The torch device "cpu" or "cuda". Raises InputError if it is not available: there is no silent fallback."""
     if name not in ("cpu", "cuda"):
-        raise InputError("device-unknown", f"device {name!r}", "cpu, cuda", "choose one of them")
+        raise InputError("device-unknown", f"{name!r} is not a device for training", "cpu, cuda", "choose one of them")
     if name == "cuda" and not torch.cuda.is_available():
         reason = "this torch was built without CUDA" if torch.version.cuda is None else "torch finds no NVIDIA GPU"
         raise InputError(
-            "device-missing", f"device cuda, but {reason}", "cpu", "use --device cpu or install a CUDA torch"
+            "device-missing",
+            f"Device cuda is not available: {reason}",
+            "cpu",
+            "use --device cpu or install a CUDA torch",
         )
     return torch.device(name)
 
 
 def localizer_of(run: Run, *, device: str = "cpu") -> Localizer:
-    """The runtime's Localizer around a run, without a bundle."""
+    """A localizer that runs a training run with torch, without a bundle. device: "cpu" or "cuda"."""
     return Localizer.from_parts(
         TorchBackend(run.locator, run.center, device=device),
         labels=run.labels,

@@ -1,1 +1,1 @@
-"""What is optimised: points (default), LACP, and the proposal-level losses."""
+"""Objectives of the locator (points, LACP) and of the center scorer (quality, center score learning)."""

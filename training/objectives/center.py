@@ -1,4 +1,4 @@
-"""The proposal-level objective: point loss and saliency loss (TSPNet), with our changes as switches."""
+"""Center score learning (CSL): point loss and saliency loss of TSPNet, with our changes as switches."""
 
 from __future__ import annotations
 
@@ -10,14 +10,23 @@ from ..config import CenterObjective
 from ..models.center import HeadLogits
 
 
-def ptal_loss(
+def csl_loss(
     z: HeadLogits, classes: Tensor, center: Tensor, rule: CenterObjective, *, has_attention: bool = True
 ) -> tuple[Tensor, dict[str, Tensor]]:
-    """Total loss of M proposals and its terms.
+    """The loss of M proposals (TSPNet, Xia et al., CVPR 2024; docs/method/tspnet.md, "Losses").
 
-    classes [M, C] multi-hot (a row of zeros is background), center [M] labels. Published: the point loss is
-    -mean_m sum_c y_c log softmax(classes * sigmoid(attention))_c with unnormalised rows. Without
-    `inside_logits` attention has a loss of its own: does the proposal hold a click?
+    The published point loss is -mean_m sum_c y_c log softmax(classes * sigmoid(attention))_c, without normalising the
+    rows of y. Without `inside_logits`, attention is trained by a loss of its own: does the proposal contain a click?
+
+    Args:
+        z: logits of the head.
+        classes: multi-hot labels [M, C]; a row of zeros is background.
+        center: center labels [M].
+        rule: the recipe's objective.
+        has_attention: whether the head has an attention output.
+
+    Returns:
+        The total, and its terms before weighting.
     """
     background = (classes.sum(1, keepdim=True) == 0).to(classes.dtype)
     y = torch.cat([classes, background], dim=1)

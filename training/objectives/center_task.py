@@ -1,4 +1,4 @@
-"""Training of a proposal-level head over videos with tracks and proposals. See `loop.Task`."""
+"""Trains a center scorer on the proposals of the training videos; implements `engine.task.Task`."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ import torch
 from punctum.runtime.datatypes import compact
 from torch import Tensor
 
+from ..arrays import F32, F64
 from ..config import CenterObjective
 from ..data.center_labels import ProposalLabels, label_proposals, update_points
-from ..data.labels import F32, F64
 from ..data.proposals import VideoProposals
 from ..data.videos import Sample
 from ..models.center import CenterHead, Pooled, ProposalHead
-from .center import ptal_loss
+from .center import csl_loss
 from .pooled import PooledSegments
 
 
 @compact
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class CenterVideo:
-    """One training video of the head: tracks float32 [T, C+1] = [P, A] of the locator, and proposals."""
+    """One training video of the center scorer: tracks float32 [T, C + 1] of the locator (class tracks, actionness)."""
 
     sample: Sample
     tracks: F32
@@ -32,7 +32,7 @@ class CenterVideo:
 
 
 class CenterTask:
-    """Trains a ProposalHead on the point and saliency losses. Videos without proposals are left out (P3)."""
+    """Center score learning with the saliency point update. Videos without proposals are left out (defect P3)."""
 
     name = "center"
 
@@ -53,13 +53,13 @@ class CenterTask:
         self.per_epoch = max(-(-len(self.videos) // rule.batch), 1)
         self.steps = epochs * self.per_epoch if self.videos else 0
         self.points: list[F64] = [v.sample.clicks.position.copy() for v in self.videos]
-        self.updated = -1  # step at which the points were updated last
+        self.updated = -1  # step of the last point update
         if isinstance(head, CenterHead) and self.videos:
             lengths = np.concatenate([np.diff(v.proposals.segments, axis=1)[:, 0] for v in self.videos])
             head.fit(
                 [torch.from_numpy(v.sample.features) for v in self.videos], torch.from_numpy(lengths).to(self.device)
             )
-        self._pooled, self._pooled_aside = self._pool(self.videos), self._pool(self.held_out)
+        self._pooled, self._pooled_held_out = self._pool(self.videos), self._pool(self.held_out)
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
         self.describe: dict[str, Any] = {
             "videos": len(self.videos),
@@ -84,15 +84,15 @@ class CenterTask:
         return total, sums
 
     def criterion(self) -> float:
-        """Minus the loss on the held-out training videos, labelled from their points. Higher is better."""
+        """Minus the loss on the held-out training videos, labelled from their clicks."""
         values = []
         self.module.eval()
         with torch.no_grad():
             for index, video in enumerate(self.held_out):
                 labels = self._label(video, video.sample.clicks.position)
-                first, last = self._pooled_aside.first[index : index + 2]
+                first, last = self._pooled_held_out.first[index : index + 2]
                 total, at = 0.0, 0
-                for part in self._pooled_aside.parts(int(first), int(last)):
+                for part in self._pooled_held_out.parts(int(first), int(last)):
                     rows = np.arange(at, at + len(part.length))
                     loss, _ = self._loss(part, labels, rows)
                     total, at = total + float(loss) * len(rows), at + len(rows)
@@ -107,20 +107,20 @@ class CenterTask:
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
         points = [state[f"points{i}"].numpy().astype(np.float64) for i in range(len(self.videos))]
         if any(p.shape != old.shape or not np.isfinite(p).all() for p, old in zip(points, self.points, strict=True)):
-            raise ValueError("points that are not those of the videos")
+            raise ValueError("the points do not fit the videos")
         self.points = points
         self.updated = int(state["updated"])
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
 
     def _loss(self, pooled: Pooled, labels: ProposalLabels, rows: np.ndarray) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of one video's proposals `rows`, which `pooled` holds."""
+        """The loss of the proposals `rows` of one video, whose features are `pooled`."""
         classes = torch.from_numpy(labels.classes[rows]).to(self.device)
         center = torch.from_numpy(labels.center[rows]).to(self.device)
-        learns_attention = self.module.config.attention or self.module.config.kind == "published"
+        has_attention = self.module.config.attention or self.module.config.kind == "published"
         total = torch.zeros((), device=self.device)
         sums: dict[str, Tensor] = {}
         for z in self.module.member_logits(pooled):
-            loss, terms = ptal_loss(z, classes, center, self.rule, has_attention=learns_attention)
+            loss, terms = csl_loss(z, classes, center, self.rule, has_attention=has_attention)
             total = total + loss
             sums = {name: sums.get(name, 0.0) + value for name, value in terms.items()}
         return total, sums

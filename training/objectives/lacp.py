@@ -1,8 +1,9 @@
 """The LACP objective (Lee and Byun, "Learning Action Completeness from Points", ICCV 2021; docs/method/lacp.md).
 
-Five terms over one video: video score, focal loss at clicks, focal loss at mined background, completeness of the
-optimal action/background sequence, and contrast of its segments' embeddings. The released code adds the contrast
-of the last class only and loses the last snippet of a run that reaches the end; `published_bug` restores both.
+Five terms per video: video score, focal loss at clicks, focal loss at mined background, completeness (outer-inner
+contrast) of the optimal sequence of action and background, and contrast between the embeddings of its segments. The
+released code uses the contrast of the last class only and drops the last snippet of a span that reaches the end of
+the video; `published_bug` restores both.
 """
 
 from __future__ import annotations
@@ -16,45 +17,48 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
-from ..data.labels import F32
+from ..arrays import F32
 
 
-class RunSpan(NamedTuple):
-    """Snippets first..last (inclusive) of one stretch of a sequence; action or background."""
+class SequenceSpan(NamedTuple):
+    """Snippets first..last (inclusive) of equal value in a sequence: action or background."""
 
     first: int
     last: int
     action: bool
 
 
-def spans_of(column: F32, *, published_bug: bool = False) -> list[RunSpan]:
-    """Stretches of equal value in a 0/1 sequence [T]; none for a constant one, which has no boundary to learn.
+def spans_of(column: F32, *, published_bug: bool = False) -> list[SequenceSpan]:
+    """Spans of equal value in a 0/1 sequence [T]; none if it is constant, since it then has no boundary.
 
-    Published: ends come from differences, so a stretch that reaches the last snippet loses it.
+    published_bug: a span that reaches the last snippet loses it, as in the released code.
     """
     change = np.flatnonzero(np.diff(column)) + 1
     if len(change) == 0:
         return []
     last = len(column) - (1 if published_bug else 0)
     border = [0, *change.tolist(), last]
-    return [RunSpan(a, b - 1, bool(column[a] > 0)) for a, b in pairwise(border) if b > a]
+    return [SequenceSpan(a, b - 1, bool(column[a] > 0)) for a, b in pairwise(border) if b > a]
 
 
 def top_mean(scores: Tensor, present: Tensor) -> Tensor:
-    """Video score [C] from snippet scores [T, C]: top max(1, T // 8) of the classes present, plain mean of others."""
+    """Video scores [C] from snippet scores [T, C].
+
+    Mean of the largest max(1, T // 8) scores for classes that are present [C], plain mean for the others.
+    """
     k = max(1, scores.shape[0] // 8)
     return torch.where(present > 0, torch.topk(scores, k, dim=0).values.mean(0), scores.mean(0))
 
 
 def focal_bce(p: Tensor, target: Tensor) -> Tensor:
-    """Binary cross-entropy [N, C+1] weighted by the squared distance to the target, summed, divided by N."""
+    """Focal loss: binary cross-entropy [N, C + 1] weighted by the squared error, summed and divided by N."""
     weight = ((1.0 - p) * target + p * (1.0 - target)) ** 2
     loss = fn.binary_cross_entropy(p, target, reduction="none")
     return (weight * loss).sum() / max(len(p), 1)
 
 
 def outer_inner(score: Tensor, first: int, last: int, *, margin: float = 0.25) -> Tensor:
-    """Mean of score [T] in first..last minus the mean in margins of `margin` x length, truncated to snippets."""
+    """Outer-inner contrast: mean score in first..last minus that in margins of `margin` x length (whole snippets)."""
     length = last - first + 1
     low = max(0, int(first - margin * length))
     high = min(len(score) - 1, int(last + margin * length))
@@ -79,7 +83,7 @@ def embed_span(embedding: Tensor, first: int, end: int, rng: np.random.Generator
 
 
 def contrast_loss(vectors: Tensor, action: Tensor, temperature: float) -> Tensor:
-    """Action segments of one class attract each other against all others. vectors [N, H], action bool [N]."""
+    """Contrast of action spans of one class against all others. vectors: [N, H], unit length; action: bool [N]."""
     similarity = torch.exp(vectors @ vectors.T / temperature)
     similarity = similarity * (1.0 - torch.eye(len(vectors), device=vectors.device))
     share = similarity[:, action][action].sum(0) / similarity[:, action].sum(0)
@@ -112,11 +116,19 @@ def lacp_terms(
     published_bug: bool = False,
     rng: np.random.Generator | None = None,
 ) -> LacpTerms:
-    """Terms for one video.
+    """The terms of one video.
 
-    fused [T, C+1] = [P, background] after sigmoid, embedding [T, H], video_score and video_label [C],
-    point_label [T, C] and background_seed [T] 0/1 (no seed at all is fine), sequence: the searched 0/1 [T, C], None
-    before the first search.
+    Args:
+        fused: class probabilities and background after fusion [T, C + 1].
+        embedding: [T, H].
+        video_score: [C], see `top_mean`.
+        video_label: 0/1 [C].
+        point_label: 0/1 [T, C].
+        background_seed: 0/1 [T]; all zeros give a term of 0.
+        sequence: the optimal sequence of action and background, 0/1 [T, C]; None before the first search.
+        temperature: of the contrast.
+        published_bug: see the module.
+        rng: draws the snippets that represent a span; None: fixed snippets.
     """
     zero = fused.sum() * 0.0
     clicked = point_label.sum(1) > 0

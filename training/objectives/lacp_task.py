@@ -1,4 +1,4 @@
-"""Training of a LocatorNet on the LACP objective, with its sequence search every few steps. See `loop.Task`."""
+"""Trains a locator network on the LACP objective, with a sequence search every few steps."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import torch
 from punctum import kernels
 from torch import Tensor
 
+from ..arrays import F32
 from ..config import LacpObjective
-from ..data.labels import F32, snippet_labels
+from ..data.labels import snippet_labels
 from ..data.videos import TrainingSet
 from ..models.locator import LocatorNet
 from .lacp import LacpTerms, lacp_terms, top_mean
@@ -18,7 +19,7 @@ from .points import point_log_likelihood
 
 
 class LacpTask:
-    """One step is a batch of whole videos. Videos without clicks say nothing and are left out."""
+    """One step is a batch of whole videos; videos without clicks are left out. Implements `engine.task.Task`."""
 
     name = "locator"
 
@@ -53,25 +54,25 @@ class LacpTask:
         return total, sums
 
     def criterion(self) -> float:
-        """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
+        """Mean log-probability at clicks and background of the held-out training videos; needs clicks only."""
         return point_log_likelihood(self.module, self.held_out, share=0.4)
 
     def extra_state(self) -> dict[str, Tensor]:
-        found = {
+        state = {
             f"sequence{i}": torch.from_numpy(s.astype(np.uint8)) for i, s in enumerate(self.sequences) if s is not None
         }
-        return found | {"searched": torch.tensor(self.searched)}
+        return state | {"searched": torch.tensor(self.searched)}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
         for i in range(len(self.sequences)):
-            kept = state.get(f"sequence{i}")
-            if kept is not None and tuple(kept.shape) != self.points[i].shape:
-                raise ValueError("a sequence that is not that of its video")
-            self.sequences[i] = None if kept is None else kept.numpy().astype(np.float32)
+            stored = state.get(f"sequence{i}")
+            if stored is not None and tuple(stored.shape) != self.points[i].shape:
+                raise ValueError("a sequence does not fit its video")
+            self.sequences[i] = None if stored is None else stored.numpy().astype(np.float32)
         self.searched = int(state["searched"])
 
     def _terms(self, index: int, rng: np.random.Generator) -> list[LacpTerms]:
-        """Terms of one video, one set per member of the network."""
+        """Terms of one video for every member of the network."""
         objective, net = self.objective, self.module
         labels = self.points[index]
         point_label = torch.from_numpy(labels).to(self.device)
@@ -104,7 +105,7 @@ class LacpTask:
         return results
 
     def _search(self, step: int) -> None:
-        """Optimal action/background sequence of every training video under the present weights."""
+        """Search the optimal sequence of action and background of every training video under the current weights."""
         objective, net = self.objective, self.module
         if step == 0 or step % objective.search_every or self.searched == step:
             return
@@ -118,7 +119,7 @@ class LacpTask:
                     action_threshold=objective.action_threshold,
                     background_threshold=objective.background_threshold,
                 )
-                found, _ = kernels.search_sequence(fused, action, background)
-                self.sequences[index] = np.asarray(found, np.float32)
+                sequence, _ = kernels.search_sequence(fused, action, background)
+                self.sequences[index] = np.asarray(sequence, np.float32)
         net.train()
         self.searched = step

@@ -1,9 +1,9 @@
-"""Default objective: cross-entropy at the clicks and in the middle between them, and smooth tracks.
+"""The default objective of the locator: cross-entropy at clicks and between clicks, and smooth tracks.
 
-A click says what happens at one snippet. Between two neighbouring clicks the actions must end somewhere, so a
-random snippet of the middle part of the gap is taken for background: sometimes wrong where actions touch, but
-a new draw each step (or, with crops, an even share over the middle) makes it a soft label. Nothing else is
-supervised; small networks and heavy dropout do the rest (hundreds of clicks over-fit anything larger).
+A click gives the class of one snippet. Between two neighbouring clicks the first action must end, so a random snippet
+of the middle part of the gap is taken as background. This is sometimes wrong where actions touch, but a new draw at
+each step (with crops: a uniform share over the middle part) makes it a soft label. Nothing else is supervised; small
+networks and strong dropout prevent overfitting to a few hundred clicks.
 """
 
 from __future__ import annotations
@@ -16,22 +16,30 @@ import torch
 from torch import Tensor
 from torch.nn import functional as fn
 
+from ..arrays import F32, F64, I64
 from ..config import PointsObjective
 from ..data.click_position import background_position
-from ..data.labels import F32, F64, I64
 from ..data.videos import Sample, TrainingSet
 from ..models.locator import LocatorNet
 from .bank import WindowBank
 
 
 def gaps_of(sample: Sample, *, share: float, edges: bool, at_part: float = 0.5, after: bool = True) -> F64:
-    """Stretches [G, 2] (snippet-centre coordinates) in which background is drawn.
+    """Intervals in which background is drawn.
 
-    The part `share` of each gap between neighbouring clicks, centred at the part `at_part` of it: people click
-    soon after an action starts, so its end, and the pause after it, lie nearer to the next click. With `edges` also
-    the outer part of the stretch before the first and after the last click, as if a click stood that far beyond
-    the end of the video, and all of a video without clicks; not `after` the last click where recordings tend to break
-    off in the last action.
+    With `edges`, background is also drawn in the outer part of the video before the first and after the last click, as
+    if the next click were as far beyond the end of the video, and in all of a video without clicks.
+
+    Args:
+        sample: the video.
+        share: share of each gap between two neighbouring clicks.
+        edges: see above.
+        at_part: centre of the interval in the gap, 0 (first click) to 1 (next click). People click soon after an action
+            starts, so the background after it lies closer to the next click.
+        after: False: no background after the last click, for recordings that tend to end during the last action.
+
+    Returns:
+        Intervals [G, 2] in snippet-centre coordinates.
     """
     at, last = np.unique(sample.clicks.position), len(sample.features) - 0.5
     if len(at) == 0:
@@ -52,7 +60,7 @@ Windows = tuple[I64, I64, Tensor, Tensor]  # videos, first snippets, logits, cli
 
 
 class PointsTask:
-    """Trains a LocatorNet on the default objective. See `loop.Task`."""
+    """Trains a locator network on the default objective. Implements `engine.task.Task`."""
 
     name = "locator"
 
@@ -100,7 +108,7 @@ class PointsTask:
         return loss, terms
 
     def _sites(self, step: int, rng: np.random.Generator) -> Windows:
-        """Clicks, as many gap middles, and as many free windows (for smoothness); each site is labelled alone."""
+        """Clicks, as many background snippets, and as many unlabelled windows for smoothness; one label per window."""
         epoch, part = divmod(step, self.per_epoch)
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.site))
         chosen = np.array_split(order, self.per_epoch)[part]
@@ -121,7 +129,7 @@ class PointsTask:
         return videos, first, logits, self._click_loss(z, y)
 
     def _crops(self, rng: np.random.Generator) -> Windows:
-        """Stretches of video in which every click and every gap middle counts."""
+        """Windows of video in which every click and every background snippet is labelled."""
         videos, first = self.bank.anywhere(self.objective.batch, rng)
         window = self.bank.window
         seen = np.full(len(videos), window + self.module.right)
@@ -137,21 +145,21 @@ class PointsTask:
         return videos, first, logits, self._click_loss(z[:, known], y[known])
 
     def _run(self, videos: I64, first: I64, seen: I64 | None = None) -> Tensor:
-        """Logits of windows; of their outputs and the context after them only the first `seen` snippets are shown."""
+        """Logits [K, B, C + 1, W] of windows. seen: snippets from the first output on before the future is hidden."""
         x = self.bank.gather(videos, first)
         if seen is not None and self.objective.hide_future:
             reach = np.arange(-self.module.left, self.bank.window + self.module.right)
             x = x * torch.from_numpy(reach < seen[:, None]).to(self.device)[:, :, None]
         if self.objective.noise:
             x = x + self.objective.noise * torch.randn_like(x)
-        logits: Tensor = self.module.windows(x).logits  # [K, B, C+1, W]
+        logits: Tensor = self.module.windows(x).logits
         return logits
 
     def _click_loss(self, z: Tensor, y: Tensor) -> Tensor:
         return label_loss(z, y, self.module.config.output, self.objective.label_smoothing)
 
     def criterion(self) -> float:
-        """Mean log-probability at held-out clicks and gap middles: needs points only. Higher is better."""
+        """Mean log-probability at clicks and background of the held-out training videos; needs clicks only."""
         rule = self.objective
         return point_log_likelihood(self.module, self.held_out, share=rule.background_share, at_part=_at(rule))
 
@@ -159,7 +167,7 @@ class PointsTask:
         return {}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing is carried from step to step."""
+        """No state passes from step to step."""
 
     def _draw_background(self, count: int, rng: np.random.Generator) -> tuple[I64, I64]:
         if len(self.gap) == 0:
@@ -179,17 +187,20 @@ class PointsTask:
 
 
 def even_targets(samples: Sequence[Sample], objective: PointsObjective, classes: int) -> list[F32]:
-    """Targets [T, C+1] per video, for whole stretches of it; a row's sum is its weight, 0 where nothing is known.
+    """Targets of whole videos. The sum of a row is its weight, 0 for unlabelled snippets.
 
-    Background: `background_weight` a snippet, so that long pauses count for more than short ones, or with None
-    a weight of 1 a gap. Clicks of rare classes count for more (`balance`); the rarest weighs 1.
+    Every background snippet weighs `background_weight`, so long gaps weigh more than short ones; with None, a gap
+    weighs 1. Clicks of rare classes weigh more (`balance`); those of the rarest class weigh 1.
+
+    Returns:
+        float32 [T, C + 1] for every video.
     """
     video_of, sites, site_targets = _sites(samples, classes)
     edges = wants_edges(samples, objective)
     targets = [np.zeros((len(s.features), classes + 1), np.float32) for s in samples]
     clicks = np.maximum(site_targets[:, :classes].sum(0), 1.0)
     weight = (clicks.min() / clicks) ** objective.balance
-    scale = float((weight * clicks).sum() / clicks.sum())  # what a click weighs on average
+    scale = float((weight * clicks).sum() / clicks.sum())  # mean weight of a click
     for sample, rows in zip(samples, targets, strict=True):
         for low, high in _gaps(sample, objective, edges=edges):
             at = np.unique(np.clip(np.rint(np.arange(low, high + 1e-6, 0.5)).astype(int), 0, len(rows) - 1))
@@ -203,10 +214,15 @@ def even_targets(samples: Sequence[Sample], objective: PointsObjective, classes:
 
 
 def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: float) -> Tensor:
-    """Loss of logits [K, N, C+1] against targets [N, C+1], summed over members.
+    """Weighted cross-entropy, summed over members. The weight of a row is its sum, at most 1.
 
-    Each row counts by its weight (its sum, at most 1). A snippet with several classes: softmax shares the
-    probability among them, sigmoid asks for all of them.
+    In a snippet with several classes, softmax divides the probability among them, and sigmoid requires all of them.
+
+    Args:
+        logits: [K, N, C + 1].
+        target: [N, C + 1].
+        output: "softmax" or "sigmoid".
+        label_smoothing: of the softmax.
     """
     weight = torch.clamp(target.sum(1), max=1.0)
     if output == "softmax":
@@ -221,7 +237,7 @@ def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: flo
 
 
 def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: float, at_part: float = 0.5) -> float:
-    """Mean over clicks of log P[label], and over gap middles of log background, averaged half and half."""
+    """Mean of two means: log P[label] over clicks, and log background over the centres of gaps."""
     device = next(net.parameters()).device
     click: list[F32] = []
     empty: list[F32] = []
@@ -239,7 +255,7 @@ def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: f
 
 
 def _sites(samples: Sequence[Sample], classes: int) -> tuple[I64, I64, F32]:
-    """Clicked snippets: video [N], snippet [N], multi-hot target [N, C+1] with an empty background column."""
+    """Clicked snippets: video [N], snippet [N], multi-hot target [N, C + 1] with an empty background column."""
     videos, sites, targets = [], [], []
     for index, sample in enumerate(samples):
         snippets, inverse = np.unique(sample.clicks.snippet, return_inverse=True)
@@ -252,14 +268,14 @@ def _sites(samples: Sequence[Sample], classes: int) -> tuple[I64, I64, F32]:
 
 
 def wants_edges(samples: Sequence[Sample], objective: PointsObjective) -> bool:
-    """Whether background is also taken outside the first and last click ("auto": only where there is no gap)."""
+    """Whether background is also drawn outside the first and last click ("auto": only if no video has a gap)."""
     if objective.edge_background == "auto":
         return not any(len(_gaps(s, objective, edges=False)) for s in samples)
     return objective.edge_background != "never"
 
 
 def _at(objective: PointsObjective) -> float:
-    """The position that was asked for; "auto" is settled when a task is made, and without its data means 0.7."""
+    """The recipe's position of background; 0.7 for "auto", which `PointsTask` replaces by an estimate."""
     return 0.7 if objective.background_at == "auto" else objective.background_at
 
 

@@ -1,8 +1,8 @@
-"""Pooled features of all training candidates, within a bound on memory.
+"""Pooled features of all training candidates within a bound on memory.
 
-Twelve bins of 1,024 numbers for 18,000 candidates are close to a gigabyte, from 70 MB of features. Where the running
-integrals of the videos are smaller than that, only they are kept, and each batch pools its own rows: the same numbers
-either way. What is kept is pooled in parts, so that intermediate results stay small.
+Twelve bins of 1,024 values for 18,000 candidates take almost a gigabyte, from 70 MB of features. If the running
+integrals of the videos are smaller than that, only they are stored, and each batch pools its own rows; the values are
+the same. Pooling runs in parts, so intermediate results stay small.
 """
 
 from __future__ import annotations
@@ -13,20 +13,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..data.labels import F32, F64, I64
+from ..arrays import F32, F64, I64
 from ..models.center import Pooled, ProposalHead
 from ..models.pooling import IntegralBank
 
-KEEP_BYTES = 1 << 28  # pooled features up to this size are kept in any case
-PART_BYTES = 1 << 20  # of an intermediate result: small enough for a cache
+KEEP_BYTES = 1 << 28  # pooled features up to this size are always stored
+PART_BYTES = 1 << 20  # of an intermediate result, small enough for a CPU cache
 
 
 class PooledSegments:
-    """Candidate segments of several videos. `rows` gives what the head sees of some of them.
-
-    features [T_i, D], tracks float32 [T_i, C+1] and segments [M_i, 2] of each video, labels [M_i]; candidates are
-    numbered through, video by video.
-    """
+    """Candidate segments of several videos, numbered consecutively, video by video."""
 
     def __init__(
         self,
@@ -36,6 +32,13 @@ class PooledSegments:
         segments: Sequence[F64],
         labels: Sequence[I64],
     ) -> None:
+        """Args:
+        head: the center scorer.
+        features: [T_i, D] of each video.
+        tracks: float32 [T_i, C + 1] of each video.
+        segments: [M_i, 2] of each video.
+        labels: [M_i] of each video.
+        """
         self._head = head
         device = next(head.parameters()).device
         counts = [len(s) for s in segments]
@@ -51,12 +54,12 @@ class PooledSegments:
         columns = head.dim + tracks[0].shape[1]
         double = 8 if head.config.accumulate == "float64" else 4
         self._part = max(PART_BYTES // ((head.config.bins + 1) * columns * double), 1)
-        kept = len(self) * head.config.bins * (head.dim + 2) * 4
-        integrals = sum(len(t) for t in tracks) * columns * (4 + double)
+        pooled_bytes = len(self) * head.config.bins * (head.dim + 2) * 4
+        integral_bytes = sum(len(t) for t in tracks) * columns * (4 + double)
         with torch.no_grad():
-            joint = (_both(head, x, t) for x, t in zip(features, tracks, strict=True))
-            self._bank = IntegralBank(head.pooling, joint, lengths=[len(t) for t in tracks], columns=columns)
-            if kept <= max(KEEP_BYTES, integrals):
+            columns_of = (_columns(head, x, t) for x, t in zip(features, tracks, strict=True))
+            self._bank = IntegralBank(head.pooling, columns_of, lengths=[len(t) for t in tracks], columns=columns)
+            if pooled_bytes <= max(KEEP_BYTES, integral_bytes):
                 self._pooled = self._in_parts(torch.arange(len(self), device=device))
                 self._bank = None
 
@@ -64,14 +67,14 @@ class PooledSegments:
         return int(self.first[-1])
 
     def rows(self, index: Tensor) -> Pooled:
-        """What the head sees of the candidates `index` [N]."""
+        """The input of the head for the candidates `index` [N]."""
         if self._pooled is not None:
             return self._pooled.rows(index)
         with torch.no_grad():
             return self._in_parts(index)
 
     def parts(self, begin: int, end: int) -> list[Pooled]:
-        """Candidates `begin` to `end` in order, in parts of bounded size."""
+        """Candidates `begin` to `end`, in parts of bounded size."""
         device = self._segments.device
         steps = range(begin, end, self._part) if end > begin else ()
         return [self.rows(torch.arange(at, min(at + self._part, end), device=device)) for at in steps]
@@ -79,8 +82,8 @@ class PooledSegments:
     def _in_parts(self, index: Tensor) -> Pooled:
         head, size = self._head, self._part
         if self._bank is None:
-            raise RuntimeError("there is no candidate to pool")
-        found = Pooled(
+            raise RuntimeError("there are no candidates")
+        result = Pooled(
             index.new_empty((len(index), head.config.bins, head.dim), dtype=torch.float32),
             index.new_empty((len(index), head.config.bins, 2), dtype=torch.float32),
             index.new_empty((len(index), 1), dtype=torch.float32),
@@ -90,13 +93,13 @@ class PooledSegments:
             segments = self._segments[some]
             both = self._bank.means(self._video[some], segments)
             part = head.split(both, segments, self._labels[some])
-            for whole, piece in zip(found, part, strict=True):
+            for whole, piece in zip(result, part, strict=True):
                 whole[at : at + size] = piece
-        return found
+        return result
 
 
-def _both(head: ProposalHead, features: F32, tracks: F32) -> Tensor:
-    """Prepared features and tracks side by side [T, D + C + 1], prepared in parts: it is done row by row anyway."""
+def _columns(head: ProposalHead, features: F32, tracks: F32) -> Tensor:
+    """Prepared features and tracks side by side [T, D + C + 1]. Preparation works row by row, so it runs in parts."""
     device = next(head.parameters()).device
     both = torch.empty(len(features), features.shape[1] + tracks.shape[1], device=device)
     size = max(PART_BYTES // (4 * features.shape[1]), 1)

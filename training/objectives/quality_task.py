@@ -1,9 +1,9 @@
-"""The head learns quality: how well a segment overlaps the pseudo segment of each class. See `loop.Task`.
+"""The default objective of the center scorer: tIoU with the pseudo segments of each class.
 
-The published center label rewards any proposal that is centred on a click, however long it is. Here the target is
-the overlap with the segment that clicks and tracks agree on (pseudo.py), so length counts, and nested proposals of
-different length are told apart. Learnt from jittered segments rather than from the locator's own proposals, which
-are too good on the videos it was trained on; proposals of another base locator are added to them.
+The published center label rewards every proposal that is centred on a click, whatever its length. Here the target is
+the tIoU with pseudo segments, which follow from clicks and tracks (data/pseudo.py), so nested proposals of different
+length get different targets. Training uses jittered pseudo segments instead of the locator's own proposals, which are
+too accurate on the videos that it was trained on; proposals of another base locator are added.
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ import torch
 from punctum import kernels
 from torch import Tensor
 
+from ..arrays import F32, F64
 from ..config import QualityObjective
-from ..data.labels import F32, F64
 from ..data.pseudo import align_clicks, sample_segments
 from ..models.center import CenterHead, Pooled
 from .center_task import CenterVideo
 from .pooled import PooledSegments
 
-CANDIDATE_BYTES = 1 << 30  # with more clicks than pooled candidates of this size allow, a click gets fewer of them
+CANDIDATE_BYTES = 1 << 30  # bound of the pooled candidates; with many clicks, each gets fewer candidates
 
 
 class QualityTask:
-    """Cross-entropy of class probabilities against overlaps; the center output learns the best overlap."""
+    """Cross-entropy of class probabilities and tIoU; the center score learns the largest tIoU.
+
+    Implements `engine.task.Task`.
+    """
 
     name = "center"
 
@@ -40,23 +43,23 @@ class QualityTask:
         *,
         epochs: int,
         seed: int,
-        given: bool = False,
+        use_proposals: bool = False,
     ) -> None:
-        """given: the videos' proposals come from another base locator, and are candidates as well."""
-        self.module, self.rule, self.given = head, rule, given
+        """use_proposals: the videos' proposals, which come from another base locator, are candidates too."""
+        self.module, self.rule, self.use_proposals = head, rule, use_proposals
         self.device = next(head.parameters()).device
         clicks = sum(len(v.sample.clicks) for v in videos)
         row = head.config.bins * (head.dim + 2) * 4
-        fits = max(int(CANDIDATE_BYTES / max(clicks * row, 1)), 3)
-        around = min(rule.around, max(2 * fits // 3, 2))
-        elsewhere = min(rule.elsewhere, max(fits - around, 1))
+        per_click = max(int(CANDIDATE_BYTES / max(clicks * row, 1)), 3)
+        around = min(rule.around, max(2 * per_click // 3, 2))
+        elsewhere = min(rule.elsewhere, max(per_click - around, 1))
         rng = np.random.default_rng([seed, 4])
-        made = [self._candidates(v, around, elsewhere, rng) for v in videos]
-        lengths = np.concatenate([np.diff(s, axis=1)[:, 0] for s, _ in made])
+        candidates = [self._candidates(v, around, elsewhere, rng) for v in videos]
+        lengths = np.concatenate([np.diff(s, axis=1)[:, 0] for s, _ in candidates])
         head.fit([torch.from_numpy(v.sample.features) for v in videos], torch.from_numpy(lengths).to(self.device))
-        self.pooled, self.target = self._gather(videos, made)
-        aside = [self._candidates(v, around, elsewhere, rng) for v in held_out]
-        self.held_out = self._gather(held_out, aside) if held_out else None
+        self.pooled, self.target = self._gather(videos, candidates)
+        held_out_candidates = [self._candidates(v, around, elsewhere, rng) for v in held_out]
+        self.held_out = self._gather(held_out, held_out_candidates) if held_out else None
         self.steps = epochs * max(-(-len(self.target) // rule.batch), 1) if len(self.target) else 0
         self.describe: dict[str, Any] = {"pseudo_segments": clicks, "candidates": len(self.target)}
 
@@ -66,7 +69,7 @@ class QualityTask:
         return loss, {name: float(value.detach()) for name, value in terms.items()}
 
     def criterion(self) -> float:
-        """Minus the loss on held-out training videos: needs their points and the tracks. Higher is better."""
+        """Minus the loss on the held-out training videos; needs their clicks and tracks only."""
         if self.held_out is None or not len(self.held_out[1]):
             return 0.0
         self.module.eval()
@@ -84,10 +87,10 @@ class QualityTask:
         return {}
 
     def load_extra_state(self, state: dict[str, Tensor]) -> None:
-        """Nothing is carried from step to step."""
+        """No state passes from step to step."""
 
     def _loss(self, pooled: Pooled, target: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
-        """Summed over the members of the head."""
+        """The loss of pooled candidates, summed over the members of the head."""
         best = 1.0 - target[:, -1]
         point = torch.zeros((), device=self.device)
         saliency = torch.zeros((), device=self.device)
@@ -97,26 +100,29 @@ class QualityTask:
         return point + self.rule.saliency_weight * saliency, {"quality": point, "saliency": saliency}
 
     def _candidates(self, video: CenterVideo, around: int, elsewhere: int, rng: np.random.Generator) -> tuple[F64, F32]:
-        """Segments [N, 2] and targets [N, C+1]: overlap per class, scaled to sum to 1 at most, and the rest."""
+        """Candidates [N, 2] of one video, and targets [N, C + 1]: tIoU per class, scaled to a sum of at most 1, and the
+        remainder for background."""
         clicks = video.sample.clicks
-        truth = align_clicks(video.tracks, clicks)
-        segments = sample_segments(truth, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
-        if self.given:
+        pseudo = align_clicks(video.tracks, clicks)
+        segments = sample_segments(pseudo, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
+        if self.use_proposals:
             segments = np.concatenate([segments, video.proposals.segments])
         target = np.zeros((len(segments), self.module.classes + 1), np.float32)
-        overlap = kernels.segment_iou(segments, truth)
+        overlap = kernels.segment_iou(segments, pseudo)
         for j, label in enumerate(clicks.label):
             target[:, label] = np.maximum(target[:, label], overlap[:, j])
         target /= np.maximum(target.sum(1, keepdims=True), 1.0)
         target[:, -1] = 1.0 - target[:, :-1].sum(1)
         return segments, target
 
-    def _gather(self, videos: Sequence[CenterVideo], made: Sequence[tuple[F64, F32]]) -> tuple[PooledSegments, Tensor]:
+    def _gather(
+        self, videos: Sequence[CenterVideo], candidates: Sequence[tuple[F64, F32]]
+    ) -> tuple[PooledSegments, Tensor]:
         pooled = PooledSegments(
             self.module,
             [v.sample.features for v in videos],
             [v.tracks for v in videos],
-            [segments for segments, _ in made],
-            [np.zeros(len(segments), np.int64) for segments, _ in made],
+            [segments for segments, _ in candidates],
+            [np.zeros(len(segments), np.int64) for segments, _ in candidates],
         )
-        return pooled, torch.from_numpy(np.concatenate([t for _, t in made])).to(self.device)
+        return pooled, torch.from_numpy(np.concatenate([target for _, target in candidates])).to(self.device)

@@ -85,7 +85,8 @@ lists = file_of_a_dataset("train.txt", change_lines, 80)
 
 
 def recipe(folder: Path) -> Target:
-    from punctum.training.config import TrainConfig, load_config
+    from punctum.training.config import TrainConfig
+    from punctum.training.recipes import load_config
 
     file = folder / "recipe.json"
 
@@ -103,11 +104,14 @@ def run_folder(folder: Path) -> Target:
     from punctum.runtime.bundle.config import FeatureSpec, PostProcess
     from punctum.training.config import LocatorConfig, TrainConfig
     from punctum.training.models import checkpoint
+    from punctum.training.models.build import build_locator
+    from punctum.training.models.weights import save_weights
+    from punctum.training.records import write_json
 
     torch.set_num_threads(1)
     config = TrainConfig(locator=LocatorConfig(hidden=()), partners=(), center=None)
     spec = FeatureSpec.model_validate({"dim": 3, "stride_s": 0.5})
-    checkpoint.save_weights(folder / "locator.safetensors", checkpoint.build_locator(config, dim=3, classes=2))
+    save_weights(folder / "locator.safetensors", build_locator(config, dim=3, classes=2))
     record = {
         "schema": checkpoint.SCHEMA,
         "config": config.model_dump(mode="json"),
@@ -115,9 +119,9 @@ def run_folder(folder: Path) -> Target:
         "labels": ["a", "b"],
         "provenance": {"data": "x"},
     }
-    checkpoint.write_json(folder / "config.json", record)
-    checkpoint.write_json(folder / "post.json", PostProcess().model_dump(mode="json"))
-    checkpoint.write_summary(folder, {"status": "complete"})
+    write_json(folder / "config.json", record)
+    write_json(folder / "post.json", PostProcess().model_dump(mode="json"))
+    checkpoint.seal(folder, {"status": "complete"})
     sealed = (folder / "summary.json").read_bytes()
     seeds = [b"C" + (folder / "config.json").read_bytes(), b"P" + (folder / "post.json").read_bytes(), b"S" + sealed]
     names = {b"C": "config.json", b"P": "post.json", b"S": "summary.json"}
@@ -128,7 +132,7 @@ def run_folder(folder: Path) -> Target:
         name = names.get(data[:1], "config.json")
         (folder / name).write_bytes(data[1:])
         if name != "summary.json":
-            checkpoint.write_summary(folder, {"status": "complete"})  # hashes are right: the content is what counts
+            checkpoint.seal(folder, {"status": "complete"})  # hashes are right: the content is what counts
         return checkpoint.load_run(folder)
 
     def mutate(data: bytes, rng: Any) -> bytes:

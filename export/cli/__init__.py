@@ -1,0 +1,1 @@
+"""Commands of the top floor. Those of training get their exporter here."""

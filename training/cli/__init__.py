@@ -1,0 +1,1 @@
+"""`punctum train` and `punctum train-backbone`, as factories that take the exporter."""

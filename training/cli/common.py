@@ -1,0 +1,66 @@
+"""What the training commands share: option texts, refusals, and what they print."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from punctum.runtime.cli.terminal import echo, say
+from punctum.runtime.errors import InputError
+from punctum.runtime.text.display import counted
+
+SEED_HELP = "Random seed; the same --seed and --threads give the same weights on the same machine [0]."
+THREADS_HELP = "CPU threads of torch; 0: one thread or all usable cores, whichever makes the first steps faster."
+RESUME_HELP = "Continue an interrupted run."
+FRESH_HELP = "Discard what the output folder holds."
+QUIET_HELP = "No progress bar and no summary."
+JSON_HELP = "Print the summary as JSON."
+
+
+def exclusive(first: str, second: str) -> InputError:
+    """The error for two options that exclude each other."""
+    return InputError("flags-exclusive", f"{first} and {second} exclude each other", "one of them", "leave one out")
+
+
+def unfit(option: str, given: str, required: str) -> InputError:
+    """The error for an option that does not apply to the data set or recipe."""
+    return InputError("flags-exclusive", f"{option} does not apply to {given}", required, f"leave {option} out")
+
+
+@contextmanager
+def warnings_as_lines() -> Iterator[None]:
+    """Print warnings of training as single lines on standard error."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("always", UserWarning)
+        warnings.showwarning = _say_warning
+        yield
+
+
+def _say_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
+    say(f"warning: {message}")
+
+
+def show_run(summary: dict[str, Any], out: Path) -> None:
+    """Print the summary of a run: one line for the run, one per stage."""
+    counts = f"{counted(summary['videos'], 'video')}, {counted(summary['clicks'], 'click')}"
+    echo(f"{counts}, {summary['seconds']:.1f} s -> {out}")
+    for name, stage in summary["stages"].items():
+        if "steps" in stage:
+            echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
+        else:
+            echo(f"  {name}: already trained")
+
+
+def show_backbone(summary: dict[str, Any], out: Path) -> None:
+    """Print the summary of a trained backbone in two lines."""
+    trained = summary["training"]
+    counts = ", ".join(counted(summary[f"{thing}s"], thing) for thing in ("video", "snippet", "click"))
+    echo(
+        f"{counts}: {counted(trained['steps'], 'step')} in {trained['seconds']:.0f} s, "
+        f"loss {trained['loss']:.3f} -> {out}"
+    )
+    size = f"{summary['bytes'] / 1e6:.2f} MB"
+    echo(f"  {counted(summary['dim'], 'feature')} every {summary['stride_s']:g} s, {size}")

@@ -1,0 +1,227 @@
+"""`punctum train`: from clicks to a run folder, or from videos and clicks to a bundle."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from punctum.runtime.cli.terminal import echo, echo_json, say
+from punctum.runtime.text.display import counted
+
+from .common import (
+    FRESH_HELP,
+    JSON_HELP,
+    QUIET_HELP,
+    RESUME_HELP,
+    SEED_HELP,
+    THREADS_HELP,
+    exclusive,
+    show_backbone,
+    show_run,
+    unfit,
+    warnings_as_lines,
+)
+
+if TYPE_CHECKING:
+    from punctum.runtime.datasets.dataset import Dataset
+
+    from ..config import TrainConfig
+    from ..videos import Exporter
+
+
+def train_command(exporter: Exporter) -> Callable[..., None]:
+    """The command function. exporter: writes the bundle of a run on videos."""
+
+    def train(
+        dataset: Annotated[
+            Path, typer.Argument(help="Data set folder: dataset.json, features/ or videos/, points file, lists.")
+        ],
+        out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")],
+        split: Annotated[str | None, typer.Option(help="Split folder in the data set, e.g. split_1.")] = None,
+        points: Annotated[str, typer.Option(help="Points file in the data set: one click per action.")] = "points.csv",
+        train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",
+        proposals: Annotated[
+            Path | None,
+            typer.Option(help="Results of another base locator (ActivityNet JSON) to train the center scorer on."),
+        ] = None,
+        seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
+        objective: Annotated[str | None, typer.Option(help="Objective of the locator: points or lacp.")] = None,
+        epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every stage [from the recipe].")] = None,
+        no_center: Annotated[bool, typer.Option("--no-center", help="Ablation: no center scorer.")] = False,
+        no_adapt: Annotated[bool, typer.Option("--no-adapt", help="Ablation: no boundary adaptation (ABA).")] = False,
+        no_point_update: Annotated[
+            bool, typer.Option("--no-point-update", help="Ablation: no saliency point update; clicks stay in place.")
+        ] = False,
+        published_head: Annotated[
+            bool,
+            typer.Option("--published-head", help="The published head with its labels, losses, update and fusion."),
+        ] = False,
+        device: Annotated[str, typer.Option(help="cpu or cuda; there is no silent fallback.")] = "cpu",
+        threads: Annotated[int, typer.Option(min=0, help=THREADS_HELP)] = 0,
+        resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
+        fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
+        config: Annotated[
+            Path | None, typer.Option(help="Recipe file (JSON), as in field config of a run's config.json.")
+        ] = None,
+        backbone: Annotated[
+            Path | None, typer.Option(help="With videos: an existing backbone folder instead of training one.")
+        ] = None,
+        minutes: Annotated[
+            float | None,
+            typer.Option(
+                help="With videos: maximum computing time of the backbone in minutes of one current core [6]."
+            ),
+        ] = None,
+        quiet: Annotated[bool, typer.Option("--quiet", help=QUIET_HELP)] = False,
+        json_output: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+    ) -> None:
+        """Learn to find actions from one click per action.
+
+        RUN then holds config.json, the weights (safetensors), post.json, log.jsonl and summary.json; `punctum export`
+        makes a bundle of it. Ctrl-C leaves a usable checkpoint, which --resume continues.
+
+        A data set with videos/ and without features/ is trained up to the bundle: RUN/backbone, RUN/data (features),
+        RUN/locator (the run) and RUN/bundle, which takes videos.
+
+        Example: punctum train data/gtea --split split_1 --out runs/gtea-1 --seed 0
+
+        Example: punctum train data/urfall --out runs/urfall && punctum run runs/urfall/bundle clip.mp4
+        """
+        from punctum.runtime.files.outputs import check_folder
+
+        _check_torch()
+        if resume and fresh:
+            raise exclusive("--resume", "--fresh")
+        out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
+        from punctum.runtime.datasets.dataset import Dataset
+
+        from .. import recipes
+        from .recipe_options import recipe_of
+
+        listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
+        for option, value in (("--backbone", backbone), ("--minutes", minutes)):
+            if value is not None and not listed.only_videos:
+                raise unfit(option, "a data set of features", "a data set of videos")
+        if backbone is not None and minutes is not None:
+            raise exclusive("--backbone", "--minutes")
+        recipe = recipe_of(
+            config,
+            default=recipes.for_videos(_count_clicks(listed)) if listed.only_videos else None,
+            seed=seed,
+            objective=objective,
+            epochs=epochs,
+            center=not no_center,
+            adapt=not no_adapt,
+            point_update=not no_point_update,
+            published=published_head,
+        )
+        if proposals is not None and recipe.center is None:
+            raise unfit("--proposals", "a recipe without a center scorer", "a center scorer to train")
+        if proposals is not None and listed.only_videos:
+            raise unfit("--proposals", "a data set of videos", "a data set of features")
+        if listed.only_videos:
+            _train_on_videos(
+                listed,
+                recipe,
+                out,
+                exporter=exporter,
+                backbone=backbone,
+                minutes=minutes,
+                resume=resume,
+                fresh=fresh,
+                device=device,
+                threads=threads,
+                quiet=quiet,
+                json_output=json_output,
+            )
+            return
+        from ..data.videos import load_training_set
+        from ..engine.trainer import train_run
+
+        opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
+        data = load_training_set(opened, holdout=recipe.holdout, seed=recipe.seed)
+        with warnings_as_lines():
+            summary = train_run(
+                data,
+                recipe,
+                out,
+                proposals=proposals,
+                resume=resume,
+                fresh=fresh,
+                device=device,
+                quiet=quiet,
+                threads=threads,
+            )
+        if json_output:
+            echo_json(summary)
+        elif not quiet:
+            show_run(summary, out)
+
+    return train
+
+
+def _train_on_videos(
+    data: Dataset,
+    recipe: TrainConfig,
+    out: Path,
+    *,
+    exporter: Exporter,
+    backbone: Path | None,
+    minutes: float | None,
+    resume: bool,
+    fresh: bool,
+    device: str,
+    threads: int,
+    quiet: bool,
+    json_output: bool,
+) -> None:
+    from .train_backbone import check_video_training
+
+    check_video_training(exporter, "punctum train with videos")
+    from ..backbone.recipes import backbone_recipe
+    from ..videos import train_on_videos
+
+    source = backbone if backbone is not None else backbone_recipe(seed=recipe.seed, minutes=minutes)
+    with warnings_as_lines():
+        summary = train_on_videos(
+            data,
+            recipe,
+            source,
+            out,
+            exporter=exporter,
+            resume=resume,
+            fresh=fresh,
+            device=device,
+            quiet=quiet,
+            threads=threads,
+        )
+    if json_output:
+        echo_json(summary)
+    elif not quiet:
+        if "training" in summary["backbone"]:
+            show_backbone(summary["backbone"], out / "backbone")
+        run = summary["locator"]
+        counts = f"{counted(run['videos'], 'video')}, {counted(run['clicks'], 'click')}"
+        echo(f"{counts}: locator and center scorer in {run['seconds']:.0f} s")
+        echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
+    for video, lost in summary["lost"].items():
+        say(f"warning: {video}: {lost}")
+
+
+def _check_torch() -> None:
+    """Raise MissingDependencyError without the libraries that every training needs."""
+    from punctum.runtime.errors import MissingDependencyError
+
+    try:
+        import safetensors  # noqa: F401
+        import torch  # noqa: F401
+    except ModuleNotFoundError as error:
+        raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
+
+
+def _count_clicks(data: Dataset) -> int:
+    """Clicks in the training videos."""
+    points = data.points()
+    return sum(len(points.get(video, ())) for video in data.train)
