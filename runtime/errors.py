@@ -1,41 +1,74 @@
-"""Errors a user meets: what was given, what is allowed, what to do next."""
+"""Errors that a user sees: what is wrong, what is required or permitted, and what to do next.
+
+Messages name the parameters of the Python function in backticks, such as `threads`. The command line replaces these by
+the options of the command that runs, such as --threads.
+"""
 
 from __future__ import annotations
 
+from typing import Self, TypeVar
+
+E = TypeVar("E", bound="PunctumError")
+
 
 class PunctumError(Exception):
-    """Something failed. `code` is stable and machine-readable; the command line exits with `exit_code`."""
+    """An operation failed. The command line prints `error [code]: message` and exits with `exit_code`.
+
+    Args:
+        code: Stable identifier for programs; docs/reference/errors.md lists all of them.
+        given: What is wrong, as a sentence. A final period is optional here and in the other texts.
+        allowed: The permitted values, where a value is not one of them. Printed as "Allowed: ...".
+        next_step: What to do about it, as an imperative. Printed as "Next: ...".
+        required: What is missing, where something is. Printed as "Required: ...". Used instead of `allowed`.
+    """
 
     exit_code = 1
 
-    def __init__(self, code: str, given: str, allowed: str = "", next_step: str = "") -> None:
+    def __init__(self, code: str, given: str, allowed: str = "", next_step: str = "", *, required: str = "") -> None:
         self.code, self.given, self.allowed, self.next_step = code, given, allowed, next_step
-        parts = [given.rstrip(".") + "."]
-        if allowed:
-            parts.append(f"Allowed: {allowed.rstrip('.')}.")
-        if next_step:
-            parts.append(f"Next: {next_step.rstrip('.')}.")
-        super().__init__(" ".join(parts))
+        self.required = required
+        parts = [f"{given.rstrip('.')}.", self.expected, f"Next: {next_step.rstrip('.')}." if next_step else ""]
+        super().__init__(" ".join(part for part in parts if part))
+
+    @property
+    def expected(self) -> str:
+        """The middle of the message: "Required: ...", "Allowed: ...", or an empty string."""
+        parts = (("Required", self.required), ("Allowed", self.allowed))
+        return " ".join(f"{word}: {text.rstrip('.')}." for word, text in parts if text)
+
+    def with_given(self, given: str) -> Self:
+        """The same error with another first sentence, for a caller that knows more about the place."""
+        return _restore(type(self), self.code, given, self.allowed, self.next_step, self.required)
+
+    def __reduce__(self) -> tuple[object, ...]:
+        """Errors cross process boundaries, and the signatures of subclasses differ."""
+        return _restore, (type(self), self.code, self.given, self.allowed, self.next_step, self.required)
 
 
 class EngineError(PunctumError):
-    """The engine raised, or returned what no graph of a bundle may return: wrong shapes, NaN, values outside 0..1."""
+    """The inference engine failed or returned invalid values: wrong shapes, NaN, scores outside 0 to 1."""
 
 
 class InputError(PunctumError):
-    """The input is at fault, not the program: exit code 2."""
+    """The input is invalid. Exit code 2."""
 
     exit_code = 2
 
 
 class SourceLostError(InputError):
-    """A live source is absent, or was lost and did not come back: exit code 3. Starting again may help."""
+    """A live source is unavailable, or was lost and did not return. Exit code 3: running again may succeed."""
 
     exit_code = 3
 
 
 class MissingDependencyError(PunctumError):
-    """An optional library is needed for what was asked."""
+    """An optional dependency is not installed. Exit code 2.
+
+    Args:
+        library: The package that is missing, as the package index names it.
+        extra: The extra of punctum that installs it.
+        purpose: What needs the package, as a noun phrase: "drawing the delay curve".
+    """
 
     exit_code = 2
 
@@ -43,6 +76,12 @@ class MissingDependencyError(PunctumError):
         super().__init__(
             "missing-dependency",
             f"{purpose} needs {library}, which is not installed",
-            f"any environment with {library}",
-            f"pip install 'punctum[{extra}]'",
+            required=f"an environment with {library}",
+            next_step=f"pip install 'punctum[{extra}]'",
         )
+
+
+def _restore(kind: type[E], code: str, given: str, allowed: str, next_step: str, required: str) -> E:
+    error = kind.__new__(kind)
+    PunctumError.__init__(error, code, given, allowed, next_step, required=required)
+    return error

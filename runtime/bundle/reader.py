@@ -15,6 +15,7 @@ from ..text.display import shown
 from . import limits
 from .files import BundleFiles, FolderFiles, ZipFiles
 from .graph_scan import check_graph
+from .graphs import BundleGraphs, PartGraph
 from .manifest import MANIFEST, Manifest, content_id, identified, parse_manifest
 from .precision import REFERENCE, Part
 
@@ -58,20 +59,51 @@ class Bundle:
             )
         return self.content[name]
 
-    def graph(self, part: Part, precision: str = REFERENCE) -> bytes:
-        """The ONNX graph of one part in one precision; a part that the variant leaves out is the fp32 one.
+    def graphs(self, precision: str = REFERENCE) -> BundleGraphs:
+        """All graphs in one precision; parts that the variant does not contain are the fp32 ones.
 
-        Raises InputError for a precision or a part that the bundle does not have.
+        Raises:
+            InputError: The bundle does not have this precision.
         """
-        owner = getattr(self.manifest, part, None) if part in ("locator", "center", "backbone") else None
-        if owner is None:
-            held = [name for name in ("locator", "center", "backbone") if getattr(self.manifest, name) is not None]
-            raise InputError(
-                "bundle-part", f"{self.source} has no {part}", ", ".join(held), "export the run again with this part"
-            )
         self.check_precision(precision)
+        manifest, spec = self.manifest, self.manifest.backbone
+        variant = manifest.precision.get(precision)
+        if spec is not None and variant is not None and "backbone" in variant.files:
+            # Other precisions round differently, so a variant has a fingerprint of its own.
+            spec = spec.model_copy(update={"fingerprint": variant.fingerprint})
+        return BundleGraphs(
+            bundle_id=self.id,
+            source=self.source,
+            precision=precision,
+            classes=len(self.labels),
+            dim=manifest.features.dim,
+            receptive_field=(manifest.locator.left, manifest.locator.right),
+            locator=self._part("locator", manifest.locator.file, precision),
+            center=None if manifest.center is None else self._part("center", manifest.center.file, precision),
+            backbone=None if spec is None else self._part("backbone", spec.file, precision),
+            backbone_spec=spec,
+        )
+
+    def graph(self, part: Part, precision: str = REFERENCE) -> bytes:
+        """The ONNX file of one part in one precision; fp32 for a part that the variant does not contain.
+
+        Raises:
+            InputError: The bundle does not have this precision, or no such part.
+        """
+        graphs = self.graphs(precision)
+        wanted = next((graph for graph in graphs if graph.part == part), None)
+        if wanted is None:
+            present = ", ".join(graph.part for graph in graphs)
+            raise InputError(
+                "bundle-part", f"{self.source} has no {part}", present, "export the run again with this part"
+            )
+        return wanted.data
+
+    def _part(self, part: Part, file: str, precision: str) -> PartGraph:
         variant = self.manifest.precision.get(precision)
-        return self.read(variant.files.get(part, owner.file) if variant else owner.file)
+        if variant is None or part not in variant.files:
+            return PartGraph(part, file, REFERENCE, self.read(file))
+        return PartGraph(part, file, precision, self.read(variant.files[part]))
 
     def check_precision(self, precision: str) -> None:
         """Raises InputError, naming what the bundle has, for a precision that it does not have."""
