@@ -118,7 +118,7 @@ def test_inputs_decide_the_profiles():
     assert [(p.largest("features"), p.largest("segments")) for p in scorer] == [(256, 10), (1024, 20)]
     (clips,) = plan_profiles("backbone", {"clips": (-1, 8, 1, 48, 64)}, sizes)
     assert clips.shapes["clips"] == ((1, 8, 1, 48, 64), (1, 8, 1, 48, 64), (16, 8, 1, 48, 64))
-    with pytest.raises(InputError, match="dimension 1 of input 'features'"):
+    with pytest.raises(InputError, match="Dimension 1 of input 'features'"):
         plan_profiles("center", {"features": (-1, -1)}, sizes)
 
 
