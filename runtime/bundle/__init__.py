@@ -1,4 +1,9 @@
-"""Bundles: the manifest, reading with verification, and writing."""
+"""Bundles: the manifest, reading with verification, and writing.
+
+`reader` loads and verifies a bundle, `files` reads its files from a folder or a zip, `manifest` and `config` define
+`manifest.json`, `limits` bounds its values, `graph_scan` rejects graphs that refer to other files, `graphs` holds the
+graphs of one precision, `writer` writes bundles.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +12,12 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
+    from .graphs import BundleGraphs, PartGraph
     from .manifest import Manifest
     from .reader import Bundle
 
-_MODULES = {"Bundle": "reader", "Manifest": "manifest"}
+_MODULES = {"Bundle": "reader", "BundleGraphs": "graphs", "Manifest": "manifest", "PartGraph": "graphs"}
 
-__all__ = ["Bundle", "Manifest"]
+__all__ = ["Bundle", "BundleGraphs", "Manifest", "PartGraph"]
 
 __getattr__ = lazy_names(__name__, _MODULES)
