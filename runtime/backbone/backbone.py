@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -204,7 +204,7 @@ def open_backbone(path: str | Path, spec: EngineSpec = CPU, *, expect_sha256: st
     return VideoBackbone.load(folder, spec)
 
 
-def _matches(shape: Sequence[Any], expected: tuple[int, ...]) -> bool:
+def _matches(shape: Sequence[object], expected: tuple[int, ...]) -> bool:
     return all(not isinstance(n, int) or n == m for n, m in zip(shape, expected, strict=True))
 
 

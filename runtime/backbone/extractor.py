@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from .encoder import F32, ClipEncoder
 
@@ -51,7 +51,7 @@ class Extractor:
         """Snippets of this span that are done. The last row returned is that of snippet `rows - 1`."""
         return self._rows
 
-    def push(self, image: Any, aspect: float = 1.0) -> F32:
+    def push(self, image: npt.ArrayLike, aspect: float = 1.0) -> F32:
         """Add the next frame.
 
         Args:

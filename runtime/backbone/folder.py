@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import ValidationError
 
@@ -47,7 +46,7 @@ def read_spec(path: str | Path) -> BackboneSpec:
     return parse_spec(read_spec_file(path), path)
 
 
-def read_spec_file(path: str | Path) -> Any:
+def read_spec_file(path: str | Path) -> object:
     """The JSON document of a spec file. Raises InputError."""
     path = Path(path)
     if not path.is_file():
@@ -65,7 +64,7 @@ def read_spec_file(path: str | Path) -> Any:
         ) from None
 
 
-def parse_spec(record: Any, path: str | Path) -> BackboneSpec:
+def parse_spec(record: object, path: str | Path) -> BackboneSpec:
     """The spec in a JSON document.
 
     Args:

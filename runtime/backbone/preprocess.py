@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 from punctum import kernels
@@ -46,7 +44,7 @@ class Preprocessor:
         self._shift = (-mean / std).astype(np.float32)[:, None, None]
         self._small = np.empty((spec.height, spec.width, 3), np.float32)
 
-    def __call__(self, image: Any, aspect: float = 1.0) -> F32:
+    def __call__(self, image: npt.ArrayLike, aspect: float = 1.0) -> F32:
         """Prepare one frame.
 
         Args:

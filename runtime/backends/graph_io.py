@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from ..errors import InputError
 from ..session.engine import F32, Shape
+from .runner import Array
 
 TRACKS = ("class_track", "actionness")
 """Outputs of the locator: [B, T, C] and [B, T], or [T, C] and [T]."""
@@ -28,7 +27,7 @@ def warmup_window(shape: Shape, dim: int) -> F32:
     return np.zeros((shape.windows, shape.length, dim), np.float32)
 
 
-def warmup_proposals(shape: Shape, dim: int, classes: int) -> dict[str, Any]:
+def warmup_proposals(shape: Shape, dim: int, classes: int) -> dict[str, Array]:
     """Arrays for a run of the scorer, by input name. Every proposal covers the whole window."""
     whole = np.array([[0.0, max(shape.length - 1, 0)]], np.float32)
     return {

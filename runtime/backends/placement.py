@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..session.engine import Backend
 
+Placement = dict[str, dict[str, dict[str, int]]]
+"""Graph -> provider -> operator -> number of nodes."""
 RECORD = "session.record_ep_graph_assignment_info"
 # Operators that providers leave to the CPU on purpose: arithmetic on sizes, a few numbers per run. Every GPU provider
 # has kernels for all of them, so a node of this kind that works on rows stays on the GPU.
@@ -57,7 +59,7 @@ def placement_counts(backend: Backend) -> dict[str, int]:
     return counts
 
 
-def engine_record(backend: Any) -> dict[str, Any]:
+def engine_record(backend: Backend) -> dict[str, str]:
     """Requested and actual device, precision, and for "auto" the reason for the choice, as data for JSON."""
     record = {
         "requested": backend.requested,

@@ -175,7 +175,7 @@ def parse_manifest(source: str, data: bytes) -> Manifest:
     return manifest
 
 
-def _converted(raw: Any, read: Any, where: str) -> str:
+def _converted(raw: object, read: object, where: str) -> str:
     """The path of the first value that was converted to another type when it was read, as "0.1" to 0.1; or "".
 
     Other readers of the same manifest, such as the native library, convert nothing and must get the same result.

@@ -67,7 +67,7 @@ class PrecisionRecord(Model):
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, value: Any) -> Any:
+    def _flat(cls, value: object) -> object:
         """Read {"parity": 1e-7, "backbone_parity": 1e-6} of schema 1.0."""
         if not isinstance(value, dict) or not isinstance(value.get("parity"), int | float):
             return value

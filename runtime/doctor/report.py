@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Any
 
 from ..machine.findings import Finding
 
@@ -40,7 +39,7 @@ class DoctorReport:
     requested: str
     status: DeviceStatus
     devices: tuple[DeviceStatus, ...]
-    sections: dict[str, dict[str, Any]]
+    sections: dict[str, dict[str, object]]
     findings: tuple[Finding, ...]
 
     @property
@@ -48,7 +47,7 @@ class DoctorReport:
         """What is installed and does not work, whichever device is used."""
         return tuple(f for f in self.findings if f.level == "problem" and f.area == "Video")
 
-    def to_record(self) -> dict[str, Any]:
+    def to_record(self) -> dict[str, object]:
         """The report as data for JSON."""
         return {
             "schema": "punctum.doctor/1",

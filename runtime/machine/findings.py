@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 Level = Literal["note", "problem"]
 KINDS = ("cpu", "cuda", "tensorrt", "ort-tensorrt")
@@ -36,14 +37,14 @@ class Finding:
 class Facts:
     """Collects facts by section, and findings."""
 
-    sections: dict[str, dict[str, Any]] = field(default_factory=dict)
+    sections: dict[str, dict[str, object]] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
-    def record(self, section: str, **facts: Any) -> None:
+    def record(self, section: str, **facts: object) -> None:
         """Add facts to a section. Underscores in their names become spaces."""
         self.add(section, {name.replace("_", " "): value for name, value in facts.items()})
 
-    def add(self, section: str, facts: dict[str, Any]) -> None:
+    def add(self, section: str, facts: Mapping[str, object]) -> None:
         """Add facts to a section."""
         self.sections.setdefault(section, {}).update(facts)
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 VARIABLE = "ORT_DISABLE_TELEMETRY"
 _WANTS = frozenset(("0", "false", "no", "off"))
@@ -29,7 +28,7 @@ def switch_off_telemetry() -> None:
         os.environ.setdefault(name, value)
 
 
-def quiet_onnxruntime(ort: Any) -> None:
+def quiet_onnxruntime(ort: object) -> None:
     """Switch off telemetry in builds that do not read the variable. Call it after the import."""
     switch = getattr(ort, "disable_telemetry_events", None)
     if switch is not None and not wanted(os.environ):

@@ -69,11 +69,11 @@ def test_mismatches_name_what_differs():
     other = Gpu("Other GPU", "8.7", "600.1", "13.1")
     assert KEY.mismatches(graph="b", library=("tensorrt", "11.0"), gpu=other) == [
         "built from another graph",
-        "built with tensorrt 10.13.3.9, here is tensorrt 11.0",
-        "built for compute capability 8.9, here is 8.7",
-        "built for a GPU named Some GPU, here is Other GPU",
-        "built for driver 580.1, here is 600.1",
-        "built for CUDA 13.0, here is 13.1",
+        "built with tensorrt 10.13.3.9, this machine has tensorrt 11.0",
+        "built for compute capability 8.9, this machine has 8.7",
+        "built for a GPU named Some GPU, this machine has Other GPU",
+        "built for driver 580.1, this machine has 600.1",
+        "built for CUDA 13.0, this machine has 13.1",
     ]
     anywhere = replace(KEY, device="", driver="", cuda="")
     assert anywhere.mismatches(gpu=replace(other, capability="8.9")) == []
@@ -254,9 +254,9 @@ def test_other_machines_graphs_and_libraries_are_ignored(tmp_path):
     store.put(KEY, b"engine", {})
     store.put(replace(KEY, part="center"), b"other part", {})
     for other, says in (
-        ({"gpu": replace(GPU, driver="600.1")}, "built for driver 580.1, here is 600.1"),
+        ({"gpu": replace(GPU, driver="600.1")}, "built for driver 580.1, this machine has 600.1"),
         ({"gpu": replace(GPU, name="Another")}, "a GPU named Some GPU"),
-        ({"library": ("tensorrt_rtx", "1.7.1.116")}, "here is tensorrt_rtx 1.7.1.116"),
+        ({"library": ("tensorrt_rtx", "1.7.1.116")}, "this machine has tensorrt_rtx 1.7.1.116"),
     ):
         with pytest.raises(InputError, match=says) as caught:
             find(store, **other)

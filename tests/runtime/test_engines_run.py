@@ -327,13 +327,13 @@ def test_engines_of_another_machine_are_passed_over_with_the_reason(machine, stu
     folder = tmp_path / "engines"
     build_engines(default, folder)
     stub.set("capability", 87)
-    with pytest.raises(InputError, match=r"built for compute capability 8.9, here is 8.7") as caught:
+    with pytest.raises(InputError, match=r"built for compute capability 8.9, this machine has 8.7") as caught:
         open_native(default, folder)
     assert caught.value.code == "engine-missing"
     assert "punctum build" in caught.value.next_step
     stub.set("capability", 89)
     machine("10.14.0.1")
-    with pytest.raises(InputError, match=r"built with tensorrt 10.13.3.9, here is tensorrt 10.14.0.1"):
+    with pytest.raises(InputError, match=r"built with tensorrt 10.13.3.9, this machine has tensorrt 10.14.0.1"):
         open_native(default, folder)
     before = sorted(path.name for path in folder.iterdir())
     build_engines(default, folder, Request(lengths=(100,)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,11 +11,14 @@ from ...errors import PunctumError
 from ...session.engine import F32, I64, Shape
 from ..graph_io import SCORER_INPUTS, TERMS, TRACKS, graph_mismatch, neutral_terms, warmup_proposals, warmup_window
 from ..options import CPU, EngineSpec
-from ..placement import node_placement
+from ..placement import Placement, node_placement
+from ..runner import Array, Runner, TensorInfo
 from .session import make_runner, open_session, unavailable
 
 if TYPE_CHECKING:
     from ...bundle.graphs import BundleGraphs
+
+_PURPOSE = "running a bundle"
 
 
 class OnnxBackend:
@@ -38,7 +41,7 @@ class OnnxBackend:
 
     choice = ""
 
-    def __init__(self, locator: Any, center: Any, *, classes: int, dim: int, spec: EngineSpec) -> None:
+    def __init__(self, locator: Runner, center: Runner | None, *, classes: int, dim: int, spec: EngineSpec) -> None:
         self._sessions = {"locator": locator} | ({} if center is None else {"center": center})
         self._locator = make_runner(locator, spec.place)
         self._center = None if center is None else make_runner(center, spec.place)
@@ -56,10 +59,10 @@ class OnnxBackend:
             InputError: The device does not run here, or the graphs do not fit the manifest.
             MissingDependencyError: ONNX Runtime is not installed.
         """
-        locator, center = (
-            None if graph is None else open_session(graph.data, graph.name, spec, purpose="running a bundle")
-            for graph in (graphs.locator, graphs.center)
-        )
+        locator = open_session(graphs.locator.data, graphs.locator.name, spec, purpose=_PURPOSE)
+        center = None
+        if graphs.center is not None:
+            center = open_session(graphs.center.data, graphs.center.name, spec, purpose=_PURPOSE)
         _check_locator(locator, graphs)
         if center is not None:
             _check_scorer(center, graphs)
@@ -91,11 +94,11 @@ class OnnxBackend:
         """Score proposals in one window. Without a scorer every term is 1."""
         if self._center is None:
             return neutral_terms(len(labels), self._classes)
-        arrays: dict[str, Any] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+        arrays: dict[str, Array] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
         probability, attention, center = self._center.run(TERMS, {name: arrays[name] for name in self._center_inputs})
         return probability, attention, center
 
-    def placement(self) -> dict[str, Any]:
+    def placement(self) -> Placement:
         """Graph -> provider -> operator -> number of nodes."""
         return {name: node_placement(session) for name, session in self._sessions.items()}
 
@@ -110,12 +113,12 @@ class OnnxBackend:
                 self.locate(warmup_window(shape, self._dim)[0])
 
 
-def _shapes(values: Sequence[Any]) -> dict[str, Any]:
+def _shapes(values: Sequence[TensorInfo]) -> dict[str, object]:
     """Name -> shape of each tensor; name -> type of anything else, such as a sequence."""
     return {v.name: v.shape if v.type.startswith("tensor(") else v.type for v in values}
 
 
-def _check_locator(session: Any, graphs: BundleGraphs) -> None:
+def _check_locator(session: Runner, graphs: BundleGraphs) -> None:
     inputs, outputs = _shapes(session.get_inputs()), _shapes(session.get_outputs())
     shape = inputs.get("features")
     if len(inputs) != 1 or not isinstance(shape, list) or len(shape) not in (2, 3) or shape[-1] != graphs.dim:
@@ -132,7 +135,7 @@ def _check_locator(session: Any, graphs: BundleGraphs) -> None:
         )
 
 
-def _check_scorer(session: Any, graphs: BundleGraphs) -> None:
+def _check_scorer(session: Runner, graphs: BundleGraphs) -> None:
     inputs, outputs = _shapes(session.get_inputs()), _shapes(session.get_outputs())
     tensors = [*inputs.values(), *(outputs.get(name) for name in TERMS)]
     if not set(inputs) <= set(SCORER_INPUTS) or not all(isinstance(shape, list) for shape in tensors):
@@ -142,6 +145,6 @@ def _check_scorer(session: Any, graphs: BundleGraphs) -> None:
         )
 
 
-def _as_list(shapes: Mapping[str, Any], name: str) -> list[Any]:
+def _as_list(shapes: Mapping[str, object], name: str) -> list[object]:
     shape = shapes.get(name)
     return shape if isinstance(shape, list) else []

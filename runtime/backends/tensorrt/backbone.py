@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...errors import InputError
+from ..runner import Array
 from .opener import EngineLoader
 from .profiles import split
 
@@ -25,7 +26,7 @@ class BackboneEngine:
         self._largest = max(p.largest(name) for p in session.profiles for name in session.inputs)
         self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Any]) -> list[Any]:
+    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         """As `EngineSession.run`. All inputs have the same number of rows, at least one."""
         count = len(next(iter(feeds.values())))
         parts = [

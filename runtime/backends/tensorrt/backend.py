@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -11,6 +11,8 @@ from ...session.engine import F32, I64, Shape
 from ...text.display import counted
 from ..graph_io import SCORER_INPUTS, TERMS, TRACKS, graph_mismatch, neutral_terms, warmup_proposals, warmup_window
 from ..options import EngineSpec
+from ..placement import Placement
+from ..runner import Array
 from .opener import EngineLoader
 from .profiles import no_profile, split, split_window
 
@@ -134,7 +136,7 @@ class TensorRTBackend:
         """
         if self._center is None or not len(labels):
             return neutral_terms(len(labels), self._classes)
-        arrays: dict[str, Any] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+        arrays: dict[str, Array] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
         feeds = {name: arrays[name] for name in self._center.inputs}
         per_proposal = [name for name in ("segments", "labels") if name in feeds]
         fitting = [p for p in self._center.profiles if p.largest("features") >= len(features)]
@@ -148,7 +150,7 @@ class TensorRTBackend:
         probability, attention, center = (_joined([terms[k] for terms in parts]) for k in range(3))
         return probability, attention, center
 
-    def placement(self) -> dict[str, Any]:
+    def placement(self) -> Placement:
         """Graph -> library -> what runs there. An engine runs on its GPU as a whole, so there is one entry."""
         sessions = {"locator": self._locator, "center": self._center}
         return {
@@ -218,7 +220,7 @@ def _check_scorer(engine: EngineSession, graphs: BundleGraphs) -> None:
         raise _mismatch(f"The scorer of {graphs.source} returns {sorted(engine.outputs)}", ", ".join(TERMS))
 
 
-def _joined(parts: list[Any]) -> Any:
+def _joined(parts: list[Array]) -> Array:
     return parts[0] if len(parts) == 1 else np.concatenate(parts)
 
 

@@ -161,7 +161,7 @@ class Cuda:
     def destroy_graph(self, executable: int) -> None:
         self._call("cuGraphExecDestroy", executable)
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._driver, name)(*arguments)
         if code:
             raise PunctumError(

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +60,7 @@ class EngineKey:
         return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:16]
 
     @classmethod
-    def from_data(cls, data: Any) -> EngineKey:
+    def from_data(cls, data: object) -> EngineKey:
         """From parsed JSON. Raises ValueError for a field that is missing or not a text."""
         names = [f.name for f in fields(cls)]
         if not isinstance(data, dict) or any(not isinstance(data.get(name), str) for name in names):
@@ -83,20 +81,20 @@ class EngineKey:
         if graph is not None and graph != self.graph:
             reasons.append("built from another graph")
         if library is not None and library != (self.library, self.version):
-            reasons.append(f"built with {self.library} {self.version}, here is {library[0]} {library[1]}")
+            reasons.append(f"built with {self.library} {self.version}, this machine has {library[0]} {library[1]}")
         if gpu is None:
             return reasons
-        for what, own, here in (
+        for field, built, present in (
             ("compute capability", self.capability, gpu.capability),
             ("a GPU named", self.device, gpu.name),
             ("driver", self.driver, gpu.driver),
             ("CUDA", self.cuda, gpu.cuda),
         ):
-            if own and own != here:
-                reasons.append(f"built for {what} {own}, here is {here or 'none'}")
+            if built and built != present:
+                reasons.append(f"built for {field} {built}, this machine has {present or 'none'}")
         return reasons
 
 
-def canonical(data: Mapping[str, Any] | list[Any]) -> str:
+def canonical(data: object) -> str:
     """JSON that does not depend on order or layout."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ...errors import PunctumError
-from ..runner import Array
+from ..runner import Array, DType
 from .library import Messages, library_error
 from .profiles import Dims
 
@@ -58,8 +58,8 @@ class Lane:
     device: Device
     stream: int
     messages: Messages
-    inputs: Mapping[str, np.dtype[Any]]
-    outputs: Mapping[str, np.dtype[Any]]
+    inputs: Mapping[str, DType]
+    outputs: Mapping[str, DType]
     graph: int = 0
     _shapes: Mapping[str, Dims] | None = None
     _buffers: dict[str, _Buffer] = field(default_factory=dict)
@@ -127,7 +127,7 @@ class Lane:
             buffer = self._buffers[name]
             self.device.download(buffer.host, buffer.device, self._views[name].nbytes, self.stream)
 
-    def _allocate(self, name: str, dims: Dims, kind: np.dtype[Any]) -> None:
+    def _allocate(self, name: str, dims: Dims, kind: DType) -> None:
         size = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
         buffer = self._buffers.setdefault(name, _Buffer())
         if size > buffer.size or not buffer.size:

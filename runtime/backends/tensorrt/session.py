@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...errors import InputError, PunctumError
-from ..runner import Array
+from ..runner import Array, DType
 from .lane import Device, Lane
 from .library import Library, library_error
 from .profiles import Dims, Profile, choose_profile, no_profile
@@ -76,8 +76,8 @@ class EngineSession:
 
     def _read_tensors(self) -> None:
         engine, api = self._engine, self._library.api
-        self.inputs: dict[str, np.dtype[Any]] = {}
-        self.outputs: dict[str, np.dtype[Any]] = {}
+        self.inputs: dict[str, DType] = {}
+        self.outputs: dict[str, DType] = {}
         for k in range(engine.num_io_tensors):
             name = engine.get_tensor_name(k)
             kind = self.inputs if engine.get_tensor_mode(name) == api.TensorIOMode.INPUT else self.outputs
@@ -114,8 +114,8 @@ class EngineSession:
         Raises:
             InputError: Inputs that the engine does not have, or shapes that no profile covers.
         """
-        wanted = list(self.outputs) if names is None else list(names)
-        inputs = self._prepare(feeds, wanted)
+        names = list(self.outputs) if names is None else list(names)
+        inputs = self._prepare(feeds, names)
         shapes = {name: array.shape for name, array in inputs.items()}
         with self._lock:
             self._device.use()
@@ -126,7 +126,7 @@ class EngineSession:
                 lane = self._lane(shapes)
                 lane.bind(shapes)
             outputs = lane.run(inputs)
-            return [outputs[name].copy() for name in wanted]
+            return [outputs[name].copy() for name in names]
 
     def warm(self, feeds: Mapping[str, Array]) -> None:
         """Run inputs of these shapes once and record the run, so that later runs of the same shapes replay it.
@@ -181,10 +181,10 @@ class EngineSession:
         with contextlib.suppress(Exception):  # the interpreter may be shutting down
             self.close()
 
-    def _prepare(self, feeds: Mapping[str, Array], wanted: Sequence[str]) -> dict[str, Array]:
+    def _prepare(self, feeds: Mapping[str, Array], outputs: Sequence[str]) -> dict[str, Array]:
         if self._closed:
             raise InputError("engine-closed", f"{self.name} was closed", next_step="open it again")
-        unknown = [n for n in feeds if n not in self.inputs] + [n for n in wanted if n not in self.outputs]
+        unknown = [n for n in feeds if n not in self.inputs] + [n for n in outputs if n not in self.outputs]
         missing = [n for n in self.inputs if n not in feeds]
         if unknown or missing:
             raise InputError(
@@ -228,7 +228,7 @@ class EngineSession:
         config.set_runtime_cache(self._cache)
         return self._engine.create_execution_context(config)
 
-    def _describe(self, name: str, kind: np.dtype[Any]) -> Tensor:
+    def _describe(self, name: str, kind: DType) -> Tensor:
         shape = tuple(int(n) if n >= 0 else f"{name}_{k}" for k, n in enumerate(self._engine.get_tensor_shape(name)))
         words = {"float32": "float", "float64": "double"}
         return Tensor(name, shape, f"tensor({words.get(kind.name, kind.name)})")
