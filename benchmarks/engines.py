@@ -27,8 +27,9 @@ import torch
 from punctum.export.bundle import export_bundle
 from punctum.export.graphs.export import export_center, export_locator
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
-from punctum.runtime.backends.onnxruntime.backend import OnnxBackend, open_session
-from punctum.runtime.backends.options import Device, EngineOptions
+from punctum.runtime.backends.onnxruntime.backend import OnnxBackend
+from punctum.runtime.backends.onnxruntime.session import open_session
+from punctum.runtime.backends.options import EngineOptions, EngineSpec
 from punctum.runtime.bench import Timed
 from punctum.runtime.evaluation.average_precision import Detections
 from punctum.runtime.live import LiveOptions
@@ -76,10 +77,8 @@ def open_row(name: str, run_path: str, bundle_path: str) -> Localizer:
     if name == TORCH_GRAPHS:
         dim, classes = run.feature_spec.dim, len(run.labels)
         graphs = export_locator(run.locator, dim), export_center(run.center, dim, classes)
-        sessions = [open_session(graph, "a graph", device="cpu", threads=1, purpose="timing") for graph in graphs]
-        localizer.backend = OnnxBackend(
-            *sessions, classes=classes, dim=dim, device=Device.parse("cpu"), requested="cpu", precision="fp32"
-        )
+        sessions = [open_session(graph, "a graph", purpose="timing") for graph in graphs]
+        localizer.backend = OnnxBackend(*sessions, classes=classes, dim=dim, spec=EngineSpec())
     return localizer
 
 

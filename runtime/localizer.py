@@ -21,7 +21,7 @@ from .session.plan import Plan, Stats
 from .session.session import Session
 
 if TYPE_CHECKING:
-    from .backends.options import EngineOptions
+    from .backends.options import EngineOptions, EngineSpec
     from .bundle.reader import Bundle
     from .session.pool import Pool, PoolOptions
     from .sources.items import Chunk, Source
@@ -45,11 +45,23 @@ class Localizer:
     ) -> None:
         """device: "cpu", "cuda", "tensorrt", ... or "auto", see `backends.open_backend`; precision: a variant of the
         bundle. What is asked for runs or this raises InputError; there is no silent fallback."""
-        from .backends.open import open_backend
+        from .backends.options import EngineOptions, EngineSpec
+
+        self._open(bundle, EngineSpec(device, precision, threads, options or EngineOptions()))
+
+    @classmethod
+    def open(cls, bundle: Bundle, spec: EngineSpec) -> Localizer:
+        """As the constructor, for a spec that was parsed before."""
+        self = cls.__new__(cls)
+        self._open(bundle, spec)
+        return self
+
+    def _open(self, bundle: Bundle, spec: EngineSpec) -> None:
+        from .backends.open import open_engine
 
         manifest = bundle.manifest
         self._setup(
-            open_backend(bundle, device=device, precision=precision, threads=threads, options=options),
+            open_engine(bundle, spec),
             labels=bundle.labels,
             dim=manifest.features.dim,
             stride_s=manifest.features.stride_s,

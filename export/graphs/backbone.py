@@ -32,9 +32,10 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime import InputError, PunctumError
-from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone, parse_spec, read_backbone, read_spec_file
+from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.backbone.fingerprint import check_clips_apart, make_fingerprint
-from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backbone.folder import SPEC_FILE, parse_spec, read_backbone, read_spec_file
+from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from punctum.runtime.bundle.config import FeatureSpec
 from punctum.runtime.datatypes import compact
@@ -189,7 +190,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
         raise InputError(
             "backbone-module",
-            f"the module fails on clips {tuple(clips.shape)}: {reason(error, 600)}",
+            f"the module fails on clips {tuple(clips.shape)}: {failure_text(error, 600)}",
             "a module that takes clips of the spec's shape",
             "correct layout, clip_frames, height, width, or colour",
         ) from None
@@ -207,7 +208,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     except Exception as error:
         raise InputError(
             "backbone-module",
-            f"the module cannot be exported with any number of clips: {reason(error, 600)}",
+            f"the module cannot be exported with any number of clips: {failure_text(error, 600)}",
             "a module without control flow on values or on the number of clips",
             "export it to ONNX yourself and use the ONNX file with its spec",
         ) from error
@@ -250,7 +251,7 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
         except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
             raise InputError(
                 "backbone-import",
-                f"{source}: {error.__class__.__name__}: {reason(error, 600)}",
+                f"{source}: {error.__class__.__name__}: {failure_text(error, 600)}",
                 "package.module:factory, where factory() returns a torch module",
                 "check the path and the arguments",
             ) from None

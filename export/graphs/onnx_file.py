@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.bundle.graph_scan import check_graph
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import shown
@@ -30,7 +30,7 @@ def read_onnx(path: str | Path) -> bytes:
     try:
         model = onnx.load_from_string(path.read_bytes())  # `onnx.load` guesses other formats from the name
     except (DecodeError, OSError, ValueError) as error:
-        raise _unreadable(path, reason(error)) from None
+        raise _unreadable(path, failure_text(error)) from None
     if not model.HasField("graph"):
         raise _unreadable(path, "it contains no graph")
     try:
@@ -38,7 +38,7 @@ def read_onnx(path: str | Path) -> bytes:
     except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:
         raise InputError(
             "backbone-weights",
-            f"the weights that {shown(path)} stores in another file cannot be read: {reason(error)}",
+            f"the weights that {shown(path)} stores in another file cannot be read: {failure_text(error)}",
             "the file with the weights, beside the .onnx file and with the name that it had at export",
             "copy both, or export with external_data=False",
         ) from None
@@ -51,7 +51,7 @@ def read_onnx(path: str | Path) -> bytes:
     except (EncodeError, ValueError) as error:
         raise InputError(
             "backbone-too-large",
-            f"{shown(path)} and its weights do not fit one ONNX file ({reason(error)})",
+            f"{shown(path)} and its weights do not fit one ONNX file ({failure_text(error)})",
             "at most 2 GiB",
             "export it in half precision, or use a smaller network",
         ) from None

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.bundle.graph_scan import check_graph
 from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError
 from punctum.runtime.machine.telemetry import switch_off_telemetry
@@ -42,7 +42,10 @@ def load(graph: bytes, name: str) -> ModelProto:
             model = inliner.inline_local_functions(model)
     except (DecodeError, ValueError, onnx.checker.ValidationError) as error:
         raise InputError(
-            "graph-unreadable", f"{name} is not a valid ONNX graph ({reason(error)})", "ONNX", "export the bundle again"
+            "graph-unreadable",
+            f"{name} is not a valid ONNX graph ({failure_text(error)})",
+            "ONNX",
+            "export the bundle again",
         ) from None
     _lift_constants(model)
     return onnx.shape_inference.infer_shapes(model, data_prop=True)
@@ -77,7 +80,7 @@ def finish(model: ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise PunctumError(
-            "precision-graph", f"the converted graph is not valid ({reason(error)})", "", "report this"
+            "precision-graph", f"the converted graph is not valid ({failure_text(error)})", "", "report this"
         ) from error
     data: bytes = model.SerializeToString(deterministic=True)
     return data

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import numpy.typing as npt
-from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.backends.onnxruntime.session import import_onnxruntime
 from punctum.runtime.errors import PunctumError
 
@@ -92,7 +92,7 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
         except Exception as error:
             raise PunctumError(
                 "quantise-failed",
-                f"ONNX Runtime cannot quantise {name}: {reason(error)}",
+                f"ONNX Runtime cannot quantise {name}: {failure_text(error)}",
                 "a graph of convolutions and matrix products",
                 "leave int8 out, or report this",
             ) from error

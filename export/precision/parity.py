@@ -6,7 +6,9 @@ from collections.abc import Sequence
 
 import numpy as np
 from punctum.runtime import Bundle
-from punctum.runtime.backends.onnxruntime.backend import OnnxBackend, open_session
+from punctum.runtime.backends.onnxruntime.backend import OnnxBackend
+from punctum.runtime.backends.onnxruntime.session import open_session
+from punctum.runtime.bundle.precision import REFERENCE
 from punctum.runtime.errors import PunctumError
 from punctum.training.arrays import F32
 
@@ -33,7 +35,7 @@ def measure(bundle: Bundle, precision: str, feeds: Feeds, *, seed: int = 0) -> d
     Raises:
         PunctumError: an output is not finite.
     """
-    reference, variant = OnnxBackend.open(bundle), OnnxBackend.open(bundle, precision=precision)
+    reference, variant = (OnnxBackend.open(bundle.graphs(name)) for name in (REFERENCE, precision))
     differences = {"locator": 0.0}
 
     def compare(key: str, expected: Sequence[F32], outputs: Sequence[F32]) -> None:
@@ -69,10 +71,8 @@ def measure(bundle: Bundle, precision: str, feeds: Feeds, *, seed: int = 0) -> d
 
 def _backbone_difference(bundle: Bundle, precision: str, feeds: Sequence[Feed]) -> float:
     rows = []
-    for name in ("fp32", precision):
-        session = open_session(
-            bundle.graph("backbone", name), "the backbone", device="cpu", threads=1, purpose="comparing graphs"
-        )
+    for name in (REFERENCE, precision):
+        session = open_session(bundle.graph("backbone", name), "the backbone", purpose="comparing graphs")
         rows.append(np.concatenate([session.run(None, feed)[0] for feed in feeds]))
     return _difference(precision, rows[:1], rows[1:]) / max(float(rows[0].std()), 1e-6)
 

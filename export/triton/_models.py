@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from punctum.runtime.backends.onnxruntime.runner import reason
+from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.backends.tensorrt.profiles import CLIPS, WINDOWS
 from punctum.runtime.bundle.precision import Part
 from punctum.runtime.datatypes import compact
@@ -157,7 +157,7 @@ def _run_warm_up(session: Any, name: str, inputs: Sequence[Tensor], outputs: Seq
     try:
         arrays: list[Array] = session.run([t.name for t in outputs], feeds)
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-        raise _unfit(name, warm_up, reason(error)) from None
+        raise _unfit(name, warm_up, failure_text(error)) from None
     for tensor, array in zip(outputs, arrays, strict=True):
         dims = array.shape[len(stack) :]
         fits = len(dims) == len(tensor.dims) and all(w in (-1, n) for n, w in zip(dims, tensor.dims, strict=True))

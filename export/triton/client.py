@@ -29,7 +29,7 @@ import numpy.typing as npt
 from punctum.runtime import Bundle, Localizer
 from punctum.runtime.backbone.backbone import VideoBackbone, no_backbone
 from punctum.runtime.backends.onnxruntime.backend import OnnxBackend
-from punctum.runtime.backends.options import Device
+from punctum.runtime.backends.options import EngineSpec
 from punctum.runtime.bundle.precision import Part
 from punctum.runtime.errors import InputError, PunctumError
 
@@ -143,11 +143,10 @@ def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout
         models[1] if len(models) > 1 else None,
         classes=len(bundle.labels),
         dim=manifest.features.dim,
-        device=Device("cpu"),  # arrays pass through this machine's memory
-        requested=f"triton:{url}",
-        precision=models[0].parameter("punctum.precision"),
+        # Arrays are passed through this machine's memory, hence device "cpu".
+        spec=EngineSpec(precision=models[0].parameter("punctum.precision")),
     )
-    backend.actual = backend.requested
+    backend.requested = backend.actual = f"triton:{url}"
     return Localizer.from_parts(
         backend,
         labels=bundle.labels,
@@ -172,22 +171,21 @@ def open_backbone(bundle: Bundle, url: str, *, name: str | None = None, timeout_
     Raises:
         InputError: see `open_localizer`; also if the bundle has no backbone.
     """
-    spec = bundle.manifest.backbone
-    if spec is None:
+    if bundle.manifest.backbone is None:
         raise no_backbone(bundle.id)
     model = _open(bundle, url, "backbone", name, timeout_s)
-    precision = model.parameter("punctum.precision")
-    variant = bundle.manifest.precision.get(precision)
-    if variant is not None and "backbone" in variant.files:
-        spec = spec.model_copy(update={"fingerprint": variant.fingerprint})
-    return VideoBackbone.from_graph(
-        bundle.graph("backbone", precision),
-        spec,
+    graphs = bundle.graphs(model.parameter("punctum.precision"))
+    if graphs.backbone is None or graphs.backbone_spec is None:
+        raise no_backbone(bundle.id)
+    backbone = VideoBackbone.from_graph(
+        graphs.backbone.data,
+        graphs.backbone_spec,
         name=bundle.source,
-        device=f"triton:{url}",
-        precision=precision,
-        session=model,
+        engine_spec=EngineSpec(precision=graphs.precision),
+        runner=model,
     )
+    backbone.requested = backbone.actual = f"triton:{url}"
+    return backbone
 
 
 def _open(bundle: Bundle, url: str, part: Part, name: str | None, timeout_s: float) -> TritonModel:

@@ -125,7 +125,7 @@ def _is_repository(folder: Path) -> bool:
 
 
 def _read_models(bundle: Bundle, precision: str, name: str) -> list[Model]:
-    from punctum.runtime.backends.onnxruntime.backend import open_session
+    from punctum.runtime.backends.onnxruntime.session import open_session
     from punctum.runtime.backends.open import open_backend
 
     backend = open_backend(bundle, precision=precision)  # checks the graphs against the manifest

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
+from ..backends.options import EngineOptions, EngineSpec
 from ..errors import InputError
 from ..video import MAX_RATE
-
-if TYPE_CHECKING:
-    from ..backends.options import EngineOptions
 
 FORMATS = ("parquet", "jsonl", "activitynet")
 KINDS = ("auto", "features", "video", "all")
@@ -67,6 +65,11 @@ class ArchiveOptions:
             for value in given:
                 if value not in allowed:
                     raise InputError(option, f"{option} {value!r}", ", ".join(allowed), f"set --{option}")
+
+    @property
+    def spec(self) -> EngineSpec:
+        """What the engines are opened with."""
+        return EngineSpec(self.device, self.precision, self.threads, self.engine_options or EngineOptions())
 
     def settings(self) -> dict[str, Any]:
         """The part that results depend on, for JSON."""

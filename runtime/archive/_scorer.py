@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -39,13 +39,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, options: ArchiveOptions) -> None:
         self.bundle, self.options = bundle, options
-        self._engine: dict[str, Any] = {
-            "device": options.device,
-            "precision": options.precision,
-            "threads": options.threads,
-            "options": options.engine_options,
-        }
-        self.localizer = Localizer(bundle, **self._engine)
+        self.localizer = Localizer.open(bundle, options.spec)
         self._backbone: VideoBackbone | None = None
 
     def score(self, group: Group) -> Outcome:
@@ -148,7 +142,7 @@ class Scorer:
         from ..sources.video import coalesce, open_video
 
         if self._backbone is None:
-            self._backbone = VideoBackbone.open(self.bundle, **self._engine)
+            self._backbone = VideoBackbone.open(self.bundle, self.options.spec)
         with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", fps=self.options.fps)) as source:
             done = self._through(item, digest, coalesce(source.items()))
         return Scored(replace(done.record, lost=source.stats.lost), done.rows)

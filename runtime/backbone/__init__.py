@@ -1,1 +1,5 @@
-"""Backbones: networks that turn video frames into features, and the code that runs them."""
+"""Video backbones: networks that turn frames into features.
+
+`folder` reads backbone folders, `preprocess` prepares frames, `extractor` cuts them into clips, `backbone` runs the
+graph, `fingerprint` verifies that its features are those of the export.
+"""

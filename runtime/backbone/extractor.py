@@ -1,36 +1,36 @@
-"""Frames in, feature rows out: clips, their edges, batches. No input or output of its own; one a stream."""
+"""From frames to feature rows: clips, their edges, batches. One extractor per stream; it does no I/O."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
-if TYPE_CHECKING:
-    from .backbone import VideoBackbone
-
-F32 = npt.NDArray[np.float32]
+from .encoder import F32, ClipEncoder
 
 
 class Extractor:
-    """The clips of one stretch of frames, in batches that depend on the position in the stretch alone.
+    """Cuts a continuous span of frames into clips and runs them in batches.
 
-    For any way in which the frames arrive the rows are the same, bit by bit: clips [k * batch, (k + 1) * batch) are
-    one run of the graph. batch: rows that come at once; 1 for the least delay.
-    Each frame is prepared once and kept as long as a clip needs it.
+    Batches depend only on the position in the span: clips [k * batch, (k + 1) * batch) are one run of the graph. The
+    rows are therefore the same, bit by bit, however the frames arrive. Each frame is prepared once and kept as long as
+    a clip needs it.
+
+    Args:
+        backbone: The network.
+        batch: Rows that are computed at once; 1 for the lowest delay.
     """
 
-    def __init__(self, backbone: VideoBackbone, *, batch: int = 1) -> None:
+    def __init__(self, backbone: ClipEncoder, *, batch: int = 1) -> None:
         self.backbone, self.batch = backbone, batch
         self.backbone_s = 0.0
         """Seconds spent in the graph."""
         self.skip = 0
-        """The next so many rows are left out, and not computed where that saves a run of the graph."""
+        """Number of the next rows that are not returned, and not computed where that saves a run of the graph."""
         spec = backbone.spec
         self._prepare = backbone.preprocessor()
-        # A batch is run once its last clip is complete; a clip reaches back at most this far from there.
+        # A batch runs once its last clip is complete; the frames of its clips reach back this far at most.
         self._span = spec.clip_frames + (batch - 1) * spec.snippet_frames
         self._frames = np.empty((2 * self._span + spec.snippet_frames, *self._plane), np.float32)
         self.reset()
@@ -41,25 +41,30 @@ class Extractor:
         return spec.channels, spec.height, spec.width
 
     def reset(self) -> None:
-        """A new stretch begins: what came before is no context for what follows. Call `flush` first."""
-        self._base = 0  # index of the first frame that is kept
-        self._count = 0  # frames of this stretch
-        self._rows = 0  # snippets of this stretch that were computed or left out
+        """Start a new span of frames, without context from the one before. Call `flush` first."""
+        self._base = 0  # index of the first frame in memory
+        self._count = 0  # frames of this span
+        self._rows = 0  # snippets of this span that were computed or skipped
 
     @property
     def rows(self) -> int:
-        """Snippets of this stretch that are done: what was returned last ends here."""
+        """Snippets of this span that are done. The last row returned is that of snippet `rows - 1`."""
         return self._rows
 
-    def push(self, image: Any, aspect: float = 1.0) -> F32:
-        """The next frame, uint8 [H, W, 3] RGB -> rows float32 [n, D] that became complete; n may be 0.
+    def push(self, image: npt.ArrayLike, aspect: float = 1.0) -> F32:
+        """Add the next frame.
 
-        aspect: width of a pixel divided by its height.
+        Args:
+            image: uint8 [H, W, 3] in RGB order.
+            aspect: Width of a pixel divided by its height.
+
+        Returns:
+            The rows that became complete, float32 [n, D]; n may be 0.
         """
         return self.push_prepared(self._prepare(image, aspect))
 
     def push_prepared(self, plane: F32) -> F32:
-        """`push` of a frame that `VideoBackbone.preprocessor` has prepared."""
+        """As `push`, for a frame that was prepared by `VideoBackbone.preprocessor`."""
         if self._count - self._base == len(self._frames):
             keep = min(self._span, self._count - self._base)
             self._frames[:keep] = self._frames[self._count - self._base - keep : self._count - self._base]
@@ -68,13 +73,14 @@ class Extractor:
         self._count += 1
         spec = self.backbone.spec
         if self._count < (self._rows + self.batch) * spec.snippet_frames + spec.right_frames:
-            return self._none
+            return self._no_rows
         return self._run(self.batch)
 
     def flush(self, *, partial: bool = True) -> F32:
-        """The stretch has ended: the rows of all snippets that still wait.
+        """End the span and return the rows of all remaining snippets. Call `reset` before the next span.
 
-        partial: also of a last snippet of which at least half the frames came. Call `reset` before another stretch.
+        Args:
+            partial: Include a last snippet of which at least half the frames have arrived.
         """
         size = self.backbone.spec.snippet_frames
         total = self._count // size
@@ -83,17 +89,17 @@ class Extractor:
         parts = []
         while self._rows < total:
             parts.append(self._run(min(self.batch, total - self._rows)))
-        return np.concatenate(parts) if parts else self._none
+        return np.concatenate(parts) if parts else self._no_rows
 
     @property
-    def _none(self) -> F32:
+    def _no_rows(self) -> F32:
         return np.zeros((0, self.backbone.dim), np.float32)
 
     def _run(self, count: int) -> F32:
         first, self._rows = self._rows, self._rows + count
         if self.skip >= count:
             self.skip -= count
-            return self._none
+            return self._no_rows
         spec = self.backbone.spec
         ends = (np.arange(first, first + count) + 1) * spec.snippet_frames + spec.right_frames
         index = ends[:, None] - spec.clip_frames + np.arange(spec.clip_frames)
@@ -103,5 +109,5 @@ class Extractor:
         began = time.perf_counter()
         rows = self.backbone.embed(clips)
         self.backbone_s += time.perf_counter() - began
-        left_out, self.skip = self.skip, 0
-        return rows[left_out:]
+        skipped, self.skip = self.skip, 0
+        return rows[skipped:]

@@ -1,22 +1,18 @@
-"""The fingerprint of a backbone: what it says about a reference clip that every machine draws alike.
+"""The fingerprint of a backbone: statistics of its features for a reference clip that every machine draws alike.
 
-The clip is drawn in integers and is larger than what the network sees, and no multiple of it: cropping, resampling,
-colour order, normalisation, layout and the graph all have to be right for the features to come out the same.
+The clip is drawn in integer arithmetic, and its size is larger than the network's input and not a multiple of it.
+Cropping, resampling, colour order, normalisation, layout and the graph must all be right for the features to match.
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.backbone_spec import ClipFingerprint
 from ..errors import InputError
+from .encoder import ClipEncoder
 from .extractor import Extractor
-
-if TYPE_CHECKING:
-    from .backbone import VideoBackbone
 
 U64 = npt.NDArray[np.uint64]
 F64 = npt.NDArray[np.float64]
@@ -55,13 +51,13 @@ def reference_clip(frames: int, seed: int = SEED) -> npt.NDArray[np.uint8]:
     return clip
 
 
-def make_fingerprint(backbone: VideoBackbone, *, seed: int = SEED, tolerance: float = 1e-3) -> ClipFingerprint:
-    """Statistics of the backbone's features for the reference clip: what `check_fingerprint` will compare with."""
+def make_fingerprint(backbone: ClipEncoder, *, seed: int = SEED, tolerance: float = 1e-3) -> ClipFingerprint:
+    """Statistics of the backbone's features for the reference clip, for `check_fingerprint` to compare with."""
     return _statistics(_reference_rows(backbone, seed), seed, tolerance)
 
 
-def _reference_rows(backbone: VideoBackbone, seed: int, *, batch: int = 1) -> F64:
-    """Features of the reference clip, so many clips in a run of the graph."""
+def _reference_rows(backbone: ClipEncoder, seed: int, *, batch: int = 1) -> F64:
+    """Features of the reference clip, with `batch` clips in each run of the graph."""
     extractor = Extractor(backbone, batch=batch)
     clip = reference_clip(SNIPPETS * backbone.spec.snippet_frames, seed)
     parts = [extractor.push(frame) for frame in clip]
@@ -81,35 +77,45 @@ def _statistics(rows: F64, seed: int, tolerance: float) -> ClipFingerprint:
     )
 
 
-def check_fingerprint(backbone: VideoBackbone, expected: ClipFingerprint) -> None:
-    """Raises InputError that names the first field in which this backbone differs from the recorded one, and for
-    features that depend on what else is in the same run of the graph."""
+def check_fingerprint(backbone: ClipEncoder, expected: ClipFingerprint) -> None:
+    """Compare a backbone with a recorded fingerprint.
+
+    Raises:
+        InputError: A statistic differs, with the first that does; or the features of a clip depend on the other clips
+            in the same run of the graph.
+    """
     rows = _reference_rows(backbone, expected.seed)
-    found = _statistics(rows, expected.seed, expected.tolerance)
+    measured = _statistics(rows, expected.seed, expected.tolerance)
     allowed = expected.tolerance * max(expected.std, 1e-6)
     for field in ("mean", "std", "quantiles", "projection"):
-        given, wanted = np.atleast_1d(getattr(found, field)), np.atleast_1d(getattr(expected, field))
-        if given.shape == wanted.shape and (np.abs(given - wanted) <= allowed).all():
+        actual, wanted = np.atleast_1d(getattr(measured, field)), np.atleast_1d(getattr(expected, field))
+        if actual.shape == wanted.shape and (np.abs(actual - wanted) <= allowed).all():
             continue
-        k = int(np.argmax(np.abs(given - wanted))) if given.shape == wanted.shape else 0
-        name = f"{field}[{k}]" if len(given) > 1 else field
+        k = int(np.argmax(np.abs(actual - wanted))) if actual.shape == wanted.shape else 0
+        name = f"{field}[{k}]" if len(actual) > 1 else field
         raise InputError(
             "backbone-fingerprint",
-            f"the backbone of {backbone.name} gives {name} = {given[k]:.6g} for the reference clip",
-            f"{np.round(wanted, 6).tolist()} within {allowed:.1g}, as when it was exported",
-            "the graph, its preprocessing or the engine is not what it was exported with: export the backbone again, "
-            "or use the engine version of the export",
+            f"The backbone of {backbone.name} gives {name} = {actual[k]:.6g} for the reference clip. The graph, its "
+            "preprocessing or the engine differs from those of the export",
+            f"{np.round(wanted, 6).tolist()} within {allowed:.1g}",
+            "export the backbone again, or use the engine version of the export",
         )
     together = _reference_rows(backbone, expected.seed, batch=SNIPPETS)
     _check_same(backbone, rows, together, allowed)
 
 
-def check_clips_apart(backbone: VideoBackbone, *, tolerance: float = 1e-4) -> None:
-    """Raises InputError for a backbone whose features of a clip depend on the other clips in the same run, as those of
-    a batch normalisation that uses the statistics of the batch. Offline and live, clips share runs with others.
+def check_clips_apart(backbone: ClipEncoder, *, tolerance: float = 1e-4) -> None:
+    """Check that the features of a clip do not depend on the other clips in the same run.
 
-    The clips differ in brightness and contrast, which is what shows in such statistics. tolerance: of the largest
-    feature, or of 1.
+    They do where a batch normalisation uses the statistics of the batch, while both offline and live, clips share runs
+    with others. The clips here differ in brightness and contrast, which such statistics reveal.
+
+    Args:
+        backbone: The network.
+        tolerance: Largest difference, relative to the largest feature or to 1.
+
+    Raises:
+        InputError: The features differ.
     """
     rng = np.random.default_rng(0)
     shape = backbone.spec.clip_shape
@@ -118,14 +124,14 @@ def check_clips_apart(backbone: VideoBackbone, *, tolerance: float = 1e-4) -> No
     _check_same(backbone, apart, backbone.embed(clips).astype(np.float64), tolerance * max(1.0, np.abs(apart).max()))
 
 
-def _check_same(backbone: VideoBackbone, apart: F64, together: F64, allowed: float) -> None:
+def _check_same(backbone: ClipEncoder, apart: F64, together: F64, allowed: float) -> None:
     difference = float(np.abs(apart - together).max())
     if difference > allowed:
         raise InputError(
             "backbone-batch",
-            f"the features that the backbone of {backbone.name} gives for a clip differ by {difference:.3g} when other "
-            "clips share the run",
-            f"at most {allowed:.1g}: every clip on its own, whatever else is in the batch",
+            f"The features of a clip from the backbone of {backbone.name} differ by {difference:.3g} when other clips "
+            "share the run",
+            f"at most {allowed:.1g}, whatever else is in the batch",
             "use normalisation with stored statistics (for BatchNorm: track_running_stats=True and eval()), and no "
             "quantisation by ranges of the batch; then export the backbone again",
         )

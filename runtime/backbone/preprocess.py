@@ -1,8 +1,6 @@
-"""From a decoded frame to what a backbone sees: window, area resampling, colour, normalisation. Nothing else."""
+"""From a decoded frame to the input of a backbone: window, area resampling, colour, normalisation."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,9 +16,16 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)
 
 
 def crop_window(rows: int, columns: int, spec: BackboneSpec, aspect: float = 1.0) -> Window:
-    """The part of an image that the backbone sees: (top, left, height, width) in pixels of the image.
+    """The part of an image that the backbone sees. Its shape is that of the displayed picture.
 
-    aspect: width of a pixel by its height. The window has the shape that a player shows.
+    Args:
+        rows: Height of the image in pixels.
+        columns: Width of the image in pixels.
+        spec: What the backbone expects.
+        aspect: Width of a pixel divided by its height.
+
+    Returns:
+        (top, left, height, width) in pixels of the image.
     """
     if spec.resize == "stretch":
         return 0.0, 0.0, float(rows), float(columns)
@@ -30,7 +35,7 @@ def crop_window(rows: int, columns: int, spec: BackboneSpec, aspect: float = 1.0
 
 
 class Preprocessor:
-    """Prepares frames for one spec. Not thread-safe: it owns a buffer."""
+    """Prepares frames for one spec. Not thread-safe, because it reuses a buffer."""
 
     def __init__(self, spec: BackboneSpec) -> None:
         self.spec = spec
@@ -39,16 +44,24 @@ class Preprocessor:
         self._shift = (-mean / std).astype(np.float32)[:, None, None]
         self._small = np.empty((spec.height, spec.width, 3), np.float32)
 
-    def __call__(self, image: Any, aspect: float = 1.0) -> F32:
-        """uint8 [H, W, 3] RGB -> float32 [C, height, width]. Raises InputError for anything else.
+    def __call__(self, image: npt.ArrayLike, aspect: float = 1.0) -> F32:
+        """Prepare one frame.
 
-        aspect: width of a pixel by its height.
+        Args:
+            image: uint8 [H, W, 3] in RGB order.
+            aspect: Width of a pixel divided by its height.
+
+        Returns:
+            float32 [C, height, width].
+
+        Raises:
+            InputError: The image has another form.
         """
         array = np.asarray(image)
         if array.dtype != np.uint8 or array.ndim != 3 or array.shape[2] != 3 or 0 in array.shape:
             raise InputError(
                 "frame-form",
-                f"a frame of dtype {array.dtype} and shape {array.shape}",
+                f"A frame has dtype {array.dtype} and shape {array.shape}",
                 "uint8 [H, W, 3] in RGB order",
                 "convert the frame before it is pushed",
             )

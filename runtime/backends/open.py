@@ -1,19 +1,20 @@
-"""Inference engines behind one protocol: what was asked for runs, or opening it fails. Nothing falls back."""
+"""Open a bundle's engine. What was requested runs, or opening it fails: nothing falls back silently."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ..text.display import counted
-from .options import Device, EngineOptions
+from ..errors import InputError
+from .auto import open_on_device
+from .options import Device, EngineOptions, EngineSpec
 
 if TYPE_CHECKING:
+    from ..bundle.graphs import BundleGraphs
     from ..bundle.reader import Bundle
-    from ..live import LiveOptions
-    from ..localizer import Localizer
     from ..session.engine import Engine
+    from .runner import Runner
 
-__all__ = ["Device", "EngineOptions", "open_backend", "warm_up"]
+__all__ = ["Device", "EngineOptions", "EngineSpec", "open_backbone_runner", "open_backend", "open_engine"]
 
 
 def open_backend(
@@ -26,47 +27,70 @@ def open_backend(
 ) -> Engine:
     """The engine of a bundle on a device.
 
-    device: "cpu", "cuda" and "ort-tensorrt" (ONNX Runtime), "tensorrt" (engines that `punctum build` made), each GPU
-    also by number ("cuda:1"); "auto" tries tensorrt, cuda and cpu and says in `Engine.choice` which it took and why.
-    precision: one of the bundle's variants. threads: of the CPU.
-    Raises InputError for a device that cannot run here, naming what is missing, and for a precision that the bundle
-    does not have; MissingDependencyError without the library.
+    Args:
+        bundle: The bundle.
+        device: "cpu", "cuda" or "ort-tensorrt" (ONNX Runtime); "tensorrt" (engines that `punctum build` made); a GPU
+            by number, as "cuda:1"; "auto", which tries tensorrt, cuda and cpu and records in `Engine.choice` which it
+            took and why.
+        precision: A variant in the bundle.
+        threads: CPU threads.
+        options: Further options.
+
+    Raises:
+        InputError: The device does not run here, with what is missing; the bundle does not have this precision.
+        MissingDependencyError: The inference library is not installed.
+
+    Example:
+        >>> from punctum.runtime import Bundle
+        >>> from punctum.runtime.backends import open_backend
+        >>> open_backend(Bundle.load("default")).actual
+        'cpu'
     """
-    from ..errors import InputError
+    return open_engine(bundle, EngineSpec(device, precision, threads, options or EngineOptions()))
 
-    if threads < 1:
-        raise InputError("threads", counted(threads, "thread"), "1 or more", "set --threads")
-    options = options or EngineOptions()
-    wanted = Device.parse(device)
-    if wanted.kind == "auto":
-        from .auto import open_best
 
-        return open_best(bundle, precision=precision, threads=threads, options=options)
-    if wanted.kind == "tensorrt":
-        return _open_tensorrt(bundle, wanted, precision=precision, options=options)
+def open_engine(bundle: Bundle, spec: EngineSpec) -> Engine:
+    """The engine of a bundle; as `open_backend`, for a spec that was parsed before."""
+    graphs = bundle.graphs(spec.precision)
+    return open_on_device(spec, lambda one: _open_one(graphs, one))
+
+
+def open_backbone_runner(graphs: BundleGraphs, spec: EngineSpec) -> Runner:
+    """The backbone of a bundle on one device, which is never "auto".
+
+    Raises:
+        InputError: As `open_backend`; also for a bundle without a backbone.
+    """
+    if graphs.backbone is None:
+        raise InputError("bundle-part", f"{graphs.source} has no backbone", next_step="export it with a backbone")
+    if spec.place.kind == "tensorrt":
+        from .tensorrt.backbone import open_backbone_engine
+
+        _check_first_gpu(spec)
+        return open_backbone_engine(graphs, spec)
+    from .onnxruntime.session import open_runner
+
+    name = f"{graphs.backbone.file} of {graphs.source}"
+    return open_runner(graphs.backbone.data, name, spec, purpose="running a video backbone")
+
+
+def _open_one(graphs: BundleGraphs, spec: EngineSpec) -> Engine:
+    if spec.place.kind == "tensorrt":
+        from .tensorrt.backend import TensorRTBackend
+
+        _check_first_gpu(spec)
+        return TensorRTBackend.open(graphs, spec)
     from .onnxruntime.backend import OnnxBackend
 
-    return OnnxBackend.open(bundle, device=device, precision=precision, threads=threads, options=options)
+    return OnnxBackend.open(graphs, spec)
 
 
-def _open_tensorrt(bundle: Bundle, device: Device, *, precision: str, options: EngineOptions) -> Engine:
-    from ..errors import InputError
-    from .tensorrt.backend import TensorRTBackend
-
-    if device.index:
+def _check_first_gpu(spec: EngineSpec) -> None:
+    """Engines of TensorRT run on the first GPU that the process sees."""
+    if spec.place.index:
         raise InputError(
             "device-unavailable",
-            f"device {device}",
-            "tensorrt (the first GPU that the process sees)",
-            f"set CUDA_VISIBLE_DEVICES={device.index} and use --device tensorrt",
+            f"Device {spec.place}: TensorRT engines run on the first GPU that the process sees",
+            "tensorrt",
+            f'set CUDA_VISIBLE_DEVICES={spec.place.index} and use `device="tensorrt"`',
         )
-    backend: Engine = TensorRTBackend.open(bundle, precision=precision, engines=options.engines)
-    return backend
-
-
-def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
-    """Everything run once before the first real input: every kernel, the graphs at the shapes that a stream with these
-    options brings, and a short made-up stream. Raises InputError where a stream cannot run with this bundle."""
-    from ..warmup import warm_up as warm
-
-    warm(localizer, live)

@@ -1,35 +1,40 @@
-"""Where and how an engine runs: the word for a device, and the options behind it.
+"""On what and how an engine runs: device, precision, threads and options.
 
-Defaults as measured by `benchmarks/session_options.py` on two cores with AVX-512, bundles of 128 and 177 features, time
-against the default (one thread, idle threads asleep, arena, no memory pattern) in the same round:
+Defaults were measured with `benchmarks/session_options.py` on two cores with AVX-512 and bundles of 128 and 177
+features. Times are relative to the default (one thread, idle threads sleep, arena, no memory pattern) in the same
+round:
 
     two threads             live window x0.8 and x1.3, window of 2,048 snippets x0.65, scorer x1.6; CPU time up to x2.5
     two threads, spinning   live window x0.7 and x1.2, long x0.6, scorer x1.5; CPU time up to x3.5
     no arena                x1.0, the scorer once x1.5
-    memory pattern          x1.0 throughout (lengths differ from run to run, so no plan is used twice)
+    memory pattern          x1.0 throughout (lengths differ from run to run, so no plan is reused)
 
-So one thread a stream, and more of them only for long recordings: `--threads`.
+Hence one thread per stream, and more only for long recordings.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ..errors import InputError
+from ..text.display import counted
 
 KINDS = ("cpu", "cuda", "tensorrt", "ort-tensorrt", "auto")
 ALLOWED = "cpu, cuda, tensorrt, ort-tensorrt (each but cpu also with a number, as cuda:1), auto"
-MOST_BUCKETS = 16
+MAX_BUCKETS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device by name. kind: one of `KINDS`; index: which GPU.
+    """A device by name.
 
-    cuda: ONNX Runtime's CUDA provider. tensorrt: engines made by `punctum build`. ort-tensorrt: ONNX Runtime's
-    TensorRT provider, which builds engines on the spot. auto: the first of tensorrt, cuda and cpu that runs.
+    Attributes:
+        kind: "cpu"; "cuda" (ONNX Runtime's CUDA provider); "tensorrt" (engines made by `punctum build`);
+            "ort-tensorrt" (ONNX Runtime's TensorRT provider, which builds engines when it opens a graph); "auto" (the
+            first of tensorrt, cuda and cpu that runs).
+        index: Number of the GPU.
     """
 
     kind: str
@@ -37,11 +42,15 @@ class Device:
 
     @classmethod
     def parse(cls, text: str) -> Device:
-        """ "cpu", "cuda", "cuda:1", ... Raises InputError for anything else."""
+        """A device from "cpu", "cuda", "cuda:1" and so on.
+
+        Raises:
+            InputError: The text names no device.
+        """
         kind, colon, number = text.partition(":")
-        plain = not colon or (number.isascii() and number.isdecimal() and len(number) <= 3)
-        if kind not in KINDS or not plain or (colon and kind in ("cpu", "auto")):
-            raise InputError("device-unknown", f"device {text!r}", ALLOWED, "set --device to one of these")
+        valid_number = not colon or (number.isascii() and number.isdecimal() and len(number) <= 3)
+        if kind not in KINDS or not valid_number or (colon and kind in ("cpu", "auto")):
+            raise InputError("device-unknown", f"Unknown device {text!r}", ALLOWED, "set `device` to one of these")
         return cls(kind, int(number) if colon else 0)
 
     def __str__(self) -> str:
@@ -49,14 +58,34 @@ class Device:
         return f"{self.kind}:{self.index}" if numbered else self.kind
 
 
+def check_buckets(buckets: Iterable[int]) -> None:
+    """Check the lengths to which locator windows are padded. Each is one more shape to warm up.
+
+    Raises:
+        InputError: The lengths are not positive and strictly increasing, or there are too many.
+    """
+    lengths = list(buckets)
+    if lengths != sorted(set(lengths)) or any(n < 1 for n in lengths) or len(lengths) > MAX_BUCKETS:
+        raise InputError(
+            "buckets", f"Invalid buckets {lengths}", f"up to {MAX_BUCKETS} increasing lengths", "correct the list"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class EngineOptions:
-    """How an engine runs; the defaults are those that measured best (see the module). Raises InputError.
+    """Options of an engine. The defaults are those that measured best (see the module).
 
-    spinning: idle threads wait awake: a little less delay for cores that never rest. arena: keep memory for the next
-    run. mem_pattern: plan memory by shape; pays only where lengths repeat. buckets: locator windows are padded up to
-    these lengths, in snippets, where that cannot change their result. gpu_mem_limit: bytes, of the CUDA arena.
-    engines: folder that `punctum build` wrote. cache: folder for engines that the provider ort-tensorrt builds.
+    Attributes:
+        spinning: Spin while idle: lower latency, 100 % CPU. Needs two threads or more.
+        arena: Keep memory for the next run.
+        mem_pattern: Plan memory by shape; pays only where lengths repeat.
+        buckets: Pad locator windows to these lengths, in snippets, where that does not change their result.
+        gpu_mem_limit: Limit of ONNX Runtime's GPU memory in bytes.
+        engines: The folder that `punctum build` wrote; None: the one in the user's cache.
+        cache: The folder for engines that the provider of ort-tensorrt builds.
+
+    Raises:
+        InputError: A value out of range.
     """
 
     spinning: bool = False
@@ -71,12 +100,43 @@ class EngineOptions:
         check_buckets(self.buckets)
         if self.gpu_mem_limit is not None and self.gpu_mem_limit < 1 << 20:
             raise InputError(
-                "gpu-memory", f"a GPU memory limit of {self.gpu_mem_limit} bytes", "1 MiB or more", "set --gpu-memory"
+                "gpu-memory",
+                f"A GPU memory limit of {self.gpu_mem_limit} bytes is too small",
+                "1 MiB or more",
+                "raise `gpu_mem_limit`",
             )
 
 
-def check_buckets(buckets: Iterable[int]) -> None:
-    """Raises InputError unless lengths rise, are positive and few: each is one shape to warm."""
-    given = list(buckets)
-    if given != sorted(set(given)) or any(n < 1 for n in given) or len(given) > MOST_BUCKETS:
-        raise InputError("buckets", f"buckets {given}", f"up to {MOST_BUCKETS} rising lengths", "correct the list")
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What to run a bundle on. Parsed and checked once, then passed on whole.
+
+    Attributes:
+        device: The device as it was requested: "cpu", "cuda:1", "auto" and so on.
+        precision: A variant of the bundle's graphs, such as "fp32" or "int8".
+        threads: CPU threads of the engine.
+        options: Further options.
+        place: The parsed device.
+
+    Raises:
+        InputError: An unknown device, or fewer than one thread.
+    """
+
+    device: str = "cpu"
+    precision: str = "fp32"
+    threads: int = 1
+    options: EngineOptions = EngineOptions()
+    place: Device = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "place", Device.parse(self.device))
+        if self.threads < 1:
+            raise InputError("threads", f"{counted(self.threads, 'thread')} requested", "1 or more", "set `threads`")
+
+    def on(self, device: str) -> EngineSpec:
+        """The same on another device."""
+        return replace(self, device=device)
+
+
+CPU = EngineSpec()
+"""The default: the CPU, fp32, one thread."""

@@ -1,4 +1,4 @@
-"""Which provider runs which node of a session: the proof that a device is used, as data."""
+"""Which provider runs which node of a session: evidence, as data, that a device is used."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from ..session.engine import Backend
 
+Placement = dict[str, dict[str, dict[str, int]]]
+"""Graph -> provider -> operator -> number of nodes."""
 RECORD = "session.record_ep_graph_assignment_info"
-# What providers leave to the CPU on purpose: arithmetic on sizes, a few numbers a run. All of these have kernels on
-# every GPU provider, so a node of such a kind that works on rows does not stray; one that is missing here may.
-SIZES = frozenset(
+# Operators that providers leave to the CPU on purpose: arithmetic on sizes, a few numbers per run. Every GPU provider
+# has kernels for all of them, so a node of this kind that works on rows stays on the GPU.
+SIZE_OPERATORS = frozenset(
     (
         *("Shape", "Size", "Gather", "Squeeze", "Unsqueeze", "Concat", "Slice", "Cast", "Reshape", "Identity"),
         *("Add", "Sub", "Mul", "Div", "Mod", "Neg", "Abs", "Min", "Max", "Floor", "Ceil", "ReduceProd", "Range"),
@@ -22,15 +24,15 @@ SIZES = frozenset(
 
 
 def node_placement(session: Any) -> dict[str, dict[str, int]]:
-    """Provider -> operator -> nodes, as the session was partitioned (before the provider fuses nodes of its own).
+    """Provider -> operator -> number of nodes, as the session was partitioned (before the provider fuses nodes).
 
-    Empty where this ONNX Runtime cannot tell, or the session was opened without `RECORD`.
+    Empty where this ONNX Runtime does not report it, or where the session was opened without `RECORD`.
     """
-    told = getattr(session, "get_provider_graph_assignment_info", None)
-    if told is None:
+    report = getattr(session, "get_provider_graph_assignment_info", None)
+    if report is None:
         return {}
     try:
-        parts = told()
+        parts = report()
     except Exception:  # noqa: BLE001 - raised in many types where nothing was recorded
         return {}
     counts: dict[str, Counter[str]] = {}
@@ -39,31 +41,26 @@ def node_placement(session: Any) -> dict[str, dict[str, int]]:
     return {provider: dict(sorted(ops.items())) for provider, ops in sorted(counts.items())}
 
 
-def strays(placement: dict[str, dict[str, int]]) -> dict[str, int]:
-    """Operators on the CPU that are no arithmetic on sizes, with their counts."""
-    return {op: n for op, n in placement.get("CPUExecutionProvider", {}).items() if op not in SIZES}
-
-
-def summary(placement: dict[str, dict[str, int]]) -> dict[str, int]:
-    """Provider -> number of nodes."""
-    return {provider: sum(ops.values()) for provider, ops in placement.items()}
+def fallback_nodes(placement: dict[str, dict[str, int]]) -> dict[str, int]:
+    """Operators on the CPU that are not arithmetic on sizes, with their counts."""
+    return {op: n for op, n in placement.get("CPUExecutionProvider", {}).items() if op not in SIZE_OPERATORS}
 
 
 def placement_counts(backend: Backend) -> dict[str, int]:
-    """Provider -> nodes, over all graphs; {} for a backend that cannot tell."""
-    told: Any = getattr(backend, "placement", None)
+    """Provider -> number of nodes over all graphs; {} for a backend that does not report its placement."""
+    report: Any = getattr(backend, "placement", None)
     counts: dict[str, int] = {}
-    for graph in (told() if told is not None else {}).values():
+    for graph in (report() if report is not None else {}).values():
         if not isinstance(graph, dict) or not all(isinstance(ops, dict) for ops in graph.values()):
             continue
-        for provider, nodes in summary(graph).items():
-            nodes = graph[provider].get("layers", nodes)
+        for provider, operators in graph.items():
+            nodes = operators.get("layers", sum(operators.values()))
             counts[provider] = counts.get(provider, 0) + nodes
     return counts
 
 
-def engine_record(backend: Any) -> dict[str, Any]:
-    """What was asked for and what runs, for JSON: requested and actual device, precision, with "auto" the reason."""
+def engine_record(backend: Backend) -> dict[str, str]:
+    """Requested and actual device, precision, and for "auto" the reason for the choice, as data for JSON."""
     record = {
         "requested": backend.requested,
         "actual": backend.actual,

@@ -1,4 +1,4 @@
-"""What a video backbone expects: sampling, clips, preprocessing. Part of a manifest, and of `backbone.json`."""
+"""What a video backbone expects: sampling, clips, preprocessing. Part of a manifest and of `backbone.json`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,15 @@ from .config import Model
 
 
 class ClipFingerprint(Model):
-    """Statistics of the features that a backbone gives for the procedural reference clip of `seed`.
+    """Statistics of a backbone's features for the procedural reference clip of `seed`.
 
-    quantiles: 0, 25, 50, 75, 100 %. projection: eight random projections of all features. tolerance: largest allowed
-    difference, as a part of `std`.
+    Attributes:
+        seed: Seed of the clip.
+        mean: Mean of all features.
+        std: Their standard deviation.
+        quantiles: Quantiles at 0, 25, 50, 75 and 100 %.
+        projection: Eight random projections of all features.
+        tolerance: Largest permitted difference, relative to `std`.
     """
 
     seed: int = Field(ge=0, lt=1 << 32)
@@ -33,24 +38,25 @@ class ClipFingerprint(Model):
 class BackboneSpec(Model):
     """A graph that turns clips into features: clips float32 [N, layout] -> features float32 [N, D].
 
-    Snippet t covers frames [t * snippet_frames, (t + 1) * snippet_frames) of a stretch; its clip ends `right_frames`
-    frames after it and has `clip_frames` frames. Where a clip reaches beyond the stretch, the edge frame is repeated.
+    Snippet t covers frames [t * snippet_frames, (t + 1) * snippet_frames) of a continuous span. Its clip has
+    `clip_frames` frames and ends `right_frames` frames after the snippet. Where a clip extends beyond the span, the
+    first or last frame is repeated.
     """
 
     file: str = "backbone.onnx"
     fps: float = Field(ge=1 / limits.MOST_STRIDE_S, le=limits.FPS)
-    """Frames a second the backbone sees, whatever the video has."""
+    """Frames per second at which the video is sampled."""
     clip_frames: int = Field(ge=1, le=limits.CLIP_FRAMES)
     snippet_frames: int = Field(ge=1, le=limits.SNIPPET_FRAMES)
     right_frames: int = Field(default=0, ge=0)
     height: int = Field(ge=1, le=limits.SIDE)
     width: int = Field(ge=1, le=limits.SIDE)
     resize: Literal["stretch", "short-side"] = "short-side"
-    """short-side: scaled until the image covers height x width, then cut in the middle."""
+    """short-side: scaled until the image covers height x width, then cropped at the centre."""
     colour: Literal["rgb", "bgr", "gray"] = "rgb"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
-    """Per channel of `colour`, on values in 0..1."""
+    """mean and std per channel of `colour`, for values in 0..1."""
     layout: Literal["NTCHW", "NCTHW"] = "NCTHW"
     input: str = Field(default="clips", max_length=limits.TEXT_CHARACTERS)
     output: str = Field(default="features", max_length=limits.TEXT_CHARACTERS)
@@ -61,9 +67,9 @@ class BackboneSpec(Model):
     def _file(cls, value: str) -> str:
         path = PurePosixPath(value)
         if len(value) > limits.PATH_CHARACTERS or not is_plain(value):
-            raise ValueError("a file name that is too long or holds control characters")
+            raise ValueError("the file name is too long or contains control characters")
         if not value or path.is_absolute() or ".." in path.parts or "\\" in value:
-            raise ValueError(f"file name {value!r} leaves the folder")
+            raise ValueError(f"file name {value!r} is outside the folder")
         return value
 
     @model_validator(mode="after")
@@ -73,13 +79,13 @@ class BackboneSpec(Model):
         if any(value <= 0 for value in self.std):
             raise ValueError("std must be positive")
         if any(abs(value) > limits.SCALE for value in (*self.mean, *self.std)) or min(self.std) < 1 / limits.SCALE:
-            raise ValueError(f"mean and std must lie within {limits.SCALE:g}, and std not below {1 / limits.SCALE:g}")
+            raise ValueError(f"mean and std must be within {limits.SCALE:g}, and std at least {1 / limits.SCALE:g}")
         if self.right_frames >= self.clip_frames:
             raise ValueError(f"right_frames must be below clip_frames ({self.clip_frames})")
         values = (self.clip_frames + self.snippet_frames) * self.height * self.width * self.channels
         if values > limits.CLIP_VALUES:
             raise ValueError(
-                f"a clip and a snippet of {self.height} x {self.width} are {values:,} values, at most "
+                f"a clip and a snippet of {self.height} x {self.width} have {values:,} values; at most "
                 f"{limits.CLIP_VALUES:,} are allowed"
             )
         return self
@@ -90,27 +96,27 @@ class BackboneSpec(Model):
 
     @property
     def stride_s(self) -> float:
-        """Seconds of one snippet."""
+        """Duration of one snippet in seconds."""
         return self.snippet_frames / self.fps
 
     @property
     def overhang_s(self) -> float:
-        """Seconds of media after the end of a snippet that its features need."""
+        """Seconds of media after the end of a snippet that its features depend on."""
         return self.right_frames / self.fps
 
     @property
     def clip_shape(self) -> tuple[int, int, int, int]:
-        """Shape of one clip, as the graph sees it."""
+        """Shape of one clip at the input of the graph."""
         shape = {"T": self.clip_frames, "C": self.channels, "H": self.height, "W": self.width}
         t, c, h, w = (shape[axis] for axis in self.layout[1:])
         return t, c, h, w
 
     def digest(self, graph_sha256: str) -> str:
-        """Identity of backbone and preprocessing: sha256 over the graph's hash and all that decides its input."""
+        """Identity of backbone and preprocessing: SHA-256 of the graph's hash and everything that decides its input."""
         record = self.model_dump(mode="json", exclude={"file", "fingerprint"})
         text = json.dumps({**record, "graph": graph_sha256}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
     def fits_stride(self, stride_s: float) -> bool:
-        """Whether a locator with this stride can take the features."""
+        """Whether a locator with this stride can use the features."""
         return math.isclose(self.stride_s, stride_s, rel_tol=1e-6)

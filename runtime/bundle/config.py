@@ -1,4 +1,4 @@
-"""What a manifest may say: feature spec, graphs, post-processing. Validated once, at load."""
+"""Fields of a manifest: feature spec, graphs, post-processing. Validated once, when a bundle is loaded."""
 
 from __future__ import annotations
 
@@ -11,13 +11,15 @@ from . import limits
 
 
 class Model(BaseModel):
+    """Base of the fields: immutable; unknown keys are ignored, infinite numbers and NaN are rejected."""
+
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
 class Fusion(Model):
-    """Exponents of the fused score: product of term ** weight; 0 leaves a term out.
+    """Exponents of the fused score, the product of term ** exponent; 0 omits a term.
 
-    The published rule is class_probability = attention = center = 1 and nothing else.
+    The published rule is class_probability = attention = center = 1 and all others 0.
     """
 
     class_probability: float = Field(default=0.0, ge=0, le=limits.EXPONENT)
@@ -35,13 +37,13 @@ class PostProcess(Model):
     """From tracks to events. Lengths in seconds; thresholds on tracks in 0..1."""
 
     class_thresholds: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(1, 19))
-    """Levels of the class track that make proposals; the lowest bounds the islands."""
+    """Levels of the class track at which proposals are formed; the lowest bounds the islands."""
     actionness_thresholds: tuple[float, ...] = ()
-    """Levels of the actionness track; their runs count inside an island, clipped to it."""
+    """Levels of the actionness track at which proposals are formed, clipped to an island."""
     contrast_margin: float = Field(default=0.25, ge=0, le=limits.FACTOR)
     context: float = Field(default=0.25, ge=0, le=limits.FACTOR)
     right_context_s: float = Field(default=2.0, ge=0, le=limits.CONTEXT_S)
-    """Upper bound, on both sides, of the pooling context and the contrast margin: it bounds the delay."""
+    """Upper bound of the pooling context and the contrast margin, on both sides. It bounds the delay."""
     max_island_s: float = Field(default=20.0, gt=0, le=limits.ISLAND_S)
     fusion: Fusion = Fusion()
     adapt: bool = True
@@ -73,7 +75,7 @@ class PostProcess(Model):
 
 
 class Fingerprint(Model):
-    """Statistics of the training features, to notice features from another extractor."""
+    """Statistics of the training features, used to detect features from another extractor."""
 
     mean: float
     std: float
@@ -81,7 +83,7 @@ class Fingerprint(Model):
 
 
 class FeatureSpec(Model):
-    """What the features are: one row per `stride_s` seconds, `dim` columns, made by `backbone`."""
+    """The features: one row of `dim` columns per `stride_s` seconds, made by `backbone`."""
 
     dim: int = Field(ge=1, le=limits.DIMENSION)
     stride_s: float = Field(ge=limits.LEAST_STRIDE_S, le=limits.MOST_STRIDE_S)
@@ -99,5 +101,7 @@ class Graph(Model):
 
 
 class FileRecord(Model):
+    """Hash and size of one file."""
+
     sha256: str = Field(pattern="^[0-9a-f]{64}$")
     size: int = Field(ge=0, le=limits.FILE_BYTES)

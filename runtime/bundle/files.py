@@ -1,4 +1,4 @@
-"""The files of a bundle, from a folder or a zip: only those that are asked for, and never more bytes than allowed."""
+"""Read files of a bundle from a folder or a zip: only the requested ones, and never more bytes than allowed."""
 
 from __future__ import annotations
 
@@ -10,126 +10,104 @@ from typing import Protocol
 
 from ..errors import InputError
 from ..text.display import shown
+from .errors import changed_file, missing_file, too_large, unreadable
 from .limits import ENTRIES
 
 _ENCRYPTED = 1
-_PACKED_IN = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
 
 
 class BundleFiles(Protocol):
-    """Where the files of a bundle come from."""
+    """The files of a bundle."""
 
-    def read(self, name: str, most: int) -> bytes:
-        """One file of at most `most` bytes. Raises InputError where it is missing, larger or not a plain file."""
+    def read(self, name: str, limit: int) -> bytes:
+        """One file of at most `limit` bytes.
+
+        Raises:
+            InputError: The file is missing, larger, or not a regular file.
+        """
         ...
 
 
 class FolderFiles:
-    """Files below one folder. A link that leads out of it is refused."""
+    """Files below one folder. Links that lead out of it are rejected."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder.resolve()
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
         try:
             path = (self._folder / name).resolve()
             if not path.is_relative_to(self._folder):
                 raise InputError(
                     "bundle-path",
-                    f"{shown(name)} leads outside the bundle",
-                    "files inside the folder",
-                    "export the bundle again",
+                    f"{shown(name)} is a link to outside the bundle",
+                    required="files inside the folder",
+                    next_step="export the bundle again",
                 )
-            if not path.is_file():  # a device or a pipe is none, and would not end
-                raise _missing(str(self._folder), name)
+            if not path.is_file():  # a device or a pipe would be read without end
+                raise missing_file(str(self._folder), name)
             with path.open("rb") as stream:
-                data = stream.read(most + 1)
+                data = stream.read(limit + 1)
         except OSError as error:
-            raise InputError(
-                "bundle-unreadable",
-                f"cannot read {shown(name)} in {self._folder} ({error.strerror or error})",
-                "files that this user may read",
-                "check the permissions, or copy the bundle again",
+            raise unreadable(
+                f"Cannot read {shown(name)} in {self._folder} ({error.strerror or error})",
+                next_step="check the permissions, or copy the bundle again",
             ) from None
-        if len(data) > most:
-            raise _larger(str(self._folder), name, most)
+        if len(data) > limit:
+            raise _too_long(str(self._folder), name, limit)
         return data
 
 
 class ZipFiles:
-    """Members of a zip. Nothing is unpacked to disk, and members that nobody asks for are never read."""
+    """Members of a zip. Nothing is unpacked to disk, and only the requested members are read."""
 
-    def __init__(self, archive: zipfile.ZipFile, source: str, most: int) -> None:
+    def __init__(self, archive: zipfile.ZipFile, source: str, limit: int) -> None:
         self._archive, self._source = archive, source
         members = archive.infolist()
         if len(members) > ENTRIES:
-            raise InputError(
-                "bundle-too-large", f"{source} has {len(members):,} members", f"at most {ENTRIES:,}", "export it again"
-            )
-        if sum(info.file_size for info in members) > most:
-            raise InputError(
-                "bundle-too-large", f"{source} unpacks to more than {most:,} bytes", "at most 2 GiB", "use a folder"
-            )
+            raise too_large(f"{source} has {len(members):,} members", f"at most {ENTRIES:,}", "export it again")
+        if sum(info.file_size for info in members) > limit:
+            raise too_large(f"{source} unpacks to more than {limit:,} bytes", "at most 2 GiB", "use a folder")
         self._members: dict[str, zipfile.ZipInfo] = {}
         for info in members:
             if info.filename in self._members:
-                raise InputError(
-                    "bundle-unreadable",
-                    f"{source} holds {shown(info.filename)} twice",
-                    "a zip in which every name is there once",
-                    "export or zip the bundle again",
+                raise unreadable(
+                    f"{source} contains {shown(info.filename)} twice", next_step="export or zip the bundle again"
                 )
             self._members[info.filename] = info
 
-    def read(self, name: str, most: int) -> bytes:
+    def read(self, name: str, limit: int) -> bytes:
         info = self._members.get(name)
         if info is None:
-            raise _missing(self._source, name)
+            raise missing_file(self._source, name)
         kind = stat.S_IFMT(info.external_attr >> 16)
-        what = ""
+        problem = ""
         if info.flag_bits & _ENCRYPTED:
-            what = "is encrypted"
-        elif info.compress_type not in _PACKED_IN:
-            what = f"is packed by method {info.compress_type}"
+            problem = "is encrypted"
+        elif info.compress_type not in _METHODS:
+            problem = f"is compressed by method {info.compress_type}"
         elif info.is_dir() or kind not in (0, stat.S_IFREG):
-            what = "is not a plain file"
-        if what:
-            raise InputError(
-                "bundle-unreadable",
-                f"{shown(name)} in {self._source} {what}",
-                "plain files, stored or deflated, without a password",
-                "zip the bundle folder again, or use the folder",
+            problem = "is not a regular file"
+        if problem:
+            raise unreadable(
+                f"{shown(name)} in {self._source} {problem}",
+                required="regular files, stored or deflated, without a password",
+                next_step="zip the bundle folder again, or use the folder",
             )
-        if info.file_size > most:
-            raise _larger(self._source, name, most)
+        if info.file_size > limit:
+            raise _too_long(self._source, name, limit)
         try:
             with self._archive.open(info) as stream:
-                data = stream.read(most + 1)
+                data = stream.read(limit + 1)
         except (zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, ValueError) as error:
-            raise InputError(
-                "bundle-unreadable",
-                f"{shown(name)} in {self._source} is damaged ({shown(error)})",
-                "a whole zip",
-                "copy it again",
+            raise unreadable(
+                f"{shown(name)} in {self._source} is damaged ({shown(error)})", next_step="copy the zip again"
             ) from None
-        if len(data) > most:  # the directory of the zip stated less
-            raise _larger(self._source, name, most)
+        if len(data) > limit:  # more than the directory of the zip states
+            raise _too_long(self._source, name, limit)
         return data
 
 
-def _missing(source: str, name: str) -> InputError:
-    return InputError(
-        "bundle-file-missing",
-        f"{source} has no {shown(name)}",
-        "all files that were exported",
-        "copy or export the bundle again",
-    )
-
-
-def _larger(source: str, name: str, most: int) -> InputError:
-    return InputError(
-        "bundle-file-changed",
-        f"{shown(name)} in {source} has more than {most:,} bytes",
-        "the files as exported",
-        "copy or export the bundle again",
-    )
+def _too_long(source: str, name: str, limit: int) -> InputError:
+    return changed_file(f"{shown(name)} in {source} has more than {limit:,} bytes")

@@ -1,4 +1,4 @@
-"""The manifest of a bundle: `manifest.json`, validated once, when the bundle is loaded."""
+"""The manifest of a bundle: `manifest.json`, validated once when the bundle is loaded."""
 
 from __future__ import annotations
 
@@ -15,11 +15,12 @@ from ..text.strict_json import parse_json
 from . import limits
 from .backbone_spec import BackboneSpec
 from .config import FeatureSpec, FileRecord, Graph, Model, PostProcess
+from .errors import invalid_field
 from .precision import REFERENCE, Precisions
 
 SCHEMA_MAJOR = 1
 MANIFEST = "manifest.json"
-_WHITESPACE = {ord(c): " " for c in "\t\r\n"}  # harmless in a label: whoever prints on one line spells it out
+_WHITESPACE = {ord(c): " " for c in "\t\r\n"}  # allowed in a label; it is escaped where labels are printed
 
 
 class Manifest(Model):
@@ -34,7 +35,7 @@ class Manifest(Model):
     locator: Graph
     center: Graph | None = None
     backbone: BackboneSpec | None = None
-    """With it the bundle takes video, not features alone."""
+    """With a backbone the bundle takes video as well as features."""
     post: PostProcess
     files: dict[str, FileRecord]
     precision: Precisions = Field(default_factory=dict)
@@ -42,14 +43,14 @@ class Manifest(Model):
 
     @property
     def precisions(self) -> tuple[str, ...]:
-        """What `--precision` can be: fp32, then the variants by name."""
+        """Precisions of the bundle: fp32, then the variants by name."""
         return (REFERENCE, *sorted(name for name in self.precision if name != REFERENCE))
 
     @field_validator("name", "version")
     @classmethod
     def _named(cls, value: str) -> str:
         if not value.strip() or "/" in value or not is_plain(value):
-            raise ValueError(f'"{shown(value, 60)}" is empty or holds slashes or control characters')
+            raise ValueError(f'"{shown(value, 60)}" is empty or contains slashes or control characters')
         return value
 
     @field_validator("labels")
@@ -63,7 +64,7 @@ class Manifest(Model):
             if len(label) > limits.LABEL_CHARACTERS:
                 raise ValueError(f"a label of {len(label):,} characters, at most {limits.LABEL_CHARACTERS} are allowed")
             if not is_plain(label.translate(_WHITESPACE)):
-                raise ValueError(f'label "{shown(label, 60)}" holds control characters or text of no valid encoding')
+                raise ValueError(f'label "{shown(label, 60)}" contains control characters or invalid Unicode')
         return value
 
     @field_validator("files")
@@ -75,10 +76,10 @@ class Manifest(Model):
             raise ValueError(f"files of more than {limits.BUNDLE_BYTES >> 30} GiB together")
         for name in value:
             if len(name) > limits.PATH_CHARACTERS or not is_plain(name):
-                raise ValueError(f'file name "{shown(name, 60)}" is too long or holds control characters')
+                raise ValueError(f'file name "{shown(name, 60)}" is too long or contains control characters')
             path = PurePosixPath(name)
             if path.is_absolute() or ".." in path.parts or "\\" in name or str(path) in (MANIFEST, "."):
-                raise ValueError(f"file name {name!r} leaves the bundle")
+                raise ValueError(f"file name {name!r} is outside the bundle")
             if any(len(part.encode()) > limits.PART_BYTES for part in path.parts):
                 raise ValueError(f'file name "{shown(name, 60)}" is too long')
         return value
@@ -88,47 +89,47 @@ class Manifest(Model):
         self._check_window()
         if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
             raise ValueError(
-                f"the backbone gives a row every {short(self.backbone.stride_s)} s, the locator takes one every "
+                f"the backbone gives a row every {short(self.backbone.stride_s)} s, and the locator takes one every "
                 f"{short(self.features.stride_s)} s"
             )
         for name, record in self.precision.items():
             for part, file in record.files.items():
                 if getattr(self, part) is None:
-                    raise ValueError(f"precision {name!r} names a {part}, and the bundle has none")
+                    raise ValueError(f"precision {name!r} names a {part}, but the bundle has none")
                 if file not in self.files:
                     raise ValueError(f"precision {name!r} names {file!r}, which is not listed under files")
         return self
 
     def _check_window(self) -> None:
-        """What a session may have to keep at a time. The fields alone are bounded; here their sum and product are."""
+        """Bound the window that a session may have to keep. The fields are bounded; here, sum and product are."""
         seconds = 2 * self.post.right_context_s + self.post.max_island_s
         window = self.locator.left + self.locator.right + seconds / self.features.stride_s
         if window > limits.WINDOW or window * self.features.dim > limits.WINDOW_VALUES:
             raise ValueError(
-                f"left + right, twice right_context_s and max_island_s are {window:,.0f} snippets of "
+                f"left + right, twice right_context_s, and max_island_s together are {window:,.0f} snippets of "
                 f"{self.features.dim:,} features; at most {limits.WINDOW:,} snippets and {limits.WINDOW_VALUES:,} "
                 "values are allowed"
             )
 
     @property
     def graph_files(self) -> tuple[str, ...]:
-        """Files that an engine may be given: the graphs and their variants, each once."""
+        """Files that an engine may load: the graphs and their variants, each once."""
         parts = (self.locator, self.center, self.backbone)
         own = [part.file for part in parts if part is not None]
         return tuple(dict.fromkeys([*own, *(f for r in self.precision.values() for f in r.files.values())]))
 
 
 def content_id(name: str, version: str, files: dict[str, FileRecord], rest: dict[str, Any]) -> str:
-    """name-version-hash, the hash over every file's hash and everything else the manifest says."""
+    """The id of a bundle: name-version-hash, with a hash over the hashes of all files and the other fields."""
     text = json.dumps({"files": {k: v.sha256 for k, v in sorted(files.items())}, **rest}, sort_keys=True)
     return f"{name}-{version}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
 
 
 def identified(manifest: Manifest) -> dict[str, Any]:
-    """The parts of a manifest that its id covers, besides the files.
+    """The fields of a manifest that its id covers, besides the files.
 
-    A backbone and precision variants count where there are any: a bundle without them keeps the id it had before
-    they existed.
+    Backbone and precision variants are included only where they exist, so that bundles without them keep the id that
+    they had before these fields were introduced.
     """
     parts = {"labels", "features", "locator", "center", "post"}
     if manifest.backbone is not None:
@@ -139,21 +140,28 @@ def identified(manifest: Manifest) -> dict[str, Any]:
 
 
 def parse_manifest(source: str, data: bytes) -> Manifest:
-    """The manifest in the bytes of `manifest.json`. Raises InputError naming what is wrong with it."""
+    """The manifest in the bytes of `manifest.json`.
+
+    Args:
+        source: The bundle, for messages.
+        data: The file.
+
+    Raises:
+        InputError: It is not JSON, has another major schema, or a field is invalid.
+    """
     try:
         record = parse_json(data)
     except ValueError as error:
         raise InputError(
             "bundle-manifest-unreadable",
             f"{MANIFEST} in {source} is not JSON ({error})",
-            "JSON",
-            "export the bundle again",
+            next_step="export the bundle again",
         ) from None
     schema = record.get("schema", "") if isinstance(record, dict) else ""
     if not isinstance(schema, str) or schema.split(".")[0] != str(SCHEMA_MAJOR):
         raise InputError(
             "bundle-schema",
-            f'{source} has bundle schema "{shown(schema, 40)}"',
+            f'{source} has bundle schema "{shown(schema, 40)}", which this version does not support',
             f"{SCHEMA_MAJOR}.x",
             "update punctum, or export with a matching version",
         )
@@ -163,37 +171,29 @@ def parse_manifest(source: str, data: bytes) -> Manifest:
         raise invalid_manifest(source, error) from None
     wrong = _converted(record, manifest.model_dump(mode="json", by_alias=True), "")
     if wrong:
-        raise InputError(
-            "bundle-manifest-invalid",
-            f"{MANIFEST} in {source}: {shown(wrong, 120)} is of the wrong type",
-            "numbers as numbers, text as text, true or false as such",
-            "export again",
-        )
+        raise invalid_field(source, f"{shown(wrong, 120)} has the wrong type")
     return manifest
 
 
-def _converted(given: Any, read: Any, where: str) -> str:
-    """The first value that was converted to another type on the way in, as "0.1" to 0.1, or "". Other readers of the
-    same manifest, such as the native library, convert nothing, and must not come to another result."""
-    if isinstance(given, dict) and isinstance(read, dict):
-        pairs = [(given[key], read[key], f"{where}.{key}") for key in given if key in read]
-    elif isinstance(given, list) and isinstance(read, list):
-        pairs = [(a, b, f"{where}.{k}") for k, (a, b) in enumerate(zip(given, read, strict=False))]
+def _converted(raw: object, read: object, where: str) -> str:
+    """The path of the first value that was converted to another type when it was read, as "0.1" to 0.1; or "".
+
+    Other readers of the same manifest, such as the native library, convert nothing and must get the same result.
+    """
+    if isinstance(raw, dict) and isinstance(read, dict):
+        pairs = [(raw[key], read[key], f"{where}.{key}") for key in raw if key in read]
+    elif isinstance(raw, list) and isinstance(read, list):
+        pairs = [(a, b, f"{where}.{k}") for k, (a, b) in enumerate(zip(raw, read, strict=False))]
     else:
-        numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (given, read)]
-        scalars = isinstance(given, str | int | float) and isinstance(read, str | int | float)
-        return where.lstrip(".") if scalars and not all(numbers) and type(given) is not type(read) else ""
-    return next((found for a, b, place in pairs if (found := _converted(a, b, place))), "")
+        numbers = [isinstance(value, int | float) and not isinstance(value, bool) for value in (raw, read)]
+        scalars = isinstance(raw, str | int | float) and isinstance(read, str | int | float)
+        return where.lstrip(".") if scalars and not all(numbers) and type(raw) is not type(read) else ""
+    return next((path for a, b, inner in pairs if (path := _converted(a, b, inner))), "")
 
 
 def invalid_manifest(source: str, error: ValidationError) -> InputError:
-    """What is wrong with a manifest, as the first of pydantic's findings has it."""
+    """The error for the first problem that pydantic reports."""
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]
-    said = str(first["msg"]).removeprefix("Value error, ")
+    message = str(first["msg"]).removeprefix("Value error, ")
     where = shown(".".join(str(part) for part in first["loc"]), 120)
-    return InputError(
-        "bundle-manifest-invalid",
-        f"{MANIFEST} in {source}: {where}{': ' if where else ''}{said}",
-        "a manifest as exported",
-        "export again",
-    )
+    return invalid_field(source, f"{where}{': ' if where else ''}{message}")

@@ -1,4 +1,4 @@
-"""Precision variants of a bundle's graphs: which files, for which engines, how close, and what they cost in mAP."""
+"""Precision variants of a bundle's graphs: files, target engines, differences from fp32, and accuracy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,19 @@ _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class AccuracyRecord(Model):
-    """mAP of a variant and of fp32 on the same videos, in 0..1; drop: what it loses, in points (hundredths).
+    """mAP of a variant and of fp32 on the same videos.
 
-    truth "annotations": the data set's ground truth. "fp32-events": there was none, so the events that fp32 finds
-    stand for it (least_score: those scored at least so high), and the reference agrees with itself.
+    Attributes:
+        dataset: The data set.
+        split: Its split.
+        subset: Its subset.
+        truth: "annotations": the ground truth of the data set. "fp32-events": there is none, so the events of fp32 take
+            its place.
+        videos: Number of videos.
+        map: mAP of the variant, in 0..1.
+        reference_map: mAP of fp32, in 0..1.
+        drop: The difference in points (hundredths).
+        least_score: Minimum score of the fp32 events that count as ground truth.
     """
 
     dataset: str
@@ -36,11 +45,14 @@ class AccuracyRecord(Model):
 
 
 class PrecisionRecord(Model):
-    """One variant. A part that `files` leaves out runs in fp32.
+    """One variant. Parts that are not in `files` run in fp32.
 
-    targets: the engines it is meant for; others may run it, without gain.
-    parity: largest difference of outputs in 0..1 from fp32, by part; "worst" is the largest of all.
-    calibration: what int8 ranges were measured on. accuracy: None where it was not judged.
+    Attributes:
+        files: Part -> file of its graph.
+        targets: The engines it is meant for. Others may run it, without a gain.
+        parity: Part -> largest difference of its outputs, in 0..1, from fp32; "worst" is the largest of all.
+        accuracy: Its mAP; None where it was not evaluated.
+        calibration: On what the ranges of int8 were measured.
     """
 
     files: dict[Part, str] = Field(default_factory=dict)
@@ -49,14 +61,14 @@ class PrecisionRecord(Model):
     accuracy: AccuracyRecord | None = None
     calibration: dict[str, Any] | None = None
     fingerprint: ClipFingerprint | None = None
-    """Of the backbone in this precision, where `files` has one; the spec's own belongs to fp32."""
+    """Fingerprint of the backbone in this precision, if `files` has one. The one in the backbone's spec is for fp32."""
     engine: str = ""
-    """What measured it, with its version."""
+    """The engine that measured it, with its version."""
 
     @model_validator(mode="before")
     @classmethod
-    def _flat(cls, value: Any) -> Any:
-        """Bundles of schema 1.0 say {"parity": 1e-7, "backbone_parity": 1e-6}."""
+    def _flat(cls, value: object) -> object:
+        """Read {"parity": 1e-7, "backbone_parity": 1e-6} of schema 1.0."""
         if not isinstance(value, dict) or not isinstance(value.get("parity"), int | float):
             return value
         parity = {"worst": value["parity"]}
@@ -70,13 +82,13 @@ def _checked(value: dict[str, PrecisionRecord]) -> dict[str, PrecisionRecord]:
         raise ValueError(f"{len(value):,} precisions, at most {limits.PRECISIONS} are allowed")
     for name, record in value.items():
         if len(name) > limits.NAME_CHARACTERS or not _NAME.fullmatch(name):
-            raise ValueError(f"precision {name[:60]!r} is no name of small letters, digits and dashes")
+            raise ValueError(f"precision {name[:60]!r} is not a name of lower-case letters, digits and dashes")
         if name == REFERENCE and record.files:
-            raise ValueError(f"{REFERENCE} is the graphs themselves and names no files")
+            raise ValueError(f"{REFERENCE} is the original precision and cannot name files")
         if name != REFERENCE and not (record.files and record.targets):
             raise ValueError(f"precision {name!r} names no files or no targets")
     return value
 
 
 Precisions = Annotated[dict[str, PrecisionRecord], AfterValidator(_checked)]
-"""The variants of a bundle by name, and what is known of fp32."""
+"""The variants of a bundle by name; "fp32" may hold measurements of the original graphs."""

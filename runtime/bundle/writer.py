@@ -1,4 +1,4 @@
-"""Write a bundle: all files and the manifest appear at once, or not at all."""
+"""Write a bundle: all files and the manifest appear together, or not at all."""
 
 from __future__ import annotations
 
@@ -32,10 +32,25 @@ def assemble_bundle(
     backbone: BackboneSpec | None = None,
     source: str = "",
 ) -> Bundle:
-    """A bundle in memory. `files` maps relative names to their content; source: for messages.
+    """A bundle in memory.
 
-    Raises pydantic's ValidationError for what no manifest may say (`bundle.invalid_manifest` makes an InputError of
-    it), and InputError for graphs that refer to other files.
+    Args:
+        name: Name of the bundle.
+        version: Its version.
+        labels: The classes.
+        features: What the features are.
+        locator: The locator's graph.
+        center: The scorer's graph.
+        post: Post-processing.
+        files: Relative file name -> content.
+        precision: Variants by name.
+        provenance: How the bundle was made.
+        backbone: What the backbone expects, for a bundle that takes video.
+        source: The bundle, for messages.
+
+    Raises:
+        pydantic.ValidationError: A field is invalid; `manifest.invalid_manifest` turns it into an InputError.
+        InputError: A graph refers to other files.
     """
     draft = Manifest(
         schema="1.0",
@@ -56,13 +71,16 @@ def assemble_bundle(
 
 
 def write_bundle(path: str | Path, *, replace: bool = False, **parts: Any) -> str:
-    """Write the folder atomically and return the bundle id. parts: those of `assemble_bundle`."""
+    """Assemble a bundle from the arguments of `assemble_bundle` and write it. Returns its id."""
     return save_bundle(assemble_bundle(**parts), path, replace=replace)
 
 
 def seal_bundle(draft: Manifest, files: Mapping[str, bytes], source: str = "") -> Bundle:
-    """The draft with the hashes of `files` and the id and digest that follow from them. Raises InputError for graphs
-    that refer to other files."""
+    """A bundle from a draft of its manifest: hashes, id and digest are computed from the files.
+
+    Raises:
+        InputError: A graph refers to other files.
+    """
     records = _records(files)
     listed = Manifest.model_validate({**draft.model_dump(by_alias=True), "files": records})
     for file in listed.graph_files:
@@ -75,14 +93,17 @@ def seal_bundle(draft: Manifest, files: Mapping[str, bytes], source: str = "") -
 
 
 def manifest_text(manifest: Manifest) -> bytes:
-    """`manifest.json` as it is written: its sha256 is the bundle's."""
+    """`manifest.json` as it is written. Its SHA-256 is that of the bundle."""
     record = manifest.model_dump(mode="json", by_alias=True, exclude=None if manifest.backbone else {"backbone"})
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> str:
-    """Write a bundle as a folder, whole or not at all, and return its id. Raises InputError for an existing folder,
-    and with `replace` for one that holds anything else than a bundle."""
+    """Write a bundle as a folder, atomically. Returns its id.
+
+    Raises:
+        InputError: The folder exists; with `replace`: it contains anything but a bundle.
+    """
     with atomic_folder(path, replace=replace, own=_is_bundle) as folder:
         for key, data in bundle.content.items():
             target = folder / key
@@ -93,7 +114,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> s
 
 
 def _is_bundle(folder: Path) -> bool:
-    """Whether a folder holds what its manifest lists and nothing else."""
+    """Whether a folder contains the files that its manifest lists and nothing else."""
     try:
         listed = set(json.loads((folder / MANIFEST).read_bytes())["files"]) | {MANIFEST}
     except (OSError, ValueError, KeyError, TypeError, RecursionError):

@@ -13,7 +13,7 @@ from ..errors import InputError
 from .terminal import say
 
 if TYPE_CHECKING:
-    from ..backends.options import EngineOptions
+    from ..backends.options import EngineOptions, EngineSpec
     from ..bundle.reader import Bundle
     from ..localizer import Localizer
 
@@ -102,14 +102,11 @@ class EngineChoice:
 
         return Bundle.load(path, expect_sha256=self.expect_sha256)
 
-    def given(self) -> dict[str, Any]:
-        """As keywords for whatever opens an engine."""
-        return {
-            "device": self.device,
-            "precision": self.precision,
-            "threads": self.threads,
-            "options": self.options(),
-        }
+    def spec(self) -> EngineSpec:
+        """What the engine is opened with. Raises InputError."""
+        from ..backends.options import EngineSpec
+
+        return EngineSpec(self.device, self.precision, self.threads, self.options())
 
     def options(self) -> EngineOptions:
         from ..backends.options import EngineOptions
@@ -121,7 +118,7 @@ class EngineChoice:
         """The bundle on this engine; what "auto" chose goes to standard error."""
         from ..localizer import Localizer
 
-        opened = Localizer(bundle, **self.given())
+        opened = Localizer.open(bundle, self.spec())
         announce(opened.backend)
         return opened
 

@@ -81,7 +81,7 @@ def build(
         out = check_folder(out, [bundle])
     loaded = Bundle.load(bundle, expect_sha256=expect_sha256)
     folder = out if out is not None else default_folder(loaded.id)
-    built = build_engines(loaded, folder, request, say=_announce if sys.stderr.isatty() else None)
+    built = build_engines(loaded, folder, request, on_start=_announce if sys.stderr.isatty() else None)
     if as_json:
         echo_json({"bundle": loaded.id, "folder": str(folder), "engines": [b.as_data() for b in built]})
         return
@@ -116,7 +116,7 @@ def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str |
 
 
 def _announce(task: Task) -> None:
-    say(f"building the {task.part} in {task.precision} for {task.capability} ...")
+    say(f"building {task.name} for {task.capability} ...")
 
 
 def _line(built: Built) -> str:

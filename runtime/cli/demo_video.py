@@ -66,7 +66,7 @@ def demo_video(
         ready_s = time.perf_counter() - began
         if not as_json:
             echo(f"{out / video.name}: {seconds:.0f} s, {counted(len(truth), 'action')}, ready after {ready_s:.1f} s")
-        source: Any = video_source(str(video), bundle, **engine.given())
+        source: Any = video_source(str(video), bundle, spec=engine.spec())
         pictures = _tap(source)
         live = LiveOptions(max_delay_s=MAX_DELAY_S)
         floor = FLOOR if min_score is None else min_score
@@ -204,7 +204,7 @@ def _report(
     from ..report import report_recording
 
     made = report_recording(
-        bundle, video, truth=truth, events=events, title=f"punctum demo: {shown.stem}", **engine.given()
+        bundle, video, truth=truth, events=events, title=f"punctum demo: {shown.stem}", spec=engine.spec()
     )
     return replace(made, thumbnails=pictures.thumbnails, stages=stages, max_delay_s=MAX_DELAY_S, floor=floor)
 

@@ -13,7 +13,7 @@ from ._options import refuse
 from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
-    from ..machine.findings import Report
+    from ..doctor import DoctorReport
 
 
 def doctor(
@@ -36,7 +36,7 @@ def doctor(
 
     Example: punctum doctor bundle/ --device cuda
     """
-    from ..doctor.examine import examine
+    from ..doctor import examine
 
     if bundle is None:
         refuse(context, ["precision", "engines"], "without BUNDLE", "name a bundle")
@@ -44,21 +44,18 @@ def doctor(
     choice = EngineChoice(device, precision, threads, engines, gpu_memory)
     found = examine(
         bundle,
-        device=device,
-        precision=precision,
-        threads=threads,
-        options=choice.options(),
+        choice.spec(),
         expect_sha256=expect_sha256,
     )
     if as_json:
         echo_json(found.to_record())
     else:
         show(found)
-    if not found.verdict.runs or found.broken:
+    if not found.status.runs or found.broken:
         raise typer.Exit(1)
 
 
-def show(report: Report, out: Any = None) -> None:
+def show(report: DoctorReport, out: Any = None) -> None:
     """For people: sections, what stands in the way, which devices run. Nothing is said by colour alone."""
     from rich.text import Text
 
@@ -76,7 +73,7 @@ def show(report: Report, out: Any = None) -> None:
     wanted = report.requested.partition(":")[0]
     for finding in report.findings:
         # What keeps another device from running is no problem of who does not want it.
-        other = bool(finding.devices) and wanted != "auto" and not finding.stops(wanted)
+        other = bool(finding.devices) and wanted != "auto" and not finding.blocks(wanted)
         about = f"{finding.area}: {finding.text}"
         if other:
             line("other", f"({', '.join(finding.devices)}) {about}")
@@ -86,16 +83,16 @@ def show(report: Report, out: Any = None) -> None:
             line("", f"fix: {finding.fix}")
     if report.findings:
         out.print()
-    for verdict in report.devices:
-        state = "runs" if verdict.runs and verdict.tried else "may run" if verdict.runs else "no"
-        line(state, f"{verdict.device}: {verdict.reason}", "green" if verdict.runs else "")
+    for status in report.devices:
+        state = "runs" if status.runs and status.tried else "may run" if status.runs else "no"
+        line(state, f"{status.device}: {status.reason}", "green" if status.runs else "")
     out.print()
-    verdict = report.verdict
-    told = f"{verdict.device} ({report.requested})" if report.requested == "auto" else report.requested
-    if verdict.runs:
-        line("ok", f"device {told} {'runs here' if verdict.tried else 'should run here; it was not tried'}", "green")
+    status = report.status
+    device = f"{status.device} ({report.requested})" if report.requested == "auto" else report.requested
+    if status.runs:
+        line("ok", f"device {device} {'runs here' if status.tried else 'should run here; it was not tried'}", "green")
     else:
-        line("no", f"device {told} does not run here: {verdict.reason}", "red")
+        line("no", f"device {device} does not run here: {status.reason}", "red")
     for finding in report.broken:
         line("no", f"{finding.area.lower()} does not work here: {finding.text}", "red")
 

@@ -191,7 +191,7 @@ def _run(
     bundle = engine.load(path)
     localizer = engine.localizer(bundle)
     known_labels(localizer.labels, data)
-    read = feature_reader(data, bundle, **engine.given())
+    read = feature_reader(data, bundle, spec=engine.spec())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
     shown = console(stderr=True)
     for video in track(truth.videos, "running", console=shown, disable=not shown.is_terminal, transient=True):

@@ -117,7 +117,7 @@ def _streamed(
     localizer = engine.localizer(loaded)
     head |= {"bundle": loaded.id, "engine": engine_record(localizer.backend)}
     known_labels(localizer.labels, data)
-    read = feature_reader(data, loaded, **engine.given())
+    read = feature_reader(data, loaded, spec=engine.spec())
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
     shown = console(stderr=True)

@@ -37,7 +37,7 @@ def features(
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
     out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
-    made = open_backbone(backbone, **engine.given(), expect_sha256=expect_sha256)
+    made = open_backbone(backbone, engine.spec(), expect_sha256=expect_sha256)
     announce(made)
     extraction = extract_features(made, files, out, progress=sys.stderr.isatty(), fps=fps)
     if as_json:

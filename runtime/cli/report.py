@@ -93,7 +93,7 @@ def report(
             title=title,
             fps=fps,
             warn=lambda text: lost.append(text),
-            **engine.given(),
+            spec=engine.spec(),
         )
         target.write(build_report(made))
     else:
@@ -104,7 +104,7 @@ def report(
             subset=subset,
             max_delay_s=max_delay,
             title=title,
-            **engine.given(),
+            spec=engine.spec(),
             watch=_watch,
         )
         target.write(build_report(judged))

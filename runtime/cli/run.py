@@ -375,7 +375,7 @@ def _recordings(
     if videos or is_video_input(input):
         if bundle.manifest.backbone is None:
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
-        backbone = VideoBackbone.open(bundle, **engine.given())
+        backbone = VideoBackbone.open(bundle, engine.spec())
         announce(backbone)
         others = passed_over(path, videos) if videos else []
         if others:

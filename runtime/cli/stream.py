@@ -231,7 +231,7 @@ def _build(
         token=credentials.token,
         frames=frames,
         bundle=bundle,
-        **engine.given(),
+        spec=engine.spec(),
     )
     stack.callback(source.close)
     backbone = getattr(source, "backbone", None)

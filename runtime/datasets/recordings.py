@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..backends.options import CPU, EngineSpec
 from ..features.features import Features
 from ..text.display import printable
 from .dataset import Dataset
 
 if TYPE_CHECKING:
-    from ..backends.options import EngineOptions
     from ..bundle.reader import Bundle
 
 _log = logging.getLogger(__name__)
@@ -28,10 +28,7 @@ def feature_reader(
     data: Dataset,
     bundle: Bundle,
     *,
-    device: str = "cpu",
-    threads: int = 1,
-    precision: str = "fp32",
-    options: EngineOptions | None = None,
+    spec: EngineSpec = CPU,
 ) -> Callable[[str], Features]:
     """What gives the features of a video: its file, or the bundle's backbone run over the video as `punctum run` does.
 
@@ -42,7 +39,7 @@ def feature_reader(
     from ..backbone.backbone import VideoBackbone
     from .extraction import lost_of, read_features
 
-    backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
+    backbone = VideoBackbone.open(bundle, spec)
 
     def read(video: str) -> Features:
         rows, facts = read_features(backbone, data.video_file(video))

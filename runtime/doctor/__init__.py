@@ -1,8 +1,11 @@
-"""Whether this machine can run punctum, on which devices, and what to do where it cannot."""
+"""Check whether this machine can run punctum and on which devices, and report what to do where it cannot.
 
-from ..machine.examine import what_stops
-from ..machine.findings import Finding, Report, Verdict
-from ..machine.world import World
-from .examine import examine
+`machine` examines what is installed; this package checks a bundle and the video libraries and tries the devices.
+"""
 
-__all__ = ["Finding", "Report", "Verdict", "World", "examine", "what_stops"]
+from ..machine.findings import Finding
+from ..machine.host import Host
+from .report import DeviceStatus, DoctorReport
+from .run import examine
+
+__all__ = ["DeviceStatus", "DoctorReport", "Finding", "Host", "examine"]

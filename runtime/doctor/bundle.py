@@ -1,4 +1,4 @@
-"""The bundle: whole, and with everything at hand that it asks for."""
+"""Check a bundle: its integrity, its precision, and whether what it needs is installed."""
 
 from __future__ import annotations
 
@@ -9,23 +9,34 @@ from typing import TYPE_CHECKING
 
 from ..errors import PunctumError
 from ..machine.findings import KINDS, Facts
+from ..machine.host import Host
 from ..machine.wheels import installed
-from ..machine.world import World
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
 
 
 def examine_bundle(
-    path: str | Path, facts: Facts, *, precision: str, world: World, sha256: str | None = None
+    path: str | Path, facts: Facts, *, precision: str, host: Host, sha256: str | None = None
 ) -> Bundle | None:
-    """Load and verify it; None where that fails, with the reason as a finding."""
+    """Load and verify a bundle.
+
+    Args:
+        path: The bundle.
+        facts: Receives facts and findings.
+        precision: The variant that is to run.
+        host: The machine.
+        sha256: The digest that the bundle must have.
+
+    Returns:
+        The bundle; None where it cannot be loaded, with the reason as a finding.
+    """
     from ..bundle.reader import Bundle
 
     try:
         bundle = Bundle.load(path, expect_sha256=sha256)
     except PunctumError as error:
-        facts.add("Bundle", {"path": str(path), "whole": "no"})
+        facts.add("Bundle", {"path": str(path), "intact": "no"})
         facts.problem("Bundle", error.given, error.next_step, devices=KINDS)
         return None
     manifest = bundle.manifest
@@ -33,7 +44,7 @@ def examine_bundle(
         "Bundle",
         {
             "path": str(path),
-            "whole": "every file has the size and sha256 of the manifest",
+            "intact": "every file has the size and SHA-256 listed in the manifest",
             "id": bundle.id,
             "sha256": bundle.sha256 + (", as expected" if sha256 else ""),
             "classes": len(bundle.labels),
@@ -43,20 +54,15 @@ def examine_bundle(
         },
     )
     try:
-        manifest_precision(bundle, precision)
+        bundle.check_precision(precision)
     except PunctumError as error:
-        facts.problem("Bundle", error.given, f"--precision {error.allowed}", devices=KINDS)
-    video = "av" in installed(world) or (world.live and importlib.util.find_spec("av") is not None)
+        facts.problem("Bundle", error.given, f"set `precision` to one of: {error.allowed}", devices=KINDS)
+    video = "av" in installed(host) or (host.local and importlib.util.find_spec("av") is not None)
     if manifest.backbone is not None and not video:
-        facts.note("Bundle", "this bundle takes video, and PyAV is not installed", "pip install 'punctum[video]'")
+        facts.note("Bundle", "This bundle takes video, but PyAV is not installed", "pip install 'punctum[video]'")
     if manifest.post.gate == "video":
-        facts.note("Bundle", "its gate needs whole recordings: a live run will refuse it", "export with gate 'none'")
+        facts.note("Bundle", "Its gate needs whole recordings, so it cannot run live", "export it with gate 'none'")
     return bundle
-
-
-def manifest_precision(bundle: Bundle, precision: str) -> None:
-    """Raises InputError where the bundle has no such variant."""
-    bundle.graph("locator", precision)
 
 
 def trial_bundle() -> Bundle:

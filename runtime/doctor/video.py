@@ -1,4 +1,4 @@
-"""Video: which PyAV and FFmpeg are installed, and whether they read a small clip that is made here."""
+"""Check video support: which PyAV and FFmpeg are installed, and whether they read a small test clip."""
 
 from __future__ import annotations
 
@@ -9,38 +9,40 @@ from pathlib import Path
 from typing import Any
 
 from ..machine.findings import Facts
+from ..machine.host import Host
 from ..machine.wheels import installed
-from ..machine.world import World
 
 AREA = "Video"
-CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg")  # what cameras and recorders write
+CODECS = ("h264", "hevc", "vp9", "av1", "mpeg4", "mjpeg")  # those of cameras and recorders
 _COUNT, _RATE, _SIZE = 6, 10, 64
 
 
-def examine_video(world: World, facts: Facts) -> None:
-    """Versions, decoders, and the clip. A note where PyAV is absent, a problem where it does not work."""
-    version = installed(world).get("av")
-    if not world.live:
-        facts.say(AREA, PyAV=version or "not installed")
+def examine_video(host: Host, facts: Facts) -> None:
+    """Versions, decoders and a test clip. A note where PyAV is not installed, a problem where it does not work."""
+    version = installed(host).get("av")
+    if not host.local:
+        facts.record(AREA, PyAV=version or "not installed")
         return
     if importlib.util.find_spec("av") is None:
-        facts.say(AREA, PyAV="not installed")
-        facts.note(AREA, "PyAV is not installed: features only, no video", "pip install 'punctum[video]'")
+        facts.record(AREA, PyAV="not installed")
+        facts.note(
+            AREA, "PyAV is not installed: features can be processed, videos cannot", "pip install 'punctum[video]'"
+        )
         return
-    facts.say(AREA, PyAV=version or "unknown version")
+    facts.record(AREA, PyAV=version or "unknown version")
     try:
         facts.add(AREA, _versions())
-        read = try_clip()
-    except Exception as error:  # noqa: BLE001 - a library that does not fit may raise anything
-        facts.say(AREA, a_made_clip="cannot be read")
+        frames = read_test_clip()
+    except Exception as error:  # noqa: BLE001 - an incompatible library may raise anything
+        facts.record(AREA, test_clip="cannot be read")
         facts.problem(
             AREA,
-            f"PyAV {version or 'of unknown version'} does not read a small clip "
+            f"PyAV {version or 'of unknown version'} cannot read a small test clip "
             f"({type(error).__name__}: {str(error)[:300]})",
             "pip install --force-reinstall 'punctum[video]'",
         )
         return
-    facts.say(AREA, a_made_clip=f"opens, {read} frames")
+    facts.record(AREA, test_clip=f"read, {frames} frames")
 
 
 def _versions() -> dict[str, str]:
@@ -55,10 +57,12 @@ def _ffmpeg(av: Any) -> str:
     return f"{release} ({', '.join(part for part in parts if part.startswith(('libavcodec', 'libavformat')))})"
 
 
-def try_clip() -> int:
-    """Write a clip of a few frames to a temporary file and read it as `punctum run` does; the number of frames.
+def read_test_clip() -> int:
+    """Write a clip of a few frames to a temporary file and read it as `punctum run` does. Returns the frame count.
 
-    Raises whatever the library raises, and RuntimeError when frames come out that did not go in.
+    Raises:
+        RuntimeError: The frames that were read are not those that were written.
+        Exception: Whatever the library raises.
     """
     from ..video import Sampled, open_frames
 
@@ -76,7 +80,7 @@ def try_clip() -> int:
 
 
 def _write(clip: Path) -> None:
-    """Every FFmpeg encodes MPEG-4 part 2; H.264 needs a library that some builds leave out."""
+    """Write the clip as MPEG-4 part 2, which every FFmpeg encodes; some builds lack an encoder for H.264."""
     import av
     import numpy as np
 

@@ -1,1 +1,1 @@
-"""What a machine offers and what it lacks: cores, libraries, wheels, GPUs."""
+"""What a machine has and what it lacks: cores, shared libraries, installed packages, GPUs."""

@@ -1,4 +1,4 @@
-"""Which shared libraries a shared library needs: its DT_NEEDED entries, read from the file, nothing loaded."""
+"""Which shared libraries a shared library links to: its DT_NEEDED entries, read from the file without loading it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import BinaryIO
 
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _STRTAB = 1, 5
-_MOST = 1 << 20  # bytes of a section that is read: all that is looked at is far smaller
+_MAX_BYTES = 1 << 20  # of a section that is read; real ones are far smaller
 
 
 def needed(path: Path) -> list[str]:
-    """Names in the order in which the loader takes them. [] for what is no 64-bit little-endian ELF file."""
+    """Names in the order in which the loader loads them. [] for anything but a 64-bit little-endian ELF file."""
     try:
         with path.open("rb") as file:
             return _needed(file)
@@ -36,7 +36,7 @@ def _needed(file: BinaryIO) -> list[str]:
             loads.append((address, start, length))
         elif kind == _DYNAMIC:
             file.seek(start)
-            dynamic = file.read(min(length, _MOST))
+            dynamic = file.read(min(length, _MAX_BYTES))
     entries = [struct.unpack_from("<QQ", dynamic, k) for k in range(0, len(dynamic) - 15, 16)]
     strings = next((value for tag, value in entries if tag == _STRTAB), None)
     base = next((s + strings - a for a, s, n in loads if strings is not None and a <= strings < a + n), None)

@@ -1,4 +1,4 @@
-"""Look at a machine: what is there, and what is missing for a device."""
+"""Examine a machine: what is installed, and what is missing for a device. Nothing is opened on a device."""
 
 from __future__ import annotations
 
@@ -6,31 +6,43 @@ from pathlib import Path
 
 from .findings import Facts, Finding
 from .gpu import examine_driver, examine_tensorrt
-from .machine import examine_cache, examine_jetson, examine_machine
+from .host import Host
 from .onnxruntime import examine_onnxruntime
+from .system import examine_cache, examine_jetson, examine_system
 from .wheels import examine_wheels
-from .world import World
 
 
-def look(world: World, facts: Facts, *, threads: int = 1) -> bool:
-    """Everything that can be seen without opening an engine. Returns whether TensorRT for RTX is the only TensorRT."""
-    packages = examine_wheels(world, facts)
-    examine_machine(world, facts, threads=threads)
-    jetson = examine_jetson(world, facts)
-    build = examine_onnxruntime(world, facts, jetson=jetson)
-    examine_driver(world, facts, build, jetson=jetson)
-    rtx_only = examine_tensorrt(world, facts, packages, build)
-    if world.live:
+def examine_host(host: Host, facts: Facts, *, threads: int = 1) -> bool:
+    """Collect everything that can be observed without opening an engine.
+
+    Args:
+        host: The machine.
+        facts: Receives facts and findings.
+        threads: CPU threads that are planned for an engine.
+
+    Returns:
+        Whether TensorRT for RTX is the only TensorRT that is installed.
+    """
+    packages = examine_wheels(host, facts)
+    examine_system(host, facts, threads=threads)
+    jetson = examine_jetson(host, facts)
+    build = examine_onnxruntime(host, facts, jetson=jetson)
+    examine_driver(host, facts, build, jetson=jetson)
+    rtx_only = examine_tensorrt(host, facts, packages, build)
+    if host.local:
         from punctum import kernels
 
-        examine_cache(world, facts, package=Path(kernels.__path__[0]))
+        examine_cache(host, facts, package=Path(kernels.__path__[0]))
     return rtx_only
 
 
-def what_stops(device: str, world: World | None = None) -> list[Finding]:
-    """Problems of this machine that keep a kind of device ("cuda", ...) from running, and beside them those that may
-    be the cause, as wheels that overwrite each other; [] where none stops it."""
+def blocking_findings(device: str, host: Host | None = None) -> list[Finding]:
+    """Why a kind of device ("cuda" and so on) does not run on a machine; [] where no obstacle is known.
+
+    Problems that block no device by themselves but may be the cause, such as wheels that overwrite each other, follow
+    those that do.
+    """
     facts = Facts()
-    look(world or World.here(), facts)
-    stops = facts.stopping(device)
-    return stops + [f for f in facts.findings if stops and f.level == "problem" and not f.devices]
+    examine_host(host or Host.here(), facts)
+    blocking = facts.blocking(device)
+    return blocking + [f for f in facts.findings if blocking and f.level == "problem" and not f.devices]

@@ -1,4 +1,4 @@
-"""Shared libraries: whether what a provider needs really loads, and where missing ones come from."""
+"""Shared libraries: whether those that a provider needs load, and how to install missing ones."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .elf import needed
-from .world import World
+from .host import Host
 
 DRIVER = "libcuda.so.1"
 _SYSTEM = re.compile(r"(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|util)|ld-linux.*)\.so(\.\d+)*")
@@ -15,7 +15,13 @@ _SYSTEM = re.compile(r"(lib(c|m|dl|rt|pthread|stdc\+\+|gcc_s|util)|ld-linux.*)\.
 
 @dataclass(frozen=True, slots=True)
 class Library:
-    """One library that is needed. error: why it does not load; "" where it does. place: file, "" for the loader's."""
+    """One required library.
+
+    Attributes:
+        name: Its name.
+        error: Why it does not load; "" if it loads.
+        place: Its file; "" if the loader found it.
+    """
 
     name: str
     error: str
@@ -26,28 +32,34 @@ class Library:
         return not self.error
 
 
-def needs_of(world: World, file: Path, *, later: tuple[str, ...] = ()) -> list[Library]:
-    """What a library links to, but for the system's own, each tried. later: names that it loads while it runs."""
+def needs_of(host: Host, file: Path, *, later: tuple[str, ...] = ()) -> list[Library]:
+    """Try to load every library that a library links to, except those of the system.
+
+    Args:
+        host: The machine.
+        file: The library.
+        later: Names of further libraries that it loads at run time.
+    """
     names = [name for name in needed(file) if not _SYSTEM.fullmatch(name)]
-    return [try_library(world, name) for name in (*names, *(n for n in later if n not in names))]
+    return [try_library(host, name) for name in (*names, *(n for n in later if n not in names))]
 
 
-def try_library(world: World, name: str) -> Library:
+def try_library(host: Host, name: str) -> Library:
     """Load a library by name, as ONNX Runtime does: from NVIDIA's wheels first, then where the loader looks."""
-    for folder in world.site:
+    for folder in host.site:
         for file in sorted(Path(folder).glob(f"nvidia/*/lib/{name}")):
-            error = world.load(str(file))
+            error = host.load(str(file))
             if not error:
                 return Library(name, "", str(file))
-    return Library(name, world.load(name))
+    return Library(name, host.load(name))
 
 
 def remedy(name: str, *, jetson: bool = False) -> str:
-    """Where a library of NVIDIA's comes from."""
+    """How to install a library of NVIDIA."""
     if name == DRIVER:
         if jetson:
-            return "JetPack's driver (in a container: run it with --runtime nvidia)"
-        return "install the NVIDIA driver (in a container: run it with --gpus all)"
+            return "install JetPack's driver (for a container: run it with --runtime nvidia)"
+        return "install the NVIDIA driver (for a container: run it with --gpus all)"
     if name.startswith(("libnvinfer", "libnvonnxparser")):
         major = name.rsplit(".", 1)[-1]
         return f"install TensorRT {major}" if major.isdigit() else "install TensorRT"

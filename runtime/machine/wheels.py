@@ -1,4 +1,4 @@
-"""Installed distributions: which are there, and which overwrite each other's files."""
+"""Installed packages: which they are, and which of them overwrite each other's files."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from importlib import metadata
 
 from .findings import Facts
-from .world import World
+from .host import Host
 
-# Distributions of one group write the same module; whichever was installed last wins, and removing one breaks both.
+# Packages of one group write the same module. The one installed last wins, and removing one breaks both.
 _SAME_MODULE = {
     "onnxruntime": re.compile(
         r"onnxruntime(-(gpu|directml|openvino|rocm|migraphx|qnn|cann|vitisai|training|silicon))?"
@@ -21,35 +21,39 @@ _SAME_MODULE = {
 _SHOWN = ("numpy", "numba", "llvmlite", "pydantic", "typer", "rich", "av", "onnx", "torch", "tritonclient")
 
 
-def installed(world: World) -> dict[str, str]:
-    """Name (normalized) -> version of what Python would import; of two versions the first on the path."""
-    found: dict[str, str] = {}
-    for distribution in metadata.distributions(path=list(world.site)):
+def installed(host: Host) -> dict[str, str]:
+    """Normalised name -> version of what Python would import; of two versions the first on the path."""
+    versions: dict[str, str] = {}
+    for distribution in metadata.distributions(path=list(host.site)):
         try:
             name, version = distribution.metadata["Name"], distribution.version
         except (KeyError, TypeError, OSError):
-            continue  # the leftovers of a broken uninstall have no metadata
+            continue  # the remains of an uninstall have no metadata
         if name:
-            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version or "unknown")
-    return found
+            versions.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version or "unknown")
+    return versions
 
 
-def examine_wheels(world: World, facts: Facts) -> dict[str, str]:
-    """Versions into the section "Packages"; a problem for every set of distributions that exclude each other."""
-    found = installed(world)
-    facts.add("Packages", {"Python": world.python})
-    shown = {name: found[name] for name in sorted(found) if name in _SHOWN or _is_engine(name)}
-    facts.add("Packages", {"punctum": found.get("punctum", "not installed as a package"), **shown})
+def examine_wheels(host: Host, facts: Facts) -> dict[str, str]:
+    """Versions of the relevant packages; a problem for every set of packages that exclude each other.
+
+    Returns:
+        Name -> version of all installed packages.
+    """
+    versions = installed(host)
+    facts.add("Packages", {"Python": host.python})
+    shown = {name: versions[name] for name in sorted(versions) if name in _SHOWN or _is_engine(name)}
+    facts.add("Packages", {"punctum": versions.get("punctum", "not installed as a package"), **shown})
     for module, matches in _SAME_MODULE.items():
-        names = [name for name in sorted(found) if matches(name)]
+        names = [name for name in sorted(versions) if matches(name)]
         if len(names) > 1:
             facts.problem(
                 "Packages",
-                f"{' and '.join(names)} are installed together; both write the module {module}, so what runs is "
-                "whichever came last",
+                f"{' and '.join(names)} are installed together. Both write the module {module}, so the one installed "
+                "last runs",
                 f"pip uninstall -y {' '.join(names)}, then install the one you need",
             )
-    return found
+    return versions
 
 
 def _is_engine(name: str) -> bool:

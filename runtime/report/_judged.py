@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from punctum import kernels
 
+from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
@@ -20,7 +21,6 @@ from .facts import bundle_facts, machine_facts
 from .recording import Footage, read_footage, say
 
 if TYPE_CHECKING:
-    from ..backends.options import EngineOptions
     from ..bundle.reader import Bundle
     from ..datasets.dataset import Truth
 
@@ -37,10 +37,7 @@ def report_dataset(
     subset: str = "test",
     max_delay_s: float | None = None,
     title: str = "",
-    device: str = "cpu",
-    threads: int = 1,
-    precision: str = "fp32",
-    options: EngineOptions | None = None,
+    spec: EngineSpec = CPU,
     watch: Callable[[Sequence[str]], Iterable[str]] | None = None,
 ) -> DatasetReport:
     """Run `bundle` on the videos of a data set and judge it. Raises InputError.
@@ -54,7 +51,7 @@ def report_dataset(
     if subset not in ("test", "train"):
         raise InputError("subset", f"subset {subset!r}", "test or train", "set --subset")
     data = Dataset.open(folder, split=split, need_features=False)
-    localizer = Localizer(bundle, device=device, threads=threads, precision=precision, options=options)
+    localizer = Localizer.open(bundle, spec)
     unknown = sorted(set(localizer.labels) - set(data.labels))
     if unknown:
         raise InputError(
@@ -70,16 +67,7 @@ def report_dataset(
     stages: dict[str, float] = {}
     for video in truth.videos if watch is None else watch(truth.videos):
         if data.only_videos:
-            footage = read_footage(
-                bundle,
-                localizer,
-                data.video_file(video),
-                device=device,
-                threads=threads,
-                precision=precision,
-                options=options,
-                pictures=False,
-            )
+            footage = read_footage(bundle, localizer, data.video_file(video), spec=spec, pictures=False)
         else:
             footage = Footage([data.features(video)])
         said, spent = say(localizer, footage, stream=video, max_delay_s=max_delay_s)
@@ -97,7 +85,7 @@ def report_dataset(
         subset=subset,
         stages=stages,
         bundle=bundle_facts(bundle),
-        machine=machine_facts(device=localizer.backend.actual, threads=threads, precision=precision),
+        machine=machine_facts(device=localizer.backend.actual, threads=spec.threads, precision=spec.precision),
     )
 
 

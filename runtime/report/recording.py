@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..backends.options import CPU, EngineSpec
 from ..datatypes import compact
 from ..errors import InputError, MissingDependencyError
 from ..events.event import Event
@@ -22,7 +23,6 @@ from ._tracks import MOST, candidates_of, thin_candidates, tracks_of
 from .facts import bundle_facts, machine_facts
 
 if TYPE_CHECKING:
-    from ..backends.options import EngineOptions
     from ..bundle.reader import Bundle
     from ..localizer import Localizer
 
@@ -52,10 +52,7 @@ def read_footage(
     localizer: Localizer,
     path: str | Path,
     *,
-    device: str = "cpu",
-    threads: int = 1,
-    precision: str = "fp32",
-    options: EngineOptions | None = None,
+    spec: EngineSpec = CPU,
     pictures: bool = True,
     fps: float | None = None,
 ) -> Footage:
@@ -78,9 +75,7 @@ def read_footage(
                 "leave out --fps",
             )
         return Footage([load_features(path, stride_s=localizer.plan.stride_s, dim=localizer.plan.dim)])
-    source: Any = video_source(
-        str(path), bundle, fps=fps, device=device, threads=threads, precision=precision, options=options
-    )
+    source: Any = video_source(str(path), bundle, fps=fps, spec=spec)
     return _read_video(bundle, str(path), source, pictures=pictures)
 
 
@@ -147,10 +142,7 @@ def report_recording(
     events: Sequence[Event] | None = None,
     max_delay_s: float | None = None,
     title: str = "",
-    device: str = "cpu",
-    threads: int = 1,
-    precision: str = "fp32",
-    options: EngineOptions | None = None,
+    spec: EngineSpec = CPU,
     fps: float | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> RecordingReport:
@@ -165,11 +157,9 @@ def report_recording(
     from ..localizer import Localizer
 
     name = as_utf8(Path(path).stem)
-    localizer = Localizer(bundle, device=device, threads=threads, precision=precision, options=options)
+    localizer = Localizer.open(bundle, spec)
     kernels.warm_up()
-    footage = read_footage(
-        bundle, localizer, path, device=device, threads=threads, precision=precision, options=options, fps=fps
-    )
+    footage = read_footage(bundle, localizer, path, spec=spec, fps=fps)
     missing = _missing(footage)
     if missing and warn is not None:
         warn(f"{name}: {' '.join(missing)}")
@@ -198,7 +188,7 @@ def report_recording(
         stages=stages,
         max_delay_s=max_delay_s,
         bundle=bundle_facts(bundle),
-        machine=machine_facts(device=localizer.backend.actual, threads=threads, precision=precision),
+        machine=machine_facts(device=localizer.backend.actual, threads=spec.threads, precision=spec.precision),
         notes=_notes(footage, bundle, said, len(candidates)),
     )
 

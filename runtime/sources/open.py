@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from .folder import ChunkFolder
 from .framed import FramedFile, StandardInput
@@ -21,7 +22,6 @@ from .media import find_videos, is_address, is_video, passed_over
 from .tail import RowFile
 
 if TYPE_CHECKING:
-    from ..backends.options import EngineOptions
     from ..bundle.reader import Bundle
     from ..video import VideoOptions
     from .video import Overflow, VideoSource
@@ -57,10 +57,7 @@ def open_source(
     frames: VideoOptions | None = None,
     fps: float | None = None,
     bundle: Bundle | None = None,
-    device: str = "cpu",
-    threads: int = 1,
-    precision: str = "fp32",
-    options: EngineOptions | None = None,
+    spec: EngineSpec = CPU,
 ) -> Source:
     """The source behind an address, opened: "-", "tcp://host:port", "unix:///path", a folder, or a file; with a bundle
     that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
@@ -75,7 +72,7 @@ def open_source(
         token: what senders to a socket must present.
         frames: options for the frames of a video; reconnect_s and overflow take precedence over those in it.
         fps: frame rate of a video that carries no time stamps; refused for everything else.
-        device, threads, precision, options: of the backbone's engine, see `open_backend`.
+        spec: what the backbone runs on.
 
     Raises:
         InputError: the address, an option or the file behind it cannot be used.
@@ -104,10 +101,7 @@ def open_source(
             reconnect_s=reconnect_s,
             overflow=overflow,
             fps=fps,
-            device=device,
-            threads=threads,
-            precision=precision,
-            options=options,
+            spec=spec,
         )
     if fps is not None:
         raise InputError(
@@ -203,10 +197,7 @@ def video_source(
     overflow: Overflow | None = None,
     frames: VideoOptions | None = None,
     fps: float | None = None,
-    device: str = "cpu",
-    threads: int = 1,
-    precision: str = "fp32",
-    options: EngineOptions | None = None,
+    spec: EngineSpec = CPU,
 ) -> VideoSource:
     """A video through the backbone of a bundle, opened. Raises InputError where the bundle has none."""
     from ..backbone.backbone import VideoBackbone, no_backbone
@@ -216,7 +207,7 @@ def video_source(
 
     if bundle is None or bundle.manifest.backbone is None:
         raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
-    backbone = VideoBackbone.open(bundle, device=device, threads=threads, precision=precision, options=options)
+    backbone = VideoBackbone.open(bundle, spec)
     frames = frames or VideoOptions()
     if reconnect_s is not None:
         frames = replace(frames, reconnect_s=reconnect_s)

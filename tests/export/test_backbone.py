@@ -14,7 +14,8 @@ pytest.importorskip("onnxscript", reason="export needs onnxscript")
 import torch
 from punctum.export.graphs.backbone import TOLERANCE, backbone_files, export_backbone, import_module, load_exported
 from punctum.runtime import Bundle, InputError, Localizer, PunctumError
-from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.backbone.folder import SPEC_FILE
 from punctum.runtime.cli import invoke
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 

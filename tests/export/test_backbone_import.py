@@ -14,8 +14,9 @@ pytest.importorskip("onnxscript")
 from punctum.export.graphs.backbone import load_exported  # noqa: E402
 from punctum.export.graphs.images import middle_frame  # noqa: E402
 from punctum.runtime import InputError  # noqa: E402
-from punctum.runtime.backbone.backbone import VideoBackbone, read_backbone  # noqa: E402
+from punctum.runtime.backbone.backbone import VideoBackbone  # noqa: E402
 from punctum.runtime.backbone.fingerprint import check_clips_apart, make_fingerprint  # noqa: E402
+from punctum.runtime.backbone.folder import read_backbone  # noqa: E402
 from punctum.runtime.bundle.backbone_spec import BackboneSpec  # noqa: E402
 from punctum.runtime.cli import invoke  # noqa: E402
 

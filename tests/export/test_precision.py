@@ -25,6 +25,7 @@ from punctum.export.precision.integer import to_int8
 from punctum.export.precision.recordings import open_data
 from punctum.export.precision.variants import VARIANTS, add_variants
 from punctum.runtime import Bundle, Localizer
+from punctum.runtime.backends.options import EngineSpec
 from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.cli import invoke
 from punctum.runtime.errors import InputError, PunctumError
@@ -315,12 +316,12 @@ def test_a_backbone_has_a_fingerprint_of_its_own(videos):
     assert set(record.files) == {"locator", "center", "backbone"}
     assert record.parity["backbone_data"] > 0
     assert record.fingerprint != made.manifest.backbone.fingerprint
-    assert VideoBackbone.open(made, precision="int8").precision == "int8"
+    assert VideoBackbone.open(made, EngineSpec(precision="int8")).precision == "int8"
     assert VideoBackbone.open(made).precision == "fp32"
     # Another graph under that name has other features than those that were recorded.
     swapped = made.content | {record.files["backbone"]: emulate_half(_noisy(made.graph("backbone")))}
-    with pytest.raises(InputError, match="as when it was exported"):
-        VideoBackbone.open(seal_bundle(made.manifest, swapped, "swapped"), precision="int8")
+    with pytest.raises(InputError, match="differs from those of the export"):
+        VideoBackbone.open(seal_bundle(made.manifest, swapped, "swapped"), EngineSpec(precision="int8"))
 
 
 def _noisy(graph: bytes) -> bytes:

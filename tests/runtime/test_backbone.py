@@ -15,9 +15,10 @@ from punctum.runtime.bundle.writer import write_bundle
 
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
-from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone, read_backbone
+from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.backbone.extractor import Extractor
 from punctum.runtime.backbone.fingerprint import make_fingerprint, reference_clip
+from punctum.runtime.backbone.folder import SPEC_FILE, read_backbone
 from punctum.runtime.backbone.preprocess import Preprocessor, crop_window
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from pydantic import ValidationError

@@ -185,7 +185,7 @@ def test_what_came_before_a_fault_is_handed_out():
         for item in source.items():
             chunks += [item] if isinstance(item, Chunk) else []
     assert len(rows(chunks)) == 5
-    with pytest.raises(InputError, match="a frame of dtype"):
+    with pytest.raises(InputError, match="A frame has dtype"):
         run([Frame(np.zeros((3, 3)), 0, 0.0)])
 
 

@@ -18,8 +18,8 @@ from punctum.runtime.backends.onnxruntime import session as _session
 from punctum.runtime.backends.onnxruntime.runner import BoundRunner, PlainRunner
 from punctum.runtime.backends.onnxruntime.session import open_session, provider_options
 from punctum.runtime.backends.open import open_backend
-from punctum.runtime.backends.options import Device, EngineOptions
-from punctum.runtime.backends.placement import engine_record, node_placement, placement_counts, strays
+from punctum.runtime.backends.options import Device, EngineOptions, EngineSpec
+from punctum.runtime.backends.placement import engine_record, fallback_nodes, node_placement, placement_counts
 from punctum.runtime.cli._engine import EngineChoice, memory
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.session.engine import Shape
@@ -141,7 +141,7 @@ def test_a_provider_that_takes_no_node_is_refused(bundle, monkeypatch):
     monkeypatch.setitem(_session.PROVIDERS, "cuda", AZURE)
     monkeypatch.setattr(_session, "provider_options", lambda device, options: {})
     with pytest.raises(InputError) as caught:
-        open_session(bundle.graph("locator"), "locator.onnx", device="cuda")
+        open_session(bundle.graph("locator"), "locator.onnx", EngineSpec("cuda"))
     assert caught.value.code == "device-partial"
     assert "Conv" in caught.value.given
     assert "leaves" in caught.value.given
@@ -162,14 +162,14 @@ def test_a_provider_that_falls_away_is_refused(bundle, monkeypatch):
 
     monkeypatch.setattr(_session, "import_onnxruntime", lambda purpose: Fallen())
     with pytest.raises(InputError) as caught:
-        open_session(bundle.graph("locator"), "locator.onnx", device="cuda")
+        open_session(bundle.graph("locator"), "locator.onnx", EngineSpec("cuda"))
     assert caught.value.code == "device-unavailable"
 
 
 @pytest.mark.parametrize("device", ["auto", "tensorrt"])
 def test_one_graph_needs_a_device_by_name(bundle, device):
     with pytest.raises(InputError, match="device"):
-        open_session(bundle.graph("locator"), "locator.onnx", device=device)
+        open_session(bundle.graph("locator"), "locator.onnx", EngineSpec(device))
 
 
 @pytest.mark.parametrize("threads", [0, -1])
@@ -187,7 +187,7 @@ def test_a_precision_that_is_not_in_the_bundle(bundle):
 
 @pytest.mark.parametrize("harm", [b"", b"not a graph", b"\x08\x07"])
 def test_a_graph_that_does_not_load(harm):
-    with pytest.raises(InputError, match="cannot load the-graph"):
+    with pytest.raises(InputError, match="annot load the-graph"):
         open_session(harm, "the-graph")
 
 
@@ -249,9 +249,9 @@ def test_placement_is_data(bundle):
     assert engine_record(backend) == {"requested": "cpu", "actual": "cpu", "precision": "fp32"}
 
 
-def test_work_on_rows_strays_and_arithmetic_on_sizes_does_not(bundle):
-    assert strays({"CPUExecutionProvider": {"Shape": 3, "Gather": 1, "Conv": 2}}) == {"Conv": 2}
-    assert strays({"CUDAExecutionProvider": {"Conv": 2}, "CPUExecutionProvider": {"Cast": 9}}) == {}
+def test_work_on_rows_fallback_nodes_and_arithmetic_on_sizes_does_not(bundle):
+    assert fallback_nodes({"CPUExecutionProvider": {"Shape": 3, "Gather": 1, "Conv": 2}}) == {"Conv": 2}
+    assert fallback_nodes({"CUDAExecutionProvider": {"Conv": 2}, "CPUExecutionProvider": {"Cast": 9}}) == {}
     plain = ort.InferenceSession(bundle.graph("locator"), providers=["CPUExecutionProvider"])
     assert node_placement(plain) == {}  # not recorded: not known, and no error
 
@@ -289,7 +289,7 @@ def test_buckets_do_not_change_events(bundle, rows):
 @pytest.fixture
 def bound():
     session = open_session(Bundle.load(ASSETS / "default").graph("locator"), "locator.onnx")
-    return PlainRunner(session), BoundRunner(ort, session, place="cpu", most=2)
+    return PlainRunner(session), BoundRunner(ort, session, place="cpu", max_bindings=2)
 
 
 def test_bound_buffers_give_the_same(bound):

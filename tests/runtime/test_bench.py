@@ -12,7 +12,7 @@ import pytest
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 
 from punctum.runtime import Bundle
-from punctum.runtime.bench import STAGES, Timed, bench, made_up
+from punctum.runtime.bench import STAGES, Timed, bench, noise_features
 from punctum.runtime.bundle.precision import PrecisionRecord
 from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 from punctum.runtime.cli import invoke
@@ -74,14 +74,14 @@ def test_given_features_are_what_runs():
     assert found.variants[0].events == 0
 
 
-def test_made_up_features_are_like_those_of_training():
+def test_noise_features_are_like_those_of_training():
     bundle = Bundle.load(DEMO)
-    rows = made_up(bundle, 4000)
+    rows = noise_features(bundle, 4000)
     known = bundle.manifest.features.fingerprint
     assert rows.shape == (4000, 8)
     assert rows.dtype == np.float32
     assert rows.std() == pytest.approx(known.std, rel=0.05)
-    np.testing.assert_array_equal(rows, made_up(bundle, 4000))
+    np.testing.assert_array_equal(rows, noise_features(bundle, 4000))
 
 
 @pytest.mark.parametrize(
@@ -102,7 +102,7 @@ def test_bad_input(given):
 
 
 def test_the_command(varied, capsys, tmp_path):
-    np.save(tmp_path / "rows.npy", made_up(Bundle.load(DEMO), 60))
+    np.save(tmp_path / "rows.npy", noise_features(Bundle.load(DEMO), 60))
     given = ["bench", str(varied), "--rounds", "2", "--input", str(tmp_path / "rows.npy")]
     assert invoke([*given, "--json"]) == 0
     record = json.loads(capsys.readouterr().out)

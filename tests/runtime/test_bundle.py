@@ -144,7 +144,7 @@ def test_an_existing_folder_is_not_overwritten(folder):
 def test_zip_with_an_absurd_size_is_refused(tmp_path, monkeypatch):
     from punctum.runtime.bundle import reader as bundle
 
-    monkeypatch.setattr(bundle, "LARGEST", 10)
+    monkeypatch.setattr(bundle, "MAX_ZIP_BYTES", 10)
     path = tmp_path / "big.zip"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("manifest.json", "x" * 100)

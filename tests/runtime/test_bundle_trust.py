@@ -298,7 +298,7 @@ def test_graphs_that_read_other_files_are_refused_at_load(folder, tmp_path):
     demo = Bundle.load(DEMO)
     with pytest.raises(InputError, match="external data"):
         seal_bundle(demo.manifest, {**demo.content, "locator.onnx": harmful})
-    from punctum.runtime.backends.onnxruntime.backend import open_session
+    from punctum.runtime.backends.onnxruntime.session import open_session
 
     with pytest.raises(InputError, match="external data"):
         open_session(harmful, "the locator")

@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime.backends.onnxruntime.session import unavailable
-from punctum.runtime.backends.options import Device
+from punctum.runtime.backends.options import Device, EngineSpec
 from punctum.runtime.backends.tensorrt import cuda
 from punctum.runtime.backends.tensorrt.key import Gpu
 from punctum.runtime.cli import invoke
-from punctum.runtime.doctor.examine import _examine_rtx, examine
+from punctum.runtime.doctor import examine
+from punctum.runtime.doctor.run import _examine_rtx
 from punctum.runtime.errors import InputError
 from punctum.runtime.machine.cores import quota_cores
 from punctum.runtime.machine.elf import needed
-from punctum.runtime.machine.examine import what_stops
+from punctum.runtime.machine.examine import blocking_findings
 from punctum.runtime.machine.findings import Facts
-from punctum.runtime.machine.machine import examine_cache
-from punctum.runtime.machine.world import World
+from punctum.runtime.machine.host import Host
+from punctum.runtime.machine.system import examine_cache
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CUDA = ("libcublas.so.13", "libcudart.so.13", "libc.so.6", "libstdc++.so.6")
@@ -89,11 +90,11 @@ class Machine:
     def cuda(self) -> None:
         self.library("libcublas.so.13", "libcudart.so.13", "libcudnn.so.9")
 
-    def world(self) -> World:
-        return World.at(self.root, site=(str(self.site),), environ=self.environ)
+    def host(self) -> Host:
+        return Host.at(self.root, site=(str(self.site),), environ=self.environ)
 
-    def examine(self, device="cuda", **given):
-        return examine(device=device, world=self.world(), **given)
+    def examine(self, device="cuda", bundle=None, **spec):
+        return examine(bundle, EngineSpec(device, **spec), host=self.host())
 
 
 @pytest.fixture
@@ -140,8 +141,8 @@ def test_a_gpu_machine_with_everything(machine):
     machine.cuda()
     machine.library("libnvinfer.so.10", "libnvonnxparser.so.10")
     report = machine.examine()
-    assert report.verdict.runs
-    assert not report.verdict.tried
+    assert report.status.runs
+    assert not report.status.tried
     assert {v.device: v.runs for v in report.devices} == {
         "cpu": True,
         "cuda:0": True,
@@ -155,8 +156,8 @@ def test_a_gpu_machine_with_everything(machine):
 def test_the_gpu_wheel_without_cuda(machine):
     machine.onnxruntime()
     report = machine.examine()
-    assert not report.verdict.runs
-    assert "needs libcublas.so.13, libcudart.so.13, libcudnn.so.9, not found here" in texts(report)
+    assert not report.status.runs
+    assert "needs libcublas.so.13, libcudart.so.13, libcudnn.so.9, not loadable here" in texts(report)
     assert "libcuda.so.1 does not load" in texts(report)
     assert "libc.so.6" not in texts(report)
     assert next(v for v in report.devices if v.device == "cpu").runs
@@ -168,16 +169,16 @@ def test_cuda_from_wheels_counts(machine):
     for name in ("libcublas.so.13", "libcudart.so.13"):
         machine.library(name, folder="site/nvidia/cu13/lib")
     machine.library("libcudnn.so.9", folder="site/nvidia/cudnn/lib")
-    assert machine.examine().verdict.runs
+    assert machine.examine().status.runs
 
 
 def test_cuda_on_the_library_path_counts(machine):
     machine.onnxruntime()
     machine.driver()
     machine.library("libcublas.so.13", "libcudart.so.13", "libcudnn.so.9", folder="opt/cuda/lib")
-    assert not machine.examine().verdict.runs
+    assert not machine.examine().status.runs
     machine.environ["LD_LIBRARY_PATH"] = "/opt/cuda/lib"
-    assert machine.examine().verdict.runs
+    assert machine.examine().status.runs
 
 
 def test_a_library_that_is_no_library(machine):
@@ -186,21 +187,21 @@ def test_a_library_that_is_no_library(machine):
     machine.cuda()
     machine.file("usr/lib/x86_64-linux-gnu/libcudnn.so.9", "not one")
     report = machine.examine()
-    assert not report.verdict.runs
+    assert not report.status.runs
     assert "needs libcudnn.so.9" in texts(report)
 
 
 def test_the_cpu_wheel(machine):
     machine.onnxruntime("onnxruntime", gpu=False)
-    assert machine.examine("cpu").verdict.runs
+    assert machine.examine("cpu").status.runs
     report = machine.examine("cuda")
-    assert not report.verdict.runs
+    assert not report.status.runs
     assert "pip uninstall -y onnxruntime, then pip install 'onnxruntime-gpu[cuda,cudnn]'" in texts(report)
 
 
 def test_no_engine_at_all(machine):
     report = machine.examine("cpu")
-    assert not report.verdict.runs
+    assert not report.status.runs
     assert "punctum[cpu]" in texts(report)
 
 
@@ -221,8 +222,8 @@ def test_wheels_that_overwrite_each_other(machine):
 def test_the_leftovers_of_an_uninstall(machine):
     machine.file("site/onnxruntime/__init__.py")
     report = machine.examine("cpu")
-    assert not report.verdict.runs
-    assert "what an uninstall left behind" in texts(report)
+    assert not report.status.runs
+    assert "remains from an uninstall" in texts(report)
 
 
 def test_a_driver_that_is_too_old(machine):
@@ -230,10 +231,10 @@ def test_a_driver_that_is_too_old(machine):
     machine.driver("535.104.05")
     machine.cuda()
     report = machine.examine()
-    assert not report.verdict.runs
+    assert not report.status.runs
     assert "driver 535.104.05 is too old" in texts(report)
     machine.onnxruntime(cuda="12.8")
-    assert machine.examine().verdict.runs
+    assert machine.examine().status.runs
 
 
 @pytest.mark.parametrize("hidden", ["", "-1"])
@@ -243,7 +244,7 @@ def test_hidden_gpus(machine, hidden):
     machine.cuda()
     machine.environ["CUDA_VISIBLE_DEVICES"] = hidden
     report = machine.examine()
-    assert not report.verdict.runs
+    assert not report.status.runs
     assert "hides every GPU" in texts(report)
 
 
@@ -253,10 +254,10 @@ def test_another_tensorrt_than_is_linked(machine):
     machine.cuda()
     machine.library("libnvinfer.so.11")
     report = machine.examine("ort-tensorrt")
-    assert not report.verdict.runs
-    assert "links TensorRT 10; installed is 11" in texts(report)
-    assert machine.examine("tensorrt").verdict.runs
-    assert machine.examine("cuda").verdict.runs
+    assert not report.status.runs
+    assert "links to TensorRT 10; installed is 11" in texts(report)
+    assert machine.examine("tensorrt").status.runs
+    assert machine.examine("cuda").status.runs
 
 
 def test_a_jetson(machine):
@@ -266,10 +267,10 @@ def test_a_jetson(machine):
     machine.library("libcuda.so.1", folder="usr/lib/aarch64-linux-gnu/nvidia")
     machine.library("libnvinfer.so.10", folder="usr/lib/aarch64-linux-gnu")
     report = machine.examine("tensorrt")
-    assert report.verdict.runs
+    assert report.status.runs
     assert "JetPack 6" in texts(report)
     assert "Orin Nano" in texts(report)
-    assert not machine.examine("cuda").verdict.runs
+    assert not machine.examine("cuda").status.runs
 
 
 @pytest.mark.parametrize(
@@ -293,7 +294,7 @@ def test_a_jetson(machine):
 def test_limits_of_control_groups(machine, files, cores):
     for name, content in files.items():
         machine.file(name, content)
-    assert quota_cores(machine.world().text) == cores
+    assert quota_cores(machine.host().text) == cores
 
 
 def test_more_threads_than_cores(machine):
@@ -301,7 +302,7 @@ def test_more_threads_than_cores(machine):
     machine.file("proc/cpuinfo", "processor : 0\nmodel name : Some\n\nprocessor : 1\n")
     machine.file("sys/fs/cgroup/cpu.max", "100000 100000")
     report = machine.examine("cpu", threads=4)
-    assert report.verdict.runs
+    assert report.status.runs
     assert report.sections["Machine"]["usable cores"] == 1
     assert "4 threads on 1 usable cores" in texts(report)
 
@@ -310,34 +311,34 @@ def test_a_cache_that_cannot_be_written(machine):
     machine.file("file")
     facts = Facts()
     machine.environ["NUMBA_CACHE_DIR"] = str(machine.root / "file" / "cache")
-    examine_cache(machine.world(), facts, package=machine.root)
+    examine_cache(machine.host(), facts, package=machine.root)
     assert "NUMBA_CACHE_DIR" in facts.findings[0].fix
     machine.environ["NUMBA_CACHE_DIR"] = str(machine.root / "new")
     facts = Facts()
-    examine_cache(machine.world(), facts, package=machine.root)
+    examine_cache(machine.host(), facts, package=machine.root)
     assert not facts.findings
 
 
 def test_a_bundle_is_a_finding(machine, tmp_path):
     machine.onnxruntime("onnxruntime", gpu=False)
     whole = machine.examine("cpu", bundle=ASSETS / "demo")
-    assert whole.verdict.runs
-    assert whole.sections["Bundle"]["whole"].startswith("every file")
+    assert whole.status.runs
+    assert whole.sections["Bundle"]["intact"].startswith("every file")
     absent = machine.examine("cpu", bundle=tmp_path / "none")
-    assert not absent.verdict.runs
-    assert absent.sections["Bundle"]["whole"] == "no"
+    assert not absent.status.runs
+    assert absent.sections["Bundle"]["intact"] == "no"
     other = machine.examine("cpu", bundle=ASSETS / "demo", precision="int8")
-    assert not other.verdict.runs
+    assert not other.status.runs
     assert "int8" in texts(other)
 
 
 def test_errors_of_engines_quote_the_doctor(machine, monkeypatch):
     machine.onnxruntime()
     machine.wheel("onnxruntime", "1.32.0")
-    found = what_stops("cuda", machine.world())
+    found = blocking_findings("cuda", machine.host())
     assert any("installed together" in finding.text for finding in found)
-    assert what_stops("cpu", machine.world()) == []
-    monkeypatch.setattr("punctum.runtime.machine.examine.what_stops", lambda kind: found)
+    assert blocking_findings("cpu", machine.host()) == []
+    monkeypatch.setattr("punctum.runtime.machine.examine.blocking_findings", lambda kind: found)
     error = unavailable(Device("cuda"), "something vague")
     assert "libcublas.so.13" in error.given
     assert "vague" not in error.given
@@ -357,7 +358,7 @@ def test_the_command_on_this_machine(capsys):
     assert invoke(["doctor", str(ASSETS / "demo")]) == 0
     out = capsys.readouterr().out
     assert "ok      device cpu runs here" in out
-    assert "the bundle ran on it" in out
+    assert "ran the bundle" in out
 
 
 def test_exit_codes(capsys, tmp_path):
@@ -377,7 +378,7 @@ def test_exit_codes(capsys, tmp_path):
 
 def test_a_device_that_does_not_exist():
     with pytest.raises(InputError, match="device"):
-        examine(device="gpu")
+        examine(spec=EngineSpec("gpu"))
 
 
 def test_the_version_of_an_open_kernel_module_is_read(machine):
@@ -391,4 +392,4 @@ def test_a_gpu_that_rtx_does_not_run_on(monkeypatch, capability, fine):
     monkeypatch.setattr(cuda, "gpu_here", lambda: Gpu("a GPU", capability, "580.159.04", "13.0"))
     facts = Facts()
     _examine_rtx(facts)
-    assert [("--device cuda" in finding.fix) for finding in facts.stopping("tensorrt")] == ([] if fine else [True])
+    assert [('device="cuda"' in finding.fix) for finding in facts.blocking("tensorrt")] == ([] if fine else [True])

@@ -6,9 +6,8 @@ import json
 
 import pytest
 from punctum.runtime.cli import invoke
-from punctum.runtime.doctor import video
-from punctum.runtime.doctor.examine import examine
-from punctum.runtime.machine.world import World
+from punctum.runtime.doctor import examine, video
+from punctum.runtime.machine.host import Host
 
 av = pytest.importorskip("av")
 
@@ -20,7 +19,7 @@ def test_versions_decoders_and_a_clip_that_opens(capsys):
     assert section["PyAV"] == av.__version__
     assert "libavcodec" in section["FFmpeg"]
     assert {"h264", "mpeg4"} <= set(section["decoders"].split(", "))
-    assert section["a made clip"] == "opens, 6 frames"
+    assert section["test clip"] == "read, 6 frames"
     assert record["broken"] == []
 
 
@@ -33,13 +32,13 @@ def test_a_library_that_opens_no_video_is_a_problem(monkeypatch, capsys):
     monkeypatch.setattr("punctum.runtime.video.open_frames", opens_nothing)
     assert invoke(["doctor"]) == 1
     told = capsys.readouterr().out
-    assert "does not read a small clip" in told
+    assert "cannot read a small test clip" in told
     assert "metadata_errors" in told
     assert "device cpu runs here" in told
     assert invoke(["doctor", "--json"]) == 1
     record = json.loads(capsys.readouterr().out)
     assert record["runs"] and len(record["broken"]) == 1
-    assert record["sections"]["Video"]["a made clip"] == "cannot be read"
+    assert record["sections"]["Video"]["test clip"] == "cannot be read"
 
 
 def test_frames_that_nobody_wrote_are_a_problem(monkeypatch):
@@ -59,7 +58,7 @@ def test_without_pyav_features_still_run(monkeypatch):
     real = video.importlib.util.find_spec
     monkeypatch.setattr(video.importlib.util, "find_spec", lambda name: None if name == "av" else real(name))
     report = examine()
-    assert report.verdict.runs and not report.broken
+    assert report.status.runs and not report.broken
     assert report.sections["Video"] == {"PyAV": "not installed"}
     assert any("punctum[video]" in f.fix for f in report.findings)
 
@@ -68,5 +67,5 @@ def test_a_folder_that_stands_for_a_machine_is_only_looked_at(tmp_path):
     site = tmp_path / "site"
     (site / "av-18.1.0.dist-info").mkdir(parents=True)
     (site / "av-18.1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: av\nVersion: 18.1.0\n")
-    report = examine(world=World.at(tmp_path, site=(str(site),)))
+    report = examine(host=Host.at(tmp_path, site=(str(site),)))
     assert report.sections["Video"] == {"PyAV": "18.1.0"}

@@ -22,10 +22,10 @@ from punctum.runtime.backends.tensorrt.library import Library, installed_librari
 from punctum.runtime.backends.tensorrt.profiles import (
     Profile,
     choose_profile,
-    cut,
-    cut_window,
     plan_profiles,
     plan_sizes,
+    split,
+    split_window,
 )
 from punctum.runtime.backends.tensorrt.store import EngineStore, default_folder
 from punctum.runtime.errors import InputError, PunctumError
@@ -63,20 +63,20 @@ def test_every_part_of_the_key_counts(name):
         EngineKey.from_data({k: v for k, v in asdict(KEY).items() if k != name})
 
 
-def test_misfits_name_what_differs():
-    assert KEY.misfits(graph=KEY.graph, library=HERE, gpu=GPU) == []
-    assert KEY.misfits() == []
+def test_mismatches_name_what_differs():
+    assert KEY.mismatches(graph=KEY.graph, library=HERE, gpu=GPU) == []
+    assert KEY.mismatches() == []
     other = Gpu("Other GPU", "8.7", "600.1", "13.1")
-    assert KEY.misfits(graph="b", library=("tensorrt", "11.0"), gpu=other) == [
+    assert KEY.mismatches(graph="b", library=("tensorrt", "11.0"), gpu=other) == [
         "built from another graph",
-        "built with tensorrt 10.13.3.9, here is tensorrt 11.0",
-        "built for compute capability 8.9, here is 8.7",
-        "built for a GPU named Some GPU, here is Other GPU",
-        "built for driver 580.1, here is 600.1",
-        "built for CUDA 13.0, here is 13.1",
+        "built with tensorrt 10.13.3.9, this machine has tensorrt 11.0",
+        "built for compute capability 8.9, this machine has 8.7",
+        "built for a GPU named Some GPU, this machine has Other GPU",
+        "built for driver 580.1, this machine has 600.1",
+        "built for CUDA 13.0, this machine has 13.1",
     ]
     anywhere = replace(KEY, device="", driver="", cuda="")
-    assert anywhere.misfits(gpu=replace(other, capability="8.9")) == []
+    assert anywhere.mismatches(gpu=replace(other, capability="8.9")) == []
 
 
 # ---------------------------------------------------------------- profiles
@@ -118,7 +118,7 @@ def test_inputs_decide_the_profiles():
     assert [(p.largest("features"), p.largest("segments")) for p in scorer] == [(256, 10), (1024, 20)]
     (clips,) = plan_profiles("backbone", {"clips": (-1, 8, 1, 48, 64)}, sizes)
     assert clips.shapes["clips"] == ((1, 8, 1, 48, 64), (1, 8, 1, 48, 64), (16, 8, 1, 48, 64))
-    with pytest.raises(InputError, match="dimension 1 of input 'features'"):
+    with pytest.raises(InputError, match="Dimension 1 of input 'features'"):
         plan_profiles("center", {"features": (-1, -1)}, sizes)
 
 
@@ -155,20 +155,20 @@ def test_pieces_of_a_window_are_one_run(length, left, right, more):
         padded = np.pad(part, (left, right))
         return np.array([padded[k : k + left + right + 1] @ kernel for k in range(len(part))])
 
-    pieces = cut_window(length, longest, left, right)
-    found = [run(rows[p.low : p.high])[p.keep : p.keep + p.count] for p in pieces]
+    pieces = split_window(length, longest, left, right)
+    found = [run(rows[p.low : p.high])[p.skip : p.skip + p.count] for p in pieces]
     assert all(0 < p.high - p.low <= longest and p.count > 0 for p in pieces)
     np.testing.assert_array_equal(np.concatenate([*found, []]), run(rows) if length else [])
 
 
 def test_a_window_that_cannot_be_cut():
     with pytest.raises(InputError, match="receptive field"):
-        cut_window(100, 20, 10, 10)
+        split_window(100, 20, 10, 10)
 
 
 @given(st.integers(0, 200), st.integers(1, 50))
 def test_parts_are_everything_once(count, most):
-    parts = cut(count, most)
+    parts = split(count, most)
     assert [k for part in parts for k in range(count)[part]] == list(range(count))
     assert all(0 < part.stop - part.start <= most for part in parts)
 
@@ -254,9 +254,9 @@ def test_other_machines_graphs_and_libraries_are_ignored(tmp_path):
     store.put(KEY, b"engine", {})
     store.put(replace(KEY, part="center"), b"other part", {})
     for other, says in (
-        ({"gpu": replace(GPU, driver="600.1")}, "built for driver 580.1, here is 600.1"),
+        ({"gpu": replace(GPU, driver="600.1")}, "built for driver 580.1, this machine has 600.1"),
         ({"gpu": replace(GPU, name="Another")}, "a GPU named Some GPU"),
-        ({"library": ("tensorrt_rtx", "1.7.1.116")}, "here is tensorrt_rtx 1.7.1.116"),
+        ({"library": ("tensorrt_rtx", "1.7.1.116")}, "this machine has tensorrt_rtx 1.7.1.116"),
     ):
         with pytest.raises(InputError, match=says) as caught:
             find(store, **other)
@@ -341,7 +341,7 @@ def test_libraries_by_name():
     ("text", "says"),
     [
         ("raise ImportError('libnvinfer.so.10: cannot open shared object file')", "libnvinfer.so.10: cannot open"),
-        ("__version__ = 'something'", "is no TensorRT"),
+        ("__version__ = 'something'", "is not TensorRT"),
         ("import a_module_that_is_not_there", "a_module_that_is_not_there"),
         ("__version__ = '8.6.1'\nclass Builder: pass", "tensorrt 8.6.1"),
     ],

@@ -18,11 +18,14 @@ pytest.importorskip("onnxruntime")
 
 from punctum.runtime import Bundle, Localizer
 from punctum.runtime.backends.onnxruntime.backend import OnnxBackend
+from punctum.runtime.backends.open import open_engine
+from punctum.runtime.backends.options import EngineOptions, EngineSpec
 from punctum.runtime.backends.tensorrt import library as libraries
-from punctum.runtime.backends.tensorrt.backend import TensorRTBackend, open_backbone_engine
+from punctum.runtime.backends.tensorrt.backbone import open_backbone_engine
+from punctum.runtime.backends.tensorrt.backend import TensorRTBackend
 from punctum.runtime.backends.tensorrt.build import Request, build_engines
 from punctum.runtime.backends.tensorrt.cuda import Cuda, driver_version
-from punctum.runtime.backends.tensorrt.session import MOST_GRAPHS
+from punctum.runtime.backends.tensorrt.session import MAX_GRAPHS
 from punctum.runtime.backends.tensorrt.store import EngineStore
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.session.engine import Shape
@@ -72,9 +75,17 @@ def default():
     return Bundle.load("default")
 
 
+def in_folder(folder, precision="fp32"):
+    return EngineSpec("tensorrt", precision, options=EngineOptions(engines=folder))
+
+
+def open_native(bundle, folder):
+    return TensorRTBackend.open(bundle.graphs(), in_folder(folder))
+
+
 def opened(bundle, folder, **request):
     build_engines(bundle, folder, Request(**request))
-    return TensorRTBackend.open(bundle, engines=folder), OnnxBackend.open(bundle)
+    return open_native(bundle, folder), OnnxBackend.open(bundle.graphs())
 
 
 def case(bundle, length, count, seed=0):
@@ -201,8 +212,8 @@ def test_warm_shapes_replay_a_recorded_graph(machine, stub, default, tmp_path):
 
 def test_few_graphs_are_kept(machine, stub, default, tmp_path):
     native, reference = opened(default, tmp_path / "engines")
-    native.warm([Shape(length) for length in range(30, 30 + MOST_GRAPHS + 4)])
-    assert stub.graphs == MOST_GRAPHS
+    native.warm([Shape(length) for length in range(30, 30 + MAX_GRAPHS + 4)])
+    assert stub.graphs == MAX_GRAPHS
     features, _, _ = case(default, 30, 0)
     close(native.locate(features), reference.locate(features))
 
@@ -230,7 +241,7 @@ def test_memory_is_reused_and_given_back(machine, stub, default, tmp_path):
     native.close()
     native.close()
     assert (stub.blocks, stub.graphs, stub.streams) == (0, 0, 0)
-    with pytest.raises(InputError, match="after close"):
+    with pytest.raises(InputError, match="was closed"):
         native.locate(case(default, 5, 0)[0])
 
 
@@ -258,7 +269,7 @@ def test_the_backbone_takes_any_number_of_clips(machine, default, tmp_path):
     from punctum.runtime.backbone.backbone import VideoBackbone
 
     build_engines(default, tmp_path / "engines")
-    engine = open_backbone_engine(default, engines=tmp_path / "engines")
+    engine = open_backbone_engine(default.graphs(), in_folder(tmp_path / "engines"))
     reference = VideoBackbone.open(default)
     spec = default.manifest.backbone
     assert engine.get_inputs()[0].name == spec.input
@@ -279,12 +290,12 @@ def test_memory_runs_out(machine, stub, default, tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
-    [("devices", 0, "shows no GPU"), ("error", 100, "cuInit says CUDA_ERROR_NO_DEVICE")],
+    [("devices", 0, "shows no GPU"), ("error", 100, "cuInit returned CUDA_ERROR_NO_DEVICE")],
 )
 def test_no_gpu_is_said_so(machine, stub, default, tmp_path, name, value, says):
     stub.set(name, value)
     with pytest.raises(InputError, match=says) as caught:
-        TensorRTBackend.open(default, engines=tmp_path)
+        open_native(default, tmp_path)
     assert caught.value.code == "device-unavailable"
 
 
@@ -307,18 +318,18 @@ def test_engines_of_another_machine_are_passed_over_with_the_reason(machine, stu
     folder = tmp_path / "engines"
     build_engines(default, folder)
     stub.set("capability", 87)
-    with pytest.raises(InputError, match=r"built for compute capability 8.9, here is 8.7") as caught:
-        TensorRTBackend.open(default, engines=folder)
+    with pytest.raises(InputError, match=r"built for compute capability 8.9, this machine has 8.7") as caught:
+        open_native(default, folder)
     assert caught.value.code == "engine-missing"
     assert "punctum build" in caught.value.next_step
     stub.set("capability", 89)
     machine("10.14.0.1")
-    with pytest.raises(InputError, match=r"built with tensorrt 10.13.3.9, here is tensorrt 10.14.0.1"):
-        TensorRTBackend.open(default, engines=folder)
+    with pytest.raises(InputError, match=r"built with tensorrt 10.13.3.9, this machine has tensorrt 10.14.0.1"):
+        open_native(default, folder)
     before = sorted(path.name for path in folder.iterdir())
     build_engines(default, folder, Request(lengths=(100,)))
     assert len(list(folder.iterdir())) > len(before)  # built when asked to, beside the old ones
-    assert TensorRTBackend.open(default, engines=folder).ignored  # the old ones, still there
+    assert open_native(default, folder).ignored  # the old ones, still there
 
 
 def test_a_damaged_engine_is_not_loaded(machine, default, tmp_path):
@@ -329,7 +340,7 @@ def test_a_damaged_engine_is_not_loaded(machine, default, tmp_path):
     data[len(data) // 2] ^= 1
     path.write_bytes(data)
     with pytest.raises(InputError, match="sha256 differs"):
-        TensorRTBackend.open(default, engines=folder)
+        open_native(default, folder)
 
 
 def test_an_engine_that_the_library_refuses(machine, default, tmp_path):
@@ -338,25 +349,24 @@ def test_an_engine_that_the_library_refuses(machine, default, tmp_path):
     record = next(b.record for b in build_engines(default, folder) if b.record.key.part == "locator")
     EngineStore(folder).put(record.key, b"no engine at all", {})
     with pytest.raises(PunctumError, match="magic tag does not match") as caught:
-        TensorRTBackend.open(default, engines=folder)
+        open_native(default, folder)
     assert caught.value.code == "engine-unreadable"
 
 
 def test_no_folder_no_precision(machine, default, tmp_path, monkeypatch):
     with pytest.raises(InputError, match="no folder") as caught:
-        TensorRTBackend.open(default, engines=tmp_path / "absent")
+        open_native(default, tmp_path / "absent")
     assert "punctum build" in caught.value.next_step
     with pytest.raises(InputError) as caught:
-        TensorRTBackend.open(default, precision="fp4", engines=tmp_path)
+        open_engine(default, in_folder(tmp_path, "fp4"))
     assert caught.value.code == "precision-missing"
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError, match=f"no folder {tmp_path}/punctum/engines/{default.id}"):
-        TensorRTBackend.open(default)
+        TensorRTBackend.open(default.graphs(), EngineSpec("tensorrt"))
 
 
 def test_open_backend_reaches_it(machine, default, tmp_path):
     from punctum.runtime.backends.open import open_backend
-    from punctum.runtime.backends.options import EngineOptions
 
     build_engines(default, tmp_path / "engines")
     backend = open_backend(default, device="tensorrt", options=EngineOptions(engines=tmp_path / "engines"))

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime import InputError
-from punctum.runtime.bundle.graph_scan import DEEPEST, check_graph
+from punctum.runtime.bundle.graph_scan import MAX_DEPTH, check_graph
 
 onnx = pytest.importorskip("onnx")
 from onnx import AttributeProto, helper, numpy_helper  # noqa: E402
@@ -161,7 +161,7 @@ def test_bytes_that_are_no_message(data):
 
 def test_depth_and_number_of_fields_are_bounded():
     data = b""
-    for _ in range(DEEPEST + 5):  # graphs in attributes of nodes of graphs
+    for _ in range(MAX_DEPTH + 5):  # graphs in attributes of nodes of graphs
         for tag in (b"\x32", b"\x2a", b"\x0a"):
             size = len(data)
             length = b""

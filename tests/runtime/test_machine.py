@@ -138,10 +138,10 @@ def test_a_real_quota_counts_for_score_and_doctor(half_a_core):
         "from punctum.runtime.archive._options import ArchiveOptions\n"
         "from punctum.runtime.archive.run import _engine\n"
         "from punctum.runtime.machine.findings import Facts\n"
-        "from punctum.runtime.machine.machine import examine_machine\n"
-        "from punctum.runtime.machine.world import World\n"
+        "from punctum.runtime.machine.system import examine_system\n"
+        "from punctum.runtime.machine.host import Host\n"
         "facts = Facts()\n"
-        "examine_machine(World.here(), facts, threads=1)\n"
+        "examine_system(Host.here(), facts, threads=1)\n"
         "with _engine(ArchiveOptions(), idle=False) as (_, room): pass\n"
         "print(json.dumps([usable_cores(), whole_cores(), room, str(facts.sections['Machine']['usable cores'])]))\n"
     )

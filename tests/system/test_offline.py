@@ -123,12 +123,12 @@ def test_who_wants_telemetry_says_so(tmp_path, given, kept):
 
 
 def test_doctor_says_whether_telemetry_is_on(tmp_path):
-    from punctum.runtime.doctor.examine import examine
-    from punctum.runtime.machine.world import World
+    from punctum.runtime.doctor import examine
+    from punctum.runtime.machine.host import Host
 
     def told(**environ: str):
-        world = World.at(tmp_path, site=tuple(sys.path), environ=environ)
-        found = examine(world=world)
+        host = Host.at(tmp_path, site=tuple(sys.path), environ=environ)
+        found = examine(host=host)
         notes = [f.text for f in found.findings if "ORT_DISABLE_TELEMETRY" in f.text]
         return found.sections["ONNX Runtime"]["telemetry"], notes
 

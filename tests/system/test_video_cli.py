@@ -19,7 +19,8 @@ pytest.importorskip("av", reason="videos need av (the extra `video`)")
 pytest.importorskip("onnxruntime", reason="running a backbone needs onnxruntime")
 pytest.importorskip("onnx", reason="making the backbone of these tests needs onnx")
 from punctum.runtime import Bundle, Localizer
-from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
+from punctum.runtime.backbone.backbone import VideoBackbone
+from punctum.runtime.backbone.folder import SPEC_FILE
 from punctum.runtime.datasets.extraction import read_features
 from punctum.runtime.sources.open import open_source
 

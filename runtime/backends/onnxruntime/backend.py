@@ -2,113 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...errors import InputError, PunctumError
+from ...errors import PunctumError
 from ...session.engine import F32, I64, Shape
-from ..options import Device, EngineOptions
-from ..placement import node_placement
-from .runner import BoundRunner, PlainRunner, Runner
-from .session import import_onnxruntime, open_session, unavailable
+from ..graph_io import SCORER_INPUTS, TERMS, TRACKS, graph_mismatch, neutral_terms, warmup_proposals, warmup_window
+from ..options import CPU, EngineSpec
+from ..placement import Placement, node_placement
+from ..runner import Array, Runner, TensorInfo
+from .session import make_runner, open_session, unavailable
 
 if TYPE_CHECKING:
-    from ...bundle.precision import Part
-    from ...bundle.reader import Bundle
+    from ...bundle.graphs import BundleGraphs
 
-__all__ = ["OnnxBackend", "make_runner", "open_session"]
-
-_TRACKS = ["class_track", "actionness"]
-_HEAD = ["class_probability", "attention", "center"]
-_GIVEN = ["features", "tracks", "segments", "labels"]
-
-
-def make_runner(session: Any, device: Device) -> Runner:
-    """How a session is run on its device."""
-    if device.kind == "cpu":
-        return PlainRunner(session)
-    return BoundRunner(import_onnxruntime("running on a GPU"), session, place="cuda", index=device.index)
+_PURPOSE = "running a bundle"
 
 
 class OnnxBackend:
-    """Runs the two graphs of a bundle. What was asked for is what runs: `actual` is the device of `requested`."""
+    """Runs the two graphs of a bundle with ONNX Runtime on the device of `spec`.
+
+    Args:
+        locator: The locator's inference session, or anything with the same methods.
+        center: The scorer's; None for a bundle without one.
+        classes: Number of classes C.
+        dim: Feature dimension D.
+        spec: What was requested.
+
+    Attributes:
+        requested: The device as it was requested.
+        actual: The device that runs.
+        choice: For device "auto", what was taken and why; else empty.
+        precision: The variant of the graphs.
+        buckets: Lengths to which the session pads locator windows.
+    """
 
     choice = ""
 
-    def __init__(
-        self,
-        locator: Any,
-        center: Any,
-        *,
-        classes: int,
-        dim: int,
-        device: Device,
-        requested: str,
-        precision: str,
-        buckets: tuple[int, ...] = (),
-    ) -> None:
+    def __init__(self, locator: Runner, center: Runner | None, *, classes: int, dim: int, spec: EngineSpec) -> None:
         self._sessions = {"locator": locator} | ({} if center is None else {"center": center})
-        self._locator = make_runner(locator, device)
-        self._center = None if center is None else make_runner(center, device)
+        self._locator = make_runner(locator, spec.place)
+        self._center = None if center is None else make_runner(center, spec.place)
         self._stacks = len(locator.get_inputs()[0].shape) == 3
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
         self._classes, self._dim = classes, dim
-        self.requested, self.actual, self.precision, self.buckets = requested, str(device), precision, buckets
+        self.requested, self.actual = spec.device, str(spec.place)
+        self.precision, self.buckets = spec.precision, spec.options.buckets
 
     @classmethod
-    def open(
-        cls,
-        bundle: Bundle,
-        *,
-        device: str = "cpu",
-        precision: str = "fp32",
-        threads: int = 1,
-        options: EngineOptions | None = None,
-    ) -> OnnxBackend:
-        """Load both graphs; on a GPU also run them once. Raises InputError for a device that cannot run here and for
-        graphs that do not fit the manifest; MissingDependencyError without ONNX Runtime."""
-        manifest, options, place = bundle.manifest, options or EngineOptions(), Device.parse(device)
-        parts: list[tuple[Part, str]] = [("locator", manifest.locator.file)]
-        if manifest.center is not None:
-            parts.append(("center", manifest.center.file))
-        sessions = [
-            open_session(
-                bundle.graph(part, precision),
-                file if precision == "fp32" else f"{file} in {precision}",
-                device=device,
-                threads=threads,
-                purpose="running a bundle",
-                options=options,
-            )
-            for part, file in parts
-        ]
-        scorer = sessions[1] if len(sessions) > 1 else None
-        _check(sessions[0], scorer, classes=len(bundle.labels), dim=manifest.features.dim, source=bundle.source)
-        backend = cls(
-            sessions[0],
-            scorer,
-            classes=len(bundle.labels),
-            dim=manifest.features.dim,
-            device=place,
-            requested=device,
-            precision=precision,
-            buckets=options.buckets,
-        )
-        if place.kind != "cpu":
-            try:  # what is loaded only when it is used, as cuDNN, would else be missed in the first real run
+    def open(cls, graphs: BundleGraphs, spec: EngineSpec = CPU) -> OnnxBackend:
+        """Load the locator and the scorer; on a GPU also run them once.
+
+        Raises:
+            InputError: The device does not run here, or the graphs do not fit the manifest.
+            MissingDependencyError: ONNX Runtime is not installed.
+        """
+        locator = open_session(graphs.locator.data, graphs.locator.name, spec, purpose=_PURPOSE)
+        center = None
+        if graphs.center is not None:
+            center = open_session(graphs.center.data, graphs.center.name, spec, purpose=_PURPOSE)
+        _check_locator(locator, graphs)
+        if center is not None:
+            _check_scorer(center, graphs)
+        backend = cls(locator, center, classes=graphs.classes, dim=graphs.dim, spec=spec)
+        if spec.place.kind != "cpu":
+            try:  # libraries that load on first use, such as cuDNN, would otherwise fail in the first real run
                 backend.warm([Shape(64), Shape(64, proposals=4)])
             except PunctumError as error:
-                raise unavailable(place, error.given) from None
+                raise unavailable(spec.place, error.given) from None
         return backend
 
     def locate(self, features: F32) -> tuple[F32, F32]:
         """features [T, D] -> (class track [T, C], actionness [T])."""
         if not self._stacks:
-            class_track, actionness = self._locator.run(_TRACKS, {"features": features})
+            class_track, actionness = self._locator.run(TRACKS, {"features": features})
             return class_track, actionness
-        class_track, actionness = self._locator.run(_TRACKS, {"features": features[None]})
+        class_track, actionness = self._locator.run(TRACKS, {"features": features[None]})
         return class_track[0], actionness[0]
 
     def locate_many(self, windows: F32) -> tuple[F32, F32]:
@@ -116,68 +87,64 @@ class OnnxBackend:
         if not self._stacks:
             parts = [self.locate(window) for window in windows]
             return np.stack([p for p, _ in parts]), np.stack([a for _, a in parts])
-        class_track, actionness = self._locator.run(_TRACKS, {"features": windows})
+        class_track, actionness = self._locator.run(TRACKS, {"features": windows})
         return class_track, actionness
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
-        """Proposals of one window; without a second graph every term is 1."""
+        """Score proposals in one window. Without a scorer every term is 1."""
         if self._center is None:
-            one = np.ones(len(labels), np.float32)
-            return np.ones((len(labels), self._classes), np.float32), one, one
-        given: dict[str, Any] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
-        probability, attention, center = self._center.run(_HEAD, {name: given[name] for name in self._center_inputs})
+            return neutral_terms(len(labels), self._classes)
+        arrays: dict[str, Array] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
+        probability, attention, center = self._center.run(TERMS, {name: arrays[name] for name in self._center_inputs})
         return probability, attention, center
 
-    def placement(self) -> dict[str, Any]:
+    def placement(self) -> Placement:
         """Graph -> provider -> operator -> number of nodes."""
         return {name: node_placement(session) for name, session in self._sessions.items()}
 
     def warm(self, shapes: Sequence[Shape]) -> None:
         """Run each shape once on zeros; shapes with proposals go through the scorer."""
         for shape in shapes:
-            rows = np.zeros((shape.length, self._dim), np.float32)
             if shape.proposals:
-                segments = np.tile(np.array([[0.0, max(shape.length - 1, 0)]], np.float32), (shape.proposals, 1))
-                tracks = np.zeros((shape.length, self._classes + 1), np.float32)
-                self.score(rows, tracks, segments, np.zeros(shape.proposals, np.int64))
+                self.score(**warmup_proposals(shape, self._dim, self._classes))
             elif shape.windows > 1:
-                self.locate_many(np.stack([rows] * shape.windows))
+                self.locate_many(warmup_window(shape, self._dim))
             else:
-                self.locate(rows)
+                self.locate(warmup_window(shape, self._dim)[0])
 
 
-def _facts(values: list[Any]) -> dict[str, Any]:
-    """Name -> shape of inputs or outputs, for what is a tensor; its type for anything else, such as a sequence."""
+def _shapes(values: Sequence[TensorInfo]) -> dict[str, object]:
+    """Name -> shape of each tensor; name -> type of anything else, such as a sequence."""
     return {v.name: v.shape if v.type.startswith("tensor(") else v.type for v in values}
 
 
-def _check(locator: Any, center: Any, *, classes: int, dim: int, source: str) -> None:
-    inputs, outputs = _facts(locator.get_inputs()), _facts(locator.get_outputs())
+def _check_locator(session: Runner, graphs: BundleGraphs) -> None:
+    inputs, outputs = _shapes(session.get_inputs()), _shapes(session.get_outputs())
     shape = inputs.get("features")
-    if len(inputs) != 1 or not isinstance(shape, list) or len(shape) not in (2, 3) or shape[-1] != dim:
-        raise InputError(
-            "graph-mismatch",
-            f"the locator of {source} takes {inputs}",
-            f"features [B, T, {dim}] (or [T, {dim}]) and nothing else, as the manifest says",
-            "export again",
+    if len(inputs) != 1 or not isinstance(shape, list) or len(shape) not in (2, 3) or shape[-1] != graphs.dim:
+        raise graph_mismatch(
+            f"The locator of {graphs.source} takes {inputs}",
+            f"features [B, T, {graphs.dim}] (or [T, {graphs.dim}]) and nothing else, as in the manifest",
         )
-    track, actionness = (found if isinstance(found := outputs.get(name), list) else [] for name in _TRACKS)
+    track, actionness = (_as_list(outputs, name) for name in TRACKS)
     ranks = len(track), len(actionness)
-    if set(outputs) != set(_TRACKS) or ranks != (len(shape), len(shape) - 1) or track[-1] != classes:
-        raise InputError(
-            "graph-mismatch",
-            f"the locator of {source} returns {outputs}",
-            f"class_track [B, T, {classes}] and actionness [B, T], as the manifest's labels say",
-            "export again",
+    if set(outputs) != set(TRACKS) or ranks != (len(shape), len(shape) - 1) or track[-1] != graphs.classes:
+        raise graph_mismatch(
+            f"The locator of {graphs.source} returns {outputs}",
+            f"class_track [B, T, {graphs.classes}] and actionness [B, T], as the labels in the manifest require",
         )
-    if center is None:
-        return
-    inputs, outputs = _facts(center.get_inputs()), _facts(center.get_outputs())
-    returned = [outputs.get(name) for name in _HEAD]
-    if not set(inputs) <= set(_GIVEN) or not all(isinstance(found, list) for found in [*inputs.values(), *returned]):
-        raise InputError(
-            "graph-mismatch",
-            f"the scorer of {source} takes {inputs} and returns {outputs}",
-            f"tensors: some of {', '.join(_GIVEN)}; {', '.join(_HEAD)}",
-            "export again",
+
+
+def _check_scorer(session: Runner, graphs: BundleGraphs) -> None:
+    inputs, outputs = _shapes(session.get_inputs()), _shapes(session.get_outputs())
+    tensors = [*inputs.values(), *(outputs.get(name) for name in TERMS)]
+    if not set(inputs) <= set(SCORER_INPUTS) or not all(isinstance(shape, list) for shape in tensors):
+        raise graph_mismatch(
+            f"The scorer of {graphs.source} takes {inputs} and returns {outputs}",
+            f"tensors: inputs from {', '.join(SCORER_INPUTS)}; outputs {', '.join(TERMS)}",
         )
+
+
+def _as_list(shapes: Mapping[str, object], name: str) -> list[object]:
+    shape = shapes.get(name)
+    return shape if isinstance(shape, list) else []

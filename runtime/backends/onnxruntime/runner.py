@@ -1,4 +1,4 @@
-"""Running a session: plainly on the CPU, through buffers that stay on the device on a GPU."""
+"""Run a session of ONNX Runtime: directly on the CPU, through buffers that stay on the device on a GPU."""
 
 from __future__ import annotations
 
@@ -6,71 +6,71 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from ...errors import PunctumError
-from ...text.display import plain
+from ..failures import engine_failed
+from ..runner import Array
 
-Array = npt.NDArray[Any]
-MOST_BINDINGS = 8  # shapes whose buffers are kept; a live stream in its stride has one
-
-
-class Runner(Protocol):
-    """Runs one graph. Raises PunctumError where the engine fails."""
-
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
-        """Arrays by input name -> the outputs, in the order of their names."""
-        ...
+MAX_BINDINGS = 8  # shapes whose buffers are kept; a live stream has one once it is under way
 
 
 class PlainRunner:
-    """`InferenceSession.run`. Thread-safe, as that is."""
+    """`InferenceSession.run`, and as thread-safe."""
 
     def __init__(self, session: Any) -> None:
         self._session = session
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         try:
-            made: list[Array] = self._session.run(list(outputs), dict(feeds))
+            results: list[Array] = self._session.run(list(outputs), dict(feeds))
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-            raise failed(error) from None
-        return made
+            raise engine_failed(error) from None
+        return results
 
 
 class BoundRunner:
-    """Inputs are copied into buffers on the device, outputs stay in theirs until they are read: nothing is allocated
-    once a shape has come before. Buffers of the last few shapes are kept. One run at a time: the buffers are shared.
+    """Copies inputs into buffers on the device and leaves outputs in theirs until they are read.
 
-    place: "cuda", or "cpu" to run the same code without a GPU.
+    Nothing is allocated for a shape that has been run before; buffers of the last few shapes are kept. Runs are
+    serialised, because the buffers are shared.
+
+    Args:
+        ort: The module onnxruntime.
+        session: An inference session.
+        place: "cuda", or "cpu" to run the same code without a GPU.
+        index: Number of the GPU.
+        max_bindings: Shapes whose buffers are kept.
     """
 
-    def __init__(self, ort: Any, session: Any, *, place: str, index: int = 0, most: int = MOST_BINDINGS) -> None:
-        self._ort, self._session, self._place, self._index, self._most = ort, session, place, index, most
-        self._held: OrderedDict[tuple[Any, ...], _Binding] = OrderedDict()
+    def __init__(self, ort: Any, session: Any, *, place: str, index: int = 0, max_bindings: int = MAX_BINDINGS) -> None:
+        self._ort, self._session, self._place, self._index = ort, session, place, index
+        self._max_bindings = max_bindings
+        self._bindings: OrderedDict[tuple[Any, ...], _Binding] = OrderedDict()
         self._lock = threading.Lock()
+        self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
     def run(self, outputs: Sequence[str], feeds: Mapping[str, Array]) -> list[Array]:
         arrays = {name: np.ascontiguousarray(array) for name, array in feeds.items()}
         key = (tuple(outputs), *((name, array.shape, array.dtype.str) for name, array in arrays.items()))
         with self._lock:
             try:
-                held = self._held.get(key)
-                if held is not None:
-                    self._held.move_to_end(key)
-                    return held.run(arrays)
-                held = _Binding(self._ort, self._session, arrays, outputs, self._place, self._index)
-                with quiet(self._ort):  # cuDNN tells of every plan that it tried in vain before it found one
-                    made = held.run(arrays)
-                self._held[key] = held
-                if len(self._held) > self._most:
-                    self._held.popitem(last=False)
-                return made
+                binding = self._bindings.get(key)
+                if binding is not None:
+                    self._bindings.move_to_end(key)
+                    return binding.run(arrays)
+                binding = _Binding(self._ort, self._session, arrays, outputs, self._place, self._index)
+                with quiet(self._ort):  # cuDNN reports every plan that it rejects before it selects one
+                    results = binding.run(arrays)
+                self._bindings[key] = binding
+                if len(self._bindings) > self._max_bindings:
+                    self._bindings.popitem(last=False)
+                return results
             except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
-                self._held.pop(key, None)
-                raise failed(error) from None
+                self._bindings.pop(key, None)
+                raise engine_failed(error) from None
 
 
 class _Binding:
@@ -95,7 +95,7 @@ class _Binding:
             self._inputs[name].update_inplace(array)
         self._session.run_with_iobinding(self._binding)
         if not self._results:
-            # The engine has chosen their sizes: from here on it writes into the same buffers.
+            # The engine has now chosen the sizes of its outputs and writes into the same buffers from here on.
             self._results = self._binding.get_outputs()
             for name, value in zip(self._outputs, self._results, strict=True):
                 self._binding.bind_ortvalue_output(name, value)
@@ -105,28 +105,9 @@ class _Binding:
 
 @contextlib.contextmanager
 def quiet(ort: Any) -> Iterator[None]:
-    """ONNX Runtime's own lines on standard error stay away: what counts is raised."""
+    """Suppress ONNX Runtime's own lines on standard error: failures are raised."""
     ort.set_default_logger_severity(4)
     try:
         yield
     finally:
         ort.set_default_logger_severity(2)
-
-
-def reason(error: object, most: int = 1200) -> str:
-    """What an engine says, on one line. The cause stands at the end of what can be a long way through its sources, so
-    a text that is too long loses its middle."""
-    text = plain(error) or error.__class__.__name__
-    return text if len(text) <= most else f"{text[: most // 3]} ... {text[-(2 * most // 3) :]}"
-
-
-def failed(error: Exception) -> PunctumError:
-    """What a user is told when an engine gives up in the middle of a run."""
-    if isinstance(error, PunctumError):  # an engine elsewhere has said why itself
-        return error
-    return PunctumError(
-        "engine-failed",
-        f"the engine failed: {reason(error)}",
-        "a run within the device's memory, on a graph that it supports",
-        "on a GPU see --gpu-memory and nvidia-smi; else run punctum doctor with this bundle",
-    )

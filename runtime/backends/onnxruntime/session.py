@@ -1,4 +1,4 @@
-"""Opening one graph in ONNX Runtime on exactly the device that was asked for."""
+"""Open one graph in ONNX Runtime on exactly the requested device."""
 
 from __future__ import annotations
 
@@ -13,9 +13,11 @@ from ...bundle.graph_scan import check_graph
 from ...errors import InputError, MissingDependencyError
 from ...machine.telemetry import quiet_onnxruntime, switch_off_telemetry
 from ...text.display import counted
-from ..options import Device, EngineOptions
-from ..placement import RECORD, node_placement, strays
-from .runner import quiet, reason
+from ..failures import failure_text
+from ..options import CPU, Device, EngineOptions, EngineSpec
+from ..placement import RECORD, fallback_nodes, node_placement
+from ..runner import Runner
+from .runner import BoundRunner, PlainRunner, quiet
 
 PROVIDERS = {
     "cpu": "CPUExecutionProvider",
@@ -26,49 +28,59 @@ _STRICT = "session.disable_cpu_ep_fallback"
 _REFUSED = "assigned to the default CPU EP"
 
 
-def open_session(
-    graph: bytes,
-    name: str,
-    *,
-    device: str = "cpu",
-    threads: int = 1,
-    purpose: str = "running a graph",
-    options: EngineOptions | None = None,
-) -> Any:
-    """An inference session of one graph; name and purpose are for messages.
-
-    Raises InputError for a device that cannot run here, naming what is missing, and for a graph that does not load;
-    MissingDependencyError without ONNX Runtime.
+def open_session(graph: bytes, name: str, spec: EngineSpec = CPU, *, purpose: str = "running a graph") -> Any:
+    """An inference session of one graph.
 
     ONNX Runtime itself falls back: a CUDA provider whose libraries are missing leaves a session on the CPU and a line
-    on standard error. Here the session must have the provider that was asked for as its first, and must have put on it
-    all nodes but arithmetic on sizes, which CUDA's provider leaves to the CPU on purpose. (Its own strict setting,
-    `session.disable_cpu_ep_fallback`, refuses those as well, and with them nearly every graph of dynamic length.)
+    on standard error. Here the session must have the requested provider as its first, and must have placed on it all
+    nodes except arithmetic on sizes, which CUDA's provider leaves to the CPU on purpose. (ONNX Runtime's own strict
+    setting, `session.disable_cpu_ep_fallback`, refuses those as well, and with them nearly every graph of dynamic
+    length.)
+
+    Args:
+        graph: The ONNX file.
+        name: The graph, for messages.
+        spec: Device (cpu, cuda or ort-tensorrt), threads and options; the precision is that of the graph.
+        purpose: What needs ONNX Runtime, for the message where it is missing.
+
+    Raises:
+        InputError: The device does not run here, with what is missing; the graph does not load.
+        MissingDependencyError: ONNX Runtime is not installed.
     """
-    wanted = Device.parse(device)
-    if wanted.kind not in PROVIDERS:
+    if spec.place.kind not in PROVIDERS:
         raise InputError(
             "device-unavailable",
-            f"device {device!r} for {name}",
-            "cpu, cuda or ort-tensorrt",
-            "name the device of this graph",
+            f"The device {spec.device!r} does not run a single graph ({name})",
+            ", ".join(PROVIDERS),
+            "name one of these",
         )
-    if threads < 1:
-        raise InputError("threads", counted(threads, "thread"), "1 or more", "set --threads")
-    options = options or EngineOptions()
     check_graph(graph, name)
     ort = import_onnxruntime(purpose)
-    settings = session_options(ort, threads=threads, options=options)
-    if wanted.kind == "cpu":
+    settings = session_options(ort, threads=spec.threads, options=spec.options)
+    if spec.place.kind == "cpu":
         with loading(name):
             return ort.InferenceSession(graph, settings, providers=[PROVIDERS["cpu"]])
-    return _open_gpu(ort, graph, name, wanted, settings, options)
+    return _open_gpu(ort, graph, name, spec.place, settings, spec.options)
+
+
+def open_runner(graph: bytes, name: str, spec: EngineSpec, *, purpose: str) -> Runner:
+    """One graph, ready to run on its device; as `open_session`."""
+    return make_runner(open_session(graph, name, spec, purpose=purpose), spec.place)
+
+
+def make_runner(session: Any, device: Device) -> Runner:
+    """How a session is run on its device."""
+    if device.kind == "cpu":
+        return PlainRunner(session)
+    return BoundRunner(import_onnxruntime("running on a GPU"), session, place="cuda", index=device.index)
 
 
 def import_onnxruntime(purpose: str) -> Any:
-    """The module, with its telemetry off unless the user wants it: import it nowhere else.
+    """The module onnxruntime, with its telemetry off unless the user enables it. Import it nowhere else.
 
-    Raises MissingDependencyError, and InputError for the empty folder that an uninstall leaves behind.
+    Raises:
+        MissingDependencyError: It is not installed.
+        InputError: Only the empty folder is there that an uninstall leaves behind.
     """
     switch_off_telemetry()
     try:
@@ -78,16 +90,16 @@ def import_onnxruntime(purpose: str) -> Any:
     if not hasattr(ort, "InferenceSession"):
         raise InputError(
             "onnxruntime-broken",
-            "the installed onnxruntime is an empty folder, left by removing one of two wheels that share it",
-            "one whole wheel: onnxruntime or onnxruntime-gpu",
-            "pip install --force-reinstall onnxruntime (or onnxruntime-gpu)",
+            "The installed onnxruntime is an empty folder, left by removing one of two wheels that share it",
+            required="one complete wheel: onnxruntime or onnxruntime-gpu",
+            next_step="pip install --force-reinstall onnxruntime (or onnxruntime-gpu)",
         )
     quiet_onnxruntime(ort)
     return ort
 
 
 def session_options(ort: Any, *, threads: int, options: EngineOptions) -> Any:
-    """ONNX Runtime's options; `_options` has the measurements behind the defaults."""
+    """ONNX Runtime's session options; `backends.options` has the measurements behind the defaults."""
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
     settings.inter_op_num_threads = 1
@@ -103,34 +115,34 @@ def session_options(ort: Any, *, threads: int, options: EngineOptions) -> Any:
 
 
 def provider_options(device: Device, options: EngineOptions) -> dict[str, str]:
-    """What a GPU provider is told.
+    """Options of a GPU provider.
 
-    CUDA: heuristic choice of convolutions (a search would stall at every new length), memory taken as requested and
-    not in powers of two, copies in the compute stream, float32 that is float32 (no TF32, which parity would show).
+    CUDA: convolutions are chosen by heuristics (a search would stall at every new length), memory is taken as requested
+    and not in powers of two, copies run in the compute stream, and TF32 is off so that float32 means float32.
     """
-    given = {"device_id": str(device.index)}
+    settings = {"device_id": str(device.index)}
     if device.kind == "cuda":
-        given |= {
+        settings |= {
             "cudnn_conv_algo_search": "HEURISTIC",
             "arena_extend_strategy": "kSameAsRequested",
             "do_copy_in_default_stream": "1",
             "use_tf32": "0",
         }
         if options.gpu_mem_limit is not None:
-            given["gpu_mem_limit"] = str(options.gpu_mem_limit)
-        return given
+            settings["gpu_mem_limit"] = str(options.gpu_mem_limit)
+        return settings
     if options.gpu_mem_limit is not None:
-        given["trt_max_workspace_size"] = str(options.gpu_mem_limit)
+        settings["trt_max_workspace_size"] = str(options.gpu_mem_limit)
     if options.cache is not None:
         folder = str(options.cache)
-        given |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
-        given |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
-    return given
+        settings |= {"trt_engine_cache_enable": "1", "trt_engine_cache_path": folder}
+        settings |= {"trt_timing_cache_enable": "1", "trt_timing_cache_path": folder}
+    return settings
 
 
 @contextlib.contextmanager
 def loading(name: str) -> Iterator[None]:
-    """Turns what ONNX Runtime raises for a graph into an InputError."""
+    """Turn whatever ONNX Runtime raises for a graph into an InputError."""
     try:
         yield
     except InputError:
@@ -138,9 +150,9 @@ def loading(name: str) -> Iterator[None]:
     except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
         raise InputError(
             "graph-unreadable",
-            f"ONNX Runtime cannot load {name}: {reason(error)}",
-            "a graph that ONNX Runtime loads",
-            "export again",
+            f"ONNX Runtime cannot load {name}: {failure_text(error)}",
+            required="a graph that this version of ONNX Runtime supports",
+            next_step="export it again",
         ) from None
 
 
@@ -148,13 +160,13 @@ def _open_gpu(ort: Any, graph: bytes, name: str, device: Device, settings: Any, 
     provider = PROVIDERS[device.kind]
     if provider not in ort.get_available_providers():
         raise unavailable(device, f"{provider} is not in this build of ONNX Runtime")
-    settings.log_severity_level = 4  # what is wrong is said once, by the error below
+    settings.log_severity_level = 4  # failures are reported once, by the error below
     with quiet(ort):
         preload(ort)
         chain = [(provider, provider_options(device, options))]
         if device.kind == "ort-tensorrt":
             chain.append((PROVIDERS["cuda"], provider_options(Device("cuda", device.index), options)))
-        session = _strictly(ort, graph, settings, chain)
+        session = _open_strictly(ort, graph, settings, chain)
         if isinstance(session, str):
             raise unavailable(device, session)
     used = session.get_providers()
@@ -165,8 +177,8 @@ def _open_gpu(ort: Any, graph: bytes, name: str, device: Device, settings: Any, 
     return session
 
 
-def _strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str, dict[str, str]]]) -> Any:
-    """A session, or why there is none, as text. First as strict as ONNX Runtime can be."""
+def _open_strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str, dict[str, str]]]) -> Any:
+    """A session, or as text why it could not be opened. ONNX Runtime's own strict setting is tried first."""
     for strict in ("1", "0"):
         settings.add_session_config_entry(_STRICT, strict)
         try:
@@ -174,49 +186,49 @@ def _strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str, dict
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
             text = str(error)
             if _REFUSED not in text:
-                return reason(error)
+                return failure_text(error)
     return "it leaves nodes to the CPU"
 
 
 def _check_nodes(session: Any, name: str, device: Device) -> None:
-    """Raises InputError where work on rows was left to the CPU, and where that cannot be known."""
-    placed = node_placement(session)
-    if not placed:
-        raise unavailable(device, f"this ONNX Runtime cannot tell where the nodes of {name} run (1.24 or newer can)")
-    lost = strays(placed)
-    if lost:
-        told = ", ".join(f"{count} {op}" for op, count in lost.items())
+    """Raise InputError where work on rows was placed on the CPU, and where the placement is unknown."""
+    placement = node_placement(session)
+    if not placement:
+        raise unavailable(
+            device, f"this ONNX Runtime does not report where the nodes of {name} run (1.24 and newer versions do)"
+        )
+    on_cpu = fallback_nodes(placement)
+    if on_cpu:
+        counts = ", ".join(f"{count} {operator}" for operator, count in on_cpu.items())
         raise InputError(
             "device-partial",
-            f"{name} on {device}: ONNX Runtime leaves {told} to the CPU",
-            "graphs whose work runs on the device that was asked for",
-            "use another --precision, --device cpu, or a newer onnxruntime-gpu",
+            f"ONNX Runtime leaves {counts} of {name} to the CPU on {device}",
+            required="graphs that run on the requested device as a whole",
+            next_step='use another `precision`, `device="cpu"`, or a newer onnxruntime-gpu',
         )
 
 
 def unavailable(device: Device, why: str) -> InputError:
-    """The error for a device that does not run, with what `punctum doctor` finds to be missing; else `why`."""
-    from ...machine.examine import what_stops
-    from ..tensorrt.cuda import gpu_count
+    """The error for a device that does not run here, with what is missing on this machine; else `why`."""
+    from ...machine.examine import blocking_findings
+    from ...machine.gpu import gpu_count
 
-    seen = gpu_count()
-    if 0 < seen <= device.index:
-        names = ", ".join(f"{device.kind}:{k}" for k in range(seen))
-        shown = "one GPU" if seen == 1 else f"{seen} GPUs"
+    gpus = gpu_count()
+    if 0 < gpus <= device.index:
         return InputError(
             "device-unavailable",
-            f"device {device}, but the driver shows this process {shown}",
-            f"cpu, {names}",
-            "name one of these, or see CUDA_VISIBLE_DEVICES",
+            f"There is no device {device}: the driver shows this process {counted(gpus, 'GPU')}",
+            ", ".join(["cpu", *(f"{device.kind}:{k}" for k in range(gpus))]),
+            "name one of these, or check CUDA_VISIBLE_DEVICES",
         )
-    found = what_stops(device.kind)
-    reasons = "; ".join(dict.fromkeys(f.text for f in found)) or why or "it does not run here"
-    fixes = "; ".join(dict.fromkeys(f.fix for f in found if f.fix)) or f"see punctum doctor --device {device}"
-    return InputError("device-unavailable", f"device {device}, but {reasons}", "cpu, or what this machine has", fixes)
+    findings = blocking_findings(device.kind)
+    reasons = "; ".join(dict.fromkeys(f.text for f in findings)) or why or "the reason is unknown"
+    fixes = "; ".join(dict.fromkeys(f.fix for f in findings if f.fix)) or f"run `punctum doctor --device {device}`"
+    return InputError("device-unavailable", f"Device {device} does not run here: {reasons}", next_step=fixes)
 
 
 def preload(ort: Any) -> None:
-    """Load CUDA and cuDNN from NVIDIA's wheels, where those are installed; else the loader's own places serve."""
+    """Load CUDA and cuDNN from NVIDIA's wheels where those are installed; else the loader searches its own places."""
     load = getattr(ort, "preload_dlls", None)
     if load is not None and any((Path(folder) / "nvidia").is_dir() for folder in sys.path):
         with contextlib.redirect_stdout(None), warnings.catch_warnings():

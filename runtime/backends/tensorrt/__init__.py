@@ -1,7 +1,8 @@
-"""TensorRT engines: what they are built from, where they lie, and whether they fit this machine.
+"""TensorRT engines: building, storing and running them.
 
-Nothing here imports TensorRT or touches a GPU until it is asked to. `build` makes engines (`punctum build`), `store`
-keeps them, `session` runs one; the backend over them is `punctum.runtime.backends.tensorrt.backend`.
+Nothing here imports TensorRT or uses a GPU on import. `build` makes engines (`punctum build`), `store` is the folder in
+which they are kept, `check` reports which of them fit this machine, `opener` loads those of a bundle, `session` runs
+one, and `backend` runs the two graphs of a bundle.
 """
 
 from __future__ import annotations

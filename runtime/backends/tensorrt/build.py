@@ -1,22 +1,21 @@
-"""From a bundle's ONNX graphs to engines on disk."""
+"""Build engines from the ONNX graphs of a bundle."""
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...bundle.graph_scan import check_graph
+from ...bundle.graphs import PartGraph
 from ...bundle.precision import REFERENCE, Part
-from ...datatypes import compact
 from ...errors import InputError, PunctumError
 from ...session.plan import Plan
-from ..onnxruntime.runner import reason
+from ..failures import failure_text
 from .key import EngineKey, Gpu, canonical
-from .library import Library, Messages, failed, load_library, pick_capabilities
+from .library import Library, Messages, library_error, load_library, pick_capabilities
 from .profiles import Profile, Sizes, plan_profiles, plan_sizes
 from .store import EngineStore, Record
 
@@ -26,20 +25,28 @@ if TYPE_CHECKING:
 PARTS: tuple[Part, ...] = ("locator", "center", "backbone")
 
 
-@compact
-@dataclass(frozen=True, slots=True, repr=False)
+@dataclass(frozen=True, slots=True)
 class Task:
-    """One engine to build. precision: of this part's graph; a part that a variant leaves out is the fp32 one."""
+    """One engine to build: a graph for a compute capability, as "8.9"."""
 
-    part: Part
-    precision: str
-    graph: bytes
+    graph: PartGraph
     capability: str
+
+    @property
+    def name(self) -> str:
+        return f"the {self.graph.part} in {self.graph.precision}"
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """One engine. kept: it was there and fits, so it was not built again. seconds: what building took."""
+    """One engine in the folder.
+
+    Attributes:
+        record: Its record.
+        seconds: How long building took; 0 for one that was kept.
+        kept: It existed and fits, so it was not built again.
+        warnings: What the library warned about.
+    """
 
     record: Record
     seconds: float
@@ -47,7 +54,7 @@ class Built:
     warnings: tuple[str, ...] = ()
 
     def as_data(self) -> dict[str, Any]:
-        """For --json."""
+        """The engine as data for JSON."""
         key = self.record.key
         return {
             "part": key.part,
@@ -65,8 +72,18 @@ class Built:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """How to build. tf32: let fp32 products round to ten bits, which TensorRT does unless told otherwise; off here,
-    so that fp32 means fp32. lengths, proposals: see `profiles.plan_sizes`. rebuild: also what is there and fits."""
+    """What to build, and how.
+
+    Attributes:
+        precisions: Variants; empty: fp32 and those that were made for TensorRT.
+        capabilities: Compute capabilities, as "8.9"; empty: that of the GPU here.
+        library: "tensorrt", "tensorrt_rtx", or "auto": the first that is installed.
+        lengths: Upper bounds of window lengths, see `profiles.plan_sizes`.
+        proposals: Upper bounds of proposals in one run, see `profiles.plan_sizes`.
+        tf32: Let fp32 products round to ten bits, which is TensorRT's default. Off here, so that fp32 means fp32.
+        rebuild: Also build engines that exist and fit.
+        parts: Parts of the bundle to build.
+    """
 
     precisions: tuple[str, ...] = ()
     capabilities: tuple[str, ...] = ()
@@ -75,7 +92,7 @@ class Request:
     proposals: tuple[int, ...] = ()
     tf32: bool = False
     rebuild: bool = False
-    parts: tuple[Part, ...] = field(default=PARTS)
+    parts: tuple[Part, ...] = PARTS
 
 
 def build_engines(
@@ -83,28 +100,32 @@ def build_engines(
     out: str | Path,
     request: Request = Request(),
     *,
-    say: Callable[[Task], None] | None = None,
+    on_start: Callable[[Task], None] | None = None,
 ) -> list[Built]:
-    """Engines of all graphs of a bundle, in a folder; `say` is told of each before it is built.
+    """Build engines of the graphs of a bundle into a folder.
 
-    Raises InputError for a precision that the bundle does not have, a library that is absent, a capability that it
-    cannot build, an operator that it does not know; PunctumError where building fails. Engines that were finished by
-    then stay.
+    Args:
+        bundle: The bundle.
+        out: The folder, which may hold other engines.
+        request: What to build, and how.
+        on_start: Called before each engine is built.
+
+    Raises:
+        InputError: A precision that the bundle does not have, a library that is not installed, a capability for which
+            it cannot build, or an operator that it does not know.
+        PunctumError: Building fails. Engines that were finished before remain.
     """
-    tasks = [
-        (part, name, bundle.graph(part, name))
-        for part, name in _parts(bundle, request.precisions or buildable(bundle), request.parts)
-    ]
+    graphs = _graphs(bundle, request.precisions or buildable(bundle), request.parts)
     library, store = load_library(request.library), EngineStore(out)
     gpu = _gpu(library, request.capabilities)
     capabilities = pick_capabilities(library, request.capabilities, gpu.capability if gpu else None)
     sizes = plan_sizes(plan_of(bundle), lengths=request.lengths, proposals=request.proposals)
     built = []
     for capability in capabilities:
-        for part, precision, graph in tasks:
-            task = Task(part, precision, graph, capability)
-            if say is not None:
-                say(task)
+        for graph in graphs:
+            task = Task(graph, capability)
+            if on_start is not None:
+                on_start(task)
             built.append(_build(task, bundle.id, library, gpu, sizes, store, request))
     return built
 
@@ -118,14 +139,8 @@ def buildable(bundle: Bundle) -> tuple[str, ...]:
     )
 
 
-def part_precision(bundle: Bundle, part: Part, precision: str) -> str:
-    """The precision of one part under a variant of the bundle: fp32 for a part that the variant leaves out."""
-    variant = bundle.manifest.precision.get(precision)
-    return precision if variant is not None and part in variant.files else REFERENCE
-
-
 def plan_of(bundle: Bundle) -> Plan:
-    """What bounds the sizes of a bundle's runs."""
+    """The plan of a bundle, which bounds the sizes of its runs."""
     manifest = bundle.manifest
     return Plan(
         bundle.labels,
@@ -138,23 +153,22 @@ def plan_of(bundle: Bundle) -> Plan:
     )
 
 
-def _parts(bundle: Bundle, precisions: Sequence[str], wanted: Sequence[Part]) -> list[tuple[Part, str]]:
-    for precision in precisions:
-        bundle.check_precision(precision)
-    held = [part for part in PARTS if part in wanted and getattr(bundle.manifest, part) is not None]
-    if not held:
-        raise InputError("bundle-part", f"{bundle.source} has none of {', '.join(wanted)}", ", ".join(PARTS), "")
-    return list(dict.fromkeys((part, part_precision(bundle, part, name)) for name in precisions for part in held))
+def _graphs(bundle: Bundle, precisions: Sequence[str], parts: Sequence[Part]) -> list[PartGraph]:
+    """Every graph to build, once: variants share the graphs of parts that they do not contain."""
+    graphs = {(g.part, g.precision): g for name in precisions for g in bundle.graphs(name) if g.part in parts}
+    if not graphs:
+        raise InputError("bundle-part", f"{bundle.source} has none of {', '.join(parts)}", ", ".join(PARTS))
+    return list(graphs.values())
 
 
 def _gpu(library: Library, capabilities: Sequence[str]) -> Gpu | None:
-    """The device under the build; RTX needs none, and tensorrt has none for a capability by name."""
+    """The GPU to build on. RTX needs none, and tensorrt cannot build for a capability without its GPU."""
     from .cuda import Cuda, gpu_here
 
     if library.capabilities:
         return None if capabilities else gpu_here()
     if capabilities and gpu_here() is None:
-        return None  # `pick_capabilities` says what is wrong with that
+        return None  # `pick_capabilities` raises the error for this
     return Cuda.open().gpu
 
 
@@ -162,35 +176,34 @@ def _build(
     task: Task, bundle_id: str, library: Library, gpu: Gpu | None, sizes: Sizes, store: EngineStore, request: Request
 ) -> Built:
     began = time.perf_counter()
-    check_graph(task.graph, f"the {task.part} in {task.precision}")  # the parser would look for other files as well
+    check_graph(task.graph.data, task.name)  # the parser would also read files beside the graph
     logger, messages = library.logger()
     builder = library.api.Builder(logger)
     network = builder.create_network(library.network_flags)
     parser = library.api.OnnxParser(network, logger)
-    what = f"the {task.part} in {task.precision}"
-    if not parser.parse(task.graph):
-        raise _refused(library, parser, what, messages)
+    if not parser.parse(task.graph.data):
+        raise _parse_error(library, parser, task.name, messages)
     inputs = [network.get_input(k) for k in range(network.num_inputs)]
-    profiles = plan_profiles(task.part, {i.name: tuple(i.shape) for i in inputs}, sizes)
+    profiles = plan_profiles(task.graph.part, {i.name: tuple(i.shape) for i in inputs}, sizes)
     key = _key(task, library, gpu, profiles, request)
-    held = None if request.rebuild else store.get(key)
-    if held is not None:
-        return Built(held, 0.0, True)
-    config = _configure(builder, library, task.capability, profiles, request, what, messages)
+    existing = None if request.rebuild else store.get(key)
+    if existing is not None:
+        return Built(existing, 0.0, True)
+    config = _configure(builder, library, task, profiles, request, messages)
     timings = _timing_name(library, gpu)
     if library.keeps_timings:
         cache = config.create_timing_cache(store.blob(timings))
         config.set_timing_cache(cache, False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise failed(
+        raise library_error(
             "engine-build",
-            f"{library.name} {library.version} cannot build {what} for compute capability {task.capability}",
+            f"{library.name} {library.version} cannot build {task.name} for compute capability {task.capability}",
             messages,
-            step="see what the library says; another precision may build",
+            next_step="check the library's message; another precision may build",
         )
     if library.keeps_timings:
-        _keep_timings(store, timings, config)
+        _save_timings(store, timings, config)
     seconds = time.perf_counter() - began
     facts = {
         "bundle": bundle_id,
@@ -204,34 +217,33 @@ def _build(
 def _configure(
     builder: Any,
     library: Library,
-    capability: str,
+    task: Task,
     profiles: Sequence[Profile],
     request: Request,
-    what: str,
     messages: Messages,
 ) -> Any:
     config = builder.create_builder_config()
     if not request.tf32:
         config.clear_flag(library.api.BuilderFlag.TF32)
     for profile in profiles:
-        made = builder.create_optimization_profile()
-        for name, (low, best, high) in profile.shapes.items():
-            made.set_shape(name, low, best, high)
-        if config.add_optimization_profile(made) < 0:
-            raise failed("engine-build", f"{library.name} takes no profile for {what}", messages)
+        optimization = builder.create_optimization_profile()
+        for name, (low, typical, high) in profile.shapes.items():
+            optimization.set_shape(name, low, typical, high)
+        if config.add_optimization_profile(optimization) < 0:
+            raise library_error("engine-build", f"{library.name} accepts no profile for {task.name}", messages)
     if library.capabilities:
         config.num_compute_capabilities = 1
-        config.set_compute_capability(library.capabilities[capability], 0)
+        config.set_compute_capability(library.capabilities[task.capability], 0)
     return config
 
 
 def _key(task: Task, library: Library, gpu: Gpu | None, profiles: Sequence[Profile], request: Request) -> EngineKey:
-    # RTX compiles for the device and driver when it runs, so its engines depend on neither.
+    # RTX compiles for the device and driver at run time, so its engines depend on neither.
     own = None if library.rtx else gpu
     return EngineKey(
-        part=task.part,
-        precision=task.precision,
-        graph=hashlib.sha256(task.graph).hexdigest(),
+        part=task.graph.part,
+        precision=task.graph.precision,
+        graph=task.graph.sha256,
         library=library.name,
         version=library.version,
         capability=task.capability,
@@ -243,30 +255,30 @@ def _key(task: Task, library: Library, gpu: Gpu | None, profiles: Sequence[Profi
     )
 
 
-def _refused(library: Library, parser: Any, what: str, messages: Messages) -> InputError:
-    """Which operator of the graph the parser does not take."""
+def _parse_error(library: Library, parser: Any, name: str, messages: Messages) -> InputError:
+    """The error for a graph with operators that the parser does not support."""
     faults = []
     for k in range(parser.num_errors):
         error = parser.get_error(k)
         node = getattr(error, "node_name", lambda: "")() or f"number {error.node()}"
         operator = getattr(error, "node_operator", lambda: "")()
-        faults.append(f"node {node}{f' ({operator})' if operator else ''}: {reason(error.desc())}")
+        faults.append(f"node {node}{f' ({operator})' if operator else ''}: {failure_text(error.desc())}")
     return InputError(
         "engine-parse",
-        f"{library.name} {library.version} does not take {what}: {'; '.join(faults[:3]) or messages.last()}",
-        "a graph of operators that it knows",
-        "export the bundle with this version of punctum, or use another precision",
+        f"{library.name} {library.version} does not support {name}: {'; '.join(faults[:3]) or messages.last()}",
+        required="a graph of operators that the library supports",
+        next_step="export the bundle with this version of punctum, or use another precision",
     )
 
 
 def _timing_name(library: Library, gpu: Gpu | None) -> str:
-    """Timings hold for one library and one kind of device."""
+    """Timings are valid for one library and one kind of device."""
     where = "".join(c if c.isalnum() else "-" for c in gpu.name.lower()) if gpu else "none"
     return f"timing-{library.name}-{library.version}-{where}.cache"
 
 
-def _keep_timings(store: EngineStore, name: str, config: Any) -> None:
-    """Add the timings of this build to those that are there now; another build may have written meanwhile."""
+def _save_timings(store: EngineStore, name: str, config: Any) -> None:
+    """Add the timings of this build to those in the folder, which another build may have changed meanwhile."""
 
     def merge(present: bytes) -> bytes:
         cache = config.get_timing_cache()
@@ -279,7 +291,7 @@ def _keep_timings(store: EngineStore, name: str, config: Any) -> None:
     try:
         store.merge_blob(name, merge)
     except (PunctumError, RuntimeError, TypeError):
-        return  # a build that succeeded does not fail for want of a faster next one
+        return  # the build has succeeded; only the next one is slower
 
 
 def _type(kind: Any) -> str:

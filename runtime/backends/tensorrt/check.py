@@ -1,8 +1,7 @@
-"""What lies in a folder of engines, and which of it would run here."""
+"""Which engines a folder contains, and which of them would run here."""
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +18,19 @@ MALFORMED = "MALFORMED_ENGINE"
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """One engine. state: "usable", "ignored" (damaged, stale, or for another machine), "unchecked" (whole, but no
-    GPU here that could tell). reason: why it is not usable; empty where it is."""
+    """One engine in a folder.
+
+    Attributes:
+        file: Its file, or that of its record.
+        state: "usable"; "ignored": damaged, stale, or for another machine; "unchecked": intact, but there is no GPU
+            here to check it against.
+        reason: Why it is not usable; empty for a usable engine.
+        part: Part of the bundle.
+        precision: Precision of the graph.
+        compute_capability: The capability for which it was built.
+        library: Library and version that built it.
+        bytes: Size of the engine.
+    """
 
     file: str
     state: str
@@ -33,10 +43,15 @@ class EngineState:
 
 
 def check_engines(folder: str | Path, bundle: Bundle | None = None, *, gpu: Gpu | None = None) -> list[EngineState]:
-    """State of every engine in a folder; an empty list for an empty or absent one.
+    """State of every engine in a folder; an empty list for an empty or absent folder. Changes nothing.
 
-    bundle: also say which were built from other graphs than its own. gpu: the device to judge by; by default the one
-    here. Builds nothing and changes nothing. Raises InputError where `folder` is a file.
+    Args:
+        folder: The folder of engines.
+        bundle: Report engines that were built from other graphs than those of this bundle as ignored.
+        gpu: The GPU to check against; default: the one here.
+
+    Raises:
+        InputError: `folder` is a file.
     """
     from .cuda import gpu_here
 
@@ -50,7 +65,7 @@ def _state(
     if entry.record is None:
         return EngineState(entry.path.name, "ignored", entry.problem)
     record, key = entry.record, entry.record.key
-    told: dict[str, Any] = {
+    fields: dict[str, Any] = {
         "file": record.file,
         "part": key.part,
         "precision": key.precision,
@@ -59,24 +74,24 @@ def _state(
         "bytes": record.size,
     }
     if entry.problem:
-        return EngineState(state="ignored", reason=entry.problem, **told)
-    library = next((found for found in libraries if found.name == key.library), None)
-    wrong = key.misfits(library=(library.name, library.version) if library else None, gpu=gpu)
+        return EngineState(state="ignored", reason=entry.problem, **fields)
+    library = next((installed for installed in libraries if installed.name == key.library), None)
+    wrong = key.mismatches(library=(library.name, library.version) if library else None, gpu=gpu)
     if library is None:
         wrong.append(f"{key.library} is not installed here")
     elif not wrong and malformed(library, store.blob(record.file)):
-        wrong.append(f"{key.library} says that the engine is malformed")
-    if bundle is not None and key.graph not in _graphs(bundle, key.part):
+        wrong.append(f"{key.library} reports that the engine is malformed")
+    if bundle is not None and key.graph not in _graph_hashes(bundle, key.part):
         wrong.append(f"not built from the {key.part} of {bundle.id}")
     if wrong:
-        return EngineState(state="ignored", reason="; ".join(wrong), **told)
+        return EngineState(state="ignored", reason="; ".join(wrong), **fields)
     if gpu is None:
-        return EngineState(state="unchecked", reason="no GPU here to run it on", **told)
-    return EngineState(state="usable", reason="", **told)
+        return EngineState(state="unchecked", reason="there is no GPU here to check it against", **fields)
+    return EngineState(state="usable", reason="", **fields)
 
 
 def malformed(library: Library, engine: bytes) -> bool:
-    """Whether the library's own look at an engine's header finds no engine (RTX only; it needs no GPU)."""
+    """Whether the library's own check of the header rejects an engine (RTX only; it needs no GPU)."""
     kinds = getattr(library.api, "EngineInvalidityDiagnostics", None)
     if kinds is None or not engine:
         return not engine
@@ -86,11 +101,6 @@ def malformed(library: Library, engine: bytes) -> bool:
     return bool(int(diagnostics) & int(getattr(kinds, MALFORMED)))
 
 
-def _graphs(bundle: Bundle, part: str) -> set[str]:
-    """Hashes of one part's graph in every precision of a bundle."""
-    if getattr(bundle.manifest, part, None) is None:
-        return set()
-    return {
-        hashlib.sha256(bundle.graph(part, name)).hexdigest()  # type: ignore[arg-type]
-        for name in bundle.manifest.precisions
-    }
+def _graph_hashes(bundle: Bundle, part: str) -> set[str]:
+    """SHA-256 of one part's graph in every precision of a bundle."""
+    return {graph.sha256 for name in bundle.manifest.precisions for graph in bundle.graphs(name) if graph.part == part}

@@ -1,7 +1,8 @@
-"""The CUDA driver through ctypes: memory, streams and graphs. It needs the driver's own library and nothing else.
+"""The CUDA driver through ctypes: memory, streams and graphs.
 
-No toolkit and no Python package: `libcuda.so.1` comes with every driver, on a Jetson as on a server, and its functions
-keep their names and arguments. Streams and addresses are those that TensorRT takes: both use the primary context.
+Only the driver's own library is needed, no toolkit and no Python package: `libcuda.so.1` is part of every driver, on a
+Jetson as on a server, and its functions keep their names and arguments. Streams and addresses can be passed to
+TensorRT, because both use the primary context.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ SONAME = "libcuda.so.1"
 _KERNEL = Path("/proc/driver/nvidia/version")
 _MAJOR, _MINOR = 75, 76  # attributes: compute capability
 _NON_BLOCKING = 1
-_THREAD_LOCAL = 1  # capture mode: other threads may go on using the driver
+_THREAD_LOCAL = 1  # capture mode: other threads may use the driver meanwhile
 
 _size, _int, _uint, _ptr = ctypes.c_size_t, ctypes.c_int, ctypes.c_uint, ctypes.c_void_p
 _address = ctypes.c_uint64  # CUdeviceptr
@@ -53,9 +54,12 @@ _SIGNATURES: dict[str, tuple[Any, ...]] = {
 
 
 class Cuda:
-    """The first GPU that the process sees (CUDA_VISIBLE_DEVICES chooses). gpu: what it is.
+    """The first GPU that the process sees; CUDA_VISIBLE_DEVICES selects it.
 
-    Methods raise PunctumError naming the driver's function and its reason. A thread calls `use` before anything else.
+    Methods raise PunctumError with the driver's function and its reason. Every thread calls `use` first.
+
+    Attributes:
+        gpu: The GPU's description.
     """
 
     def __init__(self, driver: ctypes.CDLL) -> None:
@@ -64,14 +68,14 @@ class Cuda:
             try:
                 function = getattr(driver, name)
             except AttributeError:
-                raise _unavailable(f"a driver without {name}", "a driver for CUDA 11.4 or newer") from None
+                raise _unavailable(f"The driver has no {name}", "a driver for CUDA 11.4 or newer") from None
             function.argtypes, function.restype = arguments, _int
         code = driver.cuInit(0)
         if code:
-            raise _unavailable(f"no usable GPU: cuInit says {self._reason(code)}")
+            raise _unavailable(f"There is no usable GPU: cuInit returned {self._reason(code)}")
         count = _int()
         if driver.cuDeviceGetCount(ctypes.byref(count)) or not count.value:
-            raise _unavailable("a driver that shows no GPU", "a GPU that the process may use (CUDA_VISIBLE_DEVICES)")
+            raise _unavailable("The driver shows no GPU", "a GPU that the process may use (CUDA_VISIBLE_DEVICES)")
         device, context = _int(), _ptr()
         self._call("cuDeviceGet", ctypes.byref(device), 0)
         self.gpu = self._describe(device.value)
@@ -81,11 +85,11 @@ class Cuda:
 
     @classmethod
     def open(cls, path: str | Path = SONAME) -> Cuda:
-        """Load the driver. Raises InputError where there is none, and where it finds no GPU."""
+        """Load the driver. Raises InputError where there is no driver or no GPU."""
         try:
             driver = ctypes.CDLL(str(path))
         except OSError as error:
-            raise _unavailable(f"no NVIDIA driver: {error}") from None
+            raise _unavailable(f"There is no NVIDIA driver: {error}") from None
         return cls(driver)
 
     def use(self) -> None:
@@ -93,7 +97,7 @@ class Cuda:
         self._call("cuCtxSetCurrent", self._context)
 
     def allocate(self, size: int) -> int:
-        """Device memory of `size` bytes, at least one; its address."""
+        """Allocate device memory of `size` bytes, at least one. Returns its address."""
         address = _address()
         self._call("cuMemAlloc_v2", ctypes.byref(address), max(size, 1))
         return int(address.value)
@@ -102,7 +106,7 @@ class Cuda:
         self._call("cuMemFree_v2", address)
 
     def allocate_host(self, size: int) -> int:
-        """Pinned host memory of `size` bytes: copies from it need no staging and can be asynchronous."""
+        """Allocate pinned host memory of `size` bytes: copies from it need no staging and can be asynchronous."""
         address = _ptr()
         self._call("cuMemHostAlloc", ctypes.byref(address), max(size, 1), 0)
         return int(address.value or 0)
@@ -111,15 +115,15 @@ class Cuda:
         self._call("cuMemFreeHost", address)
 
     def upload(self, device: int, host: int, size: int, stream: int) -> None:
-        """Copy `size` bytes from host to device, in the stream's order."""
+        """Copy `size` bytes from host to device, in stream order."""
         self._call("cuMemcpyHtoDAsync_v2", device, host, size, stream)
 
     def download(self, host: int, device: int, size: int, stream: int) -> None:
-        """Copy `size` bytes from device to host, in the stream's order."""
+        """Copy `size` bytes from device to host, in stream order."""
         self._call("cuMemcpyDtoHAsync_v2", host, device, size, stream)
 
     def stream(self) -> int:
-        """A stream that does not wait for the default one."""
+        """Create a stream that does not wait for the default stream."""
         handle = _ptr()
         self._call("cuStreamCreate", ctypes.byref(handle), _NON_BLOCKING)
         return int(handle.value or 0)
@@ -132,11 +136,11 @@ class Cuda:
         self._call("cuStreamSynchronize", stream)
 
     def begin_capture(self, stream: int) -> None:
-        """What follows on the stream is recorded, not run."""
+        """Record what follows on the stream instead of running it."""
         self._call("cuStreamBeginCapture_v2", stream, _THREAD_LOCAL)
 
     def end_capture(self, stream: int) -> int:
-        """What was recorded, as a graph that can be launched."""
+        """End the recording. Returns a graph that can be launched."""
         graph, executable = _ptr(), _ptr()
         self._call("cuStreamEndCapture", stream, ctypes.byref(graph))
         try:
@@ -146,7 +150,7 @@ class Cuda:
         return int(executable.value or 0)
 
     def abandon_capture(self, stream: int) -> None:
-        """End a recording that failed; a driver that complains about it is not heard."""
+        """End a recording that failed, ignoring errors of the driver."""
         graph = _ptr()
         if not self._driver.cuStreamEndCapture(stream, ctypes.byref(graph)) and graph:
             self._driver.cuGraphDestroy(graph)
@@ -157,14 +161,14 @@ class Cuda:
     def destroy_graph(self, executable: int) -> None:
         self._call("cuGraphExecDestroy", executable)
 
-    def _call(self, name: str, *arguments: Any) -> None:
+    def _call(self, name: str, *arguments: object) -> None:
         code = getattr(self._driver, name)(*arguments)
         if code:
             raise PunctumError(
                 "cuda-failed",
-                f"{name} says {self._reason(code)}",
-                "a GPU that works and has memory left",
-                "see what else uses the GPU, then start again",
+                f"{name} returned {self._reason(code)}",
+                required="a working GPU with enough free memory",
+                next_step="check what else uses the GPU, then start again",
             )
 
     def _reason(self, code: int) -> str:
@@ -188,36 +192,26 @@ class Cuda:
 
 
 def driver_version(path: Path = _KERNEL) -> str:
-    """Version of the kernel driver, such as "580.95.05"; empty where the system does not tell."""
+    """Version of the kernel driver, such as "580.95.05"; empty where it is unknown."""
     try:
-        found = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", path.read_text(errors="replace"))
+        match = re.search(r"\b(\d{3,}\.\d+(?:\.\d+)?)\b", path.read_text(errors="replace"))
     except OSError:
         return ""
-    return found[1] if found else ""
+    return match[1] if match else ""
 
 
 def gpu_here() -> Gpu | None:
-    """The GPU of this machine; None where there is none that works."""
+    """The first GPU that this process sees; None where there is none that works."""
     try:
         return Cuda.open().gpu
     except PunctumError:
         return None
 
 
-def gpu_count() -> int:
-    """GPUs that the driver shows to this process; 0 without a driver."""
-    try:
-        driver = ctypes.CDLL(SONAME)
-    except OSError:
-        return 0
-    count = _int()
-    return 0 if driver.cuInit(0) or driver.cuDeviceGetCount(ctypes.byref(count)) else count.value
-
-
-def _unavailable(given: str, allowed: str = "a machine with an NVIDIA GPU and its driver") -> InputError:
+def _unavailable(given: str, required: str = "a machine with an NVIDIA GPU and its driver") -> InputError:
     return InputError(
         "device-unavailable",
-        f"device 'tensorrt': {given}",
-        allowed,
-        "use --device cpu here, or see `punctum doctor`",
+        given,
+        required=required,
+        next_step='use `device="cpu"` here, or run `punctum doctor`',
     )

@@ -1,17 +1,22 @@
-"""What an engine depends on. Two engines with the same key are interchangeable; any difference makes one stale."""
+"""What an engine depends on. Engines with the same key are interchangeable; any difference makes one stale."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
-from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """The device under an engine. capability: "8.7"; driver, cuda: version of the driver and of CUDA that it speaks."""
+    """A GPU.
+
+    Attributes:
+        name: Its name.
+        capability: Its compute capability, as "8.7".
+        driver: Version of the kernel driver.
+        cuda: Version of CUDA that the driver supports.
+    """
 
     name: str
     capability: str
@@ -21,10 +26,21 @@ class Gpu:
 
 @dataclass(frozen=True, slots=True)
 class EngineKey:
-    """graph: sha256 of the ONNX file. profiles, flags: what the builder was told, as JSON text.
+    """Everything that an engine depends on.
 
-    device, driver, cuda: of the machine that built it; empty where an engine was built for a capability by name and
-    runs wherever that capability is (tensorrt_rtx).
+    Attributes:
+        part: Part of the bundle.
+        precision: Precision of the graph.
+        graph: SHA-256 of the ONNX file.
+        library: The library that built it.
+        version: Its version.
+        capability: The compute capability.
+        device: Name of the GPU on which it was built. This and the next two are empty for an engine that runs on every
+            GPU of its capability (tensorrt_rtx).
+        driver: Version of the driver with which it was built.
+        cuda: Version of CUDA that the driver supports.
+        profiles: The optimization profiles, as JSON text.
+        flags: The builder's flags, as JSON text.
     """
 
     part: str
@@ -40,42 +56,45 @@ class EngineKey:
     flags: str
 
     def digest(self) -> str:
-        """16 hexadecimal digits over all of it."""
+        """16 hexadecimal digits of a hash over all fields."""
         return hashlib.sha256(canonical(asdict(self)).encode()).hexdigest()[:16]
 
     @classmethod
-    def from_data(cls, data: Any) -> EngineKey:
-        """From parsed JSON. Raises ValueError where a field is missing or no text."""
+    def from_data(cls, data: object) -> EngineKey:
+        """From parsed JSON. Raises ValueError for a field that is missing or not a text."""
         names = [f.name for f in fields(cls)]
         if not isinstance(data, dict) or any(not isinstance(data.get(name), str) for name in names):
             raise ValueError("the key lacks a field")
         return cls(**{name: data[name] for name in names})
 
-    def misfits(
+    def mismatches(
         self, *, graph: str | None = None, library: tuple[str, str] | None = None, gpu: Gpu | None = None
     ) -> list[str]:
-        """Why this engine is not for here, in words; empty where it is. What is None is not compared.
+        """Why this engine does not fit, one text for each reason. What is None is not compared.
 
-        library: (name, version) as installed.
+        Args:
+            graph: SHA-256 of the graph that is wanted.
+            library: Name and version of the installed library.
+            gpu: The GPU here.
         """
-        found: list[str] = []
+        reasons: list[str] = []
         if graph is not None and graph != self.graph:
-            found.append("built from another graph")
+            reasons.append("built from another graph")
         if library is not None and library != (self.library, self.version):
-            found.append(f"built with {self.library} {self.version}, here is {library[0]} {library[1]}")
+            reasons.append(f"built with {self.library} {self.version}, this machine has {library[0]} {library[1]}")
         if gpu is None:
-            return found
-        for what, own, here in (
+            return reasons
+        for field, built, present in (
             ("compute capability", self.capability, gpu.capability),
             ("a GPU named", self.device, gpu.name),
             ("driver", self.driver, gpu.driver),
             ("CUDA", self.cuda, gpu.cuda),
         ):
-            if own and own != here:
-                found.append(f"built for {what} {own}, here is {here or 'none'}")
-        return found
+            if built and built != present:
+                reasons.append(f"built for {field} {built}, this machine has {present or 'none'}")
+        return reasons
 
 
-def canonical(data: Mapping[str, Any] | list[Any]) -> str:
+def canonical(data: object) -> str:
     """JSON that does not depend on order or layout."""
     return json.dumps(data, sort_keys=True, separators=(",", ":"))

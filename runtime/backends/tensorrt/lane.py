@@ -1,4 +1,4 @@
-"""Where one context runs: its tensors' places on the device and in pinned memory, and its recorded graph."""
+"""One execution context with its buffers on the device and in pinned memory, and its recorded CUDA graph."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from ...errors import PunctumError
-from .library import Messages, failed
+from ..runner import Array, DType
+from .library import Messages, library_error
 from .profiles import Dims
 
-Array = npt.NDArray[Any]
 _ALIGN = 256
 
 
 class Device(Protocol):
-    """What a session needs of a GPU; `cuda.Cuda` is one."""
+    """The functions of a GPU that a session needs. `cuda.Cuda` implements it."""
 
     def use(self) -> None: ...
     def allocate(self, size: int) -> int: ...
@@ -40,24 +39,27 @@ class Device(Protocol):
 
 @dataclass(slots=True)
 class _Buffer:
-    """A tensor's place on the device and in pinned memory."""
+    """Memory of one tensor: addresses on the device and in pinned host memory, and their size in bytes."""
 
     device: int = 0
     host: int = 0
-    room: int = 0
+    size: int = 0
 
 
 @dataclass(slots=True)
 class Lane:
-    """A context with its buffers. `bind` gives it shapes, `run` runs them; `graph` is not 0 once they are recorded."""
+    """An execution context with its buffers.
+
+    `bind` sets the shapes, `run` runs them. `graph` is 0 until the bound shapes are recorded.
+    """
 
     name: str
     context: Any
     device: Device
     stream: int
     messages: Messages
-    inputs: Mapping[str, np.dtype[Any]]
-    outputs: Mapping[str, np.dtype[Any]]
+    inputs: Mapping[str, DType]
+    outputs: Mapping[str, DType]
     graph: int = 0
     _shapes: Mapping[str, Dims] | None = None
     _buffers: dict[str, _Buffer] = field(default_factory=dict)
@@ -65,28 +67,28 @@ class Lane:
 
     def choose(self, profile: int) -> None:
         if not self.context.set_optimization_profile_async(profile, self.stream):
-            raise self._failed(f"takes no profile {profile}")
+            raise self._error(f"accepts no profile {profile}")
         self.device.synchronize(self.stream)
 
     def bind(self, shapes: Mapping[str, Dims]) -> None:
-        """Tell the context these shapes, and see that every tensor has its place."""
+        """Set the shapes of a run and allocate memory for its tensors."""
         if shapes == self._shapes:
             return
         self._shapes = None
         for name, dims in shapes.items():
             if not self.context.set_input_shape(name, dims):
-                raise self._failed(f"takes no {name} of {list(dims)}")
-        unclear = self.context.infer_shapes()
-        if unclear:
-            raise self._failed(f"leaves the shapes of {', '.join(unclear)} open")
+                raise self._error(f"accepts no {name} of shape {list(dims)}")
+        unresolved = self.context.infer_shapes()
+        if unresolved:
+            raise self._error(f"leaves the shapes of {', '.join(unresolved)} undefined")
         for name, kind in (*self.inputs.items(), *self.outputs.items()):
             dims = shapes[name] if name in shapes else tuple(int(n) for n in self.context.get_tensor_shape(name))
-            self._place(name, dims, kind)
+            self._allocate(name, dims, kind)
         self._shapes = dict(shapes)
 
-    def run(self, given: Mapping[str, Array]) -> dict[str, Array]:
-        """Outputs as views that the next run overwrites."""
-        for name, array in given.items():
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Run the bound shapes. The outputs are views that the next run overwrites."""
+        for name, array in inputs.items():
             np.copyto(self._views[name], array)
         if self.graph:
             self.device.launch(self.graph, self.stream)
@@ -96,7 +98,7 @@ class Lane:
         return {name: self._views[name] for name in self.outputs}
 
     def record(self) -> None:
-        """Record the run of the bound shapes. An engine that cannot be recorded runs as before."""
+        """Record a run of the bound shapes. An engine that cannot be recorded runs as before."""
         try:
             self.device.begin_capture(self.stream)
             self._enqueue()
@@ -120,33 +122,35 @@ class Lane:
             buffer = self._buffers[name]
             self.device.upload(buffer.device, buffer.host, self._views[name].nbytes, self.stream)
         if not self.context.execute_async_v3(self.stream):
-            raise self._failed("did not run")
+            raise self._error("did not run")
         for name in self.outputs:
             buffer = self._buffers[name]
             self.device.download(buffer.host, buffer.device, self._views[name].nbytes, self.stream)
 
-    def _place(self, name: str, dims: Dims, kind: np.dtype[Any]) -> None:
+    def _allocate(self, name: str, dims: Dims, kind: DType) -> None:
         size = int(np.prod(dims, dtype=np.int64)) * kind.itemsize
         buffer = self._buffers.setdefault(name, _Buffer())
-        if size > buffer.room or not buffer.room:
+        if size > buffer.size or not buffer.size:
             self._views.pop(name, None)
-            room = max(size, buffer.room + buffer.room // 2, 1)
-            room = -(-room // _ALIGN) * _ALIGN
+            larger = max(size, buffer.size + buffer.size // 2, 1)
+            larger = -(-larger // _ALIGN) * _ALIGN
             self._release(buffer)
-            buffer.device = self.device.allocate(room)
-            buffer.host = self.device.allocate_host(room)
-            buffer.room = room
+            buffer.device = self.device.allocate(larger)
+            buffer.host = self.device.allocate_host(larger)
+            buffer.size = larger
         raw: Any = (ctypes.c_char * size).from_address(buffer.host)
         self._views[name] = np.frombuffer(raw, kind).reshape(dims)
         if not self.context.set_tensor_address(name, buffer.device):
-            raise self._failed(f"takes no address for {name}")
+            raise self._error(f"accepts no address for {name}")
 
     def _release(self, buffer: _Buffer) -> None:
         if buffer.device:
             self.device.free(buffer.device)
         if buffer.host:
             self.device.free_host(buffer.host)
-        buffer.device = buffer.host = buffer.room = 0
+        buffer.device = buffer.host = buffer.size = 0
 
-    def _failed(self, what: str) -> PunctumError:
-        return failed("engine-failed", f"{self.name} {what}", self.messages, step="see `punctum doctor`")
+    def _error(self, what: str) -> PunctumError:
+        return library_error(
+            "engine-failed", f"{self.name} {what}", self.messages, next_step="run `punctum doctor` with this bundle"
+        )

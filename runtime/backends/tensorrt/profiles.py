@@ -1,9 +1,8 @@
-"""Which sizes an engine takes: optimization profiles, the choice among them, and how to cut what none covers.
+"""Which sizes an engine takes: optimization profiles, the choice among them, and how to split what none covers.
 
-Nothing is padded. Inside a profile every length is run as it is, so a locator's edges stay where the stream's are.
-What no profile covers is cut where a cut is exact: windows and clips are independent of each other, proposals too, and
-a locator window splits into overlapping ones because its receptive field is finite and declared. A window for the
-center scorer cannot be cut, so one that is too long is an error.
+Nothing is padded: inside a profile every length is run as it is. What no profile covers is split where that is exact.
+Windows, clips and proposals are independent of each other, and a locator window splits into overlapping ones because
+its receptive field is finite and declared. A window for the scorer cannot be split; one that is too long is an error.
 """
 
 from __future__ import annotations
@@ -17,24 +16,24 @@ from ...session.plan import Plan
 from ...text.display import counted
 
 Dims = tuple[int, ...]
-CLIPS = 16  # of one backbone run at most
-WINDOWS = 64  # of one locator run at most, where they are short
-PROPOSALS = 4096  # of one scoring run at most
-_ROUND = 64
+CLIPS = 16  # at most in one run of the backbone
+WINDOWS = 64  # at most in one run of the locator, where they are short
+PROPOSALS = 4096  # at most in one run of the scorer
+_MULTIPLE = 64
 
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """Smallest, best and largest shape of each input. A run fits where every dimension does."""
+    """Smallest, typical and largest shape of each input. A run fits where every dimension does."""
 
     shapes: Mapping[str, tuple[Dims, Dims, Dims]]
 
     def fits(self, shapes: Mapping[str, Dims]) -> bool:
         if set(shapes) != set(self.shapes):
             return False
-        for name, given in shapes.items():
+        for name, dims in shapes.items():
             low, _, high = self.shapes[name]
-            if len(given) != len(low) or any(not a <= n <= b for a, n, b in zip(low, given, high, strict=True)):
+            if len(dims) != len(low) or any(not a <= n <= b for a, n, b in zip(low, dims, high, strict=True)):
                 return False
         return True
 
@@ -48,63 +47,78 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Sizes:
-    """What the graphs of a bundle have to take.
+    """Sizes that the graphs of a bundle have to take.
 
-    lengths: upper bounds of locator windows, in snippets, rising; usual: the length of most of them. scored: upper
-    bounds (snippets, proposals) of windows for the scorer. rows: snippets of one stacked locator run at most.
+    Attributes:
+        lengths: Upper bounds of locator windows in snippets, increasing.
+        typical: The length of most locator windows.
+        scored: Upper bounds (snippets, proposals) of windows for the scorer.
+        rows: Upper bound of the snippets in one run of the locator on several windows.
+        clips: Upper bound of the clips in one run of the backbone.
     """
 
     lengths: tuple[int, ...]
-    usual: int
+    typical: int
     scored: tuple[tuple[int, int], ...]
     rows: int
     clips: int = CLIPS
 
 
 def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[int] = (), clips: int = CLIPS) -> Sizes:
-    """Sizes that a session of this bundle can ask for, so that none of its runs misses a profile.
+    """Sizes that a session of this bundle can use, so that a profile covers each of its runs.
 
-    lengths (of locator windows), proposals: other bounds in place of the two of each that are derived. What is above
-    them is cut, so they never make a run fail; the scorer's windows cannot be cut, so their bounds are not for choice.
-    Raises InputError for bounds that do not rise, or that no window of the locator fits.
+    Args:
+        plan: The plan of the bundle.
+        lengths: Upper bounds of locator windows, instead of the two that are derived. Longer windows are split.
+        proposals: Upper bounds of proposals, instead of the two that are derived. More proposals are split. The
+            scorer's windows cannot be split, so their bounds are always derived.
+        clips: Upper bound of the clips in one run of the backbone.
+
+    Raises:
+        InputError: Bounds that do not increase, or that are too small for any locator window.
     """
     from ...session.jobs import JOINED_ROWS, STACKED_ROWS
     from ...session.session import BLOCK, HOP_S
 
-    usual = plan.left + max(math.floor(HOP_S / plan.stride_s), 1) + plan.right
-    _rising("lengths", lengths)
-    _rising("proposals", proposals)
+    typical = plan.left + max(math.floor(HOP_S / plan.stride_s), 1) + plan.right
+    _check_bounds("lengths", lengths)
+    _check_bounds("proposals", proposals)
     # An island's own rows, one beyond each end, and the context on both sides.
     island = math.floor(plan.post.max_island_s / plan.stride_s) + 2 * plan.context + 4
     if lengths:
         if lengths[-1] <= plan.left + plan.right:
             raise InputError(
                 "engine-lengths",
-                f"lengths up to {lengths[-1]}",
+                f"Lengths up to {lengths[-1]} are too small",
                 f"more than {plan.left + plan.right}, the locator's receptive field",
-                "raise --lengths",
+                "raise `lengths`",
             )
-        found = tuple(lengths)
+        bounds = tuple(lengths)
     else:
-        found = (_up(2 * usual), _up(BLOCK + plan.left + plan.right))
-    scored_rows = (_up(island), max(JOINED_ROWS, _up(island)))
+        bounds = (_round_up(2 * typical), _round_up(BLOCK + plan.left + plan.right))
+    scored_rows = (_round_up(island), max(JOINED_ROWS, _round_up(island)))
     counts = tuple(proposals) or (plan.post.max_proposals, max(PROPOSALS, plan.post.max_proposals))
     size = max(len(scored_rows), len(counts))
-    pairs = zip(_stretch(scored_rows, size), _stretch(counts, size), strict=True)
-    return Sizes(found, min(usual, found[0]), tuple(dict.fromkeys(pairs)), STACKED_ROWS, clips)
+    pairs = zip(_repeat_last(scored_rows, size), _repeat_last(counts, size), strict=True)
+    return Sizes(bounds, min(typical, bounds[0]), tuple(dict.fromkeys(pairs)), STACKED_ROWS, clips)
 
 
 def plan_profiles(part: str, inputs: Mapping[str, Dims], sizes: Sizes) -> tuple[Profile, ...]:
-    """Profiles of one graph. inputs: shape of each input, -1 where it is free.
+    """Profiles of one graph.
 
-    part: "locator" (features [T, D] or [B, T, D]), "center" or "backbone". Raises InputError for a free dimension that
-    has no meaning here.
+    Args:
+        part: "locator" (features [T, D] or [B, T, D]), "center" or "backbone".
+        inputs: Shape of each input, -1 for a free dimension.
+        sizes: Sizes that the graph has to take.
+
+    Raises:
+        InputError: A free dimension that this part does not have.
     """
     bounds: list[dict[tuple[str, int], tuple[int, int]]] = []
     if part == "locator":
         for bucket in sizes.lengths:
-            usual = min(sizes.usual, bucket) if bucket == sizes.lengths[0] else bucket
-            long, many = (usual, bucket), (1, max(min(sizes.rows // bucket, WINDOWS), 1))
+            typical = min(sizes.typical, bucket) if bucket == sizes.lengths[0] else bucket
+            long, many = (typical, bucket), (1, max(min(sizes.rows // bucket, WINDOWS), 1))
             rank = len(inputs.get("features", ()))
             bounds.append({("features", 0): long} if rank == 2 else {("features", 0): many, ("features", 1): long})
     elif part == "center":
@@ -125,18 +139,18 @@ def _triple(
     low, best, high = [], [], []
     for axis, size in enumerate(dims):
         if size >= 0:
-            usual = largest = least = size
+            typical = largest = least = size
         elif (name, axis) in bounds:
-            least, (usual, largest) = 1, bounds[name, axis]
+            least, (typical, largest) = 1, bounds[name, axis]
         else:
             raise InputError(
                 "engine-input",
-                f"dimension {axis} of input {name!r} of the {part} graph is free",
+                f"Dimension {axis} of input {name!r} of the {part} graph is free",
                 ", ".join(f"{n}[{a}]" for n, a in bounds) or "fixed dimensions",
                 "export the bundle again",
             )
         low.append(least)
-        best.append(usual)
+        best.append(typical)
         high.append(largest)
     return tuple(low), tuple(best), tuple(high)
 
@@ -155,42 +169,61 @@ def choose_profile(profiles: Sequence[Profile], shapes: Mapping[str, Dims]) -> i
 
 def no_profile(name: str, shapes: Mapping[str, Dims], profiles: Sequence[Profile]) -> InputError:
     """The error for a run that no profile covers."""
-    given = ", ".join(f"{key} {list(dims)}" for key, dims in shapes.items())
+    requested = ", ".join(f"{key} {list(dims)}" for key, dims in shapes.items())
     allowed = " or ".join(
         ", ".join(f"{key} {list(low)} to {list(high)}" for key, (low, _, high) in profile.shapes.items())
         for profile in profiles
     )
-    return InputError("engine-shape", f"{name} with {given}", allowed, "split the input, or build engines for it")
+    return InputError(
+        "engine-shape",
+        f"{name} was not built for {requested}",
+        allowed,
+        "split the input, or build engines for it",
+    )
 
 
-def cut(count: int, most: int) -> list[slice]:
-    """Parts of at most `most`, in order; none for nothing."""
-    return [slice(low, min(low + most, count)) for low in range(0, count, most)]
+def split(count: int, largest: int) -> list[slice]:
+    """Consecutive parts of at most `largest`; none where `count` is 0."""
+    return [slice(low, min(low + largest, count)) for low in range(0, count, largest)]
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """rows [low, high) of a window go in; of what comes out, rows [keep, keep + count) are exact and wanted."""
+    """One run on a part of a window.
+
+    Attributes:
+        low: First row of the window that goes in.
+        high: Row after the last that goes in.
+        skip: Leading rows of the output that are dropped.
+        count: Rows after those that are used. They are exact.
+    """
 
     low: int
     high: int
-    keep: int
+    skip: int
     count: int
 
 
-def cut_window(length: int, longest: int, left: int, right: int) -> list[Piece]:
-    """Overlapping pieces of a locator window, none longer than `longest`, whose kept rows are those of one long run.
+def split_window(length: int, longest: int, left: int, right: int) -> list[Piece]:
+    """Overlapping pieces of a locator window whose rows together are those of one long run.
 
-    left, right: the locator's receptive field. Raises InputError where no row of a piece would be exact.
+    Args:
+        length: Snippets of the window.
+        longest: Snippets of a piece at most.
+        left: The locator's receptive field to the left.
+        right: The locator's receptive field to the right.
+
+    Raises:
+        InputError: No row of a piece would be exact.
     """
     if length <= longest:
         return [Piece(0, length, 0, length)] if length else []
     if longest <= left + right:
         raise InputError(
             "engine-shape",
-            f"a window of {counted(length, 'snippet')}, and engines for {longest} at most",
-            f"engines for more than {left + right}, the locator's receptive field",
-            "build them with larger --lengths",
+            f"The engines take windows of at most {longest} snippets, and this one has {counted(length, 'snippet')}",
+            required=f"engines for more than {left + right} snippets, the locator's receptive field",
+            next_step="build them with larger `lengths`",
         )
     pieces, at = [], 0
     while at < length:
@@ -202,14 +235,16 @@ def cut_window(length: int, longest: int, left: int, right: int) -> list[Piece]:
     return pieces
 
 
-def _rising(what: str, values: Sequence[int]) -> None:
+def _check_bounds(name: str, values: Sequence[int]) -> None:
     if list(values) != sorted(set(values)) or any(n < 1 for n in values) or len(values) > 8:
-        raise InputError(f"engine-{what}", f"{what} {list(values)}", "up to 8 rising numbers", f"correct --{what}")
+        raise InputError(
+            f"engine-{name}", f"Invalid {name} {list(values)}", "up to 8 increasing numbers", f"correct `{name}`"
+        )
 
 
-def _stretch(values: tuple[int, ...], size: int) -> tuple[int, ...]:
+def _repeat_last(values: tuple[int, ...], size: int) -> tuple[int, ...]:
     return values + (values[-1],) * (size - len(values))
 
 
-def _up(n: int) -> int:
-    return -(-n // _ROUND) * _ROUND
+def _round_up(n: int) -> int:
+    return -(-n // _MULTIPLE) * _MULTIPLE

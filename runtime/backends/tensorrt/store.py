@@ -1,8 +1,8 @@
-"""The folder in which engines lie. Each has a JSON record beside it that says what it depends on.
+"""The folder in which engines are stored, each with a JSON record of what it depends on.
 
-Readers take no lock: a record names its engine by content, and is replaced in one step. Writers hold a lock while they
-put an engine and its record down, so that two builds at once leave one of the two, whole. An entry that is damaged, or
-for another machine, is never used and never rebuilt here: it is ignored, and whoever asks is told why.
+Readers take no lock: a record names its engine by content and is replaced atomically. Writers hold a lock while they
+write an engine and its record, so that two concurrent builds leave one intact engine. An entry that is damaged, or for
+another machine, is never used and never rebuilt here: it is ignored, with a reason.
 """
 
 from __future__ import annotations
@@ -25,14 +25,22 @@ from .key import EngineKey, Gpu
 
 FORMAT = 1
 SUFFIX, RECORD = ".engine", ".json"
-LARGEST_RECORD = 1 << 20
-_PATIENCE = 20  # looks at an entry that builds keep replacing
+MAX_RECORD_BYTES = 1 << 20
+_MAX_READS = 20  # of an entry that builds keep replacing
 _FILE = re.compile(r"[a-z0-9][a-z0-9._-]*\.engine")
 
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One engine as its record tells. facts: bundle, seconds it took, what made it, layers ..., for people."""
+    """The record of one engine.
+
+    Attributes:
+        key: What the engine depends on.
+        file: Its file in the folder.
+        sha256: Its hash.
+        size: Its size in bytes.
+        facts: Information for people: bundle, build time in seconds, layers and so on.
+    """
 
     key: EngineKey
     file: str
@@ -54,7 +62,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A record file, and what it holds; or why it cannot be used."""
+    """One record file. problem: why its engine cannot be used; empty for an intact one."""
 
     path: Path
     record: Record | None
@@ -67,25 +75,31 @@ class EngineStore:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         if self.folder.exists() and not self.folder.is_dir():
-            raise InputError("engines-folder", f"{self.folder} is a file", "a folder of engines", "choose another one")
+            raise InputError(
+                "engines-folder",
+                f"{self.folder} is a file",
+                required="a folder of engines",
+                next_step="choose another path",
+            )
 
     def entries(self, *, deep: bool = True) -> list[Entry]:
-        """All records by file name, damaged ones with the problem; then engines that no record names.
+        """All entries by file name, then engines without a record.
 
-        deep: read every engine and compare its sha256; else its size alone.
+        Args:
+            deep: Read every engine and compare its SHA-256; otherwise compare its size only.
         """
-        found = [self._entry(path, deep=deep) for path in sorted(self.folder.glob(f"*{RECORD}"))]
-        named = {entry.record.file for entry in found if entry.record is not None}
+        entries = [self._entry(path, deep=deep) for path in sorted(self.folder.glob(f"*{RECORD}"))]
+        recorded = {entry.record.file for entry in entries if entry.record is not None}
         for path in sorted(self.folder.glob(f"*{SUFFIX}")):
-            if path.name not in named:
-                found.append(Entry(path, None, "no record names this engine"))
-        return found
+            if path.name not in recorded:
+                entries.append(Entry(path, None, "no record names this engine"))
+        return entries
 
     def put(self, key: EngineKey, engine: bytes, facts: Mapping[str, Any]) -> Record:
-        """Write an engine and its record; what the record named before is removed."""
+        """Write an engine and its record, and remove the engine that the record named before."""
         digest, stem = hashlib.sha256(engine).hexdigest(), self._stem(key)
-        told = {**facts, "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "punctum": __version__}
-        record = Record(key, f"{stem}-{digest[:12]}{SUFFIX}", digest, len(engine), told)
+        facts = {**facts, "built": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()), "punctum": __version__}
+        record = Record(key, f"{stem}-{digest[:12]}{SUFFIX}", digest, len(engine), facts)
         with self.locked():
             atomic_write(self.folder / record.file, engine)
             atomic_write(self.folder / f"{stem}{RECORD}", json.dumps(record.as_data(), indent=1) + "\n")
@@ -95,7 +109,7 @@ class EngineStore:
         return record
 
     def get(self, key: EngineKey) -> Record | None:
-        """The record of exactly this key, if its engine is whole."""
+        """The record with exactly this key, if its engine is intact."""
         path = self.folder / f"{self._stem(key)}{RECORD}"
         entry = self._entry(path, deep=True) if path.is_file() else None
         return entry.record if entry is not None and not entry.problem else None
@@ -103,10 +117,20 @@ class EngineStore:
     def find(
         self, part: str, precision: str, graph: str, *, library: tuple[str, str], gpu: Gpu
     ) -> tuple[Record, bytes, list[str]]:
-        """The engine of one graph for this library and GPU, the newest of several: (record, its bytes, what was
-        ignored and why).
+        """The newest engine of one graph for this library and GPU. Nothing is built.
 
-        Raises InputError saying why each candidate is not used. Nothing is built.
+        Args:
+            part: Part of the bundle.
+            precision: Precision of the graph.
+            graph: SHA-256 of the graph.
+            library: Name and version of the library.
+            gpu: The GPU here.
+
+        Returns:
+            The record, the bytes of the engine, and the entries that were ignored, each with the reason.
+
+        Raises:
+            InputError: No engine fits, with the reason for each candidate.
         """
         ignored: list[str] = []
         fitting: list[tuple[float, Path, Record]] = []
@@ -117,68 +141,70 @@ class EngineStore:
             key = entry.record.key
             if (key.part, key.precision) != (part, precision):
                 continue
-            wrong = key.misfits(graph=graph, library=library, gpu=gpu)
+            wrong = key.mismatches(graph=graph, library=library, gpu=gpu)
             if wrong:
                 ignored.append(f"{entry.path.name}: {', '.join(wrong)}")
             else:
                 fitting.append((_changed(entry.path), entry.path, entry.record))
         for _, path, record in sorted(fitting, key=lambda item: item[:2], reverse=True):
-            whole = self._read(path, record)
-            if whole is not None:
-                return *whole, ignored
+            intact = self._read(path, record)
+            if intact is not None:
+                return *intact, ignored
             ignored.append(f"{path.name}: its engine is not the one that was built (sha256 differs)")
         why = f"; ignored: {'; '.join(ignored)[:1500]}" if ignored else ""
         raise InputError(
             "engine-missing",
             f"{self.folder} has no engine of the {part} in {precision} for {library[0]} {library[1]} on {gpu.name} "
             f"(compute capability {gpu.capability}){why}",
-            "an engine built from this bundle with this library for this GPU",
-            f"punctum build BUNDLE --out {self.folder} --library {library[0]} --precision {precision}",
+            required="an engine built from this bundle with this library for this GPU",
+            next_step=f"punctum build BUNDLE --out {self.folder} --library {library[0]} --precision {precision}",
         )
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Alone among writers of this folder, in this process and others; it is made if need be."""
+        """Exclude other writers of this folder, in this process and others. The folder is created if necessary."""
         import fcntl
 
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             handle = (self.folder / ".lock").open("a")
         except OSError as error:
-            raise PunctumError("write-failed", f"cannot write {self.folder} ({error})", "a writable folder") from error
+            raise PunctumError(
+                "write-failed", f"Cannot write {self.folder} ({error})", required="a writable folder"
+            ) from error
         with handle:
             fcntl.flock(handle, fcntl.LOCK_EX)
             yield
 
     def blob(self, name: str) -> bytes:
-        """A file beside the engines (timing cache, kernel cache); empty where there is none."""
+        """Content of a file beside the engines (timing cache, kernel cache); empty where there is none."""
         try:
             return (self.folder / name).read_bytes()
         except OSError:
             return b""
 
     def merge_blob(self, name: str, merge: Callable[[bytes], bytes]) -> None:
-        """Replace such a file by what `merge` makes of its present content, alone among writers. Empty: leave it."""
+        """Replace such a file by `merge` of its present content, excluding other writers; keep it if that is empty."""
         with self.locked():
             merged = merge(self.blob(name))
             if merged:
                 atomic_write(self.folder / name, merged)
 
     def _entry(self, path: Path, *, deep: bool) -> Entry:
-        entry = self._look(path, deep=deep)
-        for _ in range(_PATIENCE):
+        entry = self._inspect(path, deep=deep)
+        for _ in range(_MAX_READS):
             if not entry.problem:
                 break
-            # A build may have replaced both files between the looks at them; what stays as it was is damaged.
-            before, entry = entry, self._look(path, deep=deep)
+            # A build may have replaced both files between the two reads; an entry that stays the same is damaged.
+            before, entry = entry, self._inspect(path, deep=deep)
             if entry.record == before.record:
                 break
         return entry
 
-    def _look(self, path: Path, *, deep: bool) -> Entry:
+    def _inspect(self, path: Path, *, deep: bool) -> Entry:
         try:
-            if path.stat().st_size > LARGEST_RECORD:
-                return Entry(path, None, "its record is too large to be one")
+            if path.stat().st_size > MAX_RECORD_BYTES:
+                return Entry(path, None, "its record is too large")
             record = _parse(path.read_bytes())
         except (OSError, ValueError, RecursionError) as error:
             return Entry(path, None, f"its record cannot be read ({str(error)[:120]})")
@@ -196,25 +222,25 @@ class EngineStore:
         return Entry(path, record)
 
     def _read(self, path: Path, record: Record) -> tuple[Record, bytes] | None:
-        """A record and its engine; those that replaced them while they were read; None where they do not agree."""
-        for _ in range(_PATIENCE):
+        """A record and its engine, or those that replaced them meanwhile; None where they do not match."""
+        for _ in range(_MAX_READS):
             data = self.blob(record.file)
             if hashlib.sha256(data).hexdigest() == record.sha256:
                 return record, data
-            now = self._look(path, deep=False).record
-            if now is None or now == record:
+            current = self._inspect(path, deep=False).record
+            if current is None or current == record:
                 return None
-            record = now
+            record = current
         return None
 
     @staticmethod
     def _stem(key: EngineKey) -> str:
-        where = key.capability.replace(".", "")
-        return f"{key.part}-{key.precision}-sm{where}-{key.digest()}"
+        capability = key.capability.replace(".", "")
+        return f"{key.part}-{key.precision}-sm{capability}-{key.digest()}"
 
 
 def default_folder(bundle_id: str) -> Path:
-    """Where engines of a bundle lie when no folder is named: in the user's cache, by the bundle's id."""
+    """The default folder for engines of a bundle: in the user's cache, by the bundle's id."""
     import os
 
     base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
@@ -229,14 +255,14 @@ def _changed(path: Path) -> float:
 
 
 def _parse(data: bytes) -> Record:
-    """Raises ValueError for anything but a record as `Record.as_data` writes it."""
-    told = json.loads(data)
-    if not isinstance(told, dict) or told.get("format") != FORMAT:
-        raise ValueError(f"format {told.get('format') if isinstance(told, dict) else told!r}, not {FORMAT}")
-    key = EngineKey.from_data(told.get("key"))
-    if told.get("digest") != key.digest():
+    """Raise ValueError for anything that is not a record as `Record.as_data` writes it."""
+    parsed = json.loads(data)
+    if not isinstance(parsed, dict) or parsed.get("format") != FORMAT:
+        raise ValueError(f"format {parsed.get('format') if isinstance(parsed, dict) else parsed!r}, not {FORMAT}")
+    key = EngineKey.from_data(parsed.get("key"))
+    if parsed.get("digest") != key.digest():
         raise ValueError("its digest is not that of its key")
-    file, sha256, size, facts = (told.get(name) for name in ("file", "sha256", "size", "facts"))
+    file, sha256, size, facts = (parsed.get(name) for name in ("file", "sha256", "size", "facts"))
     if not isinstance(file, str) or not _FILE.fullmatch(file):
         raise ValueError("it names no engine file in this folder")
     if not isinstance(sha256, str) or not isinstance(size, int) or not isinstance(facts, dict):

@@ -126,7 +126,8 @@ def graph(folder: Path) -> Target:
 
 def backbone(folder: Path) -> Target:
     """A backbone folder: its spec, and a graph that is a real one."""
-    from punctum.runtime.backbone.backbone import SPEC_FILE, VideoBackbone
+    from punctum.runtime.backbone.backbone import VideoBackbone
+    from punctum.runtime.backbone.folder import SPEC_FILE
     from punctum.runtime.bundle.reader import Bundle
 
     shipped = Bundle.load("default")
