@@ -66,7 +66,7 @@ class MqttTarget:
 
 
 def _bad_address(address: str) -> InputError:
-    shown = redact(address) if "://" in address else address.rpartition("@")[2]  # never a password
+    shown = redact(address if "://" in address else f"mqtt://{address}")
     return InputError("mqtt-address", f"address {shown!r}", "mqtt://[user@]host[:port]/topic", "correct --mqtt")
 
 
