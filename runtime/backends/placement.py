@@ -23,7 +23,7 @@ SIZE_OPERATORS = frozenset(
 )
 
 
-def node_placement(session: Any) -> dict[str, dict[str, int]]:
+def session_placement(session: Any) -> dict[str, dict[str, int]]:
     """Provider -> operator -> number of nodes, as the session was partitioned (before the provider fuses nodes).
 
     Empty where this ONNX Runtime does not report it, or where the session was opened without `RECORD`.

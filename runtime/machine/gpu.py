@@ -103,10 +103,10 @@ def examine_tensorrt(host: Host, facts: Facts, packages: dict[str, str], build: 
     rtx = sorted({version for name, version in wheels.items() if name.startswith("tensorrt-rtx")})
     facts.record(
         "TensorRT",
-        wheels=", ".join(f"{name} {version}" for name, version in wheels.items()) or "none",
+        packages=", ".join(f"{name} {version}" for name, version in wheels.items()) or "none",
         system_libraries=", ".join(path.name for path in system) or "none",
-        majors_installed=", ".join(map(str, sorted(majors))) or "none",
-        major_that_ONNX_Runtime_links=linked or "none",
+        installed_versions=", ".join(map(str, sorted(majors))) or "none",
+        version_linked_by_ONNX_Runtime=linked or "none",
         tensorrt_rtx=", ".join(rtx) or "none",
     )
     if linked and majors and linked not in majors:

@@ -9,7 +9,7 @@ from pathlib import Path
 from .findings import Facts
 from .host import Host
 from .libraries import DRIVER, Library, needs_of, remedy
-from .telemetry import VARIABLE, wanted
+from .telemetry import VARIABLE, telemetry_enabled
 
 _FILES = {"cuda": "libonnxruntime_providers_cuda.so", "ort-tensorrt": "libonnxruntime_providers_tensorrt.so"}
 # Loaded at run time instead of linked; without it convolutions fail.
@@ -93,9 +93,11 @@ def examine_onnxruntime(host: Host, facts: Facts, *, jetson: bool) -> Build | No
         "ONNX Runtime",
         build=f"{build.package} {build.version}",
         cuda=f"built for CUDA {build.cuda}" if build.cuda else "no",
-        telemetry=f"on: set by {VARIABLE}" if wanted(host.environ) else f"off ({VARIABLE}=1 before it is loaded)",
+        telemetry=f"on: set by {VARIABLE}"
+        if telemetry_enabled(host.environ)
+        else f"off ({VARIABLE}=1 before it is loaded)",
     )
-    if wanted(host.environ):
+    if telemetry_enabled(host.environ):
         facts.note(
             "ONNX Runtime",
             f"{VARIABLE}={host.environ[VARIABLE].strip()}: ONNX Runtime may report usage data to its vendor",

@@ -62,7 +62,7 @@ def examine_jetson(host: Host, facts: Facts) -> bool:
     facts.note(
         "Machine",
         f"{system}: the package index has no onnxruntime-gpu for Jetson",
-        '`device="tensorrt"` with JetPack\'s TensorRT (run `punctum build` on this machine), or `device="cpu"`',
+        'use `device="tensorrt"` with JetPack\'s TensorRT (run `punctum build` on this machine), or `device="cpu"`',
     )
     return True
 

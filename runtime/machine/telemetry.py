@@ -22,7 +22,7 @@ def switch_off_telemetry() -> None:
 
     A user who wants telemetry sets ORT_DISABLE_TELEMETRY=0 (or false, no, off). Child processes inherit the setting.
     """
-    if not wanted(os.environ):
+    if not telemetry_enabled(os.environ):
         os.environ[VARIABLE] = "1"  # also replaces values that ONNX Runtime does not know and treats as consent
     for name, value in _OTHERS.items():
         os.environ.setdefault(name, value)
@@ -31,10 +31,10 @@ def switch_off_telemetry() -> None:
 def quiet_onnxruntime(ort: object) -> None:
     """Switch off telemetry in builds that do not read the variable. Call it after the import."""
     switch = getattr(ort, "disable_telemetry_events", None)
-    if switch is not None and not wanted(os.environ):
+    if switch is not None and not telemetry_enabled(os.environ):
         switch()
 
 
-def wanted(environ: Mapping[str, str]) -> bool:
+def telemetry_enabled(environ: Mapping[str, str]) -> bool:
     """Whether the user has allowed ONNX Runtime to send telemetry."""
     return environ.get(VARIABLE, "").strip().lower() in _WANTS

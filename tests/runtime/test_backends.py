@@ -19,7 +19,7 @@ from punctum.runtime.backends.onnxruntime.runner import BoundRunner, PlainRunner
 from punctum.runtime.backends.onnxruntime.session import open_session, provider_options
 from punctum.runtime.backends.open import open_backend
 from punctum.runtime.backends.options import Device, EngineOptions, EngineSpec
-from punctum.runtime.backends.placement import engine_record, fallback_nodes, node_placement, placement_counts
+from punctum.runtime.backends.placement import engine_record, fallback_nodes, placement_counts, session_placement
 from punctum.runtime.cli._engine import EngineChoice, memory
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.session.engine import Shape
@@ -253,7 +253,7 @@ def test_work_on_rows_fallback_nodes_and_arithmetic_on_sizes_does_not(bundle):
     assert fallback_nodes({"CPUExecutionProvider": {"Shape": 3, "Gather": 1, "Conv": 2}}) == {"Conv": 2}
     assert fallback_nodes({"CUDAExecutionProvider": {"Conv": 2}, "CPUExecutionProvider": {"Cast": 9}}) == {}
     plain = ort.InferenceSession(bundle.graph("locator"), providers=["CPUExecutionProvider"])
-    assert node_placement(plain) == {}  # not recorded: not known, and no error
+    assert session_placement(plain) == {}  # not recorded: not known, and no error
 
 
 def test_options_do_not_change_answers(bundle, rows):

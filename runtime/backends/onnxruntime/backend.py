@@ -11,7 +11,7 @@ from ...errors import PunctumError
 from ...session.engine import F32, I64, Shape
 from ..graph_io import SCORER_INPUTS, TERMS, TRACKS, graph_mismatch, neutral_terms, warmup_proposals, warmup_window
 from ..options import CPU, EngineSpec
-from ..placement import Placement, node_placement
+from ..placement import Placement, session_placement
 from ..runner import Array, Runner, TensorInfo
 from .session import make_runner, open_session, unavailable
 
@@ -100,7 +100,7 @@ class OnnxBackend:
 
     def placement(self) -> Placement:
         """Graph -> provider -> operator -> number of nodes."""
-        return {name: node_placement(session) for name, session in self._sessions.items()}
+        return {name: session_placement(session) for name, session in self._sessions.items()}
 
     def warm(self, shapes: Sequence[Shape]) -> None:
         """Run each shape once on zeros; shapes with proposals go through the scorer."""

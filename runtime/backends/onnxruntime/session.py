@@ -15,7 +15,7 @@ from ...machine.telemetry import quiet_onnxruntime, switch_off_telemetry
 from ...text.display import counted
 from ..failures import failure_text
 from ..options import CPU, Device, EngineOptions, EngineSpec
-from ..placement import RECORD, fallback_nodes, node_placement
+from ..placement import RECORD, fallback_nodes, session_placement
 from ..runner import Runner
 from .runner import BoundRunner, PlainRunner, quiet
 
@@ -192,7 +192,7 @@ def _open_strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str,
 
 def _check_nodes(session: Any, name: str, device: Device) -> None:
     """Raise InputError where work on rows was placed on the CPU, and where the placement is unknown."""
-    placement = node_placement(session)
+    placement = session_placement(session)
     if not placement:
         raise unavailable(
             device, f"this ONNX Runtime does not report where the nodes of {name} run (1.24 and newer versions do)"
