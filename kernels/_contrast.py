@@ -5,9 +5,8 @@ AutoLoc (Shou et al., ECCV 2018), equation 2, as LACP uses it for ranking; here 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._integral import cumulate, integral_to, value_at
 from ._jit import jit
@@ -44,7 +43,9 @@ def _contrast(columns, segments, labels, margin, max_margin, inner, outer):  # t
             outer[i] = outside / room
 
 
-def _inner_outer(track: Any, segments: Any, labels: Any, margin: float, max_margin: float) -> tuple[F64, F64]:
+def _inner_outer(
+    track: ArrayLike, segments: ArrayLike, labels: ArrayLike, margin: float, max_margin: float
+) -> tuple[F64, F64]:
     tracks = matrix_of(track, "track")
     seg = segments_of(segments)
     if len(tracks) == 0:
@@ -58,18 +59,54 @@ def _inner_outer(track: Any, segments: Any, labels: Any, margin: float, max_marg
 
 
 def outer_inner_contrast(
-    track: Any, segments: Any, *, margin: float = 0.25, max_margin: float = np.inf, labels: Any = None
+    track: ArrayLike,
+    segments: ArrayLike,
+    *,
+    margin: float = 0.25,
+    max_margin: float = np.inf,
+    labels: ArrayLike | None = None,
 ) -> F64:
-    """Mean inside minus mean in the two margins, each min(margin x length, max_margin) wide.
+    """Mean of a track inside each segment minus its mean in the margins just outside.
 
-    track [T], or [T, C] with `labels` [N] naming each segment's column; segments [N, 2] in snippet-centre
-    coordinates. Returns float64 [N]. What lies outside [-0.5, T - 0.5] does not exist: the outer mean is over
-    what is left of the margins, and 0 where nothing is.
+    The outer mean covers the part of the margins that lies within [-0.5, T - 0.5]; it is 0 if nothing is left of them.
+
+    Args:
+        track: [T], or [T, C] with `labels`.
+        segments: [N, 2] in snippet-centre coordinates.
+        margin: width of each margin, as a fraction of the segment's length.
+        max_margin: largest width of a margin, in snippets.
+        labels: [N], the column of `track` for each segment.
+
+    Returns:
+        float64 [N].
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+
+    Source:
+        AutoLoc (Shou et al., ECCV 2018), equation 2, on the exact interpolant.
+
+    Example:
+        >>> from punctum import kernels
+        >>> kernels.outer_inner_contrast([0.0, 1.0, 1.0, 0.0], [[0.5, 2.5]]).round(3).tolist()
+        [0.625]
     """
     inner, outer = _inner_outer(track, segments, labels, margin, max_margin)
     return np.asarray(inner - outer)
 
 
-def segment_mean(track: Any, segments: Any, *, labels: Any = None) -> F64:
-    """Mean of the interpolant inside each segment: track [T] (or [T, C] with `labels`), returns [N]."""
+def segment_mean(track: ArrayLike, segments: ArrayLike, *, labels: ArrayLike | None = None) -> F64:
+    """Mean of the interpolant of a track inside each segment.
+
+    Args:
+        track: [T], or [T, C] with `labels`.
+        segments: [N, 2] in snippet-centre coordinates.
+        labels: [N], the column of `track` for each segment.
+
+    Returns:
+        float64 [N].
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+    """
     return _inner_outer(track, segments, labels, 0.0, 0.0)[0]

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import cuda
 from ._validate import F64, KernelInputError, matrix_of, vector_of
 
 
-def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> F64:
-    """class probability x attention x center score (TSPNet, test-time score).
+def fuse_confidence(class_probability: ArrayLike, attention: ArrayLike, center: ArrayLike) -> F64:
+    """Aligned confidence of proposals: class probability x attention x center score.
 
-    class_probability [M, C], attention [M], center [M], each in 0..1. Returns float64 [M, C].
-    Arrays that are on a CUDA device stay there: see `kernels.cuda.fuse_confidence`.
+    Args:
+        class_probability: [M, C] in 0..1; or an array on a CUDA device (see `kernels.cuda.fuse_confidence`).
+        attention: [M] in 0..1.
+        center: [M], the center score, in 0..1.
+
+    Returns:
+        float64 [M, C].
+
+    Raises:
+        KernelInputError: the arrays do not belong to the same proposals, or contain NaN.
+
+    Source:
+        TSPNet (Xia et al., CVPR 2024), the score of a proposal at test time.
+
+    Example:
+        >>> from punctum import kernels
+        >>> kernels.fuse_confidence([[0.5, 1.0]], [0.8], [0.5]).tolist()
+        [[0.2, 0.4]]
     """
     if cuda.on_device(class_probability):
         return cuda.fuse_confidence(class_probability, attention, center)  # type: ignore[no-any-return]

@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._jit import jit
 from ._overlap import iou_of
@@ -77,18 +78,32 @@ def _areas(hit, class_offsets, truth_count, out):  # type: ignore[no-untyped-def
 
 
 def match_detections(
-    truth_group: Any,
-    truth_segments: Any,
-    group: Any,
-    segments: Any,
-    scores: Any,
-    thresholds: Any,
+    truth_group: ArrayLike,
+    truth_segments: ArrayLike,
+    group: ArrayLike,
+    segments: ArrayLike,
+    scores: ArrayLike,
+    thresholds: ArrayLike,
     *,
     groups: int,
 ) -> tuple[I64, Any]:
-    """Match within groups (one group = one video and class).
+    """Match detections with ground truth within groups; a group is one video and one class.
 
-    Returns (order int64 [N], detections from the highest score down; hit uint8 [K, N], in that order).
+    Args:
+        truth_group: [G], group of each ground-truth segment.
+        truth_segments: [G, 2].
+        group: [N], group of each detection.
+        segments: [N, 2], in the unit of `truth_segments`.
+        scores: [N].
+        thresholds: [K], temporal IoU.
+        groups: number of groups.
+
+    Returns:
+        (order int64 [N]: the detections from the highest score down; hit uint8 [K, N] in that order: 1 for a true
+        positive).
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN, or an index is out of range.
     """
     truth = segments_of(truth_segments, "truth_segments")
     owner = index_of(truth_group, "truth_group", len(truth), groups)
@@ -106,23 +121,47 @@ def match_detections(
 
 
 def average_precision(
-    truth_video: Any,
-    truth_label: Any,
-    truth_segments: Any,
-    video: Any,
-    label: Any,
-    segments: Any,
-    scores: Any,
-    thresholds: Any,
+    truth_video: ArrayLike,
+    truth_label: ArrayLike,
+    truth_segments: ArrayLike,
+    video: ArrayLike,
+    label: ArrayLike,
+    segments: ArrayLike,
+    scores: ArrayLike,
+    thresholds: ArrayLike,
     *,
     videos: int,
     classes: int,
 ) -> F64:
-    """Average precision per threshold and class, ActivityNet protocol.
+    """Average precision per threshold and class.
 
-    Truth: video index [G], class index [G], segments [G, 2]. Detections: video index [N], class index [N],
-    segments [N, 2] in the same unit, scores [N]. thresholds [K] of temporal IoU. Returns float64 [K, C]: 0 for
-    a class without detections, NaN for a class without truth (the caller decides what that means).
+    Args:
+        truth_video: [G], index of the video of each ground-truth segment.
+        truth_label: [G], index of its class.
+        truth_segments: [G, 2].
+        video: [N], index of the video of each detection.
+        label: [N], index of its class.
+        segments: [N, 2], in the unit of `truth_segments`.
+        scores: [N].
+        thresholds: [K], temporal IoU.
+        videos: number of videos.
+        classes: number of classes C.
+
+    Returns:
+        float64 [K, C]: 0 for a class without detections, NaN for a class without ground truth.
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN, or an index is out of range.
+
+    Source:
+        ActivityNet protocol; area under the precision envelope at every recall step (Pascal VOC 2011).
+
+    Example:
+        >>> from punctum import kernels
+        >>> kernels.average_precision(
+        ...     [0], [0], [[1.0, 3.0]], [0, 0], [0, 0], [[1.0, 3.0], [6.0, 7.0]], [0.9, 0.8], [0.5], videos=1, classes=1
+        ... ).tolist()
+        [[1.0]]
     """
     seg = segments_of(segments)
     truth = segments_of(truth_segments, "truth_segments")

@@ -7,9 +7,8 @@ times longer video costs ten times as much, not a hundred.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._jit import jit
 from ._order import argsort_stable
@@ -64,10 +63,23 @@ def window_of(segments, order, reach, rank, extra):  # type: ignore[no-untyped-d
     return low, high
 
 
-def segment_iou(a: Any, b: Any, *, length_offset: float = 0.0) -> F64:
-    """Intersection over union of every pair.
+def segment_iou(a: ArrayLike, b: ArrayLike, *, length_offset: float = 0.0) -> F64:
+    """Intersection over union of every pair of segments (tIoU).
 
-    a: [N, 2], b: [M, 2], start and end in any one unit. Returns float64 [N, M]; 0 where a pair does not
-    overlap and where both have no length. `length_offset=1.0` gives the published "+1" lengths.
+    Args:
+        a: [N, 2], start and end in any one unit.
+        b: [M, 2], in the same unit.
+        length_offset: added to every length and intersection; 1.0 reproduces the published "+1" lengths.
+
+    Returns:
+        float64 [N, M]; 0 where a pair does not overlap, and where both have no length.
+
+    Raises:
+        KernelInputError: an array is not [N, 2], contains NaN, or has a start after its end.
+
+    Example:
+        >>> from punctum import kernels
+        >>> kernels.segment_iou([[0.0, 2.0]], [[1.0, 3.0], [5.0, 6.0]]).round(3).tolist()
+        [[0.333, 0.0]]
     """
     return _iou_matrix(segments_of(a, "a"), segments_of(b, "b"), float(length_offset))  # type: ignore[no-any-return]

@@ -6,9 +6,8 @@ mean itself, at a cost that does not grow with the segment, and it has an exact 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._jit import jit
 from ._validate import F32, F64, KernelInputError, matrix_of, positive, segments_of
@@ -58,8 +57,21 @@ def _pool(features, edges, out):  # type: ignore[no-untyped-def]
                     out[i, b, d] = 0.0
 
 
-def bin_edges(segments: Any, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf) -> F64:
-    """The bin borders of `pool_segments`: float64 [N, bins + 1]."""
+def bin_edges(segments: ArrayLike, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf) -> F64:
+    """The bin borders of `pool_segments`.
+
+    Args:
+        segments: see `pool_segments`.
+        bins: see `pool_segments`.
+        context: see `pool_segments`.
+        max_context: see `pool_segments`.
+
+    Returns:
+        float64 [N, bins + 1] in snippet-centre coordinates.
+
+    Raises:
+        KernelInputError: bins is not a multiple of 6, or the segments are not valid.
+    """
     if bins < 6 or bins % 6:
         raise KernelInputError(f"bins is {bins}", "a multiple of 6", "use 6, 12, 18, ...")
     seg = segments_of(segments)
@@ -79,14 +91,30 @@ def bin_edges(segments: Any, *, bins: int = 12, context: float = 0.25, max_conte
 
 
 def pool_segments(
-    features: Any, segments: Any, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf
+    features: ArrayLike, segments: ArrayLike, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf
 ) -> F32:
-    """Mean feature in each bin of each segment, widened on both sides.
+    """Mean feature in each bin of each segment, widened on both sides (integral pooling).
 
-    features [T, D]; segments [N, 2] in snippet-centre coordinates. A sixth of the bins lies in the left
-    context, a sixth in the right, four sixths inside; a context is min(context x length, max_context) wide, so
-    with the defaults all bins are equal. Outside [-0.5, T - 0.5] features count as zero, as published.
-    Returns float32 [N, bins, D]; bins without width are 0.
+    A sixth of the bins lies in the left context, a sixth in the right, and four sixths inside the segment. Features
+    outside [-0.5, T - 0.5] count as zero, as published.
+
+    Args:
+        features: [T, D].
+        segments: [N, 2] in snippet-centre coordinates.
+        bins: number of bins, a multiple of 6.
+        context: width of each context, as a fraction of the segment's length. With the default all bins are equal.
+        max_context: largest width of a context, in snippets.
+
+    Returns:
+        float32 [N, bins, D]; bins without width are 0.
+
+    Raises:
+        KernelInputError: bins is not a multiple of 6, or an array has the wrong shape or contains NaN.
+
+    Example:
+        >>> from punctum import kernels
+        >>> kernels.pool_segments([[0.0], [1.0], [2.0], [3.0]], [[1.0, 2.0]], bins=6).shape
+        (1, 6, 1)
     """
     values = matrix_of(features, "features", np.float32)
     edges = bin_edges(segments, bins=bins, context=context, max_context=max_context)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._jit import jit
 from ._validate import F32, KernelInputError
@@ -58,13 +59,30 @@ def _resize(image, top, left, step_y, step_x, row, out):  # type: ignore[no-unty
 
 
 def resize_area(
-    image: Any, height: int, width: int, *, crop: tuple[float, float, float, float] | None = None, out: Any = None
+    image: ArrayLike, height: int, width: int, *, crop: tuple[float, float, float, float] | None = None, out: Any = None
 ) -> F32:
-    """Mean of the image over each cell of a grid of height x width cells.
+    """Mean of an image over each cell of a grid (exact area resampling).
 
-    image: uint8 [H, W, C]. crop: (top, left, height, width) in source pixels, fractions allowed, the part of the image
-    that the grid covers; default all of it. out: float32 [height, width, C] to write into.
-    Returns float32 [height, width, C] in 0..255. Raises KernelInputError.
+    Args:
+        image: uint8 [H, W, C].
+        height: rows of the grid.
+        width: columns of the grid.
+        crop: (top, left, height, width) in source pixels, fractions allowed: the part of the image that the grid
+            covers. Default: the whole image.
+        out: contiguous float32 [height, width, C] to write into.
+
+    Returns:
+        float32 [height, width, C] in 0..255.
+
+    Raises:
+        KernelInputError: the image, the size, the crop or `out` is not valid.
+
+    Example:
+        >>> import numpy as np
+        >>> from punctum import kernels
+        >>> image = np.array([[[0], [100]], [[200], [100]]], np.uint8)
+        >>> kernels.resize_area(image, 1, 1).tolist()
+        [[[100.0]]]
     """
     array = np.asarray(image)
     if array.dtype != np.uint8 or array.ndim != 3 or 0 in array.shape:

@@ -6,9 +6,8 @@ and places snippet t at its left edge, half a snippet early (method reference 5.
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._jit import jit
 from ._validate import F64, I64, matrix_of, vector_of
@@ -52,12 +51,21 @@ def _runs(tracks, thresholds, segments, classes, levels, write):  # type: ignore
     return count
 
 
-def find_runs_many(tracks: Any, thresholds: Any) -> tuple[F64, I64, I64]:
-    """All maximal runs of every column strictly above every threshold.
+def find_runs_many(tracks: ArrayLike, thresholds: ArrayLike) -> tuple[F64, I64, I64]:
+    """All maximal runs of every track that are strictly above each threshold.
 
-    tracks [T, C], thresholds [K]. Returns (segments float64 [R, 2] in snippet-centre coordinates, column
-    [R], threshold index [R]), sorted by column, threshold and start. A run that holds the first or last
-    snippet reaches the outer edge, -0.5 or T - 0.5.
+    A run that holds the first or last snippet reaches the outer edge, -0.5 or T - 0.5.
+
+    Args:
+        tracks: [T, C].
+        thresholds: [K].
+
+    Returns:
+        (segments float64 [R, 2] in snippet-centre coordinates, column int64 [R], threshold index int64 [R]), sorted by
+        column, threshold and start.
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
     """
     values = matrix_of(tracks, "tracks")
     levels = vector_of(thresholds, "thresholds")
@@ -69,7 +77,24 @@ def find_runs_many(tracks: Any, thresholds: Any) -> tuple[F64, I64, I64]:
     return segments, classes, index
 
 
-def find_runs(track: Any, thresholds: Any) -> tuple[F64, I64]:
-    """`find_runs_many` for one track [T]: (segments [R, 2], threshold index [R])."""
+def find_runs(track: ArrayLike, thresholds: ArrayLike) -> tuple[F64, I64]:
+    """The maximal runs of one track above each threshold, with the crossings of its interpolant solved exactly.
+
+    Args:
+        track: [T].
+        thresholds: [K].
+
+    Returns:
+        (segments float64 [R, 2] in snippet-centre coordinates, threshold index int64 [R]).
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+
+    Example:
+        >>> from punctum import kernels
+        >>> segments, index = kernels.find_runs([0.0, 1.0, 1.0, 0.0], [0.5])
+        >>> segments.tolist(), index.tolist()
+        ([[0.5, 2.5]], [0])
+    """
     segments, _, index = find_runs_many(track, thresholds)
     return segments, index

@@ -7,9 +7,8 @@ the borders finds the true optimum, in time quadratic in the gaps between seeds 
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from ._jit import jit
 from ._validate import F64, KernelInputError, matrix_of
@@ -169,7 +168,7 @@ def _search(track, action, background, out):  # type: ignore[no-untyped-def]
     return total / max(count, 1)
 
 
-def _check(track: Any, seeds: Any, name: str) -> tuple[F64, F64]:
+def _check(track: ArrayLike, seeds: ArrayLike, name: str) -> tuple[F64, F64]:
     values, marks = matrix_of(track, "track"), matrix_of(seeds, name)
     if marks.shape != (values.shape[0], values.shape[1] - 1):
         raise KernelInputError(
@@ -179,12 +178,24 @@ def _check(track: Any, seeds: Any, name: str) -> tuple[F64, F64]:
 
 
 def select_seeds(
-    track: Any, points: Any, *, action_threshold: float = 0.1, background_threshold: float = 0.95
+    track: ArrayLike, points: ArrayLike, *, action_threshold: float = 0.1, background_threshold: float = 0.95
 ) -> tuple[F64, F64]:
-    """Snippets that are surely action or background, given the clicks.
+    """Snippets that are certainly action or background, given the clicks.
 
-    track [T, C + 1] in 0..1, the last column background; points [T, C] of 0 and 1. Returns (action seeds [T, C],
-    background seeds [T]). A recording without clicks has neither.
+    Args:
+        track: [T, C + 1] in 0..1; the last column is background.
+        points: [T, C], 1 at a click of a class, otherwise 0.
+        action_threshold: seeds extend from a click while the class track stays above it.
+        background_threshold: background seeds have a background score above it.
+
+    Returns:
+        (action seeds float64 [T, C], background seeds float64 [T]), of 0 and 1. A recording without clicks has neither.
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+
+    Source:
+        LACP (Lee and Byun, ICCV 2021), section 3.3.
     """
     values, marks = _check(track, points, "points")
     action, background = np.zeros_like(marks), np.zeros(len(marks))
@@ -192,11 +203,26 @@ def select_seeds(
     return action, background
 
 
-def search_sequence(track: Any, action: Any, background: Any, *, budget: int = 25) -> tuple[F64, float]:
-    """The action/background sequence of each clicked class with the highest mean contrast.
+def search_sequence(
+    track: ArrayLike, action: ArrayLike, background: ArrayLike, *, budget: int = 25
+) -> tuple[F64, float]:
+    """The sequence of action and background with the highest mean contrast, for each clicked class.
 
-    track [T, C + 1], action seeds [T, C], background seeds [T]. Returns (0/1 [T, C], mean score of the classes).
-    The optimum is exact; `budget` is the published beam width and is ignored.
+    Args:
+        track: [T, C + 1] in 0..1; the last column is background.
+        action: [T, C], action seeds.
+        background: [T], background seeds.
+        budget: the published beam width. The search is exact, so the value has no influence; it is accepted for
+            comparisons with the published code.
+
+    Returns:
+        (float64 [T, C] of 0 and 1, mean score of the classes).
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+
+    Source:
+        LACP (Lee and Byun, ICCV 2021), section 3.4; dynamic programming in place of the published beam search.
     """
     values, marks = _check(track, action, "action")
     out = np.zeros_like(marks)

@@ -6,9 +6,8 @@ Soft-NMS: Bodla et al., "Soft-NMS: Improving Object Detection With One Line of C
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from . import cuda
 from ._jit import jit
@@ -43,11 +42,25 @@ def _hard(segments, scores, threshold, extra):  # type: ignore[no-untyped-def]
     return kept[:count]
 
 
-def nms(segments: Any, scores: Any, *, iou_threshold: float, length_offset: float = 0.0) -> I64:
-    """Greedy suppression: take the best, drop what overlaps it by `iou_threshold` or more.
+def nms(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float, length_offset: float = 0.0) -> I64:
+    """Greedy non-maximum suppression: keep the best, drop everything that overlaps it.
 
-    segments [N, 2], scores [N]. Returns int64 indices of the survivors, best first; among equal scores the
-    earlier one in the input wins.
+    Args:
+        segments: [N, 2], start and end in any one unit.
+        scores: [N].
+        iou_threshold: segments with this IoU or more are dropped.
+        length_offset: 1.0 reproduces the published "+1" lengths.
+
+    Returns:
+        int64 [K], indices of the kept segments, best first; of equal scores the earlier one in the input is kept.
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+
+    Example:
+        >>> from punctum import kernels
+        >>> kernels.nms([[0.0, 2.0], [0.1, 2.1], [5.0, 6.0]], [0.9, 0.8, 0.7], iou_threshold=0.5).tolist()
+        [0, 2]
     """
     seg = segments_of(segments)
     threshold = positive(iou_threshold, "iou_threshold", zero=False)
@@ -55,12 +68,32 @@ def nms(segments: Any, scores: Any, *, iou_threshold: float, length_offset: floa
 
 
 def soft_nms(
-    segments: Any, scores: Any, *, sigma: float = 0.3, min_score: float = 0.0, length_offset: float = 0.0
+    segments: ArrayLike, scores: ArrayLike, *, sigma: float = 0.3, min_score: float = 0.0, length_offset: float = 0.0
 ) -> tuple[I64, F64]:
-    """Gaussian soft-NMS: each pick multiplies its neighbours' scores by exp(-iou^2 / sigma).
+    """Gaussian soft-NMS: each pick multiplies the scores of its neighbours by exp(-iou^2 / sigma).
 
-    segments [N, 2], scores [N] >= 0. Returns (indices in the order picked, their decayed scores, never
-    increasing). It stops at the first score below `min_score`. Ties: the earlier one in the input wins.
+    Args:
+        segments: [N, 2], start and end in any one unit.
+        scores: [N], each >= 0.
+        sigma: width of the Gaussian; smaller values suppress more.
+        min_score: the picking ends at the first score below it.
+        length_offset: 1.0 reproduces the published "+1" lengths.
+
+    Returns:
+        (int64 [K], indices in the order of picking; float64 [K], their decayed scores, never increasing). Of equal
+        scores the earlier one in the input is picked first.
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN.
+
+    Source:
+        Bodla et al., "Soft-NMS: Improving Object Detection With One Line of Code", ICCV 2017, equation 2.
+
+    Example:
+        >>> from punctum import kernels
+        >>> index, scores = kernels.soft_nms([[0.0, 2.0], [0.0, 2.0]], [0.9, 0.8], sigma=0.3)
+        >>> index.tolist(), scores.round(3).tolist()
+        ([0, 1], [0.9, 0.029])
     """
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
@@ -71,18 +104,29 @@ def soft_nms(
 
 
 def suppress_groups(
-    segments: Any,
-    scores: Any,
-    group_offsets: Any,
+    segments: ArrayLike,
+    scores: ArrayLike,
+    group_offsets: ArrayLike,
     *,
     sigma: float = 0.3,
     min_score: float = 0.0,
     length_offset: float = 0.0,
 ) -> tuple[I64, F64, I64]:
-    """`soft_nms` within each group [offsets[g], offsets[g+1]) in one call: (video, class, island) groups.
+    """`soft_nms` within each of many groups, in one call; a group is for example one island of one class.
 
-    Returns (indices into the input, decayed scores, offsets of the groups in the output). Arrays that are on a CUDA
-    device stay there: see `kernels.cuda.suppress_groups`.
+    Args:
+        segments: [N, 2]; or an array on a CUDA device (see `kernels.cuda.suppress_groups`).
+        scores: [N], each >= 0.
+        group_offsets: [G + 1]; group g holds the rows group_offsets[g] to group_offsets[g + 1].
+        sigma: see `soft_nms`.
+        min_score: see `soft_nms`.
+        length_offset: see `soft_nms`.
+
+    Returns:
+        (int64 [K], indices into the input; float64 [K], decayed scores; int64 [G + 1], offsets of the groups in these).
+
+    Raises:
+        KernelInputError: an array has the wrong shape or contains NaN, or the offsets are not a partition.
     """
     if cuda.on_device(segments):
         return cuda.suppress_groups(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 F64 = npt.NDArray[np.float64]
 F32 = npt.NDArray[np.float32]
@@ -20,7 +21,7 @@ class KernelInputError(ValueError):
         self.given, self.allowed, self.next_step = given, allowed, next_step
 
 
-def _array(value: Any, name: str, dtype: Any, ndim: tuple[int, ...]) -> Any:
+def _array(value: ArrayLike, name: str, dtype: Any, ndim: tuple[int, ...]) -> Any:
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
@@ -37,7 +38,7 @@ def _array(value: Any, name: str, dtype: Any, ndim: tuple[int, ...]) -> Any:
     return array
 
 
-def segments_of(value: Any, name: str = "segments") -> F64:
+def segments_of(value: ArrayLike, name: str = "segments") -> F64:
     """float64 [N, 2] with start <= end; an empty list is [0, 2]."""
     array = np.asarray(value)
     if array.size == 0:
@@ -56,7 +57,7 @@ def segments_of(value: Any, name: str = "segments") -> F64:
     return array  # type: ignore[no-any-return]
 
 
-def vector_of(value: Any, name: str, length: int | None = None) -> F64:
+def vector_of(value: ArrayLike, name: str, length: int | None = None) -> F64:
     """float64 [N]."""
     array = _array(np.asarray(value, dtype=np.float64) if np.size(value) == 0 else value, name, np.float64, (1,))
     if length is not None and len(array) != length:
@@ -64,7 +65,7 @@ def vector_of(value: Any, name: str, length: int | None = None) -> F64:
     return array  # type: ignore[no-any-return]
 
 
-def index_of(value: Any, name: str, length: int, below: int) -> I64:
+def index_of(value: ArrayLike, name: str, length: int, below: int) -> I64:
     """int64 [length] with values in [0, below)."""
     array = np.ascontiguousarray(value, dtype=np.int64)
     if array.shape != (length,):
@@ -74,13 +75,13 @@ def index_of(value: Any, name: str, length: int, below: int) -> I64:
     return array
 
 
-def matrix_of(value: Any, name: str, dtype: Any = np.float64) -> Any:
+def matrix_of(value: ArrayLike, name: str, dtype: Any = np.float64) -> Any:
     """[T] becomes [T, 1]; [T, C] stays."""
     array = _array(value, name, dtype, (1, 2))
     return array[:, None] if array.ndim == 1 else array
 
 
-def offsets_of(value: Any, length: int) -> I64:
+def offsets_of(value: ArrayLike, length: int) -> I64:
     """Group offsets [G+1]: 0 = first, length = last, never decreasing."""
     array = np.ascontiguousarray(value, dtype=np.int64)
     if array.ndim != 1 or len(array) < 1 or array[0] != 0 or array[-1] != length or (np.diff(array) < 0).any():
