@@ -12,7 +12,7 @@ ROOT = Path(__file__).resolve().parents[2]
 GENERATED = re.compile(r"docs/reference/(cli/[\w-]+|c)\.md")
 _LINK = re.compile(r"(?<!`)\[[^\]\n]*\]\(<?([^)\s>]+)>?\)")
 _FENCE = re.compile(r"^ *(`{3,}|~{3,}).*?^ *\1 *$", re.M | re.S)
-_NAMED = re.compile(r"\bdocs/[\w./-]+\.md\b")
+_NAMED = re.compile(r"(?<![\w./-])docs/[\w./-]+\.md\b")
 
 
 def tracked(*patterns: str) -> list[Path]:
