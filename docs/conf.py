@@ -29,6 +29,7 @@ autodoc_default_options = {"members": True}
 napoleon_google_docstring = True
 napoleon_numpy_docstring = False
 napoleon_use_rtype = False
+napoleon_use_ivar = True  # attributes that a class describes are a list, not objects beside those of the fields
 
 default_role = "code"
 nitpicky = True

@@ -11,16 +11,6 @@ from typing import Any
 import c_pages
 import cli_pages
 
-# Names of other libraries, and of the language, that signatures mention: shown, but linked to nothing.
-FOREIGN = re.compile(
-    r"^(np|npt|numpy|collections|pathlib|typing|types|pydantic|annotated_types|datetime|asyncio)\.|"
-    r"^(Any|Path|Callable|Iterable|Iterator|Sequence|Mapping|AsyncIterable|AsyncIterator|Literal|Annotated|Self|"
-    r"NameIndex|PointRow|LocateJob|ScoreJob|_Model|"  # no part of the interface
-    r"Graph|BackboneSpec|FileRecord|Precisions|"  # described with the files of a bundle
-    r"Engine|Overflow|Callable\[\[\]|dict\[str|"
-    r"ArrayLike|NDArray|BaseModel|datetime|Exception|Protocol|Generic|Enum|Ge|Le|Gt|Lt|MaxLen)$"
-)
-
 
 def setup(app: Any) -> dict[str, Any]:
     """Called by Sphinx."""
@@ -39,7 +29,11 @@ def _write(app: Any) -> None:
 
 
 def _resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
-    """A type by its bare name leads to the documented object of that name; foreign types stay plain text."""
+    """A type by its bare name leads to the documented object of that name.
+
+    In signatures, all other types stay plain text: those of other libraries, and those that are not public. A role in
+    prose (`refwarn` is set) that leads nowhere stays a warning.
+    """
     if node.get("refdomain") == "c":  # structures are shown as code
         return content
     if node.get("refdomain") != "py":
@@ -54,7 +48,7 @@ def _resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
 
         entry = domain.objects[found[0]]
         return make_refnode(app.builder, node["refdoc"], entry.docname, entry.node_id, content.deepcopy(), found[0])
-    return content if FOREIGN.match(target) or FOREIGN.match(last) else None
+    return None if "refwarn" in node else content
 
 
 def _prepare(app: Any, what: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:

@@ -9,13 +9,12 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parent))
-from docs_blocks import PENDING, PYTHON, ROOT, SHELL, Scratch, _blocks, blocks, name, pages
+from docs_blocks import PYTHON, ROOT, SHELL, Scratch, _blocks, blocks, name, pages
 
-PAGES = [page for page in pages() if page not in PENDING]
 COMMAND = re.compile(r"^\s*(\$ |punctum |pip |python |make |docker |sudo |cmake |git )", re.M)
 
 
-@pytest.mark.parametrize("page", PAGES, ids=name)
+@pytest.mark.parametrize("page", pages(), ids=name)
 def test_every_command_is_in_a_block_that_runs_or_says_why_not(page):
     for block in blocks(page):
         for reason in block.values("skip"):
