@@ -51,6 +51,13 @@ def used_codes(root: Path = ROOT) -> dict[str, list[str]]:
     return places
 
 
+@cache
+def parsed(root: Path = ROOT) -> dict[str, ast.Module]:
+    """The syntax tree of every module, by its path below root."""
+    paths = [path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py"))]
+    return {p.relative_to(root).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in paths}
+
+
 def _codes(tree: ast.Module, takers: dict[str, int], composed: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
