@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from punctum.runtime.cli._terminal import echo, echo_json
+from punctum.runtime.cli.terminal import echo, echo_json
 
 from .limits import MAX_MAP_DROP
 
@@ -67,7 +67,7 @@ def export(
 
     For Triton: punctum export bundles/gtea --triton models/ --precision int8 --instances 4
     """
-    from punctum.runtime.cli._options import refuse
+    from punctum.runtime.cli.options import refuse
     from punctum.runtime.errors import InputError, MissingDependencyError
     from punctum.runtime.files.outputs import check_folder
 

@@ -21,7 +21,7 @@ def export_backbone(
 
     Example: punctum export-backbone torchvision.models.video:r3d_18 --spec r3d.json --out r3d/
     """
-    from punctum.runtime.cli._terminal import echo
+    from punctum.runtime.cli.terminal import echo
     from punctum.runtime.errors import InputError, MissingDependencyError
     from punctum.runtime.files.atomic import atomic_folder
     from punctum.runtime.files.outputs import check_folder

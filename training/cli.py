@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from punctum.runtime.cli._terminal import echo, echo_json, say
+from punctum.runtime.cli.terminal import echo, echo_json, say
 from punctum.runtime.text.display import counted
 
 if TYPE_CHECKING:

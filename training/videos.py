@@ -8,7 +8,6 @@ import io
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -210,12 +209,16 @@ def _adopt(source: Path, target: Path) -> dict[str, Any]:
 def make_features(data: Dataset, footage: Footage, backbone: Path, out: Path, *, quiet: bool = False) -> Dataset:
     """The features of the training videos as an ordinary data set, by the code that feeds a live run. Resumable."""
     from punctum.runtime.backbone.backbone import VideoBackbone
+    from punctum.runtime.cli.progress import track
     from punctum.runtime.datasets.extraction import extract_features
 
     opened = VideoBackbone.load(backbone)
     spec = opened.spec
     result = extract_features(
-        opened, list(footage.videos.values()), out / "features", progress=not quiet and sys.stderr.isatty()
+        opened,
+        list(footage.videos.values()),
+        out / "features",
+        watch=None if quiet else lambda videos: track(videos, "features"),
     )
     for error in result.errors.values():
         raise error

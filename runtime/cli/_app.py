@@ -10,7 +10,7 @@ import typer
 
 from .._version import __version__
 from ._parameters import remember_options
-from ._terminal import echo
+from .terminal import echo
 
 
 def _version(value: bool) -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import InputError
-from ._terminal import say
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..backends.options import EngineOptions

@@ -10,8 +10,9 @@ import typer
 
 from ..text.display import counted
 from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
-from ._options import refuse
-from ._terminal import cell, console, echo_json
+from .options import refuse
+from .progress import track
+from .terminal import cell, console, echo_json
 
 
 def bench(
@@ -77,10 +78,7 @@ def bench(
 
 
 def _watch(rounds: Iterable[int]) -> Iterable[int]:
-    from rich.progress import track
-
-    shown = console(stderr=True)
-    return track(list(rounds), "measuring", console=shown, disable=not shown.is_terminal, transient=True)
+    return track(list(rounds), "measuring")
 
 
 def _print(record: dict[str, Any]) -> None:

@@ -10,8 +10,8 @@ import typer
 
 from ..errors import InputError
 from ._engine import ExpectSha256
-from ._options import refuse
-from ._terminal import echo, echo_json, say
+from .options import refuse
+from .terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
     from ..backends.tensorrt.build import Built, Task

@@ -6,8 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
-from ._terminal import say
 from .run import check_score
+from .terminal import say
 
 _FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, srt, elan, elan-text, labelstudio, cvat, "
 _FORMS += "boris, via, soccernet, thumos, frames"

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..text.display import counted
-from ._terminal import cell, console, echo, echo_json
 from .make_videos import make_videos
+from .terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
     from ..datasets.findings import Finding, Report

@@ -15,9 +15,9 @@ import typer
 
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, Precision, Threads
-from ._options import refuse
-from ._terminal import cell, console, echo_json
+from .options import refuse
 from .run import check_score
+from .terminal import cell, console, echo_json
 
 
 def demo(

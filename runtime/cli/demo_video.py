@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..text.display import counted
-from ._terminal import cell, console, echo, echo_json
+from .terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
     from ..events.event import Event

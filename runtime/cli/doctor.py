@@ -9,8 +9,8 @@ import typer
 
 from ..text.display import printable
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
-from ._options import refuse
-from ._terminal import cell, console, echo_json
+from .options import refuse
+from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
     from ..machine.findings import Report

@@ -11,8 +11,9 @@ import typer
 from ..backends.placement import engine_record
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._options import refuse
-from ._terminal import cell, console, echo_json
+from .options import refuse
+from .progress import track
+from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -182,8 +183,6 @@ def _run(
     path: Path, data: Dataset, truth: Truth, engine: EngineChoice, timing: dict[str, float]
 ) -> tuple[str, dict[str, Any], Detections]:
     """Run the bundle over the judged videos, with a progress bar on a terminal."""
-    from rich.progress import track
-
     from ..datasets.recordings import feature_reader
     from ..evaluation.average_precision import Detections
     from .eval_online import known_labels
@@ -193,8 +192,7 @@ def _run(
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, **engine.given())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
-    shown = console(stderr=True)
-    for video in track(truth.videos, "running", console=shown, disable=not shown.is_terminal, transient=True):
+    for video in track(truth.videos, "running"):
         began = time.perf_counter()
         features = read(video)
         extracting += time.perf_counter() - began

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
-from ._terminal import echo, echo_json, say
 from ._video import Fps
+from .progress import track
+from .terminal import echo, echo_json, say
 
 
 def features(
@@ -39,7 +39,7 @@ def features(
     files = collect_videos(videos)
     made = open_backbone(backbone, **engine.given(), expect_sha256=expect_sha256)
     announce(made)
-    extraction = extract_features(made, files, out, progress=sys.stderr.isatty(), fps=fps)
+    extraction = extract_features(made, files, out, watch=lambda videos: track(videos, "features"), fps=fps)
     if as_json:
         echo_json(extraction.record)
     else:

@@ -8,7 +8,8 @@ from typing import Annotated
 import typer
 
 from ..text.display import counted
-from ._terminal import echo
+from .progress import progress_bar
+from .terminal import echo
 
 
 def make_videos(
@@ -29,7 +30,8 @@ def make_videos(
     from ..synthetic.video import write_videos
 
     check_folder(out, [])
-    write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps)
+    with progress_bar("rendering", count * seconds, "s") as progress:
+        write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps, progress=progress)
     echo(f"wrote {counted(count, 'video')} to {out}")
 
 

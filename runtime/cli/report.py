@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +9,10 @@ import typer
 
 from ..text.display import as_utf8
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
-from ._options import refuse
-from ._terminal import console, echo, say
 from ._video import Fps
+from .options import refuse
+from .progress import track
+from .terminal import echo, say
 
 
 def report(
@@ -105,7 +105,7 @@ def report(
             max_delay_s=max_delay,
             title=title,
             **engine.given(),
-            watch=_watch,
+            watch=lambda videos: track(videos, "running"),
         )
         target.write(build_report(judged))
     if not target.is_stdout:
@@ -113,11 +113,3 @@ def report(
         echo(f"wrote {out}{size}")
     for text in lost:
         say(f"warning: {text}")
-
-
-def _watch(videos: Sequence[str]) -> Iterable[str]:
-    """A progress bar on a terminal."""
-    from rich.progress import track
-
-    shown = console(stderr=True)
-    return track(videos, "running", console=shown, disable=not shown.is_terminal, transient=True)

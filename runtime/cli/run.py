@@ -13,9 +13,9 @@ from ..events.time_of_day import FixedStart, stamped
 from ..text.display import as_utf8, counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads, announce
 from ._identity import check_start, run_id_of, start_of
-from ._options import names_of, refuse
-from ._terminal import say
 from ._video import Fps
+from .options import names_of, refuse
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone

@@ -8,10 +8,10 @@ from typing import Annotated, Any
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._options import refuse
-from ._terminal import echo, echo_json, say
 from ._video import Fps
+from .options import refuse
 from .run import check_score
+from .terminal import echo, echo_json, say
 
 _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
 

@@ -17,7 +17,7 @@ from ..events.time_of_day import Arrival, FixedStart, TimeOfDay
 from ..text.display import counted
 from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
-from ._terminal import say
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle

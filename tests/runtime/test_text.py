@@ -62,14 +62,14 @@ def test_numbers():
 
 
 def test_nothing_prints_past_the_functions_that_escape():
-    """Warnings go through `runtime/text/warning_lines.py`, commands through `runtime/cli/_terminal.py`."""
+    """Warnings go through `runtime/text/warning_lines.py`, commands through `runtime/cli/terminal.py`."""
     import ast
     from pathlib import Path
 
     root = Path(__file__).parent.parent.parent
     allowed = {
         "runtime/text/warning_lines.py",
-        "runtime/cli/_terminal.py",
+        "runtime/cli/terminal.py",
         "runtime/cli/_process.py",
         "export/make_default_bundle.py",  # not part of the command
         "export/make_demo_bundle.py",

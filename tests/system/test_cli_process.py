@@ -207,7 +207,7 @@ def test_text_from_files_cannot_drive_the_terminal(features, tmp_path):
 
 
 def test_markup_in_tables_is_text(tmp_path, capsys):
-    from punctum.runtime.cli._terminal import cell, console
+    from punctum.runtime.cli.terminal import cell, console
 
     shown = console()
     shown.print(cell(f"[red]{HOSTILE}[/red]"), soft_wrap=True)
