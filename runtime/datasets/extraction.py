@@ -97,7 +97,8 @@ def extract_features(
     A video is left alone where its source (size, sha256), the backbone and the features are those of the record.
     Where nothing is known for a while (a gap), the row before stands in, so that row t is always snippet t; gaps are
     in the record. fps: the rate of videos that carry no time stamps, see `VideoOptions.rate`. A video that fails is
-    reported in `errors`; the others are done. watch: iterates over the videos, for a progress display. Raises InputError for a folder that holds features of another backbone.
+    reported in `errors`; the others are done. watch: iterates over the videos, for a progress display. Raises
+    InputError for a folder that holds features of another backbone.
     """
     check_folder(out, videos)
     record = _read_record(out)
