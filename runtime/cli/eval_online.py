@@ -1,4 +1,4 @@
-"""`punctum eval --online`: how good are the answers that came in time?"""
+"""`punctum eval --online`: accuracy of what was reported within a maximum delay."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`punctum features`: features of videos for training, by the code that feeds a live run."""
+"""`punctum features`: features of videos for training, from the code that also serves live runs."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from .terminal import echo, echo_json, say
 
 
 def features(
-    backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or backbone folder.")],
+    backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or a backbone folder.")],
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for <video>.npy and features.json.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder, for <video>.npy and features.json.")],
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
@@ -26,7 +26,7 @@ def features(
     fps: Fps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record of every video as JSON.")] = False,
 ) -> None:
-    """Extract the features of videos, exactly as `punctum run` makes them. Goes on where it was interrupted.
+    """Extract features of videos, exactly as punctum run computes them. An interrupted extraction is resumed.
 
     Example: punctum features backbone/ data/videos --out data/features
     """

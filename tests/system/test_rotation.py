@@ -243,7 +243,7 @@ def test_kill_and_go_on_around_a_rotation(recording, tmp_path, moment):
     )
     # The snapshot belongs to the options, of which following is none.
     assert done.returncode == 0, done.stderr.decode()
-    assert b"going on from" in done.stderr
+    assert b"resuming from" in done.stderr
     assert old.read_bytes() + path.read_bytes() == wanted
 
 
