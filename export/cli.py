@@ -75,7 +75,7 @@ def export(
         _only(
             context, ("run", "triton", "precision", "device", "instances", "name", "replace", "expect_sha256"), "with"
         )
-        triton = check_folder(triton, [run], option="--triton", whole=True)
+        triton = check_folder(triton, [run], option="`triton`", whole=True)
         _export_triton(run, triton, precision, device, instances, name, replace, expect_sha256)
         return
     _only(context, tuple(p for p in context.params if p not in ("device", "instances", "expect_sha256")), "without")

@@ -157,10 +157,10 @@ class StreamOptions:
         if out is None and self.mqtt is None:
             check_standard_output()
         if out is not None:
-            refuse_inputs(out, inputs, "--out")
+            refuse_inputs(out, inputs, "`out`")
         if self.snapshot is None or out is None:
             return
-        refuse_inputs(self.snapshot, (*inputs, out), "--snapshot")
+        refuse_inputs(self.snapshot, (*inputs, out), "`snapshot`")
         for option, path in (("--out", out), ("--snapshot", self.snapshot)):
             target, descriptor = destination(path)
             if str(path) == STDOUT or descriptor is not None or (target.exists() and not target.is_file()):

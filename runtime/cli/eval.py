@@ -125,7 +125,7 @@ def evaluate(
     drawn = None
     if figure is not None:
         reads = [path for path in (bundle, dataset, detections) if path is not None]
-        drawn = Output(figure, FIGURE, option="--figure", inputs=tuple(reads))
+        drawn = Output(figure, FIGURE, option="`figure`", inputs=tuple(reads))
         if drawn.is_stdout and as_json:
             raise InputError("arguments", "--figure - with --json", "one of them on standard output", "name a file")
     engine = EngineChoice(

@@ -228,7 +228,7 @@ def _sinks(
 
     target = None if options.mqtt is None else MqttTarget.parse(options.mqtt, credentials.mqtt)
     if options.out is not None and str(options.out) != "-":
-        keep = None if checkpoint is None else checkpoint.take_back(options.out)
+        keep = None if checkpoint is None else checkpoint.cut_to_snapshot(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)
         stack.callback(loop.event_file.close)
         yield loop.event_file
