@@ -51,6 +51,18 @@ def used_codes(root: Path = ROOT) -> dict[str, list[str]]:
     return places
 
 
+def called_name(call: ast.Call) -> str:
+    """The last part of the name of what is called."""
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+@cache
+def parsed(root: Path = ROOT) -> dict[str, ast.Module]:
+    """The syntax tree of every module, by its path below root."""
+    paths = [path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py"))]
+    return {p.relative_to(root).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in paths}
+
+
 def _codes(tree: ast.Module, takers: dict[str, int], composed: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
@@ -59,7 +71,7 @@ def _codes(tree: ast.Module, takers: dict[str, int], composed: dict[str, tuple[s
                     yield str(default.value), node.lineno
         if not isinstance(node, ast.Call):
             continue
-        called = ast.unparse(node.func).split(".")[-1]
+        called = called_name(node)
         found = [k.value for k in node.keywords if k.arg == "code"]
         if called in CLASSES or called in {"kind", "complain"} or (called in FINDINGS and len(node.args) >= 3):
             found += node.args[:1]

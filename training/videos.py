@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shutil
-import sys
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -112,12 +111,16 @@ def make_features(data: Dataset, footage: Footage, backbone: Path, out: Path, *,
         quiet: no progress bar.
     """
     from punctum.runtime.backbone.backbone import VideoBackbone
+    from punctum.runtime.cli.progress import track
     from punctum.runtime.datasets.extraction import extract_features
 
     opened = VideoBackbone.load(backbone)
     spec = opened.spec
     result = extract_features(
-        opened, list(footage.videos.values()), out / "features", progress=not quiet and sys.stderr.isatty()
+        opened,
+        list(footage.videos.values()),
+        out / "features",
+        watch=None if quiet else lambda videos: track(videos, "features"),
     )
     for error in result.errors.values():
         raise error

@@ -76,14 +76,14 @@ def export(
 
     For Triton: punctum export bundles/gtea --triton models/ --precision int8 --instances 4
     """
-    from punctum.runtime.cli._options import refuse
+    from punctum.runtime.cli.options import refuse
     from punctum.runtime.errors import InputError, MissingDependencyError
     from punctum.runtime.files.outputs import check_folder
 
     if triton is not None:
         others = [name for name in context.params if name not in _TRITON]
         refuse(context, others, "with --triton", "leave --triton out")
-        triton = check_folder(triton, [run], option="--triton", whole=True)
+        triton = check_folder(triton, [run], option="`triton`", whole=True)
         _export_triton(run, triton, precision, device, instances, name, replace, expect_sha256)
         return
     refuse(context, _TRITON_ONLY, "without --triton", "add --triton")

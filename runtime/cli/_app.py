@@ -1,4 +1,4 @@
-"""The commands and where they live. Upper floors register theirs by entry point, so nothing here imports upwards."""
+"""All commands. Those of training and export are found by entry point, so nothing here imports them."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def build() -> Any:
 
     app = typer.Typer(
         name="punctum",
-        help="Find every action in long or live recordings: learn from one click per action, export, run, judge.",
+        help="Find every action in long or live video: train on one click per action, export, run, evaluate.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -62,7 +62,7 @@ def build() -> Any:
     app.command("doctor")(doctor.doctor)
     app.command("bench")(bench.bench)
     app.command("build")(engines.build)
-    app.add_typer(data.app, name="data", help="Check and make data sets.")
+    app.add_typer(data.app, name="data", help="Check and generate data sets.")
     for point in metadata.entry_points(group="punctum.commands"):
         app.command(point.name)(point.load())
     command = typer.main.get_command(app)

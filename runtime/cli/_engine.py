@@ -1,4 +1,4 @@
-"""The options that say where and how a bundle runs, the same in every command that runs one."""
+"""Options for where and how a bundle runs, shared by all commands that run one."""
 
 from __future__ import annotations
 
@@ -23,31 +23,32 @@ _KNOWN = {"cpu", "cuda", "tensorrt", "ort-tensorrt", "auto"}
 Device = Annotated[
     str,
     typer.Option(
-        help="cpu, cuda (another GPU: cuda:1), tensorrt (engines of punctum build), ort-tensorrt, or auto: the best "
-        "that runs, which it names. What is asked for runs or the command fails.",
+        help="cpu, cuda (or cuda:1 for the second GPU), tensorrt (engines from punctum build), ort-tensorrt, or auto, "
+        "which uses the fastest that works and prints its name. All others run as requested or the command fails.",
         **_PANEL,
     ),
 ]
-Precision = Annotated[str, typer.Option(help="A variant in the bundle, such as fp16 or int8.", **_PANEL)]
-Threads = Annotated[int, typer.Option(help="Threads of the inference engine on the CPU.", **_PANEL)]
+Precision = Annotated[str, typer.Option(help="Variant of the bundle, such as fp16 or int8.", **_PANEL)]
+Threads = Annotated[int, typer.Option(help="Number of CPU threads of the inference engine.", **_PANEL)]
 Engines = Annotated[
-    Path | None, typer.Option(help="Folder of punctum build; default: the bundle's in the user's cache.", **_PANEL)
+    Path | None,
+    typer.Option(help="Folder of TensorRT engines. Default: the folder of the bundle in the user's cache.", **_PANEL),
 ]
-GpuMemory = Annotated[
-    str | None, typer.Option(help="At most so much GPU memory for the CUDA arena, such as 2GiB.", **_PANEL)
-]
+GpuMemory = Annotated[str | None, typer.Option(help="Maximum GPU memory of the CUDA arena, such as 2GiB.", **_PANEL)]
 ExpectSha256 = Annotated[
     str | None,
     typer.Option(
         "--expect-sha256",
         metavar="DIGEST",
-        help="Refuse the bundle unless this is its SHA-256, as punctum doctor BUNDLE and punctum export print it.",
+        help="Reject the bundle unless this is its SHA-256, as printed by punctum doctor BUNDLE and punctum export.",
     ),
 ]
 LatencyFirst = Annotated[
     bool,
     typer.Option(
-        "--latency-first", help="Idle engine threads (--threads 2 or more) wait awake: cores that never rest.", **_PANEL
+        "--latency-first",
+        help="Let idle engine threads spin: lower latency, 100 % CPU. Needs --threads 2 or more.",
+        **_PANEL,
     ),
 ]
 

@@ -11,8 +11,8 @@ from ..errors import InputError
 Fps = Annotated[
     float | None,
     typer.Option(
-        help="Frames per second of a video without time stamps (raw H.264, H.265 or MPEG video, MJPEG). Default: the "
-        "rate that the stream declares, else 25; live streams use the time of arrival."
+        help="Frame rate of a video without time stamps (raw H.264, H.265 or MPEG video, MJPEG). Default: the rate "
+        "that the video declares, else 25. Live streams use the time of arrival."
     ),
 ]
 
@@ -21,7 +21,7 @@ def no_fps(fps: float, name: str) -> InputError:
     """The error for --fps with input that is not a video."""
     return InputError(
         "video-rate",
-        f"--fps {fps:g} for {name}, which is not a video",
+        f"--fps has no effect on {name}, which is not a video",
         "a video without time stamps",
-        "leave out --fps",
+        "leave --fps out",
     )

@@ -1,4 +1,4 @@
-"""`punctum bench`: what a bundle costs here, variant against variant."""
+"""`punctum bench`: time and memory of a bundle on this machine, for each variant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import typer
 
 from ..text.display import counted
 from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
-from ._options import refuse
+from .options import refuse
+from .progress import track
 from .terminal import cell, console, echo_json
 
 
@@ -18,16 +19,19 @@ def bench(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
     device: Annotated[
-        list[str] | None, typer.Option("--device", help="cpu (default), cuda, ...; repeat it to compare devices.")
+        list[str] | None, typer.Option("--device", help="cpu (default), cuda, ... May be repeated to compare devices.")
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option("--precision", help="Only this variant, repeatable; default: all that are meant for the device."),
+        typer.Option(
+            "--precision",
+            help="Measure this variant only. May be repeated. Default: all that are meant for the device.",
+        ),
     ] = None,
-    seconds: Annotated[float, typer.Option(help="Seconds of media a round.")] = 30.0,
-    rounds: Annotated[int, typer.Option(help="Turns of every variant.")] = 5,
-    input: Annotated[Path | None, typer.Option(help="A .npy file of features to run, instead of made-up ones.")] = None,
-    max_delay: Annotated[float, typer.Option(help="Of the live part, as in punctum run --stream.")] = 1.0,
+    seconds: Annotated[float, typer.Option(help="Seconds of media per round.")] = 30.0,
+    rounds: Annotated[int, typer.Option(help="Number of rounds for each variant.")] = 5,
+    input: Annotated[Path | None, typer.Option(help="A .npy file of features. Default: synthetic features.")] = None,
+    max_delay: Annotated[float, typer.Option(help="Maximum reporting delay in seconds of the live part.")] = 1.0,
     threads: Threads = 1,
     expect_sha256: ExpectSha256 = None,
     engines: Engines = None,
@@ -35,9 +39,9 @@ def bench(
     latency_first: LatencyFirst = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Time a second of media by stage, memory, loading, warm-up, and how long a push takes, for every variant.
+    """Measure time per stage, memory, loading, warm-up and the duration of a push, for each variant of a bundle.
 
-    Variants take turns, so their ratios can be trusted on a machine that does other things as well.
+    Variants are measured in turns, so that their ratios are reliable on a machine with other load.
 
     Example: punctum bench bundle/ --device cpu --device cuda --seconds 60
     """
@@ -77,10 +81,7 @@ def bench(
 
 
 def _watch(rounds: Iterable[int]) -> Iterable[int]:
-    from rich.progress import track
-
-    shown = console(stderr=True)
-    return track(list(rounds), "measuring", console=shown, disable=not shown.is_terminal, transient=True)
+    return track(list(rounds), "measuring")
 
 
 def _print(record: dict[str, Any]) -> None:

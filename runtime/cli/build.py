@@ -1,4 +1,4 @@
-"""`punctum build`: TensorRT engines of a bundle, on the machine that will run them or for a capability by name."""
+"""`punctum build`: TensorRT engines of a bundle, for the GPU of this machine or for a compute capability."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from ..errors import InputError
 from ._engine import ExpectSha256
-from ._options import refuse
+from .options import refuse
 from .terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
@@ -21,29 +21,37 @@ def build(
     context: typer.Context,
     bundle: Annotated[str | None, typer.Argument(help='Bundle folder or zip, or "default".')] = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="Folder for engines; the user's cache by default.")
+        Path | None, typer.Option("--out", "-o", help="Folder for the engines. Default: in the user's cache.")
     ] = None,
     precision: Annotated[
         list[str] | None,
-        typer.Option(help="Variants to build, such as fp32,fp16; all that are made for TensorRT by default."),
+        typer.Option(help="Variants to build, such as fp32,fp16. Default: all that are meant for TensorRT."),
     ] = None,
     compute_capability: Annotated[
-        list[str] | None, typer.Option(help="Build for these, such as 8.6,8.9; the GPU here by default.")
+        list[str] | None,
+        typer.Option(
+            help="Compute capabilities to build for, such as 8.6,8.9. Default: that of the GPU of this machine."
+        ),
     ] = None,
-    library: Annotated[str, typer.Option(help="tensorrt, tensorrt_rtx, or auto: the first installed.")] = "auto",
+    library: Annotated[
+        str, typer.Option(help="tensorrt, tensorrt_rtx, or auto (the first that is installed).")
+    ] = "auto",
     lengths: Annotated[
         list[str] | None, typer.Option(help="Upper bounds of window lengths, in snippets, such as 128,2048.")
     ] = None,
     proposals: Annotated[
-        list[str] | None, typer.Option(help="Upper bounds of proposals in one run, such as 500,4096.")
+        list[str] | None, typer.Option(help="Upper bounds of the number of proposals per run, such as 500,4096.")
     ] = None,
-    tf32: Annotated[bool, typer.Option("--tf32", help="Let fp32 products round to ten bits: faster, less exact.")] = (
+    tf32: Annotated[bool, typer.Option("--tf32", help="Allow TF32 for fp32 products: faster, 10 bits of mantissa.")] = (
         False
     ),
     expect_sha256: ExpectSha256 = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Also build what is there and fits.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Build engines again even if they exist and fit.")] = False,
     check: Annotated[
-        Path | None, typer.Option("--check", help="Build nothing: say what lies in this folder and what fits here.")
+        Path | None,
+        typer.Option(
+            "--check", help="Build nothing; list the engines in this folder, and whether they fit this machine."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
@@ -51,10 +59,10 @@ def build(
 
     Example: punctum build bundles/gtea --out engines --precision fp32,fp16
 
-    Without a GPU, for two kinds of them: punctum build default --out engines --library tensorrt_rtx
+    Without a GPU, for two compute capabilities: punctum build default --out engines --library tensorrt_rtx
     --compute-capability 8.6,8.9
 
-    What is there: punctum build bundles/gtea --check engines
+    List engines: punctum build bundles/gtea --check engines
     """
     if check is not None:
         others = [name for name in context.params if name not in ("bundle", "check", "as_json", "expect_sha256")]

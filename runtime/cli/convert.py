@@ -1,4 +1,4 @@
-"""`punctum convert`: events, truth and clicks between annotation tools, players and evaluators."""
+"""`punctum convert`: events, ground truth and clicks for annotation tools, players and evaluators."""
 
 from __future__ import annotations
 
@@ -6,96 +6,112 @@ from typing import Annotated, Any
 
 import typer
 
-from .run import check_score
+from .options import check_score
 from .terminal import say
 
 _FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, srt, elan, elan-text, labelstudio, cvat, "
 _FORMS += "boris, via, soccernet, thumos, frames"
 # convert.BACKGROUND, which --help need not import.
 _BACKGROUND = ("background", "SIL", "action_start", "action_end")
-_READ: dict[str, Any] = {"rich_help_panel": "How the input is read"}
-_WRITE: dict[str, Any] = {"rich_help_panel": "What the output says"}
+_READ: dict[str, Any] = {"rich_help_panel": "Reading the input"}
+_WRITE: dict[str, Any] = {"rich_help_panel": "Writing the output"}
 
 
 def convert(
     input: Annotated[
         str,
-        typer.Argument(help="A file, a folder of one-video files, results of `score`, or - (standard input)."),
+        typer.Argument(
+            help="A file, a folder of files with one video each, results of punctum score, or - (standard input)."
+        ),
     ],
     output: Annotated[
-        str, typer.Argument(help="A file, a folder where the form holds one video a file, or - (standard output).")
+        str, typer.Argument(help="A file, a folder for forms with one video per file, or - (standard output).")
     ],
     source: Annotated[
-        str | None, typer.Option("--from", metavar="FORM", help=f"{_FORMS}. Default: told by name and content.")
+        str | None,
+        typer.Option(
+            "--from", metavar="FORM", help=f"Form of the input: {_FORMS}. Default: detected from name and content."
+        ),
     ] = None,
-    target: Annotated[str | None, typer.Option("--to", metavar="FORM", help="Default: told by the ending.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option("--to", metavar="FORM", help="Form of the output. Default: from the ending of its name."),
+    ] = None,
     fps: Annotated[
         str | None,
         typer.Option(
-            help="Frames a second for forms that count frames (cvat, labelstudio, frames, boris, points in frames, "
+            help="Frame rate for forms that count frames (cvat, labelstudio, frames, boris, points in frames, "
             "time codes): a number, a fraction (30000/1001), or a JSON file of rates (dataset.json, fps.json, "
             "ActivityNet JSON with fps)."
         ),
     ] = None,
-    only: Annotated[str | None, typer.Option(help="actions or clicks.")] = None,
-    label: Annotated[list[str] | None, typer.Option("--label", help="Only this class; may be repeated.")] = None,
-    min_score: Annotated[float | None, typer.Option(help="Leave out what has a lower confidence.")] = None,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace OUTPUT where it exists.")] = False,
-    video: Annotated[str | None, typer.Option(help="Name of the video of a one-video file.", **_READ)] = None,
+    only: Annotated[str | None, typer.Option(help="Convert this kind only: actions or clicks.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option("--label", help="Convert this class only. May be repeated.")
+    ] = None,
+    min_score: Annotated[float | None, typer.Option(help="Convert marks with at least this confidence.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace OUTPUT if it exists.")] = False,
+    video: Annotated[
+        str | None, typer.Option(help="Name of the video, for files that hold one video.", **_READ)
+    ] = None,
     clicks: Annotated[
         str,
         typer.Option(
-            help="marked: what the form marks as clicks. all: every annotation is a click at its middle. none: every "
-            "annotation is an action.",
+            help="What counts as a click: marked (what the form marks as one), all (every annotation, at its middle) "
+            "or none (every annotation is an action).",
             **_READ,
         ),
     ] = "marked",
     names: Annotated[
-        str, typer.Option(help="ELAN: a class is the value of an annotation (value) or its tier (tier).", **_READ)
+        str,
+        typer.Option(
+            help="ELAN: take the class from the value of an annotation (value) or from its tier (tier).", **_READ
+        ),
     ] = "value",
     annotations: Annotated[
-        str, typer.Option(help="Label Studio tasks annotated more than once: last, or all of them.", **_READ)
+        str,
+        typer.Option(
+            help="Label Studio: which annotation of a task counts if there are several: last or all.", **_READ
+        ),
     ] = "last",
     same_video: Annotated[
         str,
         typer.Option(
-            help="Videos that would have one name (from several folders, files or tasks): refuse, apart (named by "
-            "folder or origin), or merge (they are one video).",
+            help="What to do with several videos of one name (from several folders, files or tasks): refuse, apart "
+            "(add the folder or origin to the name) or merge (they are one video).",
             **_READ,
         ),
     ] = "refuse",
     label_column: Annotated[
         str | None,
-        typer.Option(help="Tables and VIA: the column, or attribute, that holds the class; default: by name.", **_READ),
+        typer.Option(help="Tables and VIA: column or attribute with the class. Default: found by its name.", **_READ),
     ] = None,
     background: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"Frame-wise text: a label that means no action; may be repeated. Default: {', '.join(_BACKGROUND)}.",
+            help=f"Frame-wise text: label that means no action. May be repeated. Default: {', '.join(_BACKGROUND)}.",
             **_READ,
         ),
     ] = None,
     media: Annotated[
         str | None,
         typer.Option(
-            help="Where ELAN, Label Studio, BORIS or VIA finds a video, with {video} for its name; default: "
+            help="Path under which ELAN, Label Studio, BORIS or VIA finds a video, with {video} for its name. Default: "
             "{video}.mp4.",
             **_WRITE,
         ),
     ] = None,
-    size: Annotated[str | None, typer.Option(help="CVAT: size of the video, as 1280x720.", **_WRITE)] = None,
+    size: Annotated[str | None, typer.Option(help="CVAT: size of the video, such as 1280x720.", **_WRITE)] = None,
 ) -> None:
-    """Convert events, ground truth and clicks. Seconds on the media clock; what a form cannot hold is said.
-
-    Forms: docs/how-to/convert-annotations.md.
+    """Convert events, ground truth and clicks between forms. What the output cannot represent is reported.
 
     Example: punctum convert events.jsonl clip.vtt
 
-    To correct in ELAN: punctum convert events.jsonl to-correct/ --to elan
+    For correction in ELAN: punctum convert events.jsonl to-correct/ --to elan
 
-    Corrected, to evaluate with: punctum convert to-correct/ gt.json --to activitynet-truth
+    From ELAN to ground truth: punctum convert to-correct/ gt.json --to activitynet-truth
 
-    Clicks made in Label Studio, to learn from: punctum convert export.json points.csv --fps 25
+    From Label Studio to clicks for training: punctum convert export.json points.csv --fps 25
     """
     from ..convert import BACKGROUND, ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run

@@ -1,4 +1,4 @@
-"""`punctum data`: check a data set, or make one."""
+"""`punctum data`: check a data set, or generate one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def check(
     test_list: Annotated[str, typer.Option(help="List of test videos.")] = "test.txt",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> int:
-    """Say, per file and line, what is wrong with a data set. Exit code 2 if there are errors.
+    """Report the problems of a data set by file and line. Exit code 2 if there are errors.
 
     Example: punctum data check data/gtea --split split_1
     """
@@ -77,11 +77,11 @@ def _print(report: Report, folder: Path) -> None:
 
 @app.command("make-demo")
 def make_demo(
-    out: Annotated[Path, typer.Option("--out", help="New folder.")],
-    count: Annotated[int, typer.Option(help="Sequences to make.")] = 40,
+    out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
+    count: Annotated[int, typer.Option(help="Number of sequences.")] = 40,
     seed: Annotated[int, typer.Option(help="Random seed.")] = 1,
 ) -> None:
-    """Write a data set of procedural sensor sequences with simulated clicks.
+    """Generate a data set of synthetic sensor sequences with simulated clicks.
 
     Example: punctum data make-demo --out demo-data --count 40 --seed 1
     """

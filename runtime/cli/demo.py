@@ -1,6 +1,6 @@
-"""`punctum demo`: a video that nobody has seen, made on the spot, run as a stream; events beside the truth, a report.
+"""`punctum demo`: render a new video, run it as a stream, compare the events with the ground truth, write a report.
 
-With --sensors the same with a made sensor sequence, for which neither PyAV nor a report is needed.
+With --sensors it uses a synthetic sensor sequence instead, without a report; this needs no PyAV.
 """
 
 from __future__ import annotations
@@ -15,29 +15,28 @@ import typer
 
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, Precision, Threads
-from ._options import refuse
-from .run import check_score
+from .options import check_score, refuse
 from .terminal import cell, console, echo_json
 
 
 def demo(
     context: typer.Context,
-    seed: Annotated[int, typer.Option(help="What to make; training used other seeds.")] = 7,
-    seconds: Annotated[float, typer.Option(help="Length of the recording.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="Seed of the recording. Training used other seeds.")] = 7,
+    seconds: Annotated[float, typer.Option(help="Length of the recording in seconds.")] = 60.0,
     min_score: Annotated[
-        float | None, typer.Option(help="Show events from this score on. Default: the bundle's own floor.")
+        float | None, typer.Option(help="Show events with at least this score. Default: a value that suits the bundle.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the video and the report.")] = Path(
         "punctum-demo"
     ),
-    sensors: Annotated[bool, typer.Option("--sensors", help="A sensor sequence instead of a video.")] = False,
+    sensors: Annotated[bool, typer.Option("--sensors", help="Use a sensor sequence instead of a video.")] = False,
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
     engines: Engines = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Make an untrimmed video, stream it through the shipped bundle, show events as they come beside the truth.
+    """Render a video, stream it through the included bundle, and show the events next to the ground truth.
 
     Example: punctum demo --seed 7
 
@@ -60,7 +59,7 @@ def demo(
 
 
 def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, engine: EngineChoice) -> None:
-    """A made sensor sequence through the small bundle that ships for it."""
+    """Stream a synthetic sensor sequence through the small bundle for it."""
     import numpy as np
     from punctum import kernels
 

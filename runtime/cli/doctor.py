@@ -1,4 +1,4 @@
-"""`punctum doctor`: whether this machine can run a bundle on a device, and what to do where it cannot."""
+"""`punctum doctor`: whether this machine can run a bundle on a device, and what to do if it cannot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import typer
 
 from ..text.display import printable
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
-from ._options import refuse
+from .options import refuse
 from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def doctor(
     context: typer.Context,
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE", help="Check this bundle as well, and try the device with it.")
+        Path | None, typer.Argument(metavar="BUNDLE", help="Also check this bundle, and try the device with it.")
     ] = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -29,10 +29,10 @@ def doctor(
     gpu_memory: GpuMemory = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Look at Python, wheels, video, ONNX Runtime, CUDA, TensorRT, cores and caches; try every device that can run.
+    """Check Python, packages, video, ONNX Runtime, CUDA, TensorRT, cores and caches, and try every device.
 
-    Exit code 0: the device that was asked for runs, and video opens where PyAV is installed; 1: not so, and the last
-    lines say why.
+    Exit code 0: the requested device works, and so does video if PyAV is installed. Exit code 1: the last lines say
+    what does not work and why.
 
     Example: punctum doctor bundle/ --device cuda
     """

@@ -1,4 +1,4 @@
-"""`punctum eval`: judge a bundle, or a file of detections, on a data set."""
+"""`punctum eval`: evaluate a bundle, or a file of detections, on a data set."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import typer
 from ..backends.placement import engine_record
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._options import refuse
+from .options import refuse
+from .progress import track
 from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
@@ -47,28 +48,33 @@ def levels(text: str) -> list[float]:
 def evaluate(
     context: typer.Context,
     bundle: Annotated[
-        Path | None, typer.Argument(metavar="BUNDLE", help="Bundle; leave out with --detections.")
+        Path | None, typer.Argument(metavar="BUNDLE", help="Bundle. Leave it out with --detections.")
     ] = None,
     dataset: Annotated[Path | None, typer.Argument(metavar="DATASET", help="Data set folder.")] = None,
     split: Annotated[str | None, typer.Option(help="Split folder, for example split_1.")] = None,
     subset: Annotated[str, typer.Option(help="test or train.")] = "test",
-    tiou: Annotated[str, typer.Option(help="start:stop:step or a list.")] = "0.1:0.7:0.1",
+    tiou: Annotated[
+        str, typer.Option(help="tIoU thresholds: start:stop:step or a comma-separated list.")
+    ] = "0.1:0.7:0.1",
     detections: Annotated[
-        Path | None, typer.Option(help="Judge this ActivityNet JSON or JSON Lines file instead.")
+        Path | None, typer.Option(help="Evaluate this ActivityNet JSON or JSON Lines file instead of a bundle.")
     ] = None,
-    per_class: Annotated[bool, typer.Option("--per-class", help="AP of every class.")] = False,
+    per_class: Annotated[bool, typer.Option("--per-class", help="Print the average precision of each class.")] = False,
     aligned: Annotated[
-        bool, typer.Option("--alignment", help="Also mean overlap by confidence, and the calibration error.")
+        bool, typer.Option("--alignment", help="Also print the mean overlap by confidence, and the calibration error.")
     ] = False,
-    online: Annotated[bool, typer.Option("--online", help="Judge a stream by its deadline.")] = False,
+    online: Annotated[
+        bool, typer.Option("--online", help="Evaluate as a stream: only what was reported in time counts.")
+    ] = False,
     max_delay: Annotated[
-        str | None, typer.Option(help="With --online: seconds after an action's end. Default 0.25,0.5,1,2,5.")
+        str | None, typer.Option(help="With --online: maximum reporting delays in seconds. Default: 0.25,0.5,1,2,5.")
     ] = None,
     tick: Annotated[
-        float | None, typer.Option(help="With --online: seconds between reports. Default max_delay / 3.")
+        float | None, typer.Option(help="With --online: seconds between reports. Default: a third of the delay.")
     ] = None,
     figure: Annotated[
-        Path | None, typer.Option(help="Write the alignment figure, or with --online the delay curve, here (SVG).")
+        Path | None,
+        typer.Option(help="Write the alignment figure, or with --online the delay curve, to this SVG file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "cpu",
@@ -79,11 +85,11 @@ def evaluate(
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
 ) -> None:
-    """Mean average precision (ActivityNet protocol), recall and alignment on a data set.
+    """Compute mean average precision (ActivityNet protocol), recall and alignment on a data set.
 
     Example: punctum eval bundle/ data/gtea --split split_1 --json
 
-    A data set of videos is judged through the bundle's backbone: punctum eval runs/urfall/bundle data/urfall
+    A data set of videos, through the backbone of the bundle: punctum eval runs/urfall/bundle data/urfall
 
     Example: punctum eval data/gtea --split split_1 --detections events.jsonl --per-class
 
@@ -119,7 +125,7 @@ def evaluate(
     drawn = None
     if figure is not None:
         reads = [path for path in (bundle, dataset, detections) if path is not None]
-        drawn = Output(figure, FIGURE, option="--figure", inputs=tuple(reads))
+        drawn = Output(figure, FIGURE, option="`figure`", inputs=tuple(reads))
         if drawn.is_stdout and as_json:
             raise InputError("arguments", "--figure - with --json", "one of them on standard output", "name a file")
     engine = EngineChoice(
@@ -181,9 +187,7 @@ def evaluate(
 def _run(
     path: Path, data: Dataset, truth: Truth, engine: EngineChoice, timing: dict[str, float]
 ) -> tuple[str, dict[str, Any], Detections]:
-    """Run the bundle over the judged videos, with a progress bar on a terminal."""
-    from rich.progress import track
-
+    """Run the bundle on the evaluated videos."""
     from ..datasets.recordings import feature_reader
     from ..evaluation.average_precision import Detections
     from .eval_online import known_labels
@@ -193,8 +197,7 @@ def _run(
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, spec=engine.spec())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
-    shown = console(stderr=True)
-    for video in track(truth.videos, "running", console=shown, disable=not shown.is_terminal, transient=True):
+    for video in track(truth.videos, "running"):
         began = time.perf_counter()
         features = read(video)
         extracting += time.perf_counter() - began

@@ -1,4 +1,4 @@
-"""`punctum eval --online`: how good are the answers that came in time?"""
+"""`punctum eval --online`: accuracy of what was reported within a maximum delay."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..backends.placement import engine_record
 from ..text.display import counted
+from .progress import track
 from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
@@ -106,8 +107,6 @@ def _streamed(
     engine: EngineChoice,
 ) -> tuple[Rows, dict[str, Any], int]:
     """Run every video offline and, for every deadline, as a stream."""
-    from rich.progress import track
-
     from ..datasets.recordings import feature_reader
     from ..evaluation.online import Reports, judge_reports, replay
     from ..live import LiveOptions
@@ -120,8 +119,7 @@ def _streamed(
     read = feature_reader(data, loaded, spec=engine.spec())
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
-    shown = console(stderr=True)
-    for video in track(truth.videos, "running", console=shown, disable=not shown.is_terminal, transient=True):
+    for video in track(truth.videos, "running"):
         features = read(video)
         media += features.duration_s
         for k, found in enumerate(runs):

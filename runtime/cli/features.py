@@ -1,8 +1,7 @@
-"""`punctum features`: features of videos for training, by the code that feeds a live run."""
+"""`punctum features`: features of videos for training, from the code that also serves live runs."""
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -10,13 +9,14 @@ import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
 from ._video import Fps
+from .progress import track
 from .terminal import echo, echo_json, say
 
 
 def features(
-    backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or backbone folder.")],
+    backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or a backbone folder.")],
     videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for <video>.npy and features.json.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Output folder, for <video>.npy and features.json.")],
     device: Device = "cpu",
     precision: Precision = "fp32",
     threads: Threads = 1,
@@ -26,7 +26,7 @@ def features(
     fps: Fps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record of every video as JSON.")] = False,
 ) -> None:
-    """Extract the features of videos, exactly as `punctum run` makes them. Goes on where it was interrupted.
+    """Extract features of videos, exactly as punctum run computes them. An interrupted extraction is resumed.
 
     Example: punctum features backbone/ data/videos --out data/features
     """
@@ -39,7 +39,7 @@ def features(
     files = collect_videos(videos)
     made = open_backbone(backbone, engine.spec(), expect_sha256=expect_sha256)
     announce(made)
-    extraction = extract_features(made, files, out, progress=sys.stderr.isatty(), fps=fps)
+    extraction = extract_features(made, files, out, watch=lambda videos: track(videos, "features"), fps=fps)
     if as_json:
         echo_json(extraction.record)
     else:

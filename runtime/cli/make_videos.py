@@ -1,4 +1,4 @@
-"""`punctum data make-videos`: a data set of procedural videos."""
+"""`punctum data make-videos`: a data set of rendered videos."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Annotated
 import typer
 
 from ..text.display import counted
+from .progress import progress_bar
 from .terminal import echo
 
 
 def make_videos(
-    out: Annotated[Path, typer.Option("--out", help="New folder.")],
-    count: Annotated[int, typer.Option(help="Videos to make.")] = 40,
-    seed: Annotated[int, typer.Option(help="Random seed: the same seed makes the same videos.")] = 1,
-    seconds: Annotated[float, typer.Option(help="Length of each video.")] = 40.0,
-    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels, even numbers.")] = "160x120",
-    fps: Annotated[float, typer.Option(help="Frames a second.")] = 20.0,
+    out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
+    count: Annotated[int, typer.Option(help="Number of videos.")] = 40,
+    seed: Annotated[int, typer.Option(help="Random seed. The same seed gives the same videos.")] = 1,
+    seconds: Annotated[float, typer.Option(help="Length of each video in seconds.")] = 40.0,
+    size: Annotated[str, typer.Option(help="WIDTHxHEIGHT in pixels; even numbers.")] = "160x120",
+    fps: Annotated[float, typer.Option(help="Frame rate.")] = 20.0,
 ) -> None:
-    """Write a data set of procedural videos with simulated clicks: ten kinds of action among look-alikes.
+    """Generate a data set of rendered videos with simulated clicks: ten classes of action among similar motions.
 
-    A quarter of the videos is for testing. Learn from it with `punctum train VIDEOS --out RUN`.
+    A quarter of the videos is for testing. Train on it with punctum train VIDEOS --out RUN.
 
     Example: punctum data make-videos --out videos --count 40 --seed 1
     """
@@ -29,7 +30,8 @@ def make_videos(
     from ..synthetic.video import write_videos
 
     check_folder(out, [])
-    write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps)
+    with progress_bar("rendering", count * seconds, "s") as progress:
+        write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps, progress=progress)
     echo(f"wrote {counted(count, 'video')} to {out}")
 
 

@@ -1,8 +1,7 @@
-"""`punctum report`: what a bundle found, as one HTML file."""
+"""`punctum report`: the results of a bundle as one HTML file."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -10,26 +9,27 @@ import typer
 
 from ..text.display import as_utf8
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
-from ._options import refuse
 from ._video import Fps
-from .terminal import console, echo, say
+from .options import refuse
+from .progress import track
+from .terminal import echo, say
 
 
 def report(
     context: typer.Context,
     bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
     input: Annotated[Path | None, typer.Argument(metavar="INPUT", help="A .npy file of features, or a video.")] = None,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The HTML file to write; - for standard output.")] = Path(
+    out: Annotated[Path, typer.Option("--out", "-o", help="HTML file to write; - for standard output.")] = Path(
         "report.html"
     ),
     data: Annotated[
-        Path | None, typer.Option(metavar="DATASET", help="Instead of INPUT: judge the bundle on this data set.")
+        Path | None, typer.Option(metavar="DATASET", help="Instead of INPUT: evaluate the bundle on this data set.")
     ] = None,
     split: Annotated[str | None, typer.Option(help="With --data: split folder, for example split_1.")] = None,
     subset: Annotated[str, typer.Option(help="With --data: test or train.")] = "test",
-    truth: Annotated[Path | None, typer.Option(help="True actions of INPUT, in ActivityNet form.")] = None,
+    truth: Annotated[Path | None, typer.Option(help="Ground truth of INPUT, in ActivityNet form.")] = None,
     events: Annotated[
-        Path | None, typer.Option(help="Show these recorded events (JSON Lines) instead of a run's own.")
+        Path | None, typer.Option(help="Show these recorded events (JSON Lines) instead of running the bundle.")
     ] = None,
     max_delay: Annotated[
         float | None,
@@ -44,7 +44,7 @@ def report(
     gpu_memory: GpuMemory = None,
     fps: Fps = None,
 ) -> None:
-    """Write one HTML file that needs no network: time line, tracks, events with phase and delay, figures, bundle.
+    """Write a self-contained HTML file: timeline, score tracks, events with phase and delay, figures, bundle.
 
     Example: punctum report bundle/ clip.mp4 --truth gt.json --max-delay 1 --out report.html
 
@@ -105,7 +105,7 @@ def report(
             max_delay_s=max_delay,
             title=title,
             spec=engine.spec(),
-            watch=_watch,
+            watch=lambda videos: track(videos, "running"),
         )
         target.write(build_report(judged))
     if not target.is_stdout:
@@ -113,11 +113,3 @@ def report(
         echo(f"wrote {out}{size}")
     for text in lost:
         say(f"warning: {text}")
-
-
-def _watch(videos: Sequence[str]) -> Iterable[str]:
-    """A progress bar on a terminal."""
-    from rich.progress import track
-
-    shown = console(stderr=True)
-    return track(videos, "running", console=shown, disable=not shown.is_terminal, transient=True)

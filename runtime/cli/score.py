@@ -8,9 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._options import refuse
 from ._video import Fps
-from .run import check_score
+from .options import check_score, refuse
 from .terminal import echo, echo_json, say
 
 _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
@@ -22,40 +21,47 @@ def score(
     inputs: Annotated[
         list[str],
         typer.Argument(
-            help="Videos or features (.npy): files, folders, globs in quotes, list files (.txt, one path a line), data "
+            help="Videos or features (.npy): files, folders, quoted globs, list files (.txt, one path per line), data "
             "set folders, and addresses that fsspec reads (s3://, gs://, https://, zip://*.npy::archive.zip)."
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of results; an earlier one is continued.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Results folder. An existing run is resumed.")],
     format: Annotated[
         list[str] | None,
-        typer.Option(help="Beside Parquet: jsonl (events.jsonl) or activitynet (activitynet.json); may be repeated."),
+        typer.Option(
+            help="Additional format: jsonl (events.jsonl) or activitynet (activitynet.json). May be repeated."
+        ),
     ] = None,
-    min_score: Annotated[float, typer.Option(help="Keep events from this score on.")] = 0.0,
-    label: Annotated[list[str] | None, typer.Option("--label", help="Only this class; may be repeated.")] = None,
+    min_score: Annotated[float, typer.Option(help="Keep events with at least this score.")] = 0.0,
+    label: Annotated[list[str] | None, typer.Option("--label", help="Keep this class only. May be repeated.")] = None,
     kind: Annotated[
         str,
         typer.Option(
-            help="What folders stand for: auto (features where there are any, else videos), features, video, all."
+            help="What to use in folders: auto (features, or videos if there are none), features, video or all."
         ),
     ] = "auto",
-    split: Annotated[str | None, typer.Option(help="Of a data set folder.")] = None,
-    root: Annotated[str | None, typer.Option(help="Items are called by their path below this folder.")] = None,
-    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try items again that failed before.")] = False,
+    split: Annotated[str | None, typer.Option(help="Split of a data set folder.")] = None,
+    root: Annotated[str | None, typer.Option(help="Name items by their path below this folder.")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Retry items that failed before.")] = False,
     rehash: Annotated[
-        bool, typer.Option("--rehash", help="Read every file to see whether it changed, not only size and time.")
+        bool, typer.Option("--rehash", help="Read every file to detect changes, instead of comparing size and time.")
     ] = False,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Discard results of another bundle or other settings in --out.")
+        bool, typer.Option("--replace", help="Discard results of another bundle or other settings in the folder.")
     ] = False,
-    engine: Annotated[str, typer.Option(help="local (processes) or ray.", **_WHERE)] = "local",
-    workers: Annotated[int, typer.Option(help="Processes, or actors on Ray; 0: one a usable core.", **_WHERE)] = 0,
+    engine: Annotated[str, typer.Option(help="Where to run: local (processes) or ray.", **_WHERE)] = "local",
+    workers: Annotated[
+        int, typer.Option(help="Number of processes, or of Ray actors. 0: one per usable core.", **_WHERE)
+    ] = 0,
     address: Annotated[
-        str | None, typer.Option(help="Ray cluster, such as auto or HOST:PORT; default: one on this machine.", **_WHERE)
+        str | None, typer.Option(help="Ray cluster: auto or HOST:PORT. Default: a new one on this machine.", **_WHERE)
     ] = None,
-    gpus_per_worker: Annotated[float, typer.Option(help="GPU of a Ray actor; may be a part.", **_WHERE)] = 0.0,
+    gpus_per_worker: Annotated[float, typer.Option(help="GPUs of each Ray actor; may be a fraction.", **_WHERE)] = 0.0,
     group_items: Annotated[
-        int, typer.Option(help="Items that share engine runs and a commit; 0: by the archive's size.", **_WHERE)
+        int,
+        typer.Option(
+            help="Items that share engine runs and a commit. 0: depends on the size of the archive.", **_WHERE
+        ),
     ] = 0,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -67,11 +73,11 @@ def score(
     fps: Fps = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
-    """Score an archive. Run the same command again to go on where it ended: nothing is lost, nothing comes twice.
+    """Find the actions in an archive of recordings. Run the same command again to resume an interrupted run.
 
     Example: punctum score bundle/ recordings/ --out results/ --workers 8
 
-    Results are Parquet: results/items.parquet and results/events/. Exit code 1 when items failed; they are listed.
+    Results are Parquet files: results/items.parquet and results/events/. Failed items are listed, with exit code 1.
     """
     from ..archive import ArchiveOptions, score_archive
     from ..files.outputs import check_folder

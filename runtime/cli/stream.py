@@ -1,15 +1,10 @@
-"""`punctum run --stream`: a source that goes on, events as they come, a clean end on a signal."""
+"""`punctum run --stream`: events of a live source as they occur, and a clean end on a signal."""
 
 from __future__ import annotations
 
 import contextlib
-import math
-import signal
-import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, PunctumError
@@ -17,6 +12,8 @@ from ..events.time_of_day import Arrival, FixedStart, TimeOfDay
 from ..text.display import counted
 from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
+from ._live_options import StreamOptions
+from ._signals import hangups, stop_signals
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -33,65 +30,17 @@ if TYPE_CHECKING:
     from ._engine import EngineChoice
 
 
-@dataclass(frozen=True, slots=True)
-class StreamOptions:
-    """The options of a live run; see `punctum run --help`. Raises InputError for values that make no sense."""
-
-    out: Path | None = None
-    max_delay_s: float | None = None
-    name: str = ""
-    run_id: str | None = None
-    start_utc: str | None = None
-    start_s: float = 0.0
-    follow: bool = False
-    idle_s: float | None = None
-    reconnect_s: float | None = None
-    overflow: str | None = None
-    rtsp_transport: str | None = None
-    allow_hosts: tuple[str, ...] = ()
-    credentials_file: Path | None = None
-    silent_s: float | None = None
-    on_bad_chunk: str | None = None
-    mqtt: str | None = None
-    mqtt_queue: int = 10_000
-    metrics: str | None = None
-    snapshot: Path | None = None
-    snapshot_every_s: float = 10.0
-    min_score: float = 0.0
-    labels: tuple[str, ...] = ()
-    stats: bool = False
-    fps: float | None = None
-
-    def __post_init__(self) -> None:
-        if self.overflow not in (None, "wait", "drop_oldest", "degrade"):
-            raise InputError("overflow", f"{self.overflow!r}", "wait, drop_oldest or degrade", "set --overflow")
-        if self.on_bad_chunk not in (None, "skip", "stop"):
-            raise InputError("on-bad-chunk", f"{self.on_bad_chunk!r}", "skip or stop", "set --on-bad-chunk")
-        if self.rtsp_transport not in (None, "tcp", "udp"):
-            raise InputError("rtsp-transport", f"{self.rtsp_transport!r}", "tcp or udp", "set --rtsp-transport")
-        if self.silent_s is not None and not (math.isfinite(self.silent_s) and self.silent_s > 0):
-            raise InputError("silent-s", f"{self.silent_s}", "a positive number of seconds", "set --silent-s")
-        if self.silent_s is not None and self.metrics is None:
-            raise InputError("silent-s", "--silent-s without --metrics", "a served /readyz", "set --metrics")
-        if not (math.isfinite(self.snapshot_every_s) and self.snapshot_every_s >= 0):
-            raise InputError("snapshot-every", f"{self.snapshot_every_s}", "0 or more seconds", "set --snapshot-every")
-        if self.snapshot is not None and (self.out is None or str(self.out) == "-"):
-            raise InputError(
-                "snapshot-out", "--snapshot without --out", "an event file that belongs to the snapshot", "set --out"
-            )
-
-
 def stream(bundle_path: Path, address: str, options: StreamOptions, engine: EngineChoice) -> None:
-    """Run until the source ends or SIGTERM or SIGINT comes. Raises PunctumError for what ended it early."""
+    """Run until the source ends, or until SIGTERM or SIGINT. Raises PunctumError for what ended it early."""
     from ..service.health import STOPPING, Health
     from ..service.metrics import Metrics
     from ..service.server import MetricsServer
     from ..service.summary import stage_times
 
-    _check_outputs(options, (address, bundle_path))
+    options.check_outputs((address, bundle_path))
     health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
     with contextlib.ExitStack() as stack:
-        rotate = stack.enter_context(_hangups(options))
+        rotate = stack.enter_context(hangups(options.out is not None and str(options.out) != "-"))
         metrics: Metrics | None = None
         if options.metrics is not None:
             metrics = Metrics()
@@ -105,12 +54,12 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
         loop.rotate = rotate
         how = "error"
         try:
-            with _signals(loop) as caught:
+            with stop_signals(loop) as caught:
                 health.waiting_for("")
                 how = loop.run()
                 how = caught[0] if caught else how
         except BrokenPipeError:
-            how = "the reader of the output, who went away"  # no fault of this side
+            how = "the reader of the output, which went away"  # not an error of this side
         finally:
             health.waiting_for(STOPPING)
             lost = sum(sink.close() for sink in loop.sinks)
@@ -122,34 +71,10 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
     if lost:
         raise PunctumError(
             "events-not-delivered",
-            f"{counted(lost, 'final event')} did not reach every sink",
-            "a broker that can be reached",
-            "see the warnings above; --out keeps events on disk",
+            f"{counted(lost, 'final event')} did not reach every output",
+            required="an MQTT broker that can be reached",
+            next_step="see the warnings above; --out stores events on disk",
         )
-
-
-def _check_outputs(options: StreamOptions, inputs: tuple[str | Path, ...]) -> None:
-    """Raises InputError for files that are inputs as well, and for a snapshot where none can be kept."""
-    from ..files.atomic import destination
-    from ..files.outputs import STDOUT, check_standard_output, refuse_inputs
-
-    out = None if options.out is None or str(options.out) == STDOUT else options.out
-    if out is None and options.mqtt is None:
-        check_standard_output()
-    if out is not None:
-        refuse_inputs(out, inputs, "--out")
-    if options.snapshot is None or out is None:
-        return
-    refuse_inputs(options.snapshot, (*inputs, out), "--snapshot")
-    for option, path in (("--out", out), ("--snapshot", options.snapshot)):
-        target, descriptor = destination(path)
-        if str(path) == STDOUT or descriptor is not None or (target.exists() and not target.is_file()):
-            raise InputError(
-                "snapshot-out",
-                f"--snapshot with {option} {path}, which is no regular file",
-                "files that can be read again",
-                f"set {option} to a file",
-            )
 
 
 def _load(
@@ -161,10 +86,13 @@ def _load(
     for label in options.labels:
         if label not in localizer.labels:
             raise InputError(
-                "label-unknown", f"label {label!r}", ", ".join(localizer.labels), "set --label to one of these"
+                "label-unknown",
+                f"The bundle has no class {label!r}",
+                ", ".join(localizer.labels),
+                "set --label to one of these",
             )
     health.waiting_for("warming kernels and engine")
-    warm_up(localizer, _live(options))  # in a session: a bundle that streams must refuse is refused here
+    warm_up(localizer, _live(options))  # in a session, so that a bundle that cannot be streamed is rejected here
     if metrics is not None:
         metrics.describe(bundle, localizer.backend, precision=engine.precision)
         localizer.backend = metrics.counted(localizer.backend)
@@ -203,9 +131,9 @@ def _build(
     if not credentials.from_file <= used | ({"mqtt"} if options.mqtt is not None else set()):
         raise InputError(
             "option-unfit",
-            f"--credentials-file with {', '.join(sorted(credentials.from_file))}, which this run does not need",
+            f"--credentials-file has tables that this run does not need: {', '.join(sorted(credentials.from_file))}",
             "[source] for RTSP and HTTP, [socket] for tcp:// and unix://, [mqtt] for --mqtt",
-            "leave out what is not needed",
+            "remove the tables that are not needed",
         )
     if options.rtsp_transport is not None:
         refuse_options(address, ["--rtsp-transport"])
@@ -241,7 +169,7 @@ def _build(
     if options.snapshot is not None and not source.replayable:
         raise InputError(
             "snapshot-source",
-            f"--snapshot with {source.name}, which cannot be read again",
+            f"--snapshot cannot be used with {source.name}, which cannot be read again",
             "a file or a folder",
             "let the sender write to a file or a folder, or leave --snapshot out",
         )
@@ -268,18 +196,18 @@ def _build(
     )
     if checkpoint is not None:
         loop.resume(checkpoint)
-        say(f"going on from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
+        say(f"resuming from {options.snapshot}, at {loop.session.now_s if loop.session else 0.0:.2f} s of media")
     loop.sinks += _sinks(options, loop, checkpoint, stack, credentials)
     return loop
 
 
 def _time_of_day(start_utc: str | None, source: Source, address: str) -> TimeOfDay | None:
-    """When media time 0 was: as the user says, or as a live source delivers."""
+    """Time of day of media time 0: as given, or from the arrival of live data."""
     if not source.replayable:
         if start_utc is not None:
             raise InputError(
                 "start-utc",
-                f"--start-utc with {source.name}, which is live",
+                f"--start-utc cannot be used with {source.name}, which is live",
                 "files and folders",
                 "leave it out: events of a live source carry the time of day of their arrival",
             )
@@ -294,13 +222,13 @@ def _sinks(
     stack: contextlib.ExitStack,
     credentials: Credentials,
 ) -> Iterator[Sink]:
-    """Standard output is used when nothing else is asked for."""
+    """Standard output is used when no other output was requested."""
     from ..sinks.lines import EventFile, StandardOutput
     from ..sinks.mqtt import MqttSink, MqttTarget
 
     target = None if options.mqtt is None else MqttTarget.parse(options.mqtt, credentials.mqtt)
     if options.out is not None and str(options.out) != "-":
-        keep = None if checkpoint is None else checkpoint.take_back(options.out)
+        keep = None if checkpoint is None else checkpoint.cut_to_snapshot(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)
         stack.callback(loop.event_file.close)
         yield loop.event_file
@@ -313,45 +241,3 @@ def _sinks(
             bound=options.mqtt_queue,
             on_reconnect=None if metrics is None else lambda: metrics.reconnected("mqtt"),
         )
-
-
-@contextlib.contextmanager
-def _hangups(options: StreamOptions) -> Iterator[threading.Event]:
-    """SIGHUP asks for a new event file, for log rotation, from the start of the run to its end. Yields what it sets."""
-    asked = threading.Event()
-    if options.out is None or str(options.out) == "-":
-        yield asked
-        return
-    before = signal.getsignal(signal.SIGHUP)
-    signal.signal(signal.SIGHUP, lambda number, frame: asked.set())
-    try:
-        yield asked
-    finally:
-        signal.signal(signal.SIGHUP, before)
-
-
-@contextlib.contextmanager
-def _signals(loop: Loop) -> Iterator[list[str]]:
-    """SIGTERM and SIGINT end the loop once; a second one ends the process. Yields the names of those that came.
-
-    So does SIGHUP where `_hangups` has nothing to reopen, unless the process was started to ignore it (nohup).
-    """
-    caught: list[str] = []
-    before = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
-    ends = [signal.SIGTERM, signal.SIGINT]
-    rotates = loop.event_file is not None and loop.event_file.regular
-    if not rotates and before[signal.SIGHUP] is not signal.SIG_IGN:
-        ends.append(signal.SIGHUP)
-
-    def note(number: int, frame: FrameType | None) -> None:
-        caught.append(signal.Signals(number).name)
-        loop.stop.set()
-        signal.signal(number, signal.SIG_DFL)
-
-    for number in ends:
-        signal.signal(number, note)
-    try:
-        yield caught
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

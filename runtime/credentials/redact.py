@@ -1,4 +1,4 @@
-"""Addresses of sources, and the rule that credentials never appear: not in names, messages, errors or logs."""
+"""Addresses of sources without their credentials, for names, messages, errors and logs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Kind = Literal["file", "http", "rtsp", "camera"]
 _SCHEMES: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
-# Settings that name a stream rather than a person. Whatever else has a value is taken for a secret.
+# Settings that describe a stream. The value of any other setting is treated as a secret.
 _PLAIN = {"camera", "channel", "codec", "fps", "profile", "quality", "resolution", "stream", "subtype", "track"}
 _PLAIN_VALUE = re.compile(r"[\w.-]{0,32}")
 # Some cameras want user and password in the path, /user=admin_password=x_channel=1_stream=0.sdp, and some servers
@@ -23,12 +23,12 @@ _PATH_PAIR = re.compile(r"(?P<key>[A-Za-z][A-Za-z0-9.-]*)=(?P<value>(?:(?!_[A-Za
 _KEY_FOLDER = re.compile(
     r"(?i)(?:api|access|stream)?[-_]?(?:auth|jwt|key|pass|password|pwd|secret|session|sid|sig|token)"
 )
-# A path segment that nobody would have typed: a JWT, a long hexadecimal number, or mixed letters and digits.
+# A path segment that looks generated: a JWT, a long hexadecimal number, or mixed letters and digits.
 _KEY_SEGMENT = re.compile(r"eyJ[\w-]{8,}.*|[0-9A-Fa-f]{32,}|(?=[^/]*[0-9])(?=[^/]*[a-z])(?=[^/]*[A-Z])[\w~+=%-]{20,}")
 
 
 class Address:
-    """Where a source is. `shown` is for people; `target`, which may hold a password, is for FFmpeg alone."""
+    """The address of a source. `shown` is for output; `target`, which may contain a password, is for FFmpeg only."""
 
     __slots__ = ("_secrets", "_target", "kind", "shown")
 
@@ -39,16 +39,16 @@ class Address:
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """A path, file://, http(s)://, rtsp(s)://, or camera:/dev/video0. Raises InputError."""
+        """Parse a path, file://, http(s)://, rtsp(s)://, or camera:/dev/video0. Raises InputError."""
         allowed = "a path, http://, https://, rtsp://, rtsps://, or camera:/dev/video0"
         if not text or "\0" in text:
-            raise InputError("video-address", f"the address {text!r}", allowed, "give a video file or a stream")
+            raise InputError("video-address", f"{text!r} is not an address", allowed, "name a video file or a stream")
         if text.startswith("camera:"):
             device = text.removeprefix("camera:")
             device = f"/dev/video{device}" if device.isdecimal() else device
             if not device.startswith("/"):
                 raise InputError(
-                    "video-address", f"the camera {device!r}", "camera:0 or camera:/dev/video0", "correct it"
+                    "video-address", f"{device!r} is not a camera", "camera:0 or camera:/dev/video0", "correct it"
                 )
             return cls("camera", device, f"camera:{device}")
         scheme = _SCHEME.match(text)
@@ -58,11 +58,13 @@ class Address:
         if name == "file":
             return cls("file", unquote(rest), unquote(rest))
         if name not in _SCHEMES:
-            raise InputError("video-address", f"the address {redact(text)}", allowed, "use one of these protocols")
+            raise InputError("video-address", f"{redact(text)} has an unknown protocol", allowed, "use one of these")
         shown = redact(text)
         host = re.split(r"[/?#]", shown[scheme.end() :].removeprefix(f"{HIDDEN}@"))[0]
         if not host or any(letter.isspace() for letter in text):
-            raise InputError("video-address", f"the address {shown}", f"{name}://host/...", "correct the address")
+            raise InputError(
+                "video-address", f"{shown} is not a valid address", f"{name}://host/...", "correct the address"
+            )
         return cls(_SCHEMES[name], f"{name}://{rest}", f"{name}://{shown[scheme.end() :]}")
 
     def with_login(self, user: str, password: str | None) -> Address:
@@ -80,7 +82,7 @@ class Address:
 
     @property
     def secret(self) -> bool:
-        """Whether it holds credentials."""
+        """Whether it contains credentials."""
         return bool(self._secrets)
 
     def clean(self, text: str) -> str:
@@ -98,8 +100,8 @@ class Address:
 
 
 def redact(url: str) -> str:
-    """The address without what may be secret: user and password, values of queries, of path parameters and of pairs in
-    the path, fragments, and path segments that look like keys. More rather than less is hidden."""
+    """An address without what may be secret: user and password, values in queries, in path parameters and in pairs in
+    the path, fragments, and path segments that look like keys. In doubt a part is hidden."""
     scheme = _SCHEME.match(url)
     if scheme is None:
         return url
@@ -107,7 +109,7 @@ def redact(url: str) -> str:
 
 
 def clean(text: str) -> str:
-    """Any text with every address in it redacted."""
+    """Redact every address in a text."""
     return _URL.sub(lambda match: redact(match[0]), text)
 
 
@@ -137,13 +139,13 @@ def _parts(rest: str) -> Iterator[tuple[str, bool]]:
 def _login(rest: str) -> tuple[str | None, str]:
     """(user and password or None, the rest)."""
     base, _, query = rest.partition("?")
-    # A password may hold "/", "@" and "?" that nobody encoded: everything up to the last "@" goes.
+    # A password may contain "/", "@" and "?" without encoding: everything up to the last "@" is hidden.
     if "@" in base and "@" not in query:
         login, _, host = base.rpartition("@")
         return login, host + rest[len(base) :]
     numbered = re.fullmatch(r"[^/]*:\d+(/.*)?", base)
     if "@" in query and ("@" in base or (":" in base.partition("/")[0] and not numbered)):
-        # A "?" that belongs to the password, or an "@" of the query: nobody can tell.
+        # A "?" of the password, or an "@" of the query: ambiguous, so hide it.
         login, _, rest = rest.rpartition("@")
         return login, rest
     return None, rest
@@ -184,7 +186,7 @@ def _is_plain(key: str, value: str) -> bool:
 
 
 def _secrets(url: str) -> tuple[str, ...]:
-    """Texts that must never be shown, longest first: all that `redact` hides, as given and decoded."""
+    """Texts that must never be shown, longest first: all that `redact` hides, as written and decoded."""
     found: set[str] = set()
     rest = url.partition("://")[2]
     login, _ = _login(rest)
@@ -193,5 +195,5 @@ def _secrets(url: str) -> tuple[str, ...]:
             found |= {part, part.partition(":")[2], part.partition(":")[0]}
     found |= {text for text, hidden in _parts(rest) if hidden}
     found |= {unquote(text) for text in found}
-    # Shorter ones would eat letters out of every message; nobody can tell a secret from them.
+    # Shorter ones would remove letters from every message.
     return tuple(sorted((text for text in found if len(text) > 2), key=len, reverse=True))

@@ -1,7 +1,6 @@
-"""User names, passwords and tokens, from a file or the environment: on a command line everybody on the machine sees
-them.
+"""User names, passwords and tokens from a file or the environment, since a command line is visible to all users.
 
-A file in TOML, each part optional:
+A TOML file, each part optional:
 
     [source]            # RTSP and HTTP
     user = "viewer"
@@ -9,12 +8,12 @@ A file in TOML, each part optional:
     [mqtt]
     user = "events"
     password = "..."
-    [socket]            # what senders to tcp:// and unix:// have to present
+    [socket]            # required of senders to tcp:// and unix://
     token = "..."
 
-Or variables: PUNCTUM_SOURCE_USER, PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD and
-PUNCTUM_SOCKET_TOKEN. Each password and the token may come from a file of its own, named by the variable with _FILE
-appended. An address that holds a user wins over the file, and the file over variables.
+Or environment variables: PUNCTUM_SOURCE_USER, PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD and
+PUNCTUM_SOCKET_TOKEN. Each password and the token may also be read from a file, which the variable with the suffix _FILE
+names. An address with a user has precedence over the file, and the file over variables.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ MAX_BYTES = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A user, and where there is one, a password."""
+    """A user name and a password, both optional."""
 
     user: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -40,7 +39,7 @@ class Login:
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """All that a run may need. from_file: the parts that came from a file that the user named."""
+    """All credentials of a run. from_file: the parts that were read from the file."""
 
     source: Login = Login()
     mqtt: Login = Login()
@@ -49,7 +48,7 @@ class Credentials:
 
     @classmethod
     def load(cls, path: Path | None = None) -> Credentials:
-        """From the environment, and from a file if there is one. Raises InputError, never with a secret in it."""
+        """Read the environment, and a file if given. Raises InputError, whose message never contains a secret."""
         read = {} if path is None else _read(path)
         logins = {
             part: Login(
@@ -75,7 +74,9 @@ def _text(path: Path, what: str) -> str:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise InputError("credentials", f"{path} ({what}) holds more than {MAX_BYTES} bytes", "less", "check it")
+            raise InputError(
+                "credentials", f"{path} ({what}) is too large", f"up to {MAX_BYTES} bytes", "check the file"
+            )
         return data.decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
@@ -87,7 +88,7 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
     try:
         found = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:
-        # Not the parser's own words: they may quote what it stumbled over.
+        # Without the parser's message, which may quote a secret.
         where = str(error).rpartition("(at ")[2].rstrip(")") if "(at " in str(error) else "somewhere"
         wrong = f"{path} is not TOML (at {where})"
     else:
@@ -95,9 +96,9 @@ def _read(path: Path) -> dict[str, dict[str, str]]:
         for part, values in found.items():
             if part not in _PARTS or not isinstance(values, dict) or not values.keys() <= _PARTS[part]:
                 names = ", ".join(sorted(values.keys() - _PARTS.get(part, set()))) if isinstance(values, dict) else ""
-                wrong = f"{path} holds {part}{f' with {names}' if part in _PARTS and names else ''}"
+                wrong = f"{path} has an unknown part, {part}{f' with {names}' if part in _PARTS and names else ''}"
             elif not all(isinstance(value, str) and value for value in values.values()):
-                wrong = f"{path} holds something in {part} that is not text, or is empty"
+                wrong = f"{path} has a value in {part} that is empty or not text"
     if wrong:
         raise InputError("credentials", wrong, allowed, "correct the file")
     return found

@@ -6,7 +6,7 @@ import contextlib
 import io
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +89,7 @@ def extract_features(
     videos: Sequence[Path],
     out: Path,
     *,
-    progress: bool = False,
+    watch: Callable[[Sequence[Path]], Iterable[Path]] | None = None,
     fps: float | None = None,
 ) -> Extraction:
     """Write out/<video>.npy, float32 [T, D], and out/features.json. Each file is whole or absent.
@@ -97,7 +97,8 @@ def extract_features(
     A video is left alone where its source (size, sha256), the backbone and the features are those of the record.
     Where nothing is known for a while (a gap), the row before stands in, so that row t is always snippet t; gaps are
     in the record. fps: the rate of videos that carry no time stamps, see `VideoOptions.rate`. A video that fails is
-    reported in `errors`; the others are done. Raises InputError for a folder that holds features of another backbone.
+    reported in `errors`; the others are done. watch: iterates over the videos, for a progress display. Raises
+    InputError for a folder that holds features of another backbone.
     """
     check_folder(out, videos)
     record = _read_record(out)
@@ -118,7 +119,7 @@ def extract_features(
         _check_foreign(out, videos)
         # Written first, so that features without an entry here are those of a run that was interrupted.
         atomic_write(out / RECORD, json.dumps(result.record, indent=1, ensure_ascii=False) + "\n")
-    for video in _watched(videos, progress):
+    for video in videos if watch is None else watch(videos):
         name = as_utf8(video.stem)
         target = out / f"{name}.npy"
         try:
@@ -237,15 +238,6 @@ def _source(video: Path, fps: float | None) -> dict[str, Any]:
 
 def _is_whole(target: Path, entry: dict[str, Any]) -> bool:
     return target.is_file() and target.stat().st_size == entry["bytes"]
-
-
-def _watched(videos: Sequence[Path], progress: bool) -> Any:
-    if not progress:
-        return videos
-    from rich.console import Console
-    from rich.progress import track
-
-    return track(videos, description="features", console=Console(stderr=True))
 
 
 def check_names(files: Sequence[Path]) -> None:

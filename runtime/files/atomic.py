@@ -1,8 +1,8 @@
-"""Files that are whole or absent: write to a temporary name beside the target, fsync, rename.
+"""Atomic writes: to a temporary name next to the target, then fsync and rename.
 
-What is made here may be read by whom the user's mask lets read, like any file; a file that is replaced keeps its mode.
-A path that is a symbolic link stands for what it leads to. What is not a regular file (a device, a named pipe, an open
-descriptor such as /dev/stdout) is written to and never replaced.
+New files have the permissions of the user's umask; a file that is replaced keeps its permissions. Symbolic links are
+followed. Anything other than a regular file (a device, a named pipe, an open descriptor such as /dev/stdout) is written
+to and never replaced.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from ..errors import InputError, PunctumError
 
 T = TypeVar("T")
 _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(\d+))(?:/task/\d+)?/fd)/(\d{1,9})")
-_MOST_LINKS = 40
-_NAME_BYTES = 255  # of a file's name, on the file systems in use
-# Not inherited by other programs, no terminal of this one, bytes as they are: each where the system knows of it.
+_MAX_LINKS = 40
+_NAME_BYTES = 255  # maximum length of a file name on common file systems
+# Not inherited by child processes, never the controlling terminal, no newline translation; where supported.
 BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
 
@@ -39,13 +39,18 @@ def sha256_file(path: Path) -> str:
 
 
 def destination(path: str | Path) -> tuple[Path, int | None]:
-    """Where a path leads through all symbolic links, whether or not anything is there.
+    """Follow all symbolic links of a path, which need not exist.
 
-    The number is that of a descriptor of this process where the path is one (/dev/stdout, /dev/fd/3): opening it anew
-    would truncate a file that a shell has opened for appending, so it has to be written to as it is.
+    Returns:
+        The target, and the number of the descriptor if the path is an open descriptor of this process (/dev/stdout,
+        /dev/fd/3). Opening such a path again would truncate a file that a shell has opened for appending, so the
+        descriptor itself must be written to.
+
+    Raises:
+        InputError: The links form a loop.
     """
     place = Path(os.path.abspath(path))  # noqa: PTH100 - Path.absolute keeps "..", which realpath resolves below
-    for _ in range(_MOST_LINKS):
+    for _ in range(_MAX_LINKS):
         place = Path(os.path.realpath(place.parent)) / place.name
         match = _DESCRIPTOR.fullmatch(str(place))
         if match is not None and match[1] in (None, str(os.getpid())):
@@ -53,7 +58,7 @@ def destination(path: str | Path) -> tuple[Path, int | None]:
         if not place.is_symlink():
             return place, None
         place = place.parent / place.readlink()
-    raise InputError("output-loop", f"{path} is a loop of symbolic links", "a path that leads somewhere", "correct it")
+    raise InputError("output-loop", f"{path} is a loop of symbolic links", "a path without a loop", "correct the links")
 
 
 def _sync_folder(folder: Path) -> None:
@@ -67,7 +72,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def _beside(path: Path, make: Callable[[Path], T], infix: str = "") -> tuple[T, Path]:
-    """Make something under a new hidden name beside `path`, which begins with its name, as far as there is room."""
+    """Create something under a new hidden name next to `path`, which begins with as much of its name as fits."""
     name = path.name
     while len(os.fsencode(name)) > _NAME_BYTES - len(f".{infix}.") - 8:
         name = name[:-1]
@@ -83,21 +88,28 @@ def _create(draft: Path) -> int:
     return os.open(draft, os.O_RDWR | os.O_CREAT | os.O_EXCL | BINARY, 0o666)
 
 
-def _unwritten(what: str, error: OSError) -> PunctumError:
-    allowed = "free space in a folder that this user may write to"
-    return PunctumError("write-failed", f"{what} ({error})", allowed, "make room, or choose another place")
+def _write_error(what: str, error: OSError) -> PunctumError:
+    required = "free space in a folder that this user may write to"
+    return PunctumError(
+        "write-failed", f"{what} ({error})", required=required, next_step="free space, or choose another place"
+    )
 
 
 def atomic_write(path: str | Path, data: bytes | str) -> None:
-    """Write `data` so that a reader, or a power cut, sees the old file or the new one and nothing between.
+    """Replace a file so that readers see the old content or the new one, even after a power failure.
 
-    Links are followed; a device, a named pipe or a descriptor is written to as it is. Raises BrokenPipeError where its
-    reader has gone, PunctumError for anything else that cannot be written.
+    Args:
+        path: The file. Devices, named pipes and descriptors are written to as they are.
+        data: The new content; text is written as UTF-8.
+
+    Raises:
+        BrokenPipeError: The reader of a pipe has gone.
+        PunctumError: The file cannot be written.
     """
     payload = data.encode() if isinstance(data, str) else data
     target, descriptor = destination(path)
     try:
-        special = _open_as_it_is(target, descriptor)
+        special = _open_in_place(target, descriptor)
         if special is not None:
             with os.fdopen(special, "wb", buffering=0):
                 write_all(special, payload)
@@ -107,28 +119,28 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
     except BrokenPipeError:
         raise
     except OSError as error:
-        raise _unwritten(f"cannot write {path}", error) from error
+        raise _write_error(f"cannot write {path}", error) from error
     try:
         with os.fdopen(handle, "wb") as stream:
             stream.write(payload)
             stream.flush()
-            with contextlib.suppress(OSError):  # nothing to replace, or a disk without modes
+            with contextlib.suppress(OSError):  # nothing to replace, or a file system without permissions
                 draft.chmod(stat.S_IMODE(target.stat().st_mode))
             os.fsync(stream.fileno())
         draft.replace(target)
         _sync_folder(target.parent)
     except OSError as error:
-        raise _unwritten(f"cannot write {path}", error) from error
+        raise _write_error(f"cannot write {path}", error) from error
     finally:
         draft.unlink(missing_ok=True)
 
 
-def _open_as_it_is(target: Path, descriptor: int | None) -> int | None:
-    """A descriptor for what is written to in place; None for a regular file, and where nothing is yet."""
+def _open_in_place(target: Path, descriptor: int | None) -> int | None:
+    """A descriptor for a target that is written to in place; None for a regular file or a new one."""
     if descriptor is not None:
         for stream in (sys.stdout, sys.stderr):
             if stream is not None:
-                stream.flush()  # what was printed before comes before
+                stream.flush()  # keep the order of what was printed
         return os.dup(descriptor)
     try:
         mode = target.stat().st_mode
@@ -140,7 +152,7 @@ def _open_as_it_is(target: Path, descriptor: int | None) -> int | None:
 
 
 def write_all(handle: int, data: bytes) -> None:
-    """All of `data`, in as many calls as it takes. Raises OSError."""
+    """Write all of `data`, in as many calls as necessary. Raises OSError."""
     view = memoryview(data)
     while view:
         view = view[os.write(handle, view) :]
@@ -152,27 +164,33 @@ def atomic_folder(
 ) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends without an error.
 
-    Raises InputError where `path` exists and is not an empty folder, unless `replace`; and then, too, for a file, and
-    for a folder that `own` says holds something else than what is being made. A link stands for the folder behind it.
+    Args:
+        path: The folder. Symbolic links are followed.
+        replace: Replace a folder that is not empty.
+        own: Whether a folder has only what this command writes; others are never replaced.
+
+    Raises:
+        InputError: `path` exists and may not be replaced.
+        PunctumError: The folder cannot be written.
     """
     path, _ = destination(path)
-    held = path.exists() and (not path.is_dir() or any(path.iterdir()))
-    if held and not (replace and path.is_dir()):
+    occupied = path.exists() and (not path.is_dir() or any(path.iterdir()))
+    if occupied and not (replace and path.is_dir()):
         raise InputError(
-            "output-exists", f"{path} exists already", "a new or empty folder", "choose another --out or remove it"
+            "output-exists", f"{path} already exists", "a new or empty folder", "choose another folder, or remove it"
         )
-    if held and own is not None and not own(path):
+    if occupied and own is not None and not own(path):
         raise InputError(
             "output-exists",
-            f"{path} holds other files than --replace may discard",
-            "a folder of its own",
-            "choose another --out, or remove the folder yourself",
+            f"{path} contains files that `replace` may not discard",
+            "a folder that this command wrote",
+            "choose another folder, or remove it yourself",
         )
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         _, draft = _beside(path, Path.mkdir)
     except OSError as error:
-        raise _unwritten(f"cannot write beside {path}", error) from error
+        raise _write_error(f"cannot create a folder next to {path}", error) from error
     try:
         yield draft
         for file in draft.rglob("*"):

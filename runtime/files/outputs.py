@@ -1,8 +1,8 @@
-"""Where results go: checked before any work, so that nothing is replaced that is not of the same kind.
+"""Output paths, checked before any work, so that only results of the same kind are replaced.
 
-The rules, for every output of every command: "-" is standard output. Symbolic links are followed. What is not a
-regular file is written to, never replaced. An input is never an output, under whatever name. An existing file is
-replaced only when it is empty or its beginning shows that it was written by the same kind of output.
+The rules for every output of every command: "-" is standard output. Symbolic links are followed. Anything other than a
+regular file is written to and never replaced. An input is never an output, under any name. An existing file is replaced
+only if it is empty, or its beginning shows that it is an output of the same kind.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from ..errors import InputError, PunctumError
 from .atomic import atomic_write, destination
 
 STDOUT = "-"
-HEAD_BYTES = 1 << 16  # of an existing file: enough to recognise it
+HEAD_BYTES = 1 << 16  # of an existing file, to recognise its kind
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of file. owns: whether a file that begins with these bytes is of it."""
+    """A kind of output file. owns: whether a file that begins with these bytes is of this kind."""
 
     title: str
     owns: Callable[[bytes], bool]
@@ -46,11 +46,21 @@ FIGURE = Kind(
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """One file of results. inputs: what the command reads. Raises InputError for a path that must not be written."""
+    """One output file.
+
+    Args:
+        path: The file, or - for standard output.
+        kind: What it will contain.
+        option: Name of the parameter that gave the path, in backticks, for error messages.
+        inputs: What the command reads.
+
+    Raises:
+        InputError: The path must not be written.
+    """
 
     path: Path
     kind: Kind
-    option: str = "--out"
+    option: str = "`out`"
     inputs: tuple[str | Path, ...] = ()
 
     def __post_init__(self) -> None:
@@ -61,7 +71,7 @@ class Output:
         return str(self.path) == STDOUT
 
     def check(self) -> None:
-        """Whether the path may be written, as things are now."""
+        """Raises InputError where the path may not be written at this time."""
         if self.is_stdout:
             check_standard_output()
             return
@@ -82,13 +92,13 @@ class Output:
         if stat.S_ISREG(facts.st_mode) and facts.st_size and not self.kind.owns(_head(target)):
             raise InputError(
                 "output-exists",
-                f"{self.option} {self.path} exists and holds something else than {self.kind.title}",
-                f"a new file, or one of {self.kind.title}",
+                f"{self.option} {self.path} exists and is not {self.kind.title}",
+                f"a new file, or {self.kind.title}",
                 f"choose another {self.option}, or remove the file yourself",
             )
 
     def write(self, data: bytes | str) -> None:
-        """Whole or not at all where it is a file. Raises InputError for what has appeared there since `check`."""
+        """Write it; a file atomically. Raises InputError if something else has appeared there since `check`."""
         if self.is_stdout:
             to_standard_output(data)
             return
@@ -96,16 +106,23 @@ class Output:
         atomic_write(self.path, data)
 
 
-def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--out", whole: bool = False) -> Path:
-    """The folder to write: the path, or where it leads if it is a symbolic link.
+def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "`out`", whole: bool = False) -> Path:
+    """Check an output folder.
 
-    whole: the folder is replaced as a whole, so that input files must not lie in it either. Raises InputError for a
-    file and for "-", and for a folder that is or holds an input folder.
+    Args:
+        path: The folder.
+        inputs: What the command reads.
+        option: Name of the parameter that gave the path, in backticks, for error messages.
+        whole: The folder is replaced as a whole, so that no input file may lie in it.
+
+    Returns:
+        The folder, or its target if it is a symbolic link.
+
+    Raises:
+        InputError: The path is a file or "-", or the folder is or contains an input.
     """
     if str(path) == STDOUT:
-        raise InputError(
-            "output", f"{option} - for a folder of results", "a folder: standard output takes one file", "name a folder"
-        )
+        raise InputError("output", f"{option} is -, but the results are several files", "a folder", "name a folder")
     target, descriptor = destination(path)
     if descriptor is not None or (target.exists() and not target.is_dir()):
         raise InputError(
@@ -120,15 +137,15 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "--o
         if any(place.samefile(target) for place in places):
             raise InputError(
                 "output-is-input",
-                f"{option} {path} {'is' if real.samefile(target) else 'holds'} the input {given}",
-                "a folder of its own",
+                f"{option} {path} {'is' if real.samefile(target) else 'contains'} the input {given}",
+                "a folder without inputs",
                 f"set {option} to another folder",
             )
     return target if path.is_symlink() else path
 
 
 def refuse_inputs(path: Path, inputs: Iterable[str | Path], option: str) -> None:
-    """Raises InputError where the file `path` is one of the inputs, under this or another name."""
+    """Raises InputError where the file `path` is one of the inputs, under any name."""
     target, descriptor = destination(path)
     facts = _facts(target, descriptor)
     for given in inputs:
@@ -145,13 +162,13 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path], option: str) -> None
             raise InputError(
                 "output-is-input",
                 f"{option} {path} is the input {given}",
-                "a file of its own",
+                "a file that is not an input",
                 f"set {option} to another file",
             )
 
 
 def local_path(given: str | Path) -> Path | None:
-    """The file behind an input; None for standard input and what is no file of this machine."""
+    """The file of an input; None for standard input and addresses."""
     text = str(given)
     scheme, mark, rest = text.partition("://")
     if text == STDOUT or (mark and scheme not in ("unix", "file")):
@@ -162,7 +179,9 @@ def local_path(given: str | Path) -> Path | None:
 def check_standard_output() -> None:
     """Raises PunctumError where standard output was closed before the program began."""
     if sys.stdout is None or getattr(sys.stdout, "was_closed", False):
-        raise PunctumError("stdout-closed", "standard output is closed", "a reader, or a file", "set --out")
+        raise PunctumError(
+            "stdout-closed", "standard output is closed", required="an open output", next_step="set `out` to a file"
+        )
 
 
 def to_standard_output(data: bytes | str) -> None:
@@ -187,13 +206,13 @@ def to_standard_output(data: bytes | str) -> None:
         raise PunctumError(
             "events-write-failed",
             f"cannot write to standard output ({error})",
-            "a reader, free space",
-            "make room, or set --out",
+            required="free space, and a reader of the output",
+            next_step="free space, or set `out` to another file",
         ) from error
 
 
 def discard_standard_output() -> None:
-    """What is still buffered goes nowhere: the interpreter flushes once more at its end, which must not fail again."""
+    """Discard buffered output, so that the interpreter's flush at exit does not fail again."""
     try:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
@@ -203,7 +222,7 @@ def discard_standard_output() -> None:
 
 
 def _check_place(path: Path, target: Path, option: str) -> None:
-    """Raises InputError where nothing can be made: found out before the work, not after it."""
+    """Raises InputError where no file can be created, before any work is done."""
     above = next(folder for folder in target.parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK | os.X_OK):
         why = "may not be written to" if above.is_dir() else "is a file"

@@ -1,6 +1,6 @@
-"""The state of a live run as one file, from which a killed process goes on: session, place in the source, event file.
+"""The state of a live run in one file, from which a killed run is resumed: session, position in the source, event file.
 
-Layout: magic, 4 bytes length of a header (JSON), header, the session's snapshot, sha256 of all before it.
+Layout: magic, length of the header (4 bytes), header (JSON), snapshot of the session, SHA-256 of all of that.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from ..datatypes import compact
 from ..errors import InputError
 from ..files.atomic import atomic_write
-from ..sinks.rotation import Mark, take_back
+from ..sinks.rotation import Mark, cut_to_snapshot
 
 MAGIC = b"punctum-run\n"
 VERSION = 1
@@ -27,7 +27,7 @@ _DIGEST = 32
 Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
-# What a position of each source holds: counts, or the name of a file.
+# The fields of a position in each source: counts, or the name of a file.
 _POSITIONS: dict[str, dict[str, Any]] = {
     "RowFile": {"row": Count},
     "ChunkFolder": {"file": str, "row": Count | None},
@@ -52,10 +52,18 @@ class _Header(BaseModel):
 @compact
 @dataclass(frozen=True, slots=True, repr=False)
 class Checkpoint:
-    """source: kind and name of it; position: where to go on (None: at its beginning); event_bytes: length of the event
-    file that belongs to it; reported: ids that passed the score filter; session: `Session.snapshot`; event_inode,
-    event_tail: which file that was, and how it ended (see `_rotation`); rotated: (bytes, inode, tail) of event files
-    that were rotated away since."""
+    """The state of a live run.
+
+    Args:
+        source: Kind and name of the source.
+        position: Where to continue in the source; None: at its beginning.
+        event_bytes: Length of the event file.
+        reported: Ids of open events that have passed the filter.
+        session: `Session.snapshot`.
+        event_inode: Which file the event file was.
+        event_tail: How it ended; see `sinks.rotation`.
+        rotated: (bytes, inode, tail) of event files that were rotated away since.
+    """
 
     source: str
     position: dict[str, Any] | None
@@ -66,18 +74,18 @@ class Checkpoint:
     event_tail: str = ""
     rotated: tuple[tuple[int, int, str], ...] = ()
 
-    def take_back(self, path: Path) -> int:
-        """Cut what the event files hold beyond this snapshot; the length of `path` that is left. Raises InputError."""
+    def cut_to_snapshot(self, path: Path) -> int:
+        """Remove what the event files have beyond this snapshot. Returns the length of `path`. Raises InputError."""
         before = tuple(Mark(*mark) for mark in self.rotated)
-        return take_back(path, Mark(self.event_bytes, self.event_inode, self.event_tail), before)
+        return cut_to_snapshot(path, Mark(self.event_bytes, self.event_inode, self.event_tail), before)
 
     def after_rotation(self, inode: int) -> Checkpoint:
-        """The same snapshot for a run that goes on in a new, empty event file."""
+        """The same snapshot for a run that continues in a new, empty event file."""
         before = (*self.rotated, (self.event_bytes, self.event_inode, self.event_tail))
         return replace(self, event_bytes=0, event_inode=inode, event_tail="", rotated=before)
 
     def save(self, path: Path) -> None:
-        """Atomically: a reader sees the old one or this one."""
+        """Write it atomically: a reader sees the previous one or this one. Raises PunctumError."""
         record = asdict(self)
         record.pop("session")
         text = json.dumps({"version": VERSION, **record}).encode()
@@ -86,7 +94,7 @@ class Checkpoint:
 
     @classmethod
     def load(cls, path: Path) -> Checkpoint | None:
-        """None when there is no such file. Raises InputError for a damaged one, or another version's."""
+        """Read it; None if there is no such file. Raises InputError for a damaged file, or one of another version."""
         try:
             data = path.read_bytes()
         except FileNotFoundError:
@@ -95,9 +103,9 @@ class Checkpoint:
             raise _damaged(path, f"cannot be read ({error})") from None
         fixed = len(MAGIC) + 4
         if len(data) < fixed + _DIGEST or not data.startswith(MAGIC):
-            raise _damaged(path, "is no snapshot of a run")
+            raise _damaged(path, "is not the snapshot of a run")
         if hashlib.sha256(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
-            raise _damaged(path, "is damaged: its checksum does not fit")
+            raise _damaged(path, "is damaged: its checksum does not match")
         (size,) = struct.unpack("<I", data[len(MAGIC) : fixed])
         text = data[fixed : fixed + size]
         try:
@@ -128,12 +136,12 @@ class Checkpoint:
 
 
 def _check_position(path: Path, header: _Header) -> None:
-    """Raises InputError for a place that its source cannot go on from."""
+    """Raises InputError for a position from which its source cannot continue."""
     fields = _POSITIONS.get(header.source.partition(" ")[0])
     if fields is None or header.position is None:
         return
     if header.position.keys() != fields.keys():
-        raise _damaged(path, "has another kind of position than its source")
+        raise _damaged(path, "has a position that does not fit its source")
     for name, kind in fields.items():
         try:
             TypeAdapter(kind).validate_python(header.position[name], strict=True)
@@ -145,6 +153,6 @@ def _damaged(path: Path, why: str) -> InputError:
     return InputError(
         "snapshot-unreadable",
         f"{path} {why}",
-        "a file written by --snapshot",
-        "remove it, and the events of that run, to begin anew",
+        required="a snapshot file that punctum wrote and nobody edited",
+        next_step="remove it, and the events of that run, to start over",
     )

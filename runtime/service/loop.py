@@ -242,7 +242,7 @@ class Loop:
     def _check_event_file(self, file: EventFile) -> None:
         """Reopen the event file after SIGHUP, and notice that it was truncated. In both cases a snapshot is written at
         once, so that none refers to a file that has been rotated away."""
-        file.look()
+        file.detect_truncation()
         moved = False
         if self.rotate.is_set():
             self.rotate.clear()

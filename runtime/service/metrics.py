@@ -28,7 +28,11 @@ _DELAY_BUCKETS = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0, 5.0, 10.0, 20.0, 60.0)
 
 
 class Metrics:
-    """What a live stream counts. Methods may be called from any thread."""
+    """The metrics of a live stream. Methods may be called from any thread.
+
+    Raises:
+        MissingDependencyError: prometheus-client is not installed.
+    """
 
     def __init__(self) -> None:
         try:
@@ -40,7 +44,7 @@ class Metrics:
         self._render = prom.generate_latest
         self.content_type: str = prom.CONTENT_TYPE_LATEST
         stream = ["stream"]
-        self._frames = prom.Counter("punctum_snippets_total", "Snippets taken in", stream, **registry)
+        self._frames = prom.Counter("punctum_snippets_total", "Snippets processed", stream, **registry)
         self._dropped = prom.Counter(
             "punctum_snippets_dropped_total",
             "Snippets lost in gaps and in chunks that were skipped",
@@ -62,20 +66,21 @@ class Metrics:
         )
         self._lag = prom.Gauge(
             "punctum_stream_lag_seconds",
-            "Wall clock minus media clock since the stream began: how far it is behind its source",
+            "Wall clock minus media clock since the stream began: how far processing is behind the source",
             stream,
             **registry,
         )
-        self._depth = prom.Gauge("punctum_queue_depth", "Events that wait for a sink", ["queue"], **registry)
+        self._depth = prom.Gauge("punctum_queue_depth", "Events queued for an output", ["queue"], **registry)
         self._undelivered = prom.Counter(
-            "punctum_events_dropped_total", "Events that a full queue to a sink cost", ["queue", "phase"], **registry
+            "punctum_events_dropped_total",
+            "Events dropped from a full queue to an output",
+            ["queue", "phase"],
+            **registry,
         )
         self._missed = prom.Counter(
             "punctum_deadline_missed_total", "Events first reported later than max_delay_s after their end", **registry
         )
-        self._reconnects = prom.Counter(
-            "punctum_reconnects_total", "Times that a connection was made again", ["endpoint"], **registry
-        )
+        self._reconnects = prom.Counter("punctum_reconnects_total", "Reconnections", ["endpoint"], **registry)
         self._events = prom.Counter("punctum_events_total", "Events reported", ["label", "phase"], **registry)
         self._backend = prom.Gauge(
             "punctum_backend_info", "The engine: 1", ["requested", "actual", "precision"], **registry
@@ -84,7 +89,7 @@ class Metrics:
             "punctum_backend_nodes", "Nodes of the graphs, by the provider that runs them", ["provider"], **registry
         )
         self._bundle = prom.Gauge("punctum_bundle_info", "The bundle: 1", ["id", "sha"], **registry)
-        self._state = prom.Gauge("punctum_state_bytes", "Memory held for the stream", stream, **registry)
+        self._state = prom.Gauge("punctum_state_bytes", "Memory used by the state of the stream", stream, **registry)
         self._last_item = prom.Gauge(
             "punctum_source_last_item_timestamp_seconds",
             "Unix time at which the source last sent something; 0 before it has",
@@ -113,25 +118,25 @@ class Metrics:
         return bytes(self._render(self.registry))
 
     def describe(self, bundle: Bundle, backend: Backend, *, precision: str = "fp32") -> None:
-        """Which bundle and which engine."""
+        """Publish the bundle and the engine."""
         self._bundle.labels(bundle.id, bundle.id.rsplit("-", 1)[-1]).set(1)
         self._backend.labels(backend.requested, backend.actual, precision).set(1)
         for provider, nodes in placement_counts(backend).items():
             self._nodes.labels(provider).set(nodes)
 
     def counted(self, backend: Backend) -> Backend:
-        """The same engine; locator windows are counted."""
+        """The same engine, with its locator windows counted."""
         return _Counted(backend, self._windows.inc)
 
     def taken(self, stream: str, snippets: int, *, state_bytes: int, lag_s: float) -> None:
-        """A chunk was pushed."""
+        """A chunk was processed."""
         name = self._bounded(stream, self._streams, MAX_STREAMS)
         self._frames.labels(name).inc(snippets)
         self._state.labels(name).set(state_bytes)
         self._lag.labels(name).set(max(lag_s, 0.0))
 
     def lost(self, stream: str, snippets: int, reason: str) -> None:
-        """Snippets that never came, or were refused. reason: one of a fixed few."""
+        """Snippets that are missing or were rejected. reason: one of a fixed set."""
         if snippets > 0:
             self._dropped.labels(self._bounded(stream, self._streams, MAX_STREAMS), reason).inc(snippets)
 
@@ -141,14 +146,14 @@ class Metrics:
             self._frames_dropped.labels(self._bounded(stream, self._streams, MAX_STREAMS)).inc(frames)
 
     def stages(self, before: Stats, after: Stats, *, read_s: float) -> None:
-        """Time that one push took, as the difference of a session's counters."""
+        """The time that one push spent in each stage, from the counters of the session before and after it."""
         self._stage.labels("read").observe(max(read_s, 0.0))
         for stage in ("locate", "islands", "score", "post", "report"):
             spent = getattr(after, f"{stage}_s") - getattr(before, f"{stage}_s")
             self._stage.labels(stage).observe(max(spent, 0.0))
 
     def emitted(self, events: Sequence[Event], *, seconds: float, limit_s: float | None) -> None:
-        """Events went to the sinks in `seconds`. limit_s: first reports after it are counted as missed."""
+        """Count events that all outputs took. limit_s: first reports with a longer delay count as missed."""
         if not events:
             return
         self._stage.labels("emit").observe(seconds)
@@ -175,15 +180,15 @@ class Metrics:
                 self._undelivered.labels(name, phase).inc(count)
 
     def heard(self) -> None:
-        """The source has sent something, now."""
+        """The source has just sent something."""
         self._last_item.set(time.time())
 
     def source_up(self, up: bool) -> None:
-        """Whether the source sends."""
+        """Whether the source is sending."""
         self._up.set(1 if up else 0)
 
     def refused(self, reason: str, count: int) -> None:
-        """More connections were dropped by a socket source. reason: one of a fixed few."""
+        """A socket source dropped more connections. reason: one of a fixed set."""
         if count > 0:
             self._refused.labels(reason).inc(count)
 

@@ -1,4 +1,4 @@
-"""Where events go: text formats, files and standard output, MQTT."""
+"""Outputs of events: text formats, files and standard output, MQTT."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ __all__ = ["Sink", "to_activitynet", "to_jsonl"]
 
 
 class Sink(Protocol):
-    """Takes events as they come. Raises PunctumError when it cannot."""
+    """Receives events as they occur."""
 
     name: str
 
-    def write(self, events: Sequence[Event]) -> None: ...
+    def write(self, events: Sequence[Event]) -> None:
+        """Raises PunctumError where the events cannot be stored or queued."""
+        ...
 
     def close(self) -> int:
-        """Deliver what is left. Returns the number of final events that were lost."""
+        """Deliver what is queued, and return the number of final events that were lost."""
         ...

@@ -1,4 +1,4 @@
-"""Events as JSON Lines: to standard output, flushed event by event, or appended to a file that survives crashes."""
+"""Events as JSON Lines: to standard output, flushed after each event, or to a file that survives crashes."""
 
 from __future__ import annotations
 
@@ -18,12 +18,11 @@ from ..text.display import counted
 
 _START = f'{{"schema":"{SCHEMA}"'.encode()
 _BLOCK = 1 << 16
-_TAIL = 4096  # bytes by which a file is recognised
+_TAIL = 4096  # bytes at the end of a file that identify it
 
 
 class StandardOutput:
-    """One line an event, flushed at once, so that a reader behind a pipe sees it. Raises PunctumError where it is
-    closed."""
+    """One line per event, flushed at once for readers behind a pipe. Raises PunctumError where it is closed."""
 
     name = "standard output"
 
@@ -31,6 +30,7 @@ class StandardOutput:
         check_standard_output()
 
     def write(self, events: Sequence[Event]) -> None:
+        """Print events. Raises BrokenPipeError, PunctumError."""
         for event in events:
             to_standard_output(event.to_json() + "\n")
 
@@ -39,22 +39,28 @@ class StandardOutput:
 
 
 class EventFile:
-    """Appends events to a file; `final` and `retracted` are on the disk (fsync) before `write` returns.
+    """Appends events to a file; final and retracted events are on the disk (fsync) before `write` returns.
 
-    An unfinished last line, left by a crash, is cut off on opening. When the disk is full the line that did not fit is
-    taken back and PunctumError "events-write-failed" raised: the file holds whole lines at any time. One writer a
-    file: a second one gets InputError "events-in-use".
+    An incomplete last line, left by a crash, is removed on opening. If the disk is full, the line that did not fit is
+    removed again and PunctumError `events-write-failed` is raised, so the file contains complete lines at any time.
+    A file has one writer: a second one gets InputError `events-in-use`.
 
-    The file may be rotated. `reopen` goes on in a new file after the old one was renamed. A file that was truncated
-    under the writer (`copytruncate`) is written on from its new end, and `truncated` says so. A named pipe, a device
-    or a descriptor is written to as it is: nothing is cut, locked or reopened there.
+    The file may be rotated. `reopen` continues in a new file after the old one was renamed. If the file is truncated
+    in place (`copytruncate`), writing continues at its new end and `truncated` is set. Named pipes, devices and
+    descriptors are written to as they are: never truncated, locked or reopened.
+
+    Args:
+        path: The file.
+        keep_bytes: Truncate the file to this length first, which a snapshot recorded.
+
+    Raises:
+        InputError: The path cannot be opened, contains something else, is in use, or is shorter than `keep_bytes`.
     """
 
     def __init__(self, path: Path, *, keep_bytes: int | None = None) -> None:
-        """keep_bytes: cut the file to this length first (what a snapshot knew of); it must be at least that long."""
         self.path, self.name = path, str(path)
         self.length, self.truncated, self.regular = 0, False, True
-        self._handle = self._opened()
+        self._handle = self._open()
         if not self.regular:
             return
         try:
@@ -64,7 +70,7 @@ class EventFile:
             os.close(self._handle)
             raise
 
-    def _opened(self) -> int:
+    def _open(self) -> int:
         try:
             target, descriptor = destination(self.path)
             if descriptor is not None:
@@ -76,12 +82,11 @@ class EventFile:
                     raise OSError("a block device")
                 return os.open(target, os.O_WRONLY | BINARY)
             target.parent.mkdir(parents=True, exist_ok=True)
-            # Every write goes to the end as it is then: one at a remembered place would leave a hole of NUL bytes in
-            # a file that was truncated in between.
+            # O_APPEND: a write at a remembered position would leave NUL bytes in a file that was truncated meanwhile.
             return os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o666)
         except OSError as error:
             raise InputError(
-                "events-file", f"cannot open {self.path} ({error})", "a writable file", "set --out to another path"
+                "events-file", f"cannot open {self.path} ({error})", "a writable file", "choose another path"
             ) from None
 
     def _lock(self, handle: int) -> None:
@@ -89,7 +94,10 @@ class EventFile:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                "events-in-use", f"another process writes {self.path}", "one writer a file", "set --out to another path"
+                "events-in-use",
+                f"another process is writing to {self.path}",
+                "one writer per file",
+                "choose another path, or end the other run",
             ) from None
         except OSError:
             return  # a file system without locks
@@ -99,19 +107,19 @@ class EventFile:
         if size and os.pread(handle, len(_START), 0) != _START[:size]:
             raise InputError(
                 "events-file",
-                f"{self.path} holds something else than events",
-                "a new file, or one of events",
-                "set --out to another path",
+                f"{self.path} contains something other than events",
+                "a new file, or a file of events",
+                "choose another path",
             )
         length = _last_newline(handle, size) + 1
         if keep_bytes is not None:
             if length < keep_bytes:
                 raise InputError(
                     "events-shorter",
-                    f"{self.path} has {counted(length, 'byte')} of whole lines, and the snapshot was made after "
+                    f"{self.path} has {counted(length, 'byte')} of complete lines, but the snapshot was made after "
                     f"{keep_bytes}",
-                    "the event file that belongs to the snapshot",
-                    "remove the snapshot to begin anew",
+                    required="the event file that belongs to the snapshot",
+                    next_step="restore it, or remove the snapshot to start over",
                 )
             length = keep_bytes
         if length < size:
@@ -121,14 +129,15 @@ class EventFile:
 
     @property
     def inode(self) -> int:
-        """What identifies the file whatever it is called; 0 where there is none."""
+        """Identifies the file independently of its name; 0 for pipes and devices."""
         return os.fstat(self._handle).st_ino if self.regular else 0
 
     def tail(self) -> str:
-        """Digest of the last bytes that were written, by which `tail_of` recognises the file."""
+        """Digest of the last bytes written; see `tail_of`."""
         return tail_of(self._handle, self.length)
 
     def write(self, events: Sequence[Event]) -> None:
+        """Append events. Raises PunctumError where there is no room."""
         for event in events:
             self._append((event.to_json() + "\n").encode())
         if any(event.phase in ("final", "retracted") for event in events):
@@ -139,7 +148,7 @@ class EventFile:
             if not self.regular:
                 write_all(self._handle, line)
                 return
-            self.look()
+            self.detect_truncation()
             write_all(self._handle, line)
         except BrokenPipeError:
             raise
@@ -147,11 +156,11 @@ class EventFile:
             with contextlib.suppress(OSError):
                 if self.regular and os.fstat(self._handle).st_size > self.length:
                     os.ftruncate(self._handle, self.length)
-            raise self._full(error) from error
+            raise self._write_error(error) from error
         self.length += len(line)
 
-    def look(self) -> None:
-        """Notice that the file was truncated, as `copytruncate` does, or written by somebody else."""
+    def detect_truncation(self) -> None:
+        """Notice that the file was truncated, as `copytruncate` does, or changed by another process."""
         if not self.regular:
             return
         size = os.fstat(self._handle).st_size
@@ -163,21 +172,25 @@ class EventFile:
             os.ftruncate(self._handle, self.length)  # half a line
 
     def reopen(self) -> bool:
-        """Go on in the file that the path now names, after a rotation by renaming. True: it is another one than before.
+        """Continue in the file that the path now names, after a rotation by renaming.
 
-        Where that fails the old file is kept. Raises InputError, PunctumError.
+        Returns:
+            Whether it is another file than before.
+
+        Raises:
+            PunctumError: The new file cannot be used. The old one stays open.
         """
         if not self.regular or self._is_current():
             return False
         self.sync()
-        handle = self._opened()
+        handle = self._open()
         try:
             if not self.regular:
                 self.regular = True
                 raise InputError(
                     "events-file",
-                    f"{self.path} is no regular file any more",
-                    "a file",
+                    f"{self.path} is no longer a regular file",
+                    "a regular file",
                     "rename it, and send SIGHUP again",
                 )
             self._lock(handle)
@@ -196,25 +209,25 @@ class EventFile:
             return False
 
     def sync(self) -> None:
-        """Everything written so far is on the disk when this returns."""
+        """Return when everything written so far is on the disk."""
         if not self.regular:
             return
         try:
             os.fsync(self._handle)
         except OSError as error:
-            raise self._full(error) from error
+            raise self._write_error(error) from error
 
-    def _full(self, error: OSError) -> PunctumError:
+    def _write_error(self, error: OSError) -> PunctumError:
         valid = (
-            f"the whole lines in it, {counted(self.length, 'byte')}, are valid"
+            f"its complete lines, {counted(self.length, 'byte')}, are valid"
             if self.regular
-            else "it is no regular file"
+            else "it is not a regular file"
         )
         return PunctumError(
             "events-write-failed",
             f"cannot write events to {self.path} ({error})",
-            "free space in a writable folder",
-            f"free space and run again; {valid}",
+            required="free space in a writable folder",
+            next_step=f"free space and run again; {valid}",
         )
 
     def close(self) -> int:
@@ -227,7 +240,7 @@ class EventFile:
 
 
 def tail_of(handle: int, length: int) -> str:
-    """Digest of the last bytes before `length` in an open file; empty where the file is shorter, or length is 0."""
+    """Digest of the last bytes before `length` in an open file; empty if the file is shorter, or length is 0."""
     start = max(length - _TAIL, 0)
     data = os.pread(handle, length - start, start)
     return hashlib.sha256(data).hexdigest()[:16] if length and len(data) == length - start else ""

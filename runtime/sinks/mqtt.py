@@ -1,7 +1,8 @@
-"""Events to an MQTT broker: at least once (QoS 1), over broker restarts, with a bounded queue while it is away.
+"""Events to an MQTT broker: at least once (QoS 1), across broker restarts, with a bounded queue in the meantime.
 
-Events go to TOPIC as JSON, one message each. TOPIC/status (retained) says "online", and "offline" after a regular end
-or, as last will, when the process dies. A message may come twice after a reconnect: `event` and `revision` tell.
+Each event is one message with JSON on TOPIC. TOPIC/status (retained) is "online" during the run, and "offline" after a
+regular end or, as last will, when the process dies. After a reconnection a message may arrive twice: compare `event`
+and `revision`.
 """
 
 from __future__ import annotations
@@ -25,14 +26,14 @@ from ..text.display import counted, printable, were
 
 _log = logging.getLogger(__name__)
 
-IN_FLIGHT = 20  # messages handed to the client and not yet acknowledged
+IN_FLIGHT = 20  # maximum number of messages that were sent and not yet acknowledged
 
 
 @dataclass(frozen=True, slots=True)
 class MqttTarget:
-    """Where to publish. From mqtt://[user[:password]@]host[:port]/topic, or mqtts:// for TLS.
+    """Broker and topic, from mqtt://[user[:password]@]host[:port]/topic, or mqtts:// for TLS.
 
-    A password in an address shows up in process lists; one of `credentials`, a file or a variable, does not.
+    A password in an address is visible in process lists; see `credentials` for files and environment variables.
     """
 
     host: str
@@ -44,7 +45,7 @@ class MqttTarget:
 
     @classmethod
     def parse(cls, address: str, login: Login | None = None) -> MqttTarget:
-        """Raises InputError for an address of another form, and for a topic with wildcards."""
+        """Raises InputError for another form of address, and for a topic with wildcards."""
         try:
             parts = urlsplit(address)
             port = parts.port
@@ -54,7 +55,9 @@ class MqttTarget:
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not topic or parts.query or parts.fragment:
             raise _bad_address(address)
         if any(c in topic for c in "+#\0") or len(topic.encode()) > 60000:
-            raise InputError("mqtt-topic", f"topic {topic!r}", "a topic without + and #", "correct --mqtt")
+            raise InputError(
+                "mqtt-topic", f"{topic!r} is not a topic to publish on", "a topic without + and #", "correct `mqtt`"
+            )
         tls = parts.scheme == "mqtts"
         login = login or Credentials.load().mqtt
         user = login.user if parts.username is None else unquote(parts.username)
@@ -67,11 +70,12 @@ class MqttTarget:
 
 def _bad_address(address: str) -> InputError:
     shown = redact(address if "://" in address else f"mqtt://{address}")
-    return InputError("mqtt-address", f"address {shown!r}", "mqtt://[user@]host[:port]/topic", "correct --mqtt")
+    allowed = "mqtt://[user@]host[:port]/topic"
+    return InputError("mqtt-address", f"{shown!r} is not an MQTT address", allowed, "correct `mqtt`")
 
 
 class EventQueue:
-    """Bounded. When it is full the oldest provisional event goes, and the oldest final one only if there is none."""
+    """A bounded queue. A full one drops its oldest provisional event, or its oldest final one if there is none."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
@@ -99,7 +103,7 @@ class EventQueue:
         self.dropped_final += 1
 
     def get(self) -> tuple[bool, bytes] | None:
-        """The oldest: (final, payload)."""
+        """Remove and return the oldest event as (final, payload)."""
         if not self._items:
             return None
         key, item = self._items.popitem(last=False)
@@ -112,10 +116,22 @@ class EventQueue:
 
 
 class MqttSink:
-    """Publishes from a thread of its own, so that a slow or absent broker never holds the stream up.
+    """Publishes from a thread of its own, so that a slow or unavailable broker never delays the stream.
 
-    A broker that is away at the start or later is a warning on standard error; connecting is tried again after 1, 2,
-    4, ... at most max_backoff_s seconds. Nothing raises after construction.
+    An unavailable broker, at the start or later, is a warning; connecting is retried after 1, 2, 4, ... at most
+    `max_backoff_s` seconds. Nothing raises after construction.
+
+    Args:
+        target: Broker and topic.
+        bound: Maximum number of events in the queue.
+        max_backoff_s: Maximum pause between attempts to connect, in seconds.
+        close_timeout_s: Maximum time that `close` waits for the queue, in seconds.
+        on_reconnect: Called after each reconnection, from another thread.
+        warn: Receives warnings. Default: the logger.
+
+    Raises:
+        MissingDependencyError: paho-mqtt is not installed.
+        InputError: `bound` is smaller than 1.
     """
 
     def __init__(
@@ -133,7 +149,7 @@ class MqttSink:
         except ImportError:
             raise MissingDependencyError("paho-mqtt", "mqtt", "publishing events to MQTT") from None
         if bound < 1:
-            raise InputError("mqtt-queue", f"a queue of {counted(bound, 'event')}", "1 or more", "set --mqtt-queue")
+            raise InputError("mqtt-queue", f"`mqtt_queue` is {bound}", "1 or more", "correct it")
         self.target, self.name = target, str(target)
         self.delivered = self.reconnects = 0
         self._queue, self._close_timeout_s = EventQueue(bound), close_timeout_s
@@ -141,8 +157,8 @@ class MqttSink:
         self._lock, self._wake = threading.Lock(), threading.Event()
         self._acknowledged: deque[int] = deque()
         self._sent: dict[int, bool] = {}
-        self._handing = 0  # 1 while an event is between the queue and the client
-        self._connected = self._was_connected = self._complained = self._stop = False
+        self._in_transit = 0  # 1 while an event is between the queue and the client
+        self._connected = self._was_connected = self._warned = self._stop = False
         client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
         client.reconnect_delay_set(1, max_backoff_s)
         client.max_inflight_messages_set(IN_FLIGHT)
@@ -156,44 +172,45 @@ class MqttSink:
         self._client = client
         client.connect_async(target.host, target.port, keepalive=20)
         client.loop_start()
-        self._thread = threading.Thread(target=self._pump, name="punctum-mqtt", daemon=True)
+        self._thread = threading.Thread(target=self._send_queued, name="punctum-mqtt", daemon=True)
         self._thread.start()
 
-    # Callbacks run in the client's thread and may hold its locks: they only note what happened and wake the pump.
+    # Callbacks run in the client's thread and may hold its locks: they only record what happened and wake the sender.
     def _connect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any = None) -> None:
         if reason.is_failure:
-            self._complain(f"{self.name} refused the connection ({reason})")
+            self._warn_once(f"{self.name} refused the connection ({reason})")
             return
         if self._was_connected:
             self.reconnects += 1
             if self._on_reconnect is not None:
                 self._on_reconnect()
-        if self._complained:
+        if self._warned:
             self._warn(
                 f"connected to {self.name}; {counted(len(self._queue), 'event')} {were(len(self._queue))} waiting"
             )
-        self._connected, self._was_connected, self._complained = True, True, False
+        self._connected, self._was_connected, self._warned = True, True, False
         client.publish(f"{self.target.topic}/status", "online", qos=1, retain=True)
         self._wake.set()
 
     def _disconnect(self, client: Any, userdata: Any, flags: Any, reason: Any, properties: Any = None) -> None:
         self._connected = False
         if not self._stop:
-            self._complain(f"lost the connection to {self.name} ({reason})")
+            self._warn_once(f"lost the connection to {self.name} ({reason})")
 
     def _fail(self, client: Any, userdata: Any) -> None:
-        self._complain(f"cannot reach {self.name}")
+        self._warn_once(f"cannot reach {self.name}")
 
-    def _complain(self, text: str) -> None:
-        if not self._complained:
-            self._complained = True
-            self._warn(f"{text}; trying again, events wait in a queue")
+    def _warn_once(self, text: str) -> None:
+        if not self._warned:
+            self._warned = True
+            self._warn(f"{text}; trying again, events are queued")
 
     def _publish(self, client: Any, userdata: Any, mid: int, reason: Any = None, properties: Any = None) -> None:
         self._acknowledged.append(mid)
         self._wake.set()
 
     def write(self, events: Sequence[Event]) -> None:
+        """Queue events. Never blocks."""
         with self._lock:
             for event in events:
                 self._queue.put(event.to_json().encode(), final=event.phase in ("final", "retracted"))
@@ -201,40 +218,40 @@ class MqttSink:
 
     @property
     def depth(self) -> int:
-        """Events that wait, or were sent and are not acknowledged yet."""
-        return len(self._queue) + len(self._sent) + self._handing
+        """Events in the queue, or sent and not yet acknowledged."""
+        return len(self._queue) + len(self._sent) + self._in_transit
 
     @property
     def dropped(self) -> tuple[int, int]:
-        """(provisional, final) events that the bound cost."""
+        """Numbers of (provisional, final) events dropped from a full queue."""
         return self._queue.dropped_provisional, self._queue.dropped_final
 
-    def _pump(self) -> None:
-        """Hand events to the client, as many as it may have in flight. All sending happens in this thread."""
+    def _send_queued(self) -> None:
+        """Send events, up to IN_FLIGHT unacknowledged ones. All sending happens in this thread."""
         topic = self.target.topic
         while not self._stop:
             self._wake.wait(0.5)
             self._wake.clear()
-            self._settle()
+            self._collect_acknowledged()
             while self._connected and len(self._sent) < IN_FLIGHT:
                 with self._lock:
-                    self._handing = 1  # before it leaves the queue, so that nobody sees it nowhere
+                    self._in_transit = 1  # before it leaves the queue, so that `depth` never misses it
                     item = self._queue.get()
                 if item is not None:
-                    # In flight the client keeps it, over reconnects too, until the broker has acknowledged it.
+                    # The client keeps it, across reconnections, until the broker has acknowledged it.
                     self._sent[self._client.publish(topic, item[1], qos=1).mid] = item[0]
-                self._handing = 0
+                self._in_transit = 0
                 if item is None:
                     break
 
-    def _settle(self) -> None:
-        """Forget what the broker has acknowledged."""
+    def _collect_acknowledged(self) -> None:
+        """Count and remove what the broker has acknowledged."""
         while self._acknowledged:
             if self._sent.pop(self._acknowledged.popleft(), None) is not None:
                 self.delivered += 1
 
     def close(self) -> int:
-        """Wait a little for what is queued, say "offline", disconnect. Returns final events not delivered."""
+        """Wait briefly for the queue, publish "offline", disconnect. Returns the number of undelivered final events."""
         if self._stop:
             return 0
         deadline = time.monotonic() + self._close_timeout_s
@@ -245,11 +262,11 @@ class MqttSink:
         self._thread.join(timeout=2.0)
         if self._connected:
             last = self._client.publish(f"{self.target.topic}/status", "offline", qos=1, retain=True)
-            with contextlib.suppress(RuntimeError, ValueError):  # the broker went away now: its last will says it
+            with contextlib.suppress(RuntimeError, ValueError):  # the broker is gone, and publishes the last will
                 last.wait_for_publish(timeout=2.0)
         self._client.disconnect()
         self._client.loop_stop()
-        self._settle()
+        self._collect_acknowledged()
         provisional, final = self.dropped
         waiting = self._queue.finals() + sum(self._sent.values())
         if self.depth or provisional or final:

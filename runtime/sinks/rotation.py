@@ -1,10 +1,10 @@
-"""Event files of a run that goes on from a snapshot, where they were rotated in the meantime.
+"""Event files of a run that is resumed from a snapshot, after log rotation.
 
-A snapshot knows how long the event file was, which file it was (inode) and how it ended (a digest). What stands behind
-that in any file is produced again, so it is cut off; a file that cannot be found is an error, never a guess:
+A snapshot records the length of the event file, which file it was (inode) and how it ended (a digest). Everything after
+that is produced again, so it is removed from every file. A file that cannot be found is an error, never a guess:
 
-    renamed before or after the crash   the old file is found beside the new one, by inode or by its content
-    truncated (copytruncate)            the copy is found by its content; what the truncated file holds came later
+    renamed before or after the crash   the old file is found next to the new one, by inode or by its content
+    truncated (copytruncate)            the copy is found by its content; the truncated file has later events only
 """
 
 from __future__ import annotations
@@ -22,23 +22,32 @@ from .lines import tail_of
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """How far an event file belongs to a snapshot. inode 0, tail "": not known, as in snapshots of older versions."""
+    """The part of an event file that belongs to a snapshot. inode 0, tail "": unknown (older snapshots)."""
 
     bytes: int
     inode: int = 0
     tail: str = ""
 
 
-def take_back(path: Path, current: Mark, before: tuple[Mark, ...] = ()) -> int:
-    """Cut every file that the run wrote to where the snapshot was made; returns the length that is left of `path`.
+def cut_to_snapshot(path: Path, current: Mark, before: tuple[Mark, ...] = ()) -> int:
+    """Truncate every event file of a run to its length at the time of the snapshot.
 
-    before: files that were rotated away since the snapshot. Raises InputError where a file is missing.
+    Args:
+        path: The event file.
+        current: The state of the event file in the snapshot.
+        before: Files that were rotated away since the snapshot.
+
+    Returns:
+        The remaining length of `path` in bytes.
+
+    Raises:
+        InputError: A file is missing, or another process writes to one.
     """
     path, _ = destination(path)
     rotated = [(_find(path, mark), mark) for mark in before]
     found = _find(path, current) if current.inode else path
     for place in {path, found, *(place for place, _ in rotated)}:
-        _refuse_in_use(place)  # before anything is cut: a run that goes on still needs it
+        _refuse_in_use(place)  # before any change: another run may still write to it
     for place, mark in rotated:
         _cut(place, mark)
     if not current.inode:
@@ -49,9 +58,9 @@ def take_back(path: Path, current: Mark, before: tuple[Mark, ...] = ()) -> int:
     if here is not None and here.st_size and here.st_ino != current.inode:
         raise InputError(
             "events-rotated",
-            f"{path} holds events that the snapshot does not know, and {found} holds those that it knows",
-            "an empty file, or none, in place of one that was rotated away",
-            f"move {path} away, or remove the snapshot to begin anew",
+            f"{path} has events that are not part of the snapshot, whose events are in {found}",
+            required=f"no file, or an empty one, at {path}",
+            next_step=f"move {path} away, or remove the snapshot to start over",
         )
     _cut(found, current)
     return 0
@@ -66,14 +75,14 @@ def _find(path: Path, mark: Mark) -> Path:
     if same or copies:
         return (same or copies)[0]
     if not mark.bytes and (not path.exists() or not path.stat().st_size):
-        return path  # nothing to be found
+        return path  # there is nothing to find
     if len(places) < 2 and (not path.exists() or path.stat().st_size < mark.bytes):
-        return path  # whoever opens it says that it is too short
+        return path  # `EventFile` reports that it is too short
     raise InputError(
         "events-rotated",
-        f"no file beside {path} is the one of which the snapshot knows {counted(mark.bytes, 'byte')}",
-        "the event file that belongs to the snapshot, also under a name that begins with its own, not compressed",
-        "put it back, or remove the snapshot to begin anew; with --snapshot let logrotate use delaycompress",
+        f"the event file of the snapshot, with {counted(mark.bytes, 'byte')}, is not at {path} or next to it",
+        required="that file, uncompressed, under its name or one that begins with it",
+        next_step="put it back, or remove the snapshot to start over; in logrotate use delaycompress with snapshots",
     )
 
 
@@ -85,7 +94,7 @@ def _fits(place: Path, mark: Mark) -> bool:
 
 
 def _refuse_in_use(place: Path) -> None:
-    """Raises InputError where another process writes a file, as `EventFile` does for its own."""
+    """Raises InputError where another process writes to a file, as `EventFile` does."""
     if not place.is_file():
         return
     with place.open("rb") as stream:
@@ -93,7 +102,7 @@ def _refuse_in_use(place: Path) -> None:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                "events-in-use", f"another process writes {place}", "one run a snapshot", "end that run first"
+                "events-in-use", f"another process is writing to {place}", "one run per snapshot", "end that run first"
             ) from None
         except OSError:
             return  # a file system without locks
@@ -107,5 +116,5 @@ def _cut(place: Path, mark: Mark) -> None:
 
 
 def _literal(name: str) -> str:
-    """A name in which nothing is a pattern."""
+    """A glob pattern that matches this name alone."""
     return "".join(f"[{c}]" if c in "*?[" else c for c in name)

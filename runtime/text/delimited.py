@@ -1,4 +1,4 @@
-"""Delimited text as spreadsheets, annotation tools and people write it: `read_table`."""
+"""Delimited text from spreadsheets, annotation tools and people."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ _DIGITS = re.compile(r"[-+]?\d+$", re.ASCII)
 
 
 class TableError(ValueError):
-    """A table that cannot be read: the message says where and why, without the name of the file."""
+    """A table cannot be read. The message says where and why, without the name of the file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A line of a table. problem: why it cannot be read, where that is so."""
+    """A line of a table. problem: why it cannot be read; empty if it can."""
 
     line: int
     cells: tuple[str, ...]
     problem: str = ""
 
     def cell(self, column: int | None) -> str:
-        """Text of a cell, without space around it; empty where the row ends before it."""
+        """Text of a cell without surrounding space; empty if the row is shorter."""
         return self.cells[column].strip() if column is not None and column < len(self.cells) else ""
 
 
@@ -43,7 +43,7 @@ class Table:
     line: int = 1
 
     def column(self, *names: str) -> int | None:
-        """The first of these columns that the table has, compared as `column_key`. Raises TableError for two of one."""
+        """Index of the first of these columns that exists, by `column_key`. Raises TableError for duplicates."""
         keys = [column_key(name) for name in self.header]
         for name in names:
             if (n := keys.count(column_key(name))) > 1:
@@ -63,21 +63,28 @@ class Table:
 
 
 def column_key(name: str) -> str:
-    """Header names are compared without case, signs and spaces: `Start (s)` is `start_s`."""
+    """A header name without case, punctuation and spaces: `Start (s)` becomes `start_s`."""
     return re.sub(r"\W+", "_", unicodedata.normalize("NFKC", name).casefold()).strip("_")
 
 
 def read_table(text: str, *, header: bool = True) -> Table:
-    """A table separated by tabs, semicolons or commas, told by its first line or by Excel's `sep=` line.
+    """Read a table separated by tabs, semicolons or commas.
 
-    A row with more cells than the header is given a `problem`: most often an unquoted decimal comma, which would shift
-    every later cell. header: whether the first line names the columns. Raises TableError.
+    The delimiter is detected from the first line or from Excel's `sep=` line. A row with more cells than the header
+    gets a `problem`: the usual cause is an unquoted decimal comma, which would shift all later cells.
+
+    Args:
+        text: The whole file.
+        header: Whether the first line names the columns.
+
+    Raises:
+        TableError: The quoting is broken.
     """
     lines = text.removeprefix("\ufeff").split("\n")
     first = next((i for i, line in enumerate(lines) if line.strip()), 0)
     delimiter = ""
-    if told := _SEP.match(lines[first].strip(" \r")):
-        delimiter, first = told[1], first + 1
+    if declared := _SEP.match(lines[first].strip(" \r")):
+        delimiter, first = declared[1], first + 1
         first = next((i for i in range(first, len(lines)) if lines[i].strip()), len(lines))
     body = "\n".join(lines[first:])
     if not delimiter:
@@ -99,7 +106,7 @@ def read_table(text: str, *, header: bool = True) -> Table:
 
 
 def _delimiter(line: str) -> str:
-    """The sign that splits the line into most cells; tabs and semicolons before commas."""
+    """The delimiter that gives the most cells; tabs and semicolons before commas."""
     try:
         counts = {sign: len(next(csv.reader([line], delimiter=sign), [])) for sign in _DELIMITERS}
     except csv.Error:

@@ -1,7 +1,7 @@
-"""Text from files, libraries and the command line, made fit for a terminal, a message or a result.
+"""Text from files, libraries and the command line, made safe for a terminal, a message or a result.
 
-A file name, a label or an error message of a library may hold anything: escape sequences that drive a terminal,
-line breaks that forge a line, characters that reverse the reading direction, bytes that are not UTF-8.
+A file name, a label or an error message of a library may contain anything: escape sequences that control a terminal,
+line breaks that fake a line, characters that reverse the reading direction, bytes that are not UTF-8.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ _UNSAFE = re.compile(
     "[\x00-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff"
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that stand for no byte
-# What terminals act upon: CSI sequences (colours, cursor), OSC strings (titles, links), and two-character sequences.
+_LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that encode no byte
+# What terminals interpret: CSI sequences (colours, cursor), OSC strings (titles, links), and two-character sequences.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 
 _UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control characters, surrogates, line and paragraph separators
@@ -24,10 +24,10 @@ _BIDIRECTIONAL = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u20
 
 
 def as_utf8(text: str) -> str:
-    """Text that can be encoded: bytes of a file name that are not UTF-8 are spelled out, as \\xff.
+    """Text that can be encoded: bytes of a file name that are not UTF-8 are escaped as \\xff.
 
-    Python hands the bytes of a name over as surrogates where its locale cannot decode them. In an ASCII locale that
-    befalls names that are UTF-8, too: these come out as what they are.
+    Python represents bytes that the locale cannot decode as surrogates. In an ASCII locale this includes valid UTF-8,
+    which is decoded.
     """
     try:
         text.encode()
@@ -38,13 +38,13 @@ def as_utf8(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """Text on one line that a terminal only shows: line breaks, control and format characters are spelled out."""
+    """Text on one line without effect on a terminal: line breaks, control and format characters are escaped."""
     return _UNSAFE.sub(lambda match: _spelled(match[0]), as_utf8(text))
 
 
 def is_plain(text: str) -> bool:
-    """Whether text can be a name that is printed, logged and written into tables: one line, valid UTF-8, nothing that
-    acts on a terminal, nothing that reorders the text around it."""
+    """Whether text is safe as a name in output, logs and tables: one line, valid UTF-8, no control characters, nothing
+    that reorders the text around it."""
     return not any(unicodedata.category(c) in _UNSEEN or c in _BIDIRECTIONAL for c in text)
 
 
@@ -60,17 +60,17 @@ def plain(message: object) -> str:
 
 
 def json_safe(text: str) -> str:
-    """JSON text in which every character that `printable` spells out is written as \\uXXXX: the same values."""
+    """JSON text with the same values, in which every character that `printable` escapes is written as \\uXXXX."""
     return _UNSAFE.sub(_json_escape, text) if _UNSAFE.search(text) else text
 
 
 def counted(number: int, thing: str, things: str = "") -> str:
-    """`1 event`, `2 events`, `1 class`, `2 classes`; things: the plural where it is not formed with an s."""
+    """`1 event`, `2 events`, `1 class`, `2 classes`; things: an irregular plural."""
     return f"{number} {thing if number == 1 else things or thing + 's'}"
 
 
 def short(value: object) -> str:
-    """A number as it was meant: 19.4 and not 19.400000000000002. Other than floats stay as they are."""
+    """A float with at most 10 significant digits: 19.4 instead of 19.400000000000002. Other values unchanged."""
     return repr(float(f"{value:.10g}")) if isinstance(value, float) else str(value)
 
 

@@ -1,4 +1,4 @@
-"""Which of the known videos or classes a file means, where people and tools spell one name in several ways."""
+"""Lookup of video and class names that people and tools spell in several ways."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from .names import clean_name, video_name
 
 
 class NameIndex:
-    """Known names, found by any spelling that can mean only one of them.
+    """Known names, found by any unambiguous spelling.
 
-    A name is found as it is written, else apart from its Unicode form and the space around it. media: of videos, one
-    may be written with folder and ending and the other without. Names that differ in capitals are never taken for each
-    other, but `alike` gives them, so that an error can name them.
+    A name matches exactly, or else up to its Unicode form and surrounding space. Names that differ in case never match
+    each other; `alike` returns them for error messages.
+
+    Args:
+        known: The names.
+        media: They are names of videos, which match with and without folder and file ending.
     """
 
     def __init__(self, known: Iterable[str], *, media: bool = False) -> None:
@@ -23,7 +26,7 @@ class NameIndex:
         self._folded = _table(self._names, self._fold)
 
     def find(self, text: str) -> str | None:
-        """The known name that is meant; None where there is none, or more than one."""
+        """The matching name; None if there is none, or more than one."""
         if text in self._names:
             return text
         for key, table in self._tables:
@@ -32,11 +35,11 @@ class NameIndex:
         return None
 
     def alike(self, text: str) -> list[str]:
-        """Known names that `text` may have been meant for: several, or one that differs in capitals only."""
+        """Names that `text` may refer to: several, or one that differs in case only."""
         return self._folded.get(self._fold(text), [])
 
     def twice(self, *, fold: bool = False) -> list[str]:
-        """The first pair that are spellings of one name (fold: or differ in capitals only); [] where all differ."""
+        """The first two known names that match each other (fold: or differ in case only); [] if there are none."""
         table = self._folded if fold else self._tables[-1][1]
         return next((names[:2] for names in table.values() if len(names) > 1), [])
 

@@ -1,7 +1,7 @@
-"""Numbers and times as tables write them: decimal commas, thousands separators, clock times, time codes, rates.
+"""Numbers and times in tables: decimal commas, thousands separators, clock times, time codes, frame rates.
 
-What one cell means may depend on its neighbours: `1,234` is 1.234 beside `12,5` and 1234 beside `12.5`. A `Style` is
-therefore made from all number cells of a table, and a cell that stays ambiguous is refused instead of guessed.
+The meaning of a cell may depend on its neighbours: `1,234` is 1.234 next to `12,5` and 1234 next to `12.5`. A `Style`
+is therefore derived from all number cells of a table, and a cell that stays ambiguous is an error.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-LONGEST = 40  # characters of a number; more is not a number that a person wrote
+LONGEST = 40  # maximum number of characters of a number
 _SPACES = str.maketrans("", "", " \u00a0\u2007\u2009\u202f'\u2019")
 _GROUPED = re.compile(r"[-+]?\d{1,3}(?:[ \u00a0\u2007\u2009\u202f'\u2019]\d{3})+(?:[.,]\d*)?$", re.ASCII)
 _PLAIN = re.compile(r"[-+]?(?:\d+|\d*[.,]\d+|\d+[.,])(?:[eE][-+]?\d{1,4})?$", re.ASCII)
@@ -56,7 +56,7 @@ class Style:
         return cls(comma, point, thousands, grouped, delimiter)
 
     def number(self, text: str) -> float:
-        """May be infinite or NaN where that is written. Raises ValueError with the reason."""
+        """The value; infinite or NaN if that is written. Raises ValueError with the reason."""
         stripped = text.strip()
         if len(stripped) > LONGEST:
             raise ValueError(f"{shown(text)} is too long for a number")
@@ -93,10 +93,12 @@ class Style:
         raise ValueError(f"{shown(text)} is neither a number of seconds nor a clock time")
 
     def _ambiguous(self, digits: str) -> float:
-        """1,234 and 1.234: one and a bit, or one thousand and some."""
+        """1,234 and 1.234: with a decimal or a thousands separator."""
         if "." in digits:
             if self.comma and not self.thousands:
-                raise ValueError(f"{digits!r} stands among decimal commas: 1000 and more, or a decimal point?")
+                raise ValueError(
+                    f"{digits!r} is next to decimal commas: is its point a thousands separator or a decimal point?"
+                )
             return float(digits.replace(".", "") if self.thousands else digits)
         if self.comma != self.point and (self.comma or self.grouped or self.delimiter != ";"):
             return float(digits.replace(",", "." if self.comma else ""))
@@ -106,7 +108,7 @@ class Style:
 
 
 def parse_rate(value: object) -> float:
-    """Frames a second: a number, `29,97` or a fraction such as `30000/1001`. Raises ValueError and TypeError."""
+    """A frame rate: a number, `29,97` or a fraction such as `30000/1001`. Raises ValueError and TypeError."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise TypeError(f"{value!r} is not a frame rate")
     if isinstance(value, str):
@@ -127,12 +129,12 @@ def is_timecode(text: str) -> bool:
 
 
 def shown(text: str) -> str:
-    """A cell in an error message, cut where it is long."""
+    """A cell for an error message, shortened."""
     return repr(text if len(text) <= 2 * LONGEST else text[:LONGEST] + "...")
 
 
 def _either(digits: str) -> bool:
-    """Whether a separator before three digits can be of decimals or of thousands. Thousands do not begin with 0."""
+    """Whether a separator before three digits is ambiguous: decimal or thousands. Thousands do not begin with 0."""
     return bool(re.match(r"[-+]?[1-9]\d{0,2}[.,]\d{3}$", digits, re.ASCII))
 
 

@@ -1,4 +1,4 @@
-"""JSON from untrusted files, read the same way by every reader: UTF-8, no key twice, no NaN, bounded depth."""
+"""Strict JSON for untrusted files: UTF-8, no duplicate keys, no NaN, bounded depth."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Any, NoReturn
 from .display import shown
 
 JSON_DEPTH = 64
-"""Nesting of a document: more is refused before anything recurses into it."""
+"""Maximum nesting of a document, checked before anything recurses into it."""
 
 
 def parse_json(data: bytes) -> Any:
-    """The document. Raises ValueError with a reason for a person, whatever the bytes are."""
+    """Parse a document. Raises ValueError with a readable reason for any invalid bytes."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -102,7 +102,7 @@ class Ledger:
     def sync(self):
         pass
 
-    def look(self):
+    def detect_truncation(self):
         pass
 
     def tail(self):

@@ -53,12 +53,16 @@ report.warn("seventh", path, "message", "fix")
 
 def test_every_composed_code_stands_where_it_is_declared(errors):
     for name, expressions in errors.COMPOSED.items():
-        written = {ast.unparse(node) for node in ast.walk(errors.parsed()[name]) if isinstance(node, ast.expr)}
+        written = {
+            ast.unparse(node)
+            for node in ast.walk(errors.parsed()[name])
+            if isinstance(node, ast.Call | ast.JoinedStr | ast.Name)
+        }
         assert expressions.keys() <= written, name
     unknown = []  # first arguments that are neither constants nor declared
     for name, tree in errors.parsed().items():
         for node in ast.walk(tree):
-            if not (isinstance(node, ast.Call) and ast.unparse(node.func).split(".")[-1] in errors.CLASSES):
+            if not (isinstance(node, ast.Call) and errors.called_name(node) in errors.CLASSES):
                 continue
             code = node.args[0] if node.args else None
             known = code is None or isinstance(code, ast.Constant | ast.IfExp | ast.Name | ast.Attribute)

@@ -18,7 +18,7 @@ from punctum.runtime.events.event import Event
 from punctum.runtime.sinks.lines import EventFile
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-from punctum.runtime.sinks.rotation import Mark, take_back
+from punctum.runtime.sinks.rotation import Mark, cut_to_snapshot
 from punctum.runtime.synthetic.sensors import make_sequence
 
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
@@ -87,22 +87,22 @@ def test_what_came_after_a_snapshot_is_taken_back_wherever_it_lies(tmp_path):
     mark = Mark(file.length, file.inode, file.tail())
     file.write([event(3)])
     file.close()
-    assert take_back(path, mark) == mark.bytes  # not rotated
+    assert cut_to_snapshot(path, mark) == mark.bytes  # not rotated
     path.rename(old)
-    assert take_back(path, mark) == 0
+    assert cut_to_snapshot(path, mark) == 0
     assert old.stat().st_size == mark.bytes
     path.touch()  # logrotate's "create"
-    assert take_back(path, mark) == 0
+    assert cut_to_snapshot(path, mark) == 0
     # copytruncate: the copy has the same content; what the truncated file holds came later
     shutil.copy(old, tmp_path / "e.jsonl.copy")
     old.rename(path)
     with path.open("w") as stream:
         stream.write(event(9).to_json() + "\n")
-    assert take_back(path, mark) == 0
+    assert cut_to_snapshot(path, mark) == 0
     # compressed: refused by name
     (tmp_path / "e.jsonl.copy").write_bytes(b"\x1f\x8b...")
     with pytest.raises(InputError, match="delaycompress"):
-        take_back(path, mark)
+        cut_to_snapshot(path, mark)
 
 
 def test_files_that_a_running_run_writes_are_not_taken_back(tmp_path):
@@ -115,13 +115,13 @@ def test_files_that_a_running_run_writes_are_not_taken_back(tmp_path):
     path.rename(old)
     for current, before in ((mark, ()), (Mark(0, 99), (mark,))):
         with pytest.raises(InputError) as error:
-            take_back(path, current, before)
+            cut_to_snapshot(path, current, before)
         assert error.value.code == "events-in-use"
     file.write([event(3)])
     assert not file.truncated
     assert len(old.read_text().splitlines()) == 3
     file.close()
-    assert take_back(path, mark) == 0
+    assert cut_to_snapshot(path, mark) == 0
     assert old.stat().st_size == mark.bytes
 
 
@@ -243,7 +243,7 @@ def test_kill_and_go_on_around_a_rotation(recording, tmp_path, moment):
     )
     # The snapshot belongs to the options, of which following is none.
     assert done.returncode == 0, done.stderr.decode()
-    assert b"going on from" in done.stderr
+    assert b"resuming from" in done.stderr
     assert old.read_bytes() + path.read_bytes() == wanted
 
 

@@ -348,7 +348,7 @@ def test_killed_and_restored(features, tmp_path):
         run = start(*arguments)
         _, err = run.communicate(timeout=60)
         assert run.returncode == 0, err.decode()
-        assert b"going on from" in err
+        assert b"resuming from" in err
         assert out.read_text() == reference.read_text()
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from punctum.runtime.cli.progress import ProgressBar
 from punctum.runtime.files.atomic import atomic_write
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 class Reporter:
@@ -17,9 +15,8 @@ class Reporter:
 
     def __init__(self, log: Path, *, quiet: bool = False) -> None:
         self._log = log
-        self._bar: Progress | None = None
-        self._task: Any = None
-        self._visible = not quiet and sys.stderr.isatty()
+        self._bar: ProgressBar | None = None
+        self._visible = not quiet
 
     def rewind(self, stage: str, step: int) -> None:
         """Drop the records of `stage` after `step`, and of later stages: a killed run logged more than it saved."""
@@ -44,20 +41,15 @@ class Reporter:
             file.write(json.dumps(fields) + "\n")
 
     def begin(self, title: str, total: int, done: int) -> None:
-        """Start a progress bar at `done` of `total`."""
-        if self._visible:
-            columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.fields[note]}"))
-            self._bar = Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-            self._bar.start()
-            self._task = self._bar.add_task(title, total=total, completed=done, note="")
+        self._bar = ProgressBar(title, total, done=done, visible=self._visible)
 
     def advance(self, note: str) -> None:
         """Advance the bar by one. note: shown beside it."""
         if self._bar is not None:
-            self._bar.update(self._task, advance=1, note=note)
+            self._bar.advance(note=note)
 
     def end(self) -> None:
         """Remove the bar."""
         if self._bar is not None:
-            self._bar.stop()
+            self._bar.close()
             self._bar = None

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -29,11 +28,13 @@ def write_videos(
     size: tuple[int, int] = (120, 160),
     fps: float = 20.0,
     test_share: float = 0.25,
+    progress: Callable[[float], None] | None = None,
 ) -> None:
     """Write `count` videos with truth and one simulated click an action. size: height and width in pixels.
 
     The folder appears when it is whole. In gt.json each video has `near_misses` besides its annotations, in the same
-    form: motions that imitate a class, which evaluation ignores. Progress is shown on a terminal.
+    form: motions that imitate a class, which evaluation ignores. progress: receives the seconds of video that were
+    rendered since its last call.
     Raises InputError for bad options or an existing folder, MissingDependencyError without PyAV, PunctumError where
     the videos cannot be written.
     """
@@ -53,12 +54,12 @@ def write_videos(
     cut = count - min(max(round(test_share * count), 1), count - 1)
     database: dict[str, Any] = {}
     rows = ["class,video_id,point"]
-    with atomic_folder(out) as draft, _told_progress(count * seconds) as told:
+    with atomic_folder(out) as draft:
         try:
             (draft / "videos").mkdir()
             for i, name in enumerate(names):
                 scene = render(scene_seed(name), seconds=seconds, size=size, fps=fps)
-                encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), told=told)
+                encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), told=progress)
                 subset = "train" if i < cut else "test"
                 database[name] = _truth(scene, subset)
                 rows += [
@@ -135,20 +136,3 @@ def _clicks(scene: Scene, rng: np.random.Generator) -> Iterable[tuple[int, float
     for label, start, end in scene.actions:
         place = float(np.clip(rng.normal(0.5, 0.2), 0.02, 0.98))
         yield label, (start + place * (end - start)) * scene.fps
-
-
-@contextlib.contextmanager
-def _told_progress(total: float) -> Iterator[Callable[[float], None] | None]:
-    """A progress bar on standard error, where that is a terminal. total: seconds of video."""
-    from rich.console import Console
-
-    console = Console(stderr=True)
-    if not console.is_terminal:
-        yield None
-        return
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("rendering"), BarColumn(), TextColumn("{task.completed:.0f} of {task.total:.0f} s"))
-    with Progress(*columns, TimeRemainingColumn(), console=console) as bar:
-        task = bar.add_task("rendering", total=total)
-        yield lambda seconds: bar.advance(task, seconds)
