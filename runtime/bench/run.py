@@ -78,7 +78,7 @@ class Bench:
 
     def to_record(self) -> dict[str, Any]:
         """For JSON. Ratios are to the first variant: medians over rounds of the two times of the same round."""
-        from ..report._facts import machine_facts
+        from ..report import machine_facts
 
         first = self.variants[0]
         return {

@@ -230,7 +230,7 @@ def test_capabilities_that_the_library_does_not_know():
     for capability in ("9.0", "8.7"):
         with pytest.raises(InputError, match=f"does not run on the GPU here .*{capability}") as caught:
             pick_capabilities(library, (), capability)
-        assert "--device cuda" in caught.value.next_step
+        assert 'device="cuda"' in caught.value.next_step
     assert pick_capabilities(library, ("8.9",), "9.0") == ("8.9",)
     assert pick_capabilities(library, (), "8.9") == ("8.9",)
 
