@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 from ..._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .build import Built, build_engines
+    from .build import BuildResult, build_engines
     from .check import EngineState, check_engines
 
-__all__ = ["Built", "EngineState", "build_engines", "check_engines"]
+__all__ = ["BuildResult", "EngineState", "build_engines", "check_engines"]
 
-_MODULES = {"Built": "build", "build_engines": "build", "EngineState": "check", "check_engines": "check"}
+_MODULES = {"BuildResult": "build", "build_engines": "build", "EngineState": "check", "check_engines": "check"}
 
 __getattr__ = lazy_names(__name__, _MODULES)

@@ -26,7 +26,7 @@ PARTS: tuple[Part, ...] = ("locator", "center", "backbone")
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class BuildTask:
     """One engine to build: a graph for a compute capability, as "8.9"."""
 
     graph: PartGraph
@@ -38,7 +38,7 @@ class Task:
 
 
 @dataclass(frozen=True, slots=True)
-class Built:
+class BuildResult:
     """One engine in the folder.
 
     Attributes:
@@ -71,7 +71,7 @@ class Built:
 
 
 @dataclass(frozen=True, slots=True)
-class Request:
+class BuildRequest:
     """What to build, and how.
 
     Attributes:
@@ -98,10 +98,10 @@ class Request:
 def build_engines(
     bundle: Bundle,
     out: str | Path,
-    request: Request = Request(),
+    request: BuildRequest = BuildRequest(),
     *,
-    on_start: Callable[[Task], None] | None = None,
-) -> list[Built]:
+    on_start: Callable[[BuildTask], None] | None = None,
+) -> list[BuildResult]:
     """Build engines of the graphs of a bundle into a folder.
 
     Args:
@@ -123,7 +123,7 @@ def build_engines(
     built = []
     for capability in capabilities:
         for graph in graphs:
-            task = Task(graph, capability)
+            task = BuildTask(graph, capability)
             if on_start is not None:
                 on_start(task)
             built.append(_build(task, bundle.id, library, gpu, sizes, store, request))
@@ -173,8 +173,14 @@ def _gpu(library: Library, capabilities: Sequence[str]) -> Gpu | None:
 
 
 def _build(
-    task: Task, bundle_id: str, library: Library, gpu: Gpu | None, sizes: Sizes, store: EngineStore, request: Request
-) -> Built:
+    task: BuildTask,
+    bundle_id: str,
+    library: Library,
+    gpu: Gpu | None,
+    sizes: Sizes,
+    store: EngineStore,
+    request: BuildRequest,
+) -> BuildResult:
     began = time.perf_counter()
     check_graph(task.graph.data, task.name)  # the parser would also read files beside the graph
     logger, messages = library.logger()
@@ -188,7 +194,7 @@ def _build(
     key = _key(task, library, gpu, profiles, request)
     existing = None if request.rebuild else store.get(key)
     if existing is not None:
-        return Built(existing, 0.0, True)
+        return BuildResult(existing, 0.0, True)
     config = _configure(builder, library, task, profiles, request, messages)
     timings = _timing_name(library, gpu)
     if library.keeps_timings:
@@ -211,15 +217,15 @@ def _build(
         "layers": int(network.num_layers),
         "inputs": {i.name: [_type(i.dtype), *i.shape] for i in inputs},
     }
-    return Built(store.put(key, bytes(plan), facts), seconds, False, tuple(messages.warnings))
+    return BuildResult(store.put(key, bytes(plan), facts), seconds, False, tuple(messages.warnings))
 
 
 def _configure(
     builder: Any,
     library: Library,
-    task: Task,
+    task: BuildTask,
     profiles: Sequence[Profile],
-    request: Request,
+    request: BuildRequest,
     messages: Messages,
 ) -> Any:
     config = builder.create_builder_config()
@@ -237,7 +243,9 @@ def _configure(
     return config
 
 
-def _key(task: Task, library: Library, gpu: Gpu | None, profiles: Sequence[Profile], request: Request) -> EngineKey:
+def _key(
+    task: BuildTask, library: Library, gpu: Gpu | None, profiles: Sequence[Profile], request: BuildRequest
+) -> EngineKey:
     # RTX compiles for the device and driver at run time, so its engines depend on neither.
     own = None if library.rtx else gpu
     return EngineKey(
