@@ -14,7 +14,7 @@ from ._options import refuse
 from ._terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
-    from ..backends.tensorrt.build import BuildResult, BuildTask
+    from ..backends.tensorrt.builder import BuildResult, BuildTask
 
 
 def build(
