@@ -37,7 +37,8 @@ def open_backend(
         options: Further options.
 
     Raises:
-        InputError: The device does not run here, with what is missing; the bundle does not have this precision.
+        InputError: The device does not run here (the message states what is missing), or the bundle does not have this
+            precision.
         MissingDependencyError: The inference library is not installed.
 
     Example:

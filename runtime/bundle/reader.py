@@ -113,7 +113,7 @@ class Bundle:
         return PartGraph(part, file, precision, self.read(variant.files[part]))
 
     def check_precision(self, precision: str) -> None:
-        """Raise InputError for a precision that the bundle does not have, with those that it has."""
+        """Raise InputError for a precision that the bundle does not have. The message lists those that it has."""
         if precision not in self.manifest.precisions:
             raise InputError(
                 "precision-missing",

@@ -14,7 +14,7 @@ from .options import refuse
 from .terminal import echo, echo_json, say
 
 if TYPE_CHECKING:
-    from ..backends.tensorrt.build import Built, Task
+    from ..backends.tensorrt.builder import BuildResult, BuildTask
 
 
 def build(
@@ -71,12 +71,12 @@ def build(
         return
     if bundle is None:
         raise InputError("bundle-missing", "no bundle", "a bundle folder or zip", "punctum build BUNDLE --out ENGINES")
-    from ..backends.tensorrt.build import Request, build_engines
+    from ..backends.tensorrt.build import BuildRequest, build_engines
     from ..backends.tensorrt.store import default_folder
     from ..bundle.reader import Bundle
     from ..files.outputs import check_folder
 
-    request = Request(
+    request = BuildRequest(
         precisions=_words(precision),
         capabilities=_words(compute_capability),
         library=library,
@@ -123,11 +123,11 @@ def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str |
         echo(f"no engines in {folder}")
 
 
-def _announce(task: Task) -> None:
+def _announce(task: BuildTask) -> None:
     say(f"building {task.name} for {task.capability} ...")
 
 
-def _line(built: Built) -> str:
+def _line(built: BuildResult) -> str:
     key = built.record.key
     took = "kept" if built.kept else f"{built.seconds:.1f} s"
     size = f"{built.record.size / 1e6:.1f} MB"

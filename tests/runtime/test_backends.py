@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.metadata
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from punctum.runtime.backends.onnxruntime import session as _session
 from punctum.runtime.backends.onnxruntime.runner import BoundRunner, PlainRunner
 from punctum.runtime.backends.onnxruntime.session import open_session, provider_options
 from punctum.runtime.backends.open import open_backend
-from punctum.runtime.backends.options import Device, EngineOptions, EngineSpec
+from punctum.runtime.backends.options import CPU, Device, EngineOptions, EngineSpec
 from punctum.runtime.backends.placement import engine_record, fallback_nodes, placement_counts, session_placement
 from punctum.runtime.cli._engine import EngineChoice, memory
 from punctum.runtime.errors import InputError, PunctumError
@@ -117,6 +118,18 @@ def test_options_reach_the_engine():
     assert settings.get_session_config_entry("session.intra_op.allow_spinning") == "1"
     cached = provider_options(Device("ort-tensorrt"), EngineOptions(cache=Path("kept")))
     assert (cached["trt_engine_cache_path"], cached["trt_timing_cache_enable"]) == ("kept", "1")
+
+
+def test_a_spec_is_parsed_once_and_can_be_sent_to_another_process():
+    spec = EngineSpec("cuda:1", "fp16", options=EngineOptions(engines=Path("engines")))
+    assert (spec.device, spec.place, spec.precision, spec.threads) == ("cuda:1", Device("cuda", 1), "fp16", 1)
+    assert pickle.loads(pickle.dumps(spec)) == spec
+    moved = spec.on("cpu")
+    assert (moved.place, moved.precision, moved.options) == (Device("cpu"), "fp16", spec.options)
+    assert EngineSpec() == CPU
+    for wrong in ({"device": "gpu"}, {"threads": 0}):
+        with pytest.raises(InputError):
+            EngineSpec(**wrong)
 
 
 # ---------------------------------------------------------------- strict

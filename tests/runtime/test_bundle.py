@@ -10,7 +10,11 @@ from pathlib import Path
 import pytest
 from punctum.runtime import Bundle, FeatureSpec, InputError, PostProcess
 from punctum.runtime.bundle.config import Graph
-from punctum.runtime.bundle.writer import write_bundle
+from punctum.runtime.bundle.precision import PrecisionRecord
+from punctum.runtime.bundle.writer import seal_bundle, write_bundle
+
+ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
+PARTS = ("locator", "center", "backbone")
 
 
 @pytest.fixture
@@ -149,3 +153,37 @@ def test_zip_with_an_absurd_size_is_refused(tmp_path, monkeypatch):
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("manifest.json", "x" * 100)
     refused(path, "bundle-too-large")
+
+
+def test_graphs_of_a_precision():
+    """A part that the variant does not contain is the fp32 one; the backbone has the variant's fingerprint."""
+    default = Bundle.load("default")
+    spec = default.manifest.backbone
+    variant = PrecisionRecord(
+        files={"locator": "locator.int8.onnx", "backbone": "backbone.int8.onnx"},
+        targets=("cpu",),
+        fingerprint=spec.fingerprint.model_copy(update={"mean": 7.0}),
+    )
+    content = {**default.content, "locator.int8.onnx": b"", "backbone.int8.onnx": b"\x08\x07"}
+    bundle = seal_bundle(default.manifest.model_copy(update={"precision": {"int8": variant}}), content)
+    full, small = bundle.graphs(), bundle.graphs("int8")
+    assert [graph.part for graph in full] == ["locator", "center", "backbone"]
+    assert {graph.part: graph.data for graph in full} == {part: default.graph(part) for part in PARTS}
+    assert [graph.precision for graph in small] == ["int8", "fp32", "int8"]
+    assert [graph.name for graph in small] == ["locator.onnx in int8", "center.onnx", "backbone.onnx in int8"]
+    assert [graph.data for graph in small] == [b"", default.graph("center"), b"\x08\x07"]
+    assert full.backbone_spec == spec
+    assert small.backbone_spec.fingerprint.mean == 7.0
+    assert (full.classes, full.dim) == (len(bundle.labels), bundle.manifest.features.dim)
+    assert full.locator.sha256 == bundle.manifest.files["locator.onnx"].sha256
+    assert len(repr(full)) < 1000  # sizes instead of graphs
+    with pytest.raises(InputError, match="no precision 'int4'"):
+        bundle.graphs("int4")
+
+
+def test_a_part_that_is_not_there():
+    bundle = Bundle.load(ASSETS / "demo")
+    assert bundle.graphs().backbone is None
+    with pytest.raises(InputError, match="has no backbone") as caught:
+        bundle.graph("backbone")
+    assert (caught.value.code, caught.value.allowed) == ("bundle-part", "locator, center")

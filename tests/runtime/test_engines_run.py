@@ -23,7 +23,7 @@ from punctum.runtime.backends.options import EngineOptions, EngineSpec
 from punctum.runtime.backends.tensorrt import library as libraries
 from punctum.runtime.backends.tensorrt.backbone import open_backbone_engine
 from punctum.runtime.backends.tensorrt.backend import TensorRTBackend
-from punctum.runtime.backends.tensorrt.build import Request, build_engines
+from punctum.runtime.backends.tensorrt.build import BuildRequest, build_engines
 from punctum.runtime.backends.tensorrt.cuda import Cuda, driver_version
 from punctum.runtime.backends.tensorrt.session import MAX_GRAPHS
 from punctum.runtime.backends.tensorrt.store import EngineStore
@@ -84,7 +84,7 @@ def open_native(bundle, folder):
 
 
 def opened(bundle, folder, **request):
-    build_engines(bundle, folder, Request(**request))
+    build_engines(bundle, folder, BuildRequest(**request))
     return open_native(bundle, folder), OnnxBackend.open(bundle.graphs())
 
 
@@ -327,7 +327,7 @@ def test_engines_of_another_machine_are_passed_over_with_the_reason(machine, stu
     with pytest.raises(InputError, match=r"built with tensorrt 10.13.3.9, this machine has tensorrt 10.14.0.1"):
         open_native(default, folder)
     before = sorted(path.name for path in folder.iterdir())
-    build_engines(default, folder, Request(lengths=(100,)))
+    build_engines(default, folder, BuildRequest(lengths=(100,)))
     assert len(list(folder.iterdir())) > len(before)  # built when asked to, beside the old ones
     assert open_native(default, folder).ignored  # the old ones, still there
 

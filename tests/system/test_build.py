@@ -24,7 +24,7 @@ from punctum.export.precision.variants import VARIANTS, add_variants
 from punctum.runtime import Bundle
 from punctum.runtime.backends.open import open_backend
 from punctum.runtime.backends.tensorrt import build_engines, check_engines
-from punctum.runtime.backends.tensorrt.build import Request
+from punctum.runtime.backends.tensorrt.build import BuildRequest
 from punctum.runtime.backends.tensorrt.check import malformed
 from punctum.runtime.backends.tensorrt.cuda import gpu_here
 from punctum.runtime.backends.tensorrt.key import Gpu
@@ -132,7 +132,7 @@ def test_a_backbone_in_every_precision_for_every_capability(tmp_path):
     records = {name: PrecisionRecord(files={"backbone": names[name]}, targets=("tensorrt",)) for name in files}
     content = {**demo.content, spec.file: graph, **{names[name]: data for name, data in files.items()}}
     made_up = seal_bundle(demo.manifest.model_copy(update={"backbone": spec, "precision": records}), content, "made")
-    request = Request(capabilities=CAPABILITIES, library="tensorrt_rtx", parts=("backbone",))
+    request = BuildRequest(capabilities=CAPABILITIES, library="tensorrt_rtx", parts=("backbone",))
     built = build_engines(made_up, tmp_path, request)
     made = {(b.record.key.precision, b.record.key.capability) for b in built}
     assert made == set(product(("fp32", "fp16", "int8-trt"), CAPABILITIES))
@@ -142,7 +142,7 @@ def test_a_backbone_in_every_precision_for_every_capability(tmp_path):
 
 @pytest.mark.slow
 def test_the_backbone_that_ships(tmp_path):
-    request = Request(capabilities=("8.9",), library="tensorrt_rtx", parts=("backbone",))
+    request = BuildRequest(capabilities=("8.9",), library="tensorrt_rtx", parts=("backbone",))
     (built,) = build_engines(Bundle.load(ASSETS / "default"), tmp_path, request)
     print(f"{built.record.file}: {built.seconds:.1f} s, {built.record.size / 1e6:.1f} MB")
     assert built.record.key.part == "backbone"
@@ -163,7 +163,7 @@ def test_the_library_itself_finds_whole_engines_and_broken_ones(engines):
 def test_a_second_build_keeps_what_fits(bundle, engines):
     folder, built = engines
     before = {path.name: path.stat().st_mtime_ns for path in folder.glob("*.engine")}
-    request = Request(precisions=("fp16",), capabilities=CAPABILITIES[:1], library="tensorrt_rtx")
+    request = BuildRequest(precisions=("fp16",), capabilities=CAPABILITIES[:1], library="tensorrt_rtx")
     again = build_engines(Bundle.load(bundle), folder, request)
     assert [b.kept for b in again] == [True, True]
     assert {b.record.key.digest() for b in again} <= {engine["key"] for engine in built}
@@ -173,7 +173,11 @@ def test_a_second_build_keeps_what_fits(bundle, engines):
 def test_engines_of_other_flags_and_profiles_are_others(bundle, tmp_path):
     loaded = Bundle.load(bundle)
     given = {"precisions": ("fp32",), "capabilities": ("8.6",), "library": "tensorrt_rtx", "parts": ("center",)}
-    requests = [Request(**given), Request(**given, tf32=True), Request(**given, proposals=(10, 100, 1000))]
+    requests = [
+        BuildRequest(**given),
+        BuildRequest(**given, tf32=True),
+        BuildRequest(**given, proposals=(10, 100, 1000)),
+    ]
     built = [build_engines(loaded, tmp_path, request)[0] for request in requests]
     assert len({b.record.key.digest() for b in built}) == 3
     assert not any(b.kept for b in built)
@@ -198,7 +202,7 @@ def test_what_is_there_is_told(bundle, engines, capsys):
 @pytest.mark.parametrize("harm", ["cut", "flipped", "other"])
 def test_a_damaged_engine_is_ignored_with_its_reason_and_building_heals_it(bundle, tmp_path, harm):
     loaded = Bundle.load(bundle)
-    request = Request(precisions=("fp32",), capabilities=("8.6",), library="tensorrt_rtx", parts=("center",))
+    request = BuildRequest(precisions=("fp32",), capabilities=("8.6",), library="tensorrt_rtx", parts=("center",))
     (built,) = build_engines(loaded, tmp_path, request)
     path = tmp_path / built.record.file
     whole = path.read_bytes()
@@ -230,7 +234,7 @@ def test_capabilities_that_the_library_does_not_know():
     for capability in ("9.0", "8.7"):
         with pytest.raises(InputError, match=f"does not run on the GPU here .*{capability}") as caught:
             pick_capabilities(library, (), capability)
-        assert "--device cuda" in caught.value.next_step
+        assert 'device="cuda"' in caught.value.next_step
     assert pick_capabilities(library, ("8.9",), "9.0") == ("8.9",)
     assert pick_capabilities(library, (), "8.9") == ("8.9",)
 
@@ -251,7 +255,7 @@ def test_a_graph_that_the_library_does_not_take(tmp_path):
     model = helper.make_model(graph, opset_imports=imports, ir_version=10)
     demo = Bundle.load(ASSETS / "demo")
     odd = seal_bundle(demo.manifest, {**demo.content, "center.onnx": model.SerializeToString()}, "odd")
-    request = Request(capabilities=("8.6",), library="tensorrt_rtx", parts=("center",))
+    request = BuildRequest(capabilities=("8.6",), library="tensorrt_rtx", parts=("center",))
     with pytest.raises(InputError, match="NotAnOperator") as caught:
         build_engines(odd, tmp_path / "out", request)
     assert caught.value.code == "engine-parse"

@@ -44,7 +44,7 @@ def open_session(graph: bytes, name: str, spec: EngineSpec = CPU, *, purpose: st
         purpose: What needs ONNX Runtime, for the message where it is missing.
 
     Raises:
-        InputError: The device does not run here, with what is missing; the graph does not load.
+        InputError: The device does not run here (the message states what is missing), or the graph does not load.
         MissingDependencyError: ONNX Runtime is not installed.
     """
     if spec.place.kind not in PROVIDERS:
@@ -209,7 +209,7 @@ def _check_nodes(session: Any, name: str, device: Device) -> None:
 
 
 def unavailable(device: Device, why: str) -> InputError:
-    """The error for a device that does not run here, with what is missing on this machine; else `why`."""
+    """The error for a device that does not run here. It states what is missing on this machine, else `why`."""
     from ...machine.examine import blocking_findings
     from ...machine.gpu import gpu_count
 

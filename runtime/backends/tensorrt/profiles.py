@@ -81,8 +81,8 @@ def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[i
     from ...session.session import BLOCK, HOP_S
 
     typical = plan.left + max(math.floor(HOP_S / plan.stride_s), 1) + plan.right
-    _check_bounds("lengths", lengths)
-    _check_bounds("proposals", proposals)
+    _check_bounds("engine-lengths", "lengths", lengths)
+    _check_bounds("engine-proposals", "proposals", proposals)
     # An island's own rows, one beyond each end, and the context on both sides.
     island = math.floor(plan.post.max_island_s / plan.stride_s) + 2 * plan.context + 4
     if lengths:
@@ -235,11 +235,9 @@ def split_window(length: int, longest: int, left: int, right: int) -> list[Piece
     return pieces
 
 
-def _check_bounds(name: str, values: Sequence[int]) -> None:
+def _check_bounds(code: str, name: str, values: Sequence[int]) -> None:
     if list(values) != sorted(set(values)) or any(n < 1 for n in values) or len(values) > 8:
-        raise InputError(
-            f"engine-{name}", f"Invalid {name} {list(values)}", "up to 8 increasing numbers", f"correct `{name}`"
-        )
+        raise InputError(code, f"Invalid {name} {list(values)}", "up to 8 increasing numbers", f"correct `{name}`")
 
 
 def _repeat_last(values: tuple[int, ...], size: int) -> tuple[int, ...]:
