@@ -23,6 +23,7 @@ from .backends.placement import engine_record, placement_counts
 from .errors import InputError, PunctumError
 from .live import LiveOptions
 from .localizer import Localizer
+from .session.engine import locate_windows, node_placement
 from .text.display import counted
 from .warmup import warm_up
 
@@ -153,7 +154,7 @@ class Timed:
 
     def locate_many(self, windows: F32) -> tuple[F32, F32]:
         began = time.perf_counter()
-        found = self._backend.locate_many(windows)
+        found = locate_windows(self._backend, windows)
         self.locate_s += time.perf_counter() - began
         return found
 
@@ -212,15 +213,12 @@ def _open(
 def _round(variant: Variant, features: F32, live: LiveOptions) -> dict[str, float]:
     """One turn of one variant: the media as a whole, then as a stream. Returns seconds a second of media by stage."""
     localizer = variant.localizer
-    plain, media_s = localizer.backend, len(features) * localizer.plan.stride_s
-    timed = Timed(plain)
-    localizer.backend = timed
-    try:
-        began = time.perf_counter()
-        variant.events = len(localizer.localize(features))
-        total = time.perf_counter() - began
-    finally:
-        localizer.backend = plain
+    media_s = len(features) * localizer.plan.stride_s
+    timed = Timed(localizer.backend)
+    measured = localizer.with_backend(timed)
+    began = time.perf_counter()
+    variant.events = len(measured.localize(features))
+    total = time.perf_counter() - began
     spent = {"locator": timed.locate_s, "scorer": timed.score_s, "post": total - timed.locate_s - timed.score_s}
     if localizer.plan.post.gate == "none":
         session = localizer.session(live=live)
@@ -259,7 +257,7 @@ def _record(variant: Variant, first: Variant) -> dict[str, Any]:
         "warm_s": variant.warm_s,
         "memory_mib": variant.memory,
         "nodes": placement_counts(variant.localizer.backend),
-        "placement": getattr(variant.localizer.backend, "placement", dict)(),
+        "placement": node_placement(variant.localizer.backend),
     }
 
 

@@ -85,8 +85,8 @@ def collect(bundle: Bundle, data: Dataset, *, split: str | None = None, seed: in
     locator, center, clips = _Sample(WINDOWS, rng), _Sample(RUNS, rng), _Sample(CLIPS, rng)
     spec = bundle.manifest.backbone
     reader = open_reader(bundle, data, watch=None if spec is None else lambda x: _offer(clips, spec.input, x))
-    localizer = Localizer(bundle)
-    localizer.backend = _Watched(localizer.backend, locator, center)
+    plain = Localizer(bundle)
+    localizer = plain.with_backend(_Watched(plain.backend, locator, center))
     rows = _run(localizer, reader, videos)
     _check_features(bundle, data, rows)
     record = {

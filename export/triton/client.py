@@ -17,11 +17,11 @@ needed there.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def model_name(name: str, part: Part) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'punctum'}_{part}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Tensor:
     """As ONNX Runtime describes an input or output."""
 
@@ -139,7 +139,7 @@ def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout
         precision=models[0].parameter("punctum.precision"),
     )
     backend.actual = backend.requested
-    localizer = Localizer.from_parts(
+    return Localizer.from_parts(
         backend,
         labels=bundle.labels,
         dim=manifest.features.dim,
@@ -147,10 +147,8 @@ def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout
         post=manifest.post,
         receptive_field=(manifest.locator.left, manifest.locator.right),
         bundle_id=bundle.id,
+        overhang_s=0.0 if manifest.backbone is None else manifest.backbone.overhang_s,
     )
-    if manifest.backbone is not None:
-        localizer.plan = dataclasses.replace(localizer.plan, overhang_s=manifest.backbone.overhang_s)
-    return localizer
 
 
 def open_backbone(bundle: Bundle, url: str, *, name: str | None = None, timeout_s: float = TIMEOUT_S) -> VideoBackbone:

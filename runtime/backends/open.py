@@ -9,11 +9,9 @@ from .options import Device, EngineOptions
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
-    from ..live import LiveOptions
-    from ..localizer import Localizer
     from ..session.engine import Engine
 
-__all__ = ["Device", "EngineOptions", "open_backend", "warm_up"]
+__all__ = ["Device", "EngineOptions", "open_backend"]
 
 
 def open_backend(
@@ -62,11 +60,3 @@ def _open_tensorrt(bundle: Bundle, device: Device, *, precision: str, options: E
         )
     backend: Engine = TensorRTBackend.open(bundle, precision=precision, engines=options.engines)
     return backend
-
-
-def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
-    """Everything run once before the first real input: every kernel, the graphs at the shapes that a stream with these
-    options brings, and a short made-up stream. Raises InputError where a stream cannot run with this bundle."""
-    from ..warmup import warm_up as warm
-
-    warm(localizer, live)

@@ -285,10 +285,13 @@ class _Recording:
         frames: VideoOptions,
         fps: float | None = None,
     ) -> None:
+        from ..session.plan import Stats
+
         self.name, self.is_video = name, backbone is not None
         self.stream = as_utf8(Path(name).stem)
         self._localizer, self._backbone, self._frames, self._fps = localizer, backbone, frames, fps
         self._video: VideoStats | None = None
+        self._spent = Stats()
         self._wall_s = 0.0
 
     def localize(self, run_id: str, start_utc: str | None) -> list[Event]:
@@ -306,14 +309,14 @@ class _Recording:
             source = open_video(self.name, self._backbone, overflow="wait", fps=self._fps, options=self._frames)
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream, run_id=run_id)
-        self._wall_s = time.perf_counter() - began
+        self._wall_s, self._spent = time.perf_counter() - began, events.stats
         return stamped(events, clock)
 
     def warn_of_loss(self) -> None:
         """One line where something of the recording is missing from the result."""
         from ._video import losses
 
-        lost = losses(self._localizer.last_stats, self._video)
+        lost = losses(self._spent, self._video)
         if lost:
             say(f"warning: {self.stream}: {lost}")
 
@@ -321,7 +324,7 @@ class _Recording:
         """One line on what it took."""
         from ._video import stages
 
-        spent = self._localizer.last_stats
+        spent = self._spent
         factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
         video = self._video
         lost = f" ({counted(video.lost, 'frame')} lost, {counted(video.gaps, 'gap')})" if video is not None else ""

@@ -164,7 +164,7 @@ def _load(
     warm_up(localizer, _live(options))  # in a session: a bundle that streams must refuse is refused here
     if metrics is not None:
         metrics.describe(bundle, localizer.backend, precision=engine.precision)
-        localizer.backend = metrics.counted(localizer.backend)
+        localizer = localizer.with_backend(metrics.counted(localizer.backend))
     return localizer
 
 

@@ -68,8 +68,8 @@ def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[i
     them is cut, so they never make a run fail; the scorer's windows cannot be cut, so their bounds are not for choice.
     Raises InputError for bounds that do not rise, or that no window of the locator fits.
     """
-    from ...session.jobs import JOINED_ROWS, STACKED_ROWS
-    from ...session.session import BLOCK, HOP_S
+    from ...session.dispatch import JOINED_ROWS, STACKED_ROWS
+    from ...session.plan import BLOCK, HOP_S
 
     usual = plan.left + max(math.floor(HOP_S / plan.stride_s), 1) + plan.right
     _rising("lengths", lengths)
