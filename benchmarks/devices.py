@@ -110,9 +110,8 @@ def main() -> None:
 
     reference = opened[REFERENCE]
     plain, recorder = reference.backend, Recorder(reference.backend)
-    reference.backend = recorder
-    wanted = {v: reference.localize(f, stream=v) for v, f in zip(truth.videos, videos, strict=True)}
-    reference.backend = plain
+    recorded = reference.with_backend(recorder)
+    wanted = {v: recorded.localize(f, stream=v) for v, f in zip(truth.videos, videos, strict=True)}
     tracks = [plain.locate(video.data) for video in videos]
     for name, localizer in opened.items():
         row = rows[name]

@@ -78,7 +78,7 @@ def open_row(name: str, run_path: str, bundle_path: str) -> Localizer:
         dim, classes = run.feature_spec.dim, len(run.labels)
         graphs = export_locator(run.locator, dim), export_center(run.center, dim, classes)
         sessions = [open_session(graph, "a graph", purpose="timing") for graph in graphs]
-        localizer.backend = OnnxBackend(*sessions, classes=classes, dim=dim, spec=EngineSpec())
+        localizer = localizer.with_backend(OnnxBackend(*sessions, classes=classes, dim=dim, spec=EngineSpec()))
     return localizer
 
 
@@ -96,14 +96,11 @@ def measure(localizer: Localizer, videos: list[Any], work: Callable[[Localizer, 
     timed = Timed(plain)
     if getattr(plain, "buckets", ()):
         timed.buckets = plain.buckets  # type: ignore[attr-defined]
-    localizer.backend = timed
-    try:
-        began = time.perf_counter()
-        for features in videos:
-            work(localizer, features)
-        total = time.perf_counter() - began
-    finally:
-        localizer.backend = plain
+    measured = localizer.with_backend(timed)
+    began = time.perf_counter()
+    for features in videos:
+        work(measured, features)
+    total = time.perf_counter() - began
     parts = (timed.locate_s, timed.score_s, total - timed.locate_s - timed.score_s, total)
     return {stage: 1e3 * spent / media for stage, spent in zip(STAGES, parts, strict=True)}
 

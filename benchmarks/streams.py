@@ -40,7 +40,9 @@ def compare(
     Only streams that have run for a while have full windows, which can be stacked.
     """
     names = [f"cam-{k:02d}" for k in range(len(reels))]
-    pool = Pool(localizer, PoolOptions(live=live, turn_s=max(1.0, chunk * localizer.plan.stride_s)))
+    pool = Pool(
+        localizer.plan, localizer.backend, PoolOptions(live=live, turn_s=max(1.0, chunk * localizer.plan.stride_s))
+    )
     alone = {name: localizer.session(stream=name, live=live) for name in names}
     spent = {"pool": 0.0, "alone": 0.0}
     waits: dict[str, list[float]] = {"pool": [], "alone": []}

@@ -81,38 +81,34 @@ def in_turn(
     bundle: Bundle, localizer: Localizer, clip: Path, live: LiveOptions, spent: dict[str, list[float]]
 ) -> tuple[float, int]:
     """The same in one thread, each call timed."""
-    plain = localizer.backend
     backbone = VideoBackbone.open(bundle)
-    localizer.backend = Timed(plain, spent)  # type: ignore[assignment]
-    try:
-        began = time.perf_counter()
-        prepare, extractor, session = (
-            backbone.preprocessor(),
-            Extractor(backbone, batch=8),
-            localizer.session(live=live),
-        )
-        frames = open_frames(str(clip), fps=backbone.spec.fps, options=VideoOptions())
-        events, images = [], frames.frames()
-        while True:
-            with note(spent["decode"]):
-                frame: Any = next(images, None)
-            if frame is None:
-                break
-            with note(spent["preprocess"]):
-                plane = prepare(frame.image)
-            before = extractor.backbone_s
-            rows = extractor.push_prepared(plane)
-            if extractor.backbone_s > before:
-                spent["backbone"].append(extractor.backbone_s - before)
-            if len(rows):
-                events += _look(session.push, spent, rows)
-        tail = extractor.flush()
-        frames.close()
-        events += session.push(tail) if len(tail) else []
-        events += _look(session.flush, spent)
-        return time.perf_counter() - began, sum(event.phase == "final" for event in events)
-    finally:
-        localizer.backend = plain
+    localizer = localizer.with_backend(Timed(localizer.backend, spent))  # type: ignore[arg-type]
+    began = time.perf_counter()
+    prepare, extractor, session = (
+        backbone.preprocessor(),
+        Extractor(backbone, batch=8),
+        localizer.session(live=live),
+    )
+    frames = open_frames(str(clip), fps=backbone.spec.fps, options=VideoOptions())
+    events, images = [], frames.frames()
+    while True:
+        with note(spent["decode"]):
+            frame: Any = next(images, None)
+        if frame is None:
+            break
+        with note(spent["preprocess"]):
+            plane = prepare(frame.image)
+        before = extractor.backbone_s
+        rows = extractor.push_prepared(plane)
+        if extractor.backbone_s > before:
+            spent["backbone"].append(extractor.backbone_s - before)
+        if len(rows):
+            events += _look(session.push, spent, rows)
+    tail = extractor.flush()
+    frames.close()
+    events += session.push(tail) if len(tail) else []
+    events += _look(session.flush, spent)
+    return time.perf_counter() - began, sum(event.phase == "final" for event in events)
 
 
 def _look(step: Any, spent: dict[str, list[float]], *given: Any) -> list[Any]:

@@ -1,7 +1,7 @@
-"""Dataclasses that hold arrays or whole files: a repr that says how large they are instead of printing them, and a
-comparison that does not raise.
+"""Decorators for dataclasses that hold arrays or file contents: a short repr, and a comparison that does not raise.
 
-The ones that `dataclass` makes compare tuples of fields, which NumPy answers with an array and Python with an error.
+The `__eq__` that `dataclass` generates compares tuples of fields. Comparing arrays gives an array, whose truth value is
+ambiguous, so it raises.
 """
 
 from __future__ import annotations
@@ -12,19 +12,22 @@ from typing import Any, TypeVar
 import numpy as np
 
 T = TypeVar("T")
-LONG = 80  # characters of one field in a repr
-MANY = 6  # entries of a list that are shown
+LONG = 80  # maximum characters of one field in a repr
+MANY = 6  # maximum entries of a list that are shown
 
 
 def compact(cls: type[T]) -> type[T]:
-    """Class decorator, over `@dataclass(repr=False)`: a repr of bounded length."""
+    """Class decorator for `@dataclass(repr=False)`: adds a repr of bounded length."""
     cls.__repr__ = _repr  # type: ignore[assignment]
     return cls
 
 
 def by_value(cls: type[T]) -> type[T]:
-    """Class decorator, over `@dataclass(eq=False, repr=False)`: equal if all fields are, arrays element by element with
-    NaN equal to itself; not hashable, for arrays are not; and `compact`, unless the class has a repr of its own."""
+    """Class decorator for `@dataclass(eq=False, repr=False)`: adds equality by value.
+
+    Two objects are equal if all fields are. Arrays are compared element by element, and NaN equals itself. Objects are
+    not hashable, because arrays are not. A class without a repr of its own gets that of `compact`.
+    """
     cls.__eq__ = _eq  # type: ignore[assignment]
     cls.__hash__ = _refuse  # type: ignore[assignment,method-assign]
     return cls if "__repr__" in vars(cls) else compact(cls)

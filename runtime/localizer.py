@@ -1,9 +1,9 @@
-"""The front door: a bundle, an engine, and as many sessions as there are streams."""
+"""The main entry point: a bundle, an engine, and a session for each stream."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .bundle.config import PostProcess
-from .errors import EngineError, InputError
+from .errors import InputError
 from .events.event import Event
 from .events.time_of_day import Arrival, FixedStart, stamped
 from .features.features import Features
 from .live import LiveOptions
 from .session.engine import Backend
-from .session.plan import Plan, Stats
+from .session.offline import Localization, Recording, localize, retry_once
+from .session.plan import Plan
 from .session.session import Session
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 class Localizer:
-    """Finds actions with one bundle.
+    """Finds actions with one bundle, in recordings and in streams.
 
     >>> localizer = Localizer(Bundle.load("bundle/"))          # doctest: +SKIP
     >>> events = localizer.localize(features)                  # doctest: +SKIP
@@ -43,8 +44,19 @@ class Localizer:
         precision: str = "fp32",
         options: EngineOptions | None = None,
     ) -> None:
-        """device: "cpu", "cuda", "tensorrt", ... or "auto", see `backends.open_backend`; precision: a variant of the
-        bundle. What is asked for runs or this raises InputError; there is no silent fallback."""
+        """Open a bundle on a device. There is no silent fallback to another device or precision.
+
+        Args:
+            bundle: The bundle.
+            device: "cpu", "cuda", "tensorrt", ... or "auto"; see `backends.open_backend`.
+            threads: CPU threads of the engine.
+            precision: A variant of the bundle's graphs.
+            options: Further options of the engine.
+
+        Raises:
+            InputError: The device cannot run here, or the bundle does not have this precision.
+            MissingDependencyError: The library for this device is not installed.
+        """
         from .backends.options import EngineOptions, EngineSpec
 
         self._open(bundle, EngineSpec(device, precision, threads, options or EngineOptions()))
@@ -60,13 +72,14 @@ class Localizer:
         from .backends.open import open_engine
 
         manifest = bundle.manifest
-        self._setup(
-            open_engine(bundle, spec),
-            labels=bundle.labels,
+        self._backend: Backend = open_engine(bundle, spec)
+        self._plan = Plan(
+            labels=tuple(bundle.labels),
             dim=manifest.features.dim,
             stride_s=manifest.features.stride_s,
+            left=manifest.locator.left,
+            right=manifest.locator.right,
             post=manifest.post,
-            receptive_field=(manifest.locator.left, manifest.locator.right),
             bundle_id=bundle.id,
             overhang_s=manifest.backbone.overhang_s if manifest.backbone else 0.0,
         )
@@ -84,67 +97,80 @@ class Localizer:
         bundle_id: str = "",
         overhang_s: float = 0.0,
     ) -> Localizer:
-        """A localizer around any backend: training evaluates with the very code that runs in the field.
+        """A localizer around any engine. Training evaluates networks with it, so it runs the code that is deployed.
 
-        overhang_s: media beyond a snippet's end that its features need.
+        Args:
+            backend: The engine.
+            labels: Class names.
+            dim: Dimension D of the features.
+            stride_s: Seconds of media from one snippet to the next.
+            post: Settings of post-processing.
+            receptive_field: Snippets before and after a snippet that the locator reads.
+            bundle_id: The bundle's id in events.
+            overhang_s: Seconds of media after a snippet's end that its features depend on.
         """
+        left, right = receptive_field
+        return cls._of(backend, Plan(tuple(labels), dim, stride_s, left, right, post, bundle_id, overhang_s=overhang_s))
+
+    @classmethod
+    def _of(cls, backend: Backend, plan: Plan) -> Localizer:
         self = cls.__new__(cls)
-        self._setup(
-            backend,
-            labels=labels,
-            dim=dim,
-            stride_s=stride_s,
-            post=post,
-            receptive_field=receptive_field,
-            bundle_id=bundle_id,
-            overhang_s=overhang_s,
-        )
+        self._backend, self._plan = backend, plan
         return self
 
-    def _setup(
-        self,
-        backend: Backend,
-        *,
-        labels: Iterable[str],
-        dim: int,
-        stride_s: float,
-        post: PostProcess,
-        receptive_field: tuple[int, int],
-        bundle_id: str,
-        overhang_s: float,
-    ) -> None:
-        left, right = receptive_field
-        self.backend = backend
-        self.plan = Plan(tuple(labels), dim, stride_s, left, right, post, bundle_id, overhang_s=overhang_s)
-        self.last_stats = Stats()
+    def with_backend(self, backend: Backend) -> Localizer:
+        """A localizer with the same configuration on another engine, such as one that measures or counts calls."""
+        return self._of(backend, self._plan)
+
+    @property
+    def backend(self) -> Backend:
+        """The engine."""
+        return self._backend
+
+    @property
+    def plan(self) -> Plan:
+        """The configuration of every session."""
+        return self._plan
 
     @property
     def labels(self) -> tuple[str, ...]:
-        return self.plan.labels
+        """Class names."""
+        return self._plan.labels
 
     @property
     def look_ahead_s(self) -> float:
         """Algorithmic look-ahead in seconds: receptive field to the right plus right context."""
-        return self.plan.look_ahead_s
+        return self._plan.look_ahead_s
 
     def session(
         self, *, stream: str = "", start_s: float = 0.0, live: LiveOptions | None = None, run_id: str = ""
     ) -> Session:
-        """A new live stream. live: how early it speaks; None: final events only. run_id: part of every event id;
-        `punctum.runtime.new_run_id()` makes one, for streams whose ids must not come again after a restart."""
-        return Session(self.plan, self.backend, stream=stream, start_s=start_s, live=live, run_id=run_id)
+        """Begin a live stream.
+
+        Args:
+            stream: Name of the stream.
+            start_s: Media time of the first snippet in seconds.
+            live: When to report provisional events; None: final events only.
+            run_id: Part of every event id, for streams whose ids must not repeat after a restart.
+                `punctum.runtime.new_run_id()` makes one.
+        """
+        return Session(self._plan, self._backend, stream=stream, start_s=start_s, live=live, run_id=run_id)
 
     def restore(self, data: bytes) -> Session:
-        """A session as `Session.snapshot` left it. Raises InputError for damaged bytes and for another bundle's."""
-        from .session.snapshot import thaw
+        """A session that continues from `Session.snapshot`.
 
-        return thaw(data, self.plan, self.backend)
+        Raises:
+            InputError: The bytes are damaged, or were made with another bundle or version.
+        """
+        from .session.snapshot import decode
+
+        return Session.from_state(self._plan, self._backend, decode(data, self._plan))
 
     def pool(self, options: PoolOptions | None = None) -> Pool:
         """Many live streams that share this engine; see `punctum.runtime.session.pool`."""
         from .session.pool import Pool
 
-        return Pool(self, options)
+        return Pool(self._plan, self._backend, options)
 
     def localize(
         self,
@@ -154,14 +180,21 @@ class Localizer:
         start_s: float = 0.0,
         run_id: str = "",
         start_utc: datetime | None = None,
-    ) -> list[Event]:
-        """Offline: all final events of one recording. features: [T, D] array or `Features`; T may be 0.
+    ) -> Localization:
+        """The final events of one recording.
 
-        run_id: part of every event id; without it the same features give the same ids. start_utc: time of day at media
-        time 0, with its offset from UTC; events then carry theirs.
+        Args:
+            features: [T, D] array or `Features`; T may be 0.
+            stream: Name of the recording.
+            start_s: Media time of the first snippet in seconds.
+            run_id: Part of every event id. Without it the same features give the same ids.
+            start_utc: Time of day at media time 0, with an offset from UTC. Events then have `start_utc` and `end_utc`.
+
+        Returns:
+            A list of events, whose attribute `stats` holds the statistics of the run.
         """
-        session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True, run_id=run_id)
-        return self._concluded(session, patiently(lambda: session.push(features)), start_utc)
+        found = localize(self._plan, self._backend, features, stream=stream, start_s=start_s, run_id=run_id)
+        return Localization(stamped(found, _fixed(start_utc)), found.stats)
 
     def localize_chunks(
         self,
@@ -171,23 +204,18 @@ class Localizer:
         start_s: float = 0.0,
         run_id: str = "",
         start_utc: datetime | None = None,
-    ) -> list[Event]:
-        """Offline, for what comes in parts, such as a video: all final events, gaps between chunks declared."""
-        session = Session(self.plan, self.backend, stream=stream, start_s=start_s, offline=True, run_id=run_id)
+    ) -> Localization:
+        """`localize` for a recording that arrives in parts, such as a video, possibly with gaps between them."""
+        recording = self.recording(stream=stream, start_s=start_s, run_id=run_id)
         events: list[Event] = []
         for chunk in chunks:
-            events += patiently(partial(session.push, chunk.rows, at=chunk.at, lost=chunk.lost))
-        return self._concluded(session, events, start_utc)
+            events += recording.push(chunk.rows, at=chunk.at, lost=chunk.lost)
+        events += recording.finish()
+        return Localization(stamped(events, _fixed(start_utc)), recording.stats)
 
-    def _concluded(self, session: Session, events: list[Event], start_utc: datetime | None) -> list[Event]:
-        events = events + patiently(session.flush)
-        self.last_stats = session.stats
-        if self.plan.post.gate == "video":
-            scores = session.video_scores()
-            allowed = {self.labels[c] for c in np.flatnonzero(scores >= self.plan.post.gate_threshold)}
-            allowed = allowed or {self.labels[int(np.argmax(scores))]}
-            events = [event for event in events if event.label in allowed]
-        return stamped(events, _fixed(start_utc))
+    def recording(self, *, stream: str = "", start_s: float = 0.0, run_id: str = "") -> Recording:
+        """Begin a recording that arrives in parts and whose events are wanted as soon as they are final."""
+        return Recording(self._plan, self._backend, stream=stream, start_s=start_s, run_id=run_id)
 
     def stream(
         self,
@@ -199,13 +227,20 @@ class Localizer:
         run_id: str = "",
         start_utc: datetime | None = None,
     ) -> Iterator[Event]:
-        """Live: events as they come, from an iterable of feature chunks (arrays or `Features`), or from a source.
+        """Events of a live stream as they are found.
 
-        A source (`punctum.runtime.sources.open_source`: features or video) says itself when it begins and what it is
-        called; `stream` goes before its name. Raises the error of a chunk that it could not read.
+        Args:
+            source: Chunks of features (arrays or `Features`), or a source made by `open_source` (features or video).
+                A source knows its name and when it begins.
+            stream: Name of the stream; takes precedence over that of the source.
+            start_s: Media time of the first snippet in seconds.
+            live: When to report provisional events; None: final events only.
+            run_id: Part of every event id; see `session`.
+            start_utc: Time of day at media time 0. Without it, events of a live source carry the time of day at which
+                their media arrived.
 
-        Events of a live source carry the time of day at which their media arrived, unless start_utc says when media
-        time 0 was. run_id: see `session`.
+        Raises:
+            InputError: The source could not read a chunk, or the chunk is unusable.
         """
         from .sources.items import Bad, Begin, Chunk
 
@@ -224,13 +259,13 @@ class Localizer:
             session = session or self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
             if isinstance(item, Chunk):
                 if arrival is not None and len(item.rows):
-                    begin, stride = session.now_s if item.at is None else item.at, self.plan.stride_s
+                    begin, stride = session.now_s if item.at is None else item.at, self._plan.stride_s
                     arrival.arrived(begin, begin + len(item.rows) * stride, slack_s=0.5 * stride)
-                yield from stamped(patiently(partial(session.push, item.rows, at=item.at, lost=item.lost)), clock)
+                yield from stamped(retry_once(partial(session.push, item.rows, at=item.at, lost=item.lost)), clock)
             else:
-                yield from stamped(patiently(partial(session.push, _checked(item))), clock)
+                yield from stamped(retry_once(partial(session.push, _checked(item))), clock)
         session = session or self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
-        yield from stamped(patiently(session.flush), clock)
+        yield from stamped(retry_once(session.flush), clock)
 
     async def astream(
         self,
@@ -241,21 +276,13 @@ class Localizer:
         live: LiveOptions | None = None,
         run_id: str = "",
     ) -> AsyncIterator[Event]:
-        """`stream` for asyncio: the engine runs in a worker thread, so the event loop never waits for it."""
+        """`stream` for asyncio. The engine runs in a worker thread, so it does not block the event loop."""
         session = self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
         async for chunk in source:
-            for event in await asyncio.to_thread(patiently, partial(session.push, _checked(chunk))):
+            for event in await asyncio.to_thread(retry_once, partial(session.push, _checked(chunk))):
                 yield event
-        for event in await asyncio.to_thread(patiently, session.flush):
+        for event in await asyncio.to_thread(retry_once, session.flush):
             yield event
-
-
-def patiently(call: Callable[[], list[Event]]) -> list[Event]:
-    """A call of a session, once more if the engine failed: nothing has changed then, so the repeat is exact."""
-    try:
-        return call()
-    except EngineError:
-        return call()
 
 
 def _fixed(start_utc: datetime | None) -> FixedStart | None:

@@ -1,13 +1,13 @@
-"""Everything run once before the first real input, so that no event waits for a compiler or an allocator."""
+"""Run everything once before the first real input, so that no event waits for a compiler or an allocator."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .session.engine import Shape
+from .session.engine import Shape, length_buckets, warm_engine
 
 if TYPE_CHECKING:
     from .live import LiveOptions
@@ -15,17 +15,16 @@ if TYPE_CHECKING:
 
 
 def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
-    """Compile or load every kernel, run every graph at the shapes that a stream with these options will bring, and
-    send one made-up stream through a session. Call it before declaring a service ready.
+    """Compile or load every kernel, run every graph at the shapes of `stream_shapes`, and process a short synthetic
+    stream. Call it before a service reports that it is ready.
 
-    Raises InputError where a stream cannot run with this bundle.
+    Raises:
+        InputError: The bundle can only process whole recordings.
     """
     from punctum import kernels
 
     kernels.warm_up()
-    warm: Any = getattr(localizer.backend, "warm", None)
-    if warm is not None:
-        warm(stream_shapes(localizer, live))
+    warm_engine(localizer.backend, stream_shapes(localizer, live))
     plan = localizer.plan
     session = localizer.session(live=live)
     rows = plan.left + plan.right + 2 * plan.context + 4 * session.hop + 16
@@ -36,13 +35,14 @@ def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
 
 
 def stream_shapes(localizer: Localizer, live: LiveOptions | None = None) -> list[Shape]:
-    """Shapes of the runs of one live stream: the locator's window in its stride, every length bucket, and windows of
-    a short and a long island for the scorer. At the start of a stream, and after gaps, windows are shorter."""
+    """Shapes of the runs of one live stream with these options.
+
+    For the locator, its window in the middle of a stream and every length bucket; for the center scorer, the windows of
+    a short and a long island. Windows at the start of a stream and after gaps are shorter.
+    """
     plan = localizer.plan
-    session = localizer.session(live=live)
-    window = plan.left + plan.right + session.hop
-    buckets: tuple[int, ...] = getattr(localizer.backend, "buckets", ())
-    lengths = sorted({window, *buckets})
+    window = plan.left + plan.right + plan.hop(live)
+    lengths = sorted({window, *length_buckets(localizer.backend)})
     island = math.ceil(plan.post.max_island_s / plan.stride_s)
     scored = [2 * plan.context + n for n in (1, max(island // 4, 2), island)]
     return [

@@ -17,11 +17,11 @@ Runtime.
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import re
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,7 +42,7 @@ def model_name(name: str, part: Part) -> str:
     return f"{re.sub(r'[^A-Za-z0-9_-]+', '-', name).strip('-') or 'punctum'}_{part}"
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class _Tensor:
     """An input or output, with the attributes that ONNX Runtime gives it."""
 

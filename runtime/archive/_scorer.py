@@ -7,7 +7,6 @@ import tempfile
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,9 +17,8 @@ from ..errors import InputError, PunctumError
 from ..events.event import Event
 from ..features.features import Features, load_features
 from ..files.atomic import sha256_file
-from ..localizer import Localizer, patiently
-from ..session.lockstep import Whole, localize_together
-from ..session.session import Session
+from ..localizer import Localizer
+from ..session.batch import BatchItem, localize_together
 from ..sources.items import Chunk
 from ..text.display import as_utf8, plain, short
 from ._groups import STREAMED_BYTES
@@ -46,7 +44,7 @@ class Scorer:
         """Every item of the group gets a record; whatever is wrong with one stays with it."""
         began = time.perf_counter()
         scored: list[Scored] = []
-        waiting: list[tuple[int, Task, Whole, str]] = []
+        waiting: list[tuple[int, Task, BatchItem, str]] = []
         with contextlib.ExitStack() as held:
             for task in group.tasks:
                 try:
@@ -81,18 +79,18 @@ class Scorer:
             records.append(record)
         return Outcome(group.number, tuple(records), name, data, time.perf_counter() - began)
 
-    def _batch(self, wholes: list[Whole]) -> None:
+    def _batch(self, wholes: list[BatchItem]) -> None:
         try:
-            localize_together(self.localizer, wholes)
+            localize_together(self.localizer.plan, self.localizer.backend, wholes)
         except Exception:  # noqa: BLE001 - the engine failed on a shared run: who is at fault shows one by one
             for whole in wholes:
                 whole.events, whole.error = [], None
                 try:
-                    localize_together(self.localizer, [whole])
+                    localize_together(self.localizer.plan, self.localizer.backend, [whole])
                 except Exception as error:  # noqa: BLE001 - as above
                     whole.error = _unexpected(error)
 
-    def _one(self, task: Task, held: contextlib.ExitStack) -> Scored | tuple[Whole, str]:
+    def _one(self, task: Task, held: contextlib.ExitStack) -> Scored | tuple[BatchItem, str]:
         """An item that is through, or one whose features wait for the group's common runs, with its sha256."""
         item = task.item
         paths, digest = [], ""
@@ -119,7 +117,7 @@ class Scorer:
             raise InputError("features-length", f"RGB and flow of {item.name} have {lengths} snippets", "one length")
         data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         _unchanged(item)
-        return Whole(item.stream, Features(data, stride)), digest
+        return BatchItem(item.stream, Features(data, stride)), digest
 
     def _streamed(self, item: Item, path: Path, digest: str) -> Scored:
         """Features in blocks: memory does not depend on their length."""
@@ -149,17 +147,11 @@ class Scorer:
 
     def _through(self, item: Item, digest: str, chunks: Iterable[Chunk]) -> Scored:
         """A recording that comes in parts. What is held of it does not grow but for its events."""
-        plan, rows = self.localizer.plan, EventRows(item.name)
-        if plan.post.gate == "video":  # which events count is known at the end
-            rows.add(self._kept(self.localizer.localize_chunks(chunks, stream=item.stream)))
-            spent = self.localizer.last_stats
-        else:
-            session = Session(plan, self.localizer.backend, stream=item.stream, offline=True)
-            for chunk in chunks:
-                push = partial(session.push, chunk.rows, at=chunk.at, lost=chunk.lost)
-                rows.add(self._kept(patiently(push)))
-            rows.add(self._kept(patiently(session.flush)))
-            spent = session.stats
+        recording, rows = self.localizer.recording(stream=item.stream), EventRows(item.name)
+        for chunk in chunks:
+            rows.add(self._kept(recording.push(chunk.rows, at=chunk.at, lost=chunk.lost)))
+        rows.add(self._kept(recording.finish()))
+        spent = recording.stats
         _unchanged(item)
         done = _done(item, digest, rows, spent.snippets, spent.media_s)
         return Scored(replace(done.record, missing=spent.dropped), done.rows)

@@ -22,6 +22,7 @@ from ..backends.placement import engine_record, placement_counts
 from ..errors import InputError, PunctumError
 from ..live import LiveOptions
 from ..localizer import Localizer
+from ..session.engine import node_placement
 from ..text.display import counted
 from ..warmup import warm_up
 from .memory import measure_memory
@@ -197,14 +198,7 @@ def _round(variant: Variant, features: F32, live: LiveOptions) -> dict[str, floa
     localizer, plan = variant.localizer, variant.localizer.plan
     media_s = len(features) * plan.stride_s
     timed = Timed(localizer.backend)
-    measured = Localizer.from_parts(
-        timed,
-        labels=plan.labels,
-        dim=plan.dim,
-        stride_s=plan.stride_s,
-        post=plan.post,
-        receptive_field=(plan.left, plan.right),
-    )
+    measured = localizer.with_backend(timed)
     began = time.perf_counter()
     variant.events = len(measured.localize(features))
     total = time.perf_counter() - began
@@ -246,5 +240,5 @@ def _record(variant: Variant, first: Variant) -> dict[str, Any]:
         "warm_s": variant.warm_s,
         "memory_mib": variant.memory,
         "nodes": placement_counts(variant.localizer.backend),
-        "placement": getattr(variant.localizer.backend, "placement", dict)(),
+        "placement": node_placement(variant.localizer.backend),
     }

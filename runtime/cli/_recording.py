@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from ..events.time_of_day import FixedStart, stamped
 from ..service.summary import losses, stage_times
+from ..session.plan import Stats
 from ..text.display import as_utf8, counted
 from ._identity import start_of
 from .terminal import say
@@ -35,6 +36,7 @@ class Recording:
         self.stream = as_utf8(Path(name).stem)
         self._localizer, self._backbone, self._frames, self._fps = localizer, backbone, frames, fps
         self._video: VideoStats | None = None
+        self._stats = Stats()
         self._wall_s = 0.0
 
     def localize(self, run_id: str, start_utc: str | None) -> list[Event]:
@@ -53,18 +55,18 @@ class Recording:
             source = open_video(self.name, self._backbone, overflow="wait", fps=self._fps, options=self._frames)
             self.stream, self._video = source.stream, source.stats
             events = localizer.localize_chunks(coalesce(source.items()), stream=self.stream, run_id=run_id)
-        self._wall_s = time.perf_counter() - began
+        self._wall_s, self._stats = time.perf_counter() - began, events.stats
         return stamped(events, clock)
 
     def warn_of_loss(self) -> None:
         """Print one line if parts of the recording are missing from the result."""
-        lost = losses(self._localizer.last_stats, self._video)
+        lost = losses(self._stats, self._video)
         if lost:
             say(f"warning: {self.stream}: {lost}")
 
     def statistics(self, events: int) -> str:
         """One line about the time that it took. events: the number found."""
-        spent = self._localizer.last_stats
+        spent = self._stats
         factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
         video = self._video
         lost = f" ({counted(video.lost, 'frame')} lost, {counted(video.gaps, 'gap')})" if video is not None else ""

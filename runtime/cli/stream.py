@@ -95,7 +95,7 @@ def _load(
     warm_up(localizer, _live(options))  # in a session, so that a bundle that cannot be streamed is rejected here
     if metrics is not None:
         metrics.describe(bundle, localizer.backend, precision=engine.precision)
-        localizer.backend = metrics.counted(localizer.backend)
+        localizer = localizer.with_backend(metrics.counted(localizer.backend))
     return localizer
 
 

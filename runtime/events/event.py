@@ -1,4 +1,4 @@
-"""What the user gets: an action with start, end, class, confidence, phase and identity."""
+"""Events: one action with its start, end, class, confidence, phase and identity."""
 
 from __future__ import annotations
 
@@ -15,14 +15,27 @@ SCHEMA = "punctum.event/1"
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One action. Times are float seconds on the media clock; a consumer may ignore all but phase "final".
+    """One action. Times are seconds on the media clock. A consumer may ignore all phases but "final".
 
-    emitted_at: media time at which everything that this report rests on had been seen; delay_s = emitted_at - end.
-    ended: False while the action still runs, and `end` is only the latest instant seen (phase open, or update).
-    dropped: snippets lost at a break beside the span, and video frames lost within it; interrupted: the stream broke
-    off while the action ran.
-    degraded: scored in haste, under overload, by the locator alone.
-    start_utc, end_utc: time of day, ISO 8601 with milliseconds and Z; None where nothing ties media time to a clock.
+    Attributes:
+        stream: Name of the stream or recording.
+        id: Identifies the action in all its events.
+        revision: 0 in the first event of an action, and one more in each later one.
+        phase: "open" (the action still runs), "update" (it may still change), "final", or "retracted".
+        label: Class.
+        score: Confidence.
+        start: Start of the action.
+        end: End of the action; while it runs, the latest instant seen.
+        emitted_at: Media time at which everything that the event depends on had been seen.
+        delay_s: `emitted_at` minus `end`.
+        bundle: Id of the bundle.
+        ended: False while the action runs.
+        dropped: Snippets dropped in a gap next to the action, plus video frames lost inside it.
+        interrupted: A gap cut the action off.
+        degraded: Scored with reduced effort under overload, without the center scorer.
+        start_utc: Time of day of `start`, ISO 8601 with milliseconds and Z; None if media time has no known relation
+            to a clock.
+        end_utc: Time of day of `end`.
     """
 
     stream: str
@@ -44,15 +57,18 @@ class Event:
     end_utc: str | None = None
 
     def to_json(self) -> str:
-        """One line of JSON; `from_json` reads it back."""
+        """One line of JSON, which `from_json` reads."""
         record = asdict(self)
         record["event"] = record.pop("id")
         return json_safe(json.dumps({"schema": SCHEMA, **record}, ensure_ascii=False, separators=(",", ":")))
 
     @classmethod
     def from_json(cls, line: str) -> Event:
-        """Read one line. Raises InputError for another schema, and for missing fields and such of another
-        type; unknown ones are ignored."""
+        """Read one line. Unknown fields are ignored.
+
+        Raises:
+            InputError: Another schema, a missing field, or a field of another type.
+        """
         try:
             record: dict[str, Any] = json.loads(line)
             schema = record.get("schema")
@@ -74,7 +90,7 @@ class Event:
         except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 "event-invalid",
-                f"an event that makes no sense: {line[:80]!r} ({str(error)[:200]})",
+                f"an invalid event: {line[:80]!r} ({str(error)[:200]})",
                 "the fields of an event, each of its type",
                 "check what wrote the file",
             ) from None
@@ -89,12 +105,14 @@ class Event:
                 _need(name, getattr(self, name), str)
         for name in ("score", "start", "end", "emitted_at", "delay_s"):
             _need(name, getattr(self, name), int | float)
-            float(getattr(self, name))  # JSON's whole numbers have no bound; whether they make sense, readers judge
+            float(
+                getattr(self, name)
+            )  # JSON's integers have no bound; whether the value is plausible is checked by readers
         for name in ("revision", "dropped"):
             _need(name, getattr(self, name), int)
         for name in ("ended", "interrupted", "degraded"):
             if not isinstance(getattr(self, name), bool):
-                raise TypeError(f"{name} is no truth value")
+                raise TypeError(f"{name} is not true or false")
         if self.phase not in get_args(Phase):
             raise ValueError(f"phase is {str(self.phase)[:40]!r}")
 
@@ -103,8 +121,8 @@ def _need(name: str, value: Any, kind: Any) -> None:
     if not isinstance(value, kind) or isinstance(value, bool):
         raise TypeError(f"{name} is {type(value).__name__}")
     if isinstance(value, str):
-        value.encode()  # a lone surrogate cannot be written again
+        value.encode()  # a lone surrogate could not be written
 
 
 def _reason(error: Exception) -> str:
-    return f"it lacks {error}" if isinstance(error, KeyError) else str(error)[:200] or type(error).__name__
+    return f"no field {error}" if isinstance(error, KeyError) else str(error)[:200] or type(error).__name__

@@ -1,4 +1,4 @@
-"""Run ids: what makes the event ids of one run of a stream differ from those of the next."""
+"""Run ids, which make the event ids of one run of a stream differ from those of the next."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _FORM = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 def new_run_id() -> str:
-    """A run id that no other run has: the second in which it was made, which sorts, and 40 random bits."""
+    """A unique run id: the present second, so that ids sort by time, and 40 random bits."""
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(5)}"
 
 
 def check_run_id(run_id: str) -> None:
-    """Raises InputError for what cannot be a part of event ids."""
+    """Raise InputError unless `run_id` can be part of event ids."""
     if not isinstance(run_id, str) or not _FORM.fullmatch(run_id):
         raise InputError(
             "run-id",

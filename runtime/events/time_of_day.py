@@ -1,14 +1,15 @@
-"""Time of day of events: media time tied to a clock, by when a live source delivers, or by what the user states.
+"""Time of day of events: relates media time to a clock, by the arrival of a live source or by a stated start.
 
 The rule for live sources, which docs/reference/events.md explains:
 
-1. An unbroken stretch of media is anchored when its first snippets arrive: their end was now. Delivery only ever makes
-   that too late, so until an event of the stretch has been stamped, snippets that come with less delay correct it.
-2. After that the anchor follows slow drift, by at most MOST_DRIFT seconds a second of media. Within a stretch events
+1. An unbroken section of media is anchored when its first snippets arrive: their end is taken to be the present.
+   Transport can only make this too late, so snippets that arrive with less delay correct the anchor until an event of
+   the section has been stamped.
+2. After that the anchor follows slow drift, by at most MOST_DRIFT seconds per second of media. Within a section events
    therefore keep their order, and a backward step of the system clock never makes them jump.
 3. A forward step of the system clock, such as the first synchronisation of a device without a battery, is followed at
    once. A backward step is absorbed by rule 2, or at the next gap or reconnection, which set a new anchor.
-4. Media that runs ahead of the clock was not captured while it arrived: it gets no time of day.
+4. Media that arrives faster than real time was not captured while it arrived and gets no time of day.
 """
 
 from __future__ import annotations
@@ -22,17 +23,19 @@ from typing import Protocol
 from ..errors import InputError
 from .event import Event
 
-MOST_DRIFT = 1e-3  # clocks of cameras are off by up to 1e-4
-WINDOW_S = 30.0  # media between corrections: its least delayed snippets count
+MOST_DRIFT = 1e-3  # clocks of cameras drift by up to 1e-4
+WINDOW_S = 30.0  # seconds of media between corrections, each by the snippets with the least delay
 STEP_S = 1.0  # a change of the system clock that counts as a step
-LEAD_S = 10.0  # media that came faster than the clock went, by which a stretch is no live one
-KEPT = 64  # anchors that are remembered: events are reported a bounded time after they ended
+LEAD_S = 10.0  # seconds by which media may run ahead of the clock before it counts as not live
+MOST_ANCHORS = 64  # enough, because events are reported a bounded time after they end
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class TimeOfDay(Protocol):
+    """Relates media time to Unix time."""
+
     def offset(self, media_s: float) -> float | None:
-        """Unix time minus media time, for something that starts at media_s; None: not known."""
+        """Unix time minus media time, for an event that starts at media_s; None: not known."""
         ...
 
 
@@ -47,24 +50,26 @@ class FixedStart:
 
 
 class Arrival:
-    """The anchor of a live stream. Tell it of every chunk as it arrives, and ask it about events."""
+    """Time of day of a live stream: call `arrived` for every chunk when it arrives."""
 
     def __init__(self, *, wall: Callable[[], float] = time.time, steady: Callable[[], float] = time.monotonic) -> None:
         self._wall, self._steady = wall, steady
-        self._anchors: list[tuple[float, float | None]] = []  # (media time from which it holds, Unix minus media time)
-        self._fresh = True  # nothing was stamped with the last anchor yet
-        self._end: float | None = None  # media time up to which the stretch is known
-        self._clock = 0.0  # wall minus steady clock, when last looked at
-        self._least = 0.0  # steady clock minus media time of the least delayed snippets in the window
+        self._anchors: list[
+            tuple[float, float | None]
+        ] = []  # (media time from which it applies, Unix minus media time)
+        self._fresh = True  # no event was stamped with the last anchor yet
+        self._end: float | None = None  # media time up to which the section is known
+        self._clock = 0.0  # wall minus steady clock at the last chunk
+        self._least = 0.0  # steady clock minus media time of the snippets with the least delay in the window
         self._since = 0.0  # media time at which the window began
-        self._origin = (0.0, 0.0)  # steady clock and media time at the start of the stretch
+        self._origin = (0.0, 0.0)  # steady clock and media time at the start of the section
 
     def restart(self) -> None:
-        """The source was connected again: what comes next is anchored anew."""
+        """The source was connected again: the next chunk sets a new anchor."""
         self._end = None
 
     def arrived(self, start_s: float, end_s: float, *, slack_s: float) -> None:
-        """Snippets of [start_s, end_s) are there. A start later than the last end by more than slack_s is a gap."""
+        """Snippets of [start_s, end_s) have arrived. A start more than slack_s after the last end is a gap."""
         now, clock = self._steady(), self._wall() - self._steady()
         if self._end is None or start_s > self._end + slack_s:
             self._begin(start_s, end_s, now, clock)
@@ -91,7 +96,7 @@ class Arrival:
         self._end, self._clock, self._since, self._least = end_s, clock, end_s, now - end_s
         self._origin = (now, end_s)
         self._anchors.append((start_s, now + clock - end_s))
-        del self._anchors[:-KEPT]
+        del self._anchors[:-MOST_ANCHORS]
         self._fresh = True
 
     def _set(self, media_s: float, offset: float | None) -> None:
@@ -99,7 +104,7 @@ class Arrival:
             self._anchors[-1] = (self._anchors[-1][0], offset)
         else:
             self._anchors.append((media_s, offset))
-            del self._anchors[:-KEPT]
+            del self._anchors[:-MOST_ANCHORS]
 
     def offset(self, media_s: float) -> float | None:
         for since, offset in reversed(self._anchors):
@@ -111,21 +116,23 @@ class Arrival:
 
 
 def stamped(events: Iterable[Event], clock: TimeOfDay | None) -> list[Event]:
-    """Events with `start_utc` and `end_utc`, as far as the clock knows. Both come from one anchor, so that they are as
-    far apart as on the media clock."""
+    """Events with `start_utc` and `end_utc`, where the clock knows them.
+
+    Both come from one anchor, so that they are as far apart as on the media clock.
+    """
     if clock is None:
         return list(events)
-    done = []
+    result = []
     for event in events:
         offset = clock.offset(event.start)
         if offset is not None:
             event = replace(event, start_utc=_iso(event.start + offset), end_utc=_iso(event.end + offset))
-        done.append(event)
-    return done
+        result.append(event)
+    return result
 
 
 def _iso(unix_s: float) -> str | None:
-    """ISO 8601 with milliseconds and Z; None for years that a calendar does not have."""
+    """ISO 8601 with milliseconds and Z; None for a year outside 1 to 9999."""
     try:
         moment = EPOCH + timedelta(milliseconds=round(unix_s * 1000))
     except OverflowError:
@@ -134,7 +141,7 @@ def _iso(unix_s: float) -> str | None:
 
 
 def parse_utc(text: str) -> float:
-    """Unix time of an ISO 8601 time with Z or an offset. Raises InputError."""
+    """Unix time of an ISO 8601 time with Z or an offset from UTC. Raises InputError."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:

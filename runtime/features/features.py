@@ -1,4 +1,4 @@
-"""Features and their time base, which travel together."""
+"""Features with their time base, and how to read them from files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,17 @@ NPZ_KEY = "features"  # the array of a .npz file that holds several
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Features:
-    """A stretch of features on the media clock.
+    """Features of a continuous part of a recording or stream.
 
-    data: float32 [T, D], one row a snippet; row t covers [start_s + t * stride_s, start_s + (t + 1) * stride_s).
+    Row t covers media time [start_s + t * stride_s, start_s + (t + 1) * stride_s).
+
+    Attributes:
+        data: float32 [T, D], one row per snippet.
+        stride_s: Seconds of media from one snippet to the next.
+        start_s: Media time at which the first snippet begins.
+
+    Raises:
+        InputError: `start_s` is not a valid media time.
     """
 
     data: F32
@@ -34,6 +42,7 @@ class Features:
 
     @property
     def duration_s(self) -> float:
+        """Seconds of media."""
         return len(self.data) * self.stride_s
 
     def __repr__(self) -> str:
@@ -43,7 +52,16 @@ class Features:
 
 
 def check_features(value: Any, *, dim: int | None = None, name: str = "features") -> F32:
-    """float32 [T, D], finite. T may be 0. Raises InputError naming what is wrong."""
+    """Check features and convert them to a contiguous float32 array.
+
+    Args:
+        value: [T, D] of any real dtype; T may be 0.
+        dim: The dimension D that is expected; None: any.
+        name: What to call them in an error.
+
+    Raises:
+        InputError: Wrong dtype, shape or dimension, or a value that is not finite.
+    """
     array = np.asarray(value)
     if array.dtype.kind not in "fiu":
         raise InputError(
@@ -69,7 +87,7 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
     if array.dtype == np.float32:  # as streams push them, often one row at a time
         data = np.ascontiguousarray(array)
     else:
-        with np.errstate(over="ignore"):  # said below, with the value
+        with np.errstate(over="ignore"):  # reported below, with the value
             data = np.ascontiguousarray(array, dtype=np.float32)
     finite = np.isfinite(data)
     if not finite.all():
@@ -88,9 +106,17 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
 def load_features(
     path: str | Path, *, stride_s: float, start_s: float = 0.0, dim: int | None = None, key: str = ""
 ) -> Features:
-    """Read one `.npy` file, or a `.npz` file: its only array, else the array `key`, by default "features".
+    """Read features from a `.npy` or `.npz` file.
 
-    Raises InputError for anything that is not a usable [T, D] array; T must be > 0.
+    Args:
+        path: The file.
+        stride_s: Seconds of media from one snippet to the next.
+        start_s: Media time at which the first snippet begins.
+        dim: The dimension D that is expected; None: any.
+        key: The array to read from a `.npz` file; by default its only array, or the one named "features".
+
+    Raises:
+        InputError: The file holds no usable array [T, D] with T > 0.
     """
     path = Path(path)
     if not path.is_file():
@@ -101,13 +127,13 @@ def load_features(
             array = _member(array, path, key)
     except InputError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
-        # NumPy takes whatever has no header for a pickle, and advises to trust it.
+    except Exception as error:  # noqa: BLE001 - NumPy's parser lets many types of exception through
+        # NumPy takes a file without a header for a pickle, and its message advises to allow pickles.
         why = "no .npy header, or a pickle" if "pickle" in str(error) else str(error) or type(error).__name__
         raise InputError(
             "features-unreadable",
             f"{path} is not a readable .npy or .npz array ({why})",
-            "a whole .npy file without pickles",
+            "a complete .npy file without pickles",
             "write it again with numpy.save",
         ) from None
     data = check_features(array, dim=dim, name=str(path))
@@ -117,7 +143,7 @@ def load_features(
 
 
 def _member(archive: Any, path: Path, key: str) -> Any:
-    """The array of a .npz file that holds the features."""
+    """The array of a `.npz` file that holds the features."""
     with archive:
         names = list(archive.files)
         name = key if key in names else NPZ_KEY if NPZ_KEY in names and not key else ""

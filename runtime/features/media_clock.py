@@ -1,4 +1,4 @@
-"""The media clock's range."""
+"""The range of the media clock."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ MAX_MEDIA_S = 2.0**34
 
 Neighbouring float64 values are 1.9 microseconds apart there. That is finer than the 1e-4 s to which events of live and
 offline runs agree, with room for the sums that lead to them. Beyond it the spacing doubles with every doubling of the
-time until boundaries of actions fall together. Unix time in seconds (1.8e9) is within the range; milliseconds and
-smaller units, which are the usual reason for larger values, are not.
+time, until the boundaries of an action become equal. Unix time in seconds (1.8e9) is within the range; milliseconds and
+smaller units, the usual cause of larger values, are not.
 """
 
 
 def check_media_time(value: float, what: str, *, code: str = "time-not-finite") -> None:
-    """Raises InputError unless `value` is a finite time in range. code: the one for values that are not finite."""
+    """Raise InputError unless `value` is finite and in range. code: of the error for a value that is not finite."""
     if not math.isfinite(value):
         raise InputError(code, f"{what} at {value} s", "a finite media time", "check the source")
     if abs(value) > MAX_MEDIA_S:

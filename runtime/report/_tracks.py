@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features.features import Features
+from ..session.dispatch import run_job
 from ..session.islands import IslandFinder
-from ..session.jobs import LocateJob, answer_alone
+from ..session.jobs import LocateJob
+from ..session.plan import BLOCK
 from ..session.post import fuse, prepare_island
-from ..session.session import BLOCK
 from ._model import Candidate, TrackStretch
 
 if TYPE_CHECKING:
@@ -30,7 +31,7 @@ def tracks_of(localizer: Localizer, stretch: Features) -> TrackStretch:
         stop = min(at + BLOCK, len(rows))
         low, high = max(at - plan.left, 0), min(stop + plan.right, len(rows))
         job = LocateJob(np.ascontiguousarray(rows[low:high]), inner=at - low >= plan.left)
-        parts.append(answer_alone(job, localizer.backend)[at - low : stop - low])
+        parts.append(run_job(job, localizer.backend)[at - low : stop - low])
     return TrackStretch(np.concatenate(parts), plan.stride_s, stretch.start_s)
 
 
@@ -42,20 +43,20 @@ def candidates_of(localizer: Localizer, stretch: Features, tracks: TrackStretch)
     for c, label in enumerate(plan.labels):
         finder = IslandFinder(c, post.class_thresholds[0], longest)
         for island in finder.feed(np.ascontiguousarray(tracks.values[:, c]), 0, 0) + finder.finish(total):
-            low, high = island.window(plan.context, total)
+            window = island.window(plan.context, first=0, known=total)
             proposals, job = prepare_island(
-                stretch.data[low:high],
-                np.ascontiguousarray(tracks.values[low:high]),
+                stretch.data[window.low : window.high],
+                np.ascontiguousarray(tracks.values[window.low : window.high]),
                 c,
-                island.bounds(low),
+                window.bounds,
                 post,
                 stride_s=plan.stride_s,
                 inner=False,
             )
             if not len(proposals.label):
                 continue
-            scores = fuse(proposals, None if job is None else answer_alone(job, localizer.backend), post)
-            seconds = stretch.start_s + (low + proposals.segments + 0.5) * plan.stride_s
+            scores = fuse(proposals, None if job is None else run_job(job, localizer.backend), post)
+            seconds = stretch.start_s + (window.low + proposals.segments + 0.5) * plan.stride_s
             found += [Candidate(label, float(a), float(b), float(s)) for (a, b), s in zip(seconds, scores, strict=True)]
     return found
 

@@ -118,8 +118,8 @@ def say(
     """Everything a session says about the recording, and its seconds per stage."""
     only = footage.stretches[0]
     if max_delay_s is None and len(footage.stretches) == 1:
-        events = localizer.localize(only, stream=stream, start_s=only.start_s)
-        stats = localizer.last_stats
+        found = localizer.localize(only, stream=stream, start_s=only.start_s)
+        events, stats = list(found), found.stats
     else:
         live = None if max_delay_s is None else LiveOptions(max_delay_s=max_delay_s)
         session: Session = localizer.session(stream=stream, start_s=only.start_s, live=live)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..backends.placement import placement_counts
 from ..errors import MissingDependencyError
 from ..events.event import Event
+from ..session.engine import locate_windows
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -222,7 +223,7 @@ class _Counted:
 
     def locate_many(self, windows: F32) -> tuple[F32, F32]:
         self._count(len(windows))
-        return self._backend.locate_many(windows)
+        return locate_windows(self._backend, windows)
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         return self._backend.score(features, tracks, segments, labels)

@@ -1,4 +1,4 @@
-"""What a stream accepts: the next features, at a media time that goes forward."""
+"""Checks of the chunks pushed to a session: their features, their media time and their lost frames."""
 
 from __future__ import annotations
 
@@ -16,16 +16,25 @@ from ..features.media_clock import MAX_MEDIA_S, check_media_time
 from ..text.display import counted
 from .plan import Plan
 
-MOST_FRAMES = 2**50  # lost at one place; sums stay exact
+MOST_FRAMES = 2**50  # lost in one snippet; sums stay exact
 
 
 def check_chunk(
     features: Any, at: float | None, plan: Plan, *, now_s: float | None
 ) -> tuple[npt.NDArray[np.float32], float | None]:
-    """Rows float32 [n, D] and the media time of the first one (None: right after the last).
+    """Check a chunk.
 
-    now_s: media time up to which the stream is known; None for a stream that has not begun. Raises InputError for
-    a wrong dimension, dtype, NaN, another stride, and for a time before now_s.
+    Args:
+        features: [n, D] or `Features`.
+        at: Media time of the first snippet in seconds, or None.
+        plan: The configuration.
+        now_s: Media time at which the last snippet ended; None for a stream that has not begun.
+
+    Returns:
+        Rows float32 [n, D], and the media time of the first; None: right after the last snippet.
+
+    Raises:
+        InputError: Wrong dimension, dtype or stride, NaN, or a time before `now_s`.
     """
     if isinstance(features, Features):
         if not math.isclose(features.stride_s, plan.stride_s, rel_tol=1e-6):
@@ -39,7 +48,7 @@ def check_chunk(
             at = features.start_s
         features = features.data
     if at is not None:
-        at = _number(at)  # a NumPy scalar would spread into counts and events
+        at = _number(at)  # not a NumPy scalar, which would spread to counts and events
         check_media_time(at, "features")
     rows = check_features(features, dim=plan.dim)
     begin = now_s if at is None or (now_s is not None and now_s > at) else at
@@ -57,7 +66,7 @@ def check_chunk(
 
 
 def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
-    """Video frames that are missing in a chunk of `count` rows, as (row, frames). Raises InputError."""
+    """Check the video frames missing in a chunk of `count` rows, pairs (row, frames). Raises InputError."""
     checked = []
     for one in lost:
         try:
@@ -79,4 +88,4 @@ def _number(at: Any) -> float:
     try:
         return float(at)
     except (TypeError, ValueError):
-        return math.nan  # which no media time is
+        return math.nan  # refused as a media time

@@ -1,4 +1,4 @@
-"""From scored segments and reports to events: identity, phase, and what the stream knows about its own breaks."""
+"""Makes events from scored segments and from provisional reports: identity, phase, delay and what is missing."""
 
 from __future__ import annotations
 
@@ -7,69 +7,74 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from ..events.event import Event, Phase
-from ..live import Report, Reporter, Saying
-from .islands import Island, Place
+from ..events.event import Event
+from .islands import Island
 from .plan import Plan
+from .reporter import Report, ReportedAction, Reporter
+from .section import Section
 
 F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
-class Stretch:
-    """An unbroken stretch of one stream, as it stands. Times in seconds on the media clock.
+class EventContext:
+    """What the events of one section have in common.
 
-    known: snippets taken; serial: snippets of the stream before this stretch, lost ones included; broken, lost:
-    snippets that never came before and after it (lost > 0 only when it ends in a break); holes: (snippet, video frames
-    lost in it); hop: snippets between two looks at the stream; prefix: how event ids begin.
+    Attributes:
+        plan: The configuration.
+        section: The section, as it is when the events are made.
+        stream: Name of the stream.
+        prefix: How event ids begin.
+        hop: Snippets between two advances of the session.
+        snippets_before: Snippets of the stream before the section, including dropped ones.
+        dropped_before: Snippets dropped in the gap before the section.
+        dropped_after: Snippets dropped in the gap after it; 0 unless the section ends in a gap.
+        degraded: The session scores with reduced effort.
     """
 
     plan: Plan
+    section: Section
     stream: str
-    start_s: float
-    now_s: float
-    known: int
-    serial: int
-    broken: int
-    lost: int
-    degraded: bool
     prefix: str
-    hop: int = 1
-    holes: tuple[tuple[int, int], ...] = ()
-
-    def frames_lost(self, start: float, end: float) -> int:
-        """Video frames missing in the snippets that a span (seconds) touches."""
-        stride, begin = self.plan.stride_s, self.start_s
-        return sum(n for i, n in self.holes if begin + i * stride < end and start < begin + (i + 1) * stride)
-
-    def at(self, place: Place) -> float:
-        """Seconds on the media clock."""
-        return self.start_s + (place.position + 0.5) * self.plan.stride_s
+    hop: int
+    snippets_before: int
+    dropped_before: int
+    dropped_after: int
+    degraded: bool
 
 
-def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, reporter: Reporter) -> list[Event]:
-    """Final events of one island (segments [K, 2] in seconds, best first), and the end of every report about it."""
-    plan = stretch.plan
+def final_events(context: EventContext, island: Island, segments: F64, scores: F64, reporter: Reporter) -> list[Event]:
+    """Final events of one island, and retractions of what was reported about it and did not come true.
+
+    Args:
+        context: See `EventContext`.
+        island: A closed island.
+        segments: float64 [K, 2] in seconds of media time, best first.
+        scores: float64 [K].
+        reporter: Knows what was reported about the island.
+    """
+    plan, section = context.plan, context.section
     complete = island.complete_at(plan.context) + plan.right + 1
-    complete = min(-(-complete // stretch.hop) * stretch.hop, stretch.known)
-    known_at = stretch.start_s + complete * plan.stride_s
-    emitted_at = known_at + plan.overhang_s
-    partner: list[Report | None] = [None] * len(scores)
-    wrong: list[Saying] = []
-    if reporter.live:
-        span = (stretch.at(island.start), stretch.at(island.end))
-        partner, wrong = reporter.settle(island.label, seconds, scores, span)
-    label, edge = plan.labels[island.label], plan.stride_s
+    complete = min(-(-complete // context.hop) * context.hop, section.features.end)
+    known_s = section.start_s + complete * plan.stride_s
+    emitted_at = known_s + plan.overhang_s
+    reported: list[ReportedAction | None] = [None] * len(scores)
+    retractions: list[Report] = []
+    if reporter.actions:
+        span = (section.time_of(island.start), section.time_of(island.end))
+        reported, retractions = reporter.close_island(island.label, segments, scores, span)
+    label, now_s = plan.labels[island.label], section.now_s
+    new_id = f"{context.prefix}/{label}/{context.snippets_before + island.start.index}"
     events = []
-    for rank, ((start, end), score, report) in enumerate(zip(seconds, scores, partner, strict=True)):
-        # A segment that reaches to within a snippet of a break was cut off by it.
-        began_broken = stretch.broken > 0 and start < stretch.start_s + edge
-        ended_broken = stretch.lost > 0 and end > stretch.now_s - edge
+    for rank, ((start, end), score, action) in enumerate(zip(segments, scores, reported, strict=True)):
+        # A segment that comes within a snippet of a gap was cut off by it.
+        cut_before = context.dropped_before > 0 and start < section.start_s + plan.stride_s
+        cut_after = context.dropped_after > 0 and end > now_s - plan.stride_s
         events.append(
             Event(
-                stream=stretch.stream,
-                id=report.id if report else f"{stretch.prefix}/{label}/{stretch.serial + island.start.index}/{rank}",
-                revision=report.revision if report else 0,
+                stream=context.stream,
+                id=action.id if action else f"{new_id}/{rank}",
+                revision=action.revision if action else 0,
                 phase="final",
                 label=label,
                 score=float(score),
@@ -78,34 +83,34 @@ def conclude(stretch: Stretch, island: Island, seconds: F64, scores: F64, report
                 emitted_at=emitted_at,
                 delay_s=emitted_at - float(end),
                 bundle=plan.bundle_id,
-                dropped=int(stretch.broken * began_broken + stretch.lost * ended_broken)
-                + stretch.frames_lost(start, end),
-                interrupted=bool(began_broken or ended_broken),
-                degraded=stretch.degraded,
+                dropped=int(context.dropped_before * cut_before + context.dropped_after * cut_after)
+                + section.frames_lost(start, end),
+                interrupted=bool(cut_before or cut_after),
+                degraded=context.degraded,
             )
         )
-    return events + tell(stretch, wrong, known_at)
+    return events + provisional_events(context, retractions, known_s)
 
 
-def tell(stretch: Stretch, said: list[Saying], known_at: float) -> list[Event]:
-    """Sayings of the reporter as events. known_at: media time up to which there were snippets."""
-    return [_event(stretch, saying.report, saying.phase, known_at + stretch.plan.overhang_s) for saying in said]
-
-
-def _event(stretch: Stretch, report: Report, phase: Phase, emitted_at: float) -> Event:
-    return Event(
-        stream=stretch.stream,
-        id=report.id,
-        revision=report.revision,
-        phase=phase,
-        label=stretch.plan.labels[report.label],
-        score=report.score,
-        start=report.start,
-        end=report.end,
-        emitted_at=emitted_at,
-        delay_s=emitted_at - report.end,
-        bundle=stretch.plan.bundle_id,
-        ended=report.ended,
-        dropped=stretch.frames_lost(report.start, report.end),
-        degraded=stretch.degraded,
-    )
+def provisional_events(context: EventContext, reports: list[Report], known_s: float) -> list[Event]:
+    """Events of reports. known_s: media time of the last snippet that they depend on."""
+    emitted_at = known_s + context.plan.overhang_s
+    return [
+        Event(
+            stream=context.stream,
+            id=action.id,
+            revision=action.revision,
+            phase=phase,
+            label=context.plan.labels[action.label],
+            score=action.score,
+            start=action.start,
+            end=action.end,
+            emitted_at=emitted_at,
+            delay_s=emitted_at - action.end,
+            bundle=context.plan.bundle_id,
+            ended=action.ended,
+            dropped=context.section.frames_lost(action.start, action.end),
+            degraded=context.degraded,
+        )
+        for action, phase in reports
+    ]

@@ -1,4 +1,4 @@
-"""What a session needs to know about a bundle, and what it counts while it runs."""
+"""What a session needs to know about a bundle, and the statistics that it collects."""
 
 from __future__ import annotations
 
@@ -6,11 +6,30 @@ import math
 from dataclasses import dataclass
 
 from ..bundle.config import PostProcess
+from ..live import LiveOptions
+
+BLOCK = 2048
+"""Maximum number of new snippets in one run of the locator: bounds memory when a long recording is pushed at once."""
+HOP_S = 0.5
+"""Seconds of media between two runs of the locator when only final events are wanted. Every run repeats the whole
+receptive field, so fewer runs cost less."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that a session needs to know about a bundle."""
+    """The configuration of a session, taken from a bundle.
+
+    Attributes:
+        labels: Class names, in the order of the class tracks.
+        dim: Dimension D of the features.
+        stride_s: Seconds of media from one snippet to the next.
+        left: Receptive field of the locator before a snippet, in snippets.
+        right: Receptive field of the locator after a snippet, in snippets.
+        post: Settings of post-processing.
+        bundle_id: Identifies the bundle in events and snapshots.
+        overhang_s: Media after a snippet's end that its features depend on, in seconds. Not 0 for a backbone whose
+            clips are longer than the stride.
+    """
 
     labels: tuple[str, ...]
     dim: int
@@ -20,29 +39,45 @@ class Plan:
     post: PostProcess
     bundle_id: str
     overhang_s: float = 0.0
-    """Media beyond a snippet's end that its features need: a backbone whose clips reach ahead."""
 
     @property
     def context(self) -> int:
-        """Snippets beyond an island that its scoring may read, on either side (one more for interpolation)."""
+        """Snippets on either side of an island that scoring may read; one of them is for interpolation."""
         return math.ceil(self.post.right_context_s / self.stride_s) + 1
 
     @property
     def look_ahead_s(self) -> float:
-        """Algorithmic delay: receptive field to the right, right context and what clips reach ahead, in seconds."""
+        """Algorithmic delay in seconds: receptive field to the right, right context, and overhang of the features."""
         return (self.right + self.context) * self.stride_s + self.overhang_s
+
+    def hop(self, live: LiveOptions | None) -> int:
+        """Snippets between two runs of the locator in a stream with these options."""
+        tick = 0 if live is None else live.tick(self.stride_s)
+        return tick or max(math.floor(HOP_S / self.stride_s), 1)
 
 
 @dataclass(slots=True)
 class Stats:
-    """Seconds spent per stage, how much media they served, and what went missing. Times in seconds."""
+    """Compute time per stage, amount of media processed, and what is missing.
+
+    Attributes:
+        locate_s: Seconds in the locator.
+        islands_s: Seconds spent finding islands in the class tracks.
+        score_s: Seconds in the center scorer, for final events. In a pool: duration of the run that streams share.
+        post_s: Seconds of post-processing: proposals, fusion, boundary adaptation and suppression.
+        report_s: Seconds spent on provisional events.
+        media_s: Seconds of media processed.
+        snippets: Snippets processed.
+        islands: Islands scored.
+        events: Final events.
+        gaps: Gaps in the stream.
+        dropped: Snippets missing in all gaps together.
+    """
 
     locate_s: float = 0.0
     islands_s: float = 0.0
     score_s: float = 0.0
-    """In the engine, for final events; in a pool that is the run that the streams share."""
     post_s: float = 0.0
-    """Proposals before, fusion, boundary adaptation and suppression after it."""
     report_s: float = 0.0
     media_s: float = 0.0
     snippets: int = 0
@@ -50,9 +85,9 @@ class Stats:
     events: int = 0
     gaps: int = 0
     dropped: int = 0
-    """Snippets that never came: the sum over all gaps."""
 
     def copy(self) -> Stats:
+        """An independent copy. Written out because every push that advances a session makes one."""
         return Stats(
             self.locate_s,
             self.islands_s,
@@ -69,6 +104,6 @@ class Stats:
 
     @property
     def real_time_factor(self) -> float:
-        """Compute seconds a second of media; below 1 keeps up."""
+        """Seconds of computation per second of media. Below 1, processing keeps up with the stream."""
         total = self.locate_s + self.islands_s + self.score_s + self.post_s + self.report_s
         return total / self.media_s if self.media_s else 0.0

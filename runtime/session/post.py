@@ -1,4 +1,4 @@
-"""From tracks to scored segments inside one island: the one post-processing there is, live, offline, training."""
+"""Post-processing: from tracks to scored segments, one island at a time. Live, offline and training all use it."""
 
 from __future__ import annotations
 
@@ -13,20 +13,24 @@ from punctum import kernels
 from ..bundle.config import PostProcess
 from ..datatypes import by_value
 from ..errors import PunctumError
-from .jobs import ScoreJob
+from .jobs import ScoreJob, ScorerOutput
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
-SHORTEST = 1e-6  # snippets; what is shorter has no inside to average
+SHORTEST = 1e-6  # snippets; a shorter segment has no interior to average
 
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Proposals:
-    """segments [M, 2] in snippet-centre coordinates, class index, contrast and mean class track inside, [M] each.
+    """Proposals of one window, or of several in a row.
 
-    base is 0 where the fusion has no use for it.
+    Attributes:
+        segments: float64 [M, 2], start and end in snippets from the centre of the window's first snippet.
+        label: int64 [M], class index.
+        contrast: float64 [M], outer-inner contrast of the class track.
+        base: float64 [M], mean of the class track inside the segment; 0 if the fusion does not use it.
     """
 
     segments: F64
@@ -44,10 +48,15 @@ def propose(
     label: int | None = None,
     bounds: tuple[float, float] | None = None,
 ) -> Proposals:
-    """Runs of the class track, and of actionness where thresholds for it are given, as candidate segments.
+    """Runs of the class tracks above each threshold, and runs of actionness if it has thresholds, as proposals.
 
-    class_track [T, C], actionness [T] of one window. With `label` and `bounds` only that class inside that island;
-    otherwise every class over the whole window (training). A run that leaves the bounds is clipped to them.
+    Args:
+        class_track: float32 [T, C] of one window.
+        actionness: float32 [T].
+        post: Thresholds and the other settings.
+        stride_s: Seconds of media from one snippet to the next.
+        label: Only this class; None: every class (training).
+        bounds: Start and end of an island, to which runs are clipped; None: the whole window.
     """
     columns = class_track if label is None else np.ascontiguousarray(class_track[:, label : label + 1], np.float64)
     segments, which, _ = kernels.find_runs_many(columns, post.class_thresholds)
@@ -76,7 +85,17 @@ def propose(
 
 
 def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProcess) -> F64:
-    """Product of the terms that the fusion weights name: float64 [M], never negative."""
+    """Confidence of each proposal, float64 [M], not negative: the product of the terms, each to its fusion weight.
+
+    Args:
+        proposals: M proposals.
+        head: Output of the center scorer for them: class probability [M, C], attention [M], center score [M]. None if
+            the fusion does not use it.
+        post: The fusion weights.
+
+    Raises:
+        PunctumError: The fusion needs the center scorer and there is none, or a score is not finite.
+    """
     weights = post.fusion
     terms: list[tuple[F64, float]] = [
         (np.maximum(proposals.contrast, 0.0), weights.contrast),
@@ -114,7 +133,16 @@ def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProc
 
 
 def suppress(segments: F64, scores: F64, post: PostProcess) -> tuple[F64, F64]:
-    """ABA, suppression and score floor of one class in one island: (segments, scores), best first."""
+    """Boundary adaptation (ABA), suppression and minimum score, for the proposals of one class in one island.
+
+    Args:
+        segments: float64 [M, 2].
+        scores: float64 [M].
+        post: The settings.
+
+    Returns:
+        Segments [K, 2] and scores [K], best first.
+    """
     if post.adapt:
         segments = kernels.adapt_boundaries(segments, scores, iou_threshold=post.adapt_iou)
     if post.suppression == "soft":
@@ -139,39 +167,54 @@ def prepare_island(
     stride_s: float,
     inner: bool,
 ) -> tuple[Proposals, ScoreJob | None]:
-    """Candidates of one island, and what the engine has to say about them (None: nothing).
+    """The proposals of one island, and the job that scores them (None if the center scorer is not needed).
 
-    features [T, D], tracks [T, C + 1] of the window; bounds = the island, in the window's snippet-centre
-    coordinates; inner: the window holds all the surroundings that scoring may read.
+    Args:
+        features: float32 [T, D] of the island's window.
+        tracks: float32 [T, C + 1].
+        label: Class of the island.
+        bounds: Start and end of the island, in snippets from the centre of the window's first snippet.
+        post: The settings.
+        stride_s: Seconds of media from one snippet to the next.
+        inner: The window holds the whole context on both sides; see `islands.Window`.
     """
-    found = propose(tracks[:, :-1], tracks[:, -1], post, stride_s=stride_s, label=label, bounds=bounds)
-    if not post.fusion.needs_head or not len(found.label):
-        return found, None
-    return found, ScoreJob(features, tracks, found.segments.astype(np.float32), found.label, inner)
+    proposals = propose(tracks[:, :-1], tracks[:, -1], post, stride_s=stride_s, label=label, bounds=bounds)
+    if not post.fusion.needs_head or not len(proposals.label):
+        return proposals, None
+    job = ScoreJob(features, tracks, proposals.segments.astype(np.float32), proposals.label, inner)
+    return proposals, job
 
 
 def finish_islands(
-    found: Sequence[Proposals], heads: Sequence[tuple[F32, F32, F32]], post: PostProcess
+    islands: Sequence[Proposals], outputs: Sequence[ScorerOutput], post: PostProcess
 ) -> list[tuple[F64, F64]]:
-    """Scored segments of each island (segments [K, 2] in its window's coordinates, scores [K]), best first.
+    """Fusion, boundary adaptation and suppression, for all islands in one call of each kernel.
 
-    heads: what the engine said of the islands' proposals, in their order, in one piece or several; none where the
-    fusion asks for none. One call a kernel for all islands: many of them are small, and calls cost more than they do.
+    Many islands are small, and a call costs more than the work on one of them.
+
+    Args:
+        islands: The proposals of each island.
+        outputs: What the center scorer returned for all proposals in order, in one or several parts; empty if the
+            fusion does not use it.
+        post: The settings.
+
+    Returns:
+        For each island segments [K, 2] in the coordinates of its window and scores [K], best first.
     """
-    if not found:
+    if not islands:
         return []
-    every = found[0]
-    if len(found) > 1:
-        parts = zip(*((p.segments, p.label, p.contrast, p.base) for p in found), strict=True)
+    every = islands[0]
+    if len(islands) > 1:
+        parts = zip(*((p.segments, p.label, p.contrast, p.base) for p in islands), strict=True)
         every = Proposals(*map(np.concatenate, parts))
     if not len(every.label):
-        return [(island.segments, np.zeros(0)) for island in found]
-    head = heads[0] if len(heads) == 1 else None
-    if len(heads) > 1:
-        probability, attention, center = map(np.concatenate, zip(*heads, strict=True))
-        head = (probability, attention, center)
-    scores = fuse(every, head, post)
-    ends = np.cumsum([0, *(len(island.label) for island in found)])
+        return [(island.segments, np.zeros(0)) for island in islands]
+    output = outputs[0] if len(outputs) == 1 else None
+    if len(outputs) > 1:
+        probability, attention, center = map(np.concatenate, zip(*outputs, strict=True))
+        output = (probability, attention, center)
+    scores = fuse(every, output, post)
+    ends = np.cumsum([0, *(len(island.label) for island in islands)])
     if post.suppression != "soft":
         return [suppress(every.segments[a:b], scores[a:b], post) for a, b in pairwise(ends)]
     segments = every.segments
@@ -182,8 +225,8 @@ def finish_islands(
     return [(segments[a:b], scores[a:b]) for a, b in pairwise(ends)]
 
 
-def simplify(post: PostProcess) -> PostProcess:
-    """What an overloaded session falls back to: every third threshold, few proposals, the locator's word alone."""
+def reduce_scoring(post: PostProcess) -> PostProcess:
+    """The settings of an overloaded session: every third threshold, fewer proposals, no center scorer."""
     weights = {"class_probability": 0.0, "attention": 0.0, "center": 0.0}
     fusion = post.fusion.model_copy(update=weights)
     if fusion.contrast == 0 and fusion.base == 0:
@@ -196,3 +239,15 @@ def simplify(post: PostProcess) -> PostProcess:
             "fusion": fusion,
         }
     )
+
+
+def class_scores(tracks: Sequence[F32], classes: int) -> F32:
+    """Scores [C] of a whole video for `gate="video"`: the mean of the highest eighth of each class track.
+
+    tracks: parts [n, C] of the class tracks, in order.
+    """
+    whole = np.concatenate(tracks) if tracks else np.zeros((0, classes), np.float32)
+    if len(whole) == 0:
+        return np.zeros(classes, np.float32)
+    top = max(1, len(whole) // 8)
+    return np.asarray(np.sort(whole, axis=0)[-top:].mean(axis=0), np.float32)

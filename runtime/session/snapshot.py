@@ -1,7 +1,7 @@
-"""A session as bytes and back. A header line of JSON, then the arrays; versioned, checked, no pickle.
+"""Encodes the state of a session as bytes and back: versioned, checked, no pickle.
 
-Layout: magic, 4 bytes header length, header (JSON), arrays (float32, little-endian, in the header's order), sha256 of
-all before it. Two sessions in one state give the same bytes.
+Layout: magic, 4 bytes header length, header (JSON), arrays (float32, little-endian, in the header's order), SHA-256 of
+everything before. Equal states give equal bytes.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, NoReturn
+from typing import Annotated, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -18,20 +18,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..errors import InputError
 from ..features.media_clock import MAX_MEDIA_S
-from ..live import LiveOptions, Report
-from .buffer import RowBuffer
-from .islands import Island, Place
-from .jobs import ROUNDING
+from ..live import LiveOptions
+from .islands import Endpoint, Island
 from .plan import Plan, Stats
-
-if TYPE_CHECKING:
-    from .engine import Backend
-    from .session import Session
+from .reporter import ReportedAction
+from .state import Rows, SessionState, damaged
 
 MAGIC = b"punctum-session\n"
 VERSION = 3
 DIGEST = 32
-MOST = 2**53  # counts and indices; float64 holds all of them
+MOST = 2**53  # counts and indices; float64 represents all of them
 
 Count = Annotated[int, Field(ge=0, le=MOST)]
 Positive = Annotated[float, Field(ge=0)]
@@ -42,7 +38,7 @@ class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
 
 
-class _Place(_Strict):
+class _Endpoint(_Strict):
     index: Count
     offset: float = Field(ge=-0.5, le=1.0)
     edge: bool
@@ -50,12 +46,12 @@ class _Place(_Strict):
 
 class _Island(_Strict):
     label: Count
-    start: _Place
-    end: _Place
+    start: _Endpoint
+    end: _Endpoint
     closed_at: Count
 
 
-class _Report(_Strict):
+class _Action(_Strict):
     id: str = Field(min_length=1)
     label: Count
     start: Seconds
@@ -97,6 +93,8 @@ class _Stats(_Strict):
 
 
 class _Header(_Strict):
+    """Field names are part of the format."""
+
     version: int
     plan: dict[str, Any]
     stream: str
@@ -110,55 +108,51 @@ class _Header(_Strict):
     serial: Count
     broken: Count
     holes: list[tuple[Count, Count]]
-    open: list[_Place | None]
+    open: list[_Endpoint | None]
     waiting: list[_Island]
-    reports: list[_Report]
+    reports: list[_Action]
     report_count: Count
     stats: _Stats
     arrays: _Arrays
 
 
-def freeze(session: Session) -> bytes:
-    """All that decides what the session will say from here on."""
-    arrays = {
-        "features": (session._features.base, session._features.rows),
-        "tracks": (session._tracks.base, session._tracks.rows),
-    }
+def encode(state: SessionState, plan: Plan) -> bytes:
+    """The bytes of a state. plan: of the session, to recognise its bundle."""
+    arrays = {"features": state.features, "tracks": state.tracks}
     header = {
         "version": VERSION,
-        "plan": _plan_record(session.plan),
-        "stream": session.stream,
-        "run_id": session.run_id,
-        "resets": session._resets,
-        "start_s": session.start_s,
-        "live": None if session.live is None else asdict(session.live),
-        "degraded": session.degraded,
-        "closed": session._closed,
-        "taken": session._taken,
-        "serial": session._serial,
-        "broken": session._broken,
-        "holes": session._holes,
-        "open": [None if finder.open is None else asdict(finder.open) for finder in session._finders],
-        "waiting": [asdict(island) for island in session._waiting],
-        "reports": [asdict(report) for report in session._reporter.live],
-        "report_count": session._reporter.count,
-        "stats": asdict(session.stats),
-        "arrays": {name: {"base": base, "shape": list(rows.shape)} for name, (base, rows) in arrays.items()},
+        "plan": _plan_record(plan),
+        "stream": state.stream,
+        "run_id": state.run_id,
+        "resets": state.resets,
+        "start_s": state.start_s,
+        "live": None if state.live is None else asdict(state.live),
+        "degraded": state.degraded,
+        "closed": state.closed,
+        "taken": state.started,
+        "serial": state.snippets_before,
+        "broken": state.dropped_before,
+        "holes": state.lost_frames,
+        "open": [None if start is None else asdict(start) for start in state.open],
+        "waiting": [asdict(island) for island in state.pending],
+        "reports": [asdict(action) for action in state.actions],
+        "report_count": state.action_count,
+        "stats": asdict(state.stats),
+        "arrays": {name: {"base": rows.base, "shape": list(rows.values.shape)} for name, rows in arrays.items()},
     }
     text = json.dumps(header, sort_keys=True, separators=(",", ":")).encode()
-    body = b"".join(np.ascontiguousarray(rows, "<f4").tobytes() for _, rows in arrays.values())
+    body = b"".join(np.ascontiguousarray(rows.values, "<f4").tobytes() for rows in arrays.values())
     data = MAGIC + struct.pack("<I", len(text)) + text + body
     return data + hashlib.sha256(data).digest()
 
 
-def thaw(data: bytes, plan: Plan, backend: Backend) -> Session:
-    """The session that `freeze` saw, on this engine.
+def decode(data: bytes, plan: Plan) -> SessionState:
+    """The state that `encode` was given. Whether its parts fit together is checked by `Session.from_state`.
 
-    Raises InputError for bytes that are damaged or no snapshot, for a newer version, and for another bundle's.
+    Raises:
+        InputError: The bytes are damaged or not a snapshot, have another version, or belong to another bundle.
     """
-    from .session import Session
-
-    header, rows = _open(data)
+    header, arrays = _parse(data)
     if header.plan != _plan_record(plan):
         raise InputError(
             "snapshot-bundle",
@@ -166,94 +160,58 @@ def thaw(data: bytes, plan: Plan, backend: Backend) -> Session:
             f"one made with this bundle, {plan.bundle_id!r}, and the same post-processing",
             "restore it with its own bundle, or begin a new session",
         )
-    session = Session(
-        plan,
-        backend,
+    return SessionState(
         stream=header.stream,
+        run_id=header.run_id,
+        resets=header.resets,
         start_s=header.start_s,
         live=None if header.live is None else LiveOptions(**header.live.model_dump()),
-        run_id=header.run_id,
+        degraded=header.degraded,
+        closed=header.closed,
+        started=header.taken,
+        snippets_before=header.serial,
+        dropped_before=header.broken,
+        lost_frames=tuple(header.holes),
+        open=tuple(None if start is None else _endpoint(start, start=True) for start in header.open),
+        pending=tuple(
+            Island(one.label, _endpoint(one.start, start=True), _endpoint(one.end, start=False), one.closed_at)
+            for one in header.waiting
+        ),
+        actions=tuple(ReportedAction(**action.model_dump()) for action in header.reports),
+        action_count=header.report_count,
+        stats=Stats(**header.stats.model_dump()),
+        features=Rows(header.arrays.features.base, arrays["features"]),
+        tracks=Rows(header.arrays.tracks.base, arrays["tracks"]),
     )
-    session.degraded, session._closed, session._taken = header.degraded, header.closed, header.taken
-    session._serial, session._broken, session._resets = header.serial, header.broken, header.resets
-    session._holes = list(header.holes)
-    session._features = _buffer(header.arrays.features, rows["features"], plan.dim)
-    session._tracks = _buffer(header.arrays.tracks, rows["tracks"], len(plan.labels) + 1)
-    session._looked = session._features.end - session._features.end % session._hop
-    if len(header.open) != len(session._finders):
-        _damaged("the snapshot has another number of classes")
-    for finder, begun in zip(session._finders, header.open, strict=True):
-        finder.open = None if begun is None else _place(begun, start=True)
-    session._waiting = [
-        Island(one.label, _place(one.start, start=True), _place(one.end, start=False), one.closed_at)
-        for one in header.waiting
-    ]
-    session._reporter.live = [Report(**report.model_dump()) for report in header.reports]
-    session._reporter.count = header.report_count
-    session.stats = Stats(**header.stats.model_dump())
-    _check(session)
-    return session
-
-
-def _check(session: Session) -> None:
-    """Raises InputError unless the parts fit together: what the next look will read is there."""
-    plan, features, tracks = session.plan, session._features, session._tracks
-    classes, context, end = len(plan.labels), session.plan.context, tracks.end
-    expected = max(session._looked - plan.right, 0)
-    fits = end == expected and features.base <= max(end - plan.left, 0) and tracks.base <= max(end - 1, 0)
-    if not fits and not session._closed:  # a closed one will not look again
-        _damaged("the parts of the snapshot do not fit together")
-    if not np.isfinite(features.rows).all():
-        _damaged("the features in the snapshot are not finite")
-    if tracks.rows.size and not (tracks.rows.min() >= -ROUNDING and tracks.rows.max() <= 1 + ROUNDING):
-        _damaged("the tracks in the snapshot are no probabilities")
-    oldest = max(features.base, tracks.base)
-    begun = [finder.open for finder in session._finders if finder.open is not None]
-    for place in [*begun, *(island.start for island in session._waiting)]:
-        low = place.index if place.edge else max(place.index - context, 0)
-        if low < oldest or place.index > end:
-            _damaged("an island of the snapshot begins outside its rows")
-    for island in session._waiting:
-        if island.label >= classes or island.end.index >= end or island.end.position <= island.start.position:
-            _damaged("an island of the snapshot ends outside its rows")
-    for report in session._reporter.live:
-        if report.label >= classes or report.end < report.start:
-            _damaged("a report of the snapshot makes no sense")
 
 
 def _plan_record(plan: Plan) -> dict[str, Any]:
-    record = {**asdict(plan), "post": plan.post.model_dump(mode="json")}
-    return json.loads(json.dumps(record))  # type: ignore[no-any-return]
+    record: dict[str, Any] = json.loads(json.dumps({**asdict(plan), "post": plan.post.model_dump(mode="json")}))
+    return record
 
 
-def _place(record: _Place, *, start: bool) -> Place:
-    border = Place.edge_before(record.index) if start else Place.edge_after(record.index)
-    place = border if record.edge else Place(record.index, record.offset)
-    if place.offset != record.offset or (not record.edge and record.offset < 0):
-        _damaged("an offset of the snapshot is out of range")
-    return place
+def _endpoint(record: _Endpoint, *, start: bool) -> Endpoint:
+    edge = Endpoint.edge_before(record.index) if start else Endpoint.edge_after(record.index)
+    endpoint = edge if record.edge else Endpoint(record.index, record.offset)
+    if endpoint.offset != record.offset or (not record.edge and record.offset < 0):
+        damaged("an offset of the snapshot is out of range")
+    return endpoint
 
 
-def _buffer(record: _Array, rows: npt.NDArray[np.float32], width: int) -> RowBuffer:
-    if rows.shape[1] != width:
-        _damaged(f"the snapshot holds rows of {rows.shape[1]} values instead of {width}")
-    return RowBuffer(width, base=record.base, rows=rows)
-
-
-def _open(data: bytes) -> tuple[_Header, dict[str, npt.NDArray[np.float32]]]:
+def _parse(data: bytes) -> tuple[_Header, dict[str, npt.NDArray[np.float32]]]:
     fixed = len(MAGIC) + 4
     if not isinstance(data, bytes) or len(data) < fixed + DIGEST or not data.startswith(MAGIC):
-        _damaged("these bytes are no session snapshot")
+        damaged("these bytes are not a session snapshot")
     if hashlib.sha256(data[:-DIGEST]).digest() != data[-DIGEST:]:
-        _damaged("the snapshot is damaged: its checksum does not fit")
+        damaged("the snapshot is damaged: its checksum does not match")
     (size,) = struct.unpack("<I", data[len(MAGIC) : fixed])
     if size > len(data) - fixed - DIGEST:
-        _damaged("the snapshot ends too early")
+        damaged("the snapshot is incomplete")
     text = data[fixed : fixed + size]
     try:
         version = json.loads(text)["version"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        _damaged("the snapshot has no readable header")
+        damaged("the snapshot has no readable header")
     if version != VERSION:
         raise InputError(
             "snapshot-version",
@@ -266,19 +224,15 @@ def _open(data: bytes) -> tuple[_Header, dict[str, npt.NDArray[np.float32]]]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        _damaged(f"the header of the snapshot cannot be used: {where[:80]}: {first['msg'][:120]}")
+        damaged(f"the header of the snapshot cannot be used: {where[:80]}: {first['msg'][:120]}")
     arrays, at = {}, fixed + size
     for name in ("features", "tracks"):
         rows, columns = getattr(header.arrays, name).shape
         stop = at + 4 * rows * columns
         if stop > len(data) - DIGEST or (columns == 0 and rows > 0):
-            _damaged("the snapshot ends too early")
+            damaged("the snapshot is incomplete")
         arrays[name] = np.frombuffer(data[at:stop], "<f4").reshape(rows, columns).astype(np.float32)
         at = stop
     if at != len(data) - DIGEST:
-        _damaged("the snapshot has bytes to spare")
+        damaged("the snapshot has bytes after its arrays")
     return header, arrays
-
-
-def _damaged(given: str) -> NoReturn:
-    raise InputError("snapshot-damaged", given, "the bytes of Session.snapshot", "use an earlier snapshot")

@@ -30,7 +30,7 @@ class SmoothingBackend:
         return probability.astype(np.float32), np.ones(len(labels), np.float32), center.astype(np.float32)
 
 
-def localizer(backend=None, **post) -> Localizer:
+def localizer(backend=None, *, overhang_s=0.0, **post) -> Localizer:
     """Around the fake engine, at 10 snippets a second."""
     settings = {"right_context_s": 0.5, "max_island_s": 3.0, "class_thresholds": (0.2, 0.4, 0.6, 0.8)} | post
     backend = backend or SmoothingBackend()
@@ -42,6 +42,7 @@ def localizer(backend=None, **post) -> Localizer:
         post=PostProcess(**settings),
         receptive_field=(SmoothingBackend.left, SmoothingBackend.right),
         bundle_id="fake-1",
+        overhang_s=overhang_s,
     )
 
 

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.session.jobs import LocateJob, answer_alone
+from punctum.runtime.session.dispatch import run_job
+from punctum.runtime.session.jobs import LocateJob
 from punctum.runtime.session.plan import Plan
 
 OK, EMPTY = 0, 1
@@ -297,7 +298,7 @@ class NativeSession:
             features = _array(want.features, want.rows, dim) if self.keep else self._own(want, dim)
             self.wants.append({"kind": want.kind, "inner": want.inner, "first": want.first, "rows": want.rows})
             if want.kind == LOCATE:
-                rows = np.ascontiguousarray(answer_alone(LocateJob(features, bool(want.inner)), self.backend))
+                rows = np.ascontiguousarray(run_job(LocateJob(features, bool(want.inner)), self.backend))
                 self.library.call(
                     "answer_locate", self.handle, f32(rows), c.c_size_t(len(rows)), c.c_size_t(rows.shape[1])
                 )

@@ -22,7 +22,7 @@ from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.jobs import LocateJob
 from punctum.runtime.session.session import Session
-from punctum.runtime.session.snapshot import thaw
+from punctum.runtime.session.snapshot import decode
 
 FOLDER = Path(__file__).with_name("recordings")
 FIELDS = ("id", "revision", "phase", "label", "score", "start", "end", "emitted_at", "ended", "dropped", "interrupted")
@@ -133,7 +133,7 @@ class Recorder:
                 session.reset(start_s=arguments[0])
                 line["start_s"] = arguments[0]
             elif name == "snapshot":
-                self.session = thaw(session.snapshot(), self.plan, self.engine)
+                self.session = Session.from_state(self.plan, self.engine, decode(session.snapshot(), self.plan))
         except InputError as error:
             line["refused"] = error.code
         self.lines.append(line)

@@ -15,7 +15,7 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
-from punctum.runtime.session.snapshot import thaw
+from punctum.runtime.session.snapshot import decode
 
 FILES = sorted(record.FOLDER.glob("*.jsonl"))
 
@@ -84,7 +84,7 @@ class Python:
         self.session.degraded = on
 
     def restore(self):
-        self.session = thaw(self.session.snapshot(), self.plan, self.engine)
+        self.session = Session.from_state(self.plan, self.engine, decode(self.session.snapshot(), self.plan))
 
 
 class Native(Python):

@@ -15,6 +15,7 @@ from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
+from punctum.runtime.session.snapshot import decode
 
 LABELS, DIM, LEFT, RIGHT = ("a", "b", 'c "ä"'), 4, 3, 2
 
@@ -171,9 +172,7 @@ class Pair:
             raise ValueError(name)
 
     def _thaw_python(self) -> list[Event]:
-        from punctum.runtime.session.snapshot import thaw
-
-        self.python = thaw(self.python.snapshot(), self.plan, self.engines[0])
+        self.python = Session.from_state(self.plan, self.engines[0], decode(self.python.snapshot(), self.plan))
         return []
 
     def _thaw_native(self) -> list[Event]:

@@ -363,7 +363,8 @@ def test_warm_up_runs_the_shapes_that_a_stream_brings(bundle, rows):
     assert {shape.length for shape in shapes if not shape.proposals} == {window, *buckets}
     assert any(shape.proposals > 1 for shape in shapes)
     assert all(shape.length > 0 and shape.windows == 1 for shape in shapes)
-    localizer.backend = watched = Recorded(localizer.backend)
+    watched = Recorded(localizer.backend)
+    localizer = localizer.with_backend(watched)
     warm_up(localizer)
     assert watched.sizes  # the made-up stream went through
     watched.sizes.clear()

@@ -214,21 +214,22 @@ def test_a_session_that_was_abandoned_can_be_kept_and_begun_anew():
 
 
 def test_recordings_of_an_archive_are_run_again_alone():
-    from punctum.runtime.session.lockstep import Whole, localize_together
+    from punctum.runtime.session.batch import BatchItem, localize_together
 
     data = {f"r{k}": fakes.recording(k, 60 + 20 * k) for k in range(3)}
 
     def run(engine):
-        wholes = [Whole(name, Features(rows, 0.1)) for name, rows in data.items()]
-        localize_together(fakes.localizer(engine, fusion=fakes.WITH_HEAD), wholes)
-        return wholes
+        items = [BatchItem(name, Features(rows, 0.1)) for name, rows in data.items()]
+        localizer = fakes.localizer(engine, fusion=fakes.WITH_HEAD)
+        localize_together(localizer.plan, localizer.backend, items)
+        return items
 
     steady = Flaky()
     expected = run(steady)
     for at in range(steady.calls):
-        for whole, wanted in zip(run(Flaky({at: KINDS[at % len(KINDS)]})), expected, strict=True):
-            assert whole.error is None
-            same(whole.events, wanted.events)
+        for item, wanted in zip(run(Flaky({at: KINDS[at % len(KINDS)]})), expected, strict=True):
+            assert item.error is None
+            same(item.events, wanted.events)
 
     class Allergic(Flaky):
         def _answer(self, run, *arguments):
@@ -237,13 +238,13 @@ def test_recordings_of_an_archive_are_run_again_alone():
             return super()._answer(run, *arguments)
 
     data["r1"][40, 0] = 7.5
-    for whole, wanted in zip(run(Allergic()), expected, strict=True):
-        if whole.stream == "r1":
-            assert whole.error.code == "engine-failed"
-            assert whole.events == []
+    for item, wanted in zip(run(Allergic()), expected, strict=True):
+        if item.stream == "r1":
+            assert item.error.code == "engine-failed"
+            assert item.events == []
         else:
-            assert whole.error is None
-            same(whole.events, wanted.events)
+            assert item.error is None
+            same(item.events, wanted.events)
 
 
 @pytest.mark.parametrize("live", LIVE)

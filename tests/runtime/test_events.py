@@ -42,5 +42,5 @@ def test_unknown_fields_are_ignored_and_old_lines_read():
 
 
 def test_a_missing_field_is_named():
-    with pytest.raises(InputError, match="it lacks 'event'"):
+    with pytest.raises(InputError, match="no field 'event'"):
         Event.from_json('{"schema":"punctum.event/1","stream":"s"}')

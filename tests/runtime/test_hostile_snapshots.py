@@ -95,8 +95,8 @@ def changed(header: dict, path: tuple, value: object) -> dict:
 def use(data: bytes) -> None:
     """Restore, go on, end: whatever is accepted works."""
     session = fakes.localizer(fusion=fakes.WITH_HEAD).restore(data)
-    events = session.push(fakes.recording(3, 40)) if not session._closed else []
-    events += session.flush() if not session._closed else []
+    events = session.push(fakes.recording(3, 40)) if not session.closed else []
+    events += session.flush() if not session.closed else []
     for event in events:
         json.loads(event.to_json())
     session.snapshot()

@@ -188,10 +188,7 @@ def test_lost_frames_are_counted_in_the_events_they_touch(seed, holes):
 
 def test_features_that_look_ahead_do_not_break_the_delay():
     """A backbone whose clips reach beyond their snippet knows everything later; reports start earlier instead."""
-    from dataclasses import replace
-
-    localizer = fakes.localizer()
-    localizer.plan = replace(localizer.plan, overhang_s=0.3)
+    localizer = fakes.localizer(overhang_s=0.3)
     live = LiveOptions(max_delay_s=1.0, report_score=0.0)
     events = run(localizer, fakes.recording(4, 1500), [3] * 500, live)
     early = [e for e in events if e.revision == 0 and e.ended and e.phase == "update"]

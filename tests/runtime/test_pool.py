@@ -119,7 +119,8 @@ def overload(policy, steps=300):
 
     engine = Slow()
     options = PoolOptions(policy=policy, max_queue_s=2.0, turn_s=0.5, deadline_s=1.0)
-    pool = Pool(fakes.localizer(engine), options, clock=clock)
+    localizer = fakes.localizer(engine)
+    pool = Pool(localizer.plan, localizer.backend, options, clock=clock)
     data, events, lag = fakes.recording(3, steps), [], []
     for t in range(steps):  # one snippet each 0.1 s, when it is due or as soon as the source is let go on
         engine.cost = 1.0 if t < steps // 3 else 0.001

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from punctum.runtime import Features, InputError, PunctumError, new_run_id
+from punctum.runtime import Features, InputError, PunctumError, Session, new_run_id
 from punctum.runtime.live import LiveOptions
 
 from tests.helpers import fakes
@@ -93,18 +95,25 @@ def test_memory_is_bounded_by_the_configuration():
     sizes = []
     for k in range(60):
         session.push(fakes.recording(k, 500))
-        sizes.append(len(session._features.rows) + len(session._tracks.rows))
+        state = session.state()
+        sizes.append(len(state.features.values) + len(state.tracks.values))
     assert max(sizes[10:]) <= 1500
     assert session.stats.snippets == 30_000
 
 
 def test_time_stamps_stay_exact_after_days():
-    session = fakes.localizer().session()
+    localizer = fakes.localizer()
+    session = localizer.session()
     pulse = np.zeros((400, fakes.DIM), np.float32)
     pulse[200:220, 0] = 2.0
     first = session.push(pulse)
-    session._features.base += 10**9  # as if three years had passed: only indices move
-    session._tracks.base += 10**9
+    state = session.state()  # as if three years had passed: only indices move
+    state = replace(
+        state,
+        features=replace(state.features, base=state.features.base + 10**9),
+        tracks=replace(state.tracks, base=state.tracks.base + 10**9),
+    )
+    session = Session.from_state(localizer.plan, localizer.backend, state)
     later = session.push(pulse)
     assert len(first) == len(later) > 0
     for a, b in zip(first, later, strict=True):
@@ -323,17 +332,17 @@ def test_iterators_say_what_a_session_says():
     assert asyncio.run(pull()) == expected
 
 
-def test_a_push_that_only_waits_saves_nothing(monkeypatch):
-    """Between two looks at the stream a push can fail at nothing that would have to be undone."""
-    from punctum.runtime.session import session as module
+def test_a_push_that_only_buffers_saves_nothing(monkeypatch):
+    """Between two advances of the session nothing can fail that would have to be undone."""
+    from punctum.runtime.session.section import Section
 
-    saved = []
-    real = module.Saved
-    monkeypatch.setattr(module, "Saved", lambda session: saved.append(session) or real(session))
+    marks = []
+    real = Section.mark
+    monkeypatch.setattr(Section, "mark", lambda section: marks.append(section) or real(section))
     session, rows = fakes.localizer().session(stream="s"), fakes.recording(1, 100)
     for row in rows:
         session.push(row[None])
-    assert len(saved) == 1 + 100 // session.hop  # the first, which fixes where the stream begins, and the looks
+    assert len(marks) == 1 + 100 // session.hop  # the first, which fixes where the stream begins, and the advances
 
 
 LOST = [[(100, 1)], [(-1, 1)], [(10**9, 1)], [(0, -1)], [(0, 2**60)], [(0, 1.5)], [("a", 1)], [(0,)], [5]]

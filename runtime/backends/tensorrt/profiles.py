@@ -77,8 +77,8 @@ def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[i
     Raises:
         InputError: Bounds that do not increase, or that are too small for any locator window.
     """
-    from ...session.jobs import JOINED_ROWS, STACKED_ROWS
-    from ...session.session import BLOCK, HOP_S
+    from ...session.dispatch import JOINED_ROWS, STACKED_ROWS
+    from ...session.plan import BLOCK, HOP_S
 
     typical = plan.left + max(math.floor(HOP_S / plan.stride_s), 1) + plan.right
     _check_bounds("engine-lengths", "lengths", lengths)

@@ -1,0 +1,90 @@
+"""Shape and range checks of what an engine returns. An engine is external code: nothing it returns is trusted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..bundle.config import Fusion
+from ..errors import EngineError
+from .jobs import ScoreJob, ScorerOutput
+
+F32 = npt.NDArray[np.float32]
+ROUNDING = 1e-3  # tolerance of probabilities beyond 0..1: one step of float16 above 1
+
+
+def join_tracks(output: Any, rows: tuple[int, ...]) -> F32:
+    """The locator's output, class tracks [*rows, C] and actionness [*rows], as one array [*rows, C + 1]."""
+    try:
+        class_track, actionness = (np.asarray(part, np.float32) for part in output)
+    except (TypeError, ValueError) as error:
+        raise wrong_shape(f"the locator returned no pair of arrays ({error})", "class tracks and actionness") from error
+    if class_track.ndim != len(rows) + 1 or class_track.shape[:-1] != rows or actionness.size != math.prod(rows):
+        raise wrong_shape(
+            f"the locator returned class tracks {class_track.shape} and actionness {actionness.shape}",
+            f"({', '.join(map(str, rows))}, classes) and {rows}",
+        )
+    return np.concatenate([class_track, actionness.reshape(*rows, 1)], axis=-1, dtype=np.float32)
+
+
+def scorer_output(output: Any, count: int) -> ScorerOutput:
+    """The center scorer's output for `count` proposals, as float32 arrays [M, C], [M] and [M]."""
+    try:
+        probability, attention, center = (np.asarray(part, np.float32) for part in output)
+    except (TypeError, ValueError) as error:
+        raise wrong_shape(f"the center scorer did not return three arrays ({error})", "three arrays") from error
+    if probability.ndim != 2 or len(probability) != count or attention.size != count or center.size != count:
+        raise wrong_shape(
+            f"the center scorer returned {probability.shape}, {attention.shape} and {center.shape}",
+            f"({count}, classes), ({count},) and ({count},)",
+        )
+    return probability, attention.reshape(count), center.reshape(count)
+
+
+def check_tracks(tracks: F32, shape: tuple[int, int]) -> None:
+    """Raise EngineError unless tracks [n, C + 1] have this shape and all values are probabilities."""
+    if tracks.shape != shape:
+        raise wrong_shape(f"the locator returned {tracks.shape}", str(shape))
+    _check_range(tracks, "tracks", "the locator")
+
+
+def check_scores(outputs: Sequence[ScorerOutput], jobs: Sequence[ScoreJob], classes: int, weights: Fusion) -> None:
+    """Raise EngineError unless the terms used by the fusion are probabilities, of the shape that each job asks for."""
+    for (probability, attention, center), job in zip(outputs, jobs, strict=True):
+        if probability.shape != (len(job.labels), classes):
+            raise wrong_shape(f"the center scorer returned {probability.shape}", f"({len(job.labels)}, {classes})")
+        for term, weight in (
+            (probability, weights.class_probability),
+            (attention, weights.attention),
+            (center, weights.center),
+        ):
+            if weight > 0:
+                _check_range(term, "scores", "the center scorer")
+
+
+def wrong_shape(given: str, allowed: str) -> EngineError:
+    """The error for an output of an unexpected shape."""
+    return EngineError("backend-shape", given, allowed, "check the graph")
+
+
+def _check_range(values: F32, what: str, network: str) -> None:
+    if not values.size:
+        return
+    low, high = float(np.minimum.reduce(values, axis=None)), float(np.maximum.reduce(values, axis=None))  # NaN if any
+    if low >= -ROUNDING and high <= 1 + ROUNDING:
+        return
+    if not np.isfinite(values).all():
+        raise EngineError(
+            f"{what}-not-finite",
+            f"{network} returned NaN or infinity",
+            f"finite {what}",
+            "check the features and the bundle",
+        )
+    worst = low if low < -ROUNDING else high
+    raise EngineError(
+        f"{what}-out-of-range", f"{network} returned {worst:g}", "probabilities, 0..1", "check the graph's output layer"
+    )

@@ -1,0 +1,84 @@
+"""Options and counters of a pool."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from ..errors import InputError
+from ..events.run_id import check_run_id
+from ..live import LiveOptions
+
+Policy = Literal["wait", "drop_oldest", "degrade"]
+
+
+@dataclass(frozen=True, slots=True)
+class PoolOptions:
+    """Limits of a pool, and what it does when a stream exceeds them.
+
+    Attributes:
+        policy: What happens when features arrive faster than they are processed; see `pool`.
+        max_queue_s: Seconds of media that may wait in the queue of one stream.
+        deadline_s: Seconds from `put` to the end of the step that processes a chunk. Later chunks are counted in
+            `deadline_missed`. None: no deadline.
+        max_streams: Maximum number of open streams.
+        turn_s: Seconds of media that one stream is served in a step, so that a long queue does not starve others.
+        live: When to report provisional events; None: final events only.
+        run_id: Part of every event id, see `Session`. A stream name that is opened again gets a counter after it.
+
+    Raises:
+        InputError: A value is out of range.
+    """
+
+    policy: Policy = "wait"
+    max_queue_s: float = 10.0
+    deadline_s: float | None = None
+    max_streams: int = 1024
+    turn_s: float = 1.0
+    live: LiveOptions | None = None
+    run_id: str = ""
+
+    def __post_init__(self) -> None:
+        check_run_id(self.run_id)
+        if self.policy not in ("wait", "drop_oldest", "degrade"):
+            raise InputError("pool-policy", f"policy {self.policy!r}", "wait, drop_oldest, degrade", "set policy")
+        for name in ("max_queue_s", "turn_s", "deadline_s"):
+            value = getattr(self, name)
+            if value is None and name == "deadline_s":
+                continue
+            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+                raise InputError("pool-options", f"{name}={value}", "a positive number of seconds", f"set {name}")
+        if self.max_streams < 1:
+            raise InputError("pool-options", f"max_streams={self.max_streams}", "1 or more", "set max_streams")
+
+
+@dataclass(slots=True)
+class StreamStats:
+    """Counters of one stream in a pool.
+
+    Attributes:
+        snippets: Snippets processed.
+        dropped_snippets: Snippets dropped from the queue.
+        deadline_missed: Chunks processed after their deadline.
+        events: Final events.
+        degraded_turns: Turns with reduced scoring.
+        lag_s: Seconds that the oldest snippet in the queue has waited.
+        max_lag_s: The longest that a chunk has waited until it was processed.
+        queue_depth: Snippets in the queue.
+        state_bytes: Memory held for the stream.
+        ended: Why the stream ended; empty while it is open.
+        engine_failures: How often the engine failed while it served this stream, repeated attempts included.
+    """
+
+    snippets: int = 0
+    dropped_snippets: int = 0
+    deadline_missed: int = 0
+    events: int = 0
+    degraded_turns: int = 0
+    lag_s: float = 0.0
+    max_lag_s: float = 0.0
+    queue_depth: int = 0
+    state_bytes: int = 0
+    ended: str = ""
+    engine_failures: int = 0
