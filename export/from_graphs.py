@@ -86,7 +86,7 @@ def bundle_from_graphs(
         files["center.onnx"] = _graph_bytes(scorer)
     video = None
     if backbone is not None:
-        from .backbone import load_exported
+        from .graphs.backbone import load_exported
 
         video = load_exported(str(backbone))
         video.check_fits(spec)
@@ -164,7 +164,7 @@ def _default_post(scored: bool) -> PostProcess:
 
 
 def _export(module: nn.Module, dim: int) -> bytes:
-    from .graphs import export_locator
+    from .graphs.export import export_locator
 
     try:
         return export_locator(module.eval(), dim)
