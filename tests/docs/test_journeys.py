@@ -12,7 +12,7 @@ import pytest
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 PAGES = sorted([*(DOCS / "concepts").glob("*.md"), *(DOCS / "how-to").glob("*.md"), DOCS / "glossary.md"])
 _NAME = re.compile(
-    r"`(punctum\.(?:kernels|runtime|training|export)(?:\.[A-Za-z_]\w*)*)`(?: \(((?:`[\w.]+`(?:, )?)+)\))?", re.S
+    r"`(punctum\.(?:kernels|runtime|training|export)(?:\.[A-Za-z_]\w*)*)`(?: \(((?:`[\w.]+`(?:, )?)+)\))?"
 )
 
 
