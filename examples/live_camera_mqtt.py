@@ -36,7 +36,9 @@ def main(bundle_path: str, address: str, broker: str) -> None:
                 if event.score >= MIN_SCORE or event.id in published:  # all reports about an action, or none
                     published.add(event.id)
                     sink.write([event])
-                    print(f"{event.phase:9} {event.start:7.2f} - {event.end:7.2f} s  {event.label:8}  {event.score:.2f}")
+                    print(
+                        f"{event.phase:9} {event.start:7.2f} - {event.end:7.2f} s  {event.label:8}  {event.score:.2f}"
+                    )
     finally:
         source.close()
         sink.close()  # waits a little for what the broker has not acknowledged yet

@@ -113,7 +113,10 @@ def open_source(
         stride_s = bundle.manifest.features.stride_s if stride_s is None else stride_s
     if dim is None or stride_s is None:
         raise InputError(
-            "source-option", "neither a bundle nor dim and stride_s", "one of them", "pass bundle=, or dim= and stride_s="
+            "source-option",
+            "neither a bundle nor dim and stride_s",
+            "one of them",
+            "pass bundle=, or dim= and stride_s=",
         )
     source = _find(
         address,

@@ -178,7 +178,12 @@ def test_send_features(tmp_path):
         assert receiver.stderr.readline().startswith("reading from tcp://")
         with (tmp_path / "rows.f32").open("rb") as rows:
             sent = subprocess.run(
-                [program, "127.0.0.1", str(port), "8", "0.1"], env=secret, stdin=rows, capture_output=True, text=True, timeout=60
+                [program, "127.0.0.1", str(port), "8", "0.1"],
+                env=secret,
+                stdin=rows,
+                capture_output=True,
+                text=True,
+                timeout=60,
             )
         assert (sent.returncode, sent.stdout) == (0, "sent 400 snippets\n"), sent.stderr
         out, err = receiver.communicate(timeout=60)
