@@ -1,4 +1,4 @@
-"""A locator that was trained elsewhere as a bundle: a torch module or an ONNX file, checked against what a session needs.
+"""A bundle around a locator from elsewhere, a torch module or an ONNX file, checked against what a session needs.
 
 A session runs the locator on windows. Row t of its output may therefore depend on features t - left .. t + right alone,
 and every output lies in 0..1. Both are measured here, since a bundle that breaks either rule would give other events
@@ -134,7 +134,7 @@ def check_graphs(localizer: Localizer) -> None:
             "receptive-field",
             f"the locator's output changes by {apart:.2g} with features more than {left} snippets before or {right} "
             "after a row",
-            "an output that depends on that many snippets alone (no statistics of the whole video, no unbounded memory)",
+            "an output that depends on that many snippets alone, and on no statistics of the whole window",
             "state a larger receptive_field, or bound what the network reads",
         )
     tracks = np.concatenate([whole[0], whole[1][:, None]], axis=1)

@@ -66,10 +66,11 @@ def open_source(
     that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
 
     A file that begins with the magic of the framing is read as framed, a video as video, others as rows (`.npy`, or
-    raw float32 by their ending). dim, stride_s: of the features; by default the bundle's. start_s: media time of the first snippet where the source does not say it.
-    overflow: what to do when video outpaces processing, see `VideoSource`. token: what senders to a
-    socket have to present. frames: options of a video's frames; reconnect_s and overflow win over those in it. fps: the
-    rate of a video that carries no time stamps; refused for all else. device, threads, precision, options: for the
+    raw float32 by their ending). dim, stride_s: of the features; by default the bundle's.
+    start_s: media time of the first snippet where the source does not say it. overflow: what to do when video outpaces
+    processing, see `VideoSource`. token: what senders to a socket have to present. frames: options of a video's frames;
+    reconnect_s and overflow win over those in it. fps: the rate of a video that carries no time stamps; refused for all
+    else. device, threads, precision, options: for the
     backbone. An option without effect on the source is refused. Raises InputError.
     """
     check_start(start_s)
