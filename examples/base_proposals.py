@@ -5,8 +5,8 @@
     python base_proposals.py demo-data work
 
 `propose` stands in for your base locator: it compares every snippet with the mean features at the clicks of a class.
-Replace it with yours, or start from a result file in ActivityNet form that you have already. Prints the summaries of
-`punctum train` and `punctum export`, and the actions found in one test recording.
+Replace it with yours, or start from a result file in ActivityNet form that you have already. Prints what
+`punctum train` and `punctum export` print, and the actions found in one test recording.
 """
 
 import json

@@ -3,8 +3,8 @@
     pip install 'punctum[cpu,video,mqtt]'
     python live_camera_mqtt.py BUNDLE rtsp://camera/stream mqtt://broker/site/camera-1
 
-The source may be rtsp://, http(s):// (MJPEG, HLS), camera:/dev/video0, or a video file. Events go to the topic as JSON;
-TOPIC/status says "online" or "offline". Prints each event as it is published. Ctrl-C ends it.
+The source may be rtsp://, http(s):// (MJPEG, HLS), camera:/dev/video0, or a video file. Events go to the topic as JSON,
+and TOPIC/status says "online" or "offline". Prints each event as it is published. Ctrl-C ends it.
 
 User names and passwords: PUNCTUM_SOURCE_USER, PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD. For a
 service, prefer `punctum run BUNDLE SOURCE --stream --mqtt ...`, which adds metrics, health checks and exit codes.

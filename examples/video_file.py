@@ -3,8 +3,8 @@
     pip install 'punctum[cpu,video]'
     python video_file.py CLIP.mp4 [BUNDLE]
 
-Prints one line an action: start and end in seconds, class, confidence. Without BUNDLE it uses the one that ships with
-punctum, which knows ten motions of drawn shapes (`punctum data make-videos` makes such clips).
+Prints one line per action: start and end in seconds, class, confidence. Without BUNDLE it uses the bundle that ships
+with punctum, which knows ten motions of drawn shapes (`punctum data make-videos` makes such clips).
 """
 
 import sys
