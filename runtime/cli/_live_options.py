@@ -120,13 +120,9 @@ class StreamOptions:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        for code, option, value, values in (
-            ("overflow", "--overflow", self.overflow, ("wait", "drop_oldest", "degrade")),
-            ("on-bad-chunk", "--on-bad-chunk", self.on_bad_chunk, ("skip", "stop")),
-            ("rtsp-transport", "--rtsp-transport", self.rtsp_transport, ("tcp", "udp")),
-        ):
-            if value is not None and value not in values:
-                raise _invalid(code, f"{option} {value!r}", f"{', '.join(values[:-1])} or {values[-1]}", option)
+        _check_choice("overflow", "--overflow", self.overflow, ("wait", "drop_oldest", "degrade"))
+        _check_choice("on-bad-chunk", "--on-bad-chunk", self.on_bad_chunk, ("skip", "stop"))
+        _check_choice("rtsp-transport", "--rtsp-transport", self.rtsp_transport, ("tcp", "udp"))
         if self.silent_s is not None and not (math.isfinite(self.silent_s) and self.silent_s > 0):
             raise _invalid("silent-s", f"--silent-s {self.silent_s}", "a positive number of seconds", "--silent-s")
         if self.silent_s is not None and self.metrics is None:
@@ -170,6 +166,11 @@ class StreamOptions:
                     required="files that can be read again",
                     next_step=f"set {option} to a regular file",
                 )
+
+
+def _check_choice(code: str, option: str, value: str | None, values: tuple[str, ...]) -> None:
+    if value is not None and value not in values:
+        raise _invalid(code, f"{option} {value!r}", f"{', '.join(values[:-1])} or {values[-1]}", option)
 
 
 def _invalid(code: str, given: str, allowed: str, option: str) -> InputError:

@@ -22,7 +22,7 @@ from .lines import tail_of
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The part of an event file that belongs to a snapshot. inode 0, tail "": unknown, as in snapshots of older versions."""
+    """The part of an event file that belongs to a snapshot. inode 0, tail "": unknown (older snapshots)."""
 
     bytes: int
     inode: int = 0
