@@ -48,6 +48,21 @@ Overflow = Annotated[
 RtspTransport = Annotated[
     str | None, typer.Option(help="tcp (default) or udp, for cameras that support nothing else.", **_LIVE)
 ]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Host, address or private network (10.0.0.0/8) to which an HTTP source may redirect or refer. May be "
+        "repeated. The host of the source itself is always allowed."
+    ),
+]
+CredentialsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file: [source] and [mqtt] with user and password, [socket] with token. Alternatively set "
+        "PUNCTUM_SOURCE_USER, PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD and "
+        "PUNCTUM_SOCKET_TOKEN."
+    ),
+]
 StartS = Annotated[float, typer.Option(help="Media time of the first snippet of a file, in seconds.", **_LIVE)]
 Name = Annotated[str, typer.Option(help="Name of the stream in events. Default: derived from the input.", **_LIVE)]
 OnBadChunk = Annotated[
