@@ -48,6 +48,21 @@ Overflow = Annotated[
 RtspTransport = Annotated[
     str | None, typer.Option(help="tcp (default) or udp, for cameras that support nothing else.", **_LIVE)
 ]
+AllowHost = Annotated[
+    list[str] | None,
+    typer.Option(
+        help="Host, address or private network (10.0.0.0/8) to which an HTTP source may redirect or refer. May be "
+        "repeated. The host of the source itself is always allowed."
+    ),
+]
+CredentialsFile = Annotated[
+    Path | None,
+    typer.Option(
+        help="TOML file: [source] and [mqtt] with user and password, [socket] with token. Alternatively set "
+        "PUNCTUM_SOURCE_USER, PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD and "
+        "PUNCTUM_SOCKET_TOKEN."
+    ),
+]
 StartS = Annotated[float, typer.Option(help="Media time of the first snippet of a file, in seconds.", **_LIVE)]
 Name = Annotated[str, typer.Option(help="Name of the stream in events. Default: derived from the input.", **_LIVE)]
 OnBadChunk = Annotated[
@@ -120,13 +135,9 @@ class StreamOptions:
     fps: float | None = None
 
     def __post_init__(self) -> None:
-        for code, option, value, values in (
-            ("overflow", "--overflow", self.overflow, ("wait", "drop_oldest", "degrade")),
-            ("on-bad-chunk", "--on-bad-chunk", self.on_bad_chunk, ("skip", "stop")),
-            ("rtsp-transport", "--rtsp-transport", self.rtsp_transport, ("tcp", "udp")),
-        ):
-            if value is not None and value not in values:
-                raise _invalid(code, f"{option} {value!r}", f"{', '.join(values[:-1])} or {values[-1]}", option)
+        _check_choice("overflow", "--overflow", self.overflow, ("wait", "drop_oldest", "degrade"))
+        _check_choice("on-bad-chunk", "--on-bad-chunk", self.on_bad_chunk, ("skip", "stop"))
+        _check_choice("rtsp-transport", "--rtsp-transport", self.rtsp_transport, ("tcp", "udp"))
         if self.silent_s is not None and not (math.isfinite(self.silent_s) and self.silent_s > 0):
             raise _invalid("silent-s", f"--silent-s {self.silent_s}", "a positive number of seconds", "--silent-s")
         if self.silent_s is not None and self.metrics is None:
@@ -170,6 +181,11 @@ class StreamOptions:
                     required="files that can be read again",
                     next_step=f"set {option} to a regular file",
                 )
+
+
+def _check_choice(code: str, option: str, value: str | None, values: tuple[str, ...]) -> None:
+    if value is not None and value not in values:
+        raise _invalid(code, f"{option} {value!r}", f"{', '.join(values[:-1])} or {values[-1]}", option)
 
 
 def _invalid(code: str, given: str, allowed: str, option: str) -> InputError:

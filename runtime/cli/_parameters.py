@@ -11,7 +11,20 @@ from typing import Any
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 
 # Parameters of the library whose name differs from the parameter of the commands.
-_COMMAND_NAMES = {"rate": "fps"}
+COMMAND_NAMES = {
+    "allow_hosts": "allow_host",
+    "bound": "mqtt_queue",
+    "capabilities": "compute_capability",
+    "formats": "format",
+    "gpu_mem_limit": "gpu_memory",
+    "gpus": "gpus_per_worker",
+    "labels": "label",
+    "rate": "fps",
+    "source_form": "source",
+    "target_form": "target",
+    "tick_s": "tick",
+    "transport": "rtsp_transport",
+}
 
 _options: dict[str, str] = {}  # of the command that runs, for warnings of any thread
 
@@ -25,7 +38,7 @@ def option_names(command: Any) -> dict[str, str]:
     for parameter in command.params:
         typed = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.name.upper()
         names[parameter.name] = names[f"{parameter.name}_s"] = typed
-    return names | {theirs: names[ours] for theirs, ours in _COMMAND_NAMES.items() if ours in names}
+    return names | {theirs: names[ours] for theirs, ours in COMMAND_NAMES.items() if ours in names}
 
 
 def in_options(text: str, names: Mapping[str, str] | None = None) -> str:

@@ -53,3 +53,12 @@ def check_score(min_score: float) -> None:
     """Raises InputError for a minimum that no score can be compared with."""
     if not math.isfinite(min_score):
         raise InputError("min-score", f"--min-score {min_score} is not a number", "a number", "correct --min-score")
+
+
+def check_labels(labels: Iterable[str], known: Iterable[str]) -> None:
+    """Raises InputError for a label that is not a class of the bundle."""
+    for label in labels:
+        if label not in known:
+            raise InputError(
+                "label-unknown", f"the bundle has no class {label!r}", ", ".join(known), "set --label to one of these"
+            )

@@ -12,6 +12,8 @@ from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Lat
 from ._identity import check_start, run_id_of
 from ._live_options import (
     LIVE_PANEL,
+    AllowHost,
+    CredentialsFile,
     Follow,
     IdleS,
     MaxDelay,
@@ -32,7 +34,7 @@ from ._live_options import (
 )
 from ._recording import Recording
 from ._video import Fps
-from .options import check_score, names_of, refuse
+from .options import check_labels, check_score, names_of, refuse
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -88,21 +90,8 @@ def run(
     reconnect_s: ReconnectS = None,
     overflow: Overflow = None,
     rtsp_transport: RtspTransport = None,
-    allow_host: Annotated[
-        list[str] | None,
-        typer.Option(
-            help="Host, address or private network (10.0.0.0/8) to which an HTTP source may redirect or refer. May be "
-            "repeated. The host of the source itself is always allowed."
-        ),
-    ] = None,
-    credentials_file: Annotated[
-        Path | None,
-        typer.Option(
-            help="TOML file: [source] and [mqtt] with user and password, [socket] with token. Alternatively set "
-            "PUNCTUM_SOURCE_USER, PUNCTUM_SOURCE_PASSWORD, PUNCTUM_MQTT_USER, PUNCTUM_MQTT_PASSWORD and "
-            "PUNCTUM_SOCKET_TOKEN."
-        ),
-    ] = None,
+    allow_host: AllowHost = None,
+    credentials_file: CredentialsFile = None,
     start_s: StartS = 0.0,
     name: Name = "",
     on_bad_chunk: OnBadChunk = None,
@@ -209,14 +198,7 @@ def _run_files(
     target = Output(out or Path(STDOUT), EVENTS if format == "jsonl" else ACTIVITYNET, inputs=(input, bundle))
     loaded = engine.load(bundle)
     localizer = engine.localizer(loaded)
-    for name in label or []:
-        if name not in localizer.labels:
-            raise InputError(
-                "label-unknown",
-                f"The bundle has no class {name!r}",
-                ", ".join(localizer.labels),
-                "set --label to one of these",
-            )
+    check_labels(label or (), localizer.labels)
     recordings = _recordings(input, loaded, localizer, engine, fps, frames)
     check_names([Path(r.name) for r in recordings])
     check_start(start_utc, len(recordings))

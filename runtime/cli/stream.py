@@ -14,6 +14,7 @@ from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
 from ._live_options import StreamOptions
 from ._signals import hangups, stop_signals
+from .options import check_labels
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -83,14 +84,7 @@ def _load(
     from ..warmup import warm_up
 
     localizer = engine.localizer(bundle)
-    for label in options.labels:
-        if label not in localizer.labels:
-            raise InputError(
-                "label-unknown",
-                f"The bundle has no class {label!r}",
-                ", ".join(localizer.labels),
-                "set --label to one of these",
-            )
+    check_labels(options.labels, localizer.labels)
     health.waiting_for("warming kernels and engine")
     warm_up(localizer, _live(options))  # in a session, so that a bundle that cannot be streamed is rejected here
     if metrics is not None:

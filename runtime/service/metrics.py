@@ -154,7 +154,7 @@ class Metrics:
             self._stage.labels(stage).observe(max(spent, 0.0))
 
     def emitted(self, events: Sequence[Event], *, seconds: float, limit_s: float | None) -> None:
-        """Count events that all outputs took. limit_s: first reports with a longer delay count as missed."""
+        """The time that one push spent in each stage, from the counters before and after it."""
         if not events:
             return
         self._stage.labels("emit").observe(seconds)

@@ -81,7 +81,7 @@ def check_options(
         InputError: The snapshot belongs to another run, or contradicts itself.
     """
     if session.live != live:
-        raise _other_options(f"with {session.live}", str(live), "`max_delay`")
+        raise _other_options(f"with {session.live}", str(live), "`max_delay_s`")
     _check_position(checkpoint.position, session)
     if name and session.stream != name:
         raise _other_options(f"of stream {session.stream[:120]!r}", repr(name), "`name`")

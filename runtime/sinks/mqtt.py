@@ -75,7 +75,7 @@ def _bad_address(address: str) -> InputError:
 
 
 class EventQueue:
-    """A bounded queue. A full one drops its oldest provisional event, or its oldest final one if there is none."""
+    """A bounded queue. When full, it drops the oldest provisional event, or the oldest final one if there is none."""
 
     def __init__(self, bound: int) -> None:
         self._bound = bound

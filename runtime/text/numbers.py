@@ -134,7 +134,7 @@ def shown(text: str) -> str:
 
 
 def _either(digits: str) -> bool:
-    """Whether a separator before three digits is ambiguous: decimal or thousands. Thousands do not begin with 0."""
+    """Whether a separator before three digits can be of decimals or of thousands, which do not begin with 0."""
     return bool(re.match(r"[-+]?[1-9]\d{0,2}[.,]\d{3}$", digits, re.ASCII))
 
 

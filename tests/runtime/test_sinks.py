@@ -57,7 +57,7 @@ def test_a_first_line_that_was_cut(tmp_path, cut):
 def test_other_files_are_left_alone(tmp_path):
     path = tmp_path / "notes.txt"
     path.write_text("remember the milk")
-    with pytest.raises(InputError, match="something else"):
+    with pytest.raises(InputError, match="other than events"):
         EventFile(path)
     assert path.read_text() == "remember the milk"
     with pytest.raises(InputError):

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import pytest
 import typer
-from punctum.runtime.cli._parameters import in_options, option_names
+from punctum.runtime.cli._parameters import COMMAND_NAMES, in_options, option_names
 from punctum.runtime.errors import InputError, MissingDependencyError, PunctumError, SourceLostError
 from punctum.runtime.text.warning_lines import warning_lines
 
@@ -69,6 +69,16 @@ def _command() -> object:
 )
 def test_the_command_line_names_its_own_options(message: str, typed: str):
     assert in_options(message, option_names(_command())) == typed
+
+
+def test_every_name_of_the_library_belongs_to_a_command():
+    from punctum.runtime.cli._app import build
+
+    def parameters(command: object) -> set[str]:
+        names = {p.name for p in command.params}
+        return names.union(*(parameters(child) for child in getattr(command, "commands", {}).values()))
+
+    assert set(COMMAND_NAMES.values()) <= parameters(build())
 
 
 def test_a_command_replaces_parameters_in_errors(capsys, monkeypatch, tmp_path):
