@@ -29,10 +29,15 @@ def read_object(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            "run-damaged", f"{path} cannot be read ({plain(error)[:300]})", "a JSON object", "train again"
+            "run-damaged",
+            f"{path} cannot be read ({plain(error)[:300]})",
+            required="a JSON object",
+            next_step="train again",
         ) from None
     if not isinstance(record, dict):
-        raise InputError("run-damaged", f"{path} does not hold a JSON object", "a JSON object", "train again")
+        raise InputError(
+            "run-damaged", f"{path} does not hold a JSON object", required="a JSON object", next_step="train again"
+        )
     return record
 
 

@@ -173,8 +173,8 @@ def _copy_backbone(source: Path, target: Path) -> dict[str, Any]:
         raise InputError(
             "resume-differs",
             f"the run was started with {target}, and {source} is another backbone",
-            "the same backbone",
-            "start over with --fresh",
+            required="the same backbone",
+            next_step="start over with `fresh=True`",
         )
     atomic_write(target / opened.spec.file, (source / opened.spec.file).read_bytes())
     atomic_write(target / "backbone.json", (source / "backbone.json").read_bytes())

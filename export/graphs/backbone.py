@@ -80,22 +80,22 @@ class ExportedBackbone:
             raise InputError(
                 "backbone-dimension",
                 f"{self.name} returns {self.dim} features",
-                f"{features.dim}, as in the training of the run",
-                "use the backbone that computed the run's features",
+                required=f"{features.dim}, as in the training of the run",
+                next_step="use the backbone that computed the run's features",
             )
         if not self.spec.fits_stride(features.stride_s):
             raise InputError(
                 "backbone-stride",
                 f"{self.name} has a stride of {self.spec.stride_s:g} s (snippet_frames / fps)",
-                f"{features.stride_s:g} s, as in the training of the run",
-                "correct fps or snippet_frames, or extract features with it and train again",
+                required=f"{features.stride_s:g} s, as in the training of the run",
+                next_step="correct fps or snippet_frames, or extract features with it and train again",
             )
         if features.backbone_sha256 and features.backbone_sha256 != self.digest:
             raise InputError(
                 "backbone-differs",
                 f"{self.name} is backbone {self.digest[:12]}",
-                f"{features.backbone_sha256[:12]}, which computed the features that the run was trained on",
-                "use that one, or extract features with this one and train again",
+                required=f"{features.backbone_sha256[:12]}, which computed the features that the run was trained on",
+                next_step="use that one, or extract features with this one and train again",
             )
 
 
@@ -117,7 +117,7 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
                 "backbone-spec",
                 "a spec file does not apply to a backbone folder",
                 f"one of them: a backbone folder contains its spec, {SPEC_FILE}",
-                "leave out --backbone-spec",
+                "leave the spec file out",
             )
         spec, graph = read_backbone(path)
         return _with_fingerprint(path.name, spec, graph, None)
@@ -126,15 +126,15 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
         raise InputError(
             "backbone-missing",
             f"{source!r} is not a backbone folder, an ONNX file or package.module:factory",
-            "one of these",
-            "check --backbone",
+            required="one of these",
+            next_step="check the path",
         )
     if spec_file is None:
         raise InputError(
             "backbone-spec",
             f"{source} has no spec",
-            "a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
-            "give --backbone-spec",
+            required="a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
+            next_step="add a spec file",
         )
     record = read_spec_file(spec_file)
     how, record = _image_option(record, Path(spec_file))
@@ -198,8 +198,8 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
         raise InputError(
             "backbone-module",
             f"the module returns {given} for 3 clips",
-            "a tensor [3, D]",
-            "wrap the module, or remove its last layer",
+            required="a tensor [3, D]",
+            next_step="wrap the module, or remove its last layer",
         )
     shapes = ({0: torch.export.Dim("N", min=1, max=1 << 16)},)
     try:
@@ -228,8 +228,8 @@ def check_backbone_parity(module: nn.Module, spec: BackboneSpec, graph: bytes) -
             raise PunctumError(
                 "parity",
                 f"the exported backbone differs from the module by {difference:.2e} for {count} clips",
-                f"at most {allowed:.0e}",
-                "report this, or export the module to ONNX yourself",
+                required=f"at most {allowed:.0e}",
+                next_step="report this, or export the module to ONNX yourself",
             )
     return report
 
@@ -258,8 +258,8 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
         raise InputError(
             "backbone-import",
             f"{source} returns {type(module).__name__}",
-            "a torch module",
-            "name a factory of modules",
+            required="a torch module",
+            next_step="name a factory of modules",
         )
     drop = options.get("drop")
     if drop is not None:

@@ -91,7 +91,10 @@ class FrameStore:
                 writer.close()
         if not starts:
             raise InputError(
-                "video-empty", f"{path} holds no frame", "a video with pictures", "remove it from the lists"
+                "video-empty",
+                f"{path} holds no frame",
+                required="a video with pictures",
+                next_step="remove it from the lists",
             )
         atomic_write(record, json.dumps({"source": source, "starts": starts, "files": files}) + "\n")
         return True

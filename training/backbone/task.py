@@ -30,7 +30,7 @@ from .spans import ClickedSpan
 _AHEAD = (1, 2, 4, 8)  # snippets ahead whose motion is predicted
 
 
-class ClickHead(nn.Module):  # type: ignore[misc]
+class ClickHead(nn.Module):
     """Features [B, S, D] -> logits [B, S, C + 1]; each covers `head_kernel` snippets. Used in training only."""
 
     def __init__(self, config: BackboneConfig, classes: int) -> None:
@@ -47,7 +47,7 @@ class ClickHead(nn.Module):  # type: ignore[misc]
         return logits
 
 
-class BackboneModule(nn.Module):  # type: ignore[misc]
+class BackboneModule(nn.Module):
     """The network and the heads that only training uses."""
 
     def __init__(self, config: BackboneConfig, classes: int) -> None:

@@ -73,7 +73,12 @@ def train_backbone(
         TrainingInterrupted: after Ctrl-C; the folder can be resumed.
     """
     if not footage.videos:
-        raise InputError("videos-missing", f"{footage.name} holds no video", "at least one video", "check the path")
+        raise InputError(
+            "videos-missing",
+            f"{footage.name} holds no video",
+            required="at least one video",
+            next_step="check the path",
+        )
     record = _describe(footage, config)
     resumed = prepare(out, record, files=_FILES, compared=tuple(record), resume=resume, fresh=fresh)
     if resumed and all((out / name).is_file() for name in _RESULTS):
@@ -142,8 +147,8 @@ def load_start(net: BackboneNet, path: Path) -> None:
         raise InputError(
             "backbone-start",
             f"training cannot start from {path.name} ({plain(error)[:300]})",
-            "the weights that ship, with the default channels, dim and snippet_frames",
-            'use the default sizes, or set "start": "random" in the recipe',
+            required="the weights that ship, with the default channels, dim and snippet_frames",
+            next_step='use the default sizes, or set "start": "random" in the recipe',
         ) from None
 
 

@@ -22,12 +22,16 @@ JSON_HELP = "Print the summary as JSON."
 
 def exclusive(first: str, second: str) -> InputError:
     """The error for two options that exclude each other."""
-    return InputError("flags-exclusive", f"{first} and {second} exclude each other", "one of them", "leave one out")
+    return InputError(
+        "flags-exclusive", f"{first} and {second} exclude each other", required="one of them", next_step="leave one out"
+    )
 
 
 def unfit(option: str, given: str, required: str) -> InputError:
     """The error for an option that does not apply to the data set or recipe."""
-    return InputError("flags-exclusive", f"{option} does not apply to {given}", required, f"leave {option} out")
+    return InputError(
+        "flags-exclusive", f"{option} does not apply to {given}", required=required, next_step=f"leave {option} out"
+    )
 
 
 @contextmanager

@@ -199,6 +199,6 @@ def _not_finite(stage: str, step: int, terms: dict[str, float]) -> PunctumError:
     return PunctumError(
         "loss-not-finite",
         f"the {stage} loss is not finite at step {step + 1} ({shown})",
-        "finite losses",
-        "lower the learning rate (optim.rate in --config), or run `punctum data check` on the features",
+        required="finite losses",
+        next_step="lower the learning rate (`optim.rate` in the recipe), or run `punctum data check` on the features",
     )

@@ -95,8 +95,8 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(
         "state-damaged",
         f"{path} is not a training state ({plain(error)[:300]})",
-        "a file that training wrote",
-        "start over with --fresh",
+        required="a file that training wrote",
+        next_step="start over with `fresh=True`",
     )
 
 

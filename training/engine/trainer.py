@@ -80,7 +80,10 @@ def train_run(
     place = torch_device(device)
     if proposals is not None and not proposals.is_file():
         raise InputError(
-            "file-missing", f"{proposals} does not exist", "a file in ActivityNet form", "check --proposals"
+            "file-missing",
+            f"{proposals} does not exist",
+            required="a file in ActivityNet form",
+            next_step="check `proposals`",
         )
     record = describe(data, config, proposals)
     if prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh):
@@ -255,7 +258,7 @@ class _Trainer:
             "interrupted",
             f"training was stopped; {self.out} holds a usable checkpoint of the steps done so far",
             "",
-            "repeat the command with --resume",
+            "continue with `resume=True`",
         )
 
     def _seal(self, status: str) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class HeadLogits(NamedTuple):
     center: Tensor
 
 
-class ProposalHead(nn.Module):  # type: ignore[misc]
+class ProposalHead(nn.Module):
     """Pooling and output activations of both heads; a subclass computes logits from `Pooled`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
@@ -107,7 +107,7 @@ class ProposalHead(nn.Module):  # type: ignore[misc]
         return probability, attention, torch.stack([torch.sigmoid(z.center) for z in logits]).mean(0)
 
 
-class _Branch(nn.Module):  # type: ignore[misc]
+class _Branch(nn.Module):
     """One member: `Pooled` and standardised logarithm of the length [M, 1] -> `HeadLogits`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int) -> None:
