@@ -20,7 +20,6 @@ of the spec file selects the middle frame of each snippet (the default) or the m
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -38,12 +37,12 @@ from punctum.runtime.backends.onnxruntime.runner import reason
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from punctum.runtime.bundle.config import FeatureSpec
 from punctum.runtime.datatypes import compact
-from punctum.runtime.text.display import shown
 from torch import nn
 
 from .export import export_module
-from .images import HOWS, How, ImageClips, image_graph, takes_images
+from .images import How, ImageClips, image_graph, takes_images
 from .onnx_file import read_onnx
+from .spec_options import image_option, not_of_images, torch_options
 
 GRAPH_FILE = "backbone.onnx"
 BATCHES = (1, 2, 5)
@@ -137,7 +136,7 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
             next_step="add a spec file",
         )
     record = read_spec_file(spec_file)
-    how, record = _image_option(record, Path(spec_file))
+    how, record = image_option(record, Path(spec_file))
     spec = parse_spec(record, spec_file)
     if not is_module:
         graph = read_onnx(path)
@@ -145,9 +144,9 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
             how, spec = how or "middle", spec.model_copy(update={"layout": "NTCHW"})
             graph = image_graph(graph, spec, how, path.name)
         elif how is not None:
-            raise _not_of_images(path.name, Path(spec_file))
+            raise not_of_images(path.name, Path(spec_file))
         return _with_fingerprint(path.name, spec, graph, None, how)
-    module = import_module(source, _torch_options(record, Path(spec_file)))
+    module = import_module(source, torch_options(record, Path(spec_file)))
     how = how or ("middle" if _takes_only_images(module, spec) else None)
     if how is not None:
         spec = spec.model_copy(update={"layout": "NTCHW"})
@@ -289,24 +288,6 @@ def _working_folder() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _image_option(record: Any, path: Path) -> tuple[How | None, Any]:
-    """The image option of a spec file, and the rest of it. Layout "NCHW" means an image network."""
-    if not isinstance(record, dict):
-        return None, record  # refused where the rest is parsed
-    rest = {**record, "layout": "NTCHW"} if record.get("layout") == "NCHW" else record
-    if "image" not in record:
-        return ("middle" if rest is not record else None), rest
-    if record["image"] not in HOWS:
-        raise InputError(
-            "backbone-spec",
-            f"{shown(path)}: image is {shown(json.dumps(record['image']), 80)}",
-            " or ".join(f'"{how}"' for how in HOWS),
-            "correct it",
-        )
-    how: How = record["image"]
-    return how, rest
-
-
 def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
     """Whether a module fails on clips and accepts images."""
     module = module.eval().cpu().float()
@@ -321,28 +302,6 @@ def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
         except Exception:  # noqa: BLE001 - as above; its error on clips is reported
             return False
     return isinstance(out, torch.Tensor) and out.ndim == 2
-
-
-def _not_of_images(name: str, path: Path) -> InputError:
-    return InputError(
-        "backbone-spec",
-        f"{shown(path)} describes {name} as an image network, but it takes clips",
-        "image and layout NCHW for networks of single images only",
-        "leave out image, and set layout to NCTHW or NTCHW",
-    )
-
-
-def _torch_options(record: Any, path: Path) -> dict[str, Any]:
-    options = record.get("torch", {})
-    known = isinstance(options, dict) and set(options) <= {"arguments", "drop"}
-    if not known or not isinstance(options.get("arguments", {}), dict):
-        raise InputError(
-            "backbone-spec",
-            f"{path}: torch is {json.dumps(options)[:80]}",
-            '{"arguments": {...}, "drop": "name"}',
-            "correct it",
-        )
-    return dict(options)
 
 
 def _with_fingerprint(
