@@ -48,11 +48,13 @@ class ProposalHead(nn.Module):
     """Pooling and output activations of both heads; a subclass computes logits from `Pooled`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
-        """Args:
-        config: the recipe's section.
-        dim: columns of the features.
-        classes: number of classes C.
-        max_context: upper bound of the pooling context on each side, in snippets.
+        """Set up pooling.
+
+        Args:
+            config: the recipe's section.
+            dim: columns of the features.
+            classes: number of classes C.
+            max_context: upper bound of the pooling context on each side, in snippets.
         """
         super().__init__()
         self.config, self.dim, self.classes = config, dim, classes
