@@ -8,7 +8,6 @@ import time
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from ..engine.selection import BestKeeper
 from ..engine.stop import StopSignal
 from ..engine.threads import training_threads
 from ..models.weights import weights_bytes
-from ..records import digest, read_object, versions, write_json
+from ..records import Record, digest, read_object, versions, write_json
 from .config import BackboneConfig
 from .exporter import BackboneExporter
 from .footage import Footage
@@ -51,7 +50,7 @@ def train_backbone(
     quiet: bool = False,
     frames: Path | None = None,
     threads: int | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """Train a backbone on `footage` into the folder `out`.
 
     Args:
@@ -152,7 +151,7 @@ def load_start(net: BackboneNet, path: Path) -> None:
         ) from None
 
 
-def _describe(footage: Footage, config: BackboneConfig) -> dict[str, Any]:
+def _describe(footage: Footage, config: BackboneConfig) -> Record:
     """The record in config.json: recipe, labels, and what identifies the footage."""
     parts: list[bytes] = []
     for video, path in sorted(footage.videos.items()):

@@ -6,11 +6,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from punctum.runtime.errors import InputError
 
-from ..records import read_object, write_json
+from ..records import Record, read_object, write_json
 
 CONFIG, STATE = "config.json", "state"
 _DRAFTS = (".*.safetensors.*", ".*.json.*", ".*.jsonl.*")  # files that a killed run was writing
@@ -18,7 +17,7 @@ _DRAFTS = (".*.safetensors.*", ".*.json.*", ".*.jsonl.*")  # files that a killed
 
 def prepare(
     out: Path,
-    record: dict[str, Any],
+    record: Record,
     *,
     files: Sequence[str],
     compared: Sequence[str],
@@ -93,7 +92,7 @@ def run_exists(out: Path) -> InputError:
     )
 
 
-def _compare(out: Path, old: dict[str, Any], new: dict[str, Any], compared: Sequence[str]) -> None:
+def _compare(out: Path, old: Record, new: Record, compared: Sequence[str]) -> None:
     new = json.loads(json.dumps(new))
     for field in compared:
         before, after = old.get(field), new[field]

@@ -19,7 +19,7 @@ from punctum.runtime.text.display import plain
 from pydantic import ValidationError
 
 from ..config import TrainConfig
-from ..records import read_object, write_json
+from ..records import Record, read_object, write_json
 from .build import build_center, build_locator
 from .center import ProposalHead
 from .ensemble import Locator
@@ -54,7 +54,7 @@ class Run:
     post: PostProcess
     feature_spec: FeatureSpec
     labels: tuple[str, ...]
-    provenance: dict[str, Any]
+    provenance: Record
     complete: bool
 
     @property
@@ -63,7 +63,7 @@ class Run:
         return self.locator.receptive_field
 
 
-def seal(folder: Path, record: dict[str, Any]) -> None:
+def seal(folder: Path, record: Record) -> None:
     """Write summary.json with the hashes of everything that `load_run` reads."""
     files = {name: sha256_file(folder / name) for name in SEALED if (folder / name).is_file()}
     write_json(folder / SUMMARY, {"schema": SCHEMA, **record, "files": files})
@@ -148,7 +148,7 @@ def _check_present(folder: Path) -> None:
         )
 
 
-def _checked_hashes(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+def _checked_hashes(folder: Path, summary: Record) -> Record:
     """The hashes in a summary by file name. Raises InputError unless they are those of the files."""
     hashes = summary.get("files")
     required = {CONFIG, POST, LOCATOR_WEIGHTS}
