@@ -44,9 +44,7 @@ class LocatorConfig(Recipe):
     linear_kernel: int = Field(default=1, ge=1, le=MAX_SIZE)  #: kernel of the output layer, in snippets
     dropout: float = Field(default=0.5, ge=0, lt=1)  #: before the output layer; residual layers drop channels
     input_dropout: float = Field(default=0.0, ge=0, lt=1)  #: drops feature dimensions in a whole window
-    max_right: int | None = Field(
-        default=None, ge=0, le=MAX_COUNT
-    )  #: look-ahead in snippets; None: symmetric; 0: causal
+    max_right: int | None = Field(default=None, ge=0, le=MAX_COUNT)  #: look-ahead, snippets; None: symmetric, 0: causal
     smooth: int = Field(default=1, ge=0, le=MAX_SIZE)  #: passes of a 3-point mean over the tracks, in the graph
     output: Literal["softmax", "sigmoid"] = "softmax"  #: sigmoid: LACP's fusion P = S * (1 - S_background)
     output_bias: bool = True
@@ -58,9 +56,8 @@ class PointsObjective(Recipe):
 
     kind: Literal["points"] = "points"
     background_share: float = Field(default=0.4, gt=0, le=1)  #: share of the gap between two clicks
-    background_at: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = (
-        0.5  #: its centre in the gap; auto: estimated from features
-    )
+    background_at: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = 0.5
+    """Centre of the background in a gap, 0 (first click) to 1 (next click); "auto": estimated from the features."""
     edge_background: Literal["auto", "always", "never", "before"] = "auto"
     """Background before the first and after the last click of a video; "before": only before the first; "auto": only
     if no video has a gap between two clicks."""
@@ -70,9 +67,8 @@ class PointsObjective(Recipe):
     smoothness: float = Field(default=0.05, ge=0)  #: weight of squared differences between neighbouring snippets
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
     noise: float = Field(default=0.0, ge=0)  #: standard deviation, added to normalised features
-    hide_future: float = Field(
-        default=0.0, ge=0, le=1
-    )  #: crops: share of windows whose later part is hidden, as in a stream
+    hide_future: float = Field(default=0.0, ge=0, le=1)
+    """Crops: share of windows whose later part is hidden, as in a stream."""
     sampling: Literal["sites", "crops"] = "sites"  #: single clicks and gaps, or whole windows
     batch: int = Field(default=256, ge=1, le=MAX_COUNT)
     """Per step. Sites: clicks, with as many background snippets; crops: windows."""
@@ -83,13 +79,8 @@ class LacpObjective(Recipe):
     """LACP (Lee and Byun, ICCV 2021), docs/method/lacp.md."""
 
     kind: Literal["lacp"] = "lacp"
-    weights: tuple[float, float, float, float, float] = (
-        1.0,
-        0.5,
-        1.0,
-        1.0,
-        1.0,
-    )  #: video, frame, background, score, feature
+    weights: tuple[float, float, float, float, float] = (1.0, 0.5, 1.0, 1.0, 1.0)
+    """Of the losses: video, frame, background, score, feature."""
     temperature: float = Field(default=0.1, gt=0)
     search_every: int = Field(default=10, ge=1, le=MAX_COUNT)  #: steps between two sequence searches
     action_threshold: float = 0.1  #: background probability up to which snippets become action seeds

@@ -54,7 +54,7 @@ def read_recipe(path: Path, kind: type[R]) -> R:
     except (OSError, ValueError) as error:
         problem = f"cannot be read ({error})"
     if problem:
-        raise InputError("config-unreadable", f"{path} {problem}", "a JSON file", "check --config")
+        raise InputError("config-unreadable", f"{path} {problem}", required="a JSON file", next_step="check the path")
     record = read_json(path)
     try:
         return kind.model_validate(_lists_to_tuples(record), strict=True)  # strict: "5" and true are not numbers

@@ -6,12 +6,15 @@ import hashlib
 import json
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from punctum.runtime._version import __version__
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.text.display import plain
+
+Record: TypeAlias = dict[str, Any]
+"""A JSON object."""
 
 
 def write_json(path: Path, record: Any) -> None:
@@ -19,7 +22,7 @@ def write_json(path: Path, record: Any) -> None:
     atomic_write(path, json.dumps(record, indent=1, ensure_ascii=False) + "\n")
 
 
-def read_object(path: Path) -> dict[str, Any]:
+def read_object(path: Path) -> Record:
     """Read a JSON object that training wrote.
 
     Raises:
@@ -29,10 +32,15 @@ def read_object(path: Path) -> dict[str, Any]:
         record = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(
-            "run-damaged", f"{path} cannot be read ({plain(error)[:300]})", "a JSON object", "train again"
+            "run-damaged",
+            f"{path} cannot be read ({plain(error)[:300]})",
+            required="a JSON object",
+            next_step="train again",
         ) from None
     if not isinstance(record, dict):
-        raise InputError("run-damaged", f"{path} does not hold a JSON object", "a JSON object", "train again")
+        raise InputError(
+            "run-damaged", f"{path} does not hold a JSON object", required="a JSON object", next_step="train again"
+        )
     return record
 
 

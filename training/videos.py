@@ -8,7 +8,7 @@ import json
 import re
 import shutil
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError
@@ -24,7 +24,7 @@ from .data.videos import load_training_set, no_points
 from .engine.run_folder import foreign_folder, run_exists
 from .engine.trainer import train_run
 from .models.checkpoint import Run, load_run
-from .records import read_object
+from .records import Record, read_object
 
 BACKBONE, DATA, LOCATOR, BUNDLE = "backbone", "data", "locator", "bundle"
 """Folders of a run on videos."""
@@ -51,7 +51,7 @@ def train_on_videos(
     quiet: bool = False,
     name: str = "",
     threads: int | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """Train everything from a video data set to `out`/bundle.
 
     `out` then holds backbone/, data/ (the features, as an ordinary data set), locator/ (an ordinary run) and bundle/.
@@ -167,7 +167,7 @@ def _prepare(out: Path, *, resume: bool, fresh: bool) -> bool:
     return exists and resume
 
 
-def _copy_backbone(source: Path, target: Path) -> dict[str, Any]:
+def _copy_backbone(source: Path, target: Path) -> Record:
     """Copy an existing backbone into the run. Raises InputError if it is not one, or not that of the run."""
     from punctum.runtime.backbone.backbone import VideoBackbone
 
@@ -176,8 +176,8 @@ def _copy_backbone(source: Path, target: Path) -> dict[str, Any]:
         raise InputError(
             "resume-differs",
             f"the run was started with {target}, and {source} is another backbone",
-            "the same backbone",
-            "start over with --fresh",
+            required="the same backbone",
+            next_step="start over with `fresh=True`",
         )
     atomic_write(target / opened.spec.file, (source / opened.spec.file).read_bytes())
     atomic_write(target / "backbone.json", (source / "backbone.json").read_bytes())

@@ -88,7 +88,12 @@ def export(
         return
     refuse(context, _TRITON_ONLY, "without --triton", "add --triton")
     if out is None:
-        raise InputError("output-missing", "--out is missing", "a new bundle folder", "punctum export RUN --out BUNDLE")
+        raise InputError(
+            "output-missing",
+            "--out is missing",
+            required="a new bundle folder",
+            next_step="punctum export RUN --out BUNDLE",
+        )
     if precision is None:
         refuse(context, _VARIANTS_ONLY, "without --precision", "add --precision", code="precision-missing")
     inputs = (run, backbone, backbone_spec, dataset)
@@ -107,7 +112,12 @@ def export(
     from ..graphs.images import APPLIED
 
     if backbone is None and backbone_spec is not None:
-        raise InputError("backbone-spec", "--backbone-spec without --backbone has no effect", "both", "add --backbone")
+        raise InputError(
+            "backbone-spec",
+            "--backbone-spec without --backbone has no effect",
+            required="both",
+            next_step="add --backbone",
+        )
     loaded = load_run(run)
     finish: Callable[[Bundle], Bundle] = lambda bundle: bundle  # noqa: E731
     if precision is not None:
@@ -140,7 +150,10 @@ def _export_triton(
 
     if bundle.is_dir() and not (bundle / MANIFEST).is_file():
         raise InputError(
-            "bundle-missing", f"{bundle} is not a bundle", "a bundle folder or zip", "export the run to a bundle first"
+            "bundle-missing",
+            f"{bundle} is not a bundle",
+            required="a bundle folder or zip",
+            next_step="export the run to a bundle first",
         )
     models = write_triton(
         Bundle.load(bundle, expect_sha256=expect_sha256),

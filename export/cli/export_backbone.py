@@ -38,7 +38,10 @@ def export_backbone(
 
     if Path(source).is_dir():
         raise InputError(
-            "backbone-folder", f"{source} is a folder", "an ONNX file or a torch module", "use the folder as it is"
+            "backbone-folder",
+            f"{source} is a folder",
+            required="an ONNX file or a torch module",
+            next_step="use the folder as it is",
         )
     check_folder(out, [source, spec], whole=True)
     # The folder is reserved before the export, which may take a minute.

@@ -39,8 +39,8 @@ def variant_adder(
         raise InputError(
             "dataset-needed",
             f"--precision {precision} needs a data set, and a run does not record where its own is",
-            "the data set of the run: training videos calibrate int8, test videos measure the accuracy of variants",
-            "set --dataset",
+            required="the data set of the run: training videos calibrate int8, test videos measure the accuracy",
+            next_step="set --dataset",
         )
     folder = dataset
 

@@ -20,7 +20,6 @@ of the spec file selects the middle frame of each snippet (the default) or the m
 from __future__ import annotations
 
 import importlib
-import json
 import re
 import sys
 from collections.abc import Iterator
@@ -39,12 +38,12 @@ from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from punctum.runtime.bundle.config import FeatureSpec
 from punctum.runtime.datatypes import compact
-from punctum.runtime.text.display import shown
 from torch import nn
 
 from .export import export_module
-from .images import HOWS, How, ImageClips, image_graph, takes_images
+from .images import How, ImageClips, image_graph, takes_images
 from .onnx_file import read_onnx
+from .spec_options import image_option, not_of_images, torch_options
 
 GRAPH_FILE = "backbone.onnx"
 BATCHES = (1, 2, 5)
@@ -81,22 +80,22 @@ class ExportedBackbone:
             raise InputError(
                 "backbone-dimension",
                 f"{self.name} returns {self.dim} features",
-                f"{features.dim}, as in the training of the run",
-                "use the backbone that computed the run's features",
+                required=f"{features.dim}, as in the training of the run",
+                next_step="use the backbone that computed the run's features",
             )
         if not self.spec.fits_stride(features.stride_s):
             raise InputError(
                 "backbone-stride",
                 f"{self.name} has a stride of {self.spec.stride_s:g} s (snippet_frames / fps)",
-                f"{features.stride_s:g} s, as in the training of the run",
-                "correct fps or snippet_frames, or extract features with it and train again",
+                required=f"{features.stride_s:g} s, as in the training of the run",
+                next_step="correct fps or snippet_frames, or extract features with it and train again",
             )
         if features.backbone_sha256 and features.backbone_sha256 != self.digest:
             raise InputError(
                 "backbone-differs",
                 f"{self.name} is backbone {self.digest[:12]}",
-                f"{features.backbone_sha256[:12]}, which computed the features that the run was trained on",
-                "use that one, or extract features with this one and train again",
+                required=f"{features.backbone_sha256[:12]}, which computed the features that the run was trained on",
+                next_step="use that one, or extract features with this one and train again",
             )
 
 
@@ -118,7 +117,7 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
                 "backbone-spec",
                 "a spec file does not apply to a backbone folder",
                 f"one of them: a backbone folder contains its spec, {SPEC_FILE}",
-                "leave out --backbone-spec",
+                "leave the spec file out",
             )
         spec, graph = read_backbone(path)
         return _with_fingerprint(path.name, spec, graph, None)
@@ -127,18 +126,18 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
         raise InputError(
             "backbone-missing",
             f"{source!r} is not a backbone folder, an ONNX file or package.module:factory",
-            "one of these",
-            "check --backbone",
+            required="one of these",
+            next_step="check the path",
         )
     if spec_file is None:
         raise InputError(
             "backbone-spec",
             f"{source} has no spec",
-            "a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
-            "give --backbone-spec",
+            required="a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
+            next_step="add a spec file",
         )
     record = read_spec_file(spec_file)
-    how, record = _image_option(record, Path(spec_file))
+    how, record = image_option(record, Path(spec_file))
     spec = parse_spec(record, spec_file)
     if not is_module:
         graph = read_onnx(path)
@@ -146,9 +145,9 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
             how, spec = how or "middle", spec.model_copy(update={"layout": "NTCHW"})
             graph = image_graph(graph, spec, how, path.name)
         elif how is not None:
-            raise _not_of_images(path.name, Path(spec_file))
+            raise not_of_images(path.name, Path(spec_file))
         return _with_fingerprint(path.name, spec, graph, None, how)
-    module = import_module(source, _torch_options(record, Path(spec_file)))
+    module = import_module(source, torch_options(record, Path(spec_file)))
     how = how or ("middle" if _takes_only_images(module, spec) else None)
     if how is not None:
         spec = spec.model_copy(update={"layout": "NTCHW"})
@@ -199,8 +198,8 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
         raise InputError(
             "backbone-module",
             f"the module returns {given} for 3 clips",
-            "a tensor [3, D]",
-            "wrap the module, or remove its last layer",
+            required="a tensor [3, D]",
+            next_step="wrap the module, or remove its last layer",
         )
     shapes = ({0: torch.export.Dim("N", min=1, max=1 << 16)},)
     try:
@@ -229,8 +228,8 @@ def check_backbone_parity(module: nn.Module, spec: BackboneSpec, graph: bytes) -
             raise PunctumError(
                 "parity",
                 f"the exported backbone differs from the module by {difference:.2e} for {count} clips",
-                f"at most {allowed:.0e}",
-                "report this, or export the module to ONNX yourself",
+                required=f"at most {allowed:.0e}",
+                next_step="report this, or export the module to ONNX yourself",
             )
     return report
 
@@ -259,8 +258,8 @@ def import_module(source: str, options: dict[str, Any]) -> nn.Module:
         raise InputError(
             "backbone-import",
             f"{source} returns {type(module).__name__}",
-            "a torch module",
-            "name a factory of modules",
+            required="a torch module",
+            next_step="name a factory of modules",
         )
     drop = options.get("drop")
     if drop is not None:
@@ -290,24 +289,6 @@ def _working_folder() -> Iterator[None]:
             sys.path.remove(folder)
 
 
-def _image_option(record: Any, path: Path) -> tuple[How | None, Any]:
-    """The image option of a spec file, and the rest of it. Layout "NCHW" means an image network."""
-    if not isinstance(record, dict):
-        return None, record  # refused where the rest is parsed
-    rest = {**record, "layout": "NTCHW"} if record.get("layout") == "NCHW" else record
-    if "image" not in record:
-        return ("middle" if rest is not record else None), rest
-    if record["image"] not in HOWS:
-        raise InputError(
-            "backbone-spec",
-            f"{shown(path)}: image is {shown(json.dumps(record['image']), 80)}",
-            " or ".join(f'"{how}"' for how in HOWS),
-            "correct it",
-        )
-    how: How = record["image"]
-    return how, rest
-
-
 def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
     """Whether a module fails on clips and accepts images."""
     module = module.eval().cpu().float()
@@ -322,28 +303,6 @@ def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
         except Exception:  # noqa: BLE001 - as above; its error on clips is reported
             return False
     return isinstance(out, torch.Tensor) and out.ndim == 2
-
-
-def _not_of_images(name: str, path: Path) -> InputError:
-    return InputError(
-        "backbone-spec",
-        f"{shown(path)} describes {name} as an image network, but it takes clips",
-        "image and layout NCHW for networks of single images only",
-        "leave out image, and set layout to NCTHW or NTCHW",
-    )
-
-
-def _torch_options(record: Any, path: Path) -> dict[str, Any]:
-    options = record.get("torch", {})
-    known = isinstance(options, dict) and set(options) <= {"arguments", "drop"}
-    if not known or not isinstance(options.get("arguments", {}), dict):
-        raise InputError(
-            "backbone-spec",
-            f"{path}: torch is {json.dumps(options)[:80]}",
-            '{"arguments": {...}, "drop": "name"}',
-            "correct it",
-        )
-    return dict(options)
 
 
 def _with_fingerprint(

@@ -8,10 +8,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 from punctum.training.models.center import CenterHead, ProposalHead
+from torch import nn
 
 from .locator import array_of, normalised
 from .writer import DOUBLE, FLOAT, INT64, GraphWriter
@@ -32,7 +32,7 @@ def write_center(head: CenterHead) -> bytes:
     embed = np.concatenate([array_of(m.embed.weight) for m in members]).T
     x = w.add("MatMul", normalised(w, "features", head.normalise), w.constant(embed))  # [T, K * E]
     means, length = _pooled(w, head, x)
-    parts = [means] if count == 1 else w.add("Split", means, outputs=count, axis=2, num_outputs=count)
+    parts = [means] if count == 1 else w.add_several("Split", means, outputs=count, axis=2, num_outputs=count)
     width = w.constant([0, bins * config.embed], np.int64)
     log = w.add("Log", w.add("Max", length, w.constant(1e-3))) if config.use_length else ""
     # One product per member: engines pack constant two-dimensional matrices in advance.
@@ -49,7 +49,7 @@ def write_center(head: CenterHead) -> bytes:
     joined = hidden[0] if count == 1 else w.add("Concat", *hidden, axis=1)
     out = w.add("Gemm", joined, w.constant(flat), w.constant(np.concatenate(bias)))
     sizes = w.constant([len(b) for b in bias], np.int64)
-    logits, center, *attention = w.add("Split", out, sizes, outputs=len(kinds), axis=1)
+    logits, center, *attention = w.add_several("Split", out, sizes, outputs=len(kinds), axis=1)
     across = w.constant([1], np.int64)
     scores = w.add("Softmax", w.add("Reshape", logits, w.constant([0, count, classes + 1], np.int64)), axis=-1)
     w.slice(w.add("ReduceMean", scores, across, keepdims=0), 1, 0, classes, name="class_probability")
@@ -69,7 +69,7 @@ def write_center(head: CenterHead) -> bytes:
     )
 
 
-def _hidden(w: GraphWriter, head: CenterHead, member: Any, x: str, log: str) -> str:
+def _hidden(w: GraphWriter, head: CenterHead, member: nn.Module, x: str, log: str) -> str:
     """Pooled embeddings [M, bins * E] (without their bias) and log lengths [M, 1] -> hidden layer [M, H]."""
     width = head.config.bins * head.config.embed
     weight = array_of(member.hidden.weight).astype(np.float64)
@@ -83,7 +83,7 @@ def _hidden(w: GraphWriter, head: CenterHead, member: Any, x: str, log: str) -> 
     y = w.add("Gemm", x, w.constant(weight[:, :width].T), w.constant(bias))
     if head.config.use_length:
         y = w.add("Add", y, w.add("Mul", log, w.constant(along[None])))
-    return str(w.add("Relu", y))
+    return w.add("Relu", y)
 
 
 def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
@@ -92,11 +92,11 @@ def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
     double = head.config.accumulate == "float64"
     kind = DOUBLE if double else FLOAT
 
-    def number(value: Any) -> str:
+    def number(value: npt.ArrayLike) -> str:
         return w.constant(value, np.float64 if double else np.float32)
 
     def cast(name: str, to: int) -> str:
-        return str(w.add("Cast", name, to=to)) if double else name
+        return w.add("Cast", name, to=to) if double else name
 
     segments = cast("segments", kind)
     length = w.add("MatMul", segments, number([[-1.0], [1.0]]))
@@ -138,4 +138,4 @@ def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
 
 def cast_rows(w: GraphWriter, x: str, kind: int) -> str:
     """The number of rows of x as a tensor [1], so that lengths stay symbolic."""
-    return str(w.add("Cast", w.add("Shape", x, start=0, end=1), to=kind))
+    return w.add("Cast", w.add("Shape", x, start=0, end=1), to=kind)

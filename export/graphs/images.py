@@ -38,7 +38,7 @@ def middle_frame(spec: BackboneSpec) -> int:
     return place
 
 
-class ImageClips(nn.Module):  # type: ignore[misc]
+class ImageClips(nn.Module):
     """A torch module of images as a module of clips [N, T, C, H, W] -> [N, D]."""
 
     def __init__(self, network: nn.Module, spec: BackboneSpec, how: How) -> None:

@@ -88,7 +88,7 @@ def write_locator(locator: Locator) -> bytes:
 def _padded(w: GraphWriter, x: str, dim: int, left: int, right: int) -> str:
     """[B, T, D] -> [B, D', 1, left + T + right] with D' a multiple of LANES, zeros around."""
     rows = w.add("Unsqueeze", w.add("Transpose", x, perm=[0, 2, 1]), w.constant([2], np.int64))
-    return str(w.add("Pad", rows, w.constant([0, 0, 0, left, 0, -dim % LANES, 0, right], np.int64)))
+    return w.add("Pad", rows, w.constant([0, 0, 0, left, 0, -dim % LANES, 0, right], np.int64))
 
 
 def _network(w: GraphWriter, net: LocatorNet, x: str) -> str:
@@ -102,7 +102,7 @@ def _network(w: GraphWriter, net: LocatorNet, x: str) -> str:
             weight = np.pad(weight, ((0, 0), (0, -weight.shape[1] % LANES), (0, 0), (0, 0)))
         bias = [] if parts[0].bias is None else [w.constant(np.concatenate([array_of(p.bias) for p in parts]))]
         dilation = [1, int(parts[0].dilation[0])]
-        return str(w.add("Conv", x, w.constant(weight), *bias, dilations=dilation, group=1 if shared else count))
+        return w.add("Conv", x, w.constant(weight), *bias, dilations=dilation, group=1 if shared else count)
 
     if config.embed:
         h, shared = convolution([member.embed for member in members], h), False
@@ -123,23 +123,23 @@ def _network(w: GraphWriter, net: LocatorNet, x: str) -> str:
 def _probabilities(w: GraphWriter, logits: str, net: LocatorNet) -> str:
     """[B, W, members, C + 1] -> class probabilities and background."""
     if net.config.output == "softmax":
-        return str(w.add("Softmax", logits, axis=-1))
+        return w.add("Softmax", logits, axis=-1)
     s = w.add("Sigmoid", logits)
     background = w.slice(s, 3, net.classes)
     scores = w.add("Mul", w.slice(s, 3, 0, net.classes), w.add("Sub", w.constant(1.0), background))
-    return str(w.add("Concat", scores, background, axis=3))
+    return w.add("Concat", scores, background, axis=3)
 
 
 def _mean(w: GraphWriter, x: str, weights: list[float]) -> str:
     """Weighted mean over the members: [B, W, members, C + 1] -> [B, W, C + 1]."""
     axis = w.constant([2], np.int64)
     if max(weights) - min(weights) < 1e-9:
-        return str(w.add("ReduceMean", x, axis, keepdims=0))
-    return str(w.add("ReduceSum", w.add("Mul", x, w.constant(np.array(weights)[:, None])), axis, keepdims=0))
+        return w.add("ReduceMean", x, axis, keepdims=0)
+    return w.add("ReduceSum", w.add("Mul", x, w.constant(np.array(weights)[:, None])), axis, keepdims=0)
 
 
 def _smoothed(w: GraphWriter, x: str, right: int) -> str:
     """One pass of a 3-point mean over axis 1, edges repeated; `right` of the two neighbours are later ones."""
     padded = w.add("Pad", x, w.constant([0, 2 - right, 0, 0, right, 0], np.int64), mode="edge")
     parts = [w.slice(padded, 1, k, k - 2 if k < 2 else END) for k in range(3)]
-    return str(w.add("Div", w.add("Add", w.add("Add", parts[0], parts[1]), parts[2]), w.constant(3.0)))
+    return w.add("Div", w.add("Add", w.add("Add", parts[0], parts[1]), parts[2]), w.constant(3.0))

@@ -78,8 +78,8 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
         raise PunctumError(
             "parity",
             f"the exported graphs differ from the model by {worst:.2e}",
-            f"at most {TOLERANCE:.0e}",
-            "report this",
+            required=f"at most {TOLERANCE:.0e}",
+            next_step="report this",
         )
     return report
 

@@ -2,24 +2,32 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from onnx import NodeProto
 
 OPSET = 20
 END = np.iinfo(np.int64).max  # end of a Slice: up to the last row
 FLOAT, INT64, DOUBLE = 1, 7, 11  # onnx.TensorProto, without importing onnx
+Attribute = int | float | str | list[int]
+Shape = Sequence[int | str]
+"""Sizes of a tensor; names are free sizes."""
 
 
 class GraphWriter:
     """Collects nodes and constants; methods that add a node return the name of its result."""
 
     def __init__(self) -> None:
-        self._nodes: list[Any] = []
-        self._constants: dict[str, Any] = {}
-        self._names: dict[tuple[Any, ...], str] = {}
+        self._nodes: list[NodeProto] = []
+        self._constants: dict[str, np.ndarray] = {}
+        self._names: dict[tuple[str, tuple[int, ...], bytes], str] = {}
 
-    def constant(self, value: Any, dtype: Any = np.float32) -> str:
+    def constant(self, value: npt.ArrayLike, dtype: npt.DTypeLike = np.float32) -> str:
         """A constant tensor; equal tensors are stored once."""
         array = np.ascontiguousarray(value, dtype=dtype)
         key = (array.dtype.str, array.shape, array.tobytes())
@@ -28,21 +36,35 @@ class GraphWriter:
             self._constants[self._names[key]] = array
         return self._names[key]
 
-    def add(self, op: str, *inputs: str, outputs: int = 1, name: str | None = None, **attributes: Any) -> Any:
-        """Add a node; returns the name of its result, or a list of names if `outputs` is not 1."""
+    def add(self, op: str, *inputs: str, name: str | None = None, **attributes: Attribute) -> str:
+        """Add a node with one result; returns its name."""
+        stem = name or self._stem(op)
+        self._append(op, inputs, [stem], stem, attributes)
+        return stem
+
+    def add_several(self, op: str, *inputs: str, outputs: int, **attributes: Attribute) -> list[str]:
+        """Add a node with several results; returns their names."""
+        stem = self._stem(op)
+        names = [f"{stem}_{i}" for i in range(outputs)]
+        self._append(op, inputs, names, stem, attributes)
+        return names
+
+    def _stem(self, op: str) -> str:
+        return f"{op.lower()}_{len(self._nodes)}"
+
+    def _append(
+        self, op: str, inputs: Sequence[str], outputs: list[str], stem: str, attributes: Mapping[str, Attribute]
+    ) -> None:
         from onnx import helper
 
-        stem = name or f"{op.lower()}_{len(self._nodes)}"
-        names = [stem] if outputs == 1 else [f"{stem}_{i}" for i in range(outputs)]
-        self._nodes.append(helper.make_node(op, list(inputs), names, name=f"node_{stem}", **attributes))
-        return stem if outputs == 1 else names
+        self._nodes.append(helper.make_node(op, list(inputs), outputs, name=f"node_{stem}", **attributes))
 
     def slice(self, x: str, axis: int, start: int, stop: int = END, *, name: str | None = None) -> str:
         """Rows `start` to `stop` of one axis."""
         ends = [self.constant([value], np.int64) for value in (start, stop, axis)]
-        return str(self.add("Slice", x, *ends, name=name))
+        return self.add("Slice", x, *ends, name=name)
 
-    def finish(self, inputs: dict[str, tuple[int, list[Any]]], outputs: dict[str, list[Any]]) -> bytes:
+    def finish(self, inputs: Mapping[str, tuple[int, Shape]], outputs: Mapping[str, Shape]) -> bytes:
         """Serialise the model deterministically.
 
         inputs: name -> (FLOAT or INT64, shape); outputs: name -> shape, of type float.

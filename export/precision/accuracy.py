@@ -82,8 +82,8 @@ def measure_reference(bundle: Bundle, data: Dataset, *, split: str | None = None
         raise InputError(
             "accuracy-videos",
             f"{data.folder} lists no test videos",
-            "a test.txt with one video per line: the mAP of a variant is measured on them",
-            "add it; gt.json is optional, and makes the figure more meaningful",
+            required="a test.txt with one video per line: the mAP of a variant is measured on them",
+            next_step="add it; gt.json is optional, and makes the figure more meaningful",
         )
     events = localize(bundle, REFERENCE, data, data.test)
     truth, least = _confident(events, bundle.labels)
@@ -116,8 +116,8 @@ def _confident(events: Events, labels: tuple[str, ...]) -> tuple[Truth, float]:
         raise InputError(
             "accuracy-empty",
             "the fp32 bundle finds no event in the test videos, and there is no ground truth",
-            "test videos with actions, or gt.json",
-            "check the data set",
+            required="test videos with actions, or gt.json",
+            next_step="check the data set",
         )
     return (
         Truth(

@@ -97,8 +97,8 @@ def collect(bundle: Bundle, data: Dataset, *, split: str | None = None, seed: in
         raise InputError(
             "calibration-empty",
             f"{data.folder} lists no training videos",
-            "a train.txt: int8 ranges are measured on training videos, never on the test videos",
-            "check --split",
+            required="a train.txt: int8 ranges are measured on training videos, never on the test videos",
+            next_step="check `split`",
         )
     rng = np.random.default_rng(seed)
     locator, center, clips = _Sample(WINDOWS, rng), _Sample(RUNS, rng), _Sample(CLIPS, rng)
@@ -153,6 +153,6 @@ def _check_features(bundle: Bundle, data: Dataset, mean: float, std: float) -> N
         raise InputError(
             "calibration-features",
             f"training features of {data.name} have mean {mean:.3g} and standard deviation {std:.3g}",
-            f"about {known.mean:.3g} and {known.std:.3g}, as in the training of the bundle",
-            "use the data set that the run was trained on",
+            required=f"about {known.mean:.3g} and {known.std:.3g}, as in the training of the bundle",
+            next_step="use the data set that the run was trained on",
         )

@@ -38,16 +38,16 @@ def open_data(bundle: Bundle, folder: str | Path, split: str | None) -> Dataset:
         raise InputError(
             "label-unknown",
             f"the bundle has classes that {data.name} does not have: {', '.join(unknown)}",
-            ", ".join(data.labels),
-            "use the data set that the run was trained on",
+            required=", ".join(data.labels),
+            next_step="use the data set that the run was trained on",
         )
     spec = bundle.manifest.features
     if not data.only_videos and data.feature_dim not in (0, spec.dim):
         raise InputError(
             "features-dimension",
             f"features of {data.name} have dimension {data.feature_dim}",
-            f"{spec.dim}, as in the bundle",
-            "use the data set that the run was trained on",
+            required=f"{spec.dim}, as in the bundle",
+            next_step="use the data set that the run was trained on",
         )
     return data
 

@@ -152,8 +152,8 @@ def _measured(
         raise InputError(
             "precision-nothing",
             f"no graph of {bundle.source} has a layer large enough for {name}",
-            "a layer with 512 weights or more",
-            "leave it out: it would gain nothing",
+            required="a layer with 512 weights or more",
+            next_step="leave it out: it would gain nothing",
         )
     files: dict[Part, str] = {part: f"{part}.{name}.onnx" for part in graphs}
     measured = graphs

@@ -284,7 +284,7 @@ def test_continues_to_the_same_bits_after_a_stop(clips: Path, tmp_path: Path, mo
         with pytest.raises(TrainingInterrupted):
             train_backbone(given, config, tmp_path / "parts", exporter=exporter, quiet=True)
     assert not (tmp_path / "parts" / "backbone.onnx").exists()
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="`resume=True`"):
         train_backbone(given, config, tmp_path / "parts", exporter=exporter, quiet=True)
     with pytest.raises(InputError, match="another recipe"):
         train_backbone(given, tiny(seed=1), tmp_path / "parts", resume=True, exporter=exporter, quiet=True)

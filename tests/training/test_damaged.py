@@ -241,7 +241,7 @@ def test_states_to_resume_from(toy, tmp_path, monkeypatch, name, stage):
     assert path.read_bytes() != whole
     with pytest.raises(InputError) as caught:
         train_run(data, recipe, tmp_path / "run", quiet=True, resume=True)
-    assert caught.value.code == "state-damaged" and "--fresh" in str(caught.value)
+    assert caught.value.code == "state-damaged" and "`fresh=True`" in str(caught.value)
     path.write_bytes(whole)
     assert train_run(data, recipe, tmp_path / "run", quiet=True, resume=True)["status"] == "complete"
 

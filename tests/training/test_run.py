@@ -143,7 +143,7 @@ def test_a_stop_request_in_process_raises_with_exit_code_130(toy, small, tmp_pat
     monkeypatch.setattr(StopSignal, "__enter__", lambda self: setattr(self, "requested", True) or self)
     with pytest.raises(TrainingInterrupted) as caught:
         fit(toy, small, tmp_path / "run")
-    assert caught.value.exit_code == 130 and "--resume" in str(caught.value)
+    assert caught.value.exit_code == 130 and "`resume=True`" in str(caught.value)
 
 
 def test_a_loss_that_is_not_finite_says_where(toy, small, tmp_path):
@@ -171,7 +171,7 @@ def test_selection_uses_held_out_training_videos_only(toy, small, tmp_path):
 def test_an_existing_run_is_neither_overwritten_nor_mixed(toy, small, tmp_path):
     out = tmp_path / "run"
     fit(toy, small, out)
-    with pytest.raises(InputError, match="--resume or --fresh"):
+    with pytest.raises(InputError, match="`resume=True` or `fresh=True`"):
         fit(toy, small, out)
     with pytest.raises(InputError, match="seed") as caught:
         fit(toy, small.model_copy(update={"seed": 3}), out, resume=True)

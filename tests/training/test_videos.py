@@ -56,7 +56,7 @@ def test_all_stages_stopped_and_continued_give_the_same_bundle(
             with pytest.raises(KeyboardInterrupt):
                 train_on_videos(data, small, backbone, run, exporter=exporter, resume=run.exists(), quiet=True)
         assert not (run / "bundle").exists()
-    with pytest.raises(InputError, match="--resume"):
+    with pytest.raises(InputError, match="`resume=True`"):
         train_on_videos(data, small, backbone, run, exporter=exporter, quiet=True)
     parts = train_on_videos(data, small, backbone, run, exporter=exporter, resume=True, quiet=True)
     with monkeypatch.context() as patch:  # nothing is left to do

@@ -37,9 +37,8 @@ class BackboneConfig(Recipe):
     resize: Literal["stretch", "short-side"] = "stretch"
     channels: int = Field(default=16, ge=4, le=1024)  #: base width; the layers have 2 to 6 times as many channels
     dim: int = Field(default=128, ge=8, le=MAX_SIZE)  #: learned feature columns, beside 72 that are not learned
-    floor: float = Field(
-        default=0.01, gt=0
-    )  #: intensity treated as black; lower values keep more of dark scenes and more noise
+    floor: float = Field(default=0.01, gt=0)
+    """Intensity treated as black; lower values keep more of dark scenes, and more noise."""
     hidden: int = Field(default=64, ge=1, le=MAX_SIZE)  #: of the click head, which is discarded after training
     head_kernel: int = Field(default=9, ge=1, le=1001)  #: of the click head, in snippets; odd
     dropout: float = Field(default=0.5, ge=0, lt=1)  #: in the click head

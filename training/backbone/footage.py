@@ -56,7 +56,9 @@ def read_footage(
     files = {path.stem: path for path in listed}
     table = next((p for p in (folder / (points or "points.csv"), Path(points or "points.csv")) if p.is_file()), None)
     if points is not None and table is None:
-        raise InputError("points-missing", f"{points} does not exist", "a points file", "check --points")
+        raise InputError(
+            "points-missing", f"{points} does not exist", required="a points file", next_step="check `points`"
+        )
     if table is None or not clicked or (points is None and table.parent != folder):
         return Footage(as_utf8(folder.name), files)
     return _clicked_folder(folder, files, table)
@@ -67,7 +69,10 @@ def dataset_footage(data: Dataset, *, clicked: bool = True) -> Footage:
     videos = {video: data.video_file(video) for video in data.train}
     if not videos:
         raise InputError(
-            "list-missing", f"data set {data.name} lists no training videos", "a train.txt", "check --train-list"
+            "list-missing",
+            f"data set {data.name} lists no training videos",
+            required="a train.txt",
+            next_step="check `train_list`",
         )
     return Footage(data.name, videos, data.labels, data.points() if clicked else None)
 
@@ -79,8 +84,8 @@ def _clicked_folder(folder: Path, files: dict[str, Path], table: Path) -> Footag
         raise InputError(
             "points-frames",
             f"{table} gives frame numbers, and {folder} has no dataset.json with the frame rate",
-            "a column time_s with seconds, or a dataset.json (name, classes, fps)",
-            "add one of the two",
+            required="a column time_s with seconds, or a dataset.json (name, classes, fps)",
+            next_step="add one of the two",
         )
     index = NameIndex(files, media=True)
     if unknown := sorted({row.video for row in rows if index.find(row.video) is None}):
@@ -89,16 +94,16 @@ def _clicked_folder(folder: Path, files: dict[str, Path], table: Path) -> Footag
             "video-missing",
             f"{table} names videos that {folder} does not contain: {', '.join(unknown[:3])}"
             + (f" (similar names: {', '.join(similar[:3])})" if similar else ""),
-            "file names, with or without their extension",
-            "correct the table",
+            required="file names, with or without their extension",
+            next_step="correct the table",
         )
     labels = tuple(sorted({clean_name(row.label) for row in rows}))
     if pair := NameIndex(labels).twice(fold=True):
         raise InputError(
             "label-alike",
             f"{table} names the classes {pair[0]!r} and {pair[1]!r}",
-            "one spelling per class",
-            "correct the names, or add a dataset.json that lists the classes",
+            required="one spelling per class",
+            next_step="correct the names, or add a dataset.json that lists the classes",
         )
     clicks: dict[str, set[tuple[float, int]]] = {}
     for row in rows:

@@ -24,6 +24,7 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_write
 
 from ..arrays import F16, F32, U16
+from ..records import Record
 from .motion import CHANNELS, MAPS_VERSION, log_light, motion_maps
 
 _BLOCK = 256  # frames written or converted at a time
@@ -91,7 +92,10 @@ class FrameStore:
                 writer.close()
         if not starts:
             raise InputError(
-                "video-empty", f"{path} holds no frame", "a video with pictures", "remove it from the lists"
+                "video-empty",
+                f"{path} holds no frame",
+                required="a video with pictures",
+                next_step="remove it from the lists",
             )
         atomic_write(record, json.dumps({"source": source, "starts": starts, "files": files}) + "\n")
         return True
@@ -109,7 +113,7 @@ class FrameStore:
                 spans.append(FrameSpan(video, float(start_s), frames, self.folder / name))
         return spans
 
-    def _source(self, path: Path) -> dict[str, Any]:
+    def _source(self, path: Path) -> Record:
         """What stored frames depend on: the file, and how it is prepared."""
         facts = path.stat()
         fields = {"fps", "height", "width", "resize", "colour", "mean", "std"}
@@ -153,7 +157,7 @@ def _compute_maps(frames: U16, floor: float) -> Iterator[F16]:
             yield motion_maps(log_light(block[None], floor))[0].numpy().astype(np.float16)
 
 
-def _read_record(path: Path) -> dict[str, Any]:
+def _read_record(path: Path) -> Record:
     """The record of stored frames; {} if it or a file that it lists is missing or damaged."""
     try:
         record = json.loads(path.read_text(encoding="utf-8"))

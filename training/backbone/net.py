@@ -20,7 +20,7 @@ GRID = (4, 4)
 _TOP_SHARE = 64  # the mean of a channel's largest values is taken over 1 / 64 of the cells
 
 
-class BackboneNet(nn.Module):  # type: ignore[misc]
+class BackboneNet(nn.Module):
     """clips [N, T, 1, H, W] in 0..1 -> features [N, D]; the last 72 columns are not learned (`motion_summary`)."""
 
     def __init__(self, config: BackboneConfig) -> None:
@@ -91,7 +91,7 @@ def channel_grid(maps: Tensor, channel: int) -> Tensor:
     return cells
 
 
-class _Space(nn.Sequential):  # type: ignore[misc]
+class _Space(nn.Sequential):
     """Convolution over the picture, for every time: [N, F, C, h, w]."""
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +99,7 @@ class _Space(nn.Sequential):  # type: ignore[misc]
         return y.unflatten(0, x.shape[:2])
 
 
-class _Time(nn.Sequential):  # type: ignore[misc]
+class _Time(nn.Sequential):
     """Convolution over time without padding, for every place: run on pictures of F x (h w), which is fast on a CPU."""
 
     def forward(self, x: Tensor) -> Tensor:

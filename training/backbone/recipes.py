@@ -51,16 +51,16 @@ def backbone_recipe(
     for name, value in (("minutes", minutes), ("epochs", epochs)):
         if value is not None:
             if not 0 < value < float("inf"):
-                raise InputError("option", f"--{name} is {value}", "a positive number", f"set --{name}")
+                raise InputError("option", f"`{name}` is {value}", "a positive number", f"correct `{name}`")
             changes[name] = value
     if size is not None:
         parts = re.fullmatch(r"(\d{2,4})x(\d{2,4})", size.strip().lower())
         if parts is None or not all(16 <= int(n) <= 1024 and int(n) % 8 == 0 for n in parts.groups()):
             raise InputError(
                 "size",
-                f"--size is {size!r}",
+                f"`size` is {size!r}",
                 "HEIGHTxWIDTH, each a multiple of 8 from 16 to 1024",
-                "for example --size 48x64",
+                "for example 48x64",
             )
         changes |= {"height": int(parts[1]), "width": int(parts[2])}
     if (minutes is not None or epochs is not None) and recipe.optim.steps is not None:

@@ -57,8 +57,8 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
         raise InputError(
             "footage-short",
             f"no video of {footage.name} has {store.spec.stride_s:g} s without a gap",
-            "videos of at least some seconds",
-            "add footage",
+            required="videos of at least some seconds",
+            next_step="add footage",
         )
     return parts
 
@@ -100,5 +100,5 @@ def interrupted(folder: Path) -> TrainingInterrupted:
         "interrupted",
         f"training was stopped; {folder} holds what was done so far",
         "",
-        "repeat the command with --resume",
+        "continue with `resume=True`",
     )

@@ -10,7 +10,6 @@ different.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from torch.nn import functional as fn
 from ..arrays import F16, F32, I64
 from ..data.videos import Sample
 from ..objectives.points import even_targets
+from ..records import Record
 from .augment import augment
 from .config import BackboneConfig
 from .frames import span_maps
@@ -30,7 +30,7 @@ from .spans import ClickedSpan
 _AHEAD = (1, 2, 4, 8)  # snippets ahead whose motion is predicted
 
 
-class ClickHead(nn.Module):  # type: ignore[misc]
+class ClickHead(nn.Module):
     """Features [B, S, D] -> logits [B, S, C + 1]; each covers `head_kernel` snippets. Used in training only."""
 
     def __init__(self, config: BackboneConfig, classes: int) -> None:
@@ -47,7 +47,7 @@ class ClickHead(nn.Module):  # type: ignore[misc]
         return logits
 
 
-class BackboneModule(nn.Module):  # type: ignore[misc]
+class BackboneModule(nn.Module):
     """The network and the heads that only training uses."""
 
     def __init__(self, config: BackboneConfig, classes: int) -> None:
@@ -77,7 +77,7 @@ class BackboneTask:
         clicks = sum(len(p.clicks) for p in parts) if classes else 0
         self.steps = config.planned_steps(int(self.length.sum()), clicks)
         self.targets = self._targets() if module.click is not None else None
-        self.describe: dict[str, Any] = {
+        self.describe: Record = {
             "spans": len(parts),
             "snippets": int(self.length.sum()),
             "clicks": sum(len(p.clicks) for p in parts),

@@ -8,7 +8,6 @@ import time
 from dataclasses import asdict
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -23,7 +22,7 @@ from ..engine.selection import BestKeeper
 from ..engine.stop import StopSignal
 from ..engine.threads import training_threads
 from ..models.weights import weights_bytes
-from ..records import digest, read_object, versions, write_json
+from ..records import Record, digest, read_object, versions, write_json
 from .config import BackboneConfig
 from .exporter import BackboneExporter
 from .footage import Footage
@@ -51,7 +50,7 @@ def train_backbone(
     quiet: bool = False,
     frames: Path | None = None,
     threads: int | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """Train a backbone on `footage` into the folder `out`.
 
     Args:
@@ -73,7 +72,12 @@ def train_backbone(
         TrainingInterrupted: after Ctrl-C; the folder can be resumed.
     """
     if not footage.videos:
-        raise InputError("videos-missing", f"{footage.name} holds no video", "at least one video", "check the path")
+        raise InputError(
+            "videos-missing",
+            f"{footage.name} holds no video",
+            required="at least one video",
+            next_step="check the path",
+        )
     record = _describe(footage, config)
     resumed = prepare(out, record, files=_FILES, compared=tuple(record), resume=resume, fresh=fresh)
     if resumed and all((out / name).is_file() for name in _RESULTS):
@@ -142,12 +146,12 @@ def load_start(net: BackboneNet, path: Path) -> None:
         raise InputError(
             "backbone-start",
             f"training cannot start from {path.name} ({plain(error)[:300]})",
-            "the weights that ship, with the default channels, dim and snippet_frames",
-            'use the default sizes, or set "start": "random" in the recipe',
+            required="the weights that ship, with the default channels, dim and snippet_frames",
+            next_step='use the default sizes, or set "start": "random" in the recipe',
         ) from None
 
 
-def _describe(footage: Footage, config: BackboneConfig) -> dict[str, Any]:
+def _describe(footage: Footage, config: BackboneConfig) -> Record:
     """The record in config.json: recipe, labels, and what identifies the footage."""
     parts: list[bytes] = []
     for video, path in sorted(footage.videos.items()):

@@ -12,6 +12,8 @@ from punctum.runtime.cli.terminal import echo, say
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import counted
 
+from ..records import Record
+
 SEED_HELP = "Random seed; the same --seed and --threads give the same weights on the same machine [0]."
 THREADS_HELP = "CPU threads of torch; 0: one thread or all usable cores, whichever makes the first steps faster."
 RESUME_HELP = "Continue an interrupted run."
@@ -22,12 +24,16 @@ JSON_HELP = "Print the summary as JSON."
 
 def exclusive(first: str, second: str) -> InputError:
     """The error for two options that exclude each other."""
-    return InputError("flags-exclusive", f"{first} and {second} exclude each other", "one of them", "leave one out")
+    return InputError(
+        "flags-exclusive", f"{first} and {second} exclude each other", required="one of them", next_step="leave one out"
+    )
 
 
 def unfit(option: str, given: str, required: str) -> InputError:
     """The error for an option that does not apply to the data set or recipe."""
-    return InputError("flags-exclusive", f"{option} does not apply to {given}", required, f"leave {option} out")
+    return InputError(
+        "flags-exclusive", f"{option} does not apply to {given}", required=required, next_step=f"leave {option} out"
+    )
 
 
 @contextmanager
@@ -43,7 +49,7 @@ def _say_warning(message: Warning | str, category: type[Warning], *rest: Any, **
     say(f"warning: {message}")
 
 
-def show_run(summary: dict[str, Any], out: Path) -> None:
+def show_run(summary: Record, out: Path) -> None:
     """Print the summary of a run: one line for the run, one per stage."""
     counts = f"{counted(summary['videos'], 'video')}, {counted(summary['clicks'], 'click')}"
     echo(f"{counts}, {summary['seconds']:.1f} s -> {out}")
@@ -54,7 +60,7 @@ def show_run(summary: dict[str, Any], out: Path) -> None:
             echo(f"  {name}: already trained")
 
 
-def show_backbone(summary: dict[str, Any], out: Path) -> None:
+def show_backbone(summary: Record, out: Path) -> None:
     """Print the summary of a trained backbone in two lines."""
     trained = summary["training"]
     counts = ", ".join(counted(summary[f"{thing}s"], thing) for thing in ("video", "snippet", "click"))

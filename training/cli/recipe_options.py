@@ -55,8 +55,8 @@ def recipe_of(
             raise InputError(
                 "flags-idle",
                 f'--no-point-update has no effect: the objective "{recipe.center_objective.kind}" never moves a click',
-                'a center scorer that learns from clicks (center_objective.kind = "points")',
-                "leave it out, or add --published-head",
+                required='a center scorer that learns from clicks (center_objective.kind = "points")',
+                next_step="leave it out, or add --published-head",
             )
         recipe = recipes.without_point_update(recipe)
     if seed is not None:

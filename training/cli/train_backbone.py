@@ -85,8 +85,8 @@ def train_backbone_command(exporter: BackboneExporter) -> Callable[..., None]:
             raise InputError(
                 "flags-idle",
                 f"--train-list has no effect: {videos} is a plain folder, of which all videos are used",
-                "a data set (dataset.json)",
-                "leave --train-list out",
+                required="a data set (dataset.json)",
+                next_step="leave --train-list out",
             )
         footage = read_footage(videos, points=points, train_list=train_list, clicked=not no_points)
         recipe = backbone_recipe(config, seed=seed, minutes=minutes, epochs=epochs, size=size)

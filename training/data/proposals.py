@@ -108,8 +108,8 @@ def read_proposals(
         raise InputError(
             "proposals-empty",
             f"{path} has no usable proposal for any of the {len(samples)} training videos",
-            "results.<video> with segments in seconds and classes of the data set",
-            "check that the video names and classes are those of the data set",
+            required="results.<video> with segments in seconds and classes of the data set",
+            next_step="check that the video names and classes are those of the data set",
         )
     if absent:
         _warn(f"{path}: {len(absent)} training videos without proposals are left out ({_few(absent)})")
@@ -142,8 +142,8 @@ def _form(path: Path, problem: str) -> InputError:
     return InputError(
         "proposals-form",
         f"{path} is not in ActivityNet form: {problem}",
-        'results.<video>: [{"label": ..., "segment": [start_s, end_s], "score": ...}]',
-        "correct the file",
+        required='results.<video>: [{"label": ..., "segment": [start_s, end_s], "score": ...}]',
+        next_step="correct the file",
     )
 
 

@@ -69,8 +69,8 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
         raise InputError(
             "list-missing",
             f"data set {dataset.name} lists no training videos",
-            "a list with one video per line",
-            "check --split and --train-list",
+            required="a list with one video per line",
+            next_step="check `split` and `train_list`",
         )
     clicked = dataset.points()
     for video in dataset.train:
@@ -98,8 +98,8 @@ def no_points(name: str, videos: int) -> InputError:
     return InputError(
         "no-points",
         f"data set {name} has {counted(videos, 'training video')} and not one point in them",
-        "at least one point in a training video",
-        "check --points and --train-list, or run `punctum data check`",
+        required="at least one point in a training video",
+        next_step="check `points` and `train_list`, or run `punctum data check`",
     )
 
 

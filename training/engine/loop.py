@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from punctum.runtime.errors import PunctumError
 from torch import nn
 
 from ..config import OptimConfig
+from ..records import Record
 from .report import Reporter
 from .selection import BestKeeper
 from .state import StageState, damaged, load_state, optimizer_tensors, restore_optimizer, save_state
@@ -142,7 +142,7 @@ def run_stage(
                     nn.utils.clip_grad_norm_(task.module.parameters(), optim.clip_gradient)
                 optimizer.step()
                 done = step + 1
-                record: dict[str, Any] = {"stage": task.name, "step": done, "loss": loss, **terms}
+                record: Record = {"stage": task.name, "step": done, "loss": loss, **terms}
                 if keeper.due(done, task.steps):
                     record["criterion"] = keeper.offer(done, task.criterion(), task.module)
                 reporter.record(**record)
@@ -199,6 +199,6 @@ def _not_finite(stage: str, step: int, terms: dict[str, float]) -> PunctumError:
     return PunctumError(
         "loss-not-finite",
         f"the {stage} loss is not finite at step {step + 1} ({shown})",
-        "finite losses",
-        "lower the learning rate (optim.rate in --config), or run `punctum data check` on the features",
+        required="finite losses",
+        next_step="lower the learning rate (`optim.rate` in the recipe), or run `punctum data check` on the features",
     )

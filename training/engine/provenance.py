@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from punctum.runtime.bundle.config import FeatureSpec, Fingerprint
@@ -14,13 +13,13 @@ from punctum.runtime.files.atomic import sha256_file
 from ..config import TrainConfig
 from ..data.videos import TrainingSet
 from ..models.checkpoint import SCHEMA
-from ..records import digest, versions
+from ..records import Record, digest, versions
 
 _QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _BLOCK = 1 << 20  # values converted to float64 at a time
 
 
-def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> dict[str, Any]:
+def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> Record:
     """The record of a run: recipe, labels, feature spec with fingerprint, and digests of features and clicks.
 
     Args:
@@ -43,7 +42,7 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
             clicks.position.tobytes(),
             clicks.label.tobytes(),
         ]
-    provenance: dict[str, Any] = {
+    provenance: Record = {
         "dataset": data.name,
         "data_sha256": digest(parts),
         "versions": versions(),

@@ -6,11 +6,10 @@ import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from punctum.runtime.errors import InputError
 
-from ..records import read_object, write_json
+from ..records import Record, read_object, write_json
 
 CONFIG, STATE = "config.json", "state"
 _DRAFTS = (".*.safetensors.*", ".*.json.*", ".*.jsonl.*")  # files that a killed run was writing
@@ -18,7 +17,7 @@ _DRAFTS = (".*.safetensors.*", ".*.json.*", ".*.jsonl.*")  # files that a killed
 
 def prepare(
     out: Path,
-    record: dict[str, Any],
+    record: Record,
     *,
     files: Sequence[str],
     compared: Sequence[str],
@@ -42,7 +41,9 @@ def prepare(
         InputError: the folder holds other files, a run without `resume` or `fresh`, or a run with another record.
     """
     if out.exists() and not out.is_dir():
-        raise InputError("out-not-folder", f"{out} is a file", "a folder, new or empty", "choose another --out")
+        raise InputError(
+            "out-not-folder", f"{out} is a file", required="a folder, new or empty", next_step="choose another `out`"
+        )
     occupied = out.is_dir() and any(out.iterdir())
     if occupied and not is_written_by(out, record["schema"]):
         raise foreign_folder(out)
@@ -74,18 +75,24 @@ def is_written_by(out: Path, schema: str) -> bool:
 def foreign_folder(out: Path, detail: str = "other files") -> InputError:
     """The error for an output folder that holds something else."""
     return InputError(
-        "out-foreign", f"{out} holds {detail} and is not a run folder", "a new folder", "choose another --out"
+        "out-foreign",
+        f"{out} holds {detail} and is not a run folder",
+        required="a new folder",
+        next_step="choose another `out`",
     )
 
 
 def run_exists(out: Path) -> InputError:
     """The error for a folder that holds a run, without `resume` or `fresh`."""
     return InputError(
-        "run-exists", f"{out} already holds a run", "a new folder", "add --resume or --fresh, or change --out"
+        "run-exists",
+        f"{out} already holds a run",
+        required="a new folder",
+        next_step="add `resume=True` or `fresh=True`, or change `out`",
     )
 
 
-def _compare(out: Path, old: dict[str, Any], new: dict[str, Any], compared: Sequence[str]) -> None:
+def _compare(out: Path, old: Record, new: Record, compared: Sequence[str]) -> None:
     new = json.loads(json.dumps(new))
     for field in compared:
         before, after = old.get(field), new[field]
@@ -96,6 +103,6 @@ def _compare(out: Path, old: dict[str, Any], new: dict[str, Any], compared: Sequ
         raise InputError(
             "resume-differs",
             f"{out} was started with another recipe or other data ({field})",
-            "the same data, seed and options as before",
-            "repeat the first command with --resume, or start over with --fresh",
+            required="the same data, seed and options as before",
+            next_step="repeat the first settings with `resume=True`, or start over with `fresh=True`",
         )

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from torch import Tensor, nn
+
+from ..records import Record
 
 
 class BestKeeper:
@@ -35,11 +35,11 @@ class BestKeeper:
         if self.weights:
             module.load_state_dict(self.weights)
 
-    def facts(self) -> dict[str, Any]:
+    def facts(self) -> Record:
         """What a saved state records beside the weights."""
         return {"best_step": self.step, "best_score": self.score}
 
-    def restore(self, weights: dict[str, Tensor], facts: dict[str, Any]) -> None:
+    def restore(self, weights: dict[str, Tensor], facts: Record) -> None:
         """Continue from a saved state."""
         self.weights = dict(weights)
         self.step, self.score = facts.get("best_step"), facts.get("best_score")

@@ -6,7 +6,6 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from punctum.runtime.datatypes import compact
@@ -14,6 +13,8 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.text.display import plain
 from torch import Tensor
+
+from ..records import Record
 
 _MAX_THREADS = 4096
 
@@ -37,7 +38,7 @@ class StageState:
     optimizer: dict[int, dict[str, Tensor]]
     extra: dict[str, Tensor]
     best: dict[str, Tensor]
-    facts: dict[str, Any]
+    facts: Record
 
 
 def save_state(path: Path, state: StageState) -> None:
@@ -95,8 +96,8 @@ def damaged(path: Path, error: Exception) -> InputError:
     return InputError(
         "state-damaged",
         f"{path} is not a training state ({plain(error)[:300]})",
-        "a file that training wrote",
-        "start over with --fresh",
+        required="a file that training wrote",
+        next_step="start over with `fresh=True`",
     )
 
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 from torch import Tensor, nn
+
+from ..records import Record
 
 
 class Task(Protocol):
@@ -21,7 +23,7 @@ class Task(Protocol):
     name: str
     module: nn.Module
     steps: int
-    describe: dict[str, Any]
+    describe: Record
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         """The loss of one step and its terms for the log. All draws come from `rng` and torch's seeded generator."""

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -30,7 +30,7 @@ from ..models.weights import load_weights, save_weights
 from ..objectives.center_task import CenterTask, CenterVideo
 from ..objectives.points import PointsTask
 from ..objectives.quality_task import QualityTask
-from ..records import write_json
+from ..records import Record, write_json
 from .loop import run_stage
 from .provenance import describe
 from .report import Reporter
@@ -56,7 +56,7 @@ def train_run(
     device: str = "cpu",
     quiet: bool = False,
     threads: int | None = None,
-) -> dict[str, Any]:
+) -> Record:
     """Train a locator and a center scorer into the folder `out`.
 
     Args:
@@ -80,7 +80,10 @@ def train_run(
     place = torch_device(device)
     if proposals is not None and not proposals.is_file():
         raise InputError(
-            "file-missing", f"{proposals} does not exist", "a file in ActivityNet form", "check --proposals"
+            "file-missing",
+            f"{proposals} does not exist",
+            required="a file in ActivityNet form",
+            next_step="check `proposals`",
         )
     record = describe(data, config, proposals)
     if prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh):
@@ -114,11 +117,11 @@ class _Trainer:
         self.data, self.config, self.out = data, config, out
         self.measure_threads = measure_threads
         self.device, self.reporter, self.stop = device, reporter, stop
-        self.facts: dict[str, Any] = {}
+        self.facts: Record = {}
         self.began = time.monotonic()
         self.complete = (out / LOCATOR_WEIGHTS).is_file() and not (out / STATE).is_dir()
 
-    def run(self, proposals: Path | None) -> dict[str, Any]:
+    def run(self, proposals: Path | None) -> Record:
         config, data = self.config, self.data
         dim, classes = data.feature_dim, len(data.labels)
         locator = self._seeded(0, lambda: build_locator(config, dim=dim, classes=classes))
@@ -244,21 +247,21 @@ class _Trainer:
             module: M = make().to(self.device)
         return module
 
-    def _already_complete(self, center: ProposalHead | None) -> dict[str, Any]:
+    def _already_complete(self, center: ProposalHead | None) -> Record:
         names = ["locator"] + [f"locator{i + 2}" for i in range(len(self.config.partners))]
         self.facts = {name: {"resumed": True} for name in (names if center is None else [*names, "center"])}
         return self._seal("complete")
 
-    def _interrupted(self) -> dict[str, Any]:
+    def _interrupted(self) -> Record:
         self._seal("interrupted")
         raise TrainingInterrupted(
             "interrupted",
             f"training was stopped; {self.out} holds a usable checkpoint of the steps done so far",
             "",
-            "repeat the command with --resume",
+            "continue with `resume=True`",
         )
 
-    def _seal(self, status: str) -> dict[str, Any]:
+    def _seal(self, status: str) -> Record:
         center = self.config.center is not None and (self.out / CENTER_WEIGHTS).is_file()
         write_json(self.out / POST, _post(self.config, center=center).model_dump(mode="json"))
         summary = {

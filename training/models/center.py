@@ -44,15 +44,17 @@ class HeadLogits(NamedTuple):
     center: Tensor
 
 
-class ProposalHead(nn.Module):  # type: ignore[misc]
+class ProposalHead(nn.Module):
     """Pooling and output activations of both heads; a subclass computes logits from `Pooled`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
-        """Args:
-        config: the recipe's section.
-        dim: columns of the features.
-        classes: number of classes C.
-        max_context: upper bound of the pooling context on each side, in snippets.
+        """Set up pooling.
+
+        Args:
+            config: the recipe's section.
+            dim: columns of the features.
+            classes: number of classes C.
+            max_context: upper bound of the pooling context on each side, in snippets.
         """
         super().__init__()
         self.config, self.dim, self.classes = config, dim, classes
@@ -107,7 +109,7 @@ class ProposalHead(nn.Module):  # type: ignore[misc]
         return probability, attention, torch.stack([torch.sigmoid(z.center) for z in logits]).mean(0)
 
 
-class _Branch(nn.Module):  # type: ignore[misc]
+class _Branch(nn.Module):
     """One member: `Pooled` and standardised logarithm of the length [M, 1] -> `HeadLogits`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int) -> None:

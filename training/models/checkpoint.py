@@ -19,7 +19,7 @@ from punctum.runtime.text.display import plain
 from pydantic import ValidationError
 
 from ..config import TrainConfig
-from ..records import read_object, write_json
+from ..records import Record, read_object, write_json
 from .build import build_center, build_locator
 from .center import ProposalHead
 from .ensemble import Locator
@@ -54,7 +54,7 @@ class Run:
     post: PostProcess
     feature_spec: FeatureSpec
     labels: tuple[str, ...]
-    provenance: dict[str, Any]
+    provenance: Record
     complete: bool
 
     @property
@@ -63,7 +63,7 @@ class Run:
         return self.locator.receptive_field
 
 
-def seal(folder: Path, record: dict[str, Any]) -> None:
+def seal(folder: Path, record: Record) -> None:
     """Write summary.json with the hashes of everything that `load_run` reads."""
     files = {name: sha256_file(folder / name) for name in SEALED if (folder / name).is_file()}
     write_json(folder / SUMMARY, {"schema": SCHEMA, **record, "files": files})
@@ -82,7 +82,10 @@ def load_run(path: str | Path) -> Run:
     try:
         if record["schema"] != SCHEMA or summary["schema"] != SCHEMA:
             raise InputError(
-                "run-schema", f"{folder} has schema {record['schema']!r}", SCHEMA, "use a matching version of punctum"
+                "run-schema",
+                f"{folder} has schema {record['schema']!r}",
+                required=SCHEMA,
+                next_step="use a matching version of punctum",
             )
         config = TrainConfig.model_validate(_without_obsolete(record["config"]))
         spec = FeatureSpec.model_validate(record["feature_spec"])
@@ -94,8 +97,8 @@ def load_run(path: str | Path) -> Run:
         raise InputError(
             "run-invalid",
             f"{folder}: {plain(error)[:300]}",
-            "the files that training wrote",
-            "restore the run folder or train again",
+            required="the files that training wrote",
+            next_step="restore the run folder or train again",
         ) from None
 
     def new_locator() -> Locator:
@@ -127,36 +130,42 @@ def _check_present(folder: Path) -> None:
             raise InputError(
                 "run-missing",
                 f"{folder} is a run on videos, which keeps the locator in a folder of its own",
-                f"the locator's run folder, {inner}",
-                f"export {inner}, or use the bundle in {folder / 'bundle'}",
+                required=f"the locator's run folder, {inner}",
+                next_step=f"export {inner}, or use the bundle in {folder / 'bundle'}",
             )
         raise InputError(
-            "run-missing", f"{folder} is not a run folder", "a folder written by `punctum train`", "check the path"
+            "run-missing",
+            f"{folder} is not a run folder",
+            required="a folder written by `punctum train`",
+            next_step="check the path",
         )
     if not (folder / SUMMARY).is_file():
         raise InputError(
             "run-incomplete",
             f"{folder} has no summary.json: training was killed before it finished",
-            "a finished run",
-            "continue it with `punctum train ... --resume`",
+            required="a finished run",
+            next_step="continue it with `punctum train ... --resume`",
         )
 
 
-def _checked_hashes(folder: Path, summary: dict[str, Any]) -> dict[str, Any]:
+def _checked_hashes(folder: Path, summary: Record) -> Record:
     """The hashes in a summary by file name. Raises InputError unless they are those of the files."""
     hashes = summary.get("files")
     required = {CONFIG, POST, LOCATOR_WEIGHTS}
     if not isinstance(hashes, dict) or not required <= hashes.keys() <= set(SEALED):
         raise InputError(
-            "run-damaged", f"{folder / SUMMARY} does not list the files of a run", "their hashes", "train again"
+            "run-damaged",
+            f"{folder / SUMMARY} does not list the files of a run",
+            required="their hashes",
+            next_step="train again",
         )
     for name, digest in hashes.items():
         if not (folder / name).is_file() or sha256_file(folder / name) != digest:
             raise InputError(
                 "run-damaged",
                 f"{folder / name} is missing or is not the file that training wrote",
-                "the file whose hash summary.json lists",
-                "restore the file or train again",
+                required="the file whose hash summary.json lists",
+                next_step="restore the file or train again",
             )
     return hashes
 

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from .locator import LocatorNet
 
 
-class LocatorEnsemble(nn.Module):  # type: ignore[misc]
+class LocatorEnsemble(nn.Module):
     """Features [T, D] or [B, T, D] -> class track and actionness, averaged over the trained networks.
 
     Each network has its own normalisation, depth and look-ahead. Networks with different receptive fields make

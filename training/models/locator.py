@@ -27,7 +27,7 @@ class LocatorOutput(NamedTuple):
     embedding: Tensor
 
 
-class FeatureNormaliser(nn.Module):  # type: ignore[misc]
+class FeatureNormaliser(nn.Module):
     """Scales x [..., D] to unit length (optional), then computes (x - mean) / deviation, clipped."""
 
     def __init__(self, config: Normalisation, *, dim: int) -> None:
@@ -76,7 +76,7 @@ class FeatureNormaliser(nn.Module):  # type: ignore[misc]
         return x
 
 
-class _Member(nn.Module):  # type: ignore[misc]
+class _Member(nn.Module):
     """One network: [B, D, left + W + right] -> logits [B, C + 1, W] and last hidden layer [B, H, W]."""
 
     def __init__(self, config: LocatorConfig, *, dim: int, classes: int, shifts: list[tuple[int, int]]) -> None:
@@ -106,7 +106,7 @@ class _Member(nn.Module):  # type: ignore[misc]
         return self.output(dropped), h
 
 
-class LocatorNet(nn.Module):  # type: ignore[misc]
+class LocatorNet(nn.Module):
     """Features [T, D] -> class track P [T, C] and actionness A [T], both in 0..1.
 
     With a softmax over C classes and background (default), P are the class probabilities and A = 1 - background. With

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 
-class SegmentPool(nn.Module):  # type: ignore[misc]
+class SegmentPool(nn.Module):
     """Features [T, D] and segments [M, 2] in snippet-centre coordinates -> means over bins [M, bins, D].
 
     One sixth of the bins covers the left context, four sixths the segment, one sixth the right context. A context is

@@ -57,7 +57,7 @@ def torch_device(name: str) -> torch.device:
             "device-missing",
             f"Device cuda is not available: {reason}",
             "cpu",
-            "use --device cpu or install a CUDA torch",
+            "use cpu, or install a CUDA build of torch",
         )
     return torch.device(name)
 

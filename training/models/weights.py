@@ -69,6 +69,6 @@ def _mismatch(path: Path, reason: str) -> InputError:
     return InputError(
         "weights-mismatch",
         f"{path} does not hold the weights of this configuration ({reason[:300]})",
-        "the file that training wrote beside config.json",
-        "restore the run folder or train again",
+        required="the file that training wrote beside config.json",
+        next_step="restore the run folder or train again",
     )

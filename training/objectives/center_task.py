@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +16,7 @@ from ..data.center_labels import ProposalLabels, label_proposals, update_points
 from ..data.proposals import VideoProposals
 from ..data.videos import Sample
 from ..models.center import CenterHead, Pooled, ProposalHead
+from ..records import Record
 from .center import csl_loss
 from .pooled import PooledSegments
 
@@ -61,7 +61,7 @@ class CenterTask:
             )
         self._pooled, self._pooled_held_out = self._pool(self.videos), self._pool(self.held_out)
         self._labels = [self._label(v, p) for v, p in zip(self.videos, self.points, strict=True)]
-        self.describe: dict[str, Any] = {
+        self.describe: Record = {
             "videos": len(self.videos),
             "videos_without_proposals": len(videos) - len(self.videos),
             "proposals": sum(len(v.proposals) for v in self.videos),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import torch
 from punctum import kernels
@@ -14,6 +12,7 @@ from ..config import LacpObjective
 from ..data.labels import snippet_labels
 from ..data.videos import TrainingSet
 from ..models.locator import LocatorNet
+from ..records import Record
 from .lacp import LacpTerms, lacp_terms, top_mean
 from .points import point_log_likelihood
 
@@ -34,7 +33,7 @@ class LacpTask:
         self.searched = -1
         self.per_epoch = -(-len(samples) // objective.batch)
         self.steps = epochs * self.per_epoch
-        self.describe: dict[str, Any] = {
+        self.describe: Record = {
             "videos": len(samples),
             "videos_without_clicks": len(data.samples) - len(samples),
         }

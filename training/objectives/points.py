@@ -9,7 +9,6 @@ networks and strong dropout prevent overfitting to a few hundred clicks.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -21,6 +20,7 @@ from ..config import PointsObjective
 from ..data.click_position import background_position
 from ..data.videos import Sample, TrainingSet
 from ..models.locator import LocatorNet
+from ..records import Record
 from .bank import WindowBank
 
 
@@ -87,7 +87,7 @@ class PointsTask:
             self.per_epoch = -(-len(self.site) // objective.batch)
         self.steps = epochs * self.per_epoch
         self.held_out = data.held_out
-        self.describe: dict[str, Any] = {
+        self.describe: Record = {
             "clicked_snippets": len(self.site),
             "background_gaps": len(self.gap),
             "edge_background": edges,

@@ -32,12 +32,14 @@ class PooledSegments:
         segments: Sequence[F64],
         labels: Sequence[I64],
     ) -> None:
-        """Args:
-        head: the center scorer.
-        features: [T_i, D] of each video.
-        tracks: float32 [T_i, C + 1] of each video.
-        segments: [M_i, 2] of each video.
-        labels: [M_i] of each video.
+        """Prepare pooling.
+
+        Args:
+            head: the center scorer.
+            features: [T_i, D] of each video.
+            tracks: float32 [T_i, C + 1] of each video.
+            segments: [M_i, 2] of each video.
+            labels: [M_i] of each video.
         """
         self._head = head
         device = next(head.parameters()).device

@@ -9,7 +9,6 @@ too accurate on the videos that it was trained on; proposals of another base loc
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -20,6 +19,7 @@ from ..arrays import F32, F64
 from ..config import QualityObjective
 from ..data.pseudo import align_clicks, sample_segments
 from ..models.center import CenterHead, Pooled
+from ..records import Record
 from .center_task import CenterVideo
 from .pooled import PooledSegments
 
@@ -61,7 +61,7 @@ class QualityTask:
         held_out_candidates = [self._candidates(v, around, elsewhere, rng) for v in held_out]
         self.held_out = self._gather(held_out, held_out_candidates) if held_out else None
         self.steps = epochs * max(-(-len(self.target) // rule.batch), 1) if len(self.target) else 0
-        self.describe: dict[str, Any] = {"pseudo_segments": clicks, "candidates": len(self.target)}
+        self.describe: Record = {"pseudo_segments": clicks, "candidates": len(self.target)}
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = torch.from_numpy(rng.integers(0, len(self.target), self.rule.batch)).to(self.device)
