@@ -73,7 +73,7 @@ class Materials:
     @staticmethod
     def _punctum(*arguments: object) -> None:
         command = [str(Path(sys.executable).parent / "punctum"), *map(str, arguments)]
-        done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+        done = subprocess.run(command, capture_output=True, text=True, timeout=400)
         assert done.returncode == 0, done.stderr
 
 

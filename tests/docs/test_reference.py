@@ -186,7 +186,7 @@ def test_columns_of_an_archive_run(materials, tmp_path):
     parquet = pytest.importorskip("pyarrow.parquet")
     command = [str(Path(sys.executable).parent / "punctum"), "score", str(materials.path("sensor-bundle/"))]
     command += [str(materials.path("features.npy")), "--out", str(tmp_path / "results"), "--workers", "1"]
-    subprocess.run(command, check=True, capture_output=True, timeout=120)
+    subprocess.run(command, check=True, capture_output=True, timeout=400)
     files = {
         "Events": next((tmp_path / "results").glob("events/*/*.parquet")),
         "Items": tmp_path / "results" / "items.parquet",
