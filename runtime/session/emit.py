@@ -1,4 +1,4 @@
-"""Makes events from scored segments and from what the reporter wants to report: identity, phase, delay and what is missing."""
+"""Makes events from scored segments and from reports: identity, phase, delay, and what is missing."""
 
 from __future__ import annotations
 
