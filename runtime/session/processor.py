@@ -79,7 +79,16 @@ class StreamProcessor:
     def __init__(
         self, plan: Plan, *, stream: str, start_s: float, live: LiveOptions | None, run_id: str, keep_tracks: bool
     ) -> None:
-        """Args as in `Session`; keep_tracks: collect `class_tracks`, whose size grows with the stream."""
+        """Begin a stream.
+
+        Args:
+            plan: The configuration.
+            stream: Name of the stream.
+            start_s: Media time of the first snippet in seconds.
+            live: When to report provisional events; None: final events only.
+            run_id: Part of every event id.
+            keep_tracks: Collect `class_tracks`, whose size grows with the stream.
+        """
         self.plan, self.stream, self.live, self.run_id = plan, stream, live, run_id
         self.degraded, self.resets = False, 0
         options = live or LiveOptions()

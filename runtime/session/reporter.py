@@ -70,7 +70,14 @@ class Reporter:
     """
 
     def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
-        """Args: tick_s: seconds between ticks; stride_s, overhang_s: as in `Plan`."""
+        """A reporter that has reported nothing.
+
+        Args:
+            options: When to report.
+            tick_s: Seconds of media between two ticks.
+            stride_s: As in `Plan`.
+            overhang_s: As in `Plan`.
+        """
         self.options = options
         self.actions: list[ReportedAction] = []
         self.action_count = 0
