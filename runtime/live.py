@@ -36,15 +36,18 @@ class LiveOptions:
             value = getattr(self, name)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(
-                    "live-options", f"{name}={value}", "a positive number of seconds, or None", f"set {name}"
+                    "live-options", f"`{name}` is {value}", "a positive number of seconds, or None", f"set `{name}`"
                 )
         for name in ("report_score", "open_score"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
-                raise InputError("live-options", f"{name}={value}", "0 or more", f"set {name}")
+                raise InputError("live-options", f"`{name}` is {value}", "0 or more", f"set `{name}`")
         if self.tick_s is not None and self.max_delay_s is not None and self.tick_s > self.max_delay_s:
             raise InputError(
-                "live-options", f"tick_s={self.tick_s}", f"at most max_delay_s={self.max_delay_s}", "set tick_s"
+                "live-options",
+                f"`tick_s` is {self.tick_s}",
+                f"at most `max_delay_s`, {self.max_delay_s}",
+                "set `tick_s`",
             )
 
     def tick(self, stride_s: float) -> int:

@@ -289,13 +289,15 @@ def _fixed(start_utc: datetime | None) -> FixedStart | None:
     if start_utc is None:
         return None
     if start_utc.tzinfo is None:
-        raise InputError("start-utc", f"{start_utc} without an offset", "a time with tzinfo", "add tzinfo=UTC")
+        raise InputError(
+            "start-utc", f"The time {start_utc} has no offset from UTC", "a time with tzinfo", "add tzinfo=UTC"
+        )
     return FixedStart(start_utc.timestamp())
 
 
 def _checked(chunk: Any) -> Any:
     if not isinstance(chunk, Features) and np.ndim(chunk) != 2:
         raise InputError(
-            "features-shape", f"a chunk of shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"
+            "features-shape", f"A chunk has shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"
         )
     return chunk

@@ -74,15 +74,18 @@ class Event:
             schema = record.get("schema")
             if schema != SCHEMA:
                 raise InputError(
-                    "event-schema", f"an event of schema {str(schema)[:80]!r}", SCHEMA, "use a matching punctum version"
+                    "event-schema",
+                    f"The event has schema {str(schema)[:80]!r}",
+                    SCHEMA,
+                    "use a matching punctum version",
                 )
             record["id"] = record.pop("event")
             event = cls(**{name: record[name] for name in cls.__dataclass_fields__ if name in record})
         except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
             raise InputError(
                 "event-unreadable",
-                f"not an event: {line[:80]!r} ({_reason(error)})",
-                "one JSON object a line",
+                f"The line is not an event: {line[:80]!r} ({_reason(error)})",
+                "one JSON object per line",
                 "check the file",
             ) from None
         try:
@@ -90,7 +93,7 @@ class Event:
         except (ValueError, TypeError, OverflowError) as error:
             raise InputError(
                 "event-invalid",
-                f"an invalid event: {line[:80]!r} ({str(error)[:200]})",
+                f"The event is invalid: {line[:80]!r} ({str(error)[:200]})",
                 "the fields of an event, each of its type",
                 "check what wrote the file",
             ) from None

@@ -21,7 +21,7 @@ def check_run_id(run_id: str) -> None:
     if not isinstance(run_id, str) or not _FORM.fullmatch(run_id):
         raise InputError(
             "run-id",
-            f"run id {str(run_id)[:80]!r}",
+            f"The run id {str(run_id)[:80]!r} cannot be part of an event id",
             "up to 64 letters, digits, dots, dashes and underscores",
             "choose another",
         )

@@ -149,7 +149,7 @@ def parse_utc(text: str) -> float:
     if moment is None or moment.tzinfo is None:
         raise InputError(
             "start-utc",
-            f"time of day {text[:80]!r}",
+            f"{text[:80]!r} is not a time of day with an offset from UTC",
             "ISO 8601 with Z or an offset from UTC, such as 2026-05-01T10:00:00Z or 2026-05-01T12:00:00+02:00",
             "write the date, the time and the offset",
         )

@@ -67,7 +67,7 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
         raise InputError(
             "features-dtype",
             f"{name} have dtype {array.dtype}",
-            "float32 (or any real number)",
+            "float32, or another type of real numbers",
             "convert them with astype(float32)",
         )
     if array.ndim != 2:

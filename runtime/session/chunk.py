@@ -40,7 +40,7 @@ def check_chunk(
         if not math.isclose(features.stride_s, plan.stride_s, rel_tol=1e-6):
             raise InputError(
                 "features-stride",
-                f"features with a stride of {features.stride_s} s",
+                f"The features have a stride of {features.stride_s} s",
                 f"{plan.stride_s} s, which this bundle was trained on",
                 "extract features at that rate",
             )
@@ -56,13 +56,19 @@ def check_chunk(
     if end > MAX_MEDIA_S:
         check_media_time(end, "features that end")
     if at is not None and now_s is not None and at < now_s - 0.5 * plan.stride_s:
-        raise InputError(
-            "time-backwards",
-            f"features at {at:.3f} s after features up to {now_s:.3f} s",
-            "media time that goes forward",
-            "drop the chunk if it came twice; start a new session if the source began again",
-        )
+        raise time_backwards(at, now_s)
     return rows, at
+
+
+def time_backwards(at: float, now_s: float, *, stream: str = "") -> InputError:
+    """The error for features at media time `at` in a stream that has reached `now_s`."""
+    of = f" of stream {stream!r}" if stream else ""
+    return InputError(
+        "time-backwards",
+        f"Features{of} at {at:.3f} s come after features up to {now_s:.3f} s",
+        "media time that increases",
+        "drop the chunk if it arrived twice; start a new session if the source began again",
+    )
 
 
 def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
@@ -76,8 +82,8 @@ def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, i
         if not (0 <= row < max(count, 1) and 0 <= frames <= MOST_FRAMES):
             raise InputError(
                 "lost",
-                f"lost frames {str(one)[:80]} in a chunk of {counted(count, 'row')}",
-                "pairs of whole numbers: a row of the chunk, and 0 or more frames",
+                f"The lost frames {str(one)[:80]} do not fit a chunk of {counted(count, 'row')}",
+                "pairs of whole numbers: a row of the chunk, and a number of frames",
                 "count rows from the first of the chunk",
             )
         checked.append((row, frames))

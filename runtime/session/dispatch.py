@@ -81,7 +81,7 @@ def call_engine(run: Callable[..., Any], *arguments: Any) -> Any:
         what = str(error).strip()[:200] or type(error).__name__
         raise EngineError(
             "engine-failed",
-            f"the engine failed: {what}",
+            f"The engine failed: {what}",
             "",
             "repeat the call: nothing has changed; if it fails again, check the engine and its memory",
         ) from error

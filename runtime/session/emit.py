@@ -1,4 +1,4 @@
-"""Makes events from scored segments and from provisional reports: identity, phase, delay and what is missing."""
+"""Makes events from scored segments and from reports: identity, phase, delay, and what is missing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import numpy.typing as npt
 from ..events.event import Event
 from .islands import Island
 from .plan import Plan
-from .reporter import Report, ReportedAction, Reporter
+from .reporter import Change, ReportedAction, Reporter
 from .section import Section
 
 F64 = npt.NDArray[np.float64]
@@ -59,7 +59,7 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
     known_s = section.start_s + complete * plan.stride_s
     emitted_at = known_s + plan.overhang_s
     reported: list[ReportedAction | None] = [None] * len(scores)
-    retractions: list[Report] = []
+    retractions: list[Change] = []
     if reporter.actions:
         span = (section.time_of(island.start), section.time_of(island.end))
         reported, retractions = reporter.close_island(island.label, segments, scores, span)
@@ -92,8 +92,8 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
     return events + provisional_events(context, retractions, known_s)
 
 
-def provisional_events(context: EventContext, reports: list[Report], known_s: float) -> list[Event]:
-    """Events of reports. known_s: media time of the last snippet that they depend on."""
+def provisional_events(context: EventContext, changes: list[Change], known_s: float) -> list[Event]:
+    """Events that report changes. known_s: media time of the last snippet that they depend on."""
     emitted_at = known_s + context.plan.overhang_s
     return [
         Event(
@@ -112,5 +112,5 @@ def provisional_events(context: EventContext, reports: list[Report], known_s: fl
             dropped=context.section.frames_lost(action.start, action.end),
             degraded=context.degraded,
         )
-        for action, phase in reports
+        for action, phase in changes
     ]

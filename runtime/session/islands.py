@@ -114,7 +114,14 @@ class IslandFinder:
     __slots__ = ("_label", "_longest", "_threshold", "open")
 
     def __init__(self, label: int, threshold: float, longest: int, *, open: Endpoint | None = None) -> None:
-        """Args: label: index of the class; longest: maximum length of an island in snippets."""
+        """A finder for one class.
+
+        Args:
+            label: Index of the class.
+            threshold: The lowest threshold of the class tracks.
+            longest: Maximum length of an island in snippets.
+            open: Where the island that is open started, or None.
+        """
         self._label = label
         self._threshold = np.float32(threshold)
         self._longest = max(int(longest), 2)

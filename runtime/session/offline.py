@@ -40,7 +40,15 @@ class Recording:
     def __init__(
         self, plan: Plan, backend: Backend, *, stream: str = "", start_s: float = 0.0, run_id: str = ""
     ) -> None:
-        """Args as in `Session`."""
+        """Begin a recording.
+
+        Args:
+            plan: The configuration.
+            backend: The engine.
+            stream: Name of the recording.
+            start_s: Media time of the first snippet in seconds.
+            run_id: Part of every event id.
+        """
         self._session = Session(plan, backend, stream=stream, start_s=start_s, offline=True, run_id=run_id)
         self._gated: list[Event] | None = [] if plan.post.gate == "video" else None
 

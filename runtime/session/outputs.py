@@ -22,10 +22,10 @@ def join_tracks(output: Any, rows: tuple[int, ...]) -> F32:
     try:
         class_track, actionness = (np.asarray(part, np.float32) for part in output)
     except (TypeError, ValueError) as error:
-        raise wrong_shape(f"the locator returned no pair of arrays ({error})", "class tracks and actionness") from error
+        raise wrong_shape(f"The locator returned no pair of arrays ({error})", "class tracks and actionness") from error
     if class_track.ndim != len(rows) + 1 or class_track.shape[:-1] != rows or actionness.size != math.prod(rows):
         raise wrong_shape(
-            f"the locator returned class tracks {class_track.shape} and actionness {actionness.shape}",
+            f"The locator returned class tracks {class_track.shape} and actionness {actionness.shape}",
             f"({', '.join(map(str, rows))}, classes) and {rows}",
         )
     return np.concatenate([class_track, actionness.reshape(*rows, 1)], axis=-1, dtype=np.float32)
@@ -36,10 +36,10 @@ def scorer_output(output: Any, count: int) -> ScorerOutput:
     try:
         probability, attention, center = (np.asarray(part, np.float32) for part in output)
     except (TypeError, ValueError) as error:
-        raise wrong_shape(f"the center scorer did not return three arrays ({error})", "three arrays") from error
+        raise wrong_shape(f"The center scorer did not return three arrays ({error})", "three arrays") from error
     if probability.ndim != 2 or len(probability) != count or attention.size != count or center.size != count:
         raise wrong_shape(
-            f"the center scorer returned {probability.shape}, {attention.shape} and {center.shape}",
+            f"The center scorer returned {probability.shape}, {attention.shape} and {center.shape}",
             f"({count}, classes), ({count},) and ({count},)",
         )
     return probability, attention.reshape(count), center.reshape(count)
@@ -48,22 +48,22 @@ def scorer_output(output: Any, count: int) -> ScorerOutput:
 def check_tracks(tracks: F32, shape: tuple[int, int]) -> None:
     """Raise EngineError unless tracks [n, C + 1] have this shape and all values are probabilities."""
     if tracks.shape != shape:
-        raise wrong_shape(f"the locator returned {tracks.shape}", str(shape))
-    _check_range(tracks, "tracks", "the locator")
+        raise wrong_shape(f"The locator returned {tracks.shape}", str(shape))
+    _check_range(tracks, "tracks", "The locator")
 
 
 def check_scores(outputs: Sequence[ScorerOutput], jobs: Sequence[ScoreJob], classes: int, weights: Fusion) -> None:
     """Raise EngineError unless the terms used by the fusion are probabilities, of the shape that each job asks for."""
     for (probability, attention, center), job in zip(outputs, jobs, strict=True):
         if probability.shape != (len(job.labels), classes):
-            raise wrong_shape(f"the center scorer returned {probability.shape}", f"({len(job.labels)}, {classes})")
+            raise wrong_shape(f"The center scorer returned {probability.shape}", f"({len(job.labels)}, {classes})")
         for term, weight in (
             (probability, weights.class_probability),
             (attention, weights.attention),
             (center, weights.center),
         ):
             if weight > 0:
-                _check_range(term, "scores", "the center scorer")
+                _check_range(term, "scores", "The center scorer")
 
 
 def wrong_shape(given: str, allowed: str) -> EngineError:

@@ -27,6 +27,7 @@ from typing import Any
 from ..errors import InputError, PunctumError
 from ..events.event import Event
 from ..text.display import counted
+from .chunk import time_backwards
 from .dispatch import drive, run_jobs
 from .engine import Backend
 from .lockstep import run_lockstep
@@ -78,13 +79,15 @@ class Pool:
         """
         with self._lock:
             if stream in self._streams:
-                raise InputError("stream-open", f"stream {stream!r} is open already", "a new name", "end it first")
+                raise InputError(
+                    "stream-open", f"Stream {stream!r} is already open", "a new name", "end the stream first"
+                )
             if len(self._streams) >= self.options.max_streams:
                 raise InputError(
                     "too-many-streams",
-                    counted(len(self._streams) + 1, "stream"),
-                    f"max_streams={self.options.max_streams}",
-                    "end streams, or raise max_streams",
+                    f"{counted(len(self._streams), 'stream')} are open",
+                    f"at most {self.options.max_streams} (`max_streams`)",
+                    "end a stream, or increase `max_streams`",
                 )
             session = restored or Session(
                 self._plan,
@@ -120,19 +123,14 @@ class Pool:
                 if stream in self._ended:
                     raise InputError(
                         "stream-ended",
-                        f"features for stream {stream!r}, which ended: {self._ended[stream].ended}",
-                        "streams that are open, or new names",
-                        "open() it to begin it anew",
+                        f"Stream {stream!r} has ended ({self._ended[stream].ended})",
+                        "open streams, or new names",
+                        "call open() to begin it again",
                     )
                 self.open(stream, start_s=at or 0.0)
             one = self._streams[stream]
             if at is not None and one.next_s is not None and at < one.next_s - 0.5 * self._plan.stride_s:
-                raise InputError(
-                    "time-backwards",
-                    f"stream {stream!r}: features at {at:.3f} s after features up to {one.next_s:.3f} s",
-                    "media time that goes forward",
-                    "drop the chunk if it came twice",
-                )
+                raise time_backwards(at, one.next_s, stream=stream)
             try:
                 rows, at = one.session.check(features, None if at is None else max(at, one.session.now_s))
             except InputError as error:
@@ -195,7 +193,9 @@ class Pool:
         """
         with self._lock:
             if stream not in self._streams:
-                raise InputError("stream-unknown", f"stream {stream!r}", ", ".join(self._streams) or "none", "open it")
+                raise InputError(
+                    "stream-unknown", f"There is no stream {stream!r}", ", ".join(self._streams) or "none", "open it"
+                )
             while stream in self._streams and self._streams[stream].queue:
                 self._ready = self.step()
             if stream in self._streams:

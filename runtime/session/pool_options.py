@@ -42,15 +42,19 @@ class PoolOptions:
     def __post_init__(self) -> None:
         check_run_id(self.run_id)
         if self.policy not in ("wait", "drop_oldest", "degrade"):
-            raise InputError("pool-policy", f"policy {self.policy!r}", "wait, drop_oldest, degrade", "set policy")
+            raise InputError(
+                "pool-policy", f"There is no policy {self.policy!r}", "wait, drop_oldest, degrade", "set `policy`"
+            )
         for name in ("max_queue_s", "turn_s", "deadline_s"):
             value = getattr(self, name)
             if value is None and name == "deadline_s":
                 continue
             if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
-                raise InputError("pool-options", f"{name}={value}", "a positive number of seconds", f"set {name}")
+                raise InputError(
+                    "pool-options", f"`{name}` is {value}", "a positive number of seconds", f"set `{name}`"
+                )
         if self.max_streams < 1:
-            raise InputError("pool-options", f"max_streams={self.max_streams}", "1 or more", "set max_streams")
+            raise InputError("pool-options", f"`max_streams` is {self.max_streams}", "1 or more", "set `max_streams`")
 
 
 @dataclass(slots=True)

@@ -105,9 +105,9 @@ def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProc
         if head is None:
             raise PunctumError(
                 "no-center-scorer",
-                "the fusion uses the center scorer but this bundle has none",
-                "fusion by contrast and base only",
-                "export a run that was trained with the center-score head",
+                "The fusion uses the center scorer, but the bundle has none",
+                "a fusion of contrast and base only",
+                "export a run that was trained with a center scorer",
             )
         probability, attention, center = head
         if weights.class_probability > 0:
@@ -125,7 +125,7 @@ def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProc
     if not np.isfinite(score).all():
         raise PunctumError(
             "scores-not-finite",
-            "the graphs returned NaN or infinity",
+            "The graphs returned NaN or infinity",
             "finite scores",
             "check the features and the bundle's parity record",
         )

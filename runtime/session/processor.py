@@ -22,7 +22,7 @@ from .locate import extend_tracks
 from .plan import Plan, Stats
 from .post import reduce_scoring
 from .provisional import report_provisional
-from .reporter import Report, Reporter, ReporterMark
+from .reporter import Change, Reporter, ReporterMark
 from .score import score_islands
 from .section import Section, SectionMark
 from .state import Rows, SessionState
@@ -79,7 +79,16 @@ class StreamProcessor:
     def __init__(
         self, plan: Plan, *, stream: str, start_s: float, live: LiveOptions | None, run_id: str, keep_tracks: bool
     ) -> None:
-        """Args as in `Session`; keep_tracks: collect `class_tracks`, whose size grows with the stream."""
+        """Begin a stream.
+
+        Args:
+            plan: The configuration.
+            stream: Name of the stream.
+            start_s: Media time of the first snippet in seconds.
+            live: When to report provisional events; None: final events only.
+            run_id: Part of every event id.
+            keep_tracks: Collect `class_tracks`, whose size grows with the stream.
+        """
         self.plan, self.stream, self.live, self.run_id = plan, stream, live, run_id
         self.degraded, self.resets = False, 0
         options = live or LiveOptions()
@@ -153,7 +162,7 @@ class StreamProcessor:
             raise
 
     def abandon(self) -> list[Event]:
-        """End the stream without the engine: retract open reports."""
+        """End the stream without the engine: retract every action that is not final."""
         self.closed = True
         return self._provisional(self.reporter.retract_outside([]))
 
@@ -258,8 +267,8 @@ class StreamProcessor:
             stats.islands += len(complete)
         if tick and (section.pending or reporter.actions or section.is_active()):
             began = time.perf_counter()
-            reports = yield from report_provisional(section, plan, post, reporter, self._prefix)
-            events += self._provisional(reports)
+            changes = yield from report_provisional(section, plan, post, reporter, self._prefix)
+            events += self._provisional(changes)
             stats.report_s += time.perf_counter() - began
         stats.events += sum(1 for e in events if e.phase == "final")
         section.trim()
@@ -285,8 +294,8 @@ class StreamProcessor:
             degraded=self.degraded,
         )
 
-    def _provisional(self, reports: list[Report]) -> list[Event]:
-        return provisional_events(self._context(), reports, self.section.now_s) if reports else []
+    def _provisional(self, changes: list[Change]) -> list[Event]:
+        return provisional_events(self._context(), changes, self.section.now_s) if changes else []
 
     def _save(self) -> _Saved:
         return _Saved(

@@ -11,7 +11,7 @@ from .jobs import ScoreJob, ScorerOutput, Steps
 from .outputs import check_scores
 from .plan import Plan
 from .post import Proposals, finish_islands, prepare_island
-from .reporter import Report, Reporter
+from .reporter import Change, Reporter
 from .section import Section
 
 F32 = npt.NDArray[np.float32]
@@ -19,7 +19,7 @@ F32 = npt.NDArray[np.float32]
 
 def report_provisional(
     section: Section, plan: Plan, post: PostProcess, reporter: Reporter, prefix: str
-) -> Steps[list[Report]]:
+) -> Steps[list[Change]]:
     """Score all islands that are not final, in one run of the center scorer, and decide what to report.
 
     Args:
@@ -58,14 +58,14 @@ def report_provisional(
         )
         outputs = yield [job]
         check_scores(outputs, [job], len(plan.labels), post.fusion)
-    reports: list[Report] = []
+    changes: list[Change] = []
     scored = finish_islands(proposals, outputs, post)
     for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
         seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
         own = f"{prefix}/{plan.labels[island.label]}"
-        reports += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own)
+        changes += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own)
     spans = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
-    return reports + reporter.retract_outside(spans)
+    return changes + reporter.retract_outside(spans)
 
 
 def islands_so_far(section: Section, post: PostProcess) -> list[Island]:

@@ -47,8 +47,8 @@ class ReportedAction:
     revision: int = 0
 
 
-class Report(NamedTuple):
-    """A provisional event to be emitted: the action as it is now, and the phase."""
+class Change(NamedTuple):
+    """What an event has to report: a copy of the action as it is now, and the phase."""
 
     action: ReportedAction
     phase: Phase
@@ -70,7 +70,14 @@ class Reporter:
     """
 
     def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
-        """Args: tick_s: seconds between ticks; stride_s, overhang_s: as in `Plan`."""
+        """A reporter that has reported nothing.
+
+        Args:
+            options: When to report.
+            tick_s: Seconds of media between two ticks.
+            stride_s: As in `Plan`.
+            overhang_s: As in `Plan`.
+        """
         self.options = options
         self.actions: list[ReportedAction] = []
         self.action_count = 0
@@ -87,7 +94,7 @@ class Reporter:
         """Undo everything since `mark`."""
         self.actions, self.action_count = mark
 
-    def report(self, label: int, segments: F64, scores: F64, *, now_s: float, prefix: str) -> list[Report]:
+    def report(self, label: int, segments: F64, scores: F64, *, now_s: float, prefix: str) -> list[Change]:
         """What to report at a tick about one island that is not final.
 
         Args:
@@ -100,7 +107,7 @@ class Reporter:
         if self.options.max_delay_s is None:
             return []
         likely = np.flatnonzero(scores >= min(self.options.report_score, self.options.open_score))
-        reports: list[Report] = []
+        changes: list[Change] = []
         same_class = [a for a in self.actions if a.label == label]
         earlier = self._match(same_class, segments[likely], now_s)
         running = False
@@ -120,15 +127,15 @@ class Reporter:
                 self.action_count += 1
                 action = ReportedAction(f"{prefix}/r{self.action_count}", label, start, end, score, ended)
                 self.actions.append(action)
-                reports.append(Report(_copy(action), "update" if ended else "open"))
+                changes.append(Change(_copy(action), "update" if ended else "open"))
             elif _has_changed(action, start, end, score, ended):
                 self._revise(action, start, end, score, ended)
-                reports.append(Report(_copy(action), "update"))
-        return reports
+                changes.append(Change(_copy(action), "update"))
+        return changes
 
     def close_island(
         self, label: int, segments: F64, scores: F64, span: tuple[float, float]
-    ) -> tuple[list[ReportedAction | None], list[Report]]:
+    ) -> tuple[list[ReportedAction | None], list[Change]]:
         """An island is final: end every report about it.
 
         Args:
@@ -154,7 +161,7 @@ class Reporter:
         self._remove(inside)
         return completed, [self._retract(a) for a in inside if id(a) not in matched]
 
-    def retract_outside(self, islands: list[tuple[int, float, float]]) -> list[Report]:
+    def retract_outside(self, islands: list[tuple[int, float, float]]) -> list[Change]:
         """Retract the actions that overlap none of these islands (class, start and end in seconds)."""
         outside = [
             a
@@ -169,10 +176,10 @@ class Reporter:
         removed = {id(a) for a in actions}
         self.actions = [a for a in self.actions if id(a) not in removed]
 
-    def _retract(self, action: ReportedAction) -> Report:
+    def _retract(self, action: ReportedAction) -> Change:
         action.revision += 1
         action.ended = True
-        return Report(_copy(action), "retracted")
+        return Change(_copy(action), "retracted")
 
     @staticmethod
     def _revise(action: ReportedAction, start: float, end: float, score: float, ended: bool) -> None:

@@ -95,8 +95,8 @@ class Session:
         if plan.post.gate == "video" and not offline:
             raise InputError(
                 "gate-video-live",
-                "a stream with gate='video', which needs statistics of the whole video",
-                "gate='none' on streams",
+                "The bundle has gate='video', which needs the whole video, and cannot process a stream",
+                "gate='none' for streams",
                 "set gate to 'none', or use localize() on a whole recording",
             )
         check_media_time(start_s, "a stream that starts", code="start")
@@ -283,5 +283,5 @@ class Session:
     def _require_open(self) -> None:
         if self.closed:
             raise InputError(
-                "session-closed", "a push or flush after flush", "one flush a session", "start a new session"
+                "session-closed", "The session was flushed and takes no more features", "", "start a new session"
             )

@@ -156,8 +156,8 @@ def decode(data: bytes, plan: Plan) -> SessionState:
     if header.plan != _plan_record(plan):
         raise InputError(
             "snapshot-bundle",
-            f"a snapshot made with bundle {str(header.plan.get('bundle_id', ''))[:80]!r}",
-            f"one made with this bundle, {plan.bundle_id!r}, and the same post-processing",
+            f"The snapshot was made with bundle {str(header.plan.get('bundle_id', ''))[:80]!r}",
+            f"snapshots of this bundle, {plan.bundle_id!r}, with the same post-processing",
             "restore it with its own bundle, or begin a new session",
         )
     return SessionState(
@@ -194,28 +194,28 @@ def _endpoint(record: _Endpoint, *, start: bool) -> Endpoint:
     edge = Endpoint.edge_before(record.index) if start else Endpoint.edge_after(record.index)
     endpoint = edge if record.edge else Endpoint(record.index, record.offset)
     if endpoint.offset != record.offset or (not record.edge and record.offset < 0):
-        damaged("an offset of the snapshot is out of range")
+        damaged("An offset of the snapshot is out of range")
     return endpoint
 
 
 def _parse(data: bytes) -> tuple[_Header, dict[str, npt.NDArray[np.float32]]]:
     fixed = len(MAGIC) + 4
     if not isinstance(data, bytes) or len(data) < fixed + DIGEST or not data.startswith(MAGIC):
-        damaged("these bytes are not a session snapshot")
+        damaged("These bytes are not a session snapshot")
     if hashlib.sha256(data[:-DIGEST]).digest() != data[-DIGEST:]:
-        damaged("the snapshot is damaged: its checksum does not match")
+        damaged("The snapshot is damaged: its checksum does not match")
     (size,) = struct.unpack("<I", data[len(MAGIC) : fixed])
     if size > len(data) - fixed - DIGEST:
-        damaged("the snapshot is incomplete")
+        damaged("The snapshot is incomplete")
     text = data[fixed : fixed + size]
     try:
         version = json.loads(text)["version"]
     except (ValueError, KeyError, TypeError, RecursionError):
-        damaged("the snapshot has no readable header")
+        damaged("The snapshot has no readable header")
     if version != VERSION:
         raise InputError(
             "snapshot-version",
-            f"a snapshot of version {str(version)[:20]}",
+            f"The snapshot has version {str(version)[:20]}",
             f"version {VERSION}",
             "finish that run with the version that wrote it, or begin a new session",
         )
@@ -224,15 +224,15 @@ def _parse(data: bytes) -> tuple[_Header, dict[str, npt.NDArray[np.float32]]]:
     except ValidationError as error:
         first = error.errors(include_url=False, include_context=False, include_input=False)[0]
         where = ".".join(str(part) for part in first["loc"])
-        damaged(f"the header of the snapshot cannot be used: {where[:80]}: {first['msg'][:120]}")
+        damaged(f"The header of the snapshot cannot be used: {where[:80]}: {first['msg'][:120]}")
     arrays, at = {}, fixed + size
     for name in ("features", "tracks"):
         rows, columns = getattr(header.arrays, name).shape
         stop = at + 4 * rows * columns
         if stop > len(data) - DIGEST or (columns == 0 and rows > 0):
-            damaged("the snapshot is incomplete")
+            damaged("The snapshot is incomplete")
         arrays[name] = np.frombuffer(data[at:stop], "<f4").reshape(rows, columns).astype(np.float32)
         at = stop
     if at != len(data) - DIGEST:
-        damaged("the snapshot has bytes after its arrays")
+        damaged("The snapshot has bytes after its arrays")
     return header, arrays

@@ -91,9 +91,9 @@ def check_state(state: SessionState, plan: Plan) -> None:
     features, tracks, classes = state.features, state.tracks, len(plan.labels)
     for rows, width in ((features, plan.dim), (tracks, classes + 1)):
         if rows.values.shape[1] != width:
-            damaged(f"the snapshot holds rows of {rows.values.shape[1]} values instead of {width}")
+            damaged(f"The snapshot holds rows of {rows.values.shape[1]} values instead of {width}")
     if len(state.open) != classes:
-        damaged("the snapshot has another number of classes")
+        damaged("The snapshot has another number of classes")
     settled = max(state.advanced(plan) - plan.right, 0)
     fits = (
         tracks.end == settled
@@ -101,22 +101,22 @@ def check_state(state: SessionState, plan: Plan) -> None:
         and tracks.base <= max(tracks.end - 1, 0)
     )
     if not fits and not state.closed:  # a closed session does not advance any more
-        damaged("the parts of the snapshot do not fit together")
+        damaged("The parts of the snapshot do not fit together")
     if not np.isfinite(features.values).all():
-        damaged("the features in the snapshot are not finite")
+        damaged("The features in the snapshot are not finite")
     if tracks.values.size and not (tracks.values.min() >= -ROUNDING and tracks.values.max() <= 1 + ROUNDING):
-        damaged("the tracks in the snapshot are not probabilities")
+        damaged("The tracks in the snapshot are not probabilities")
     oldest = max(features.base, tracks.base)
     for start in (*(start for start in state.open if start is not None), *(island.start for island in state.pending)):
         low = start.index if start.edge else max(start.index - plan.context, 0)
         if low < oldest or start.index > tracks.end:
-            damaged("an island of the snapshot begins outside its rows")
+            damaged("An island of the snapshot begins outside its rows")
     for island in state.pending:
         if island.label >= classes or island.end.index >= tracks.end or island.end.position <= island.start.position:
-            damaged("an island of the snapshot ends outside its rows")
+            damaged("An island of the snapshot ends outside its rows")
     for action in state.actions:
         if action.label >= classes or action.end < action.start:
-            damaged("a report of the snapshot has an unknown class, or ends before it starts")
+            damaged("A report of the snapshot has an unknown class, or ends before it starts")
 
 
 def damaged(given: str) -> NoReturn:
