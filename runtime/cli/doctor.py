@@ -59,7 +59,7 @@ def doctor(
 
 
 def show(report: Report, out: Any = None) -> None:
-    """For people: sections, what stands in the way, which devices run. Nothing is said by colour alone."""
+    """Print sections, problems and devices. Colour is never the only sign."""
     from rich.text import Text
 
     out = out or console(soft_wrap=True)
@@ -91,11 +91,11 @@ def show(report: Report, out: Any = None) -> None:
         line(state, f"{verdict.device}: {verdict.reason}", "green" if verdict.runs else "")
     out.print()
     verdict = report.verdict
-    told = f"{verdict.device} ({report.requested})" if report.requested == "auto" else report.requested
+    name = f"{verdict.device} ({report.requested})" if report.requested == "auto" else report.requested
     if verdict.runs:
-        line("ok", f"device {told} {'runs here' if verdict.tried else 'should run here; it was not tried'}", "green")
+        line("ok", f"device {name} {'runs here' if verdict.tried else 'should run here; it was not tried'}", "green")
     else:
-        line("no", f"device {told} does not run here: {verdict.reason}", "red")
+        line("no", f"device {name} does not run here: {verdict.reason}", "red")
     for finding in report.broken:
         line("no", f"{finding.area.lower()} does not work here: {finding.text}", "red")
 
