@@ -11,9 +11,8 @@ def main() -> None:
     """Entry point of the console script.
 
     An interrupt during the imports may surface as any exception, so Ctrl-C ends the process at once until they are
-    done,
-    and again after the command. If the process was started with interrupts ignored, as shells do for background jobs,
-    they stay ignored.
+    done, and again after the command. If the process was started with interrupts ignored, as shells do for background
+    jobs, they stay ignored.
     """
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if handled:

@@ -149,17 +149,17 @@ def _tap(source: Any) -> Any:
 
 
 def _print_events(events: Sequence[Event], floor: float, truth: Sequence[Action], reported: set[str]) -> None:
-    """One line a report: when it was made, what it says, which true action it means."""
+    """Print one line per report: when it was made, its content, and the matching action of the ground truth."""
     for e in events:
         if (e.score < floor and e.id not in reported) or (e.phase == "retracted" and e.id not in reported):
             continue
         reported.add(e.id)
         best = max((_iou(a, e) for a in truth if a.label == e.label), default=0.0)
-        means = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
+        match = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
         running = " ..." if not e.ended else ""
         echo(
             f"  {e.emitted_at:6.2f} s  {e.phase:<9} {e.label:<10} {e.start:6.2f} - {e.end:6.2f}{running:4} "
-            f"score {e.score:.2f}   {means}"
+            f"score {e.score:.2f}   {match}"
         )
 
 
