@@ -1,4 +1,4 @@
-"""The `punctum` command: errors become one message and an exit code, never a traceback."""
+"""The `punctum` command. Errors become one message and an exit code, never a traceback."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ import sys
 def main() -> None:
     """Entry point of the console script.
 
-    An interrupt during the imports may come out of them as any error, so until they are done, and when the command is
-    through, Ctrl-C ends the process at once. Where the process was started with interrupts ignored, as a shell does
-    for jobs in the background, it stays so.
+    An interrupt during the imports may surface as any exception, so Ctrl-C ends the process at once until they are
+    done, and again after the command. If the process was started with interrupts ignored, as shells do for background
+    jobs, they stay ignored.
     """
     handled = signal.getsignal(signal.SIGINT) is signal.default_int_handler
     if handled:
         signal.signal(signal.SIGINT, lambda number, frame: _end())
     import warnings
 
-    from . import _app, _process  # noqa: F401 - what every command needs
+    from . import _app, _process  # noqa: F401 - needed by every command
 
     _process.prepare_streams()
     warnings.showwarning = _process.show_warning
@@ -55,7 +55,7 @@ def invoke(arguments: list[str]) -> int:
             return _run(arguments)
     except KeyboardInterrupt:
         return _process.interrupted()
-    except BrokenPipeError:  # the reader of a pipe went away; nothing is wrong here
+    except BrokenPipeError:  # the reader of a pipe has gone, which is no error
         from ..files.outputs import discard_standard_output
 
         discard_standard_output()

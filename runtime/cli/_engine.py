@@ -135,6 +135,8 @@ def memory(text: str) -> int:
     """ "2GiB", "512MB", "1000000" in bytes. Raises InputError."""
     match = re.fullmatch(r"(\d{1,12}(?:\.\d{1,6})?)\s*([kmgt]?)(i?)(b?)", text.strip().lower())
     if match is None:
-        raise InputError("gpu-memory", f"--gpu-memory {text!r}", "a size such as 2GiB or 500MB", "correct it")
+        raise InputError(
+            "gpu-memory", f"--gpu-memory {text!r} is not a size", "a size such as 2GiB or 500MB", "correct --gpu-memory"
+        )
     unit = 1024 if match[3] else 1000
     return int(float(match[1]) * unit ** " kmgt".index(match[2] or " "))

@@ -1,4 +1,4 @@
-"""The process around a command: its standard streams and the last handler of what goes wrong."""
+"""The process around a command: its standard streams, and the last handler of errors."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ TRACEBACK = "PUNCTUM_TRACEBACK"
 INTERRUPTED = 130
 _AGAIN_S = 0.05
 _ADVICE = {
-    errno.ENOSPC: "make room",
-    errno.EDQUOT: "make room",
-    errno.EACCES: "check who may use it",
-    errno.EPERM: "check who may use it",
+    errno.ENOSPC: "make room on the disk",
+    errno.EDQUOT: "make room on the disk",
+    errno.EACCES: "check its permissions",
+    errno.EPERM: "check its permissions",
     errno.EMFILE: "raise the limit of open files (ulimit -n)",
-    errno.ENFILE: "close other programs: the system has too many open files",
-    errno.ENOMEM: "give less at a time, or more memory",
+    errno.ENFILE: "close other programs, since the system has too many open files",
+    errno.ENOMEM: "process less at a time, or add memory",
 }
 
 
 class ClosedOutput(io.TextIOBase):
-    """In place of a standard output that was closed: takes what comes, and knows that it did."""
+    """Replaces a standard output that was closed. Discards all text, and counts it."""
 
     was_closed = True
     encoding = "utf-8"
@@ -44,10 +44,10 @@ class ClosedOutput(io.TextIOBase):
 
 
 def prepare_streams() -> None:
-    """Standard streams that can be written to, whatever the process was started with.
+    """Make the standard streams writable, whatever the process was started with.
 
-    A closed descriptor is taken by the next file that is opened, and messages would end up in it: each becomes
-    /dev/null. What the encoding of a terminal cannot hold is spelled out instead of ending the run.
+    The next file to be opened would get the number of a closed descriptor, and messages would be written to it, so each
+    becomes /dev/null. Characters outside the encoding of a terminal are escaped instead of ending the run.
     """
     for number in (0, 1, 2):
         try:
@@ -67,12 +67,12 @@ def prepare_streams() -> None:
 
 
 def finish_streams(code: int) -> int:
-    """Flush standard output; the exit code with what that brings. Losses are reported."""
+    """Flush standard output, report losses, and return the exit code. code: that of the command."""
     from ..files.outputs import discard_standard_output
 
     if isinstance(sys.stdout, ClosedOutput):
         if sys.stdout.lost and code == 0:
-            complain("stdout-closed", "standard output is closed, so what the command printed is lost.")
+            complain("stdout-closed", "standard output is closed, so the output of the command is lost.")
             return 1
         return code
     try:
@@ -82,13 +82,13 @@ def finish_streams(code: int) -> int:
     except (OSError, ValueError) as error:
         discard_standard_output()
         if code == 0:
-            complain("write-failed", f"cannot write to standard output ({error}). Next: make room, or set --out.")
+            complain("write-failed", f"cannot write to standard output ({error}). Next: free space, or set --out.")
             return 1
     return code
 
 
 def complain(code: str, message: str) -> None:
-    """One line about an error on standard error, coloured on a terminal. Text from files cannot drive the terminal."""
+    """Print an error as one line on standard error, coloured on a terminal. Control characters are escaped."""
     from ..text.display import printable
 
     word = "error"
@@ -100,7 +100,7 @@ def complain(code: str, message: str) -> None:
 
 
 def unexpected(error: BaseException) -> int:
-    """The last handler: one line for an error that nothing else knows, and its exit code."""
+    """The last handler: print one line about an unexpected error, and return the exit code."""
     from ..text.display import plain
 
     if was_interrupted(error):
@@ -113,8 +113,8 @@ def unexpected(error: BaseException) -> int:
                 print(printable(line), file=sys.stderr)
     name, text = type(error).__name__, plain(error)[:1000]
     if isinstance(error, MemoryError):
-        told = text and f" ({text})"
-        complain("out-of-memory", f"there is not enough memory{told}. Next: give less at a time, or more memory.")
+        detail = text and f" ({text})"
+        complain("out-of-memory", f"there is not enough memory{detail}. Next: process less at a time, or add memory.")
     elif isinstance(error, RecursionError):
         complain("too-deep", f"the input is nested too deeply ({text}). Next: check the input.")
     elif isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
@@ -132,12 +132,12 @@ def unexpected(error: BaseException) -> int:
 
 
 def was_interrupted(error: BaseException) -> bool:
-    """Whether an interrupt is behind an error: one in the middle of an import may come out as any other."""
+    """Whether an interrupt caused an error: during an import it may surface as any other exception."""
     return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
 
 
 def interrupted() -> int:
-    """Say so; the exit code."""
+    """Print that the command was interrupted, and return the exit code."""
     with contextlib.suppress(OSError, ValueError):
         print("interrupted", file=sys.stderr, flush=True)
     return INTERRUPTED
@@ -152,8 +152,8 @@ def _causes(error: BaseException | None) -> Iterator[BaseException]:
 
 
 def unraisable(fault: sys.UnraisableHookArgs) -> None:
-    """What Python cannot raise where it happened. An interrupt that comes while it cleans up, such as after an import,
-    would be printed and forgotten: it is delivered again."""
+    """Handle exceptions that Python cannot raise where they happen. An interrupt during cleanup, for example after an
+    import, would be printed and ignored, so it is delivered again."""
     if isinstance(fault.exc_value, KeyboardInterrupt):
         threading.Thread(target=_interrupt_again, daemon=True).start()
     else:
@@ -162,11 +162,11 @@ def unraisable(fault: sys.UnraisableHookArgs) -> None:
 
 def _interrupt_again() -> None:
     time.sleep(_AGAIN_S)
-    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which ends a wait of that thread, too
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # which also ends a wait of that thread
 
 
 def show_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
-    """Warnings of libraries as one line, without the path of the code that gave them."""
+    """Print Python warnings as one line, without the path of the code that issued them."""
     from ..text.display import plain
 
     with contextlib.suppress(OSError, ValueError):

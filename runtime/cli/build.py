@@ -70,7 +70,9 @@ def build(
         _check(check, bundle, as_json, expect_sha256)
         return
     if bundle is None:
-        raise InputError("bundle-missing", "no bundle", "a bundle folder or zip", "punctum build BUNDLE --out ENGINES")
+        raise InputError(
+            "bundle-missing", "no bundle was given", required="BUNDLE", next_step="punctum build BUNDLE --out ENGINES"
+        )
     from ..backends.tensorrt.build import BuildRequest, build_engines
     from ..backends.tensorrt.store import default_folder
     from ..bundle.reader import Bundle
@@ -107,9 +109,14 @@ def _check(folder: Path, bundle: str | None, as_json: bool, expect_sha256: str |
     from ..bundle.reader import Bundle
 
     if not folder.is_dir():
-        raise InputError("engines-folder", f"{folder} is no folder", "a folder of engines", "check the path")
+        raise InputError("engines-folder", f"{folder} is not a folder", "a folder of engines", "check the path")
     if bundle is None and expect_sha256 is not None:
-        raise InputError("option-unfit", "--expect-sha256 without a bundle", "the bundle whose digest it is", "name it")
+        raise InputError(
+            "option-unfit",
+            "--expect-sha256 has no effect without a bundle",
+            required="BUNDLE",
+            next_step="name the bundle",
+        )
     loaded = None if bundle is None else Bundle.load(bundle, expect_sha256=expect_sha256)
     states = check_engines(folder, loaded)
     if as_json:
@@ -135,7 +142,7 @@ def _line(built: BuildResult) -> str:
 
 
 def _words(values: list[str] | None) -> tuple[str, ...]:
-    """Comma-separated, given once or several times; each once, in order."""
+    """Words of a comma-separated option that may be repeated, without duplicates, in order."""
     return tuple(dict.fromkeys(word.strip() for value in values or [] for word in value.split(",") if word.strip()))
 
 
@@ -143,5 +150,10 @@ def _numbers(option: str, values: list[str] | None) -> tuple[int, ...]:
     words = _words(values)
     wrong = [word for word in words if not (word.isascii() and word.isdecimal())]
     if wrong:
-        raise InputError("number", f"{option} {wrong[0]}", "whole numbers, such as 128,2048", f"correct {option}")
+        raise InputError(
+            "number",
+            f"{option} {wrong[0]} is not a whole number",
+            "whole numbers, such as 128,2048",
+            f"correct {option}",
+        )
     return tuple(int(word) for word in words)

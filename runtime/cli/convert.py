@@ -125,7 +125,9 @@ def convert(
         ("--same-video", same_video, ("refuse", "apart", "merge")),
     ):
         if value not in allowed:
-            raise InputError("convert-option", f"{option} {value!r}", ", ".join(allowed), f"correct {option}")
+            raise InputError(
+                "convert-option", f"{option} {value!r} is not a valid value", ", ".join(allowed), f"correct {option}"
+            )
     if min_score is not None:
         check_score(min_score)
     rates = read_rates(fps)
@@ -164,5 +166,7 @@ def _size(text: str | None) -> tuple[int, int] | None:
         return None
     width, _, height = text.partition("x")
     if not (width.isdecimal() and height.isdecimal() and 0 < int(width) < 1 << 16 and 0 < int(height) < 1 << 16):
-        raise InputError("convert-option", f"--size {text!r}", "width x height, such as 1280x720", "correct it")
+        raise InputError(
+            "convert-option", f"--size {text!r} is not a size", "width x height, such as 1280x720", "correct it"
+        )
     return int(width), int(height)

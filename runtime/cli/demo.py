@@ -45,7 +45,7 @@ def demo(
     from ..errors import InputError
 
     if not 10 <= seconds <= 3600:
-        raise InputError("seconds", f"--seconds {seconds:g}", "10 to 3600", "set --seconds")
+        raise InputError("seconds", f"--seconds {seconds:g} is outside the range", "10 to 3600", "correct --seconds")
     check_score(0.0 if min_score is None else min_score)
     engine = EngineChoice(device, precision, threads, engines).checked()
     if not sensors:

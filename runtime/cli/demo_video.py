@@ -1,4 +1,4 @@
-"""The demo with pixels: render a video of an unseen seed, stream it through the shipped bundle, write the report."""
+"""The demo with a video: render one from an unseen seed, stream it through the included bundle, write the report."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from ..report import Action
     from ._engine import EngineChoice
 
-UNSEEN = 2_000_003  # added to the seed: the shipped bundle learned from videos of small seeds
+UNSEEN = 2_000_003  # added to the seed: the included bundle was trained on videos of small seeds
 MAX_DELAY_S = 1.0
-FLOOR = 0.167  # where the shipped bundle finds most at the best F1 on videos it has not seen (benchmarks)
+FLOOR = 0.167  # threshold with the best F1 of the included bundle on unseen videos (benchmarks)
 
 
 @dataclass(frozen=True, slots=True)
 class _Match:
-    """A true action and the event that found it, or None. iou: of the two."""
+    """An action of the ground truth and the event that matches it, or None, with their tIoU."""
 
     action: Action
     event: Event | None
@@ -72,7 +72,7 @@ def demo_video(
         floor = FLOOR if min_score is None else min_score
         events, first_s = [], None
         began_stream = time.perf_counter()
-        said: set[str] = set()
+        reported: set[str] = set()
         session = localizer.session(stream=video.stem, live=live)
         source.open()
         try:
@@ -82,11 +82,11 @@ def demo_video(
                 first_s = time.perf_counter() - began if fresh and first_s is None else first_s
                 events += fresh
                 if not as_json:
-                    _tell(fresh, floor, truth, said)
+                    _print_events(fresh, floor, truth, reported)
             fresh = session.flush()
             events += fresh
             if not as_json:
-                _tell(fresh, floor, truth, said)
+                _print_events(fresh, floor, truth, reported)
         finally:
             source.close()
         spent = time.perf_counter() - began_stream
@@ -121,7 +121,7 @@ def demo_video(
 
 
 def _check_out(out: Path) -> None:
-    """Only what an earlier demo left is replaced. Raises InputError for anything else that is there."""
+    """Only the results of an earlier demo are replaced. Raises InputError for anything else."""
     from ..files.outputs import check_folder
 
     check_folder(out, [])
@@ -133,7 +133,7 @@ def _check_out(out: Path) -> None:
     raise InputError(
         "output-exists",
         f"{out} exists and is not the folder of an earlier demo",
-        "a new folder, or one that holds nothing but a demo",
+        "a new folder, or one with nothing but the results of a demo",
         "choose another --out",
     )
 
@@ -148,18 +148,18 @@ def _tap(source: Any) -> Any:
     return taker
 
 
-def _tell(events: Sequence[Event], floor: float, truth: Sequence[Action], said: set[str]) -> None:
-    """One line a report: when it was made, what it says, which true action it means."""
+def _print_events(events: Sequence[Event], floor: float, truth: Sequence[Action], reported: set[str]) -> None:
+    """Print one line per report: when it was made, its content, and the matching action of the ground truth."""
     for e in events:
-        if (e.score < floor and e.id not in said) or (e.phase == "retracted" and e.id not in said):
+        if (e.score < floor and e.id not in reported) or (e.phase == "retracted" and e.id not in reported):
             continue
-        said.add(e.id)
+        reported.add(e.id)
         best = max((_iou(a, e) for a in truth if a.label == e.label), default=0.0)
-        means = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
+        match = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
         running = " ..." if not e.ended else ""
         echo(
             f"  {e.emitted_at:6.2f} s  {e.phase:<9} {e.label:<10} {e.start:6.2f} - {e.end:6.2f}{running:4} "
-            f"score {e.score:.2f}   {means}"
+            f"score {e.score:.2f}   {match}"
         )
 
 

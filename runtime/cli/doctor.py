@@ -56,7 +56,7 @@ def doctor(
 
 
 def show(report: DoctorReport, out: Any = None) -> None:
-    """For people: sections, what stands in the way, which devices run. Nothing is said by colour alone."""
+    """Print sections, problems and devices. Colour is never the only sign."""
     from rich.text import Text
 
     out = out or console(soft_wrap=True)

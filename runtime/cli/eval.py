@@ -39,7 +39,7 @@ def levels(text: str) -> list[float]:
     except ValueError:
         raise InputError(
             "tiou",
-            f"--tiou {text!r}",
+            f"--tiou {text!r} is not a list of thresholds",
             "start:stop:step or a comma-separated list, within 0 to 1",
             "for example 0.1:0.7:0.1 or 0.5,0.75",
         ) from None
@@ -107,12 +107,17 @@ def evaluate(
     if detections is not None:
         if dataset is not None:
             raise InputError(
-                "arguments", "a bundle and --detections", "one of the two", "punctum eval DATASET --detections FILE"
+                "arguments",
+                "BUNDLE and --detections exclude each other",
+                "one of the two",
+                "leave BUNDLE out: punctum eval DATASET --detections FILE",
             )
         refuse(context, _ENGINE, "with --detections", "leave --detections out", code="arguments")
         if expect_sha256 is not None:
             raise InputError(
-                "option-unfit", "--expect-sha256 with --detections", "a bundle, whose digest it is", "leave it out"
+                "option-unfit",
+                "--expect-sha256 has no effect with --detections",
+                next_step="leave it out, or evaluate a bundle",
             )
         bundle, dataset = None, bundle
     if dataset is None or (bundle is None and detections is None):
@@ -120,7 +125,7 @@ def evaluate(
             "arguments", "too few arguments", "BUNDLE DATASET, or DATASET with --detections", "see punctum eval --help"
         )
     if subset not in ("test", "train"):
-        raise InputError("subset", f"--subset {subset!r}", "test or train", "set --subset")
+        raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")
     wanted = levels(tiou)
     drawn = None
     if figure is not None:

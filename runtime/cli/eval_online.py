@@ -28,7 +28,7 @@ DELAYS = "0.25,0.5,1,2,5"
 def online_delays(
     text: str | None, tick_s: float | None, *, online: bool, aligned: bool, recorded: bool
 ) -> tuple[float, ...]:
-    """Deadlines of `--max-delay`. Raises InputError for a list or a combination of options that makes no sense."""
+    """The delays of --max-delay. Raises InputError for an invalid list or combination of options."""
     from ..errors import InputError
     from ..evaluation.online import check_delays
     from ..live import LiveOptions
@@ -39,13 +39,16 @@ def online_delays(
         (recorded and tick_s is not None, "--tick with a bundle: a recording has its own"),
     ):
         if given:
-            raise InputError("arguments", "options that do not go together", allowed, "see punctum eval --help")
+            raise InputError("arguments", "these options cannot be combined", allowed, "see punctum eval --help")
     text = DELAYS if text is None else text
     try:
         numbers = [float(part) for part in text.split(",")]
     except ValueError:
         raise InputError(
-            "max-delay", f"--max-delay {text!r}", "a comma-separated list of seconds", f"for example {DELAYS}"
+            "max-delay",
+            f"--max-delay {text!r} is not a list of numbers",
+            "a comma-separated list of seconds",
+            f"use for example {DELAYS}",
         ) from None
     delays = check_delays(numbers)
     for delay in delays:
@@ -106,7 +109,7 @@ def _streamed(
     head: dict[str, Any],
     engine: EngineChoice,
 ) -> tuple[Rows, dict[str, Any], int]:
-    """Run every video offline and, for every deadline, as a stream."""
+    """Run every video as a whole and, for each maximum delay, as a stream."""
     from ..datasets.recordings import feature_reader
     from ..evaluation.online import Reports, judge_reports, replay
     from ..live import LiveOptions
@@ -134,14 +137,14 @@ def _streamed(
     rows = [
         judge_reports(
             truth,
-            said,
+            one,
             d,
             floor=_number(floor),
             hours=media / 3600 or None,
             thresholds=thresholds,
             real_time_factor=used / media if media else None,
         )
-        for said, d, used in zip(reports, (*delays, math.inf), spent, strict=True)
+        for one, d, used in zip(reports, (*delays, math.inf), spent, strict=True)
     ]
     return rows, floor, 0
 

@@ -41,5 +41,7 @@ def _parse_size(text: str) -> tuple[int, int]:
 
     width, mark, height = text.lower().partition("x")
     if not (mark and width.isdecimal() and height.isdecimal()):
-        raise InputError("scene-option", f"--size {text}", "WIDTHxHEIGHT, for example 160x120", "correct it")
+        raise InputError(
+            "scene-option", f"--size {text} is not a size", "WIDTHxHEIGHT, for example 160x120", "correct it"
+        )
     return int(height), int(width)

@@ -59,7 +59,7 @@ def report(
     if (input is None) == (data is None):
         raise InputError(
             "arguments",
-            "INPUT and --data" if data else "neither INPUT nor --data",
+            "INPUT and --data exclude each other" if data else "neither INPUT nor --data was given",
             "one of the two",
             "punctum report BUNDLE INPUT, or punctum report BUNDLE --data DATASET",
         )
@@ -68,16 +68,14 @@ def report(
     if wrong:
         raise InputError(
             "arguments",
-            f"{', '.join(wrong)} {'with' if data else 'without'} --data",
-            "options of one recording, or of a data set",
+            f"{', '.join(wrong)} cannot be used {'with' if data else 'without'} --data",
+            "the options of one recording, or those of a data set",
             f"leave {wrong[0]} out",
         )
     if not data:
         refuse(context, ["subset"], "without --data", "add --data", code="arguments")
     if events is not None and max_delay is not None:
-        raise InputError(
-            "arguments", "--events and --max-delay", "one of the two: recorded events have their delay", "drop one"
-        )
+        raise InputError("arguments", "--events and --max-delay exclude each other", "one of the two", "leave one out")
     reads = [bundle, *(path for path in (input, data, truth, events) if path is not None)]
     target = Output(out, REPORT, inputs=tuple(reads))
     engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256).checked()

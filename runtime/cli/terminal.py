@@ -1,4 +1,4 @@
-"""What commands print: text from files is escaped, and a terminal that went away ends no run."""
+"""Output of commands. Text from files is escaped, and a terminal that was closed does not end a run."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
 
 
 def say(text: str) -> None:
-    """One line on standard error. Never raises: messages must not end a run whose results are fine."""
+    """Print one line on standard error. Never raises, so that messages do not end a run."""
     with contextlib.suppress(OSError, ValueError):
         print(printable(text), file=sys.stderr, flush=True)
 
 
 def echo(text: str) -> None:
-    """One line on standard output. Raises BrokenPipeError, PunctumError."""
+    """Print one line on standard output. Raises BrokenPipeError, PunctumError."""
     to_standard_output(_encoded(printable(text) + "\n"))
 
 
 def echo_json(record: Any) -> None:
-    """A record as one line of JSON, in ASCII, on standard output."""
+    """Print a record as one line of JSON, in ASCII, on standard output."""
     to_standard_output(json.dumps(record) + "\n")
 
 
 def cell(text: object, style: str = "") -> Text:
-    """Text from a file for a table: neither markup nor escape sequences in it count."""
+    """Text from a file for a table; markup and escape sequences in it have no effect."""
     from rich.text import Text
 
     return Text(printable(str(text)), style)
 
 
 def console(*, stderr: bool = False, **options: Any) -> Console:
-    """A console for tables and progress bars, which colours nothing by itself."""
+    """A console for tables and progress bars, without automatic highlighting."""
     from rich.console import Console
 
     return Console(stderr=stderr, highlight=False, **options)
 
 
 def _encoded(text: str) -> bytes:
-    """As the terminal's encoding has it; what it cannot hold is spelled out."""
+    """Text in the encoding of the terminal; other characters are escaped."""
     return text.encode(getattr(sys.stdout, "encoding", None) or "utf-8", "backslashreplace")
