@@ -74,7 +74,7 @@ def choose_floor(report: RecordingReport) -> float:
     if report.truth and finals:
         from ..datasets.dataset import Truth
         from ..evaluation.average_precision import Detections
-        from ..evaluation.online import best_floor
+        from ..evaluation.online import best_operating_point
 
         index = {label: k for k, label in enumerate(report.labels)}
         truth = Truth(
@@ -85,7 +85,7 @@ def choose_floor(report: RecordingReport) -> float:
             np.array([[a.start, a.end] for a in report.truth], np.float64).reshape(-1, 2),
         )
         rows = [(0, index[e.label], e.start, e.end, e.score) for e in finals]
-        found = best_floor(truth, Detections.from_rows(rows)).score
+        found = best_operating_point(truth, Detections.from_rows(rows)).score
         if math.isfinite(found):
             return found
     return 0.25 * max((e.score for e in finals), default=0.0)

@@ -14,7 +14,7 @@ from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
-from ..evaluation.online import best_floor
+from ..evaluation.online import best_operating_point
 from ..events.event import Event
 from ._model import Action, Curve, DatasetReport, Judged
 from .facts import bundle_facts, machine_facts
@@ -103,7 +103,7 @@ def judge(
 ) -> DatasetReport:
     """A report from final events per video that are there already. lengths: seconds of every video."""
     found = Detections.from_events(events, truth)
-    floor = best_floor(truth, found)
+    floor = best_operating_point(truth, found)
     actions: dict[str, list[Action]] = {video: [] for video in truth.videos}
     for v, c, (a, b) in zip(truth.video, truth.label, truth.segments, strict=True):
         actions[truth.videos[v]].append(Action(truth.labels[c], float(a), float(b)))
@@ -116,7 +116,7 @@ def judge(
         alignment=alignment(truth, found),
         curves=curves(truth, found),
         recordings=tuple(Judged(v, lengths[v], tuple(events.get(v, ())), tuple(actions[v])) for v in truth.videos),
-        floor=floor.score,
+        min_score=min_score.score,
         f1=floor.f1,
         stages=stages or {},
         bundle=bundle or {},
