@@ -24,7 +24,7 @@ from punctum.runtime import Bundle, Dataset, Localizer, evaluate
 from punctum.runtime.datasets.dataset import Truth, read_truth
 from punctum.runtime.datasets.recordings import feature_reader
 from punctum.runtime.evaluation.average_precision import Detections
-from punctum.runtime.evaluation.online import Reports, best_floor, judge_reports, replay
+from punctum.runtime.evaluation.online import Claims, best_operating_point, evaluate_claims, replay
 from punctum.runtime.features.features import Features
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.synthetic.video import write_videos
@@ -46,11 +46,11 @@ def everything(data: Dataset) -> Truth:
 
 def confusion(data: Dataset, truth: Truth, found: Detections) -> list[str]:
     """Lines of a Markdown table."""
-    floor = best_floor(truth, found, TIOU).score
-    aloud = found.scores >= floor
+    threshold = best_operating_point(truth, found, TIOU).score
+    aloud = found.scores >= threshold
     database = json.loads(data.truth_file.read_text())["database"]
     lines = [
-        f"score from {floor:.3f} on",
+        f"score from {threshold:.3f} on",
         "",
         "| class | found | near misses taken for it | instead |",
         "|---|---|---|---|",
@@ -137,11 +137,13 @@ def main() -> None:
         offline = {v: localizer.localize(f, stream=v) for v, f in features.items()}
         found = Detections.from_events(offline, truth)
         record = evaluate(truth, found).to_record(per_class=True)
-        said = Reports.from_events(
+        said = Claims.from_events(
             {v: replay(localizer, f, stream=v, live=LiveOptions(max_delay_s=DELAY_S)) for v, f in features.items()},
             truth,
         )
-        row = judge_reports(truth, said, DELAY_S, floor=best_floor(truth, found, TIOU).score, hours=media / 3600)
+        row = evaluate_claims(
+            truth, said, DELAY_S, min_score=best_operating_point(truth, found, TIOU).score, hours=media / 3600
+        )
         online = row.to_record(per_class=True)
         print(f"{bundle.id}: {len(truth.videos)} videos, {media:.0f} s, {len(truth.label)} actions")
         print(f"from video to features: {spent:.4f} s a second of media\n")

@@ -1,14 +1,14 @@
-"""Delay measured like accuracy: what a bundle's stream had said by the deadline, and where mAP is lost on the way.
+"""Delay measured like accuracy: what a stream has reported by the deadline, and where mAP is lost on the way.
 
     python benchmarks/online.py BUNDLE DATA [--split split_1] [--max-delay 0.25,0.5,1,2,5] [--save FOLDER] [--json]
     python benchmarks/online.py BUNDLE,BUNDLE,... DATA --split split_1,split_2,...     one bundle a split; means
 
-Prints Markdown. The second table takes the gap to offline apart. "repaired alone": mAP points won if of what was said
-in time only ... were as in the final events: wrong reports (withdrawn later) left out; boundaries; scores; missing
-events added. With all four repaired the result is the offline one. The third follows the actions that the final events
-find (tIoU 0.5, score at the floor): at the deadline they were found as well, said with a wrong boundary or a score
-below the floor, still called running, or not yet mentioned. --save keeps all events as JSON Lines, one file a split
-and deadline, and reads them from there instead of running again.
+Prints Markdown. The second table splits the gap to offline. "repaired alone": points of mAP gained if one property of the
+reports in time were that of the final events: wrong reports (retracted later) removed, boundaries, scores, missing events
+added. With all four repaired the result is the offline one. The third table follows the actions that the final events
+find (tIoU 0.5, at least the minimum score): at the deadline they were found as well, reported below the minimum score,
+reported as running, or not yet reported. --save writes all events as JSON Lines, one file for each split and deadline, and
+later runs read these files.
 """
 
 from __future__ import annotations
@@ -25,7 +25,14 @@ from punctum import kernels
 from punctum.runtime import Bundle, Dataset, Localizer, evaluate
 from punctum.runtime.cli.eval_online import media_hours
 from punctum.runtime.evaluation.average_precision import Detections
-from punctum.runtime.evaluation.online import Reports, best_floor, check_delays, judge_reports, matched, replay
+from punctum.runtime.evaluation.online import (
+    Claims,
+    best_operating_point,
+    check_delays,
+    evaluate_claims,
+    matched,
+    replay,
+)
 from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
 
@@ -57,25 +64,25 @@ def events_of(localizer, data: Dataset, truth, live: LiveOptions | None, saved: 
     return found, spent / media
 
 
-def said_rows(reports: Reports, delay: float) -> np.ndarray:
-    """The row of `reports` behind every detection of `by_deadline`, in its order."""
-    marked = replace(reports, scores=np.arange(len(reports), dtype=np.float64))
+def said_rows(claims: Claims, delay: float) -> np.ndarray:
+    """The row of `claims` behind every detection of `by_deadline`, in its order."""
+    marked = replace(claims, scores=np.arange(len(claims), dtype=np.float64))
     return marked.by_deadline(delay).scores.astype(np.int64)
 
 
-def repaired(truth, reports: Reports, delay: float) -> dict[str, float]:
+def repaired(truth, claims: Claims, delay: float) -> dict[str, float]:
     """mAP points won by repairing one thing alone, and by all of them."""
-    rows, last, final = said_rows(reports, delay), reports.last, reports.phase == 2
-    ends = last[reports.event[rows]]
+    rows, last, final = said_rows(claims, delay), claims.last, claims.phase == 2
+    ends = last[claims.event[rows]]
     kept = final[ends]
     ours = np.where(kept, ends, rows)
     finals = np.flatnonzero(final)
-    missing = finals[~np.isin(reports.event[finals], reports.event[rows])]
+    missing = finals[~np.isin(claims.event[finals], claims.event[rows])]
 
     def points(rows_, box, score, add=()):
         rows_, box, score = (np.concatenate([part, np.asarray(add, np.int64)]) for part in (rows_, box, score))
-        order = np.argsort(reports.place[score], kind="stable")
-        found = Detections(reports.video[rows_], reports.label[rows_], reports.segments[box], reports.scores[score])
+        order = np.argsort(claims.place[score], kind="stable")
+        found = Detections(claims.video[rows_], claims.label[rows_], claims.segments[box], claims.scores[score])
         found = Detections(found.video[order], found.label[order], found.segments[order], found.scores[order])
         return 100 * evaluate(truth, found).average
 
@@ -89,30 +96,30 @@ def repaired(truth, reports: Reports, delay: float) -> dict[str, float]:
     }
 
 
-def fates(truth, reports: Reports, delay: float, floor: float) -> dict[str, float]:
+def fates(truth, claims: Claims, delay: float, min_score: float) -> dict[str, float]:
     """Shares of the truths that final events find: what had been said of them by their own deadline."""
-    finals = reports.by_deadline(math.inf)
-    loud = finals.scores >= floor
+    finals = claims.by_deadline(math.inf)
+    loud = finals.scores >= min_score
     wanted = np.unique(matched(truth, finals)[loud & (matched(truth, finals) >= 0)])
-    rows = said_rows(reports, delay)
+    rows = said_rows(claims, delay)
     count = dict.fromkeys(FATES, 0)
     for g in wanted:
         end = truth.segments[g, 1]
-        same = (reports.video == truth.video[g]) & (reports.label == truth.label[g])
-        overlap = kernels.segment_iou(truth.segments[g : g + 1], reports.segments)[0]
+        same = (claims.video == truth.video[g]) & (claims.label == truth.label[g])
+        overlap = kernels.segment_iou(truth.segments[g : g + 1], claims.segments)[0]
         mine = rows[same[rows] & (overlap[rows] > 0.1)]
-        heard = np.flatnonzero(same & (overlap > 0.1) & (reports.emitted_at <= end + delay + 1e-6))
+        heard = np.flatnonzero(same & (overlap > 0.1) & (claims.emitted_at <= end + delay + 1e-6))
         good = mine[overlap[mine] >= 0.5]
-        if (reports.scores[good] >= floor).any():
+        if (claims.scores[good] >= min_score).any():
             fate = "found"
         elif len(good):
             fate = "low score"
-        elif (reports.scores[mine] >= floor).any():
+        elif (claims.scores[mine] >= min_score).any():
             fate = "wrong boundary"
         elif len(heard):
-            latest = heard[np.argmax(reports.emitted_at[heard])]
-            fate = "withdrawn" if reports.phase[latest] == 3 else "running"
-            if reports.ended[latest] and fate == "running":
+            latest = heard[np.argmax(claims.emitted_at[heard])]
+            fate = "withdrawn" if claims.phase[latest] == 3 else "running"
+            if claims.ended[latest] and fate == "running":
                 fate = "low score"
         else:
             fate = "silent"
@@ -129,17 +136,17 @@ def measure(bundle: Path, data_folder: Path, split: str | None, delays, save: Pa
     name = f"{data.name}{'-' + split if split else ''}"
     out: dict[str, list] = {"rows": [], "repaired": [], "fates": []}
     offline, factor = events_of(localizer, data, truth, None, save and save / f"{name}-offline.jsonl")
-    quiet = Reports.from_events(offline, truth)
-    floor = best_floor(truth, quiet.by_deadline(math.inf)).score
+    quiet = Claims.from_events(offline, truth)
+    min_score = best_operating_point(truth, quiet.by_deadline(math.inf)).score
     for delay in delays:
         options = replace(live, max_delay_s=delay)
         found, used = events_of(localizer, data, truth, options, save and save / f"{name}-{delay:g}.jsonl")
-        reports = Reports.from_events(found, truth)
-        row = judge_reports(truth, reports, delay, floor=floor, hours=hours, real_time_factor=used)
+        claims = Claims.from_events(found, truth)
+        row = evaluate_claims(truth, claims, delay, min_score=min_score, hours=hours, real_time_factor=used)
         out["rows"].append(row.to_record())
-        out["repaired"].append(repaired(truth, reports, delay))
-        out["fates"].append(fates(truth, reports, delay, floor))
-    row = judge_reports(truth, quiet, math.inf, floor=floor, hours=hours, real_time_factor=factor)
+        out["repaired"].append(repaired(truth, claims, delay))
+        out["fates"].append(fates(truth, claims, delay, min_score))
+    row = evaluate_claims(truth, quiet, math.inf, min_score=min_score, hours=hours, real_time_factor=factor)
     out["rows"].append(row.to_record())
     return out
 

@@ -29,7 +29,7 @@ from punctum.runtime import Bundle, Dataset, Localizer
 from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.datasets.recordings import feature_reader
 from punctum.runtime.evaluation.average_precision import Detections
-from punctum.runtime.evaluation.online import best_floor, matched
+from punctum.runtime.evaluation.online import best_operating_point, matched
 from punctum.runtime.video import Gap, open_frames
 
 FRAMES, COLUMNS = 16, 8  # pictures of a sheet, and of one of its rows
@@ -57,7 +57,7 @@ class Judged:
     truth: Truth
     found: Detections
     taken: np.ndarray
-    floor: float
+    min_score: float
 
     def detection_of(self, truth: int) -> int:
         """The detection that matches, of whatever score, or -1."""
@@ -71,7 +71,7 @@ class Judged:
         return kernels.segment_iou(np.atleast_2d(a), np.atleast_2d(b))[0]
 
 
-def judge(bundle: Path, folder: Path, tiou: float, floor: float | None) -> Judged:
+def judge(bundle: Path, folder: Path, tiou: float, min_score: float | None) -> Judged:
     """Run the bundle over the test videos as `punctum eval` does."""
     data = Dataset.open(folder, need_features=False)
     truth, loaded = data.truth("test"), Bundle.load(bundle)
@@ -83,14 +83,14 @@ def judge(bundle: Path, folder: Path, tiou: float, floor: float | None) -> Judge
         truth,
         found,
         matched(truth, found, tiou),
-        best_floor(truth, found, tiou).score if floor is None else floor,
+        best_operating_point(truth, found, tiou).score if min_score is None else min_score,
     )
 
 
 def choose(judged: Judged, count: int, every: str) -> list[Case]:
     truth, found = judged.truth, judged.found
     order = np.argsort(-found.scores, kind="stable")
-    aloud = order[found.scores[order] >= judged.floor]
+    aloud = order[found.scores[order] >= judged.min_score]
 
     def of_detection(kind: str, k: int) -> Case:
         return Case(kind, int(found.video[k]), int(found.label[k]), int(judged.taken[k]), int(k))
@@ -100,12 +100,12 @@ def choose(judged: Judged, count: int, every: str) -> list[Case]:
 
     hits = [of_detection("hit", k) for k in aloud if judged.taken[k] >= 0]
     alarms = [of_detection("alarm", k) for k in order if judged.taken[k] < 0]
-    false = [c for c in alarms if judged.score(c.detection) >= judged.floor]
+    false = [c for c in alarms if judged.score(c.detection) >= judged.min_score]
     misses = [of_truth("miss", g) for g in range(len(truth.label))]
-    misses = [c for c in misses if judged.score(c.detection) < judged.floor]
+    misses = [c for c in misses if judged.score(c.detection) < judged.min_score]
     misses.sort(key=lambda c: judged.score(c.detection))
     print(
-        f"{len(truth.label)} actions in {len(truth.videos)} videos; from score {judged.floor:.3f} on: "
+        f"{len(truth.label)} actions in {len(truth.videos)} videos; from score {judged.min_score:.3f} on: "
         f"{len(hits)} found, {len(misses)} missed, {len(false)} false alarms"
     )
     for c, label in enumerate(truth.labels):
@@ -137,7 +137,7 @@ def describe(judged: Judged, case: Case) -> str:
     if real is not None and said is not None:
         parts.append(f"IoU {judged.iou(said, real)[0]:.2f}")
     where = real if real is not None else said
-    beside = np.flatnonzero((found.video == case.video) & (found.scores >= judged.floor))
+    beside = np.flatnonzero((found.video == case.video) & (found.scores >= judged.min_score))
     beside = beside[(beside != case.detection) & (judged.iou(where, found.segments[beside]) > 0.1)]
     if len(beside):
         loud = beside[np.argmax(found.scores[beside])]
@@ -206,7 +206,7 @@ def sheet(judged: Judged, case: Case, path: Path) -> None:
         a, b = truth.segments[g]
         axis.barh(2 * truth.label[g] + 1, b - a, left=a, height=0.8, color=GREEN, alpha=1 if g == case.truth else 0.5)
     for k in np.flatnonzero(found.video == case.video):
-        loud, mine = found.scores[k] >= judged.floor, k == case.detection
+        loud, mine = found.scores[k] >= judged.min_score, k == case.detection
         if not (loud or mine):
             continue
         (a, b), row = found.segments[k], 2 * found.label[k]

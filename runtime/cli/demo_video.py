@@ -206,7 +206,7 @@ def _report(
     made = report_recording(
         bundle, video, truth=truth, events=events, title=f"punctum demo: {shown.stem}", spec=engine.spec()
     )
-    return replace(made, thumbnails=pictures.thumbnails, stages=stages, max_delay_s=MAX_DELAY_S, floor=floor)
+    return replace(made, thumbnails=pictures.thumbnails, stages=stages, max_delay_s=MAX_DELAY_S, min_score=floor)
 
 
 def _show(rows: Sequence[_Match], record: dict[str, Any]) -> None:

@@ -76,9 +76,9 @@ def eval_online(
 
     if detections is not None:
         head |= {"detections": str(detections)}
-        rows, floor, ignored = _recorded(detections, data, truth, delays, thresholds)
+        rows, point, ignored = _recorded(detections, data, truth, delays, thresholds)
     else:
-        rows, floor, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, engine)
+        rows, point, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, engine)
     if figure is not None:
         figure.write(draw_online(rows, title=f"{head['dataset']} {head['split'] or ''}".strip()))
     offline = rows[-1].to_record(per_class=per_class)
@@ -86,7 +86,7 @@ def eval_online(
         "map": offline["map"],
         **head,
         "tiou_of_a_match": 0.5,
-        "score_floor": floor,
+        "score_floor": point,
         "media_hours": rows[-1].hours,
         "truths": rows[-1].result.truths,
         "videos_ignored": ignored,
@@ -111,7 +111,7 @@ def _streamed(
 ) -> tuple[Rows, dict[str, Any], int]:
     """Run every video as a whole and, for each maximum delay, as a stream."""
     from ..datasets.recordings import feature_reader
-    from ..evaluation.online import Reports, judge_reports, replay
+    from ..evaluation.online import Claims, evaluate_claims, replay
     from ..live import LiveOptions
 
     options = [LiveOptions(max_delay_s=d, tick_s=tick_s) for d in delays]
@@ -132,37 +132,37 @@ def _streamed(
             else:
                 found[video] = localizer.localize(features, stream=video)
             spent[k] += time.perf_counter() - began
-    reports = [Reports.from_events(found, truth) for found in runs]
-    floor = _floor(truth, reports[-1])
+    claims = [Claims.from_events(found, truth) for found in runs]
+    point = _operating_point(truth, claims[-1])
     rows = [
-        judge_reports(
+        evaluate_claims(
             truth,
             one,
             d,
-            floor=_number(floor),
+            min_score=_number(point),
             hours=media / 3600 or None,
             thresholds=thresholds,
             real_time_factor=used / media if media else None,
         )
-        for one, d, used in zip(reports, (*delays, math.inf), spent, strict=True)
+        for one, d, used in zip(claims, (*delays, math.inf), spent, strict=True)
     ]
-    return rows, floor, 0
+    return rows, point, 0
 
 
 def _recorded(
     path: Path, data: Dataset, truth: Truth, delays: tuple[float, ...], thresholds: Sequence[float]
 ) -> tuple[Rows, dict[str, Any], int]:
     """Judge one recorded run at every deadline."""
-    from ..evaluation.online import judge_reports, read_reports
+    from ..evaluation.online import evaluate_claims, read_claims
 
-    reports = read_reports(path, truth)
-    floor = _floor(truth, reports)
+    claims = read_claims(path, truth)
+    point = _operating_point(truth, claims)
     hours = media_hours(data, truth)
     rows = [
-        judge_reports(truth, reports, d, floor=_number(floor), hours=hours, thresholds=thresholds)
+        evaluate_claims(truth, claims, d, min_score=_number(point), hours=hours, thresholds=thresholds)
         for d in (*delays, math.inf)
     ]
-    return rows, floor, len(reports.ignored_videos)
+    return rows, point, len(claims.ignored_videos)
 
 
 def known_labels(labels: Sequence[str], data: Dataset) -> None:
@@ -193,15 +193,15 @@ def media_hours(data: Dataset, truth: Truth) -> float | None:
     return total / 3600
 
 
-def _floor(truth: Truth, reports: Any) -> dict[str, Any]:
-    from ..evaluation.online import best_floor
+def _operating_point(truth: Truth, claims: Any) -> dict[str, Any]:
+    from ..evaluation.online import best_operating_point
 
-    found = best_floor(truth, reports.by_deadline(math.inf))
+    found = best_operating_point(truth, claims.by_deadline(math.inf))
     return {"score": found.score if math.isfinite(found.score) else None, "f1": found.f1}
 
 
-def _number(floor: dict[str, Any]) -> float:
-    return math.inf if floor["score"] is None else float(floor["score"])
+def _number(point: dict[str, Any]) -> float:
+    return math.inf if point["score"] is None else float(point["score"])
 
 
 def _print(record: dict[str, Any], shown: Console) -> None:
@@ -236,13 +236,13 @@ def _print(record: dict[str, Any], shown: Console) -> None:
     ):
         table.add_row(name, *(number(row[key], form) for row in columns))
     shown.print(table)
-    floor = record["score_floor"]
-    if floor["score"] is None:
+    point = record["score_floor"]
+    if point["score"] is None:
         shown.print("no final event matches an action at tIoU 0.5, so only mAP means anything")
     else:
         shown.print(
             f"{counted(record['truths'], 'action')}. Below the mAP: reports with a score of at least "
-            f"{floor['score']:.4g}, which gives the best F1 ({floor['f1']:.3f}) of the final events at tIoU 0.5."
+            f"{point['score']:.4g}, which gives the best F1 ({point['f1']:.3f}) of the final events at tIoU 0.5."
         )
     if record["videos_ignored"]:
         shown.print(

@@ -1,4 +1,4 @@
-"""Evaluation: average precision, online evaluation under a deadline, and alignment."""
+"""Evaluation: average precision, online evaluation with a deadline, and alignment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Alignment: does a higher confidence mean a better segment? TSPNet's question, as numbers and a picture."""
+"""Alignment of confidence and overlap, as studied by TSPNet: rank correlation, calibration error and a figure."""
 
 from __future__ import annotations
 
@@ -28,10 +28,12 @@ def _ranks(values: F64) -> F64:
 
 
 def rank_correlation(a: Any, b: Any) -> float:
-    """Spearman's rank correlation, ties by average rank; NaN where either side is constant or shorter than 2."""
+    """Spearman's rank correlation, ties by average rank. NaN if either side is constant or has fewer than 2 values."""
     a, b = np.asarray(a, np.float64), np.asarray(b, np.float64)
     if len(a) != len(b):
-        raise InputError("lengths", f"{len(a)} and {len(b)} values", "two of the same length", "pair them up")
+        raise InputError(
+            "lengths", f"There are {len(a)} and {len(b)} values", required="two sequences of the same length"
+        )
     if len(a) < 2 or np.ptp(a) == 0 or np.ptp(b) == 0:
         return float("nan")
     return float(np.corrcoef(_ranks(a), _ranks(b))[0, 1])
@@ -40,23 +42,29 @@ def rank_correlation(a: Any, b: Any) -> float:
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Alignment:
-    """correlation: Spearman of confidence and best IoU over all detections; confidence and iou: [N] each."""
+    """Confidence and overlap of all detections.
+
+    Attributes:
+        correlation: Spearman's rank correlation of confidence and best IoU.
+        confidence: float64 [N].
+        iou: Best IoU with an action of the same class and video, float64 [N].
+    """
 
     correlation: float
     confidence: F64
     iou: F64
 
     def curve(self, bins: int = 10) -> tuple[F64, F64]:
-        """Mean confidence rank (0..1) and mean best IoU of `bins` equal groups, from least to most confident."""
+        """Mean confidence rank (0 to 1) and mean best IoU of `bins` groups of equal size, by increasing confidence."""
         groups = self._groups(bins)
         centre = (np.arange(len(groups)) + 0.5) / max(len(groups), 1)
         return centre, np.array([self.iou[g].mean() for g in groups])
 
     def calibration_error(self, bins: int = 10) -> float:
-        """Mean over detections of |mean confidence - mean best IoU| of their group of equal size; NaN if none.
+        """Expected calibration error with groups of equal size and the best IoU in place of correctness.
 
-        The expected calibration error with equal-mass groups and the best IoU in place of correctness. It means
-        something only where confidences are meant as qualities in 0..1; the rank correlation does not care.
+        The mean over all detections of |mean confidence - mean best IoU| of their group; NaN without detections.
+        It is meaningful only if confidences estimate the IoU; the rank correlation does not depend on their scale.
         """
         if not len(self.iou):
             return float("nan")
@@ -64,7 +72,7 @@ class Alignment:
         return float(sum(gaps) / len(self.iou))
 
     def to_record(self, bins: int = 10) -> dict[str, Any]:
-        """For JSON: null where a number does not exist."""
+        """The measures for JSON: null for undefined numbers."""
         _, curve = self.curve(bins)
         error = self.calibration_error(bins)
         return {
@@ -76,13 +84,13 @@ class Alignment:
 
     def _groups(self, bins: int) -> list[npt.NDArray[np.int64]]:
         if bins < 1:
-            raise InputError("bins", f"{bins} bins", "at least 1", "set bins")
+            raise InputError("bins", f"`bins` is {bins}", "1 or more")
         order = np.argsort(self.confidence, kind="stable")
         return [g for g in np.array_split(order, bins) if len(g)]
 
 
 def alignment(truth: Truth, detections: Detections) -> Alignment:
-    """Best IoU of every detection with a truth of its class and video, against its confidence."""
+    """Compare the confidence of each detection with its best IoU with an action of its class and video."""
     wanted = Detections(truth.video, truth.label, truth.segments, np.ones(len(truth.label)))
     everything = np.ones(len(truth.label), bool)
     iou = best_overlap(detections.video, detections.label, detections.segments, wanted, everything)
@@ -92,12 +100,16 @@ def alignment(truth: Truth, detections: Detections) -> Alignment:
 def plot_alignment(
     before: Alignment, after: Alignment | None, path: str | Path, *, names: tuple[str, str] = ("before", "after")
 ) -> None:
-    """Write an SVG: mean best IoU over confidence rank, of one ranking or of two. Needs the extra `report`."""
+    """Write an SVG of the mean best IoU over the confidence rank, for one ranking or two.
+
+    Raises:
+        MissingDependencyError: matplotlib is not installed (extra `report`).
+    """
     atomic_write(path, draw_alignment(before, after, names=names))
 
 
 def draw_alignment(before: Alignment, after: Alignment | None, *, names: tuple[str, str] = ("before", "after")) -> str:
-    """What `plot_alignment` writes."""
+    """The text of the SVG that `plot_alignment` writes. Raises as `plot_alignment`."""
     try:
         import matplotlib
         from matplotlib.figure import Figure
@@ -110,12 +122,15 @@ def draw_alignment(before: Alignment, after: Alignment | None, *, names: tuple[s
         x, y = part.curve()
         axes.plot(x, y, marker="o", label=f"{name} (rank correlation {part.correlation:.2f})")
     axes.set(
-        xlabel="confidence, rank among all detections", ylabel="mean best IoU with the truth", xlim=(0, 1), ylim=(0, 1)
+        xlabel="confidence, rank among all detections",
+        ylabel="mean best IoU with the ground truth",
+        xlim=(0, 1),
+        ylim=(0, 1),
     )
     axes.grid(alpha=0.3)
     axes.legend()
     drawn = io.StringIO()
-    # Text stays text and ids stay the same, so equal input gives an equal, searchable file.
+    # Text is kept as text and ids are fixed: equal input gives an equal, searchable file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "punctum"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     return drawn.getvalue()

@@ -1,9 +1,9 @@
-"""Judge detections by the field's metric: ActivityNet mAP at any temporal IoU, per class, and recall of proposals.
+"""Mean average precision by the ActivityNet protocol at any tIoU, per class, and recall of proposals.
 
-Ties: among equal scores the detection that comes first goes first, among equal overlaps the truth that comes first.
-A class without truth in the videos judged is left out of the mean and listed, and detections of it are counted apart;
-a class without detections counts 0. A label that the data set does not have is an error, and so is a video of the list
-that has no truth entry.
+Ties: among detections with equal scores, and among actions with equal overlap, the first in the input wins. A class
+without actions in the evaluated videos is excluded from the mean and listed, and its detections are counted separately.
+A class without detections counts as 0. A class that the data set does not have is an error, and so is a listed video
+without an entry in the ground truth.
 """
 
 from __future__ import annotations
@@ -41,10 +41,16 @@ THRESHOLDS = tuple(round(0.1 * k, 1) for k in range(1, 8))
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Evaluation:
-    """ap [K, C] (NaN for a class without truth), thresholds [K], labels [C].
+    """Average precision of detections.
 
-    detections, truths: how many were judged; unjudged: detections per class of those without truth;
-    silent_videos: judged videos without a detection.
+    Attributes:
+        thresholds: tIoU levels [K].
+        labels: Classes [C].
+        ap: float64 [K, C], NaN for a class without ground truth.
+        detections: Number of detections.
+        truths: Number of actions.
+        unjudged: Number of detections of each class without ground truth.
+        silent_videos: Evaluated videos without detections.
     """
 
     thresholds: tuple[float, ...]
@@ -57,21 +63,21 @@ class Evaluation:
 
     @property
     def judged(self) -> npt.NDArray[np.bool_]:
-        """Which classes have truth."""
+        """Which classes have ground truth, bool [C]."""
         return np.asarray(~np.isnan(self.ap).any(axis=0))
 
     @property
     def map(self) -> F64:
-        """Mean over the classes that have truth, per threshold [K]."""
+        """Mean over the classes that have ground truth, for each threshold, float64 [K]."""
         return np.asarray(self.ap[:, self.judged].mean(axis=1))
 
     @property
     def average(self) -> float:
-        """Mean of `map` over the thresholds."""
+        """Mean of `map` over all thresholds."""
         return float(self.map.mean())
 
     def to_record(self, *, per_class: bool = False) -> dict[str, Any]:
-        """{"map": {"0.1": ..., "average": ...}, "counts": ..., ...} for JSON."""
+        """The result for JSON: {"map": {"0.1": ..., "average": ...}, "counts": ..., ...}."""
         record: dict[str, Any] = {
             "map": {
                 **{f"{t:g}": float(m) for t, m in zip(self.thresholds, self.map, strict=True)},
@@ -99,22 +105,33 @@ class Evaluation:
 
 
 def check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
-    """Temporal IoU levels in (0, 1]."""
+    """tIoU levels as floats. Raises InputError for an empty sequence and for levels outside (0, 1]."""
     levels = tuple(float(t) for t in thresholds)
     if not levels or any(not 0 < t <= 1 for t in levels):
-        raise InputError("tiou", f"tIoU {levels}", "numbers in (0, 1]", "for example 0.1:0.7:0.1 or 0.5")
+        raise InputError(
+            "tiou", f"The tIoU levels are {levels}", "numbers in (0, 1]", "pass 0.1:0.7:0.1 or 0.5, for example"
+        )
     return levels
 
 
 def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] = THRESHOLDS) -> Evaluation:
-    """Average precision per threshold and class (ActivityNet protocol; see kernels.average_precision).
+    """Average precision for each threshold and class (ActivityNet protocol; see `punctum.kernels.average_precision`).
 
-    Raises InputError where there is no truth at all, and for detections that are not finite or end before they start.
+    Args:
+        truth: The ground truth.
+        detections: The detections, with indices of this ground truth.
+        thresholds: tIoU levels.
+
+    Raises:
+        InputError: The ground truth is empty, or a detection is not finite or ends before it starts.
     """
     levels = check_thresholds(thresholds)
     if len(truth.label) == 0:
         raise InputError(
-            "truth-empty", "the listed videos hold no annotated action", "at least one", "check the list and gt.json"
+            "truth-empty",
+            "The listed videos have no annotated actions",
+            required="at least one action",
+            next_step="check the list and gt.json",
         )
     _check(detections, truth)
     ap = kernels.average_precision(
@@ -131,7 +148,7 @@ def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] =
     )
     count = np.bincount(detections.label, minlength=len(truth.labels))
     known = np.bincount(truth.label, minlength=len(truth.labels))
-    heard = np.bincount(detections.video, minlength=len(truth.videos))
+    per_video = np.bincount(detections.video, minlength=len(truth.videos))
     return Evaluation(
         levels,
         truth.labels,
@@ -139,28 +156,28 @@ def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] =
         len(detections),
         len(truth.label),
         {name: int(n) for name, n, g in zip(truth.labels, count, known, strict=True) if n and not g},
-        tuple(name for name, n in zip(truth.videos, heard, strict=True) if n == 0),
+        tuple(name for name, n in zip(truth.videos, per_video, strict=True) if n == 0),
     )
 
 
 def _check(detections: Detections, truth: Truth) -> None:
-    """Arrays that a caller built by hand may hold anything."""
+    """Check arrays, which a caller may have built."""
     segments, scores = detections.segments, detections.scores
     if not np.isfinite(scores).all():
         raise InputError(
             "scores-not-finite",
-            f"detection {int(np.argmin(np.isfinite(scores)))} has a score that is NaN or infinite",
-            "finite scores",
-            "check what made the detections",
+            f"The score of detection {int(np.argmin(np.isfinite(scores)))} is NaN or infinite",
+            required="finite scores",
+            next_step="check the program that made the detections",
         )
     bad = ~np.isfinite(segments).all(axis=1) | (segments[:, 1] < segments[:, 0])
     if bad.any():
         row = int(np.argmax(bad))
         raise InputError(
             "detection-invalid",
-            f"detection {row} is [{segments[row, 0]}, {segments[row, 1]}]",
-            "finite seconds, start <= end",
-            "check what made the detections",
+            f"Detection {row} has the segment [{segments[row, 0]}, {segments[row, 1]}]",
+            required="finite seconds, start <= end",
+            next_step="check the program that made the detections",
         )
     for name, index, size in (
         ("video", detections.video, len(truth.videos)),
@@ -168,7 +185,10 @@ def _check(detections: Detections, truth: Truth) -> None:
     ):
         if len(index) != len(scores) or (len(index) and not 0 <= index.min() <= index.max() < size):
             raise InputError(
-                "detection-index", f"a {name} index outside the truth", f"0 to {size - 1}", "use the truth's own order"
+                "detection-index",
+                f"A {name} index is not in the ground truth",
+                f"0 to {size - 1}",
+                "use the order of the ground truth",
             )
 
 
@@ -180,10 +200,17 @@ def recall(
     per_video: int | None = None,
     class_agnostic: bool = False,
 ) -> dict[str, float]:
-    """Share of truths that some detection of their video (and class) overlaps by at least the threshold.
+    """Share of actions that a detection of the same video and class overlaps by at least the threshold.
 
-    per_video: only that many best-scored detections of each video count. class_agnostic: any class will do, as in
-    the proposal task of ActivityNet, where a detection may serve several truths.
+    Args:
+        truth: The ground truth.
+        detections: The detections.
+        thresholds: tIoU levels.
+        per_video: Number of detections with the best scores that count in each video. None: all.
+        class_agnostic: Ignore classes, as in the proposal task of ActivityNet. A detection may match several actions.
+
+    Returns:
+        Recall by threshold, and their mean as "average".
     """
     levels = check_thresholds(thresholds)
     keep = np.ones(len(detections), bool) if per_video is None else _ranks_in_video(detections) < per_video
@@ -200,7 +227,7 @@ def average_recall(
     numbers: Sequence[int] = (1, 5, 10, 50, 100),
     class_agnostic: bool = True,
 ) -> dict[str, float]:
-    """AR@AN: recall averaged over the thresholds, when each video may keep its N best-scored detections."""
+    """AR@AN: recall averaged over the thresholds with the best N detections of each video, by N."""
     return {
         str(n): recall(truth, detections, thresholds, per_video=n, class_agnostic=class_agnostic)["average"]
         for n in numbers
@@ -208,7 +235,7 @@ def average_recall(
 
 
 def _ranks_in_video(detections: Detections) -> I64:
-    """0 for the best-scored detection of its video, 1 for the next, ... Ties: earlier in the input first."""
+    """Rank of each detection in its video by score, from 0; ties by position in the input."""
     order = np.lexsort((-detections.scores, detections.video))
     video = detections.video[order]
     first = np.searchsorted(video, video, side="left")
@@ -226,7 +253,7 @@ def best_overlap(
     *,
     class_agnostic: bool = False,
 ) -> F64:
-    """Best IoU of each segment with the kept detections of its video (and class): float64 [N], 0 where none is."""
+    """Best IoU of each segment with the selected detections of its video and class, float64 [N]; 0 without any."""
     best = np.zeros(len(segments))
     chosen = np.flatnonzero(keep)
     width = 1 if class_agnostic else 1 + max(int(label.max(initial=0)), int(other.label.max(initial=0)))

@@ -1,4 +1,4 @@
-"""What streams said, as arrays: every revision of every event, with the media time at which it was said."""
+"""Claims of streams as arrays: every revision of every event, with the media time at which it was emitted."""
 
 from __future__ import annotations
 
@@ -22,17 +22,25 @@ from .detections import Detections
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
-SLACK_S = 1e-6  # a report on the deadline itself is in time
+SLACK_S = 1e-6  # a claim exactly at the deadline is in time
 
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Reports:
-    """Reports aligned with a Truth, sorted by event, then revision. N rows, E events; times in seconds.
+class Claims:
+    """Claims about the events of streams, sorted by event, then revision: N claims about E events, times in seconds.
 
-    video, event, label: indices [N]; segments [N, 2]; scores, emitted_at [N]; ended [N]: the report claims an end;
-    phase [N]: index into PHASES; place [N]: position in the input, which settles ties of scores as in `evaluate`.
-    ignored_videos: streams of a file that are not judged.
+    Attributes:
+        video: Index into the videos of the ground truth, int64 [N].
+        event: Index of the event, int64 [N].
+        label: Index into the classes of the ground truth, int64 [N].
+        segments: Start and end, float64 [N, 2].
+        scores: float64 [N].
+        emitted_at: Media time of the claim, float64 [N].
+        ended: Whether the claim states an end, bool [N].
+        phase: Index into PHASES, int64 [N].
+        place: Position in the input, int64 [N]. It breaks ties of scores as in `evaluate`.
+        ignored_videos: Streams of a file that the ground truth does not list.
     """
 
     video: I64
@@ -50,43 +58,46 @@ class Reports:
         return len(self.scores)
 
     @property
-    def claims(self) -> Flags:
-        """Reports that say: this happened, from here to here [N]."""
+    def complete(self) -> Flags:
+        """Claims with a start and an end that are not retractions, bool [N]."""
         return np.asarray(self.ended & (self.phase != PHASES.index("retracted")))
 
     @property
     def first(self) -> I64:
-        """Row of the first report of every event [E]."""
+        """Row of the first claim about each event, int64 [E]."""
         return np.flatnonzero(np.diff(self.event, prepend=-1))
 
     @property
     def last(self) -> I64:
-        """Row of the last report of every event [E]."""
+        """Row of the last claim about each event, int64 [E]."""
         return np.flatnonzero(np.diff(self.event, append=len(self.event) + 1))
 
     def in_time(self, max_delay_s: float) -> Flags:
-        """Claims that were made by the deadline, `max_delay_s` after the end that they themselves claim [N]."""
-        return np.asarray(self.claims & (self.emitted_at <= self.segments[:, 1] + max_delay_s + SLACK_S))
+        """Complete claims emitted at most `max_delay_s` after the end that they state, bool [N]."""
+        return np.asarray(self.complete & (self.emitted_at <= self.segments[:, 1] + max_delay_s + SLACK_S))
 
     def by_deadline(self, max_delay_s: float) -> Detections:
-        """What had been said by the deadline: of every event the last claim that was in time.
+        """The detections known by the deadline: the last claim about each event that was in time.
 
-        It is void when the event was retracted, or said to run on after all, by that same deadline. What comes after
-        the deadline does not help: a stale or wrong claim counts as it stood. Infinite: the final events.
+        A claim is void if the event was retracted, or reported as still running, by the same deadline. Later claims
+        do not count: an outdated or wrong claim counts as it was at the deadline.
+
+        Args:
+            max_delay_s: Maximum time from the end of an event to its claim, in seconds. Infinite: the final events.
         """
         if math.isinf(max_delay_s):
             return self._detections(np.flatnonzero(self.phase == PHASES.index("final")))
-        spoken = np.flatnonzero(self.in_time(max_delay_s))
-        spoken = spoken[np.diff(self.event[spoken], append=len(self.event) + 1) != 0]
-        # The claim that each row would take back, or -1.
+        timely = np.flatnonzero(self.in_time(max_delay_s))
+        timely = timely[np.diff(self.event[timely], append=len(self.event) + 1) != 0]
+        # Row of the claim that each row could revoke, or -1.
         claim = np.full(self.event.max(initial=-1) + 1, -1, np.int64)
-        claim[self.event[spoken]] = spoken
+        claim[self.event[timely]] = timely
         mine = claim[self.event]
-        after = (mine >= 0) & (np.arange(len(self)) > mine) & ~self.claims
+        after = (mine >= 0) & (np.arange(len(self)) > mine) & ~self.complete
         after &= self.emitted_at <= self.segments[mine, 1] + max_delay_s + SLACK_S
         void = np.zeros(len(claim), bool)
         void[self.event[after]] = True
-        return self._detections(spoken[~void[self.event[spoken]]])
+        return self._detections(timely[~void[self.event[timely]]])
 
     def _detections(self, rows: I64) -> Detections:
         rows = rows[np.argsort(self.place[rows], kind="stable")]
@@ -95,42 +106,54 @@ class Reports:
         )
 
     @classmethod
-    def from_events(cls, events: Mapping[str, Iterable[Event]], truth: Truth) -> Reports:
-        """Events per video, in the order in which they were emitted.
+    def from_events(cls, events: Mapping[str, Iterable[Event]], truth: Truth) -> Claims:
+        """Claims from events in memory.
 
-        Raises InputError for videos and labels that the truth does not know, for numbers that are not finite, and
-        for events whose revisions or times do not rise, or that go on after their last phase.
+        Args:
+            events: Events of each video, all phases, in the order of emission.
+            truth: The ground truth, which defines the indices of videos and classes.
+
+        Raises:
+            InputError: The ground truth does not have a video or a class, a number is not finite, revisions or
+                times of an event do not increase, or an event continues after its last phase.
         """
-        rows = [(f"event {e.id} of {video}", video, e) for video, found in events.items() for e in found]
-        reports = _collect(rows, truth, "")
-        if reports.ignored_videos:
+        rows = [(f"event {e.id} of {video}", video, e) for video, made in events.items() for e in made]
+        claims = _collect(rows, truth, "")
+        if claims.ignored_videos:
             raise InputError(
                 "video-unknown",
-                f"events of {', '.join(reports.ignored_videos[:3])}, which the truth does not list",
-                "videos of the truth",
-                "pass the events of the judged videos",
+                f"There are events of {', '.join(claims.ignored_videos[:3])}, which the ground truth does not list",
+                "videos of the ground truth",
+                "pass events of the evaluated videos only",
             )
-        return reports
+        return claims
 
 
-def read_reports(path: str | Path, truth: Truth) -> Reports:
-    """JSON Lines of events, all phases, as a live stream wrote them. Raises InputError naming the line that is wrong.
+def read_claims(path: str | Path, truth: Truth) -> Claims:
+    """Read the events of a live run from JSON Lines, all phases.
 
-    A line that repeats an earlier one, as after a restart, counts once. Streams that are not judged are left out.
+    A line that repeats an earlier one, as after a restart, counts once. Streams that the ground truth does not list
+    are skipped and named in `ignored_videos`.
+
+    Raises:
+        InputError: The file is not as required; the message names the line.
     """
     path = Path(path)
     try:
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            "detections-unreadable", f"{path} cannot be read ({error})", "JSON Lines of events", "check --detections"
+            "detections-unreadable",
+            f"{path} cannot be read ({error})",
+            required="JSON Lines of events",
+            next_step="check `detections`",
         ) from None
     if SCHEMA not in text.lstrip().split("\n", 1)[0]:
         raise InputError(
             "detections-no-phases",
-            f"{path} does not say when its detections were made" if text.strip() else f"{path} is empty",
-            f"JSON Lines of events, schema {SCHEMA}, with phases and emitted_at",
-            "record the events of a live run, or leave out --online",
+            f"{path} does not state when its detections were made" if text.strip() else f"{path} is empty",
+            required=f"JSON Lines of events, schema {SCHEMA}, with phases and emitted_at",
+            next_step="record the events of a live run, or leave out `online`",
         )
     rows, seen = [], set[str]()
     for number, line in enumerate(text.split("\n"), 1):
@@ -143,22 +166,22 @@ def read_reports(path: str | Path, truth: Truth) -> Reports:
             raise InputError(
                 "report-invalid" if error.code == "event-invalid" else "detections-form",
                 f"{path} line {number}: {error.given}",
-                f"one event a line, schema {SCHEMA}",
-                "fix the line or record the run again",
+                required=f"one event per line, schema {SCHEMA}",
+                next_step="fix the line or record the run again",
             ) from None
         rows.append((f"line {number}", str(event.stream), event))
-    reports = _collect(rows, truth, f"{path}: ")
-    if not len(reports):
+    claims = _collect(rows, truth, f"{path}: ")
+    if not len(claims):
         raise InputError(
             "detections-other-videos",
-            f"{path} holds none of the {len(truth.videos)} judged videos",
-            f"streams named like videos, such as {truth.videos[0]}",
-            "check --subset, --split and the stream names",
+            f"{path} contains no events of the {len(truth.videos)} evaluated videos",
+            required=f"streams that have the names of videos, such as {truth.videos[0]}",
+            next_step="check `subset`, `split` and the stream names",
         )
-    return reports
+    return claims
 
 
-def _collect(rows: Iterable[tuple[str, str, Event]], truth: Truth, prefix: str) -> Reports:
+def _collect(rows: Iterable[tuple[str, str, Event]], truth: Truth, prefix: str) -> Claims:
     videos = {name: i for i, name in enumerate(truth.videos)}
     labels = {name: i for i, name in enumerate(truth.labels)}
     numbers: dict[tuple[int, str], int] = {}
@@ -171,7 +194,10 @@ def _collect(rows: Iterable[tuple[str, str, Event]], truth: Truth, prefix: str) 
             continue
         if event.label not in labels:
             raise InputError(
-                "label-unknown", f"{prefix}{where}: label {event.label!r}", ", ".join(truth.labels), "fix the label"
+                "label-unknown",
+                f"{prefix}{where}: the ground truth has no class {event.label!r}",
+                ", ".join(truth.labels),
+                "fix the label",
             )
         _check(event, prefix + where)
         number = numbers.setdefault((videos[video], event.id), len(numbers))
@@ -194,7 +220,7 @@ def _collect(rows: Iterable[tuple[str, str, Event]], truth: Truth, prefix: str) 
     place = np.argsort(data[:, 1], kind="stable")
     data = data[place]
     video_, event_, label_, phase_ = (data[:, k].astype(np.int64) for k in (0, 1, 2, 8))
-    return Reports(
+    return Claims(
         video_,
         event_,
         label_,
@@ -217,8 +243,8 @@ def _check(event: Event, where: str) -> None:
         raise InputError(
             "report-invalid",
             f"{where}: {error}",
-            f"finite numbers, start <= end, a phase of {', '.join(PHASES)}, ended false while it is open",
-            "check what made the events",
+            required=f"finite numbers, start <= end, one of the phases {', '.join(PHASES)}, and ended = false if open",
+            next_step="check the program that made the events",
         ) from None
 
 
@@ -228,15 +254,15 @@ def _check_order(before: Event | None, event: Event, where: str) -> None:
     if before.phase in ("final", "retracted"):
         raise InputError(
             "report-after-last",
-            f"{where}: event {event.id} was {before.phase} before",
-            "one last phase",
-            "check the ids",
+            f"{where}: event {event.id} continues after it was {before.phase}",
+            required="one last phase per event",
+            next_step="check the event ids",
         )
     if event.revision <= before.revision or event.emitted_at < before.emitted_at or event.label != before.label:
         raise InputError(
             "report-order",
             f"{where}: event {event.id} goes from revision {before.revision} at {short(before.emitted_at)} s to "
             f"{event.revision} at {short(event.emitted_at)} s",
-            "rising revisions and times, and one label",
-            "keep the lines in the order in which they were written",
+            required="increasing revisions and times, and one label per event",
+            next_step="keep the lines in the order in which they were written",
         )

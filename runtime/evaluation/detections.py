@@ -1,4 +1,4 @@
-"""Detections to be judged: from events in memory, ActivityNet JSON, or JSON Lines of events."""
+"""Detections to evaluate: from events in memory, ActivityNet JSON, or JSON Lines of events."""
 
 from __future__ import annotations
 
@@ -27,9 +27,14 @@ Row = tuple[str, str, str, float, float, float]
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Detections:
-    """Detections aligned with a Truth: video and label indices [N], segments [N, 2] in seconds, scores [N].
+    """Detections with indices of the videos and classes of a ground truth.
 
-    ignored_videos: videos that a file held and that are not judged.
+    Attributes:
+        video: int64 [N].
+        label: int64 [N].
+        segments: Start and end in seconds, float64 [N, 2].
+        scores: float64 [N].
+        ignored_videos: Videos of a file that the ground truth does not list.
     """
 
     video: I64
@@ -43,36 +48,38 @@ class Detections:
 
     @classmethod
     def from_rows(cls, rows: Sequence[tuple[int, int, float, float, float]]) -> Detections:
-        """Rows of (video index, label index, start_s, end_s, score)."""
+        """Detections from rows of (video index, label index, start_s, end_s, score)."""
         table = np.array(rows, np.float64).reshape(-1, 5)
         return cls(table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:4].copy(), table[:, 4].copy())
 
     @classmethod
     def from_events(cls, events: Mapping[str, Iterable[Event]], truth: Truth) -> Detections:
-        """Final events per video. Raises InputError for a video or a label that the truth does not know."""
+        """Detections from the final events of each video. Raises InputError for an unknown video or class."""
         rows: list[Row] = [
             (f"event {e.id} of {video}", video, e.label, e.start, e.end, e.score)
-            for video, found in events.items()
-            for e in found
+            for video, made in events.items()
+            for e in made
             if e.phase == "final"
         ]
         found = _collect(rows, truth)
         if found.ignored_videos:
             raise InputError(
                 "video-unknown",
-                f"events of {', '.join(found.ignored_videos[:3])}, which the truth does not list",
-                "videos of the truth",
-                "pass the events of the judged videos",
+                f"There are events of {', '.join(found.ignored_videos[:3])}, which the ground truth does not list",
+                "videos of the ground truth",
+                "pass events of the evaluated videos only",
             )
         return found
 
 
 def read_detections(path: str | Path, truth: Truth) -> Detections:
-    """ActivityNet JSON (`results.<video>: [{label, score, segment}]`) or JSON Lines of events, of which final count.
+    """Read ActivityNet JSON (`results.<video>: [{label, score, segment}]`) or the final events of JSON Lines.
 
-    Videos that are not judged are left out and named in `ignored_videos`. Raises InputError, naming the place, for
-    another form, a label outside the data set's list, a score or time that is not finite, a segment that ends before
-    it starts, an empty file, and a file without a single judged video.
+    Videos that the ground truth does not list are skipped and named in `ignored_videos`.
+
+    Raises:
+        InputError: The file is empty, has another format or none of the videos, a class is not in the data set, a
+            score or time is not finite, or a segment ends before it starts. The message names the place.
     """
     path = Path(path)
     try:
@@ -81,15 +88,15 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
         raise InputError(
             "detections-unreadable",
             f"{path} cannot be read ({error})",
-            "a JSON or JSON Lines file",
-            "check --detections",
+            required="a JSON or JSON Lines file",
+            next_step="check `detections`",
         ) from None
     if not text.strip():
         raise InputError(
             "detections-empty",
             f"{path} is empty",
-            "ActivityNet JSON (results may be empty lists) or at least one event",
-            "check what wrote it",
+            required="ActivityNet JSON (results may be empty lists) or at least one event",
+            next_step="check the program that wrote it",
         )
     lines = SCHEMA in text.lstrip().split("\n", 1)[0]
     results = {} if lines else _results(path, text)
@@ -98,10 +105,10 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
     if not len(found) and not any(judged.find(video) for video in results):
         raise InputError(
             "detections-other-videos",
-            f"{path} holds none of the {len(truth.videos)} judged videos"
-            + (f" (it holds {', '.join(found.ignored_videos[:3])}, ...)" if found.ignored_videos else ""),
-            f"videos such as {truth.videos[0]}",
-            "check --subset, --split and the file",
+            f"{path} contains none of the {len(truth.videos)} evaluated videos"
+            + (f" (it contains {', '.join(found.ignored_videos[:3])}, ...)" if found.ignored_videos else ""),
+            required=f"videos such as {truth.videos[0]}",
+            next_step="check `subset`, `split` and the file",
         )
     return found
 
@@ -109,7 +116,7 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
 def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Detections:
     videos, names = {name: i for i, name in enumerate(truth.videos)}, NameIndex(truth.videos, media=True)
     labels, classes = {name: i for i, name in enumerate(truth.labels)}, NameIndex(truth.labels)
-    kept, ignored = [], {}
+    accepted, ignored = [], {}
     spelled: dict[str, str] = {}
     prefix = f"{path}: " if path else ""
     for where, video, label, start, end, score in rows:
@@ -119,22 +126,28 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
         if (first := spelled.setdefault(known, video)) != video:
             raise InputError(
                 "video-alike",
-                f"{prefix}{where}: detections of {first!r} and of {video!r}, which are one video",
-                "one spelling of a name",
-                "merge the two",
+                f"{prefix}{where}: there are detections of {first!r} and of {video!r}, which are the same video",
+                required="one spelling for each name",
+                next_step="merge the two",
             )
         if (name := classes.find(label)) is None:
             raise InputError(
-                "label-unknown", f"{prefix}{where}: label {label!r}", ", ".join(truth.labels), "fix the label"
+                "label-unknown",
+                f"{prefix}{where}: the ground truth has no class {label!r}",
+                ", ".join(truth.labels),
+                "fix the label",
             )
         try:
             check_segment(start, end, score)
         except ValueError as error:
             raise InputError(
-                "detection-invalid", f"{prefix}{where}: {error}", "finite numbers, start <= end", "fix the entry"
+                "detection-invalid",
+                f"{prefix}{where}: {error}",
+                required="finite numbers, start <= end",
+                next_step="fix the entry",
             ) from None
-        kept.append((videos[known], labels[name], start, end, score))
-    return replace(Detections.from_rows(kept), ignored_videos=tuple(ignored))
+        accepted.append((videos[known], labels[name], start, end, score))
+    return replace(Detections.from_rows(accepted), ignored_videos=tuple(ignored))
 
 
 def _event_rows(path: Path, text: str) -> Iterator[Row]:
@@ -152,8 +165,8 @@ def _event_rows(path: Path, text: str) -> Iterator[Row]:
                 f"{path} line {number}: {error}"
                 if not isinstance(error, InputError)
                 else f"{path} line {number}: {error.given}",
-                f"one event a line, schema {SCHEMA}",
-                "fix the line or write the file again",
+                required=f"one event per line, schema {SCHEMA}",
+                next_step="fix the line or write the file again",
             ) from None
 
 
@@ -167,8 +180,8 @@ def _results(path: Path, text: str) -> dict[str, Any]:
         raise InputError(
             "detections-form",
             f"{path} is neither ActivityNet results nor JSON Lines of events ({error!r})",
-            '{"results": {<video>: [{"label", "score", "segment": [start_s, end_s]}]}} or events, one a line',
-            "check the file",
+            required='{"results": {<video>: [{"label", "score", "segment": [start_s, end_s]}]}} or one event per line',
+            next_step="check the file",
         ) from None
 
 
@@ -176,7 +189,10 @@ def _result_rows(path: Path, results: dict[str, Any]) -> Iterator[Row]:
     for video, items in results.items():
         if not isinstance(items, list):
             raise InputError(
-                "detections-form", f"{path}: {video} holds {type(items).__name__}", "a list", "check the file"
+                "detections-form",
+                f"{path}: the entry of {video} is of type {type(items).__name__}",
+                required="a list",
+                next_step="check the file",
             )
         if not items:
             continue
@@ -188,6 +204,6 @@ def _result_rows(path: Path, results: dict[str, Any]) -> Iterator[Row]:
                 raise InputError(
                     "detections-form",
                     f"{path}: {video} entry {row}: {json.dumps(item)[:80]} ({error!r})",
-                    '{"label", "score", "segment": [start_s, end_s]}',
-                    "fix the entry",
+                    required='{"label", "score", "segment": [start_s, end_s]}',
+                    next_step="fix the entry",
                 ) from None

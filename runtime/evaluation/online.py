@@ -1,20 +1,21 @@
-"""Judge what streams say, and when: mAP by the deadline, detection delay, start latency, false alarms, revisions.
+"""Online evaluation: mAP at the deadline, detection delay, start latency, false alarms and revisions.
 
-All times are media time; compute time is left out and told apart as a real-time factor.
+All times are media time. Compute time is not included; it is reported separately as a real-time factor.
 
-by the deadline   of every event the last report with ended=True that was emitted at most `max_delay_s` after the end
-                  that it claims; void if the event was retracted (or said to run on) by then. Later news do not help.
-detection delay   per truth: first emission of a report, of any event, that claims an end and overlaps the truth by
-                  tIoU >= 0.5 with the right label, minus the true end. Reports that were withdrawn later count: they
-                  had been heard. Negative: announced before the action ended. The field's evaluation code (AEDT of
-                  On-TAL) averages the same difference over true positives; there a report is never revised.
-start latency     per truth: first report of any phase, of an event that at some time matches the truth as above,
-                  minus the true start.
-in time           truths whose detection delay is at most `max_delay_s`.
-false alarm       a report by the deadline that overlaps no truth of its label by tIoU >= 0.5; duplicate: it does,
-                  but a better one has taken that truth.
-floor             false alarms, duplicates, revisions and the numbers "at the floor" regard reports with at least this
-                  score only. Default: the score that maximises F1 at tIoU 0.5 on the final events.
+at the deadline   For each event, the last claim with ended=True that was emitted at most `max_delay_s` after the end
+                  that it states. Void if the event was retracted, or reported as running, by then. Later claims do not
+                  count.
+detection delay   Per action: emission of the first claim, of any event, that states an end and overlaps the action by
+                  tIoU >= 0.5 with the right class, minus the true end. Claims that are withdrawn later count, because
+                  they were published. Negative: reported before the action ended. AEDT, the measure of On-TAL, averages
+                  the same difference over true positives; there a claim is never revised.
+start latency     Per action: first claim of any phase, of an event that matches the action at any time as above, minus
+                  the true start.
+in time           Actions whose detection delay is at most `max_delay_s`.
+false alarm       A claim at the deadline that overlaps no action of its class by tIoU >= 0.5. Duplicate: it does, but a
+                  better claim is matched to that action.
+minimum score     False alarms, duplicates, revisions and delays count only claims with at least this score. Default:
+                  the operating point, the score that maximises F1 at tIoU 0.5 on the final events.
 """
 
 from __future__ import annotations
@@ -36,22 +37,22 @@ from ..events.validate import PHASES
 from ..features.features import Features
 from ..live import LiveOptions
 from .average_precision import THRESHOLDS, Evaluation, best_overlap, evaluate
-from .claims import Reports, read_reports
+from .claims import Claims, read_claims
 from .detections import Detections
 
 if TYPE_CHECKING:
     from ..localizer import Localizer
 
 __all__ = [
-    "Floor",
+    "Claims",
     "OnlineRow",
-    "Reports",
-    "best_floor",
+    "OperatingPoint",
+    "best_operating_point",
     "check_delays",
     "detection_delays",
-    "judge_reports",
+    "evaluate_claims",
     "matched",
-    "read_reports",
+    "read_claims",
     "replay",
     "start_latencies",
 ]
@@ -62,16 +63,23 @@ TIOU = 0.5
 
 
 def check_delays(delays: Sequence[float]) -> tuple[float, ...]:
-    """Rising, each once. Raises InputError for an empty list and for what is not a positive number of seconds."""
+    """Sort maximum delays and drop repeated ones.
+
+    Raises:
+        InputError: The list is empty, or an entry is not a positive number of seconds.
+    """
     if not delays or any(not (math.isfinite(d) and d > 0) for d in delays):
         raise InputError(
-            "max-delay", f"delays {list(delays)}", "positive seconds, at least one", "for example 0.25,0.5,1,2,5"
+            "max-delay",
+            f"The maximum delays are {list(delays)}",
+            "positive seconds, at least one",
+            "pass for example 0.25,0.5,1,2,5",
         )
     return tuple(sorted({float(d) for d in delays}))
 
 
 def replay(localizer: Localizer, features: Features, *, stream: str, live: LiveOptions) -> list[Event]:
-    """Everything a live session says about one recording, fed tick by tick."""
+    """All events that a live session emits for one recording, fed tick by tick."""
     session = localizer.session(stream=stream, start_s=features.start_s, live=live)
     step, events = max(live.tick(localizer.plan.stride_s), 1), list[Event]()
     for at in range(0, len(features.data), step):
@@ -80,7 +88,11 @@ def replay(localizer: Localizer, features: Features, *, stream: str, live: LiveO
 
 
 def matched(truth: Truth, found: Detections, tiou: float = TIOU) -> npt.NDArray[np.int64]:
-    """The truth that each detection takes, one to one, or -1 [N]: best score first, each the best free truth."""
+    """Match detections and actions one to one: in order of score, each detection gets the best unmatched action.
+
+    Returns:
+        The index of the action that each detection matches, or -1, int64 [N].
+    """
     taken = np.full(len(found), -1, np.int64)
     free = np.ones(len(truth.label), bool)
     width = len(truth.labels)
@@ -101,31 +113,31 @@ def matched(truth: Truth, found: Detections, tiou: float = TIOU) -> npt.NDArray[
 
 
 @dataclass(frozen=True, slots=True)
-class Floor:
-    """score: reports from here on count as said aloud; f1: of final events from there on, at tIoU 0.5."""
+class OperatingPoint:
+    """A minimum score, and the F1 at tIoU 0.5 of the final events that have at least this score."""
 
     score: float
     f1: float
 
 
-def best_floor(truth: Truth, finals: Detections, tiou: float = TIOU) -> Floor:
-    """The score that maximises F1; the highest of equals. Infinite where nothing matches."""
+def best_operating_point(truth: Truth, finals: Detections, tiou: float = TIOU) -> OperatingPoint:
+    """The score that maximises F1, the highest if there are several. Infinite if nothing matches."""
     order = np.argsort(-finals.scores, kind="stable")
     scores = finals.scores[order]
     hits = np.cumsum(matched(truth, finals, tiou)[order] >= 0)
     f1 = 2 * hits / (np.arange(1, len(hits) + 1) + max(len(truth.label), 1))
-    cuts = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)  # a floor keeps or drops all of one score
+    cuts = np.flatnonzero(np.diff(scores, append=-np.inf) != 0)  # equal scores are kept or dropped together
     if not len(cuts) or not hits[-1]:
-        return Floor(math.inf, 0.0)
+        return OperatingPoint(math.inf, 0.0)
     best = cuts[int(np.argmax(f1[cuts]))]
-    return Floor(float(scores[best]), float(f1[best]))
+    return OperatingPoint(float(scores[best]), float(f1[best]))
 
 
-def _links(truth: Truth, reports: Reports, floor: float, tiou: float) -> list[tuple[int, npt.NDArray[np.int64]]]:
-    """For every truth, the rows of the claims that match it."""
-    rows = np.flatnonzero(reports.claims & (reports.scores >= floor))
+def _links(truth: Truth, claims: Claims, min_score: float, tiou: float) -> list[tuple[int, npt.NDArray[np.int64]]]:
+    """For each action, the rows of the claims that match it."""
+    rows = np.flatnonzero(claims.complete & (claims.scores >= min_score))
     width = len(truth.labels)
-    keys = reports.video[rows] * width + reports.label[rows]
+    keys = claims.video[rows] * width + claims.label[rows]
     order = np.argsort(keys, kind="stable")
     rows, keys = rows[order], keys[order]
     links = []
@@ -133,38 +145,49 @@ def _links(truth: Truth, reports: Reports, floor: float, tiou: float) -> list[tu
         key = truth.video[g] * width + truth.label[g]
         mine = rows[np.searchsorted(keys, key) : np.searchsorted(keys, key, side="right")]
         if len(mine):
-            overlap = kernels.segment_iou(truth.segments[g : g + 1], reports.segments[mine])[0]
+            overlap = kernels.segment_iou(truth.segments[g : g + 1], claims.segments[mine])[0]
             mine = mine[overlap >= tiou]
         links.append((g, mine))
     return links
 
 
-def detection_delays(truth: Truth, reports: Reports, *, floor: float = -math.inf, tiou: float = TIOU) -> F64:
-    """Seconds from every truth's end to the first report of it [G], NaN where there was none; see the module's head."""
+def detection_delays(truth: Truth, claims: Claims, *, min_score: float = -math.inf, tiou: float = TIOU) -> F64:
+    """Seconds from the end of each action to its first claim, NaN without, float64 [G]. See the module docstring."""
     found = np.full(len(truth.label), np.nan)
-    for g, rows in _links(truth, reports, floor, tiou):
+    for g, rows in _links(truth, claims, min_score, tiou):
         if len(rows):
-            found[g] = reports.emitted_at[rows].min() - truth.segments[g, 1]
+            found[g] = claims.emitted_at[rows].min() - truth.segments[g, 1]
     return found
 
 
-def start_latencies(truth: Truth, reports: Reports, *, floor: float = -math.inf, tiou: float = TIOU) -> F64:
-    """Seconds from every truth's start to the first sign of it [G], NaN where there was none; see the module's head."""
-    found, first = np.full(len(truth.label), np.nan), reports.first
-    for g, rows in _links(truth, reports, floor, tiou):
+def start_latencies(truth: Truth, claims: Claims, *, min_score: float = -math.inf, tiou: float = TIOU) -> F64:
+    """Seconds from the start of each action to its first claim, NaN without, float64 [G]. See the module docstring."""
+    found, first = np.full(len(truth.label), np.nan), claims.first
+    for g, rows in _links(truth, claims, min_score, tiou):
         if len(rows):
-            found[g] = reports.emitted_at[first[reports.event[rows]]].min() - truth.segments[g, 0]
+            found[g] = claims.emitted_at[first[claims.event[rows]]].min() - truth.segments[g, 0]
     return found
 
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class OnlineRow:
-    """What one deadline gives. max_delay_s infinite: final events only. Rates are None where media time is unknown.
+    """The result at one deadline.
 
-    delays, sure_delays, latencies: float64 [G] seconds, NaN for truths never reported (any score; at the floor; at
-    the floor). events: events that were ever said at the floor; opened, revised, retracted: how many of these were
-    first seen as `open`, reports after the first, how many were withdrawn.
+    Attributes:
+        max_delay_s: Infinite: final events only.
+        result: Average precision at the deadline.
+        delays: Detection delay of each action at any score, seconds, NaN if never reported, float64 [G].
+        sure_delays: The same for claims with at least the minimum score.
+        latencies: Start latency of each action, for claims with at least the minimum score.
+        false_alarms: Number of false alarms.
+        duplicates: Number of duplicates.
+        events: Number of events that ever had at least the minimum score.
+        opened: How many of these were first reported as `open`.
+        revised: Number of claims about these after the first.
+        retracted: How many of these were withdrawn.
+        hours: Media time of all streams; None if it is unknown.
+        real_time_factor: Compute time per media time.
     """
 
     max_delay_s: float
@@ -182,7 +205,7 @@ class OnlineRow:
     real_time_factor: float | None = None
 
     def to_record(self, *, per_class: bool = False) -> dict[str, Any]:
-        """For JSON: null where a number does not exist; `max_delay_s` null is offline."""
+        """The row for JSON: null for undefined numbers; `max_delay_s` is null for the offline row."""
         judged = self.result.to_record(per_class=per_class)
         events, hours = max(self.events, 1), self.hours
         return {
@@ -205,7 +228,7 @@ class OnlineRow:
 
 
 def _spread(seconds: F64) -> dict[str, float | None]:
-    """mean, median, p95 over the truths that were reported, and the share of those that never were."""
+    """Mean, median and p95 over the actions that were reported, and the share of those that never were."""
     known = seconds[~np.isnan(seconds)]
     never = 1.0 - len(known) / max(len(seconds), 1)
     if not len(known):
@@ -214,62 +237,73 @@ def _spread(seconds: F64) -> dict[str, float | None]:
     return {"mean": float(known.mean()), "median": float(middle), "p95": float(high), "never": never}
 
 
-def judge_reports(
+def evaluate_claims(
     truth: Truth,
-    reports: Reports,
+    claims: Claims,
     max_delay_s: float,
     *,
-    floor: float,
+    min_score: float,
     hours: float | None = None,
     thresholds: Sequence[float] = THRESHOLDS,
     real_time_factor: float | None = None,
 ) -> OnlineRow:
-    """Judge what had been reported by the deadline; infinite: the final events. hours: media time of all streams.
+    """Evaluate what was reported by the deadline.
 
-    Raises InputError as `evaluate` does. With an infinite deadline `result` equals `evaluate` of the final events.
+    Args:
+        truth: The ground truth.
+        claims: All claims of the streams.
+        max_delay_s: The deadline, in seconds after the end of an event. Infinite: the final events; `result` then
+            equals `evaluate` of these.
+        min_score: Minimum score of claims for everything but average precision.
+        hours: Media time of all streams. Without it, rates are None.
+        thresholds: tIoU levels.
+        real_time_factor: Passed through to the row.
+
+    Raises:
+        InputError: As `evaluate`.
     """
     if math.isnan(max_delay_s) or max_delay_s < 0:
-        raise InputError("max-delay", f"max_delay_s={max_delay_s}", "0 or more seconds, or infinity", "set max_delay_s")
-    said = reports.by_deadline(max_delay_s)
-    result = evaluate(truth, said, thresholds)
-    aloud = said.scores >= floor
+        raise InputError("max-delay", f"`max_delay_s` is {max_delay_s}", "0 or more seconds, or infinity")
+    known = claims.by_deadline(max_delay_s)
+    result = evaluate(truth, known, thresholds)
+    strong = known.scores >= min_score
     wanted = Detections(truth.video, truth.label, truth.segments, np.ones(len(truth.label)))
     everything = np.ones(len(truth.label), bool)
-    overlap = best_overlap(said.video, said.label, said.segments, wanted, everything)
-    free = matched(truth, said) < 0
-    if math.isinf(max_delay_s):  # finals alone, so what was said before them does not count here
-        reports = _finals(reports)
-    first, last = reports.first, reports.last
-    loud = np.zeros(len(first), bool)
-    loud[reports.event[reports.scores >= floor]] = True
+    overlap = best_overlap(known.video, known.label, known.segments, wanted, everything)
+    free = matched(truth, known) < 0
+    if math.isinf(max_delay_s):  # final events only
+        claims = _finals(claims)
+    first, last = claims.first, claims.last
+    strong_events = np.zeros(len(first), bool)
+    strong_events[claims.event[claims.scores >= min_score]] = True
     return OnlineRow(
         max_delay_s=max_delay_s,
         result=result,
-        delays=detection_delays(truth, reports),
-        sure_delays=detection_delays(truth, reports, floor=floor),
-        latencies=start_latencies(truth, reports, floor=floor),
-        false_alarms=int((aloud & (overlap < TIOU)).sum()),
-        duplicates=int((aloud & (overlap >= TIOU) & free).sum()),
-        events=int(loud.sum()),
-        opened=int((reports.phase[first][loud] == PHASES.index("open")).sum()),
-        revised=int((last - first)[loud].sum()),
-        retracted=int((reports.phase[last][loud] == PHASES.index("retracted")).sum()),
+        delays=detection_delays(truth, claims),
+        sure_delays=detection_delays(truth, claims, min_score=min_score),
+        latencies=start_latencies(truth, claims, min_score=min_score),
+        false_alarms=int((strong & (overlap < TIOU)).sum()),
+        duplicates=int((strong & (overlap >= TIOU) & free).sum()),
+        events=int(strong_events.sum()),
+        opened=int((claims.phase[first][strong_events] == PHASES.index("open")).sum()),
+        revised=int((last - first)[strong_events].sum()),
+        retracted=int((claims.phase[last][strong_events] == PHASES.index("retracted")).sum()),
         hours=hours,
         real_time_factor=real_time_factor,
     )
 
 
-def _finals(reports: Reports) -> Reports:
-    rows = np.flatnonzero(reports.phase == PHASES.index("final"))
-    return Reports(
-        reports.video[rows],
+def _finals(claims: Claims) -> Claims:
+    rows = np.flatnonzero(claims.phase == PHASES.index("final"))
+    return Claims(
+        claims.video[rows],
         np.arange(len(rows)),
-        reports.label[rows],
-        reports.segments[rows],
-        reports.scores[rows],
-        reports.emitted_at[rows],
-        reports.ended[rows],
-        reports.phase[rows],
-        reports.place[rows],
-        reports.ignored_videos,
+        claims.label[rows],
+        claims.segments[rows],
+        claims.scores[rows],
+        claims.emitted_at[rows],
+        claims.ended[rows],
+        claims.phase[rows],
+        claims.place[rows],
+        claims.ignored_videos,
     )

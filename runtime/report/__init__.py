@@ -1,9 +1,10 @@
-"""Reports: one HTML file that shows what a bundle found in a recording, or how it does on a data set.
+"""The report: one HTML file about the events of a bundle in a recording, or about its accuracy on a data set.
 
     write_report("report.html", report_recording(bundle, "clip.mp4", max_delay_s=1.0))
     write_report("report.html", report_dataset(bundle, "data/gtea", split="split_1"))
 
-Whoever has events, truth, tracks and pictures already fills a `RecordingReport` in. Needs the extra `report` (jinja2).
+To report existing events, ground truth, tracks and pictures, create a `RecordingReport` directly. Needs the extra
+`report` (jinja2).
 """
 
 from __future__ import annotations
@@ -13,60 +14,69 @@ from typing import TYPE_CHECKING
 from .._lazy import lazy_names
 
 if TYPE_CHECKING:
-    from ._judged import judge, report_dataset
-    from ._model import Action, Candidate, Curve, DatasetReport, Judged, RecordingReport, Thumbnail, TrackStretch
+    from ._dataset import evaluate_events, report_dataset
+    from ._model import (
+        Action,
+        Curve,
+        DatasetReport,
+        EvaluatedRecording,
+        Proposal,
+        RecordingReport,
+        Thumbnail,
+        TrackSpan,
+    )
     from ._render import build_report, write_report
-    from ._tracks import candidates_of, thin_candidates, tracks_of
+    from ._tracks import proposals_of, thin_proposals, tracks_of
     from .facts import bundle_facts, machine_facts
     from .recording import read_actions, read_events, report_recording
     from .thumbnails import ThumbnailTaker, encode_jpeg
 
 _MODULES = {
     "Action": "_model",
-    "Candidate": "_model",
+    "Proposal": "_model",
     "Curve": "_model",
     "DatasetReport": "_model",
-    "Judged": "_model",
+    "EvaluatedRecording": "_model",
     "RecordingReport": "_model",
     "Thumbnail": "_model",
     "ThumbnailTaker": "thumbnails",
-    "TrackStretch": "_model",
+    "TrackSpan": "_model",
     "build_report": "_render",
     "bundle_facts": "facts",
-    "candidates_of": "_tracks",
+    "proposals_of": "_tracks",
     "encode_jpeg": "thumbnails",
-    "judge": "_judged",
+    "evaluate_events": "_dataset",
     "machine_facts": "facts",
     "read_actions": "recording",
     "read_events": "recording",
-    "report_dataset": "_judged",
+    "report_dataset": "_dataset",
     "report_recording": "recording",
-    "thin_candidates": "_tracks",
+    "thin_proposals": "_tracks",
     "tracks_of": "_tracks",
     "write_report": "_render",
 }
 
 __all__ = [
     "Action",
-    "Candidate",
     "Curve",
     "DatasetReport",
-    "Judged",
+    "EvaluatedRecording",
+    "Proposal",
     "RecordingReport",
     "Thumbnail",
     "ThumbnailTaker",
-    "TrackStretch",
+    "TrackSpan",
     "build_report",
     "bundle_facts",
-    "candidates_of",
     "encode_jpeg",
-    "judge",
+    "evaluate_events",
     "machine_facts",
+    "proposals_of",
     "read_actions",
     "read_events",
     "report_dataset",
     "report_recording",
-    "thin_candidates",
+    "thin_proposals",
     "tracks_of",
     "write_report",
 ]

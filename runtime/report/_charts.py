@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Colours come from the page's style, so that they follow light and dark; text is escaped."""
+"""Charts as inline SVG. Colours come from the style of the page, light or dark. Text is escaped."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from ..evaluation.alignment import Alignment
-    from ._model import Curve, Judged
+    from ._model import Curve, EvaluatedRecording
 
 F64 = npt.NDArray[np.float64]
 COLOURS, PATTERNS = 8, 4
-DOTS = 500  # of the alignment plot at most
+DOTS = 500  # maximum in the alignment plot
 
 
 def markup(parts: Sequence[Any]) -> Markup:
@@ -29,7 +29,7 @@ def markup(parts: Sequence[Any]) -> Markup:
 
 
 def tag(name: str, *children: Any, **attributes: Any) -> Markup:
-    """One element; names of attributes with "_" for "-", `class_` for class; everything is escaped."""
+    """One element. In attribute names, "_" becomes "-" and `class_` is class. Everything is escaped."""
     from markupsafe import Markup, escape
 
     text = "".join(
@@ -46,18 +46,18 @@ def _number(value: Any) -> str:
 
 
 def colour(index: int) -> str:
-    """Style class of a class's colour."""
+    """CSS class for the colour of an action class."""
     return f"k{index % COLOURS}"
 
 
 def pattern(index: int) -> int:
-    """Which of PATTERNS a class has beside its colour: 32 classes can be told apart, and none by colour alone."""
+    """The fill pattern of a class: colour and pattern distinguish 32 classes, and no two by colour alone."""
     return (index + index // COLOURS) % PATTERNS
 
 
 def patterns(count: int) -> Markup:
-    """Definitions that `fill` refers to."""
-    made = []
+    """Definitions of the patterns that `fill` refers to."""
+    definitions = []
     for index in range(min(count, COLOURS * PATTERNS)):
         kind = pattern(index)
         ground = tag("rect", width=6, height=6, class_="pf")
@@ -67,7 +67,7 @@ def patterns(count: int) -> Markup:
             2: [tag("circle", cx=3, cy=3, r=1.3, class_="pd")],
             3: [tag("path", d="M0 3H6", class_="pl")],
         }[kind]
-        made.append(
+        definitions.append(
             tag(
                 "pattern",
                 ground,
@@ -79,7 +79,9 @@ def patterns(count: int) -> Markup:
                 class_=colour(index),
             )
         )
-    return tag("svg", tag("defs", *made), class_="defs", width=0, height=0, aria_hidden="true", focusable="false")
+    return tag(
+        "svg", tag("defs", *definitions), class_="defs", width=0, height=0, aria_hidden="true", focusable="false"
+    )
 
 
 def fill(index: int) -> str:
@@ -128,10 +130,10 @@ def _chart(parts: Sequence[Any], width: int, height: int, label: str) -> Markup:
 
 
 def histogram(series: Sequence[tuple[str, F64]], *, unit: str = "s", bins: int = 24) -> Markup:
-    """Counts of one or two sets of values >= 0 over a common axis, side by side in every bin."""
+    """Histogram of one or two sets of values on a common axis, side by side in each bin."""
     width, height = 400, 190
     values = np.concatenate([v for _, v in series]) if series else np.zeros(0)
-    # A few stragglers must not squeeze all others into one bar: what lies beyond goes to the last bin.
+    # Outliers go to the last bin, so that they do not compress the others.
     high = float(np.quantile(values, 0.99)) if len(values) else 1.0
     low = min(float(values.min()), 0.0) if len(values) else 0.0
     ticks = nice(low, max(high, low + 1e-3), bins)
@@ -164,7 +166,7 @@ def histogram(series: Sequence[tuple[str, F64]], *, unit: str = "s", bins: int =
 
 
 def stages(seconds: Mapping[str, float], media_s: float) -> Markup:
-    """One bar a stage: milliseconds of compute a second of media."""
+    """One bar per stage: milliseconds of compute per second of media."""
     width, row = 400, 28
     rates = {name: 1000.0 * s / media_s if media_s > 0 else 0.0 for name, s in seconds.items()}
     top, whole = max([*rates.values(), 1e-9]), max(sum(rates.values()), 1e-12)
@@ -178,11 +180,11 @@ def stages(seconds: Mapping[str, float], media_s: float) -> Markup:
             tag("text", f"{rate:.3g} ms ({100 * rate / whole:.0f} %)", x=118.0 + long, y=y + 15, class_="strong")
         )
     text = ", ".join(f"{name} {rate:.3g} ms" for name, rate in rates.items())
-    return _chart(parts, width, 8 + row * len(rates), f"Compute a second of media: {text}")
+    return _chart(parts, width, 8 + row * len(rates), f"Compute per second of media: {text}")
 
 
 def curve_panel(curves: Sequence[Curve]) -> Markup:
-    """Precision over recall of one class at several tIoU."""
+    """Precision over recall of one class at several tIoU levels."""
     width, height = 260, 200
     text = ", ".join(f"tIoU {c.tiou:g}: AP {c.ap:.3f}" for c in curves)
     parts, to_x, to_y = _frame(width, height, text, (0.0, 1.0), (0.0, 1.0), ("recall", "precision"))
@@ -196,7 +198,7 @@ def curve_panel(curves: Sequence[Curve]) -> Markup:
 
 
 def alignment_plot(found: Alignment) -> Markup:
-    """Confidence against best IoU: single detections (thinned evenly by rank) and the means of ten equal groups."""
+    """Best IoU over confidence: single detections (thinned evenly by rank) and the means of ten equal groups."""
     width, height = 400, 260
     high = float(found.confidence.max(initial=0.0)) or 1.0
     parts, to_x, to_y = _frame(
@@ -216,25 +218,25 @@ def alignment_plot(found: Alignment) -> Markup:
         title = tag("title", f"{counted(n, 'detection')}: mean confidence {a:.3f}, mean best IoU {b:.3f}")
         parts.append(tag("circle", title, cx=to_x(a), cy=to_y(b), r=4.5, class_="mean"))
     rank = "not defined" if math.isnan(found.correlation) else f"{found.correlation:.3f}"
-    return _chart(parts, width, height, f"Confidence against best IoU; rank correlation {rank}")
+    return _chart(parts, width, height, f"Best IoU over confidence; rank correlation {rank}")
 
 
-def mini(judged: Judged, labels: tuple[str, ...], floor: float) -> Markup:
-    """A recording in two lines: true actions above, events from the floor on below."""
+def mini(recording: EvaluatedRecording, labels: tuple[str, ...], min_score: float) -> Markup:
+    """A recording in two lines: true actions above, events with at least `min_score` below."""
     place = {label: k for k, label in enumerate(labels)}
-    scale = 1000.0 / max(judged.duration_s, 1e-9)
+    scale = 1000.0 / max(recording.duration_s, 1e-9)
     parts: list[Any] = [tag("rect", x=0, y=13, width=1000, height=1, class_="grid-fill")]
-    for a in judged.truth:
+    for a in recording.truth:
         k, x = place[a.label], a.start * scale
         title = tag("title", f"true {a.label}: {a.start:.2f} to {a.end:.2f} s")
         wide = max((a.end - a.start) * scale, 2.0)
         parts.append(tag("rect", title, x=x, y=1, width=wide, height=11, fill=fill(k), class_=f"bar {colour(k)}"))
-    for e in sorted((e for e in judged.events if e.score >= floor), key=lambda e: e.score):
+    for e in sorted((e for e in recording.events if e.score >= min_score), key=lambda e: e.score):
         k, x = place[e.label], e.start * scale
         title = tag("title", f"event {e.label}: {e.start:.2f} to {e.end:.2f} s, score {e.score:.3f}")
         wide = max((e.end - e.start) * scale, 2.0)
         parts.append(tag("rect", title, x=x, y=15, width=wide, height=11, fill=fill(k), class_=f"bar {colour(k)}"))
-    shown = sum(e.score >= floor for e in judged.events)
+    shown = sum(e.score >= min_score for e in recording.events)
     return tag(
         "svg",
         *parts,
@@ -242,5 +244,6 @@ def mini(judged: Judged, labels: tuple[str, ...], floor: float) -> Markup:
         preserveAspectRatio="none",
         class_="mini",
         role="img",
-        aria_label=f"{judged.name}: {counted(len(judged.truth), 'true action')} above, {counted(shown, 'event')} below",
+        aria_label=f"{recording.name}: {counted(len(recording.truth), 'true action')} above, "
+        f"{counted(shown, 'event')} below",
     )

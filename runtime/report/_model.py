@@ -1,4 +1,4 @@
-"""What a report shows, as plain data. Whoever has events in hand (a command, the demo, a notebook) fills these in."""
+"""The content of a report as plain data, to be filled in by a command, a demo or a notebook."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
-class Candidate:
-    """A segment that post-processing considered: start, end in seconds, fused score before suppression."""
+class Proposal:
+    """A proposal: start and end in seconds, and its aligned confidence before suppression."""
 
     label: str
     start: float
@@ -44,10 +44,14 @@ class Candidate:
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
-class TrackStretch:
-    """Tracks of one unbroken stretch: values float32 [T, C] or [T, C + 1] (the last column: actionness), in 0..1.
+class TrackSpan:
+    """Tracks of one span without gaps.
 
-    Row t covers [start_s + t * stride_s, start_s + (t + 1) * stride_s) and belongs to the centre of it.
+    Attributes:
+        values: Scores from 0 to 1, float32 [T, C] or [T, C + 1]; the last column of the latter is actionness. Row t
+            covers [start_s + t * stride_s, start_s + (t + 1) * stride_s), and its scores belong to the centre.
+        stride_s: Seconds per row.
+        start_s: Media time of the first row.
     """
 
     values: F32
@@ -58,7 +62,7 @@ class TrackStretch:
 @compact
 @dataclass(frozen=True, slots=True, repr=False)
 class Thumbnail:
-    """A small picture: media time in seconds and the bytes of a JPEG file."""
+    """A small picture: media time in seconds, and the bytes of a JPEG file."""
 
     at: float
     jpeg: bytes
@@ -66,13 +70,29 @@ class Thumbnail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordingReport:
-    """One recording. Only title, labels, duration_s and events are needed; an empty part is left out of the page.
+    """The report of one recording. Only title, labels, duration_s and events are required.
 
-    duration_s: length of the recording, which starts at media time start_s. events: all phases, in the order in which
-    they were said. truth: None where it is not known, which is not the same as no action. stages: seconds of compute
-    per stage, in the order in which they shall be shown. floor: score from which events are shown at first; None:
-    chosen from the truth, else from the scores. bundle, machine: facts by section, see `bundle_facts`,
-    `machine_facts`. notes: sentences for the reader, such as a gap in the stream.
+    Attributes:
+        title: Title of the page.
+        labels: Classes of the bundle.
+        duration_s: Length of the recording in seconds.
+        events: Events of all phases, in the order of emission.
+        start_s: Media time of the start of the recording.
+        source: Name of the file.
+        truth: True actions. None if they are unknown, which is different from no action.
+        tracks: Tracks of the spans of the recording.
+        proposals: Proposals before suppression.
+        thresholds: Thresholds of the class tracks, lowest first.
+        thumbnails: Pictures of the video.
+        stages: Seconds of compute per stage, in the order of display.
+        max_delay_s: Maximum reporting delay of a live run in seconds. None: offline.
+        min_score: Minimum score of the events shown at first. None: chosen from the ground truth or the scores.
+        bundle: Sections of facts about the bundle, as from `bundle_facts`.
+        machine: Sections of facts about the machine, as from `machine_facts`.
+        notes: Sentences for the reader, such as one about a gap in the recording.
+
+    Raises:
+        InputError: A label is unknown, a number is not finite, or a shape is wrong.
     """
 
     title: str
@@ -82,13 +102,13 @@ class RecordingReport:
     start_s: float = 0.0
     source: str = ""
     truth: tuple[Action, ...] | None = None
-    tracks: tuple[TrackStretch, ...] = ()
-    candidates: tuple[Candidate, ...] = ()
+    tracks: tuple[TrackSpan, ...] = ()
+    proposals: tuple[Proposal, ...] = ()
     thresholds: tuple[float, ...] = ()
     thumbnails: tuple[Thumbnail, ...] = ()
     stages: Mapping[str, float] = field(default_factory=dict)
     max_delay_s: float | None = None
-    floor: float | None = None
+    min_score: float | None = None
     bundle: Mapping[str, Any] = field(default_factory=dict)
     machine: Mapping[str, Any] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -97,25 +117,25 @@ class RecordingReport:
         check_span(self.start_s, self.duration_s)
         check_labels(self.labels, (e.label for e in self.events), "an event")
         check_labels(self.labels, (a.label for a in self.truth or ()), "a true action")
-        check_labels(self.labels, (c.label for c in self.candidates), "a candidate")
+        check_labels(self.labels, (c.label for c in self.proposals), "a proposal")
         for e in self.events:
             check_segment(e.start, e.end, e.score, f"event {e.id}")
         for a in self.truth or ():
             check_segment(a.start, a.end, 0.0, f"the true action {a.label}")
-        for stretch in self.tracks:
-            shape = stretch.values.shape
+        for span in self.tracks:
+            shape = span.values.shape
             if len(shape) != 2 or shape[1] not in (len(self.labels), len(self.labels) + 1):
                 raise InputError(
                     "report-tracks",
-                    f"tracks of shape {shape} for {counted(len(self.labels), 'label')}",
-                    "[T, labels] or [T, labels + 1]",
-                    "pass the tracks of this bundle",
+                    f"Tracks have shape {shape}, but there are {counted(len(self.labels), 'class', 'classes')}",
+                    required="shape [T, classes] or [T, classes + 1]",
+                    next_step="pass the tracks of this bundle",
                 )
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """One recording of a data set: its events (final ones) and its truth. duration_s in seconds."""
+class EvaluatedRecording:
+    """One recording of a data set: final events, true actions and duration in seconds."""
 
     name: str
     duration_s: float
@@ -126,7 +146,7 @@ class Judged:
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Curve:
-    """Precision over recall of one class (or of all, pooled) at one tIoU; ap: its average precision."""
+    """Precision over recall of one class, or of all pooled, at one tIoU, and its average precision."""
 
     label: str
     tiou: float
@@ -137,7 +157,12 @@ class Curve:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DatasetReport:
-    """A bundle judged on a data set. floor: score of best F1 at tIoU 0.5, from which hits and misses are counted."""
+    """The report of a bundle on a data set.
+
+    Attributes:
+        min_score: The score that maximises F1 at tIoU 0.5. Hits and false alarms are counted from it on.
+        f1: F1 at that score.
+    """
 
     title: str
     name: str
@@ -146,8 +171,8 @@ class DatasetReport:
     evaluation: Evaluation
     alignment: Alignment
     curves: tuple[Curve, ...]
-    recordings: tuple[Judged, ...]
-    floor: float
+    recordings: tuple[EvaluatedRecording, ...]
+    min_score: float
     f1: float
     stages: Mapping[str, float] = field(default_factory=dict)
     bundle: Mapping[str, Any] = field(default_factory=dict)
@@ -156,30 +181,36 @@ class DatasetReport:
 
 
 def check_span(start_s: float, duration_s: float) -> None:
-    """Raises InputError for a recording without a length."""
+    """Raise InputError for a recording without a duration."""
     if not (np.isfinite(start_s) and np.isfinite(duration_s) and duration_s > 0):
         raise InputError(
             "report-duration",
-            f"a recording of {short(duration_s)} s from {short(start_s)} s",
-            "a finite start and a length above 0 s",
-            "pass the length of the recording",
+            f"The recording starts at {short(start_s)} s and lasts {short(duration_s)} s",
+            required="a finite start and a duration above 0 s",
+            next_step="pass the duration of the recording",
         )
 
 
 def check_labels(known: tuple[str, ...], used: Any, what: str) -> None:
-    """Raises InputError for a label outside `known`."""
+    """Raise InputError for a class outside `known`."""
     strange = sorted(set(used) - set(known))
     if strange:
         raise InputError(
-            "label-unknown", f"{what} has label {strange[0]!r}", ", ".join(known), "use the labels of the bundle"
+            "label-unknown",
+            f"There is {what} of class {strange[0]!r}",
+            ", ".join(known),
+            "use the classes of the bundle",
         )
 
 
 def check_segment(start: float, end: float, score: float, what: str) -> None:
-    """Raises InputError for numbers that are not finite, or an end before its start."""
+    """Raise InputError for numbers that are not finite, and for an end before its start."""
     try:
         validate.check_segment(start, end, score)
     except ValueError as error:
         raise InputError(
-            "report-segment", f"{what}: {error}", "finite numbers, start <= end", "check what made it"
+            "report-segment",
+            f"The numbers of {what} are invalid: {error}",
+            required="finite numbers, start <= end",
+            next_step="check the program that made them",
         ) from None

@@ -1,4 +1,4 @@
-"""One HTML file, whole in itself: style, script, data and pictures inside, and a policy that forbids all network."""
+"""One self-contained HTML file: style, script, data and pictures, and a policy that forbids network access."""
 
 from __future__ import annotations
 
@@ -14,25 +14,37 @@ import numpy as np
 from .._version import __version__
 from ..files.atomic import atomic_write
 from . import _charts
-from ._embed import choose_floor, group_events, recording_data, to_script
-from ._judged import POOLED
+from ._dataset import POOLED
+from ._embed import choose_min_score, group_events, recording_data, to_script
 from ._model import Curve, DatasetReport, RecordingReport
 from .facts import shown
 from .recording import need_jinja
 
 SCRIPTS = ("core.js", "lanes.js", "timeline.js", "table.js")
-LISTED = 400  # recordings of a data set at most, worst first
+LISTED = 400  # maximum number of recordings of a data set, worst first
 
 
 def build_report(report: RecordingReport | DatasetReport) -> str:
-    """The page as text. Raises MissingDependencyError without jinja2 (extra `report`)."""
+    """Build the page.
+
+    Returns:
+        The text of the HTML file.
+
+    Raises:
+        MissingDependencyError: jinja2 is not installed (extra `report`).
+    """
     if isinstance(report, RecordingReport):
         return _page("recording.html.j2", _recording(report))
     return _page("dataset.html.j2", _dataset(report))
 
 
 def write_report(path: str | Path, report: RecordingReport | DatasetReport) -> None:
-    """Write the page, whole or not at all. Raises PunctumError where it cannot be written."""
+    """Write the page atomically.
+
+    Raises:
+        PunctumError: The file cannot be written.
+        MissingDependencyError: jinja2 is not installed (extra `report`).
+    """
     atomic_write(path, build_report(report))
 
 
@@ -72,23 +84,23 @@ def _page(template: str, values: dict[str, Any]) -> str:
 
 def _recording(report: RecordingReport) -> dict[str, Any]:
     markup = need_jinja().utils.markupsafe.Markup
-    floor = choose_floor(report)
-    data, notes = recording_data(report, floor)
+    min_score = choose_min_score(report)
+    data, notes = recording_data(report, min_score)
     first, final = [], []
     for group in group_events(report.events):
-        if group[-1].phase != "final" or group[-1].score < floor:
+        if group[-1].phase != "final" or group[-1].score < min_score:
             continue
         final.append(group[-1].delay_s)
         claims = [e for e in group if e.ended]
         first.append(claims[0].emitted_at - claims[0].end)
-    series = [("final answer", np.array(final))]
+    series = [("final event", np.array(final))]
     if report.max_delay_s is not None:
-        series.insert(0, ("first report of the end", np.array(first)))
+        series.insert(0, ("first claim of the end", np.array(first)))
     spent = sum(report.stages.values())
     return {
         "title": report.title,
         "report": report,
-        "floor": floor,
+        "min_score": min_score,
         "data": markup(to_script(data)),
         "notes": (*report.notes, *notes),
         "delays": _charts.histogram(series) if final else "",
@@ -107,30 +119,30 @@ def _dataset(report: DatasetReport) -> dict[str, Any]:
     panels: dict[str, list[Curve]] = {}
     for curve in report.curves:
         panels.setdefault(curve.label, []).append(curve)
-    finals = [e for judged in report.recordings for e in judged.events if e.score >= report.floor]
+    finals = [e for recording in report.recordings for e in recording.events if e.score >= report.min_score]
     delays = np.array([e.delay_s for e in finals])
-    media = sum(judged.duration_s for judged in report.recordings)
+    media = sum(recording.duration_s for recording in report.recordings)
     spent = sum(report.stages.values())
     rows = [
         (name, [float(x) for x in column], float(column.mean()))
         for name, column, ok in zip(result.labels, result.ap.T, result.judged, strict=True)
         if ok
     ]
-    listed = [_listed(judged, report) for judged in report.recordings]
+    listed = [_listed(recording, report) for recording in report.recordings]
     listed.sort(key=lambda row: (-row["missed"] - row["alarms"], row["name"]))
     return {
         "title": report.title,
         "report": report,
         "result": result,
-        "floor": f"{report.floor:.3g}" if math.isfinite(report.floor) else "",
+        "min_score": f"{report.min_score:.3g}" if math.isfinite(report.min_score) else "",
         "rows": rows,
         "mean": [float(x) for x in result.map],
         "heat": lambda x: f"h{min(int(10 * x), 9)}",
         "panels": [(name, name == POOLED, _charts.curve_panel(curves), curves) for name, curves in panels.items()],
         "alignment": _charts.alignment_plot(report.alignment) if len(report.alignment.iou) else "",
         "alignment_record": report.alignment.to_record(),
-        "delays": _charts.histogram([("final answer", delays)]) if len(delays) else "",
-        "series": [("final answer", _spread(delays))] if len(delays) else [],
+        "delays": _charts.histogram([("final event", delays)]) if len(delays) else "",
+        "series": [("final event", _spread(delays))] if len(delays) else [],
         "stages": _charts.stages(report.stages, media) if spent else "",
         "real_time": media / spent if spent else None,
         "spent": spent,
@@ -138,7 +150,7 @@ def _dataset(report: DatasetReport) -> dict[str, Any]:
         "left_out": max(len(listed) - LISTED, 0),
         "found": sum(row["found"] for row in listed),
         "alarms": sum(row["alarms"] for row in listed),
-        "actions": sum(len(judged.truth) for judged in report.recordings),
+        "actions": sum(len(recording.truth) for recording in report.recordings),
         "patterns": _charts.patterns(len(report.labels)),
         "swatches": [(name, _charts.fill(k), _charts.colour(k)) for k, name in enumerate(report.labels)],
         "length": clock(media),
@@ -147,30 +159,30 @@ def _dataset(report: DatasetReport) -> dict[str, Any]:
     }
 
 
-def _listed(judged: Any, report: DatasetReport) -> dict[str, Any]:
-    """Counts of one recording at tIoU 0.5, from the floor on, and its picture."""
+def _listed(recording: Any, report: DatasetReport) -> dict[str, Any]:
+    """Counts of one recording at tIoU 0.5 and the minimum score, and its picture."""
     from ..datasets.dataset import Truth
     from ..evaluation.average_precision import Detections
     from ..evaluation.online import matched
 
     index = {label: k for k, label in enumerate(report.labels)}
     truth = Truth(
-        (judged.name,),
+        (recording.name,),
         report.labels,
-        np.zeros(len(judged.truth), np.int64),
-        np.array([index[a.label] for a in judged.truth], np.int64),
-        np.array([[a.start, a.end] for a in judged.truth], np.float64).reshape(-1, 2),
+        np.zeros(len(recording.truth), np.int64),
+        np.array([index[a.label] for a in recording.truth], np.int64),
+        np.array([[a.start, a.end] for a in recording.truth], np.float64).reshape(-1, 2),
     )
-    rows = [(0, index[e.label], e.start, e.end, e.score) for e in judged.events if e.score >= report.floor]
+    rows = [(0, index[e.label], e.start, e.end, e.score) for e in recording.events if e.score >= report.min_score]
     found = int((matched(truth, Detections.from_rows(rows)) >= 0).sum()) if rows else 0
     return {
-        "name": judged.name,
-        "length": clock(judged.duration_s),
-        "actions": len(judged.truth),
+        "name": recording.name,
+        "length": clock(recording.duration_s),
+        "actions": len(recording.truth),
         "found": found,
-        "missed": len(judged.truth) - found,
+        "missed": len(recording.truth) - found,
         "alarms": len(rows) - found,
-        "picture": _charts.mini(judged, report.labels, report.floor),
+        "picture": _charts.mini(recording, report.labels, report.min_score),
     }
 
 
@@ -183,12 +195,12 @@ def _spread(values: Any) -> dict[str, float]:
 
 
 def figure(value: float) -> str:
-    """Three digits that count, without an exponent: 0.042, 33.7, 2,760."""
+    """Three significant digits without an exponent: 0.042, 33.7, 2,760."""
     return f"{float(f'{value:.3g}'):,.12g}"
 
 
 def clock(seconds: float) -> str:
-    """1:02:03, 2:03 or 4.5 s."""
+    """A duration: 1:02:03, 2:03 or 4.5 s."""
     if seconds < 60:
         return f"{seconds:.1f} s"
     whole = round(seconds)

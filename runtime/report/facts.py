@@ -1,4 +1,4 @@
-"""Facts about the bundle and the machine, as sections of (name, value) for a reader."""
+"""Facts about the bundle and the machine: sections of names and values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydanti
 
 
 def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
-    """What a bundle says about itself: sections of names and values, as the report prints them."""
+    """Facts from the manifest of a bundle: sections of names and values."""
     m = bundle.manifest
     features = m.features.model_dump(exclude={"fingerprint"}, exclude_defaults=True)
     features |= {"dim": m.features.dim, "stride_s": m.features.stride_s}
@@ -47,7 +47,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
 
 
 def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> dict[str, dict[str, Any]]:
-    """Where the figures were measured. No host name and no user name: a report is made to be passed on."""
+    """The machine of the measurements, without host name and user name, because reports are shared."""
     versions = {"punctum": _punctum(), "Python": f"{platform.python_implementation()} {platform.python_version()}"}
     for library in _LIBRARIES:
         try:
@@ -56,19 +56,19 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
             continue
     hardware = {
         "processor": _processor(),
-        "cores usable": f"{usable_cores():g}",
+        "usable cores": f"{usable_cores():g}",
         "memory": _memory(),
         "system": f"{platform.system()} {platform.release()} ({platform.machine()})",
         "device used": device,
         "precision": precision,
         "engine threads": threads,
-        "report made": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        "report created": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
     }
     return {"Machine": {k: v for k, v in hardware.items() if v}, "Versions": versions}
 
 
 def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested mappings as one level, with "a / b" for names; sequences as text."""
+    """Flatten nested mappings; names become "a / b"."""
     flat: dict[str, Any] = {}
     for key, value in record.items():
         name = f"{prefix}{key}".replace("_", " ") if not prefix else f"{prefix} / {str(key).replace('_', ' ')}"
@@ -80,7 +80,7 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def shown(value: Any) -> str:
-    """A value as a reader wants it: short numbers, lists without brackets."""
+    """A value for display: short numbers, lists without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):

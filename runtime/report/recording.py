@@ -1,4 +1,4 @@
-"""From a bundle and a recording (features or video) to what the report shows."""
+"""The content of the report of a bundle on one recording: features or a video."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from ..features.features import Features, load_features
 from ..live import LiveOptions
 from ..session.session import Session
 from ..text.display import as_utf8, counted, were
-from ._model import Action, Candidate, RecordingReport, Thumbnail, check_segment
-from ._tracks import MOST, candidates_of, thin_candidates, tracks_of
+from ._model import Action, Proposal, RecordingReport, Thumbnail, check_segment
+from ._tracks import MOST, proposals_of, thin_proposals, tracks_of
 from .facts import bundle_facts, machine_facts
 
 if TYPE_CHECKING:
@@ -30,20 +30,20 @@ if TYPE_CHECKING:
 @compact
 @dataclass(slots=True, eq=False, repr=False)
 class Footage:
-    """A recording as read: unbroken stretches of features, pictures, seconds of compute per stage, frames lost."""
+    """A recording as read: spans of features without gaps, thumbnails, seconds of compute per stage, lost frames."""
 
-    stretches: list[Features]
+    spans: list[Features]
     thumbnails: tuple[Thumbnail, ...] = ()
     stages: dict[str, float] = field(default_factory=dict)
     lost: int = 0
 
     @property
     def start_s(self) -> float:
-        return self.stretches[0].start_s
+        return self.spans[0].start_s
 
     @property
     def duration_s(self) -> float:
-        last = self.stretches[-1]
+        last = self.spans[-1]
         return last.start_s + last.duration_s - self.start_s
 
 
@@ -56,23 +56,31 @@ def read_footage(
     pictures: bool = True,
     fps: float | None = None,
 ) -> Footage:
-    """Features from a `.npy` file, or from a video through the bundle's backbone. Raises InputError."""
+    """Read features from a `.npy` file, or compute them from a video with the bundle's backbone. Raises InputError."""
     from ..sources.open import is_video_input, video_source
 
     path = Path(path)
     if not path.exists():
-        raise InputError("input-missing", f"{path} does not exist", "a .npy file or a video file", "check the path")
+        raise InputError(
+            "input-missing",
+            f"{path} does not exist",
+            required="a .npy file or a video file",
+            next_step="check the path",
+        )
     if path.is_dir():
         raise InputError(
-            "input-folder", f"{path} is a folder", "one .npy file or video", "give one, or --data for a data set"
+            "input-folder",
+            f"{path} is a folder",
+            required="one .npy file or video",
+            next_step="name a file, or use `data` for a data set",
         )
     if not is_video_input(str(path)):
         if fps is not None:
             raise InputError(
                 "video-rate",
-                f"--fps {fps:g} for {path}, which is not a video",
-                "a video without time stamps",
-                "leave out --fps",
+                f"`fps={fps:g}` does not apply to {path}, which is not a video",
+                required="a video without timestamps",
+                next_step="leave out `fps`",
             )
         return Footage([load_features(path, stride_s=localizer.plan.stride_s, dim=localizer.plan.dim)])
     source: Any = video_source(str(path), bundle, fps=fps, spec=spec)
@@ -100,32 +108,35 @@ def _read_video(bundle: Bundle, address: str, source: Any, *, pictures: bool) ->
         source.close()
     if not parts:
         raise InputError(
-            "video-too-short", f"{address} gave no snippet", f"at least {stride_s:g} s of video", "check the file"
+            "video-too-short",
+            f"{address} is shorter than one snippet",
+            required=f"at least {stride_s:g} s of video",
+            next_step="check the file",
         )
-    stretches = [Features(np.concatenate(rows), stride_s, at) for at, rows in parts]
+    spans = [Features(np.concatenate(rows), stride_s, at) for at, rows in parts]
     spent = source.stats
     stages = {
         "decode": max(spent.decode_s - taker.spent_s, 0.0),
         "preprocess": spent.preprocess_s,
         "backbone": spent.backbone_s,
     }
-    return Footage(stretches, taker.thumbnails, stages, max(lost, spent.lost))
+    return Footage(spans, taker.thumbnails, stages, max(lost, spent.lost))
 
 
-def say(
+def run_footage(
     localizer: Localizer, footage: Footage, *, stream: str, max_delay_s: float | None
 ) -> tuple[list[Event], dict[str, float]]:
-    """Everything a session says about the recording, and its seconds per stage."""
-    only = footage.stretches[0]
-    if max_delay_s is None and len(footage.stretches) == 1:
-        found = localizer.localize(only, stream=stream, start_s=only.start_s)
-        events, stats = list(found), found.stats
+    """Run a bundle on a recording: all events of the session, and seconds of compute per stage."""
+    first = footage.spans[0]
+    if max_delay_s is None and len(footage.spans) == 1:
+        result = localizer.localize(first, stream=stream, start_s=first.start_s)
+        events, stats = list(result), result.stats
     else:
         live = None if max_delay_s is None else LiveOptions(max_delay_s=max_delay_s)
-        session: Session = localizer.session(stream=stream, start_s=only.start_s, live=live)
+        session: Session = localizer.session(stream=stream, start_s=first.start_s, live=live)
         events = []
-        for stretch in footage.stretches:
-            events += session.push(stretch.data, at=stretch.start_s)
+        for span in footage.spans:
+            events += session.push(span.data, at=span.start_s)
         events += session.flush()
         stats = session.stats
     stages = {"locator": stats.locate_s, "islands": stats.islands_s, "scorer": stats.score_s, "post": stats.post_s}
@@ -146,11 +157,21 @@ def report_recording(
     fps: float | None = None,
     warn: Callable[[str], None] | None = None,
 ) -> RecordingReport:
-    """Run `bundle` on a `.npy` file or a video and gather what the page shows.
+    """Run a bundle on a `.npy` file or a video and collect the content of the page.
 
-    truth: true actions, where known. events: recorded ones to show instead of a run's own. max_delay_s: run as a stream
-    with this maximum reporting delay in seconds, and show the phases. fps: the rate of a video that carries no
-    time stamps. warn: told what of the recording is missing, where something is. Raises InputError.
+    Args:
+        bundle: The bundle.
+        path: A `.npy` file or a video.
+        truth: True actions, if known.
+        events: Recorded events to show instead of those of the run.
+        max_delay_s: Run as a stream with this maximum reporting delay in seconds, and show the phases.
+        title: Title of the page. Default: name of the recording.
+        spec: Device, precision and threads of the engine.
+        fps: Frame rate of a video without timestamps.
+        warn: Called with a message if parts of the recording are missing.
+
+    Raises:
+        InputError: The recording cannot be read, or the engine cannot be opened.
     """
     from punctum import kernels
 
@@ -165,59 +186,59 @@ def report_recording(
         warn(f"{name}: {' '.join(missing)}")
     stages = dict(footage.stages)
     if events is None:
-        said, spent = say(localizer, footage, stream=name, max_delay_s=max_delay_s)
+        made, spent = run_footage(localizer, footage, stream=name, max_delay_s=max_delay_s)
         stages |= spent
     else:
-        said = list(events)
-    tracks = tuple(tracks_of(localizer, stretch) for stretch in footage.stretches)
-    candidates: list[Candidate] = []
-    for stretch, track in zip(footage.stretches, tracks, strict=True):
-        candidates += candidates_of(localizer, stretch, track)
+        made = list(events)
+    tracks = tuple(tracks_of(localizer, span) for span in footage.spans)
+    proposals: list[Proposal] = []
+    for span, track in zip(footage.spans, tracks, strict=True):
+        proposals += proposals_of(localizer, span, track)
     return RecordingReport(
         title=title or name,
         labels=localizer.labels,
         duration_s=footage.duration_s,
         start_s=footage.start_s,
-        events=tuple(said),
+        events=tuple(made),
         source=as_utf8(Path(path).name),
         truth=None if truth is None else tuple(truth),
         tracks=tracks,
-        candidates=thin_candidates(candidates),
+        proposals=thin_proposals(proposals),
         thresholds=localizer.plan.post.class_thresholds,
         thumbnails=footage.thumbnails,
         stages=stages,
         max_delay_s=max_delay_s,
         bundle=bundle_facts(bundle),
         machine=machine_facts(device=localizer.backend.actual, threads=spec.threads, precision=spec.precision),
-        notes=_notes(footage, bundle, said, len(candidates)),
+        notes=_notes(footage, bundle, made, len(proposals)),
     )
 
 
 def _missing(footage: Footage) -> list[str]:
-    """What of the recording is not in the report."""
+    """Sentences about missing parts of the recording."""
     notes = []
-    if footage.stretches[0].start_s > 0:
-        notes.append(f"The video starts at {footage.stretches[0].start_s:.2f} s; nothing is known before that.")
-    for before, after in zip(footage.stretches, footage.stretches[1:], strict=False):
+    if footage.spans[0].start_s > 0:
+        notes.append(f"The video starts at {footage.spans[0].start_s:.2f} s; there are no results before that.")
+    for before, after in zip(footage.spans, footage.spans[1:], strict=False):
         end = before.start_s + before.duration_s
-        notes.append(f"Nothing is known from {end:.2f} s to {after.start_s:.2f} s: the recording has a gap there.")
+        notes.append(f"There are no results from {end:.2f} s to {after.start_s:.2f} s: the recording has a gap.")
     if footage.lost:
-        notes.append(f"{counted(footage.lost, 'frame')} of the video {were(footage.lost)} lost in reading.")
+        notes.append(f"{counted(footage.lost, 'frame')} of the video {were(footage.lost)} lost while reading.")
     return notes
 
 
-def _notes(footage: Footage, bundle: Bundle, events: Sequence[Event], candidates: int) -> tuple[str, ...]:
+def _notes(footage: Footage, bundle: Bundle, events: Sequence[Event], proposals: int) -> tuple[str, ...]:
     notes = _missing(footage)
     strange = sorted({e.bundle for e in events} - {bundle.id, ""})
     if strange:
-        notes.append(f"The events were made by another bundle: {', '.join(strange[:3])}.")
-    if candidates > MOST:
-        notes.append(f"Of {candidates:,} proposals the {MOST:,} best, spread over the recording, are drawn.")
+        notes.append(f"The events are from another bundle: {', '.join(strange[:3])}.")
+    if proposals > MOST:
+        notes.append(f"Of {proposals:,} proposals, the {MOST:,} best are shown, spread over the recording.")
     return tuple(notes)
 
 
 def read_actions(path: str | Path, video: str, labels: tuple[str, ...]) -> tuple[Action, ...]:
-    """True actions of one video from a file in ActivityNet form. Raises InputError."""
+    """Read the true actions of one video from a file in ActivityNet format. Raises InputError."""
     from ..datasets.dataset import read_truth
 
     truth = read_truth(Path(path), (video,), labels)
@@ -225,9 +246,10 @@ def read_actions(path: str | Path, video: str, labels: tuple[str, ...]) -> tuple
 
 
 def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple[Event, ...]:
-    """Events of one stream from JSON Lines, all phases. A file of a single stream may call it anything.
+    """Read the events of one stream from JSON Lines, all phases. The name of a file's only stream does not matter.
 
-    Raises InputError naming the line that is wrong, and for a file of several streams without this one.
+    Raises:
+        InputError: A line is invalid, or the file has several streams and none of this name.
     """
     from ..datasets.tables import read_text
 
@@ -236,7 +258,10 @@ def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple
         text = read_text(path)
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            "events-unreadable", f"{path} cannot be read ({error})", "JSON Lines of events", "check --events"
+            "events-unreadable",
+            f"{path} cannot be read ({error})",
+            required="JSON Lines of events",
+            next_step="check `events`",
         ) from None
     streams: dict[str, list[Event]] = {}
     for number, line in enumerate(text.split("\n"), 1):
@@ -259,9 +284,9 @@ def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple
     names = ", ".join(sorted(streams)[:5])
     raise InputError(
         "events-other-stream",
-        f"{path} holds {len(streams)} streams ({names}) and none is {stream!r}",
-        "a file that holds the stream of the input, named like it",
-        "name the input like its stream",
+        f"{path} contains {len(streams)} streams ({names}), and none is {stream!r}",
+        required="a file with a stream that has the name of the input",
+        next_step="rename the input to the name of its stream",
     )
 
 
@@ -271,11 +296,13 @@ def _check_event(event: Event, labels: tuple[str, ...]) -> None:
         check_phase(event)
     except ValueError as error:
         raise InputError(
-            "event-invalid", str(error), f"numbers within {MAX_S:g} of 0, a phase of {', '.join(PHASES)}"
+            "event-invalid",
+            str(error),
+            required=f"numbers from -{MAX_S:g} to {MAX_S:g}, and one of the phases {', '.join(PHASES)}",
         ) from None
     check_segment(event.start, event.end, event.score, f"event {event.id}")
     if event.label not in labels:
-        raise InputError("label-unknown", f"label {event.label!r}", ", ".join(labels))
+        raise InputError("label-unknown", f"The bundle has no class {event.label!r}", ", ".join(labels))
 
 
 def need_jinja() -> Any:

@@ -1,4 +1,4 @@
-"""Small pictures of a video along its time line, taken while it is read anyway. Needs PyAV (extra `video`)."""
+"""Thumbnails of a video, taken while it is read for other purposes. Needs PyAV (extra `video`)."""
 
 from __future__ import annotations
 
@@ -17,20 +17,26 @@ if TYPE_CHECKING:
     from ..video import Gap, Sampled, VideoInfo
 
 HEIGHT = 72  # pixels
-MOST = 200  # pictures of one recording; an hour of them is about a megabyte
+MOST = 200  # maximum per recording; about a megabyte
 FIRST_STEP_S = 0.5
 _QUALITY = 7  # of MJPEG, 2 (best) to 31
 
 
 def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT, aspect: float = 1.0) -> bytes:
-    """A frame uint8 [H, W, 3] RGB as a small JPEG file, `height` pixels high (never larger than the frame).
+    """Encode a frame as a small JPEG file.
 
-    aspect: width of a pixel by its height.
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        height: Height in pixels; frames are not enlarged.
+        aspect: Width of a pixel divided by its height.
+
+    Raises:
+        MissingDependencyError: PyAV is not installed (extra `video`).
     """
     try:
         import av
     except ImportError:
-        raise MissingDependencyError("av", "video", "pictures of a video") from None
+        raise MissingDependencyError("av", "video", "encoding thumbnails") from None
     frame = av.VideoFrame.from_ndarray(np.ascontiguousarray(image), format="rgb24")
     rows = max(min(height, frame.height), 2)
     columns = max(round(frame.width * aspect * rows / frame.height), 2)
@@ -48,9 +54,12 @@ def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT, aspect: f
 
 
 class ThumbnailTaker:
-    """Keeps evenly spread pictures of frames that pass by, whatever the length: at most `most`.
+    """Keeps at most `most` evenly spaced thumbnails of a sequence of frames of any length.
 
-    When there are too many, every second one goes and the step doubles. spent_s: seconds of work so far.
+    When there are more, every second one is dropped and the step doubles.
+
+    Attributes:
+        spent_s: Seconds of work so far.
     """
 
     def __init__(self, *, most: int = MOST, step_s: float = FIRST_STEP_S, height: int = HEIGHT) -> None:
@@ -60,7 +69,7 @@ class ThumbnailTaker:
         self.spent_s = 0.0
 
     def offer(self, image: npt.NDArray[np.uint8], at: float, aspect: float = 1.0) -> None:
-        """A frame uint8 [H, W, 3] RGB at media time `at` in seconds; times rise."""
+        """Offer a frame, uint8 [H, W, 3] RGB, at media time `at` in seconds. Times must increase."""
         if at < self._next_s:
             return
         began = time.perf_counter()
@@ -77,7 +86,7 @@ class ThumbnailTaker:
 
 
 class TappedFrames:
-    """A FrameSource that shows its frames to a ThumbnailTaker on their way. start_s: media time of the first frame."""
+    """A FrameSource that passes frames on and offers them to a ThumbnailTaker. start_s: media time of the first one."""
 
     def __init__(self, frames: Any, taker: ThumbnailTaker, *, start_s: float = 0.0) -> None:
         self._frames, self._taker, self._start_s = frames, taker, start_s

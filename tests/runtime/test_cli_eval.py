@@ -57,7 +57,7 @@ def test_features_are_not_needed_to_judge_a_file(folder, detections, capsys):
 
 def test_train_subset_and_wrong_subset(folder, detections, capsys):
     assert judge(folder, detections, "--subset", "train") == 2
-    assert "none of the 4 judged videos" in capsys.readouterr().err
+    assert "none of the 4 evaluated videos" in capsys.readouterr().err
     assert judge(folder, detections, "--subset", "validation") == 2
     assert "test or train" in capsys.readouterr().err
 

@@ -92,7 +92,7 @@ def test_detections_without_phases(folder, tmp_path, capsys):
     path = tmp_path / "detections.json"
     path.write_text(json.dumps(make.perfect(["v4", "v5", "v6"], 4)))
     assert invoke(["eval", str(folder), "--online", "--detections", str(path)]) == 2
-    assert "does not say when" in capsys.readouterr().err
+    assert "does not state when" in capsys.readouterr().err
 
 
 def test_a_data_set_without_truth(folder, recording, capsys):

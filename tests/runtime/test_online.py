@@ -14,13 +14,13 @@ from punctum.runtime import Event, InputError, evaluate
 from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.evaluation.average_precision import Detections
 from punctum.runtime.evaluation.online import (
-    Reports,
-    best_floor,
+    Claims,
+    best_operating_point,
     check_delays,
     detection_delays,
-    judge_reports,
+    evaluate_claims,
     matched,
-    read_reports,
+    read_claims,
     replay,
     start_latencies,
 )
@@ -75,74 +75,74 @@ PUSH = life("p", ("final", 20.0, 22.0, 0.8, 27.0), label="push")
 GHOST = life("g", ("update", 15.0, 16.0, 0.7, 16.5), ("retracted", 15.0, 16.0, 0.7, 17.5))
 
 
-def reports_of(*lives, truth=TRUTH) -> Reports:
-    return Reports.from_events({"v": [e for one in lives for e in one]}, truth)
+def claims_of(*lives, truth=TRUTH) -> Claims:
+    return Claims.from_events({"v": [e for one in lives for e in one]}, truth)
 
 
-def said(reports, delay):
-    found = reports.by_deadline(delay)
+def said(claims, delay):
+    found = claims.by_deadline(delay)
     return [(float(a), float(b), float(s)) for (a, b), s in zip(found.segments, found.scores, strict=True)]
 
 
 def test_the_last_report_in_time_counts():
-    reports = reports_of(WAVE)
-    assert said(reports, 0.4) == []  # the open report claims no end, the others come 0.5 s after theirs
-    assert said(reports, 0.5) == [(10.0, 14.0, 0.6)]
-    assert said(reports, 4.0) == [(10.0, 14.0, 0.6)]  # the correction comes 4.6 s after its end: the stale one counts
-    assert said(reports, 4.6) == [(10.0, 14.4, 0.9)]
-    assert said(reports, math.inf) == [(10.0, 14.4, 0.9)]
+    claims = claims_of(WAVE)
+    assert said(claims, 0.4) == []  # the open report claims no end, the others come 0.5 s after theirs
+    assert said(claims, 0.5) == [(10.0, 14.0, 0.6)]
+    assert said(claims, 4.0) == [(10.0, 14.0, 0.6)]  # the correction comes 4.6 s after its end: the stale one counts
+    assert said(claims, 4.6) == [(10.0, 14.4, 0.9)]
+    assert said(claims, math.inf) == [(10.0, 14.4, 0.9)]
 
 
 def test_a_late_correction_to_an_earlier_end_does_not_help():
-    reports = reports_of(life("w", ("update", 1.0, 9.0, 0.5, 9.2), ("final", 1.0, 4.0, 0.9, 10.0)))
-    assert said(reports, 1.0) == [(1.0, 9.0, 0.5)]
-    assert said(reports, 6.0) == [(1.0, 4.0, 0.9)]
+    claims = claims_of(life("w", ("update", 1.0, 9.0, 0.5, 9.2), ("final", 1.0, 4.0, 0.9, 10.0)))
+    assert said(claims, 1.0) == [(1.0, 9.0, 0.5)]
+    assert said(claims, 6.0) == [(1.0, 4.0, 0.9)]
 
 
 def test_a_retraction_in_time_takes_the_event_out_and_a_late_one_does_not():
-    reports = reports_of(GHOST)
-    assert said(reports, 1.4) == [(15.0, 16.0, 0.7)]
-    assert said(reports, 1.5) == []
-    assert said(reports, math.inf) == []
+    claims = claims_of(GHOST)
+    assert said(claims, 1.4) == [(15.0, 16.0, 0.7)]
+    assert said(claims, 1.5) == []
+    assert said(claims, math.inf) == []
 
 
 def test_saying_that_it_runs_on_after_all_takes_the_claim_back():
-    reports = reports_of(
+    claims = claims_of(
         life("w", ("update", 1.0, 4.0, 0.5, 4.2), ("running", 1.0, 4.6, 0.5, 4.6), ("final", 1.0, 8.0, 0.9, 12.0))
     )
-    assert said(reports, 0.3) == [(1.0, 4.0, 0.5)]
-    assert said(reports, 1.0) == []
-    assert said(reports, 4.0) == [(1.0, 8.0, 0.9)]
+    assert said(claims, 0.3) == [(1.0, 4.0, 0.5)]
+    assert said(claims, 1.0) == []
+    assert said(claims, 4.0) == [(1.0, 8.0, 0.9)]
 
 
 def test_detection_delay_is_the_first_matching_claim_minus_the_true_end():
     # tIoU of the claim at 13.5 s is 3/4; the open report claims nothing.
-    assert detection_delays(TRUTH, reports_of(WAVE, PUSH)) == pytest.approx([-0.5, 5.0])
-    assert detection_delays(TRUTH, reports_of(WAVE, PUSH), tiou=0.8) == pytest.approx([0.5, 5.0])
-    assert detection_delays(TRUTH, reports_of(WAVE, PUSH), floor=0.55) == pytest.approx([0.5, 5.0])
-    assert detection_delays(TRUTH, reports_of(WAVE), floor=0.95) == pytest.approx([np.nan, np.nan], nan_ok=True)
+    assert detection_delays(TRUTH, claims_of(WAVE, PUSH)) == pytest.approx([-0.5, 5.0])
+    assert detection_delays(TRUTH, claims_of(WAVE, PUSH), tiou=0.8) == pytest.approx([0.5, 5.0])
+    assert detection_delays(TRUTH, claims_of(WAVE, PUSH), min_score=0.55) == pytest.approx([0.5, 5.0])
+    assert detection_delays(TRUTH, claims_of(WAVE), min_score=0.95) == pytest.approx([np.nan, np.nan], nan_ok=True)
 
 
 def test_another_label_or_video_is_no_detection():
     truth = truth_of(("wave", 10.0, 14.0), ("wave", 10.0, 14.0, "u"), videos=("v", "u"))
     events = {"v": life("x", ("final", 10.0, 14.0, 0.9, 15.0), label="push"), "u": life("y", video="u")}
-    assert np.isnan(detection_delays(truth, Reports.from_events(events, truth))).all()
+    assert np.isnan(detection_delays(truth, Claims.from_events(events, truth))).all()
 
 
 def test_a_claim_that_was_withdrawn_had_been_heard():
     truth = truth_of(("wave", 15.0, 16.0))
-    assert detection_delays(truth, reports_of(GHOST, truth=truth)) == pytest.approx([0.5])
+    assert detection_delays(truth, claims_of(GHOST, truth=truth)) == pytest.approx([0.5])
 
 
 def test_start_latency_counts_from_the_first_sign_of_an_event_that_matches():
     unrelated = life("z", ("open", 9.9, 10.1, 0.9, 10.1), ("retracted", 9.9, 10.1, 0.9, 10.5))
-    found = start_latencies(TRUTH, reports_of(unrelated, WAVE, PUSH))
+    found = start_latencies(TRUTH, claims_of(unrelated, WAVE, PUSH))
     assert found == pytest.approx([1.0, 7.0])
 
 
 def test_row_by_hand():
-    reports = reports_of(WAVE, PUSH, GHOST, life("d", ("final", 10.0, 13.9, 0.55, 14.0)))
-    row = judge_reports(TRUTH, reports, 1.0, floor=0.55, hours=0.5)
+    claims = claims_of(WAVE, PUSH, GHOST, life("d", ("final", 10.0, 13.9, 0.55, 14.0)))
+    row = evaluate_claims(TRUTH, claims, 1.0, min_score=0.55, hours=0.5)
     record = row.to_record()
     # In time: WAVE's second claim (0.6, a hit), the ghost (0.7, a false alarm), "d" (0.55, the same action again).
     assert record["detections"] == 3
@@ -161,7 +161,7 @@ def test_row_by_hand():
 
 
 def test_offline_row_knows_final_events_only():
-    row = judge_reports(TRUTH, reports_of(WAVE, PUSH, GHOST), math.inf, floor=0.5)
+    row = evaluate_claims(TRUTH, claims_of(WAVE, PUSH, GHOST), math.inf, min_score=0.5)
     record = row.to_record()
     assert record["max_delay_s"] is None
     assert record["false_alarms_per_hour"] is None  # media time unknown
@@ -171,25 +171,25 @@ def test_offline_row_knows_final_events_only():
 
 
 def test_nothing_said_at_all():
-    reports = Reports.from_events({}, TRUTH)
+    claims = Claims.from_events({}, TRUTH)
     for delay in (0.5, math.inf):
-        record = judge_reports(TRUTH, reports, delay, floor=math.inf, hours=1.0).to_record()
+        record = evaluate_claims(TRUTH, claims, delay, min_score=math.inf, hours=1.0).to_record()
         assert record["map"]["average"] == 0.0
         assert record["detection_delay_s"] == {"mean": None, "median": None, "p95": None, "never": 1.0}
         json.dumps(record, allow_nan=False)
-    assert math.isinf(best_floor(TRUTH, reports.by_deadline(math.inf)).score)
+    assert math.isinf(best_operating_point(TRUTH, claims.by_deadline(math.inf)).score)
 
 
 def detections(*rows) -> Detections:
     return Detections.from_rows(rows)
 
 
-def test_floor_that_maximises_f1():
+def test_minimum_score_that_maximises_f1():
     found = detections((0, 0, 10, 14, 0.9), (0, 0, 30, 31, 0.7), (0, 1, 20, 22, 0.5), (0, 1, 40, 41, 0.5))
-    floor = best_floor(TRUTH, found)
-    assert (floor.score, floor.f1) == (0.9, pytest.approx(2 / 3))  # 0.5 keeps both of its score: 4 / 6 as well
-    floor = best_floor(TRUTH, detections((0, 0, 10, 14, 0.9), (0, 1, 20, 22, 0.5), (0, 1, 40, 41, 0.4)))
-    assert (floor.score, floor.f1) == (0.5, 1.0)
+    point = best_operating_point(TRUTH, found)
+    assert (point.score, point.f1) == (0.9, pytest.approx(2 / 3))  # 0.5 keeps both of its score: 4 / 6 as well
+    point = best_operating_point(TRUTH, detections((0, 0, 10, 14, 0.9), (0, 1, 20, 22, 0.5), (0, 1, 40, 41, 0.4)))
+    assert (point.score, point.f1) == (0.5, 1.0)
 
 
 def test_a_truth_is_taken_once_by_the_best():
@@ -237,7 +237,7 @@ def plainly(events, delay):
 @settings(max_examples=200)
 @given(streams(), st.sampled_from([0.0, 0.25, 1.0, 3.0, 100.0]))
 def test_by_deadline_follows_the_definition(events, delay):
-    found = Reports.from_events({"v": events}, TRUTH).by_deadline(delay)
+    found = Claims.from_events({"v": events}, TRUTH).by_deadline(delay)
     rows = zip(found.label, found.segments, found.scores, strict=True)
     assert sorted((TRUTH.labels[k], float(a), float(b), float(s)) for k, (a, b), s in rows) == plainly(events, delay)
 
@@ -245,18 +245,18 @@ def test_by_deadline_follows_the_definition(events, delay):
 @settings(max_examples=100)
 @given(streams(), st.floats(0, 20), st.floats(0, 20))
 def test_a_larger_deadline_never_sees_fewer_reports(events, one, other):
-    reports = Reports.from_events({"v": events}, TRUTH)
+    claims = Claims.from_events({"v": events}, TRUTH)
     small, large = sorted((one, other))
-    assert not (reports.in_time(small) & ~reports.in_time(large)).any()
-    floor = judge_reports(TRUTH, reports, small, floor=0.3).to_record()["in_time"]
-    assert floor <= judge_reports(TRUTH, reports, large, floor=0.3).to_record()["in_time"]
+    assert not (claims.in_time(small) & ~claims.in_time(large)).any()
+    in_time = evaluate_claims(TRUTH, claims, small, min_score=0.3).to_record()["in_time"]
+    assert in_time <= evaluate_claims(TRUTH, claims, large, min_score=0.3).to_record()["in_time"]
 
 
 @settings(max_examples=100)
 @given(streams(), st.booleans())
 def test_without_a_deadline_it_is_the_offline_judgement(events, ties):
     events = [replace(e, score=0.5) for e in events] if ties else events
-    row = judge_reports(TRUTH, Reports.from_events({"v": events}, TRUTH), math.inf, floor=0.0)
+    row = evaluate_claims(TRUTH, Claims.from_events({"v": events}, TRUTH), math.inf, min_score=0.0)
     offline = evaluate(TRUTH, Detections.from_events({"v": events}, TRUTH))
     assert np.array_equal(row.result.ap, offline.ap, equal_nan=True)
     assert row.result.detections == offline.detections
@@ -270,12 +270,12 @@ def test_replayed_sessions(delay):
     offline = localizer.localize(features, stream="v")
     truth = truth_of(*[(e.label, e.start, e.end) for e in offline if e.score > 0.3], labels=fakes.LABELS)
     events = replay(localizer, features, stream="v", live=LiveOptions(max_delay_s=delay))
-    reports = Reports.from_events({"v": events}, truth)
-    final = judge_reports(truth, reports, math.inf, floor=0.3)
+    claims = Claims.from_events({"v": events}, truth)
+    final = evaluate_claims(truth, claims, math.inf, min_score=0.3)
     same = evaluate(truth, Detections.from_events({"v": offline}, truth))
     assert np.allclose(final.result.ap, same.ap, equal_nan=True)
     assert final.result.average > 0.95
-    early, late = (judge_reports(truth, reports, d, floor=0.3) for d in (delay, 30.0))
+    early, late = (evaluate_claims(truth, claims, d, min_score=0.3) for d in (delay, 30.0))
     assert 0 < early.result.average <= late.result.average
     assert np.nanmedian(early.delays) <= delay + 0.1
     assert late.result.average == pytest.approx(final.result.average, abs=0.02)
@@ -292,7 +292,7 @@ def test_delays_are_sorted_and_deadlines_checked():
     assert check_delays([2, 0.5, 2]) == (0.5, 2.0)
     for bad in (-1.0, math.nan):
         with pytest.raises(InputError):
-            judge_reports(TRUTH, reports_of(WAVE), bad, floor=0.0)
+            evaluate_claims(TRUTH, claims_of(WAVE), bad, min_score=0.0)
 
 
 @pytest.mark.parametrize(
@@ -311,13 +311,13 @@ def test_delays_are_sorted_and_deadlines_checked():
 )
 def test_streams_that_make_no_sense(events, code):
     with pytest.raises(InputError) as error:
-        Reports.from_events({"v": events}, TRUTH)
+        Claims.from_events({"v": events}, TRUTH)
     assert error.value.code == code
 
 
 def test_unknown_video():
     with pytest.raises(InputError) as error:
-        Reports.from_events({"other": WAVE}, TRUTH)
+        Claims.from_events({"other": WAVE}, TRUTH)
     assert error.value.code == "video-unknown"
 
 
@@ -327,7 +327,7 @@ def test_a_recorded_file_gives_the_same_reports(tmp_path):
     lines = [e.to_json() for e in events + other]
     path = tmp_path / "events.jsonl"
     path.write_text("\n".join([*lines, "", lines[0]]) + "\n")  # a restart wrote the first line again
-    read, direct = read_reports(path, TRUTH), Reports.from_events({"v": events}, TRUTH)
+    read, direct = read_claims(path, TRUTH), Claims.from_events({"v": events}, TRUTH)
     assert read.ignored_videos == ("elsewhere",)
     for name in ("video", "event", "label", "segments", "scores", "emitted_at", "ended", "phase", "place"):
         assert np.array_equal(getattr(read, name), getattr(direct, name)), name
@@ -347,18 +347,18 @@ def test_files_that_are_refused(tmp_path, text, code):
     path = tmp_path / "events.jsonl"
     path.write_text(text)
     with pytest.raises(InputError) as error:
-        read_reports(path, TRUTH)
+        read_claims(path, TRUTH)
     assert error.value.code == code
     with pytest.raises(InputError):
-        read_reports(tmp_path / "absent.jsonl", TRUTH)
+        read_claims(tmp_path / "absent.jsonl", TRUTH)
 
 
 def test_the_figure_is_the_same_every_time(tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs the extra report")
     from punctum.runtime.evaluation.figures import plot_online
 
-    reports = reports_of(WAVE, PUSH, GHOST)
-    rows = [judge_reports(TRUTH, reports, d, floor=0.3) for d in (0.5, 2.0, math.inf)]
+    claims = claims_of(WAVE, PUSH, GHOST)
+    rows = [evaluate_claims(TRUTH, claims, d, min_score=0.3) for d in (0.5, 2.0, math.inf)]
     for name in ("a.svg", "b.svg"):
         plot_online(rows, tmp_path / name, title="made up")
     drawn = (tmp_path / "a.svg").read_text()
@@ -366,6 +366,6 @@ def test_the_figure_is_the_same_every_time(tmp_path):
     assert "offline" in drawn
     assert "allowed delay" in drawn
     plot_online(
-        [judge_reports(TRUTH, Reports.from_events({}, TRUTH), d, floor=0.3) for d in (1.0, math.inf)],
+        [evaluate_claims(TRUTH, Claims.from_events({}, TRUTH), d, min_score=0.3) for d in (1.0, math.inf)],
         tmp_path / "c.svg",
     )

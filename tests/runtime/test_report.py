@@ -18,16 +18,16 @@ from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.features.features import Features
 from punctum.runtime.report import (
     Action,
-    Candidate,
+    Proposal,
     Thumbnail,
-    TrackStretch,
+    TrackSpan,
     build_report,
-    candidates_of,
-    judge,
+    evaluate_events,
+    proposals_of,
     read_events,
     report_dataset,
     report_recording,
-    thin_candidates,
+    thin_proposals,
     tracks_of,
     write_report,
 )
@@ -86,7 +86,7 @@ def test_a_recording_with_everything(bundle, recording, tmp_path, capsys):
     assert track["n"] == round(SECONDS / 0.1)
     assert track["actionness"]
     assert len(base64.b64decode(track["low"])) == track["n"] * (len(LABELS) + 1)
-    assert data["cands"]
+    assert data["proposals"]
     assert data["thumbs"] == []
     text = out.read_text(encoding="utf-8")
     for needed in (bundle.id, "first report of the end", "final answer", "times real time", "processor", "onnxruntime"):
@@ -137,7 +137,7 @@ def test_what_the_data_say_stays_text(tmp_path):
         source=NASTY,
         events=(event(NASTY, id=NASTY, stream=NASTY),),
         truth=(Action(NASTY, 1.0, 2.0),),
-        candidates=(Candidate(NASTY, 1.0, 2.0, 0.4),),
+        proposals=(Proposal(NASTY, 1.0, 2.0, 0.4),),
         stages={NASTY: 1.0},
         bundle={NASTY: {NASTY: NASTY}},
         machine={NASTY: {NASTY: [NASTY, 1.5]}},
@@ -155,7 +155,7 @@ def test_what_the_data_say_stays_text(tmp_path):
 
 def test_names_in_a_data_set_stay_text(bundle, dataset):
     report = report_dataset(bundle, dataset)
-    nasty = tuple(replace(judged, name=f"{NASTY}{k}") for k, judged in enumerate(report.recordings))
+    nasty = tuple(replace(recording, name=f"{NASTY}{k}") for k, recording in enumerate(report.recordings))
     page = Page(build_report(replace(report, title=NASTY, name=NASTY, recordings=nasty)))
     assert page.texts["h1"] == [NASTY]
     assert len(page.texts["script"]) == 1
@@ -176,9 +176,9 @@ def test_only_events_and_no_event_at_all():
 def test_the_score_at_first_separates_hits_from_noise():
     noise = tuple(event("swipe", k, k + 0.5, score=0.05, id=f"n{k}") for k in range(5))
     report = small(events=(event(score=0.6), *noise), truth=(Action("lift", 1.0, 2.0),))
-    assert Page(build_report(report)).data["floor"] == 0.6
-    assert Page(build_report(replace(report, truth=None))).data["floor"] == pytest.approx(0.15)
-    assert Page(build_report(replace(report, floor=0.3))).data["floor"] == 0.3
+    assert Page(build_report(report)).data["min_score"] == 0.6
+    assert Page(build_report(replace(report, truth=None))).data["min_score"] == pytest.approx(0.15)
+    assert Page(build_report(replace(report, min_score=0.3))).data["min_score"] == 0.3
 
 
 def test_revisions_are_grouped_and_in_order():
@@ -207,7 +207,7 @@ def test_an_hour_stays_small():
         labels=labels,
         duration_s=3600.0,
         events=tuple(said),
-        tracks=(TrackStretch(values, 0.1),),
+        tracks=(TrackSpan(values, 0.1),),
         thumbnails=pictures,
     )
     text = build_report(report)
@@ -243,7 +243,7 @@ def test_tracks_and_candidates_are_those_of_the_session(bundle):
     class_track, actionness = localizer.backend.locate(features.data)
     np.testing.assert_allclose(tracks.values[:, :-1], class_track, atol=1e-5)
     np.testing.assert_allclose(tracks.values[:, -1], actionness, atol=1e-5)
-    found = candidates_of(localizer, features, tracks)
+    found = proposals_of(localizer, features, tracks)
     events = localizer.localize(features)
     assert all(50.0 <= c.start < c.end <= 310.0 for c in found)
     for label in {e.label for e in events}:  # suppression never touches the best
@@ -252,12 +252,12 @@ def test_tracks_and_candidates_are_those_of_the_session(bundle):
 
 
 def test_a_gap_is_told_and_drawn(bundle):
-    from punctum.runtime.report.recording import Footage, _notes, say
+    from punctum.runtime.report.recording import Footage, _notes, run_footage
 
     data = make_sequence(8, seconds=40).features
     footage = Footage([Features(data[:200], 0.1), Features(data[200:], 0.1, start_s=30.0)], lost=3)
     assert (footage.start_s, footage.duration_s) == (0.0, 50.0)
-    events, stages = say(Localizer(bundle), footage, stream="s", max_delay_s=None)
+    events, stages = run_footage(Localizer(bundle), footage, stream="s", max_delay_s=None)
     assert events
     assert not any(e.start < 29.9 and e.end > 20.1 for e in events)
     assert stages["locator"] > 0
@@ -265,7 +265,7 @@ def test_a_gap_is_told_and_drawn(bundle):
     assert any("from 20.00 s to 30.00 s" in note for note in notes)
     assert any(note.startswith("3 frames") for note in notes)
     localizer = Localizer(bundle)
-    tracks = tuple(tracks_of(localizer, stretch) for stretch in footage.stretches)
+    tracks = tuple(tracks_of(localizer, span) for span in footage.spans)
     report = small(labels=LABELS, duration_s=50.0, events=tuple(events), tracks=tracks, notes=notes)
     starts = [track["start"] for track in Page(build_report(report)).data["tracks"]]
     assert starts == [0.0, 30.0]
@@ -273,12 +273,12 @@ def test_a_gap_is_told_and_drawn(bundle):
 
 def test_thinned_candidates_keep_the_best_of_every_stretch():
     rng = np.random.default_rng(1)
-    many = [Candidate("lift", float(t), float(t) + 1, float(rng.random())) for t in np.linspace(0, 1000, 20_000)]
-    kept = thin_candidates(many, 1200)
+    many = [Proposal("lift", float(t), float(t) + 1, float(rng.random())) for t in np.linspace(0, 1000, 20_000)]
+    kept = thin_proposals(many, 1200)
     assert len(kept) == 1200
     assert max(c.score for c in kept) == max(c.score for c in many)
     assert np.histogram([c.start for c in kept], 100, (0, 1000))[0].min() > 0
-    assert thin_candidates(many[:10]) == tuple(many[:10])
+    assert thin_proposals(many[:10]) == tuple(many[:10])
 
 
 def test_a_data_set(bundle, dataset, tmp_path):
@@ -303,7 +303,7 @@ def test_a_data_set(bundle, dataset, tmp_path):
 def test_a_data_set_without_a_hit_or_without_an_event(hits):
     truth = Truth(("v",), ("lift", "swipe"), np.zeros(1, int), np.zeros(1, int), np.array([[1.0, 2.0]]))
     said = [event("swipe", 5.0, 6.0)] if hits else []
-    text = build_report(judge(truth, {"v": said}, {"v": 10.0}, title="t"))
+    text = build_report(evaluate_events(truth, {"v": said}, {"v": 10.0}, title="t"))
     assert "No event matches a true action" in text
     assert not re.search(r">\s*(inf|nan)\b", text)
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle, InputError
 from punctum.runtime.cli import invoke
-from punctum.runtime.report import Action, Candidate, ThumbnailTaker, TrackStretch, encode_jpeg, machine_facts
+from punctum.runtime.report import Action, Proposal, ThumbnailTaker, TrackSpan, encode_jpeg, machine_facts
 from punctum.runtime.report import recording as _recording
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence
 
@@ -52,8 +52,8 @@ def recording(tmp_path_factory) -> Path:
         ({"truth": (Action("unknown", 1.0, 2.0),)}, "unknown"),
         ({"truth": (Action("lift", 3.0, 2.0),)}, "start <= end"),
         ({"events": (event(score=float("nan")),)}, "finite"),
-        ({"tracks": (TrackStretch(np.zeros((4, 7), np.float32), 0.1),)}, "labels"),
-        ({"candidates": (Candidate("unknown", 1.0, 2.0, 0.1),)}, "unknown"),
+        ({"tracks": (TrackSpan(np.zeros((4, 7), np.float32), 0.1),)}, "labels"),
+        ({"proposals": (Proposal("unknown", 1.0, 2.0, 0.1),)}, "unknown"),
     ],
 )
 def test_bad_content_is_refused(changes, word):

@@ -67,7 +67,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
             bundle, folder / f"{name}.npy", truth=truth, max_delay_s=1.0 if seconds < 100 else None
         )
         made[name] = replace(report, thumbnails=pictures(60.0) if name == "recording" else ())
-    made["plain"] = replace(made["recording"], truth=None, tracks=(), candidates=(), thumbnails=(), stages={})
+    made["plain"] = replace(made["recording"], truth=None, tracks=(), proposals=(), thumbnails=(), stages={})
     names = {label: f"{NASTY}{k}" for k, label in enumerate(LABELS)}
     made["nasty"] = replace(
         made["recording"],
@@ -76,7 +76,7 @@ def pages(tmp_path_factory) -> dict[str, Path]:
         labels=tuple(names.values()),
         events=tuple(replace(e, label=names[e.label], id=NASTY + e.id) for e in made["recording"].events),
         truth=tuple(replace(a, label=names[a.label]) for a in made["recording"].truth),
-        candidates=tuple(replace(c, label=names[c.label]) for c in made["recording"].candidates),
+        proposals=tuple(replace(c, label=names[c.label]) for c in made["recording"].proposals),
         bundle={NASTY: {NASTY: NASTY}},
         notes=(NASTY,),
     )

@@ -1,4 +1,4 @@
-// Data, state and small helpers. Text from the data only ever goes through textContent and setAttribute.
+// Data, state and helpers. Text from the data is inserted with textContent and setAttribute only.
 const data = JSON.parse(document.getElementById("data").textContent);
 const FINAL = 2, GONE = 3, PHASES = ["open", "update", "final", "retracted"], COLOURS = 8;
 const whole = { from: data.start, to: data.end };
@@ -23,7 +23,7 @@ const swatch = (label) =>
   svg("svg", { class: "sw", viewBox: "0 0 18 12", "aria-hidden": "true" },
     svg("rect", { width: 18, height: 12, fill: `url(#p${label % 32})` }));
 
-/** 1:02:03.4, 2:03.4 or 3.45 s: as many digits as a step of `step` seconds needs. */
+/** 1:02:03.4, 2:03.4 or 3.45 s, with the digits that a step of `step` seconds requires. */
 function clock(t, step = 0.01) {
   const digits = step >= 1 ? 0 : step >= 0.1 ? 1 : 2;
   const sign = t < -1e-9 ? "−" : "";
@@ -56,20 +56,20 @@ if (truth) for (const e of events) {
 }
 
 const state = {
-  from: whole.from, to: whole.to, floor: data.floor, hidden: new Set(), selected: null, cursor: null,
-  layers: { truth: true, tracks: true, proposals: data.cands.length > 0, pictures: true },
+  from: whole.from, to: whole.to, minScore: data.min_score, hidden: new Set(), selected: null, cursor: null,
+  layers: { truth: true, tracks: true, proposals: data.proposals.length > 0, pictures: true },
 };
-const busy = data.labels.map((_, k) => events.some((e) => e.label === k && e.score >= state.floor && e.phase !== GONE)
+const busy = data.labels.map((_, k) => events.some((e) => e.label === k && e.score >= state.minScore && e.phase !== GONE)
   || (truth || []).some((a) => a.label === k));
 if (busy.some(Boolean) && data.labels.length > 8) busy.forEach((b, k) => { if (!b) state.hidden.add(k); });
 else if (data.labels.length > 8) data.labels.forEach((_, k) => { if (k >= 8) state.hidden.add(k); });
 
 const listeners = [];
-/** what: "view" (span of time), "filter" (score, classes, layers) or "selection". */
-const tell = (what) => listeners.forEach((f) => f(what));
-const isShown = (e) => !state.hidden.has(e.label) && e.score >= state.floor;
+/** Call the listeners. what: "view" (visible span), "filter" (score, classes, layers) or "selection". */
+const notify = (what) => listeners.forEach((f) => f(what));
+const isShown = (e) => !state.hidden.has(e.label) && e.score >= state.minScore;
 
-/** One to one, best score first, as the evaluation does it: which truth every shown final event finds at IoU 0.5. */
+/** Match shown final events and true actions at IoU 0.5, one to one, best score first, as the evaluation does. */
 function match() {
   for (const e of events) e.hit = -1;
   if (!truth) return;
@@ -116,7 +116,7 @@ const tracks = data.tracks.map((t) => {
 const gaps = tracks.slice(1).map((t, k) => [tracks[k].end, t.start]).filter(([from, to]) => to - from > 1e-6);
 const hasActionness = tracks.some((t) => t.actionness);
 
-/** The level of a column whose cells hold at most `most` snippets: minimum and maximum, four cells to one a level. */
+/** The level of a column whose cells cover at most `most` snippets. Each level joins four cells: minimum and maximum. */
 function levelOf(track, column, most) {
   const levels = track.levels[column];
   let at = 0;
@@ -135,7 +135,7 @@ function levelOf(track, column, most) {
   }
   return levels[at];
 }
-/** Value of a column's interpolant at time t, or null. */
+/** Interpolated value of a column at time t, or null. */
 function valueAt(column, t) {
   const track = tracks.find((k) => t >= k.start && t < k.end);
   if (!track || column >= track.levels.length) return null;

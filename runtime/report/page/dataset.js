@@ -1,4 +1,4 @@
-// Order and search of the list of recordings.
+// Sorting and search in the list of recordings.
 const list = document.getElementById("recordings"), items = [...list.children], find = document.getElementById("find");
 const orders = {
   wrong: (a, b) => Number(b.dataset.missed) + Number(b.dataset.false) - Number(a.dataset.missed) - Number(a.dataset.false),
@@ -9,10 +9,10 @@ const orders = {
 let by = "wrong";
 function arrange() {
   const text = find.value.trim().toLowerCase();
-  const kept = items.filter((item) => item.dataset.name.toLowerCase().includes(text));
-  kept.sort((a, b) => orders[by](a, b) || a.dataset.name.localeCompare(b.dataset.name));
-  list.replaceChildren(...kept);
-  document.getElementById("count").textContent = text ? `${kept.length} of ${items.length} recordings` : "";
+  const matching = items.filter((item) => item.dataset.name.toLowerCase().includes(text));
+  matching.sort((a, b) => orders[by](a, b) || a.dataset.name.localeCompare(b.dataset.name));
+  list.replaceChildren(...matching);
+  document.getElementById("count").textContent = text ? `${matching.length} of ${items.length} recordings` : "";
 }
 const buttons = document.querySelectorAll("button[data-by]");
 for (const button of buttons) button.addEventListener("click", () => {

@@ -1,4 +1,4 @@
-// What the lanes draw on canvas: axis, pictures, tracks, proposals. Time to pixels is one and the same in all of them.
+// Canvas layers of the lanes: axis, pictures, tracks, proposals. All of them map time to pixels in the same way.
 const COLUMN = { axis: 26, band: 94, act: 46 };
 const place = { truth: [4, 15], events: [19, 47], wait: 51, tracks: [56, 91] };
 const ink = {};
@@ -61,7 +61,7 @@ const spacing = pictures.length > 1 ? (pictures[pictures.length - 1].at - pictur
 function loaded(picture) {
   if (!picture.image) {
     picture.image = new Image();
-    picture.image.addEventListener("load", () => tell("picture"));
+    picture.image.addEventListener("load", () => notify("picture"));
     picture.image.src = picture.uri;
   }
   return picture.image.complete && picture.image.naturalWidth ? picture.image : null;
@@ -77,7 +77,7 @@ function drawPictures(plot) {
   grid(s);
   const high = s.height - 8, first = pictures.length ? loaded(pictures[0]) : null;
   const wide = first ? (first.naturalWidth / first.naturalHeight) * high : high * 1.6;
-  let every = 1;  // a power of two, so that pictures stay where they are while one pans
+  let every = 1;  // a power of two, so that panning does not change which pictures are shown
   while (spacing * every * s.scale < wide + 3 && every < pictures.length) every *= 2;
   pictures.forEach((p, k) => {
     const x = s.x(p.at);
@@ -116,11 +116,11 @@ function drawTrack(s, column, top, bottom, colour) {
   }
 }
 
-const candidates = data.labels.map(() => []);
-data.cands.forEach(([label, start, end, score]) => candidates[label].push({ start, end, score }));
-const best = data.cands.reduce((most, c) => Math.max(most, c[3]), 1e-9);
+const proposals = data.labels.map(() => []);
+data.proposals.forEach(([label, start, end, score]) => proposals[label].push({ start, end, score }));
+const best = data.proposals.reduce((most, c) => Math.max(most, c[3]), 1e-9);
 
-/** dense, real: events and true actions that are too many to be elements. */
+/** dense, real: events and true actions that are too many for elements of their own. */
 function drawBand(plot, label, dense, real) {
   const s = surface(plot);
   if (!s) return;
@@ -143,7 +143,7 @@ function drawBand(plot, label, dense, real) {
     s.g.strokeStyle = ink.ink;
     s.g.lineWidth = 1;
     const shades = [new Path2D(), new Path2D(), new Path2D(), new Path2D()];
-    for (const c of candidates[label]) {
+    for (const c of proposals[label]) {
       if (c.end < state.from || c.start > state.to) continue;
       const part = c.score / best, y = Math.round(bottom - part * (bottom - top)) - 0.5, path = shades[Math.min(Math.floor(4 * part), 3)];
       path.moveTo(s.x(c.start), y);

@@ -1,10 +1,10 @@
-// The table of events and the list of missed actions; both follow the filter above.
+// The table of events and the list of missed actions. Both follow the filter.
 const PAGE = 50, table = byId("events"), more = byId("more");
 const columns = [
-  ["Class", (e) => data.labels[e.label], null], ["Start", (e) => e.start, (e) => clock(e.start)], ["End", (e) => e.end, (e) => (e.ended ? clock(e.end) : "runs")],
+  ["Class", (e) => data.labels[e.label], null], ["Start", (e) => e.start, (e) => clock(e.start)], ["End", (e) => e.end, (e) => (e.ended ? clock(e.end) : "running")],
   ["Length", (e) => e.end - e.start, (e) => (e.end - e.start).toFixed(2) + " s"], ["Score", (e) => e.score, (e) => score3(e.score)],
-  ["Delay", (e) => e.delay, (e) => e.delay.toFixed(2) + " s"], ["Reports", (e) => e.history.length, (e) => e.history.length],
-  ["Phase", (e) => e.phase, (e) => PHASES[e.phase]], ...(truth ? [["IoU", (e) => e.iou, (e) => e.iou.toFixed(2)], ["Truth", (e) => (e.hit >= 0 ? 1 : 0), (e) => (e.hit >= 0 ? "found" : e.phase === FINAL ? "false" : "")]] : []),
+  ["Delay", (e) => e.delay, (e) => e.delay.toFixed(2) + " s"], ["Revisions", (e) => e.history.length, (e) => e.history.length],
+  ["Phase", (e) => e.phase, (e) => PHASES[e.phase]], ...(truth ? [["IoU", (e) => e.iou, (e) => e.iou.toFixed(2)], ["Match", (e) => (e.hit >= 0 ? 1 : 0), (e) => (e.hit >= 0 ? "true action" : e.phase === FINAL ? "false alarm" : "")]] : []),
 ];
 let order = { column: 1, down: false }, limit = PAGE;
 
@@ -35,7 +35,7 @@ function fillTable() {
   }));
   markRow();
   const n = Math.min(limit, shown.length);
-  byId("count").textContent = shown.length ? `${n} of ${shown.length} shown; ${events.length} with any score` : "No event from this score on.";
+  byId("count").textContent = shown.length ? `${n} of ${shown.length} shown; ${events.length} at any score` : "No event has the minimum score.";
   more.hidden = n >= shown.length;
   more.textContent = `Show ${Math.min(PAGE * 4, shown.length - n)} more`;
   fillMissed();
@@ -49,7 +49,7 @@ function fillMissed() {
   if (!truth) return;
   const lost = truth.filter((a) => !a.by && !state.hidden.has(a.label));
   if (!lost.length) return;
-  box.append(el("h3", { text: `True actions not found at this score (${lost.length})` }), el("ul", {}, ...lost.slice(0, 60).map((a) =>
+  box.append(el("h3", { text: `True actions not found at this minimum score (${lost.length})` }), el("ul", {}, ...lost.slice(0, 60).map((a) =>
     el("li", {}, el("button", { type: "button", onclick: () => { zoomTo(a); lanes.focus(); } }, swatch(a.label), el("span", { text: `${data.labels[a.label]} ${clock(a.start)}` }))))));
   if (lost.length > 60) box.append(el("p", { class: "sum", text: `and ${lost.length - 60} more` }));
 }

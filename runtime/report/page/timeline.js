@@ -1,6 +1,6 @@
-// The time line: rows, view, pointer, keys, details.
+// The timeline: rows, view, pointer, keys, details.
 const lanes = byId("lanes"), overview = byId("overview"), tip = byId("tip"), detail = byId("detail");
-const LIMIT = 160;  // events that are elements of their own; beyond it the lower ones are drawn on the canvas
+const LIMIT = 160;  // maximum number of events with elements of their own; others are drawn on the canvas
 const calm = window.matchMedia("(prefers-reduced-motion: reduce)");
 const rows = [];
 let frame = 0, motion = 0;
@@ -37,7 +37,7 @@ function setView(from, to) {
   if (start === state.from && start + span === state.to) return false;
   state.from = start;
   state.to = start + span;
-  tell("view");
+  notify("view");
   return true;
 }
 function glide(from, to) {
@@ -69,7 +69,7 @@ function showEvent(e) {
     setView(middle - span / 2, middle + span / 2);
   }
 }
-/** Where keys and buttons zoom in: at the event in focus or selected, if it is in view. */
+/** Centre of zooming with keys and buttons: the focused or selected event if it is visible. */
 function anchor() {
   const e = document.activeElement?.event || state.selected, middle = e ? (e.start + e.end) / 2 : 0;
   return e && middle >= state.from && middle <= state.to ? middle : (state.from + state.to) / 2;
@@ -82,7 +82,7 @@ const zoomTo = (e) => {
 // Drawing
 function describe(e) {
   const end = e.ended ? `to ${clock(e.end)}` : "still running";
-  const iou = e.iou === null ? "" : `, best overlap with the truth ${e.iou.toFixed(2)}`;
+  const iou = e.iou === null ? "" : `, best IoU with a true action ${e.iou.toFixed(2)}`;
   return `${data.labels[e.label]}, ${clock(e.start)} ${end}, score ${score3(e.score)}, ${PHASES[e.phase]}, delay ${e.delay.toFixed(2)} s${iou}`;
 }
 function makeEvent(e) {
@@ -159,13 +159,13 @@ function makeTrue(a) {
   node.truth = a;
   return node;
 }
-/** One element for each wanted item, in this order; those that stay are never moved, so that focus stays. */
+/** One element for each item, in this order. Existing elements are not moved, so that they keep the focus. */
 function keep(made, wanted, make, parent) {
   const set = new Set(wanted);
   for (const [item, node] of made) {
     if (!set.has(item) && node !== document.activeElement) { node.remove(); made.delete(item); }
   }
-  let next = null;  // tall bars first, so that lower ones in front of them stay in reach
+  let next = null;  // tall bars first, so that lower ones in front of them can be clicked
   for (let k = wanted.length - 1; k >= 0; k--) {
     let node = made.get(wanted[k]);
     if (!node) {
@@ -210,8 +210,8 @@ function eventTip(e) {
     picture((e.start + e.end) / 2, 128), el("b", { text: data.labels[e.label] }),
     line(`${clock(e.start)} to ${e.ended ? clock(e.end) : "…"} (${(e.end - e.start).toFixed(2)} s)`),
     line(`score ${score3(e.score)} · ${PHASES[e.phase]} · delay ${e.delay.toFixed(2)} s`),
-    e.history.length > 1 ? line(`${e.history.length} reports, the first at ${clock(e.history[0][5])}`) : null,
-    e.iou !== null ? line(e.hit >= 0 ? `finds a true action, IoU ${e.iou.toFixed(2)}` : `best IoU with the truth ${e.iou.toFixed(2)}`) : null,
+    e.history.length > 1 ? line(`${e.history.length} revisions, the first reported at ${clock(e.history[0][5])}`) : null,
+    e.iou !== null ? line(e.hit >= 0 ? `matches a true action, IoU ${e.iou.toFixed(2)}` : `best IoU with a true action ${e.iou.toFixed(2)}`) : null,
   ];
 }
 function hover(event) {
@@ -225,10 +225,10 @@ function hover(event) {
   else if (real) {
     const a = real.truth;
     parts = [picture((a.start + a.end) / 2, 128), el("b", { text: `true ${data.labels[a.label]}` }), line(`${clock(a.start)} to ${clock(a.end)} (${(a.end - a.start).toFixed(2)} s)`),
-      line(a.by ? `found: score ${score3(a.by.score)}, IoU ${overlap(a, a.by).toFixed(2)}` : "missed at this score")];
+      line(a.by ? `found: score ${score3(a.by.score)}, IoU ${overlap(a, a.by).toFixed(2)}` : "missed at this minimum score")];
   } else {
     const column = row.kind === "band" ? row.label : row.kind === "act" ? data.labels.length : -1, value = column < 0 ? null : valueAt(column, t);
-    const near = row.kind === "band" ? candidates[row.label].filter((c) => c.start <= t && t <= c.end) : [];
+    const near = row.kind === "band" ? proposals[row.label].filter((c) => c.start <= t && t <= c.end) : [];
     parts = [row.kind === "pics" ? picture(t, 220) : null, el("b", { text: clock(t) }), value === null ? null : line(`${column === data.labels.length ? "actionness" : data.labels[column]} ${value.toFixed(2)}`),
       near.length ? line(`${near.length} proposal${near.length > 1 ? "s" : ""} here, best ${score3(Math.max(...near.map((c) => c.score)))}`) : null];
   }
@@ -356,7 +356,7 @@ lanes.addEventListener("focusout", hideTip);
 function select(e, focus = false) {
   state.selected = e;
   if (e) { state.cursor = e; showEvent(e); }
-  tell("selection");
+  notify("selection");
   if (focus && e) { cancelAnimationFrame(frame); draw(); nodeOf(e)?.focus({ preventScroll: true }); }
 }
 function pairs(entries) {
@@ -366,34 +366,34 @@ function drawDetail() {
   const e = state.selected;
   detail.replaceChildren();
   if (!e) return;
-  const marks = [e.interrupted && "the stream broke off beside it", e.degraded && "scored in haste", e.dropped && `${e.dropped} snippets or frames lost beside it`].filter(Boolean);
+  const marks = [e.interrupted && "the stream was interrupted next to it", e.degraded && "reduced scoring", e.dropped && `${e.dropped} snippets or frames lost next to it`].filter(Boolean);
   const facts = pairs([
     ["start, end", `${clock(e.start)} to ${e.ended ? clock(e.end) : "still running"}`], ["length", `${(e.end - e.start).toFixed(2)} s`],
     ["score", score3(e.score)], ["phase", PHASES[e.phase]], ["delay", `${e.delay.toFixed(2)} s after the end`],
-    e.iou === null ? null : ["truth", e.hit >= 0 ? `finds a true action, IoU ${e.iou.toFixed(2)}` : `no match of its own, best IoU ${e.iou.toFixed(2)}`],
+    e.iou === null ? null : ["match", e.hit >= 0 ? `matches a true action, IoU ${e.iou.toFixed(2)}` : `no match, best IoU ${e.iou.toFixed(2)}`],
     marks.length ? ["note", marks.join(", ")] : null, ["id", e.id],
   ]);
   const rowsOf = e.history.map((h, k) => el("tr", {}, el("td", { text: PHASES[h[0]] }), el("td", { class: "n", text: clock(h[5]) }),
-    el("td", { class: "n", text: clock(h[2]) }), el("td", { class: "n", text: h[4] ? clock(h[3]) : "runs" }), el("td", { class: "n", text: score3(h[1]) })));
-  const history = el("div", {}, drawHistory(e), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Reports of this event" }, el("table", {},
-    el("thead", {}, el("tr", {}, ...["phase", "said at", "start", "end", "score"].map((t, k) => el("th", { scope: "col", class: k ? "n" : null, text: t })))),
+    el("td", { class: "n", text: clock(h[2]) }), el("td", { class: "n", text: h[4] ? clock(h[3]) : "running" }), el("td", { class: "n", text: score3(h[1]) })));
+  const history = el("div", {}, drawHistory(e), el("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Revisions of this event" }, el("table", {},
+    el("thead", {}, el("tr", {}, ...["phase", "reported at", "start", "end", "score"].map((t, k) => el("th", { scope: "col", class: k ? "n" : null, text: t })))),
     el("tbody", {}, ...rowsOf))));
   detail.append(
     el("h3", {}, swatch(e.label), el("span", { text: data.labels[e.label] }), el("span", { class: "acts" },
       el("button", { type: "button", text: "Zoom in", onclick: () => zoomTo(e) }), el("button", { type: "button", text: "Close", onclick: () => { select(null); lanes.focus({ preventScroll: true }); } }))),
     el("div", { class: "cols" }, el("div", {}, picture((e.start + e.end) / 2, 160), facts), history));
 }
-/** Every report as a line: the segment that it claims, and a dot at the time it was made. */
+/** Every revision as a line: its segment, and a dot at the time of its report. */
 function drawHistory(e) {
-  const said = e.history, from = Math.min(...said.map((h) => h[2])), to = Math.max(...said.map((h) => Math.max(h[3], h[5])));
-  const step = clamp(90 / said.length, 5, 14), high = said.length * step + 8, x = (t) => 6 + ((t - from) / Math.max(to - from, 1e-6)) * 308;
-  const parts = said.flatMap((h, k) => {
+  const revisions = e.history, from = Math.min(...revisions.map((h) => h[2])), to = Math.max(...revisions.map((h) => Math.max(h[3], h[5])));
+  const step = clamp(90 / revisions.length, 5, 14), high = revisions.length * step + 8, x = (t) => 6 + ((t - from) / Math.max(to - from, 1e-6)) * 308;
+  const parts = revisions.flatMap((h, k) => {
     const y = 6 + k * step;
     return [svg("rect", { x: x(h[2]), y: y - 2, width: Math.max(x(h[3]) - x(h[2]), 1), height: 4, fill: "var(--k)", opacity: h[0] === GONE ? 0.3 : 0.85 }),
       svg("line", { x1: x(h[3]), x2: x(h[5]), y1: y, y2: y, stroke: "var(--edge)", "stroke-dasharray": "2 2" }),
       svg("circle", { cx: x(h[5]), cy: y, r: 2.8, fill: h[0] === FINAL ? "var(--k)" : "var(--card)", stroke: "var(--k)", "stroke-width": 1.4 })];
   });
-  return svg("svg", { class: `chart ${hue(e.label)}`, viewBox: `0 0 320 ${high}`, role: "img", "aria-label": `${said.length} reports from ${clock(said[0][5])} to ${clock(said[said.length - 1][5])}` }, ...parts);
+  return svg("svg", { class: `chart ${hue(e.label)}`, viewBox: `0 0 320 ${high}`, role: "img", "aria-label": `${revisions.length} revisions from ${clock(revisions[0][5])} to ${clock(revisions[revisions.length - 1][5])}` }, ...parts);
 }
 
 // Tools, filter, legend
@@ -405,14 +405,14 @@ byId("b-right").addEventListener("click", () => pan(0.5 * (state.to - state.from
 byId("filter").addEventListener("submit", (event) => event.preventDefault());
 const slider = byId("score"), output = byId("score-out");
 slider.max = (Math.ceil(highest * 100) / 100).toFixed(2);
-// Rounded down, so that an event at the very floor stays.
+// Rounded down, so that an event with exactly the minimum score is shown.
 slider.step = "0.001";
-slider.value = Math.floor(state.floor * 1000) / 1000;
-output.textContent = score3(state.floor);
+slider.value = Math.floor(state.minScore * 1000) / 1000;
+output.textContent = score3(state.minScore);
 slider.addEventListener("input", () => {
-  state.floor = Number(slider.value);
-  output.textContent = state.floor.toFixed(3);
-  tell("filter");
+  state.minScore = Number(slider.value);
+  output.textContent = state.minScore.toFixed(3);
+  notify("filter");
 });
 function box(text, checked, change, mark) {
   const input = el("input", { type: "checkbox" });
@@ -420,13 +420,13 @@ function box(text, checked, change, mark) {
   input.addEventListener("change", () => change(input.checked));
   return el("label", {}, input, mark, el("span", { text }));
 }
-const layers = [truth && ["truth", "Truth"], tracks.length && ["tracks", "Tracks"], data.cands.length && ["proposals", "Proposals"], pictures.length && ["pictures", "Pictures"]].filter(Boolean);
-layers.forEach(([key, text]) => byId("layers").append(box(text, state.layers[key], (on) => { state.layers[key] = on; tell("filter"); })));
+const layers = [truth && ["truth", "Ground truth"], tracks.length && ["tracks", "Tracks"], data.proposals.length && ["proposals", "Proposals"], pictures.length && ["pictures", "Pictures"]].filter(Boolean);
+layers.forEach(([key, text]) => byId("layers").append(box(text, state.layers[key], (on) => { state.layers[key] = on; notify("filter"); })));
 if (!layers.length) byId("layers").hidden = true;
-const boxes = data.labels.map((name, k) => box(name, !state.hidden.has(k), (on) => { if (on) state.hidden.delete(k); else state.hidden.add(k); tell("filter"); }, swatch(k)));
+const boxes = data.labels.map((name, k) => box(name, !state.hidden.has(k), (on) => { if (on) state.hidden.delete(k); else state.hidden.add(k); notify("filter"); }, swatch(k)));
 byId("classes").append(...boxes);
 if (data.labels.length > 3) {
-  const every = (on) => { data.labels.forEach((_, k) => { boxes[k].querySelector("input").checked = on; if (on) state.hidden.delete(k); else state.hidden.add(k); }); tell("filter"); };
+  const every = (on) => { data.labels.forEach((_, k) => { boxes[k].querySelector("input").checked = on; if (on) state.hidden.delete(k); else state.hidden.add(k); }); notify("filter"); };
   byId("classes").append(el("button", { type: "button", text: "all", "aria-label": "Show all classes", onclick: () => every(true) }),
     el("button", { type: "button", text: "none", "aria-label": "Show no class", onclick: () => every(false) }));
 }
@@ -437,11 +437,11 @@ if (truth) {
   legend("true action", svg("rect", { class: "true", x: 1, y: 3, width: 26, height: 10 }));
   legend("missed", svg("rect", { class: "true missed", x: 1, y: 3, width: 26, height: 10 }));
 }
-legend("event, as high as its score", svg("rect", { x: 1, y: 7, width: 11, height: 9, fill: "var(--k)" }), svg("rect", { x: 15, y: 1, width: 12, height: 15, fill: "var(--k)" }));
-legend("time until the last report, a tick a report", svg("path", { d: "M1 8H22M7 5v6M13 5v6", stroke: "var(--k)", "stroke-width": 1.5 }), svg("circle", { cx: 23, cy: 8, r: 2.8, fill: "var(--card)", stroke: "var(--k)", "stroke-width": 1.5 }));
+legend("event; height: score", svg("rect", { x: 1, y: 7, width: 11, height: 9, fill: "var(--k)" }), svg("rect", { x: 15, y: 1, width: 12, height: 15, fill: "var(--k)" }));
+legend("time until the last revision, one tick per revision", svg("path", { d: "M1 8H22M7 5v6M13 5v6", stroke: "var(--k)", "stroke-width": 1.5 }), svg("circle", { cx: 23, cy: 8, r: 2.8, fill: "var(--card)", stroke: "var(--k)", "stroke-width": 1.5 }));
 if (events.some((e) => e.phase === GONE)) legend("retracted", svg("rect", { x: 2, y: 3, width: 24, height: 11, fill: "none", stroke: "var(--k)", "stroke-width": 1.5, "stroke-dasharray": "3 2" }));
-if (tracks.length) legend("score track, lowest threshold dotted", svg("path", { d: "M1 14C8 14 9 2 14 2S20 14 27 14", stroke: "var(--k)", "stroke-width": 1.4, fill: "none" }), svg("path", { d: "M0 11H28", stroke: "var(--edge)", "stroke-dasharray": "2 3" }));
-if (data.cands.length) legend("proposals, at the height of their score", svg("path", { d: "M3 13H25M6 9H22M9 5H19", stroke: "var(--ink)", "stroke-width": 1 }));
+if (tracks.length) legend("class track; dotted: lowest threshold", svg("path", { d: "M1 14C8 14 9 2 14 2S20 14 27 14", stroke: "var(--k)", "stroke-width": 1.4, fill: "none" }), svg("path", { d: "M0 11H28", stroke: "var(--edge)", "stroke-dasharray": "2 3" }));
+if (data.proposals.length) legend("proposals; height: score", svg("path", { d: "M3 13H25M6 9H22M9 5H19", stroke: "var(--ink)", "stroke-width": 1 }));
 
 window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { readInk(); drawOverview(overview); redraw(); });
 new ResizeObserver(() => { drawOverview(overview); redraw(); }).observe(lanes);

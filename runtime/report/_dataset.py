@@ -1,4 +1,4 @@
-"""A bundle on a data set: what the report of a data set shows."""
+"""The content of the report of a bundle on a data set."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
-from ..evaluation.online import best_floor
+from ..evaluation.online import best_operating_point
 from ..events.event import Event
-from ._model import Action, Curve, DatasetReport, Judged
+from ._model import Action, Curve, DatasetReport, EvaluatedRecording
 from .facts import bundle_facts, machine_facts
-from .recording import Footage, read_footage, say
+from .recording import Footage, read_footage, run_footage
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
     from ..datasets.dataset import Truth
 
 CURVES = (0.3, 0.5, 0.7)  # tIoU of the precision-recall curves
-POINTS = 120  # of one curve at most
+POINTS = 120  # maximum per curve
 POOLED = "all classes, pooled"
 
 
@@ -40,25 +40,35 @@ def report_dataset(
     spec: EngineSpec = CPU,
     watch: Callable[[Sequence[str]], Iterable[str]] | None = None,
 ) -> DatasetReport:
-    """Run `bundle` on the videos of a data set and judge it. Raises InputError.
+    """Run a bundle on the videos of a data set and evaluate its final events.
 
-    max_delay_s: run as streams that report so early; judged are the final events all the same. watch: wraps the list of
-    videos, for a progress bar.
+    Args:
+        bundle: The bundle.
+        folder: The data set folder.
+        split: A split folder of it.
+        subset: "test" or "train".
+        max_delay_s: Run as streams with this maximum reporting delay in seconds, instead of offline.
+        title: Title of the page. Default: bundle and data set.
+        spec: Device, precision and threads of the engine.
+        watch: Wraps the list of videos, for a progress bar.
+
+    Raises:
+        InputError: The data set cannot be read or has other classes, or the engine cannot be opened.
     """
     from ..datasets.dataset import Dataset
     from ..localizer import Localizer
 
     if subset not in ("test", "train"):
-        raise InputError("subset", f"subset {subset!r}", "test or train", "set --subset")
+        raise InputError("subset", f"`subset` is {subset!r}", "test or train")
     data = Dataset.open(folder, split=split, need_features=False)
     localizer = Localizer.open(bundle, spec)
     unknown = sorted(set(localizer.labels) - set(data.labels))
     if unknown:
         raise InputError(
             "label-unknown",
-            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
+            f"The bundle has the classes {', '.join(unknown)}, which {data.name} does not have",
             ", ".join(data.labels),
-            "judge the bundle on the data set it was trained for",
+            "evaluate the bundle on a data set with the same classes",
         )
     truth = data.truth(subset)
     kernels.warm_up()
@@ -70,13 +80,13 @@ def report_dataset(
             footage = read_footage(bundle, localizer, data.video_file(video), spec=spec, pictures=False)
         else:
             footage = Footage([data.features(video)])
-        said, spent = say(localizer, footage, stream=video, max_delay_s=max_delay_s)
-        events[video] = [e for e in said if e.phase == "final"]
+        made, spent = run_footage(localizer, footage, stream=video, max_delay_s=max_delay_s)
+        events[video] = [e for e in made if e.phase == "final"]
         lengths[video] = footage.start_s + footage.duration_s
         for stage, seconds in (*footage.stages.items(), *spent.items()):
             stages[stage] = stages.get(stage, 0.0) + seconds
     name = f"{data.name} {split}" if split else data.name
-    return judge(
+    return evaluate_events(
         truth,
         events,
         lengths,
@@ -89,7 +99,7 @@ def report_dataset(
     )
 
 
-def judge(
+def evaluate_events(
     truth: Truth,
     events: dict[str, list[Event]],
     lengths: dict[str, float],
@@ -101,9 +111,21 @@ def judge(
     bundle: dict[str, dict[str, object]] | None = None,
     machine: dict[str, dict[str, object]] | None = None,
 ) -> DatasetReport:
-    """A report from final events per video that are there already. lengths: seconds of every video."""
+    """The report of existing final events.
+
+    Args:
+        truth: The ground truth.
+        events: Final events of each video.
+        lengths: Duration of each video in seconds.
+        title: Title of the page.
+        name: Name of the data set.
+        subset: Subset of the data set.
+        stages: Seconds of compute per stage, in the order of display.
+        bundle: Sections of facts about the bundle, as from `bundle_facts`.
+        machine: Sections of facts about the machine, as from `machine_facts`.
+    """
     found = Detections.from_events(events, truth)
-    floor = best_floor(truth, found)
+    point = best_operating_point(truth, found)
     actions: dict[str, list[Action]] = {video: [] for video in truth.videos}
     for v, c, (a, b) in zip(truth.video, truth.label, truth.segments, strict=True):
         actions[truth.videos[v]].append(Action(truth.labels[c], float(a), float(b)))
@@ -115,9 +137,11 @@ def judge(
         evaluation=evaluate(truth, found, THRESHOLDS),
         alignment=alignment(truth, found),
         curves=curves(truth, found),
-        recordings=tuple(Judged(v, lengths[v], tuple(events.get(v, ())), tuple(actions[v])) for v in truth.videos),
-        floor=floor.score,
-        f1=floor.f1,
+        recordings=tuple(
+            EvaluatedRecording(v, lengths[v], tuple(events.get(v, ())), tuple(actions[v])) for v in truth.videos
+        ),
+        min_score=point.score,
+        f1=point.f1,
         stages=stages or {},
         bundle=bundle or {},
         machine=machine or {},
@@ -125,7 +149,7 @@ def judge(
 
 
 def curves(truth: Truth, found: Detections, tious: Sequence[float] = CURVES) -> tuple[Curve, ...]:
-    """Precision over recall per class and tIoU; first of all classes pooled. Classes without truth are left out."""
+    """Precision over recall by class and tIoU, first for all classes pooled. Classes without actions are skipped."""
     videos, classes = len(truth.videos), len(truth.labels)
     order, hit = kernels.match_detections(
         truth.label * videos + truth.video,
@@ -148,14 +172,14 @@ def curves(truth: Truth, found: Detections, tious: Sequence[float] = CURVES) -> 
 
 
 def _curve(label: str, tiou: float, hit: np.ndarray, total: int) -> Curve:  # type: ignore[type-arg]
-    """Interpolated: at every recall the best precision at that recall or beyond it, as average precision takes it."""
+    """Interpolated as for average precision: at each recall, the best precision at this or a higher recall."""
     hits = np.cumsum(hit.astype(np.float64))
     recall = np.concatenate([[0.0], hits / total])
     precision = hits / np.arange(1, len(hits) + 1)
     best = np.maximum.accumulate(np.concatenate([precision, [0.0]])[::-1])[::-1]
     best = np.concatenate([[best[0]], best[:-1]]) if len(hits) else np.zeros(1)
     area = float(np.sum(np.diff(recall) * best[1:]))
-    steps = np.flatnonzero(np.diff(recall, append=math.inf) > 0)  # the last point of every recall
+    steps = np.flatnonzero(np.diff(recall, append=math.inf) > 0)  # the last point of each recall
     first = np.concatenate([[0], steps[:-1] + 1]) if len(steps) else steps
     keep = np.unique(np.concatenate([first, steps]))
     if len(keep) > POINTS:
