@@ -3,12 +3,12 @@
     python benchmarks/online.py BUNDLE DATA [--split split_1] [--max-delay 0.25,0.5,1,2,5] [--save FOLDER] [--json]
     python benchmarks/online.py BUNDLE,BUNDLE,... DATA --split split_1,split_2,...     one bundle a split; means
 
-Prints Markdown. The second table splits the gap to offline. "repaired alone": points of mAP gained if one property of the
-reports in time were that of the final events: wrong reports (retracted later) removed, boundaries, scores, missing events
-added. With all four repaired the result is the offline one. The third table follows the actions that the final events
-find (tIoU 0.5, at least the minimum score): at the deadline they were found as well, reported below the minimum score,
-reported as running, or not yet reported. --save writes all events as JSON Lines, one file for each split and deadline, and
-later runs read these files.
+Prints Markdown. The second table splits the gap to offline. "repaired alone": points of mAP gained if one property of
+the reports in time were that of the final events: wrong reports (retracted later) removed, boundaries, scores,
+missing events added. With all four repaired the result is the offline one. The third table follows the actions that
+the final events find (tIoU 0.5, at least the minimum score): at the deadline they were found as well, reported below
+the minimum score, reported as running, or not yet reported. --save writes all events as JSON Lines, one file for each
+split and deadline, and later runs read these files.
 """
 
 from __future__ import annotations
