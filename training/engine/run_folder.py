@@ -104,5 +104,5 @@ def _compare(out: Path, old: Record, new: Record, compared: Sequence[str]) -> No
             "resume-differs",
             f"{out} was started with another recipe or other data ({field})",
             required="the same data, seed and options as before",
-            next_step="repeat the first settings with `resume=True`, or start over with `fresh=True`",
+            next_step="use the first settings with `resume=True`, or start over with `fresh=True`",
         )
