@@ -6,7 +6,8 @@
 Prints Markdown. The second table takes the gap to offline apart. "repaired alone": mAP points won if of what was said
 in time only ... were as in the final events: wrong reports (withdrawn later) left out; boundaries; scores; missing
 events added. With all four repaired the result is the offline one. The third follows the actions that the final events
-find (tIoU 0.5, at least the minimum score): at the deadline they were found as well, reported with a score below the minimum, reported as running, or not yet reported. --save keeps all events as JSON Lines, one file for
+find (tIoU 0.5, at least the minimum score): at the deadline they were found as well, reported with a wrong boundary or
+a score below the minimum, reported as running, or not yet reported. --save keeps all events as JSON Lines, one file for
 each split and deadline, and reads them from there instead of running again.
 """
 

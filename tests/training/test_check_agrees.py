@@ -39,7 +39,7 @@ def refusal(folder: Path, out: Path) -> str:
     try:
         train_run(load_training_set(Dataset.open(folder)), TINY, out, fresh=True, quiet=True)
     except InputError as error:
-        assert error.given and error.allowed and error.next_step
+        assert error.given and error.expected and error.next_step
         return error.code
     return ""
 
