@@ -3,7 +3,7 @@
     inputs -> items -> groups -> workers (processes here, or actors of a Ray cluster) -> parts + ledger
 
 `score_archive` runs the pipeline; running it again into the same folder goes on where the last run ended.
-`read_events` and `read_items` read what it left. See PLANNING.md beside this file for what it costs.
+`read_events` and `read_items` read what it left. docs/how-to/archives.md says what it costs.
 """
 
 from __future__ import annotations

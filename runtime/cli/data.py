@@ -12,7 +12,7 @@ from .make_videos import make_videos
 from .terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
-    from ..datasets.findings import Finding, Report
+    from ..datasets.findings import CheckResult, Finding
 
 # Rows printed for one file: a wrong fps puts every point of a file outside its video.
 _SHOWN = 40
@@ -44,7 +44,7 @@ def check(
     return 2 if report.errors else 0
 
 
-def _print(report: Report, folder: Path) -> None:
+def _print(report: CheckResult, folder: Path) -> None:
     """One table a file, then what the data set holds, then the verdict. Text from files is never read as markup."""
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""The part of `punctum data check` that looks at the ground truth file."""
+"""The checks of the ground truth file in `punctum data check`."""
 
 from __future__ import annotations
 
@@ -13,35 +13,47 @@ from .tables import read_text
 
 if TYPE_CHECKING:
     from .dataset import Dataset
-    from .findings import Report
+    from .findings import CheckResult
 
-_FORM = '{"database": {<video>: {"annotations": [{"label", "segment": [start_s, end_s]}]}}}'
+_FORMAT = '{"database": {<video>: {"annotations": [{"label", "segment": [start_s, end_s]}]}}}'
 
 
-def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], report: Report) -> int:
-    """Report what is wrong; return how many annotations there are.
+def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], result: CheckResult) -> int:
+    """Check the ground truth file.
 
-    lengths: snippets of the readable videos that have features; ends: seconds of the readable videos.
+    Args:
+        data: The data set.
+        lengths: Number of snippets of each readable video that has features.
+        ends: Duration of each readable video in seconds.
+        result: Receives the findings.
+
+    Returns:
+        The number of annotations.
     """
     path = data.truth_file
     if not path.exists():
-        report.warn("truth-missing", path, "no ground truth: this data set can train but not evaluate", "add gt.json")
+        result.warn(
+            "truth-missing",
+            path,
+            "no ground truth: this data set can be used for training, not for evaluation",
+            "add gt.json",
+        )
         return 0
     try:
         record = parse_located(read_text(path))
     except json.JSONDecodeError as error:
-        report.error("json-unreadable", path, f"{error.msg} (column {error.colno})", "correct the JSON", error.lineno)
+        result.error("json-unreadable", path, f"{error.msg} (column {error.colno})", "correct the JSON", error.lineno)
         return 0
     except (OSError, ValueError, RecursionError) as error:
-        report.error("json-unreadable", path, f"cannot be read ({error})", "write it again in UTF-8")
+        result.error("json-unreadable", path, f"cannot be read ({error})", "write it again in UTF-8")
         return 0
     database = record.get("database") if isinstance(record, dict) else None
     if not isinstance(database, LocatedDict):
-        report.error("truth-form", path, "no database of videos in it", _FORM, 1)
+        result.error("truth-form", path, "it contains no database of videos", _FORMAT, 1)
         return 0
     for video in database.repeated:
-        report.error(
-            "truth-duplicate", path, f"{video} has two entries; the first is lost", "merge them", database.line
+        result.error(
+            "truth-duplicate", path, f"{video} has two entries, and the first is ignored", "merge them", database.line
         )
     names, listed = NameIndex(database, media=True), {}
     for video in data.train + data.test:
@@ -49,28 +61,30 @@ def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], 
             listed[entry] = video
         elif video in data.test:
             alike = ", ".join(map(repr, names.alike(video)[:3]))
-            report.error(
+            result.error(
                 "truth-missing-video",
                 path,
                 f"no entry for test video {video}" + (f", but {alike}" if alike else ""),
-                "add it, or drop it from the test list",
+                "add it, or remove the video from the test list",
             )
     for pair in filter(None, [names.twice()]):
-        report.error("truth-duplicate", path, f"{pair[0]!r} and {pair[1]!r} are one video", "merge them", database.line)
+        result.error(
+            "truth-duplicate", path, f"{pair[0]!r} and {pair[1]!r} are the same video", "merge them", database.line
+        )
     labels = NameIndex(data.labels)
     count = 0
     for video, entry in database.items():
         items = entry.get("annotations") if isinstance(entry, dict) else None
         line = entry.line if isinstance(entry, LocatedDict) else 0
         if not isinstance(items, list):
-            report.error("truth-form", path, f"{video} has no list of annotations", _FORM, line)
+            result.error("truth-form", path, f"{video} has no list of annotations", _FORMAT, line)
             continue
         count += len(items)
         known = listed.get(video, video)
-        duration = _duration(data, video, entry, lengths.get(known), ends.get(known), line, report)
+        duration = _duration(data, video, entry, lengths.get(known), ends.get(known), line, result)
         seen: dict[tuple[Any, ...], int] = {}
         for row, item in enumerate(items):
-            _check_annotation(data, labels, f"{video} annotation {row}", item, duration, seen, report)
+            _check_annotation(data, labels, f"{video} annotation {row}", item, duration, seen, result)
     return count
 
 
@@ -79,32 +93,32 @@ def _duration(
     video: str,
     entry: dict[str, Any],
     length: int | None,
-    spoken: float | None,
+    measured: float | None,
     line: int,
-    report: Report,
+    result: CheckResult,
 ) -> float | None:
-    """Seconds of a video: what the truth says, else what the features or the file say; None where nothing does."""
+    """Duration of a video in seconds: as the ground truth states it, or of its features or file. None if unknown."""
     if "duration" not in entry:
-        return spoken
+        return measured
     try:
         stated = float(entry["duration"])
     except (TypeError, ValueError, OverflowError):
         stated = math.nan
     if not (math.isfinite(stated) and stated > 0):
-        report.error(
+        result.error(
             "truth-duration", data.truth_file, f"{video} lasts {entry['duration']!r} s", "a positive number", line
         )
-        return spoken
-    # Extractors drop or pad the last snippets; more than 5 % (and more than two snippets) is another frame rate.
-    if spoken is not None and abs(stated - spoken) > max(2 * data.stride_s, 0.05 * stated):
-        report.warn(
+        return measured
+    # Extractors drop or pad the last snippets; more than 5 % and two snippets means a different frame rate.
+    if measured is not None and abs(stated - measured) > max(2 * data.stride_s, 0.05 * stated):
+        result.warn(
             "video-duration" if length is None else "features-duration",
             data.truth_file,
             f"{video} lasts {stated:.2f} s, "
             + (
-                f"its file {spoken:.2f} s"
+                f"its file {measured:.2f} s"
                 if length is None
-                else f"its features {spoken:.2f} s ({length} snippets of {data.stride_s:g} s)"
+                else f"its features {measured:.2f} s ({length} snippets of {data.stride_s:g} s)"
             ),
             "check the durations" if length is None else "check fps and snippet_frames in dataset.json",
             line,
@@ -119,7 +133,7 @@ def _check_annotation(
     item: Any,
     duration: float | None,
     seen: dict[tuple[Any, ...], int],
-    report: Report,
+    result: CheckResult,
 ) -> None:
     path = data.truth_file
     line = item.line if isinstance(item, LocatedDict) else 0
@@ -128,7 +142,7 @@ def _check_annotation(
         label = item["label"]
         known = labels.find(label) if isinstance(label, str) else None
     except (KeyError, TypeError, ValueError, OverflowError):
-        report.error(
+        result.error(
             "truth-form",
             path,
             f"{where}: {json.dumps(item)[:60]}",
@@ -137,31 +151,35 @@ def _check_annotation(
         )
         return
     if known is None:
-        report.error("label-unknown", path, f"{where}: {label!r}", f"use one of {', '.join(data.labels)}", line)
+        result.error("label-unknown", path, f"{where}: {label!r}", f"use one of {', '.join(data.labels)}", line)
     if not (math.isfinite(start) and math.isfinite(end)):
-        report.error("truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "give two finite times", line)
+        result.error("truth-segment", path, f"{where}: [{short(start)}, {short(end)}]", "write two finite times", line)
     elif start == end:
-        report.warn(
+        result.warn(
             "truth-zero-length",
             path,
-            f"{where}: [{short(start)}, {short(end)}] has no length and counts as an action that is never found",
-            "give it two different times, or remove it",
+            f"{where}: [{short(start)}, {short(end)}] has zero length and counts as an action that is never found",
+            "write two different times, or remove it",
             line,
         )
     elif start > end:
-        report.error(
-            "truth-swapped", path, f"{where}: starts at {short(start)} and ends at {short(end)}", "swap the two", line
+        result.error(
+            "truth-swapped",
+            path,
+            f"{where}: starts at {short(start)} s and ends at {short(end)} s",
+            "swap the two",
+            line,
         )
     elif start < 0 or (duration is not None and end > duration + data.stride_s):
-        report.warn(
+        result.warn(
             "truth-outside",
             path,
-            f"{where}: [{short(start)}, {short(end)}] leaves the video"
+            f"{where}: [{short(start)}, {short(end)}] is not within the video"
             + (f" (0 to {duration:.2f} s)" if duration is not None else ""),
             "check the times and fps",
             line,
         )
     key = (str(label), start, end)
     if key in seen:
-        report.warn("truth-repeated", path, f"{where}: same as annotation {seen[key]}", "remove one", line)
+        result.warn("truth-repeated", path, f"{where}: same as annotation {seen[key]}", "remove one", line)
     seen.setdefault(key, int(where.rsplit(" ", 1)[1]))

@@ -1,4 +1,4 @@
-"""The part of `punctum data check` that looks at videos: the first frame is decoded, the rest only leafed through."""
+"""The checks of videos in `punctum data check`: the first frame is decoded, the other packets are only read."""
 
 from __future__ import annotations
 
@@ -11,37 +11,42 @@ from ..errors import InputError, PunctumError
 
 if TYPE_CHECKING:
     from .dataset import Dataset
-    from .findings import Report
+    from .findings import CheckResult
 
-SHORT = 0.05  # share of the stated length that a whole file may lack
+SHORT = 0.05  # share of its stated duration that may be missing from an intact file
 
 
-def check_videos(data: Dataset, report: Report) -> dict[str, tuple[float, float]]:
-    """Media time of the first and last picture of the videos that can be decoded.
+def check_videos(data: Dataset, result: CheckResult) -> dict[str, tuple[float, float]]:
+    """Check all listed videos.
 
-    {} where PyAV is not installed, with a warning.
+    Returns:
+        Media time of the first and the last frame of each video that can be decoded. Empty if PyAV is not installed,
+        with a warning.
     """
-    found: dict[str, tuple[float, float]] = {}
-    able = find_spec("av") is not None
-    if not able and data.videos_dir is not None:
-        report.warn(
-            "videos-unread", data.videos_dir, "videos not opened: PyAV is missing", "pip install 'punctum[video]'"
+    spans: dict[str, tuple[float, float]] = {}
+    has_av = find_spec("av") is not None
+    if not has_av and data.videos_dir is not None:
+        result.warn(
+            "videos-unread",
+            data.videos_dir,
+            "videos are not checked, because PyAV is not installed",
+            "pip install 'punctum[video]'",
         )
     for video in dict.fromkeys(data.train + data.test):
         path: Path | str = video
         try:
             path = data.video_file(video)
-            if able:
-                found[video] = _look(path, report)
+            if has_av:
+                spans[video] = _check_video(path, result)
         except InputError as error:
-            report.error(error.code, path, error.given, error.next_step)
+            result.error(error.code, path, error.given, error.next_step)
         except PunctumError as error:
-            report.error(error.code, path, error.given, error.next_step or "record or copy it again")
-    return found
+            result.error(error.code, path, error.given, error.next_step or "record or copy it again")
+    return spans
 
 
-def _look(path: Path, report: Report) -> tuple[float, float]:
-    """From when to when the file really holds pictures. Raises what opening it for training would raise."""
+def _check_video(path: Path, result: CheckResult) -> tuple[float, float]:
+    """Media time of the first and the last frame in the file. Raises the errors of opening it for training."""
     from ..video import open_frames
 
     source = open_frames(str(path), fps=1.0)
@@ -49,24 +54,29 @@ def _look(path: Path, report: Report) -> tuple[float, float]:
         stated = source.info.duration_s
     finally:
         source.close()
-    begin, held, damaged = _packets(path)
-    if stated is not None and stated - held > max(SHORT * stated, 1.0):
-        report.warn(
+    begin, end, damaged = _packets(path)
+    if stated is not None and stated - end > max(SHORT * stated, 1.0):
+        result.warn(
             "video-truncated",
             path,
-            f"the file says {stated:.1f} s and holds {held:.1f} s",
-            "copy it again, or check its points: later ones have no pictures",
+            f"the file states {stated:.1f} s and contains {end:.1f} s",
+            "copy it again, or check its points: later ones have no frames",
         )
     if damaged:
-        report.warn(
-            "video-damaged", path, f"{damaged} damaged packets", "copy it again; what cannot be decoded counts as lost"
+        result.warn(
+            "video-damaged",
+            path,
+            f"{damaged} damaged packets",
+            "copy it again; frames that cannot be decoded count as lost",
         )
-    return begin, max(held, begin) or stated or 0.0
+    return begin, max(end, begin) or stated or 0.0
 
 
 def _packets(path: Path) -> tuple[float, float, int]:
-    """Media time at the beginning of the first and at the end of the last packet of the first video stream, and how
-    many are damaged. Nothing is decoded.
+    """Read the first video stream without decoding.
+
+    Returns:
+        Media time of the start of the first packet, of the end of the last one, and the number of damaged packets.
     """
     import av
 

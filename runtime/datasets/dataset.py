@@ -1,10 +1,10 @@
-"""A data set folder: features, points, splits, and ground truth that only evaluation reads.
+"""A data set folder: features, points, splits, and ground truth, which only evaluation reads.
 
-Layout: `dataset.json` (name, classes, fps, snippet_frames, feature_dim), `gt.json` (ActivityNet form), `points.csv`
+Layout: `dataset.json` (name, classes, fps, snippet_frames, feature_dim), `gt.json` (ActivityNet format), `points.csv`
 (columns class, video_id, point in frames); `features/`, `train.txt`, `test.txt` at the top or in a split folder;
-`fps.json` where videos have their own frame rates. The published layouts of LACP and HR-Pro are read as well
-(`_layouts`). A video data set has `videos/` instead of `features/` (snippet_frames and feature_dim are then up to the
-backbone), and its points may carry seconds in a column time_s.
+`fps.json` if videos have different frame rates. The published layouts of LACP and HR-Pro are supported too
+(`layouts`). A video data set has `videos/` instead of `features/`; snippet_frames and feature_dim then depend on the
+backbone. Points may be in seconds, in a column time_s.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..features.features import Features, check_features, load_features
 from ..text.name_index import NameIndex
-from .feature_files import check_option, feature_files, find_video, header_dim, why_missing
+from .feature_files import check_name, feature_files, find_video, header_dim, why_missing
 from .layouts import find_points, first_of, published, read_facts, read_rates
 from .tables import PointRow, read_json, read_list, read_points, scan_points
 from .truth import Truth, marked, read_truth
 
 __all__ = ["Dataset", "Point", "Truth", "read_json", "read_list", "read_points", "read_truth", "scan_points"]
 
-LARGEST = 1e15  # of a feature value: squares of larger ones, summed over a snippet, leave float32
-LATE_CLICK_S = 1.0  # a click so far behind the last snippet still belongs to it: features often end before their video
+LARGEST = 1e15  # maximum feature value: the sum of squares of larger values can overflow float32
+LATE_CLICK_S = 1.0  # later clicks count for the last snippet: features often end slightly before their video
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,24 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """An opened data set. Nothing but small text files is read until asked for."""
+    """An opened data set. Opening reads small text files only.
+
+    Attributes:
+        folder: The data set folder.
+        name: Name of the data set.
+        labels: Names of the classes.
+        fps: Default frame rate of the videos.
+        stride_s: Seconds per snippet.
+        feature_dim: Feature dimension; 0 if it is unknown.
+        train: Names of the training videos.
+        test: Names of the test videos.
+        features_dir: Folder of the features.
+        points_file: File of the clicks.
+        truth_file: File of the ground truth.
+        fps_of: Frame rates of single videos.
+        videos_dir: Folder of the videos; None if the data set has none.
+        feature_key: Name of the array in .npz files that contain several.
+    """
 
     folder: Path
     name: str
@@ -54,9 +71,7 @@ class Dataset:
     truth_file: Path
     fps_of: dict[str, float] = field(default_factory=dict)
     videos_dir: Path | None = None
-    """Where the videos are; None where the data set has none."""
     feature_key: str = ""
-    """The array of .npz files that hold several."""
 
     @classmethod
     def open(
@@ -69,18 +84,28 @@ class Dataset:
         test_list: str = "test.txt",
         need_features: bool = True,
     ) -> Dataset:
-        """Open `folder`, or one split of it. Raises InputError naming the file that is missing or wrong.
+        """Open a data set folder, or one split of it.
 
-        need_features: False where only points and truth matter, as when detections made elsewhere are judged, and
-        for a video data set, whose features are still to be made.
+        Args:
+            folder: The data set folder.
+            split: Name of a split folder.
+            points: Name of the points file.
+            train_list: Name of the list of training videos.
+            test_list: Name of the list of test videos.
+            need_features: False if only points and ground truth are needed, and for a video data set.
+
+        Raises:
+            InputError: A file is missing or invalid; the message names it.
         """
         folder = Path(folder)
         if not folder.is_dir():
-            raise InputError("dataset-missing", f"{folder} is not a folder", "a data set folder", "check the path")
-        for option, value in (("--points", points), ("--train-list", train_list), ("--test-list", test_list)):
-            check_option(option, value)
+            raise InputError(
+                "dataset-missing", f"{folder} is not a folder", required="a data set folder", next_step="check the path"
+            )
+        for name, value in (("points", points), ("train_list", train_list), ("test_list", test_list)):
+            check_name(name, value)
         if split is not None:
-            check_option("--split", split)
+            check_name("split", split)
         base = _split_folder(folder, split, need_features)
         points_file = find_points(folder, points)
         facts = read_facts(folder, points_file)
@@ -112,40 +137,43 @@ class Dataset:
 
     @property
     def only_videos(self) -> bool:
-        """Whether this is a video data set whose features are still to be made."""
+        """Whether this is a video data set without features."""
         return self.videos_dir is not None and not self.features_dir.is_dir()
 
     def video_file(self, video: str) -> Path:
-        """The file of one video. Raises InputError where there is none."""
+        """The file of a video. Raises InputError if there is none."""
         if self.videos_dir is None:
             raise InputError(
-                "videos-missing", f"{self.folder} holds no videos", "a folder videos with one file a video", "add it"
+                "videos-missing",
+                f"{self.folder} contains no videos",
+                required="a folder videos with one file per video",
+                next_step="add it",
             )
         return find_video(self.videos_dir, video)
 
     def feature_files(self, video: str) -> tuple[Path, ...]:
-        """The file that holds a video's features, or its RGB and flow files."""
+        """The file of the features of a video, or its RGB and flow files."""
         return feature_files(self.features_dir, video)
 
     def features(self, video: str) -> Features:
-        """Checked features of one video; RGB and flow side by side where they come apart."""
+        """Checked features of a video. Separate RGB and flow features are concatenated. Raises InputError."""
         files = self.feature_files(video)
         for path in files:
             if not path.is_file():
-                found, advice = why_missing(self.features_dir, video)
+                cause, advice = why_missing(self.features_dir, video)
                 raise InputError(
                     "features-missing",
-                    f"{path} does not exist" + (f"; {found}" if found else ""),
-                    "a .npy or .npz file of every listed video",
-                    advice,
+                    f"{path} does not exist" + (f"; {cause}" if cause else ""),
+                    required="a .npy or .npz file of every listed video",
+                    next_step=advice,
                 )
         parts = [load_features(path, stride_s=self.stride_s, key=self.feature_key).data for path in files]
         if len({len(part) for part in parts}) > 1:
             raise InputError(
                 "features-length",
-                f"RGB and flow of {video} have {' and '.join(str(len(p)) for p in parts)} snippets",
-                "the same number",
-                "extract both again",
+                f"The RGB and flow features of {video} have {' and '.join(str(len(p)) for p in parts)} snippets",
+                required="the same number",
+                next_step="extract both again",
             )
         data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         if self.feature_dim and data.shape[1] != self.feature_dim:
@@ -156,29 +184,32 @@ class Dataset:
             row, column = np.argwhere(np.abs(data) > LARGEST)[0]
             raise InputError(
                 "features-range",
-                f"{files[0]} holds {data[row, column]:g} at snippet {row}, column {column}",
-                f"values up to {LARGEST:g} in size",
-                "check the extractor: such values are most often memory that was never written",
+                f"{files[0]} contains {data[row, column]:g} at snippet {row}, column {column}",
+                f"values from -{LARGEST:g} to {LARGEST:g}",
+                "check the extractor: such values usually come from uninitialized memory",
             )
         return Features(data, self.stride_s)
 
     def rate(self, video: str) -> float:
-        """Frames per second of a video. Raises InputError where a published folder does not tell."""
-        found = video if video in self.fps_of else NameIndex(self.fps_of, media=True).find(video)
-        if found is None and published(self.folder):
+        """Frame rate of a video. Raises InputError if a published layout does not state it."""
+        name = video if video in self.fps_of else NameIndex(self.fps_of, media=True).find(video)
+        if name is None and published(self.folder):
             raise InputError(
                 "fps-missing",
-                f"{self.folder} gives no frame rate for {video}",
-                "fps.json or fps_dict.json with every video",
-                "add it, or a dataset.json with fps",
+                f"{self.folder} has no frame rate for {video}",
+                required="fps.json or fps_dict.json with every video",
+                next_step="add it, or a dataset.json with fps",
             )
-        return self.fps if found is None else self.fps_of[found]
+        return self.fps if name is None else self.fps_of[name]
 
     def points(self) -> dict[str, list[Point]]:
-        """Clicks of every video, in time order; a click that stands in the file twice counts once.
+        """Clicks of each video in time order. Repeated clicks count once.
 
-        Names are found whatever their spelling (`NameIndex`). Raises InputError for a class that the data set does not
-        have, and for a video whose name is that of a listed one but for capitals or could be that of several.
+        Names may be spelled differently (`NameIndex`).
+
+        Raises:
+            InputError: The data set does not have the class, or the name of a video differs from a listed one by case
+                only or matches several.
         """
         labels, videos = self.point_names()
         found: dict[str, set[tuple[float, int]]] = {}
@@ -189,30 +220,33 @@ class Dataset:
         return {video: [Point(label, time_s) for time_s, label in sorted(rows)] for video, rows in found.items()}
 
     def point_names(self) -> tuple[NameIndex, NameIndex]:
-        """Classes, and listed videos, as a points file may spell them."""
+        """Indices that find classes and listed videos in any spelling."""
         return NameIndex(self.labels), NameIndex(self.train + self.test, media=True)
 
     def resolve(self, row: PointRow, labels: NameIndex, videos: NameIndex) -> tuple[str, str]:
-        """Class and video of a row of the points file. Raises InputError as `points` does."""
+        """Class and video of a row of the points file. Raises InputError as `points`."""
         label, video = labels.find(row.label), videos.find(row.video)
         place = f"{self.points_file} line {row.line}"
         if label is None:
             raise InputError(
-                "label-unknown", f"{place}: class {row.label!r}", ", ".join(self.labels), "fix the class name"
+                "label-unknown",
+                f"{place}: the data set has no class {row.label!r}",
+                ", ".join(self.labels),
+                "fix the class name",
             )
         if video is None and (alike := videos.alike(row.video)):
             raise InputError(
                 "video-alike",
-                f"{place}: video {row.video!r}, and the lists name {' and '.join(map(repr, alike[:3]))}",
-                "one spelling of a name",
-                "write the name as in the lists",
+                f"{place}: the video is {row.video!r}, but the lists name {' and '.join(map(repr, alike[:3]))}",
+                required="one spelling for each name",
+                next_step="write the name as in the lists",
             )
         return label, row.video if video is None else video
 
     def truth(self, subset: str = "test") -> Truth:
-        """Ground truth of the "test" or "train" videos: for evaluation only.
+        """Ground truth of the "test" or "train" videos, for evaluation only.
 
-        Without a list, the videos that the truth file itself marks with this subset.
+        Without a list, these are the videos that belong to the subset by the ground truth file.
         """
         videos = self.test if subset == "test" else self.train
         if not videos:
@@ -221,8 +255,8 @@ class Dataset:
             raise InputError(
                 "list-missing",
                 f"{self.folder} lists no {subset} videos",
-                f"a {subset}.txt with one video a line",
-                "check --split",
+                required=f"a {subset}.txt with one video per line",
+                next_step="check `split`",
             )
         return read_truth(self.truth_file, videos, self.labels)
 
@@ -232,62 +266,71 @@ def _split_folder(folder: Path, split: str | None, need_features: bool) -> Path:
     splits = sorted({path.parent.name for path in folder.glob("*/features") if path.is_dir()})
     if not base.is_dir():
         raise InputError(
-            "split-missing", f"{base} is not a folder", ", ".join(splits) or "no splits here", "check --split"
+            "split-missing", f"{base} is not a folder", ", ".join(splits) or "no splits in this folder", "check `split`"
         )
     if (base / "features").is_dir():
         return base
     if splits and not split:
-        raise InputError("split-needed", f"{folder} has splits and none was named", ", ".join(splits), "give --split")
+        raise InputError(
+            "split-needed", f"{folder} has splits, and `split` is not set", ", ".join(splits), "set `split`"
+        )
     if not need_features:
         return base
     if (base / "videos").is_dir():
         raise InputError(
             "features-missing",
-            f"{base} holds videos and no features",
-            "features/<video>.npy",
-            "learn from the videos with `punctum train`, or extract features with `punctum features`",
+            f"{base} contains videos and no features",
+            required="features/<video>.npy",
+            next_step="train on the videos with `punctum train`, or extract features with `punctum features`",
         )
-    raise InputError("features-missing", f"{base} has no features folder", "features/<video>.npy", "check the path")
+    raise InputError(
+        "features-missing",
+        f"{base} has no features folder",
+        required="features/<video>.npy",
+        next_step="check the path",
+    )
 
 
 def _other_dimension(path: Path, data: npt.NDArray[np.float32], dim: int) -> InputError:
     if data.shape[0] == dim:
         return InputError(
             "features-transposed",
-            f"{path} has shape [{data.shape[0]}, {data.shape[1]}]: dimension by snippets, it seems",
-            f"[snippets, {dim}]",
-            "transpose it: numpy.save(path, numpy.load(path).T)",
+            f"{path} has shape [{data.shape[0]}, {data.shape[1]}] and seems to be transposed",
+            required=f"shape [snippets, {dim}]",
+            next_step="transpose it: numpy.save(path, numpy.load(path).T)",
         )
     return InputError(
         "features-dimension",
         f"{path} has dimension {data.shape[1]}",
-        f"{dim}, as the data set states",
-        "correct feature_dim in dataset.json, or extract the file again",
+        required=f"dimension {dim}, as the data set states",
+        next_step="correct feature_dim in dataset.json, or extract the file again",
     )
 
 
 def _distinct(base: Path, name: str, videos: tuple[str, ...]) -> None:
-    """Raises InputError for two spellings of one name in a list: it would be used twice."""
+    """Raise InputError for two spellings of one name in a list, because the video would be used twice."""
     if pair := NameIndex(videos, media=True).twice():
         places = (("videos", ""), ("features", ".npy"))
         if any(all((base / place / f"{v}{ending}").is_file() for v in pair) for place, ending in places):
             return
         raise InputError(
             "list-duplicate",
-            f"{base / name} lists {pair[0]!r} and {pair[1]!r}, which are one video",
-            "every video once",
-            "remove one of the two lines",
+            f"{base / name} lists {pair[0]!r} and {pair[1]!r}, which are the same video",
+            required="every video once",
+            next_step="remove one of the two lines",
         )
 
 
 def _listed(base: Path, name: str, subset: str) -> list[str]:
-    """Videos of a list. Absent is allowed under the usual name only: who names a list means it."""
+    """Videos of a list. Only a list with the default name may be missing."""
     path = base / name
     if name == f"{subset}.txt":
         path = first_of(path, base / f"split_{subset}.txt")
         if not path.exists():
             return []
     elif not path.is_file():
-        found = ", ".join(sorted(p.name for p in base.glob("*.txt")))
-        raise InputError("list-missing", f"{path} does not exist", found or "no lists here", f"check --{subset}-list")
+        lists = ", ".join(sorted(p.name for p in base.glob("*.txt")))
+        raise InputError(
+            "list-missing", f"{path} does not exist", lists or "no lists in this folder", f"check `{subset}_list`"
+        )
     return list(dict.fromkeys(read_list(path)))

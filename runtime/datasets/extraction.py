@@ -1,4 +1,4 @@
-"""Features of whole videos, for training: made by the source that feeds a live run, so the two cannot differ."""
+"""Extraction of features of whole videos, by the same code that computes features in a live run."""
 
 from __future__ import annotations
 
@@ -27,21 +27,26 @@ _log = logging.getLogger(__name__)
 F32 = npt.NDArray[np.float32]
 SCHEMA = "punctum.features/1"
 RECORD = "features.json"
-MOST_FILLED_S = 86400.0  # of gaps: a few bytes of a hostile file may stand for years
+MOST_FILLED_S = 86400.0  # maximum total of gaps; a crafted file can claim years
 TIME_RULE = 2
-"""1: media time began with the first frame that could be decoded. 2: it begins where the container does, and pixels
-have the shape that a player shows."""
+"""Version of the rules of media time. 1: starts at the first decoded frame. 2: starts with the container, and pixels
+have the aspect ratio of a player."""
 
 
 def collect_videos(inputs: Sequence[Path]) -> list[Path]:
-    """All videos of files and folders. Raises InputError for a folder without any, and for two of one name."""
+    """All videos of files and folders. Raises InputError for a folder without videos, and for two with one name."""
     from ..sources.media import find_videos
 
     files: list[Path] = []
     for path in inputs:
         found = find_videos(path) if path.is_dir() else [path]
         if not found:
-            raise InputError("video-folder-empty", f"{path} holds no video", "a folder of videos", "check the path")
+            raise InputError(
+                "video-folder-empty",
+                f"{path} contains no video",
+                required="a folder of videos",
+                next_step="check the path",
+            )
         files += found
     check_names(files)
     return files
@@ -49,38 +54,46 @@ def collect_videos(inputs: Sequence[Path]) -> list[Path]:
 
 @dataclass(slots=True)
 class Extraction:
-    """What `extract_features` did. record: what stands in features.json. done, kept: names made and found ready."""
+    """The result of `extract_features`.
+
+    Attributes:
+        record: Content of features.json.
+        done: Names of the videos that were extracted.
+        reused: Names of the videos whose features were up to date.
+        errors: Errors by name.
+    """
 
     record: dict[str, Any]
     done: list[str]
-    kept: list[str]
+    reused: list[str]
     errors: dict[str, Any]
 
     def lines(self) -> list[str]:
-        """A few lines for people."""
-        told = []
+        """A summary in a few lines."""
+        lines = []
         for name in self.done:
             entry = self.record["videos"][name]
-            told.append(f"{name}: {counted(entry['snippets'], 'snippet')}, {entry['duration_s']:.1f} s")
-        kept = len(self.kept)
-        told.append(
-            f"{counted(len(self.done), 'video')} extracted, {kept} {were(kept)} ready, {len(self.errors)} failed"
+            lines.append(f"{name}: {counted(entry['snippets'], 'snippet')}, {entry['duration_s']:.1f} s")
+        reused = len(self.reused)
+        lines.append(
+            f"{counted(len(self.done), 'video')} extracted, {reused} {were(reused)} up to date, "
+            f"{len(self.errors)} failed"
         )
-        return told
+        return lines
 
     def losses(self) -> list[str]:
-        """One line for each video that was read now and of which something is missing."""
+        """One line for each extracted video with missing parts."""
         return [f"{name}: {lost}" for name in self.done if (lost := lost_of(self.record["videos"][name]))]
 
 
 def lost_of(entry: dict[str, Any]) -> str:
-    """What the record says is missing in the features of a video; empty: nothing."""
+    """The missing parts of a video by its record; empty if there are none."""
     parts = []
     if entry.get("lost_frames"):
         parts.append(f"{counted(entry['lost_frames'], 'frame')} lost")
     if entry.get("gaps"):
         seconds = sum(end - start for start, end in entry["gaps"])
-        parts.append(f"{counted(len(entry['gaps']), 'gap')} ({seconds:.1f} s) filled with the features beside it")
+        parts.append(f"{counted(len(entry['gaps']), 'gap')} ({seconds:.1f} s) filled with neighbouring features")
     return ", ".join(parts)
 
 
@@ -92,13 +105,23 @@ def extract_features(
     watch: Callable[[Sequence[Path]], Iterable[Path]] | None = None,
     fps: float | None = None,
 ) -> Extraction:
-    """Write out/<video>.npy, float32 [T, D], and out/features.json. Each file is whole or absent.
+    """Write out/<video>.npy, float32 [T, D], and out/features.json. Each file is written atomically.
 
-    A video is left alone where its source (size, sha256), the backbone and the features are those of the record.
-    Where nothing is known for a while (a gap), the row before stands in, so that row t is always snippet t; gaps are
-    in the record. fps: the rate of videos that carry no time stamps, see `VideoOptions.rate`. A video that fails is
-    reported in `errors`; the others are done. watch: iterates over the videos, for a progress display. Raises
-    InputError for a folder that holds features of another backbone.
+    A video is skipped if its source (size, sha256), the backbone and the features match the record. In a gap of the
+    video the previous row is repeated, so that row t is always snippet t; the record lists the gaps.
+
+    Args:
+        backbone: The opened backbone.
+        videos: Video files.
+        out: Folder of the features.
+        watch: Wraps the list of videos, for a progress bar.
+        fps: Frame rate of videos without timestamps, see `VideoOptions.rate`.
+
+    Returns:
+        The result; videos that failed are in `errors`.
+
+    Raises:
+        InputError: The folder contains features of another backbone.
     """
     check_folder(out, videos)
     record = _read_record(out)
@@ -108,16 +131,16 @@ def extract_features(
         if strangers:
             raise InputError(
                 "features-mixed",
-                f"{out} holds features of another backbone, among them {strangers[0]}",
-                "one backbone a folder",
-                "choose another --out, or extract all of its videos again",
+                f"{out} contains features of another backbone, such as {strangers[0]}",
+                required="one backbone per folder",
+                next_step="choose another `out`, or extract all of its videos again",
             )
         record = None
     done: dict[str, Any] = {} if record is None else dict(record["videos"])
     result = Extraction({**head, "videos": done}, [], [], {})
     if record is None:
         _check_foreign(out, videos)
-        # Written first, so that features without an entry here are those of a run that was interrupted.
+        # Written first, so that features without an entry are known to be from an interrupted run.
         atomic_write(out / RECORD, json.dumps(result.record, indent=1, ensure_ascii=False) + "\n")
     for video in videos if watch is None else watch(videos):
         name = as_utf8(video.stem)
@@ -126,7 +149,7 @@ def extract_features(
             source = _source(video, fps)
             entry = done.get(name)
             if entry is not None and entry["source"] == source and _is_whole(target, entry):
-                result.kept.append(name)
+                result.reused.append(name)
                 continue
             rows, facts = read_features(backbone, video, fps=fps)
         except PunctumError as error:
@@ -144,7 +167,7 @@ def extract_features(
 
 
 def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = None) -> tuple[F32, dict[str, Any]]:
-    """Rows float32 [T, D] of one video, gaps filled, and what the record says about it. Raises InputError."""
+    """Features float32 [T, D] of one video with filled gaps, and its entry in the record. Raises InputError."""
     from ..sources.video import coalesce, open_video
 
     stride = backbone.spec.stride_s
@@ -153,15 +176,15 @@ def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = N
     count = filled = 0
     with contextlib.closing(open_video(str(video), backbone, overflow="wait", fps=fps)) as source:
         for chunk in coalesce(source.items()):
-            # A row belongs where its media time is: as in a session, what follows within half a snippet is the next.
+            # Rows are placed by media time. As in a session, a row within half a snippet of the end is the next one.
             missing = 0 if chunk.at is None else round(chunk.at / stride) - count
             filled += max(missing, 0)
             if filled * stride > MOST_FILLED_S:
                 raise InputError(
                     "video-gaps",
                     f"{video} has gaps of more than {MOST_FILLED_S / 3600:.0f} h before {chunk.at:.0f} s",
-                    "a recording whose gaps can be filled",
-                    "cut it into parts",
+                    required=f"gaps of at most {MOST_FILLED_S / 3600:.0f} h in total",
+                    next_step="cut it into parts",
                 )
             if missing > 0:
                 last = parts[-1][-1:] if parts else chunk.rows[:1]
@@ -172,9 +195,9 @@ def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = N
     if not count:
         raise InputError(
             "video-too-short",
-            f"{video} gives no snippet",
-            f"at least half a snippet ({stride / 2:.3g} s)",
-            "leave it out, or use a backbone with shorter snippets",
+            f"{video} is too short for a snippet",
+            required=f"at least half a snippet ({stride / 2:.3g} s)",
+            next_step="leave it out, or use a backbone with shorter snippets",
         )
     facts = {
         "duration_s": round(count * stride, 6),
@@ -196,7 +219,7 @@ def _head(backbone: VideoBackbone) -> dict[str, Any]:
 
 
 def _read_record(out: Path) -> dict[str, Any] | None:
-    """features.json of a folder; None where there is none. Raises InputError for one that is no such record."""
+    """Read features.json of a folder; None if there is none. Raises InputError for any other content."""
     try:
         record = json.loads((out / RECORD).read_bytes())
         if (
@@ -209,11 +232,16 @@ def _read_record(out: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError, KeyError, TypeError):
         pass
-    raise InputError("features-record", f"{out / RECORD} is no record of features", SCHEMA, "choose another --out")
+    raise InputError(
+        "features-record",
+        f"{out / RECORD} is no record of features",
+        required=f"schema {SCHEMA}",
+        next_step="choose another `out`",
+    )
 
 
 def _check_foreign(out: Path, videos: Sequence[Path]) -> None:
-    """Raises InputError for a folder whose features came from elsewhere and would be replaced."""
+    """Raise InputError for a folder with features from elsewhere that would be replaced."""
     if (out / RECORD).exists():
         return
     for video in videos:
@@ -221,14 +249,14 @@ def _check_foreign(out: Path, videos: Sequence[Path]) -> None:
         if target.exists():
             raise InputError(
                 "output-exists",
-                f"{target} exists, and no {RECORD} says that it was made here",
-                "a new folder, or one of an earlier punctum features",
-                "choose another --out",
+                f"{target} exists, but the folder has no {RECORD}",
+                required="a new folder, or one written by `punctum features`",
+                next_step="choose another `out`",
             )
 
 
 def _source(video: Path, fps: float | None) -> dict[str, Any]:
-    """What makes features stale: another file, another rate, or another rule of where media time 0 lies."""
+    """Facts that features depend on: the file, the frame rate and the rules of media time."""
     from ..video.files import video_files
 
     (path,) = video_files(video)
@@ -241,22 +269,22 @@ def _is_whole(target: Path, entry: dict[str, Any]) -> bool:
 
 
 def check_names(files: Sequence[Path]) -> None:
-    """Results are named after the files without their endings. Raises InputError where two would share a name."""
+    """Raise InputError for two files with the same name before the extension, by which results are named."""
     seen: dict[str, Path] = {}
     for file in files:
         name = as_utf8(file.stem)
         if name in seen:
             raise InputError(
                 "video-names",
-                f"{seen[name]} and {file}, whose results would both be called {name}",
-                "names that differ before the ending",
-                "rename one of them",
+                f"The results of {seen[name]} and {file} would both be called {name}",
+                required="names that differ before the extension",
+                next_step="rename one of them",
             )
         seen[name] = file
 
 
 def failed(errors: dict[str, PunctumError], total: int) -> PunctumError:
-    """One error for all videos that could not be used: the first of them in full."""
+    """One error for all videos that failed, with the complete message of the first one."""
     name, first = next(iter(errors.items()))
     if total == 1:
         return first
@@ -264,7 +292,7 @@ def failed(errors: dict[str, PunctumError], total: int) -> PunctumError:
     kind = InputError if all(isinstance(e, InputError) for e in errors.values()) else PunctumError
     return kind(
         "videos-failed",
-        f"{len(errors)} of {counted(total, 'video')} could not be used; {name}: {first.given}{more}",
-        "videos that can be decoded; the others are done",
-        first.next_step,
+        f"{len(errors)} of {counted(total, 'video')} failed; {name}: {first.given}{more}",
+        required="videos that can be decoded; the others are done",
+        next_step=first.next_step,
     )

@@ -1,4 +1,4 @@
-"""The files of a video in a data set folder: its features, or the video itself, by any spelling of its name."""
+"""The files of a video in a data set folder: its features or the video itself, by any spelling of its name."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ _LONGEST_NAME = 250  # bytes; file systems take 255, and an ending is added
 
 
 def feature_files(features_dir: Path, video: str) -> tuple[Path, ...]:
-    """The file of a video, or its RGB and flow files. Where there is none: where it would be expected.
+    """The feature file of a video, or its RGB and flow files. If there is none, the expected path.
 
-    A .npy file goes before a .npz file. The name of the file may differ from the video's in Unicode form, in space
-    around it, or by the ending of a media file.
+    A .npy file takes precedence over a .npz file. The file name may differ from the name of the video by Unicode
+    normalization, surrounding spaces or the extension of a media file.
     """
     plain_name(video)
     bases = (features_dir, features_dir / "train", features_dir / "test")
     for base in bases:
-        if found := _one_file(base, video):
-            return (found,)
+        if file := _one_file(base, video):
+            return (file,)
         pair = (_one_file(base / "rgb", video), _one_file(base / "flow", video))
         if any(pair):
             expected = (base / "rgb" / f"{video}.npy", base / "flow" / f"{video}.npy")
@@ -46,7 +46,7 @@ def _one_file(folder: Path, video: str) -> Path | None:
 
 
 def _stems(folder: Path) -> dict[str, str]:
-    """Name of a file without its ending -> with it, for the feature files of a folder."""
+    """The feature files of a folder: name without extension -> file name."""
     try:
         return _listed_stems(str(folder), folder.stat().st_mtime_ns)
     except OSError:
@@ -55,7 +55,7 @@ def _stems(folder: Path) -> dict[str, str]:
 
 @lru_cache(maxsize=16)
 def _listed_stems(folder: str, _changed: int) -> dict[str, str]:
-    """As the folder was at the time of its last change: asked for every video of a list that names none exactly."""
+    """As `_stems`, cached until the folder changes: it is needed for each video whose name is not exact."""
     found: dict[str, str] = {}
     for ending in reversed(FEATURE_ENDINGS):
         names = (path.name for path in Path(folder).iterdir())
@@ -64,22 +64,25 @@ def _listed_stems(folder: str, _changed: int) -> dict[str, str]:
 
 
 def why_missing(features_dir: Path, video: str) -> tuple[str, str]:
-    """(what was found instead, what to do) of a video without features."""
+    """For a video without features: what exists instead, and what to do."""
     for base in (features_dir, features_dir / "train", features_dir / "test"):
         others = sorted(p.name for p in base.glob(f"{glob.escape(video)}.*")) if base.is_dir() else []
         if others:
-            return f"there is {others[0]}", "save the array as .npy with numpy.save(path, array of shape [T, D])"
+            return f"there is {others[0]}", "save an array of shape [T, D] as .npy with numpy.save"
         if alike := NameIndex(_stems(base), media=True).alike(video):
             names = " and ".join(f"{name!r}" for name in alike[:2])
-            return f"there is {names}", "spell the name alike in the lists and in the folder"
+            return f"there is {names}", "use the same spelling in the lists and in the folder"
     return "", "check the path"
 
 
 def plain_name(video: str) -> None:
-    """Raises InputError for a name that leads out of its folder, or that no file can have."""
+    """Raise InputError for a name that leads out of its folder, or that no file can have."""
     if not usable_name(video):
         raise InputError(
-            "video-id", f"the video id {shown(video)}", "a plain file name", "rename the video in the lists"
+            "video-id",
+            f"The video id {shown(video)} cannot be a file name",
+            required="a plain file name",
+            next_step="rename the video in the lists",
         )
 
 
@@ -92,16 +95,22 @@ def usable_name(name: str) -> bool:
     return Path(name).name == name and name not in ("", ".", "..") and "\0" not in name and length <= _LONGEST_NAME
 
 
-def check_option(option: str, value: str) -> None:
-    """Raises InputError for a path below the data set that no file can have."""
+def check_name(parameter: str, value: str) -> None:
+    """Raise InputError for a path below the data set that no file can have."""
     if not value or not all(usable_name(part) or part in (".", "..", "/") for part in Path(value).parts):
-        raise InputError("path", f"{option} {shown(value)}", "the name of a file or folder", f"correct {option}")
+        raise InputError(
+            "path",
+            f"`{parameter}` is {shown(value)}, which is no path",
+            required="the name of a file or folder",
+            next_step=f"correct `{parameter}`",
+        )
 
 
 def find_video(videos_dir: Path, video: str) -> Path:
-    """The file of a video: by its whole name, or by its name without ending. Raises InputError.
+    """The file of a video, by its file name or its name without extension.
 
-    Two files of one name apart from the ending are refused, not chosen from.
+    Raises:
+        InputError: There is no such file, or there are several that differ by their extension.
     """
     plain_name(video)
     from ..video.files import SUFFIXES
@@ -122,21 +131,21 @@ def find_video(videos_dir: Path, video: str) -> Path:
     if found:
         raise InputError(
             "video-ambiguous",
-            f"{videos_dir} has {' and '.join(sorted(found)[:3])}: which of them is {video!r}?",
-            "one file of that name",
-            "write the whole file name in the lists, or remove one of the files",
+            f"{videos_dir} contains {' and '.join(sorted(found)[:3])}, so the video {video!r} is ambiguous",
+            required="one file of that name",
+            next_step="write the complete file name in the lists, or remove one of the files",
         )
     alike = [name for name in files if stems[name].casefold() == video.casefold()]
     raise InputError(
         "video-missing",
-        f"{videos_dir} has no video {video!r}" + (f", but {alike[0]!r}" if alike else ""),
-        f"a file {video} with one of the endings {', '.join(sorted(SUFFIXES))}",
-        "add the file, or take the video off the lists",
+        f"{videos_dir} has no video {video!r}" + (f", only {alike[0]!r}" if alike else ""),
+        required=f"a file {video} with one of the extensions {', '.join(sorted(SUFFIXES))}",
+        next_step="add the file, or remove the video from the lists",
     )
 
 
 def header_dim(paths: tuple[Path, ...]) -> int:
-    """Feature dimension by the headers alone; 0 where a file cannot tell."""
+    """Feature dimension from the file headers; 0 if it cannot be read."""
     try:
         shapes = [
             load_features(path, stride_s=1.0).data.shape
@@ -145,5 +154,5 @@ def header_dim(paths: tuple[Path, ...]) -> int:
             for path in paths
         ]
         return sum(int(shape[1]) for shape in shapes)
-    except Exception:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
+    except Exception:  # noqa: BLE001 - NumPy raises various errors for damaged headers
         return 0

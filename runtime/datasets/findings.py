@@ -1,4 +1,4 @@
-"""What `punctum data check` found."""
+"""Findings of `punctum data check`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from ..errors import PunctumError
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One thing that is wrong. line is 0 where a file has none."""
+    """One problem of a data set.
+
+    Attributes:
+        severity: "error" or "warning".
+        code: Stable identifier; docs/reference/errors.md lists all of them.
+        file: The file, or the name of a video.
+        line: Line in the file, from 1; 0 if there is none.
+        message: What is wrong.
+        fix: What to do about it.
+    """
 
     severity: Literal["error", "warning"]
     code: str
@@ -28,8 +37,13 @@ def advice(error: PunctumError) -> str:
 
 
 @dataclass(slots=True)
-class Report:
-    """What was found, and what the data set holds."""
+class CheckResult:
+    """Problems of a data set, and its size.
+
+    Attributes:
+        findings: All problems, in the order in which they were found.
+        summary: Facts about the data set, such as its number of classes, by name.
+    """
 
     findings: list[Finding] = field(default_factory=list)
     summary: dict[str, Any] = field(default_factory=dict)
@@ -49,7 +63,7 @@ class Report:
         self.findings.append(Finding("warning", code, str(file), line, message, fix))
 
     def to_record(self) -> dict[str, Any]:
-        """For JSON."""
+        """The result for JSON."""
         return {
             "summary": self.summary,
             "errors": len(self.errors),

@@ -1,12 +1,12 @@
-"""Where a data set folder keeps its things: our layout, and those that LACP and HR-Pro published.
+"""Layouts of data set folders: that of punctum, and those published with LACP and HR-Pro.
 
-Ours:    dataset.json, gt.json, points.csv on top; features/, train.txt, test.txt on top or in a split folder.
+punctum: dataset.json, gt.json, points.csv on top; features/, train.txt, test.txt on top or in a split folder.
 LACP:    gt.json, split_{train,test}.txt, fps_dict.json, point_gaussian/point_labels.csv,
          features/{train,test}/{rgb,flow}/<video>.npy (RGB first, then flow, 1024 numbers each).
 HR-Pro:  gt_full.json, split_{train,test}.txt, point_labels/point_gaussian.csv, features/{train,test}/<video>.npy;
-         the frame rate of each video stands in gt_full.json.
-The published folders have no dataset.json. Their features are 16 frames at 25 a second, and their classes are the
-ones the points name, in the order of the column class_index or of the alphabet. A dataset.json put beside them wins.
+         gt_full.json has the frame rate of each video.
+The published folders have no dataset.json. Their features cover 16 frames at 25 frames per second, and their classes
+are those of the points file, in the order of the column class_index or alphabetically. A dataset.json takes precedence.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from .tables import read_json, read_text, scan_points
 _PUBLISHED_MARKS = ("fps_dict.json", "fps.json", "gt_full.json", "split_train.txt", "split_test.txt")
 _FEATURE_FPS = 25.0
 _FEATURE_FRAMES = 16.0
-_MOST = 1e6  # of a rate, a stride or a dimension; more is a typing error, and overflows somewhere
+_MOST = 1e6  # maximum rate, stride or dimension; larger values are typing errors
 _DIGITS = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What dataset.json says, or what a published folder implies. feature_dim 0: not stated, ask the files."""
+    """Facts from dataset.json, or implied by a published layout. feature_dim is 0 if only the files define it."""
 
     name: str
     labels: tuple[str, ...]
@@ -47,12 +47,12 @@ class Facts:
 
 
 def published(folder: Path) -> bool:
-    """Whether the folder follows LACP or HR-Pro instead of our layout."""
+    """Whether the folder has the layout of LACP or HR-Pro."""
     return not (folder / "dataset.json").exists() and any((folder / name).exists() for name in _PUBLISHED_MARKS)
 
 
 def read_facts(folder: Path, points_file: Path) -> Facts:
-    """Raises InputError naming what dataset.json lacks, or what a published folder would need."""
+    """Read the facts of a data set. Raises InputError that names what is missing."""
     if published(folder):
         name = as_utf8(folder.resolve().name)
         return Facts(name, _labels_of(points_file), _FEATURE_FPS, _FEATURE_FRAMES / _FEATURE_FPS, 0)
@@ -63,55 +63,61 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
             raise TypeError("classes is not a list")
         labels = tuple(_text("classes", label) for label in info["classes"])
         fps = parse_rate(info["fps"])
-        unmade = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
-        frames = parse_rate(info.get("snippet_frames", 0) if unmade else info["snippet_frames"])
-        dim = _whole("feature_dim", info.get("feature_dim", 0) if unmade else info["feature_dim"])
+        no_features = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
+        frames = parse_rate(info.get("snippet_frames", 0) if no_features else info["snippet_frames"])
+        dim = _whole("feature_dim", info.get("feature_dim", 0) if no_features else info["feature_dim"])
         name = _text("name", info.get("name", as_utf8(folder.name or folder.resolve().name)))
         videos = _text("video_folder", info.get("video_folder", "videos"))
         key = _text("feature_key", info.get("feature_key", ""))
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             "dataset-json",
-            f"{path}: {shown(repr(error))}",
-            "name, classes (a list), fps, snippet_frames, feature_dim",
-            "complete it",
+            f"{path} is incomplete or invalid: {shown(repr(error))}",
+            required="name, classes (a list), fps, snippet_frames, feature_dim",
+            next_step="complete it",
         ) from None
     wrong = ""
     if not labels or not all(labels) or len(set(labels)) < len(labels):
         wrong = "classes: " + ", ".join(labels)
     for key_, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
-        if not (1 / _MOST <= value <= _MOST) and not (value == 0 and unmade and key_ != "fps"):
+        if not (1 / _MOST <= value <= _MOST) and not (value == 0 and no_features and key_ != "fps"):
             wrong = wrong or f"{key_} is {value:g}"
     if wrong:
         raise InputError(
-            "dataset-json", f"{path}: {wrong}", f"distinct classes and positive numbers up to {_MOST:g}", "correct it"
+            "dataset-json",
+            f"{path} is invalid: {wrong}",
+            required=f"distinct classes and positive numbers up to {_MOST:g}",
+            next_step="correct it",
         )
     if not usable_name(videos):
         raise InputError(
-            "dataset-json", f"{path}: video_folder is {shown(videos)}", "the name of a folder", "correct it"
+            "dataset-json",
+            f"{path}: video_folder is {shown(videos)}",
+            required="the name of a folder",
+            next_step="correct it",
         )
     return Facts(name, labels, fps, frames / fps, int(dim), videos, key)
 
 
 def _text(field: str, value: Any) -> str:
-    """Text that can be written again. Numbers are taken for names; raises TypeError and ValueError."""
+    """A name. Numbers are accepted as names. Raises TypeError and ValueError."""
     if isinstance(value, bool) or not isinstance(value, str | int):
-        raise TypeError(f"{field} holds {shown(repr(value))}, which is no text")
+        raise TypeError(f"{field} contains {shown(repr(value))}, which is not text")
     text = clean_name(str(value))
     if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
-        raise ValueError(f"{field} holds {shown(text)}, with control characters or half a character")
+        raise ValueError(f"{field} contains {shown(text)}, with control characters or surrogates")
     return text
 
 
 def _whole(field: str, value: Any) -> float:
     number = parse_rate(value)
     if math.isfinite(number) and number != int(number):
-        raise ValueError(f"{field} is {value!r}, which is no whole number")
+        raise ValueError(f"{field} is {value!r}, which is not a whole number")
     return number
 
 
 def _labels_of(points_file: Path) -> tuple[str, ...]:
-    """Classes that the points name: by class_index where the file has it, else by the alphabet."""
+    """Classes of a points file, ordered by class_index if the file has it, otherwise alphabetically."""
     rows = scan_points(points_file)
     names = sorted({clean_name(row.label) for row in rows if row.label})
     table = read_table(read_text(points_file))
@@ -125,25 +131,28 @@ def _labels_of(points_file: Path) -> tuple[str, ...]:
         names.sort(key=lambda name: order.get(name, math.inf))
     if not names:
         raise InputError(
-            "points-empty", f"{points_file} names no class", "one point a line", "add points, or a dataset.json"
+            "points-empty",
+            f"{points_file} contains no class",
+            required="one point per line",
+            next_step="add points, or a dataset.json",
         )
     if pair := NameIndex(names).twice(fold=True):
         raise InputError(
             "label-alike",
-            f"{points_file} names the classes {pair[0]!r} and {pair[1]!r}",
-            "one spelling of a class",
-            "correct the names, or add a dataset.json that lists the classes",
+            f"{points_file} contains the classes {pair[0]!r} and {pair[1]!r}",
+            required="one spelling for each class",
+            next_step="correct the names, or add a dataset.json that lists the classes",
         )
     return tuple(names)
 
 
 def first_of(*candidates: Path) -> Path:
-    """The first path that exists, else the first one, for the message that it is missing."""
+    """The first path that exists; if none does, the first one."""
     return next((path for path in candidates if path.exists()), candidates[0])
 
 
 def find_points(folder: Path, points: str) -> Path:
-    """The points file by its name; "points.csv" also finds the published ones."""
+    """The points file of this name; "points.csv" also finds those of the published layouts."""
     candidates = [folder / points, folder / "point_labels" / points, folder / "point_gaussian" / points]
     if points == "points.csv":
         candidates += [
@@ -154,9 +163,9 @@ def find_points(folder: Path, points: str) -> Path:
 
 
 def read_rates(folder: Path, truth_file: Path) -> dict[str, float]:
-    """Frames per second of single videos: fps.json, fps_dict.json, or the fps that HR-Pro keeps in gt_full.json.
+    """Frame rates of single videos: from fps.json, fps_dict.json or, with HR-Pro, gt_full.json.
 
-    Of the truth file only the frame rates are looked at, and only where a published folder has them nowhere else.
+    Only frame rates are read from the ground truth file, and only if a published layout has them nowhere else.
     """
     path = first_of(folder / "fps.json", folder / "fps_dict.json")
     if path.exists():
@@ -177,7 +186,7 @@ def read_rates(folder: Path, truth_file: Path) -> dict[str, float]:
         if not 1 / _MOST <= rates[str(video)] <= _MOST:
             raise InputError(
                 "fps",
-                f"{path}: {video} has {shown(repr(value))} frames a second",
+                f"{path}: the frame rate of {video} is {shown(repr(value))}",
                 'a positive number, or a fraction such as "30000/1001"',
                 "correct it",
             )

@@ -1,4 +1,4 @@
-"""JSON whose objects remember the line they began on, so that a check can point at it."""
+"""JSON whose objects record the line on which they begin, for the messages of checks."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Any
 
 
 class LocatedDict(dict[str, Any]):
-    """A JSON object and the line (from 1) of its opening brace. `repeated`: keys that it held twice."""
+    """A JSON object, the line (from 1) of its opening brace, and the keys that it contained twice."""
 
     line: int = 0
     repeated: tuple[str, ...] = ()
 
 
 def parse_located(text: str) -> Any:
-    """Like json.loads, with LocatedDict for objects. Raises json.JSONDecodeError, RecursionError."""
+    """Parse JSON with LocatedDict for objects. Raises json.JSONDecodeError and RecursionError."""
     breaks = [i for i, character in enumerate(text) if character == "\n"]
 
     class Decoder(JSONDecoder):
         def __init__(self) -> None:
             super().__init__(object_pairs_hook=_pairs)
-            # The scanner in C ignores parse_object, so the one in Python has to do; it is fast enough for annotations.
+            # The C scanner ignores parse_object. The Python scanner is fast enough for annotations.
             self.parse_object = self._object
             self.scan_once = py_make_scanner(self)
 

@@ -1,4 +1,4 @@
-"""Recordings to judge: a data set of features, or one of videos whose features the bundle's backbone makes."""
+"""Recordings of a data set: features, or videos whose features the backbone of a bundle computes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _log = logging.getLogger(__name__)
 
 
 def open_recordings(folder: str | Path, **lists: Any) -> Dataset:
-    """A data set of features or of videos (`Dataset.only_videos`). Raises InputError where it is neither."""
+    """Open a data set of features or of videos (`Dataset.only_videos`). Raises InputError if it is neither."""
     data = Dataset.open(folder, **lists, need_features=False)
     return data if data.only_videos else Dataset.open(folder, **lists)
 
@@ -30,9 +30,15 @@ def feature_reader(
     *,
     spec: EngineSpec = CPU,
 ) -> Callable[[str], Features]:
-    """What gives the features of a video: its file, or the bundle's backbone run over the video as `punctum run` does.
+    """A function that returns the features of a video: from its file, or computed with the backbone of the bundle.
 
-    Raises InputError for videos where the bundle has no backbone.
+    Args:
+        data: The data set.
+        bundle: Needs a backbone if the data set consists of videos.
+        spec: Device, precision and threads for the backbone.
+
+    Raises:
+        InputError: The data set consists of videos and the bundle has no backbone.
     """
     if not data.only_videos:
         return data.features

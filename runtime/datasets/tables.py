@@ -1,7 +1,6 @@
-"""Read the small text files of a data set: JSON, lists of videos, point tables. Each refusal names file and line.
+"""Readers of the small text files of a data set: JSON, lists of videos and tables of points. Errors name file and line.
 
-`_delimited` reads tables, `_numbers` their numbers and times, `_names` what videos are called; `punctum convert` uses
-the same three.
+Tables, numbers and names are read by `text.delimited`, `text.numbers` and `text.names`, as in `punctum convert`.
 """
 
 from __future__ import annotations
@@ -17,70 +16,82 @@ from ..errors import InputError
 from ..text.delimited import Row, TableError, read_table
 from ..text.numbers import Style, shown
 
-# What people's tools call the three columns that count. Everything else in a points file is never looked at.
+# Names of the three columns that are read. Other columns of a points file are ignored.
 _ALIASES = {
     "label": ("class", "class_name", "label"),
     "video": ("video_id", "video", "video_name"),
     "frame": ("point", "frame"),
 }
-# Instead of a frame number: seconds on the media clock. Where a file has both, this column wins.
+# Seconds on the media clock, instead of frame numbers. Takes precedence if a file has both.
 _SECONDS = ("time_s", "seconds")
 
 
 def read_text(path: Path) -> str:
-    """Text in UTF-8 or UTF-16 (with its mark), any line ends. Raises OSError and UnicodeDecodeError."""
+    """Read text in UTF-8 or UTF-16 (with a byte order mark), with any line ends. Raises OSError, UnicodeDecodeError."""
     raw = path.read_bytes()
     encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
     return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_json(path: Path) -> Any:
-    """Parsed JSON; InputError where the file is missing or broken, or where an object holds a key twice."""
+    """Read JSON. Raises InputError if the file is missing or damaged, or an object contains a key twice."""
     try:
         return parse_json(read_text(path))
     except FileNotFoundError:
         raise InputError(
-            "file-missing", f"{path} does not exist", "a data set folder with this file", "see `punctum data check`"
+            "file-missing",
+            f"{path} does not exist",
+            required="a data set folder with this file",
+            next_step="run `punctum data check`",
         ) from None
     except (ValueError, OSError, RecursionError) as error:
         raise InputError(
-            "json-unreadable", f"{path} is not JSON ({error})", "one JSON document", "check the file"
+            "json-unreadable",
+            f"{path} is not JSON ({error})",
+            required="one JSON document",
+            next_step="check the file",
         ) from None
 
 
 def parse_json(text: str) -> Any:
-    """Any JSON document. Raises ValueError, also for an object that holds a key twice, and RecursionError."""
+    """Parse JSON. Raises ValueError, also for an object that contains a key twice, and RecursionError."""
     return json.loads(text, object_pairs_hook=_once)
 
 
 def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """JSON keeps the last of two equal keys; which one was meant, nobody knows."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
+    """Refuse repeated keys: `json` would keep the last one silently."""
+    record = dict(pairs)
+    if len(record) != len(pairs):
         keys = [key for key, _ in pairs]
-        raise ValueError(f"{shown(next(key for key in keys if keys.count(key) > 1))} stands in one object twice")
-    return found
+        raise ValueError(f"{shown(next(key for key in keys if keys.count(key) > 1))} is twice in one object")
+    return record
 
 
 def read_list(path: Path) -> list[str]:
-    """One video id a line; blank lines are ignored."""
+    """Read a list with one video id per line. Blank lines are ignored. Raises InputError."""
     try:
         return [line.strip() for line in read_text(path).split("\n") if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             "list-unreadable",
             f"{path} cannot be read ({error})",
-            "a text file, one video a line",
-            "check --split and the lists",
+            required="a text file with one video per line",
+            next_step="check `split` and the lists",
         ) from None
 
 
 @dataclass(frozen=True, slots=True)
 class PointRow:
-    """One line of a points file: frame is NaN where it cannot be read, and `problem` says why.
+    """One line of a points file.
 
-    seconds: the file gives seconds on the media clock, and `frame` holds these instead of a frame number.
-    written: the frame or time as it stands in the file.
+    Attributes:
+        line: Line in the file, from 1.
+        label: Name of the class as written.
+        video: Name of the video as written.
+        frame: Frame number, or seconds; NaN if it cannot be read.
+        written: Frame or time as written.
+        seconds: Whether `frame` is in seconds on the media clock.
+        problem: Why `frame` cannot be read.
     """
 
     line: int
@@ -92,17 +103,19 @@ class PointRow:
     problem: str = ""
 
     def time_s(self, fps: float) -> float:
-        """Seconds on the media clock of a video with `fps` frames a second."""
+        """Seconds on the media clock of a video with `fps` frames per second."""
         return self.frame if self.seconds else self.frame / fps
 
 
 def scan_points(path: Path) -> list[PointRow]:
-    """Every row, right or wrong. Raises InputError where the file is no table with the three columns.
+    """Read all rows of a points file, valid or not.
 
-    Commas, semicolons or tabs; decimal commas; seconds may be clock times. Names are as written: `NameIndex` finds
-    the class or video that is meant.
-    Published files carry start and stop frames as well. Those are ground truth: this never looks at them, so nothing
-    downstream can learn from them (docs/method/defects.md, P14).
+    Separators are commas, semicolons or tabs; decimal commas and clock times are accepted. Names are as written.
+    Published files also contain start and stop frames. These are ground truth and are never read, so that training
+    cannot use them (docs/method/defects.md, P14).
+
+    Raises:
+        InputError: The file cannot be read, or is no table with the three columns.
     """
     try:
         table = read_table(read_text(path))
@@ -114,20 +127,27 @@ def scan_points(path: Path) -> list[PointRow]:
             if (column := table.column(*names)) is None:
                 raise InputError(
                     "points-columns",
-                    f"{path} line {table.line} lacks the column {names[0]} (it has: {table.written})",
-                    "columns class, video_id, point (a frame) or time_s (seconds)",
-                    "add a header line",
+                    f"{path} line {table.line} has no column {names[0]} (it has: {table.written})",
+                    required="columns class, video_id, point (a frame) or time_s (seconds)",
+                    next_step="add a header line",
                 )
             columns[role] = column
         style = table.style(columns["frame"])
         return [_point(row, columns, style, seconds) for row in table.rows]
     except TableError as error:
-        raise InputError("points-unreadable", f"{path} {error}", "a CSV file", "fix the line") from None
+        raise InputError(
+            "points-unreadable", f"{path} {error}", required="a CSV file", next_step="fix the line"
+        ) from None
     except FileNotFoundError:
-        raise InputError("points-missing", f"{path} does not exist", "a points file", "check --points") from None
+        raise InputError(
+            "points-missing", f"{path} does not exist", required="a points file", next_step="check `points`"
+        ) from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
-            "points-unreadable", f"{path} cannot be read ({error})", "a CSV file in UTF-8", "check --points"
+            "points-unreadable",
+            f"{path} cannot be read ({error})",
+            required="a CSV file in UTF-8",
+            next_step="check `points`",
         ) from None
 
 
@@ -143,7 +163,7 @@ def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool) -> Po
 
 
 def read_points(path: Path) -> list[PointRow]:
-    """Rows of a points file. Raises InputError at the first broken one."""
+    """Read the rows of a points file. Raises InputError at the first invalid one."""
     rows = scan_points(path)
     for row in rows:
         if not math.isfinite(row.frame) or not row.label or not row.video:
@@ -151,7 +171,7 @@ def read_points(path: Path) -> list[PointRow]:
                 "points-row",
                 f"{path} line {row.line}: class {row.label!r}, video {row.video!r}, point {row.written!r}"
                 + (f" ({row.problem})" if row.problem else ""),
-                "a class, a video and a frame number (or seconds in a column time_s)",
-                "see `punctum data check`",
+                required="a class, a video and a frame number (or seconds in a column time_s)",
+                next_step="run `punctum data check`",
             )
     return rows

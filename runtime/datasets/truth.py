@@ -1,4 +1,4 @@
-"""Ground truth in ActivityNet form, which only evaluation reads."""
+"""Ground truth in ActivityNet format. Only evaluation reads it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,15 @@ from .tables import read_json
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Truth:
-    """Ground truth of some videos. segments float64 [G, 2] in seconds, video and label indices [G]."""
+    """Ground truth of videos: G actions.
+
+    Attributes:
+        videos: Names of the videos.
+        labels: Names of the classes.
+        video: Index of the video of each action, int64 [G].
+        label: Index of the class of each action, int64 [G].
+        segments: Start and end in seconds, float64 [G, 2].
+    """
 
     videos: tuple[str, ...]
     labels: tuple[str, ...]
@@ -30,17 +38,24 @@ class Truth:
 
 
 def marked(record: Any, subset: str) -> tuple[str, ...]:
-    """Videos that the truth file itself marks with a subset."""
+    """Videos that belong to a subset by the ground truth file itself."""
     database = record.get("database") if isinstance(record, dict) else None
     items = database.items() if isinstance(database, dict) else ()
     return tuple(video for video, entry in items if isinstance(entry, dict) and entry.get("subset") == subset)
 
 
 def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> Truth:
-    """Ground truth in ActivityNet form: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
+    """Read ground truth in ActivityNet format: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
 
-    A segment of no length is an action that can never be found, as the evaluators of this field count it. Raises
-    InputError for a listed video that is absent, a label outside `labels`, a segment that ends before it starts.
+    A segment of zero length is an action that cannot be found, as in other evaluation code.
+
+    Args:
+        path: The JSON file.
+        videos: Names of the videos to read.
+        labels: Names of the classes.
+
+    Raises:
+        InputError: A video is missing, a class is not in `labels`, or a segment ends before it starts.
     """
     record = read_json(path)
     index = {label: i for i, label in enumerate(labels)}
@@ -55,8 +70,8 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                 raise InputError(
                     "truth-missing",
                     f"{path} has no video {video!r}" + (f", but {alike}" if alike else ""),
-                    "every listed video",
-                    "complete it or shorten the list",
+                    required="an entry for every listed video",
+                    next_step="add the entry, or remove the video from the list",
                 )
             for row, item in enumerate(database[entry]["annotations"]):
                 start, end = (float(x) for x in item["segment"])
@@ -64,16 +79,16 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                 if label is None:
                     raise InputError(
                         "label-unknown",
-                        f"{path}: {video} annotation {row}: {item['label']!r}",
+                        f"{path}: {video} annotation {row}: the data set has no class {item['label']!r}",
                         ", ".join(labels),
                         "fix the label",
                     )
                 if not (math.isfinite(start) and math.isfinite(end) and start <= end):
                     raise InputError(
                         "truth-segment",
-                        f"{path}: {video} annotation {row}: [{short(start)}, {short(end)}]",
-                        "finite seconds, start <= end",
-                        "see `punctum data check`",
+                        f"{path}: {video} annotation {row}: the segment is [{short(start)}, {short(end)}]",
+                        required="finite seconds, start <= end",
+                        next_step="run `punctum data check`",
                     )
                 owner.append(v)
                 which.append(index[label])
@@ -81,9 +96,9 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             "truth-form",
-            f"{path} is not in ActivityNet form ({error!r})",
-            'database.<video>.annotations: [{"label", "segment": [start_s, end_s]}]',
-            "see the README",
+            f"{path} is not in ActivityNet format ({error!r})",
+            required='database.<video>.annotations: [{"label", "segment": [start_s, end_s]}]',
+            next_step="see docs/reference/data-sets.md",
         ) from None
     return Truth(
         videos,

@@ -37,7 +37,7 @@ def test_a_sound_data_set(folder):
     assert report.summary["train videos"] == 4
     assert report.summary["seconds"] == 70.0
     assert report.summary["points per class"] == {"wave": 3, "push": 3, "turn": 2}
-    assert report.summary["actions in the truth"] == 14
+    assert report.summary["actions in the ground truth"] == 14
     json.dumps(report.to_record(), allow_nan=False)
 
 

@@ -15,7 +15,7 @@ def refused(code: str, call, *words: str) -> None:
     with pytest.raises(InputError) as caught:
         call()
     assert caught.value.code == code, str(caught.value)
-    assert caught.value.given and caught.value.allowed and caught.value.next_step
+    assert caught.value.given and caught.value.expected and caught.value.next_step
     for word in words:
         assert word in str(caught.value)
 
@@ -134,7 +134,7 @@ def test_lists_are_read_once_each_and_custom_ones_must_exist(tmp_path):
     make.make_ours(tmp_path)
     (tmp_path / "few.txt").write_text("v1\n\n v2 \nv1\n")
     assert Dataset.open(tmp_path, train_list="few.txt").train == ("v1", "v2")
-    refused("list-missing", lambda: Dataset.open(tmp_path, train_list="fwe.txt"), "few.txt", "--train-list")
+    refused("list-missing", lambda: Dataset.open(tmp_path, train_list="fwe.txt"), "few.txt", "`train_list`")
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_detections(folder, tmp_path, record):
     try:
         found = read_detections(tmp_path / "d.json", truth)
     except InputError as error:
-        assert error.allowed and error.next_step
+        assert error.expected and error.next_step
         return
     assert 0.0 <= evaluate(truth, found).average <= 1.0
 
@@ -71,7 +71,7 @@ def test_truth(folder, tmp_path, database):
         Dataset.open(tmp_path).truth()
         sound = True
     except InputError as error:
-        assert error.allowed and error.next_step
+        assert error.expected and error.next_step
         sound = False
     report = check_dataset(tmp_path)
     json.dumps(report.to_record(), allow_nan=False)
@@ -90,7 +90,7 @@ def test_points(folder, tmp_path, tail, header):
         Dataset.open(tmp_path).points()
         sound = True
     except InputError as error:
-        assert error.allowed and error.next_step
+        assert error.expected and error.next_step
         sound = False
     report = check_dataset(tmp_path)
     assert sound or any(f.file.endswith("points.csv") for f in report.errors)
@@ -114,7 +114,7 @@ def test_dataset_json(folder, tmp_path, record):
     try:
         data = Dataset.open(tmp_path)
     except InputError as error:
-        assert error.allowed and error.next_step
+        assert error.expected and error.next_step
         return
     assert data.labels and data.stride_s > 0
     assert check_dataset(tmp_path).summary["data set"] == data.name

@@ -271,7 +271,7 @@ def test_wrong_files_are_errors_not_nan(tmp_path, text, code, word):
         read_detections(file, truth_of([(0, 0, 0, 2)]))
     assert caught.value.code == code, str(caught.value)
     assert word in str(caught.value)
-    assert caught.value.allowed and caught.value.next_step
+    assert caught.value.expected and caught.value.next_step
 
 
 def test_unreadable_files(tmp_path):

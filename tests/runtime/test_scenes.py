@@ -226,7 +226,7 @@ def test_bodies_stay_in_the_picture(scenes):
 def test_bad_options_are_named(options, tmp_path):
     with pytest.raises(InputError) as error:
         write_videos(tmp_path / "v", **{"count": 4, "seed": 1, **options})
-    assert error.value.allowed and error.value.next_step
+    assert error.value.expected and error.value.next_step
     assert not list(tmp_path.iterdir())
 
 
