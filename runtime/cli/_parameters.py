@@ -11,7 +11,7 @@ from typing import Any
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 
 # Parameters of the library whose name differs from the parameter of the commands.
-_COMMAND_NAMES = {"rate": "fps"}
+_COMMAND_NAMES = {"rate": "fps", "transport": "rtsp_transport", "allow_hosts": "allow_host"}
 
 _options: dict[str, str] = {}  # of the command that runs, for warnings of any thread
 
