@@ -1,4 +1,4 @@
-"""Bounded buffer between the thread that reads a live source and whoever consumes its frames."""
+"""Bounded buffer between the thread that reads a live source and the consumer of its frames."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 class CellBuffer(Generic[T]):
-    """Cells and gaps of a grid in, the same out, at most `limit` in between. For one writer and one reader.
+    """First-in, first-out buffer of at most `limit` cells and gaps, for one writer and one reader.
 
-    policy "wait": `put` waits for room. "drop_oldest": the older half goes and a Gap "overflow" takes its place, so
-    that the reader gets whole stretches rather than a frame here and there.
+    With policy "wait", `put` waits for room. With "drop_oldest", a Gap "overflow" replaces the older half, so that the
+    reader gets whole sections rather than scattered frames.
     """
 
     def __init__(self, limit: int, *, fps: float, policy: Policy) -> None:
@@ -25,20 +25,20 @@ class CellBuffer(Generic[T]):
         self._items: deque[Cell[T] | Gap] = deque()
         self._change = threading.Condition()
         self._closed = self._ended = False
-        self._new_start: float | None = None  # where the stretch begins that an overflow opened
-        self._skip = 0  # cells of the stretch being read that came before that
+        self._new_start: float | None = None  # start of the section after an overflow
+        self._skip = 0  # cells of the current section before that start
         self._shed_index: int | None = None  # index of the first cell after the gap at the front of the buffer
         self.overflowed = 0
-        """Cells dropped so far."""
+        """Number of cells dropped so far."""
 
     @property
     def finished(self) -> bool:
-        """Whether everything was read and nothing comes any more."""
+        """Whether everything was read and no more items will come."""
         with self._change:
             return self._ended and not self._items
 
     def put(self, item: Cell[T] | Gap) -> bool:
-        """False once the buffer was closed."""
+        """Append an item. Returns False once the buffer is closed."""
         with self._change:
             if self._policy == "wait":
                 self._change.wait_for(lambda: self._closed or len(self._items) < self._limit)
@@ -51,20 +51,20 @@ class CellBuffer(Generic[T]):
             return True
 
     def end(self) -> None:
-        """Nothing comes any more."""
+        """Declare that no more items will come."""
         with self._change:
             self._ended = True
             self._change.notify_all()
 
     def close(self) -> None:
-        """Drop everything and release whoever waits."""
+        """Drop everything and wake waiting threads."""
         with self._change:
             self._closed = self._ended = True
             self._items.clear()
             self._change.notify_all()
 
     def get(self, timeout_s: float) -> Cell[T] | Gap | None:
-        """The next item; None when none came in time, or none comes any more."""
+        """Return the next item; None if none arrived in time or none will come."""
         with self._change:
             self._change.wait_for(lambda: self._items or self._ended, timeout_s)
             if not self._items:
@@ -78,7 +78,7 @@ class CellBuffer(Generic[T]):
         if self._new_start is None:
             return item
         index = item.index - self._skip
-        return Cell(item.picture, index, self._new_start + index / self._fps, item.lost)
+        return Cell(item.frame, index, self._new_start + index / self._fps, item.lost)
 
     def _shed(self) -> None:
         """Drop the older half and put a gap in its place. The caller holds the lock."""

@@ -1,34 +1,48 @@
-"""How FFmpeg is asked for a live source: options, time-outs, and which of its faults another attempt may mend."""
+"""Connections to live sources: options for FFmpeg, time-outs, and which errors justify another attempt."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol
 
 from ..credentials.redact import Address
 from ..errors import InputError, SourceLostError
+from ._decoded import DecodedFrame
 from ._faults import Fault, explain
-from ._frames import VideoOptions
+from ._frames import VideoInfo, VideoOptions
 from ._guard import Refused
-from ._http import HttpBody, HttpSource
-from ._picture import Picture
+from ._http import HttpSource
+from ._http_body import HttpBody
 from .decode import VideoReader
 
-SEGMENT_S = 15.0  # what may pass before the next segment of HLS is there; they last 2 to 10 s
-PACED = 0.5  # share of its media time that a server must have spent on sending for it to count as live
-# What FFmpeg may take an HTTP body for: nothing that opens other files or addresses by itself, save HLS, whose
-# requests come back to us. The pictures are there to be refused by name.
+SEGMENT_S = 15.0  # longest wait for the next HLS segment; segments last 2 to 10 s
+PACED = 0.5  # a live server spends at least this fraction of the media time on sending
+# Formats that FFmpeg may detect in an HTTP body: none that opens other files or addresses by itself, except HLS, whose
+# requests go through our own client. Image formats are included so that the error can name them.
 FORMS = (
     "mpegts,mov,matroska,flv,live_flv,avi,mpjpeg,mjpeg,h264,hevc,vvc,av1,obu,ivf,ogg,asf,mpeg,mpegvideo,m4v,nut,mxf,gxf,"
     "wtv,dv,rm,yuv4mpegpipe,swf,hls,aac,ac3,eac3,mp3,wav,flac,webvtt,jpeg_pipe,png_pipe,gif_pipe,webp_pipe,bmp_pipe,"
     "gif,apng,tty"
 )
-MAX_PART_HEAD = 4096  # bytes, of motion JPEG
-_HLS = {"http_persistent": "0", "http_multiple": "0"}  # so that it asks us for every file
+MAX_PART_HEAD = 4096  # bytes of the header of a motion JPEG part
+_HLS = {"http_persistent": "0", "http_multiple": "0"}  # so that every file is requested from our client
+
+
+class Connection(Protocol):
+    """One connection to a live source. All methods are called from one thread. See `VideoReader`."""
+
+    ended_by: Fault | None
+
+    @property
+    def lost(self) -> int: ...
+    def open(self) -> None: ...
+    def info(self, first: DecodedFrame) -> VideoInfo: ...
+    def decoded_frames(self) -> Iterator[DecodedFrame | None]: ...
+    def close(self) -> None: ...
 
 
 class HttpReader(VideoReader):
-    """A video over HTTP, through our own client."""
+    """A video over HTTP, read through our own client."""
 
     def __init__(self, source: HttpSource, address: Address, options: VideoOptions, dropped: dict[str, int]) -> None:
         self._http, self._body = source, None
@@ -46,7 +60,7 @@ class HttpReader(VideoReader):
     _body: HttpBody | None
 
     def _input(self) -> Any:
-        """What FFmpeg reads. Says as well what kind of thing it is, where the server's word counts."""
+        """Return what FFmpeg reads, and set the format where the content type of the server decides it."""
         self._http.arm(self._limits[0])
         body = self._body = self._http.first()
         if body.is_playlist():
@@ -55,7 +69,7 @@ class HttpReader(VideoReader):
             return self._http.playlist(body)
         if body.kind == "multipart/x-mixed-replace":
             self._form = "mpjpeg"
-            # FFmpeg looks at the head of the first part and goes back, which it can only within one read.
+            # FFmpeg reads the header of the first part and seeks back, which works only within one read.
             head = b""
             while b"\n\r\n" not in head and b"\n\n" not in head and len(head) < MAX_PART_HEAD:
                 before, head = len(head), body.peek(len(head) + 1)
@@ -66,7 +80,7 @@ class HttpReader(VideoReader):
                 InputError(
                     "video-format",
                     f"{self._address.shown} is a DASH manifest or another XML document",
-                    "HLS, or a video",
+                    "HLS or a video file",
                     "use the HLS address of the same stream",
                 )
             )
@@ -74,20 +88,21 @@ class HttpReader(VideoReader):
             raise Refused(
                 InputError(
                     "video-unreadable",
-                    f"{self._address.shown} is an mp4 file whose index lies at its end, and its server tells no length",
-                    "a server that serves ranges, or a file whose index comes first",
-                    "fetch the file first, or remux it with: ffmpeg -i IN -c copy -movflags faststart OUT",
+                    f"{self._address.shown} is an MP4 file with its index at the end, and the server does not declare"
+                    " its length",
+                    required="a server with range requests, or an index at the start of the file",
+                    next_step="download the file first, or remux it with: ffmpeg -i IN -c copy -movflags faststart OUT",
                 )
             )
-        elif body.again():
+        elif body.starts_again():
             raise Refused(
-                InputError("video-again", f"{self._address.shown} begins again from its start", "a live stream", "")
+                InputError("video-again", f"{self._address.shown} starts again from the beginning", "a live stream")
             )
         self._recorded = self.recording
         return body
 
-    def pictures(self) -> Iterator[Picture | None]:
-        yield from super().pictures()
+    def decoded_frames(self) -> Iterator[DecodedFrame | None]:
+        yield from super().decoded_frames()
         cut = None if self._body is None else self._body.cut
         if cut is not None and self.ended_by is None:
             self.ended_by = explain(cut, self._address, reading=True)
@@ -98,12 +113,17 @@ class HttpReader(VideoReader):
 
     @property
     def recording(self) -> bool:
-        """Whether the server has said how long it is."""
+        """Whether the server has declared the length of the body."""
         return self._form != "hls" and self._body is not None and self._body.length is not None
 
     def complete(self, media_s: float) -> bool:
-        """Whether the end of what came, media_s seconds, is the end of a recording: its length was known, or it came
-        faster than a camera could have sent it."""
+        """Return whether the end of the body is the end of a recording.
+
+        It is if the length was known, or if the data arrived faster than a camera could have sent it.
+
+        Args:
+            media_s: Length of the video received, in seconds.
+        """
         if self._form == "hls":
             return self._http.ended
         if self._body is None or self._form == "mpjpeg":
@@ -117,13 +137,13 @@ class HttpReader(VideoReader):
 
 
 def read_limit(address: Address, options: VideoOptions) -> float:
-    """Seconds without bytes after which a source counts as lost."""
+    """Return the time in seconds without data after which a source counts as lost."""
     playlist = address.kind == "http" and address.target.partition("?")[0].lower().endswith(".m3u8")
     return max(options.read_timeout_s, SEGMENT_S) if playlist else options.read_timeout_s
 
 
 def _index_at_end(head: bytes) -> bool:
-    """Whether the media data of an mp4 file come before its index, as far as its first bytes tell."""
+    """Return whether the first bytes of an MP4 file show that its media data precedes its index."""
     at = 0
     while head[4:8] == b"ftyp" and at + 8 <= len(head):
         size, kind = int.from_bytes(head[at : at + 4], "big"), head[at + 4 : at + 8]
@@ -134,7 +154,7 @@ def _index_at_end(head: bytes) -> bool:
 
 
 def http_source(address: Address, options: VideoOptions) -> HttpSource | None:
-    """What all connections to an HTTP source share; None for other sources. Raises InputError."""
+    """Return the state that all connections to an HTTP source share; None for other sources. Raises InputError."""
     if address.kind != "http":
         return None
     limits = (options.open_timeout_s, read_limit(address, options))
@@ -148,7 +168,14 @@ def http_source(address: Address, options: VideoOptions) -> HttpSource | None:
 def make_reader(
     address: Address, options: VideoOptions, dropped: dict[str, int], source: HttpSource | None = None
 ) -> VideoReader:
-    """A reader of the source, not yet opened. dropped: counters that it shares. source: of `http_source`."""
+    """Create a reader of the source without opening it.
+
+    Args:
+        address: The source.
+        options: Options of the source.
+        dropped: Counters by reason, shared with the reader.
+        source: Result of `http_source`.
+    """
     if source is not None:
         return HttpReader(source, address, options, dropped)
     chosen, form = ffmpeg_options(address, options)
@@ -165,8 +192,10 @@ def make_reader(
 
 
 def error_fault(error: InputError) -> Fault:
-    """An error of opening as a fault. What another attempt cannot mend: credentials, what is no video at all, and
-    where a source may not lead."""
+    """Convert an error of opening into a fault.
+
+    Another attempt cannot help with rejected credentials, formats that are not video, and forbidden redirects.
+    """
     final = {"video-login", "video-permission", "video-codec", "video-picture", "missing-dependency"}
     final |= {
         "video-redirect",
@@ -178,14 +207,12 @@ def error_fault(error: InputError) -> Fault:
         "video-size",
         "video-streams",
     }
-    there = not isinstance(error, SourceLostError)
-    passing = error.code not in final
-    return Fault.of(error, passing=passing, answers=there)
+    return Fault.of(error, passing=error.code not in final, answers=not isinstance(error, SourceLostError))
 
 
 def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, str], str | None]:
-    """FFmpeg's options for a camera or an RTSP address, and its name of the format where that must be said."""
-    # A second line behind our own time-outs, for what does not ask whether it shall go on. Not earlier than those.
+    """Return FFmpeg's options for a camera or RTSP address, and its name of the format if it cannot be detected."""
+    # Backs up our own time-outs where FFmpeg does not call the interrupt callback. Must not expire before those.
     micros = str(int(max(options.open_timeout_s, options.read_timeout_s) * 1e6))
     if address.kind == "rtsp":
         return {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": "video"}, None

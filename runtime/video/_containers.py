@@ -1,4 +1,4 @@
-"""Container formats that files may have. Formats that make FFmpeg open other files are refused."""
+"""Permitted container formats. Formats that make FFmpeg open other files are refused."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ SELF_CONTAINED = (
     "vivo,wc3movie,xmv,ea,film_cpk,frm,avr,avs,4xm,anm,c93,cdxl,cine,dxa,gdv,hnm,idcin,ipmovie,"
     "mm,moflex,mtv,mv,nsp,psxstr,simbiosis_imx,sga,smush,siff,thp,tiertexseq,tmv,txd,vmd,xa,yop,"
     "bfi,bmv,"
-    # Sound alone, so that the error can name what the file holds.
+    # Audio formats, so that the error can name the content of the file.
     "aac,ac3,eac3,aiff,amr,ape,au,caf,flac,mp3,mpc,mpc8,tta,w64,wav,wv"
 )
-"""FFmpeg's names of demuxers that read nothing but the bytes of the file itself."""
+"""FFmpeg's names of demuxers that read only the bytes of the file itself."""
 
-_PICTURES = {
+_IMAGES = {
     b"\x89PNG\r\n": "PNG",
     b"\xff\xd8\xff": "JPEG",
     b"II*\x00": "TIFF",
@@ -37,7 +37,7 @@ _NESTED = frozenset({b"moov", b"trak", b"mdia", b"minf", b"dinf"})
 
 
 def refused(path: Path) -> InputError | None:
-    """The error for a file that refers to other files or is a picture; None for all others."""
+    """Return the error for a file that refers to other files or is a still image; None for all others."""
     head = b""
     try:
         with path.open("rb") as file:
@@ -46,7 +46,7 @@ def refused(path: Path) -> InputError | None:
     except (OSError, ValueError):
         return None
     if outside is not None:
-        return _references(path, f"an MP4 or MOV file whose media data are in another file ({outside})")
+        return _references(path, f"an MP4 or MOV file whose media data is in another file ({outside})")
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     for begin, kind in _LISTS.items():
         if text.startswith(begin):
@@ -55,18 +55,21 @@ def refused(path: Path) -> InputError | None:
         return _references(path, "a DASH manifest")
     if text.startswith(b"<") and any(name in text for name in (b"<smoothstreaming", b"<assetmap", b"<compositionplay")):
         return _references(path, "a playlist in XML")
-    if head.startswith(b"\xff\xd8\xff") and _goes_on(path):
+    if head.startswith(b"\xff\xd8\xff") and _is_mjpeg(path):
         return None
     if b"acTL" in head or (head[8:12] == b"WEBP" and b"ANIM" in head):
         return None  # animated
-    picture = next((name for begin, name in _PICTURES.items() if head.startswith(begin)), None)
-    if picture is None and head[:2] == b"BM" and head[6:10] == bytes(4):
-        picture = "BMP"
-    if picture is None and head[:4] == b"RIFF" and head[8:12] == b"WEBP":
-        picture = "WebP"
-    if picture is not None:
-        return InputError("video-picture", f"{path} is a picture or text ({picture})", "a video", "give a video file")
-    return None
+    image = next((name for begin, name in _IMAGES.items() if head.startswith(begin)), None)
+    if image is None and head[:2] == b"BM" and head[6:10] == bytes(4):
+        image = "BMP"
+    if image is None and head[:4] == b"RIFF" and head[8:12] == b"WEBP":
+        image = "WebP"
+    return None if image is None else not_a_video(str(path), image)
+
+
+def not_a_video(name: str, kind: str) -> InputError:
+    """The error for a still image or a text file."""
+    return InputError("video-picture", f"{name} is an image or text ({kind})", "a video", "use a video file")
 
 
 _LISTS = {
@@ -82,8 +85,8 @@ _LISTS = {
 _BOXES = (b"ftyp", b"moov", b"mdat", b"wide", b"free", b"skip", b"styp", b"pnot")
 
 
-def _goes_on(path: Path) -> bool:
-    """Whether a second JPEG follows the first: raw MJPEG."""
+def _is_mjpeg(path: Path) -> bool:
+    """Return whether a second JPEG follows the first: raw MJPEG."""
     last = b""
     with path.open("rb") as file:
         for _ in range(256):
@@ -106,7 +109,7 @@ def _references(path: Path, kind: str) -> InputError:
 
 
 def _external_data(file: BinaryIO) -> str | None:
-    """The first location outside of an ISO media file that its data references (dref) name, None without one."""
+    """Return the first external location in the data references (dref) of an ISO media file, None without one."""
     size = file.seek(0, 2)
     budget = [_MAX_BOXES]
     return _walk(file, 0, size, budget)
@@ -126,20 +129,20 @@ def _walk(file: BinaryIO, at: int, end: int, budget: list[int]) -> str | None:
         if stop < body:
             return None
         stop = min(stop, end)
-        found = None
+        outside = None
         if name in _NESTED:
-            found = _walk(file, body, stop, budget)
+            outside = _walk(file, body, stop, budget)
         elif name == b"dref":
             file.seek(body)
-            found = _outside(file.read(min(stop - body, 1 << 16)))
-        if found is not None:
-            return found
+            outside = _outside(file.read(min(stop - body, 1 << 16)))
+        if outside is not None:
+            return outside
         at = stop
     return None
 
 
 def _outside(dref: bytes) -> str | None:
-    """The first entry of a dref box that is not "in this file" (flag 1)."""
+    """Return the first entry of a dref box that is not "in this file" (flag 1)."""
     at = 8
     while at + 12 <= len(dref):
         length, kind = struct.unpack(">I4s", dref[at : at + 8])

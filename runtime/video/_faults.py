@@ -1,4 +1,4 @@
-"""From FFmpeg's errors to ours: what was given, what is allowed, what to do next, and no credentials."""
+"""Conversion of FFmpeg's errors to errors of punctum, without credentials."""
 
 from __future__ import annotations
 
@@ -12,18 +12,23 @@ from ..credentials.redact import Address
 from ..errors import InputError, PunctumError, SourceLostError
 from ._guard import Refused
 
-_LIVE_NEXT = "see whether a player on this machine shows it"
+PLAYER = "check whether a player on this machine shows it"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What went wrong with a source. passing: another attempt may work. answers: the source is there, and gives
-    something that is of no use, so that the address is wrong, more likely than not."""
+    """An error of a source, before it is raised.
+
+    Attributes:
+        code, given, allowed, next_step, required: See `PunctumError`.
+        passing: Whether another attempt may succeed.
+        answers: Whether the source responds, but with something unusable, so that the address is probably wrong.
+    """
 
     code: str
     given: str
-    allowed: str
-    next_step: str
+    allowed: str = ""
+    next_step: str = ""
     passing: bool = False
     answers: bool = False
     required: str = ""
@@ -34,7 +39,7 @@ class Fault:
         return Fault(error.code, error.given, error.allowed, error.next_step, passing, answers, error.required)
 
     def error(self) -> InputError:
-        """A new exception. Raise it outside of the except block: FFmpeg's own errors name the whole address."""
+        """Create the exception. Raise it outside of the except block: FFmpeg's own errors contain the whole address."""
         kind = SourceLostError if self.passing and not self.answers else InputError
         return kind(self.code, self.given, self.allowed, self.next_step, required=self.required)
 
@@ -42,9 +47,14 @@ class Fault:
 def explain(
     error: BaseException, address: Address, *, waited_s: float = 0.0, limit_s: float = 0.0, reading: bool = False
 ) -> Fault:
-    """The fault behind an error of PyAV. What ran into its limit is a time-out, whatever FFmpeg calls it.
+    """Convert an error of PyAV or of our HTTP client into a fault.
 
-    reading: it came after the source had opened.
+    Args:
+        error: The error.
+        address: The source.
+        waited_s: Duration of the operation in seconds. At `limit_s` the fault is a time-out, whatever FFmpeg calls it.
+        limit_s: Time limit of the operation in seconds; 0 if there is none.
+        reading: Whether the error came after the source was opened.
     """
     import av
 
@@ -53,72 +63,68 @@ def explain(
         return Fault.of(error.error)
     if address.kind in ("http", "rtsp"):
         status = error.code if isinstance(error, HTTPError) else 0
-        asked = isinstance(error, PermissionError) and error.errno is None  # by our own client
-        login = asked or isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
+        unsupported = isinstance(error, PermissionError) and error.errno is None  # raised by our own client
+        login = unsupported or isinstance(error, av.HTTPUnauthorizedError | av.HTTPForbiddenError)
         if login or status in (401, 403, 407):
-            why = f"HTTP {status}" if status else str(error) if asked else ""
+            why = f"HTTP {status}" if status else str(error) if unsupported else ""
             return Fault(
                 "video-login",
-                f"{name} refused the user or password ({why or type(error).__name__[4:-5].lower()})",
-                "credentials that the server knows",
-                "check user and password; in an address, encode special letters, for example @ as %40",
+                f"{name} rejected the user or password ({why or type(error).__name__[4:-5].lower()})",
+                required="valid credentials",
+                next_step="check user and password; in an address, percent-encode special characters: @ is %40",
             )
         if isinstance(error, av.HTTPNotFoundError) or status in (404, 410):
             return Fault(
                 "video-missing",
-                f"{name}: the server knows no such stream",
-                "a stream it serves",
-                "check the path of the address",
+                f"{name} does not exist on the server",
+                next_step="check the path of the address",
                 passing=True,
             )
         if (limit_s and waited_s >= 0.98 * limit_s) or isinstance(error, av.ExitError | TimeoutError):
             return Fault(
                 "video-timeout",
                 f"{name} sent nothing for {limit_s or waited_s:.3g} s",
-                "a source that sends",
-                f"{_LIVE_NEXT}, or allow more time",
+                next_step=f"{PLAYER}, or allow more time",
                 passing=True,
             )
         if isinstance(error, ConnectionRefusedError):
             return Fault(
                 "video-refused",
-                f"{name}: nothing listens there (connection refused)",
-                "a running server",
-                "check host and port",
+                f"{name} refused the connection",
+                required="a running server",
+                next_step="check host and port",
                 passing=True,
             )
         if address.kind == "rtsp" and getattr(error, "errno", None) == errno.EPROTONOSUPPORT:
             return Fault(
                 "video-transport",
-                f"{name}: the server does not send over the transport asked for",
-                "tcp or udp, whichever it knows",
-                "set --rtsp-transport udp, or leave it out for tcp",
+                f"{name} does not support the requested transport protocol",
+                "tcp or udp, depending on the server",
+                "set `transport=udp`, or leave it out for tcp",
             )
         reason = address.clean(_reason(error))
         if reading:
             return Fault(
                 "video-broken-off",
                 f"{name} broke off ({reason})",
-                "a source that goes on to its end",
-                "look at the server and the network",
+                next_step="check the server and the network",
                 passing=True,
             )
-        # Over HTTP, FFmpeg only reads what our own client has received. Otherwise an argument error is a form that is
-        # not allowed here.
+        # Over HTTP, FFmpeg reads only what our own client has received. Otherwise an argument error means a format that
+        # is not permitted.
         if isinstance(error, av.FFmpegError if address.kind == "http" else av.InvalidDataError | av.ArgumentError):
             return Fault(
                 "video-unreadable",
-                f"{name}: no video that can be read ({reason})",
-                "a video stream",
-                _LIVE_NEXT,
+                f"{name} contains no readable video ({reason})",
+                required="a video stream",
+                next_step=PLAYER,
                 passing=True,
                 answers=True,
             )
         return Fault(
             "video-connection",
-            f"{name}: no connection ({reason})",
-            "a server that can be reached",
-            "check host, port and network",
+            f"{name} cannot be reached ({reason})",
+            next_step="check host, port and network",
             passing=True,
         )
     if address.kind == "camera":
@@ -130,42 +136,43 @@ def _camera(error: BaseException, name: str) -> Fault:
     if isinstance(error, FileNotFoundError):
         return Fault(
             "video-missing",
-            f"{name}: there is no such device",
-            "a camera of this machine",
-            "list them with: v4l2-ctl --list-devices",
+            f"{name} does not exist",
+            required="a camera of this machine",
+            next_step="list the cameras with: v4l2-ctl --list-devices",
             passing=True,
         )
     if isinstance(error, PermissionError):
         return Fault(
             "video-permission",
-            f"{name} may not be opened",
-            "a device this user may read",
-            "add the user to the group video",
+            f"{name} cannot be opened: permission denied",
+            next_step="add the user to the group video",
         )
     return Fault(
         "video-unreadable",
-        f"{name} gives no video ({_reason(error)})",
-        "a camera that V4L2 can read",
-        "see whether another program uses it, and whether it knows the size and rate asked for",
+        f"{name} delivers no video ({_reason(error)})",
+        required="a camera that V4L2 can read",
+        next_step="check that no other program uses it, and that it supports the requested size and rate",
         passing=True,
     )
 
 
 def _file(error: BaseException, name: str) -> Fault:
     if isinstance(error, FileNotFoundError):
-        return Fault("video-missing", f"there is no file {name}", "a video file", "check the path")
+        return Fault("video-missing", f"The file {name} does not exist", next_step="check the path")
     if isinstance(error, PermissionError):
-        return Fault("video-permission", f"{name} may not be read", "a file this user may read", "change its mode")
+        return Fault(
+            "video-permission", f"{name} cannot be read: permission denied", next_step="change its permissions"
+        )
     return Fault(
         "video-unreadable",
-        f"{name} holds no video that can be read ({_reason(error)})",
-        "mp4, mkv, avi, mov, ts, webm and what else FFmpeg reads",
-        "see whether a player shows it, or convert it",
+        f"{name} contains no readable video ({_reason(error)})",
+        "mp4, mkv, avi, mov, ts, webm and other formats of FFmpeg",
+        "check whether a player shows it, or convert it",
     )
 
 
 def _reason(error: BaseException) -> str:
-    """FFmpeg's words without the address that `str(error)` would add."""
+    """Return the text of an error without the address that `str(error)` would add."""
     text = getattr(error, "strerror", None) or type(error).__name__
     if isinstance(error, HTTPError):
         return f"HTTP {error.code}"

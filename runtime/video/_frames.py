@@ -1,4 +1,4 @@
-"""What every source of frames yields, its options, and the protocol that sources share. Media time in seconds."""
+"""The items that sources of frames yield, their options, and the protocol of sources. Media time is in seconds."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._time import TimeBase
 U8 = npt.NDArray[np.uint8]
 Policy = Literal["wait", "drop_oldest"]
 MAX_RATE = 1000.0
-POLL_S = 0.1  # seconds that a live source waits before it lets the caller look around
+POLL_S = 0.1  # seconds that a live source waits before it returns control to the caller
 
 
 @compact
@@ -25,10 +25,12 @@ POLL_S = 0.1  # seconds that a live source waits before it lets the caller look 
 class Sampled:
     """One frame of the sampling grid.
 
-    image: uint8 [H, W, 3], RGB, C-contiguous, upright. Cells that show the same frame share it: do not write to it.
-    index: k, counted from the beginning of the stretch. at: media seconds at which cell k begins, start + k / fps.
-    lost: source frames known lost since the item before: not decodable, or dropped from a full buffer.
-    aspect: width of a pixel by its height; not 1 for recordings that a player stretches when it shows them.
+    Attributes:
+        image: uint8 [H, W, 3], RGB, C-contiguous, upright. Cells that show the same frame share it: do not write to it.
+        index: Index of the cell, counted from the start of the section (the part of the video since the last gap).
+        at: Media time in seconds at which the cell begins: start of the section + index / fps.
+        lost: Number of source frames lost since the previous item: not decodable, or dropped from a full buffer.
+        aspect: Width of a pixel divided by its height; not 1 for anamorphic recordings.
     """
 
     image: U8
@@ -40,9 +42,12 @@ class Sampled:
 
 @dataclass(frozen=True, slots=True)
 class Gap:
-    """A new stretch begins: nothing is known between the last frame and `at`, media seconds of the new grid's start.
+    """A new section begins: nothing is known between the last frame and its start.
 
-    lost: source frames known lost. reason: "reconnected", "stall", "stamps-jumped" or "overflow".
+    Attributes:
+        at: Media time in seconds at which the new section begins.
+        lost: Number of source frames known to be lost.
+        reason: "reconnected", "stall", "stamps-jumped" or "overflow".
     """
 
     at: float
@@ -52,11 +57,17 @@ class Gap:
 
 @dataclass(frozen=True, slots=True)
 class VideoInfo:
-    """What is known once the first frame has come. width, height: pixels of the upright frame.
+    """Properties of a video, known once its first frame has been decoded.
 
-    rate: nominal frames a second, 0 when unknown. duration_s: as the header claims, None when unknown: a claim, since
-    headers of damaged files lie. rotation: degrees counter-clockwise that were applied. time: what the container says
-    about time.
+    Attributes:
+        width: Width of the upright frame in pixels.
+        height: Height of the upright frame in pixels.
+        rate: Nominal frames per second; 0 if unknown.
+        duration_s: Duration in seconds according to the header, which is wrong in damaged files; None if unknown.
+        codec: FFmpeg's name of the codec.
+        rotation: Rotation that was applied, in degrees counter-clockwise.
+        live: Whether the source is live.
+        time: Time information of the container.
     """
 
     width: int
@@ -71,24 +82,33 @@ class VideoInfo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoOptions:
-    """How a source behaves. The defaults suit files and cameras alike.
+    """Options of a source of frames. The defaults suit files and cameras alike. Times are in seconds.
 
-    max_hold_s: how long a frame stays on screen when no new one comes; longer silence is a Gap.
-    threads: decode threads; 0 lets FFmpeg choose. More cost more in all: for what one core cannot decode in time.
-    open_timeout_s: until the first frame has come. read_timeout_s: until the next bytes (HLS: 15 s at least, since its
-    segments come whole). stall_s: until the next frame.
-    reconnect_s: a live source that was lost is tried again for that long; 0: never.
-    backoff_s, max_backoff_s: pause before the second attempt, doubled from attempt to attempt, with jitter.
-    policy: what a full buffer does: "wait" holds the sender back, "drop_oldest" drops its older half and says so.
-    None: drop_oldest for RTSP and cameras, which do not wait; wait for all others. buffer_s: its length.
-    retry_start: a live source that is absent at first is tried again as long as one that was lost; waiting: told now
-    and then, with the reason, while it is absent.
-    allow_hosts: hosts, addresses and networks (10.0.0.0/8) of private networks that redirects and playlists of an HTTP
-    source may lead to. user, password: for addresses without their own.
-    rate: frames a second of a stream that carries no time stamps (raw H.264, H.265 or MPEG video, MJPEG); refused for
-    all others. None: as the video says; a live source by the time of arrival.
-    align_s: the grid begins anew after a gap at multiples of that many seconds; None: with the first frame after it.
-    transport: of RTSP. camera_size ("1280x720"), camera_rate: asked of a USB camera.
+    Attributes:
+        max_hold_s: Longest time that a frame stays on screen; a longer silence is a Gap.
+        threads: Number of decoder threads; 0 lets FFmpeg choose. More threads use more CPU time in total; set it
+            only if one core cannot decode the video in time.
+        open_timeout_s: Time limit for the first frame.
+        read_timeout_s: Time limit for the next data (HLS: at least 15 s, because its segments arrive whole).
+        stall_s: Time limit for the next frame.
+        reconnect_s: How long to try to reconnect to a lost live source; 0: not at all.
+        backoff_s: Pause before the second attempt. It doubles with each attempt, with jitter.
+        max_backoff_s: Longest pause between attempts.
+        policy: Behavior of a full buffer: "wait" stops reading, "drop_oldest" drops the older half and reports a Gap.
+            None: "drop_oldest" for RTSP and cameras, which cannot wait, and "wait" for all others.
+        buffer_s: Length of the buffer of a live source.
+        retry_start: Whether to wait up to `reconnect_s` for a live source that is unavailable at the start.
+        waiting: Called regularly with the reason while the source is unavailable at the start.
+        allow_hosts: Hosts, addresses and networks (10.0.0.0/8) in private networks that redirects and playlists of an
+            HTTP source may lead to.
+        user: User for addresses without a login.
+        password: Password for `user`.
+        rate: Frames per second of a stream without time stamps (raw H.264, H.265 or MPEG video, MJPEG); an error
+            for all others. None: the declared rate, or for a live source the times of arrival.
+        align_s: After a gap the grid starts at a multiple of this time; None: at the first frame.
+        transport: Transport protocol of RTSP.
+        camera_size: Frame size to request from a USB camera, such as "1280x720".
+        camera_rate: Frames per second to request from a USB camera.
     """
 
     max_hold_s: float = 1.0
@@ -116,61 +136,66 @@ class VideoOptions:
         for name in ("max_hold_s", "open_timeout_s", "read_timeout_s", "stall_s", "backoff_s", "buffer_s"):
             value = getattr(self, name)
             if not 0 < value < math.inf:
-                raise InputError("video-option", f"{name}={value}", "a positive number of seconds", f"set {name}")
+                raise _wrong(name, value, "a positive number of seconds")
         if self.rate is not None and not 0.01 <= self.rate <= MAX_RATE:
-            given = f"a rate of {self.rate:g} frames a second"
-            raise InputError("video-option", given, f"0.01 to {MAX_RATE:g}", "set the rate of the stream (--fps)")
+            raise _wrong("rate", self.rate, f"0.01 to {MAX_RATE:g} frames per second")
         if self.align_s is not None and not 0 < self.align_s < math.inf:
-            raise InputError("video-option", f"align_s={self.align_s}", "a positive number of seconds", "set align_s")
+            raise _wrong("align_s", self.align_s, "a positive number of seconds")
         if not self.reconnect_s >= 0:
-            raise InputError("video-option", f"reconnect_s={self.reconnect_s}", "0 or more seconds", "set reconnect_s")
+            raise _wrong("reconnect_s", self.reconnect_s, "0 or more seconds")
         if not self.backoff_s <= self.max_backoff_s < math.inf:
-            given = f"backoff_s={self.backoff_s} and max_backoff_s={self.max_backoff_s}"
-            raise InputError("video-option", given, "backoff_s up to max_backoff_s", "set both")
+            raise _wrong(
+                "max_backoff_s", self.max_backoff_s, f"at least `backoff_s`, which is {self.backoff_s}, and finite"
+            )
         if self.threads < 0:
-            raise InputError("video-option", f"threads={self.threads}", "0 or more", "set threads")
+            raise _wrong("threads", self.threads, "0 or more")
         if self.policy not in (None, "wait", "drop_oldest"):
-            raise InputError("video-option", f"policy={self.policy!r}", "wait or drop_oldest", "set policy")
+            raise _wrong("policy", self.policy, "wait or drop_oldest")
         if self.transport not in ("tcp", "udp"):
-            raise InputError("video-option", f"transport={self.transport!r}", "tcp or udp", "set transport")
+            raise _wrong("transport", self.transport, "tcp or udp")
+
+
+def _wrong(name: str, value: object, allowed: str) -> InputError:
+    return InputError("video-option", f"The option `{name}` is {value}", allowed, f"change `{name}`")
 
 
 class FrameSource(Protocol):
-    """Where frames come from. `frames` may be asked for once an `open`."""
+    """A source of frames. Call `frames` once after each `open`."""
 
     name: str
-    """What it is called in messages; holds no credentials."""
+    """Name for messages; contains no credentials."""
     live: bool
     info: VideoInfo
     """Set by `open`."""
     dropped: dict[str, int]
-    """What was lost or mended, by reason."""
+    """Number of losses and corrections by reason."""
 
     @property
     def lost_at_start_s(self) -> float:
-        """Seconds of video at the start that could not be decoded; known once frames have come."""
+        """Seconds of video at the start that could not be decoded; known after the first frame."""
         ...
 
     @property
     def unplaced(self) -> int:
-        """Frames lost behind the last item, which none could tell of; known at the end."""
+        """Number of frames lost after the last item; known at the end."""
         ...
 
     policy: Policy
-    """What a full buffer behind this source shall do, set by `open`. Not the same as `live`: HLS sends many seconds at
-    once and its server waits for us, so that dropping what does not fit at once would lose most of it."""
+    """Behavior of a full buffer after this source, set by `open`. Does not follow from `live`: HLS delivers many
+    seconds at once and its server waits, so dropping what does not fit would lose most of it."""
 
     def open(self) -> None:
-        """Open and wait for the first frame. Raises InputError when that cannot work."""
+        """Open the source and wait for the first frame. Raises InputError."""
         ...
 
     def frames(self) -> Iterator[Sampled | Gap | None]:
-        """Frames of the grid in order; None whenever nothing came for a while. Ends with the stream.
+        """Yield the frames of the grid in order, and None when nothing arrived for a while. Ends with the stream.
 
-        Raises InputError when a live source was lost and did not come back.
+        Raises:
+            InputError: A live source was lost and did not return.
         """
         ...
 
     def close(self) -> None:
-        """Release everything. May be called at any time, from any thread, more than once."""
+        """Release all resources. May be called at any time, from any thread, and more than once."""
         ...

@@ -1,7 +1,7 @@
-"""Which servers a source may lead to: a redirect or a playlist must not reach into networks that its sender cannot see.
+"""Protection against server-side request forgery: redirects and playlists must not reach private networks.
 
-The address that the user gave is always allowed. What it points to from there, by a redirect or in a playlist, is
-allowed when it lies in the public Internet, on the same host, or on a host that the user named.
+The address of the source itself is always permitted. The target of a redirect or playlist entry is permitted if it is
+on the public Internet, on the same host, or on a host that the user has allowed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 
 
 class Refused(OSError):
-    """An address that may not be opened. An OSError, so that it passes through FFmpeg; carries the error to raise."""
+    """An address that must not be opened. An OSError, so that it passes through FFmpeg; `error` is the one to raise."""
 
     def __init__(self, error: InputError) -> None:
         super().__init__(str(error))
@@ -29,8 +29,8 @@ class Refused(OSError):
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a URL leads: its host as written, its port, and the addresses that the host has now."""
+class Endpoint:
+    """The server of a URL: host as written, port, and the addresses that the host resolves to now."""
 
     host: str
     port: int
@@ -38,8 +38,15 @@ class Place:
 
 
 class Guard:
-    """Decides for one source. origin: the URL that the user gave; allowed: hosts, addresses or networks (10.0.0.0/8)
-    that it may lead to as well. Raises InputError for an `allowed` that is none of these."""
+    """Decides which servers one source may use.
+
+    Args:
+        origin: URL of the source.
+        allowed: Further hosts, addresses and networks (10.0.0.0/8) that it may lead to.
+
+    Raises:
+        InputError: An entry of `allowed` is none of these.
+    """
 
     def __init__(self, origin: str, allowed: Sequence[str] = ()) -> None:
         parts = urlsplit(origin)
@@ -47,57 +54,58 @@ class Guard:
         self._origin: set[IPAddress] = set()
         self._hosts, self._networks = _allowed(allowed)
 
-    def place(self, url: str) -> Place:
-        """Resolve the host of a URL. Raises Refused, or OSError when there is no such host."""
+    def resolve(self, url: str) -> Endpoint:
+        """Resolve the host of a URL. Raises Refused, or OSError if there is no such host."""
         parts = urlsplit(url)
         check_protocol(url)
         host, port = (parts.hostname or "").lower(), port_of(parts)
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-        addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in found))
+        entries = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        addresses = tuple(dict.fromkeys(str(entry[4][0]) for entry in entries))
         if (host, port) == (self._host, self._port):
             self._origin |= {_plain(address) for address in addresses}
-            return Place(host, port, addresses)
-        open_to = tuple(a for a in addresses if self._may(host, port, _plain(a)))
-        if not open_to:
+            return Endpoint(host, port, addresses)
+        permitted = tuple(a for a in addresses if self._permits(host, port, _plain(a)))
+        if not permitted:
             raise Refused(
-                _refusal(url, f"{host}, an address of a private network", "public addresses, and the host itself")
+                _refusal(url, f"{host} is in a private network", "public addresses and the host of the source itself")
             )
-        return Place(host, port, open_to)
+        return Endpoint(host, port, permitted)
 
-    def _may(self, host: str, port: int, address: IPAddress) -> bool:
+    def _permits(self, host: str, port: int, address: IPAddress) -> bool:
         if host in self._hosts or any(address in network for network in self._networks):
             return True
         if address.is_global and not address.is_multicast:
             return True
-        # The host that the user named may lead to its own other ports; on the loopback interface these are other
-        # services of this machine.
+        # The host of the source may use its own other ports; on the loopback interface these would be other services
+        # of this machine.
         return address in self._origin and (not address.is_loopback or port == self._port)
 
 
 def check_protocol(url: str) -> None:
-    """Raises Refused for what is neither http nor https: files, pipes and whatever else FFmpeg would open."""
+    """Raise Refused for protocols other than http and https: files, pipes and whatever else FFmpeg would open."""
     parts = urlsplit(url)
     if parts.scheme not in _PORTS or not parts.hostname:
+        kind = f"uses the protocol {parts.scheme!r}" if parts.scheme else "is a path"
         raise Refused(
             InputError(
                 "video-unreadable",
-                f"the source leads to {redact(url)}, by the protocol {parts.scheme or 'of a path'!r}",
+                f"The source leads to {redact(url)}, which {kind}",
                 "http and https",
-                "look at what the server sends",
+                "check what the server sends",
             )
         )
 
 
 def port_of(parts: SplitResult) -> int:
-    """The port of a URL. Raises Refused for one that does not exist."""
+    """Return the port of a URL. Raises Refused for an invalid one."""
     try:
         return parts.port or _PORTS.get(parts.scheme, 0)
     except ValueError:
-        raise Refused(_refusal(parts.geturl(), "a port that does not exist", "1 to 65535")) from None
+        raise Refused(_refusal(parts.geturl(), "its port does not exist", "ports 1 to 65535")) from None
 
 
 def _plain(text: str) -> IPAddress:
-    """An address; an IPv4 address that is wrapped in an IPv6 one, unwrapped."""
+    """Parse an address; an IPv4 address embedded in an IPv6 address is extracted."""
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
         inner = address.ipv4_mapped or address.sixtofour
@@ -118,18 +126,18 @@ def _allowed(entries: Sequence[str]) -> tuple[set[str], list[ipaddress.IPv4Netwo
             if not text or any(c in text for c in "/:@ "):
                 raise InputError(
                     "allow-host",
-                    f"{entry!r}",
+                    f"The entry {entry!r} of `allow_hosts` is invalid",
                     "a host name, an address, or a network such as 10.0.0.0/8",
-                    "set --allow-host",
+                    "correct `allow_hosts`",
                 ) from None
             hosts.add(text)
     return hosts, networks
 
 
-def _refusal(url: str, given: str, allowed: str) -> InputError:
+def _refusal(url: str, reason: str, allowed: str) -> InputError:
     return InputError(
         "video-redirect",
-        f"the source leads to {redact(url)}: {given}",
+        f"The source leads to {redact(url)}: {reason}",
         allowed,
-        "if you trust the source, name the host with --allow-host",
+        "if you trust the source, add the host to `allow_hosts`",
     )

@@ -1,27 +1,32 @@
-"""What the header of a container says: which stream is the video, how fast, how long, and where time starts."""
+"""The header of a container: its video stream, frame rate, length and start time."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from ..errors import InputError
+from ._containers import not_a_video
 from ._time import FALLBACK_RATE, TimeBase
 
 _NO_TIMESTAMPS, _DISCONTINUOUS = 0x0080, 0x0200  # AVFMT_NOTIMESTAMPS, AVFMT_TS_DISCONT
-MAX_PIXELS = 1 << 26  # of a frame, 8192 x 8192: a few bytes of a hostile file stand for as many as its header claims
+MAX_PIXELS = 1 << 26  # per frame, 8192 x 8192: a few bytes of a malicious file can declare a frame of any size
 MAX_STREAMS = 256
 
 
 def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
-    """The video stream of an opened container. rate: what the caller says about it. Raises InputError."""
+    """Return the video stream of an opened container.
+
+    Args:
+        container: The container.
+        name: Name of the source for messages.
+        rate: Frames per second that the caller has set; None if not set.
+
+    Raises:
+        InputError: There is no usable video stream.
+    """
     if container.format.name.endswith("_pipe") or container.format.name in ("image2", "tty"):
-        raise InputError(
-            "video-picture",
-            f"{name} is a picture or text ({container.format.name})",
-            "a video",
-            "give a video file",
-        )
-    # Cover pictures of audio files are streams of type video as well.
+        raise not_a_video(name, container.format.name)
+    # Cover images of audio files are streams of type video as well.
     import av.stream
 
     cover = av.stream.Disposition.attached_pic
@@ -32,25 +37,25 @@ def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
         kinds = " and ".join(sorted({_kind(other, cover) for other in container.streams})) or "no stream"
         raise InputError(
             "video-no-stream",
-            f"{name} holds {kinds} and no video",
-            "a file or stream with video",
-            "check what was recorded",
+            f"{name} contains {kinds} but no video",
+            required="a file or stream with video",
+            next_step="check how it was recorded",
         )
     best = container.streams.best("video")
     stream = best if best in streams else streams[0]
     if stream.codec_context is None:
         raise InputError(
             "video-codec",
-            f"{name}: FFmpeg of this PyAV cannot decode its video",
+            f"{name} has a video codec that the FFmpeg libraries of this PyAV cannot decode",
             "H.264, H.265, VP9, AV1, MPEG-4, MJPEG, ...",
             "convert it, for example to H.264",
         )
     if rate is not None and is_stamped(container):
         raise InputError(
             "video-rate",
-            f"--fps {rate:g} for {name}, whose container ({container.format.name}) carries time stamps",
-            "a frame rate only for streams without time stamps: raw H.264, H.265 or MPEG video, MJPEG",
-            "leave out --fps",
+            f"`rate={rate:g}` cannot be used with {name}: its container ({container.format.name}) carries time stamps",
+            "streams without time stamps: raw H.264, H.265 or MPEG video, MJPEG",
+            "leave out `rate`",
         )
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     width, height = stream.codec_context.width, stream.codec_context.height
@@ -58,40 +63,47 @@ def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
         raise InputError(
             "video-size",
             f"{name} has frames of {width} x {height} pixels",
-            f"up to {MAX_PIXELS} pixels a frame",
-            "scale it down",
+            f"up to {MAX_PIXELS} pixels per frame",
+            "scale the video down",
         )
     return stream
 
 
 def too_many_streams(name: str) -> InputError:
-    """The error for a container that is too expensive to open."""
+    """The error for a container with too many streams."""
     return InputError(
         "video-streams",
-        f"{name} has more than {MAX_STREAMS} streams, or needs more memory than there is",
+        f"{name} has more than {MAX_STREAMS} streams, or needs more memory than is available",
         f"up to {MAX_STREAMS} streams",
-        "copy the one that is wanted, for example with: ffmpeg -i IN -map 0:v:0 -c copy OUT.mkv",
+        "copy the stream that you need, for example with: ffmpeg -i IN -map 0:v:0 -c copy OUT.mkv",
     )
 
 
 class Header:
-    """The header of an opened container and its video stream. rate: what the caller says about the stream. recorded:
-    whether the source has an end that is known; None: FFmpeg knows."""
+    """The header of an opened container and its video stream.
+
+    Args:
+        container: The container of PyAV.
+        stream: Its video stream.
+        live: Whether the source is live.
+        rate: Frames per second that the caller has set; None if not set.
+        recorded: Whether the source has a known end. None: ask FFmpeg.
+    """
 
     def __init__(
         self, container: Any, stream: Any, *, live: bool, rate: float | None, recorded: bool | None = None
     ) -> None:
-        self._container, self._stream, self._live, self._given_rate = container, stream, live, rate
+        self._container, self._stream, self._live, self._declared_rate = container, stream, live, rate
         self._recorded = recorded
 
     @property
     def stamped(self) -> bool:
-        """Whether the container carries time stamps, or a rate that takes their place."""
+        """Whether the container carries time stamps, or a rate that replaces them."""
         return is_stamped(self._container)
 
     @property
     def recorded(self) -> bool:
-        """Whether the source has an end that is known: a file, here or behind an address."""
+        """Whether the source has a known end: a file, local or behind an address."""
         if self._recorded is not None:
             return self._recorded
         if not self._live:
@@ -103,11 +115,11 @@ class Header:
 
     @property
     def rate(self) -> float:
-        """Nominal frames a second, 0 when unknown or absurd."""
+        """Nominal frames per second; 0 if unknown or implausible."""
         if not self.stamped:
-            guessed = number(self._stream.guessed_rate)
-            guessed = guessed if 0.01 <= guessed <= 1000 else FALLBACK_RATE
-            return self._given_rate or self._codec_rate or guessed
+            estimate = number(self._stream.guessed_rate)
+            estimate = estimate if 0.01 <= estimate <= 1000 else FALLBACK_RATE
+            return self._declared_rate or self._codec_rate or estimate
         rates = [self._stream.average_rate, self._stream.guessed_rate, self._stream.base_rate]
         if self._container.format.name == "avi":
             rates[:2] = rates[1::-1]  # the average counts chunks without data
@@ -118,20 +130,20 @@ class Header:
 
     @property
     def _codec_rate(self) -> float:
-        """What the video itself says about its rate, 0 where it says nothing."""
+        """Frames per second declared in the video data; 0 if absent."""
         rate = number(self._stream.codec_context.framerate)
         return rate if 0.01 <= rate <= 1000 else 0.0
 
     @property
     def duration_s(self) -> float | None:
-        """What the header claims."""
+        """Length in seconds according to the header."""
         return self.video_s or self._whole_s
 
     @property
     def video_s(self) -> float | None:
-        """How long the video is by the header, None when only the length of everything together is known."""
+        """Length of the video in seconds according to the header; None if only that of the container is declared."""
         length = 0 if self._first_fragment else self._stream.duration or 0
-        if self._container.format.name == "avi":  # FFmpeg halves the length of a file that looks cut, but not the count
+        if self._container.format.name == "avi":  # FFmpeg halves the length of a truncated file, not the count
             length = max(length, self._stream.frames)
         if length and self._stream.time_base:
             return float(length * self._stream.time_base)
@@ -139,21 +151,23 @@ class Header:
 
     @property
     def _whole_s(self) -> float | None:
-        """How long everything together is."""
+        """Length of the container in seconds."""
         duration = None if self._first_fragment else self._container.duration
         return duration / 1e6 if duration else None
 
     @property
     def _first_fragment(self) -> bool:
-        """Whether lengths are only those of the first fragment: FFmpeg reads no further in an mp4 of fragments that it
-        cannot seek in."""
+        """Whether lengths are those of the first fragment only: FFmpeg reads no further in a fragmented MP4 without
+        seeking."""
         return not self.recorded and self._container.format.name.startswith("mov") and not self._stream.frames
 
     def time_base(self, *, starts: bool, first_s: float | None, arrival: bool) -> TimeBase:
-        """How stamps of this container become media time.
+        """Return how time stamps of this container become media time.
 
-        starts: media time 0 is where the container starts. first_s: earliest stamp of the video. arrival: there are no
-        stamps but times of arrival.
+        Args:
+            starts: Whether media time 0 is the start of the container.
+            first_s: Earliest time stamp of the video in seconds.
+            arrival: Whether times of arrival replace time stamps.
         """
         if not self.stamped:
             start_s = None if arrival else 0.0
@@ -167,7 +181,7 @@ class Header:
         early_s = 0.0
         if whole_s is not None and start_s is not None:
             most_s = start_s + whole_s
-            # Some programs write the time of the last frame into the header of a Matroska file, others the length.
+            # Some programs write the time of the last frame into a Matroska header, others the length.
             if self._container.format.name.startswith("matroska"):
                 early_s = max(start_s, 0.0)
         if self.video_s is not None and begin_s is not None:
@@ -183,19 +197,19 @@ class Header:
 
     @property
     def _assumed_rate(self) -> float | None:
-        """The rate of a recorded stream without time stamps where nothing tells it, None where something does."""
-        if self._given_rate or self._codec_rate or not self.recorded:
+        """Assumed rate of a recorded stream without time stamps; None if the rate is declared."""
+        if self._declared_rate or self._codec_rate or not self.recorded:
             return None
         return self.rate
 
 
 def is_stamped(container: Any) -> bool:
-    """Whether a container carries time stamps, or a rate that takes their place."""
+    """Return whether a container carries time stamps, or a rate that replaces them."""
     return not int(container.format.flags) & _NO_TIMESTAMPS
 
 
 def number(rational: Any) -> float:
-    """A rational of PyAV as a float; 0 where it is absent or undefined."""
+    """Convert a rational of PyAV to a float; 0 if it is absent or undefined."""
     try:
         return float(rational) if rational else 0.0
     except ZeroDivisionError:
@@ -203,4 +217,4 @@ def number(rational: Any) -> float:
 
 
 def _kind(stream: Any, cover: Any) -> str:
-    return "a cover picture" if stream.disposition & cover else str(stream.type)
+    return "a cover image" if stream.disposition & cover else str(stream.type)

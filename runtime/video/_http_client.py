@@ -1,4 +1,4 @@
-"""The client behind `_http`: connections to addresses that were checked, logins, redirects, a deadline a request."""
+"""The HTTP client of `_http`: connections to checked addresses, logins, redirects, and a deadline per request."""
 
 from __future__ import annotations
 
@@ -20,23 +20,25 @@ MAX_REDIRECTS = 5
 
 
 class Watchdog:
-    """Shuts the connection of a request down when it takes too long as a whole: time-outs of sockets begin anew with
-    every byte."""
+    """Shuts down the connection of a request that takes too long as a whole.
+
+    The time-outs of sockets are not enough: they start again with every byte.
+    """
 
     def __init__(self, seconds: float) -> None:
-        self.barked = False
+        self.expired = False
         self.deadline = time.monotonic() + seconds
         self.sockets: list[socket.socket] = []
-        self._timer = threading.Timer(seconds, self._bark)
+        self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
 
     def watch(self, connection: socket.socket) -> None:
         self.sockets.append(connection)
-        if self.barked:
-            self._bark()
+        if self.expired:
+            self._expire()
 
-    def _bark(self) -> None:
-        self.barked = True
+    def _expire(self) -> None:
+        self.expired = True
         cut(self.sockets)
 
     def __enter__(self) -> Watchdog:
@@ -48,17 +50,23 @@ class Watchdog:
 
 
 def cut(sockets: Iterable[socket.socket]) -> None:
-    """End whatever waits for these connections."""
+    """Shut down connections, which wakes the threads that wait for them."""
     for connection in sockets:
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
 
 
 def client(guard: Guard, url: str, login: str) -> urllib.request.OpenerDirector:
-    """Opens http and https, nothing else. login: "user:password", percent-encoded, for the host of `url` alone."""
+    """Create an opener for http and https only.
+
+    Args:
+        guard: Decides which servers may be used.
+        url: URL of the source.
+        login: "user:password", percent-encoded, sent only to the host of `url`.
+    """
     director = urllib.request.OpenerDirector()
     parts = [
-        urllib.request.ProxyHandler(),  # http_proxy, https_proxy, no_proxy, as FFmpeg
+        urllib.request.ProxyHandler(),  # http_proxy, https_proxy and no_proxy, as in FFmpeg
         _Http(guard),
         _Https(guard),
         _Redirects(),
@@ -78,7 +86,7 @@ def client(guard: Guard, url: str, login: str) -> urllib.request.OpenerDirector:
 
 
 def quoted(url: str) -> str:
-    """A URL as a request may hold it: letters that nobody encoded, encoded."""
+    """Percent-encode characters of a URL that a request must not contain."""
     parts = urlsplit(url)
     keep = "%/:=&?~+!$,;'@()*[]|"
     with contextlib.suppress(UnicodeError):
@@ -98,15 +106,15 @@ class _Plain(http.client.HTTPConnection):
         self.sock = sock
 
     def _dial(self) -> socket.socket:
-        """Connect to one of the addresses that were checked, not to what the name means by now."""
+        """Connect to one of the checked addresses; the name is not resolved again."""
         timeout = min(float(self.timeout or 10.0), max(self.watchdog.deadline - time.monotonic(), 0.01))
         scheme = "https" if self.secure else "http"
         host = f"[{self.host}]" if ":" in self.host else self.host
         if self._proxied:
             sock = socket.create_connection((self.host, self.port), timeout)
         else:
-            place = self.guard.place(f"{scheme}://{host}:{self.port}/")
-            sock = _first(place.addresses, place.port, timeout)
+            endpoint = self.guard.resolve(f"{scheme}://{host}:{self.port}/")
+            sock = _first(endpoint.addresses, endpoint.port, timeout)
         sock.settimeout(self.timeout)
         return sock
 
@@ -124,7 +132,7 @@ class _Secure(_Plain, http.client.HTTPSConnection):
         if getattr(self, "_tunnel_host", None):
             self._tunnel()  # type: ignore[attr-defined]
             name = self._tunnel_host  # type: ignore[attr-defined]
-        # As FFmpeg does by default: cameras come with certificates that nobody signed.
+        # The default of FFmpeg: many cameras have self-signed certificates.
         context = ssl.create_default_context()
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self.sock = context.wrap_socket(sock, server_hostname=name)
@@ -142,19 +150,19 @@ def _first(addresses: tuple[str, ...], port: int, timeout: float) -> socket.sock
 
 
 def _connection(kind: type[_Plain], guard: Guard, request: Any) -> Any:
-    def make(host: str, **options: Any) -> _Plain:
-        made = kind(host, **options)
-        made.guard, made.watchdog = guard, request.watchdog
-        made._proxied = request.has_proxy() or getattr(request, "_tunnel_host", None) is not None
-        return made
+    def connect(host: str, **options: Any) -> _Plain:
+        connection = kind(host, **options)
+        connection.guard, connection.watchdog = guard, request.watchdog
+        connection._proxied = request.has_proxy() or getattr(request, "_tunnel_host", None) is not None
+        return connection
 
-    return make
+    return connect
 
 
 def _check_proxied(guard: Guard, url: str) -> None:
-    """The proxy connects, and often only it can resolve names: what this machine cannot resolve is left to it."""
+    """Check a URL that a proxy will open. Names that this machine cannot resolve are left to the proxy."""
     with contextlib.suppress(socket.gaierror):
-        guard.place(url)
+        guard.resolve(url)
 
 
 class _Http(urllib.request.HTTPHandler):
@@ -180,23 +188,23 @@ class _Https(urllib.request.HTTPSHandler):
 
 
 class _Redirects(urllib.request.BaseHandler):
-    """Follows redirects within http and https. Where they lead is checked when the connection is made."""
+    """Follows redirects within http and https. Their targets are checked when the connection is made."""
 
     def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
         target = headers.get("Location")
-        fp.close()  # its body is of no use, and a hostile one has no end
+        fp.close()  # its body is not needed and may be endless
         if not target:
-            raise OSError(f"a redirect without an address (HTTP {code})")
+            raise OSError(f"redirect without an address (HTTP {code})")
         try:
             target = urljoin(req.full_url, target)
             check_protocol(target)
         except ValueError:  # brackets that do not match, for example
-            raise OSError(f"a redirect to what is no address (HTTP {code})") from None
+            raise OSError(f"redirect to an invalid address (HTTP {code})") from None
         hops = getattr(req, "hops", 0) + 1
         if hops > MAX_REDIRECTS:
             raise OSError(f"more than {MAX_REDIRECTS} redirects")
-        made: Any = urllib.request.Request(quoted(target), headers=req.headers)
-        made.watchdog, made.hops = req.watchdog, hops
-        return self.parent.open(made, timeout=req.timeout)  # type: ignore[attr-defined]
+        request: Any = urllib.request.Request(quoted(target), headers=req.headers)
+        request.watchdog, request.hops = req.watchdog, hops
+        return self.parent.open(request, timeout=req.timeout)  # type: ignore[attr-defined]
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

@@ -1,4 +1,4 @@
-"""What a playlist names beside files on servers: data in the address itself, and encrypted segments."""
+"""Playlist entries other than plain files: data URIs and encrypted segments."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_DATA_URI = 1 << 20
 
 
 class Bytes:
-    """A small file in memory for FFmpeg, or an answer without a body."""
+    """A small file in memory for FFmpeg, or a response without a body."""
 
     length = 0
 
@@ -32,6 +32,7 @@ class Bytes:
 
 
 def data_uri(url: str) -> bytes:
+    """Decode a data URI; empty if it is invalid."""
     head, _, text = url[5 : MAX_DATA_URI + 5].partition(",")
     try:
         return base64.b64decode(unquote(text)) if head.endswith(";base64") else unquote_to_bytes(text)
@@ -40,7 +41,7 @@ def data_uri(url: str) -> bytes:
 
 
 def decryptor(options: dict[str, str]) -> Callable[[bytes], bytes]:
-    """AES-128-CBC of HLS, with the key and vector that FFmpeg read from the playlist."""
+    """Return a function that decrypts AES-128-CBC segments of HLS with the key and vector from the playlist."""
     try:
         from cryptography.hazmat.primitives import padding
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -48,9 +49,9 @@ def decryptor(options: dict[str, str]) -> Callable[[bytes], bytes]:
         raise Refused(
             InputError(
                 "video-encrypted",
-                "the playlist holds encrypted segments, which need the package cryptography",
-                "a stream that is not encrypted, or an environment with cryptography",
-                "pip install 'punctum[hls]'",
+                "The playlist contains encrypted segments, which need the package cryptography",
+                required="a stream without encryption, or an environment with cryptography",
+                next_step="pip install 'punctum[hls]'",
             )
         ) from None
     key, vector = bytes.fromhex(options.get("key", "")), bytes.fromhex(options.get("iv", ""))
@@ -61,7 +62,7 @@ def decryptor(options: dict[str, str]) -> Callable[[bytes], bytes]:
         cipher = Cipher(algorithms.AES(key), modes.CBC(vector)).decryptor()
         text: bytes = cipher.update(data) + cipher.finalize()
         unpadder = padding.PKCS7(128).unpadder()
-        with contextlib.suppress(ValueError):  # not padded: the demuxer takes it as it is
+        with contextlib.suppress(ValueError):  # no padding: the demuxer accepts the data as it is
             text = unpadder.update(text) + unpadder.finalize()
         return text
 

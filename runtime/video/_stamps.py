@@ -1,4 +1,4 @@
-"""The time stamp of each decoded frame: its presentation stamp if the container has one, else the best substitute."""
+"""Time stamps of decoded frames: the presentation time stamp if the container has one, else the best substitute."""
 
 from __future__ import annotations
 
@@ -8,57 +8,65 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from ._picture import Picture
+    from ._decoded import DecodedFrame
 
-_BLOCKED_S = 0.004  # a packet that took at least that long was not buffered
-_BURST = 64  # pictures that may have been read ahead
-_SEEN = 64  # packets that are remembered: more than any decoder holds back
-_CALM = 3  # frames in order, at least, after which stamps that ran backwards after damage are forgiven
-_PLAUSIBLE = 2  # times the usual reordering delay; a longer one spans a hole in the recording
+_BLOCKED_S = 0.004  # a packet that took at least this long was not buffered
+_BURST = 64  # frames that may have been read ahead
+_HISTORY = 64  # packets to remember: more than any decoder holds back
+_CALM = 3  # minimum number of frames in order after which time stamps that ran backwards after damage are ignored
+_PLAUSIBLE = 2  # times the usual reordering delay; a longer delay spans a pause in the recording
 
 
 class Stamper:
-    """Stamps of a container that has some, chosen as FFmpeg's own programs choose them.
+    """Time stamps of a container that has some, chosen by the rules of FFmpeg's own programs.
 
-    A frame has a presentation stamp (pts) and the decoding stamp (dts) of the packet that completed it. If the pts is
-    absent, or runs backwards more often than the dts, the dts is used, less the reordering delay of the decoder, so
-    that the first frame keeps its time.
-    decoding_only: the container stores frames in decoding order and has no stamps (AVI). FFmpeg guesses a pts for
-    them, which is wrong if there are B-frames. period_s: nominal time between frames, 0 if unknown.
+    A frame has a presentation time stamp (pts) and the decoding time stamp (dts) of the packet that completed it. If
+    the pts is absent, or runs backwards more often than the dts, the dts minus the reordering delay of the decoder is
+    used, so that the first frame keeps its time.
+
+    Args:
+        base: Time base of the stream in seconds.
+        decoding_only: Whether the container stores frames in decoding order without time stamps (AVI). FFmpeg then
+            estimates the pts, which is wrong with B-frames.
+        period_s: Nominal time between frames in seconds; 0 if unknown.
     """
 
     def __init__(self, base: float, *, decoding_only: bool = False, period_s: float = 0.0) -> None:
         self._base, self._decoding_only, self._usual_s = base, decoding_only, period_s
-        self._seen: deque[float] = deque(maxlen=_SEEN)  # dts of the packets up to the first frame
+        self._seen: deque[float] = deque(maxlen=_HISTORY)  # dts of the packets up to the first frame
         self._delay: float | None = None
         self._last_pts = self._last_dts = float("-inf")
         self._bad_pts = self._bad_dts = 0
-        self._shaken = 0  # frames whose order says nothing about the container, since data before them were damaged
-        self._recent_pts = self._recent_dts = 0  # faults among these, until order returns
-        self._calm = 0  # frames in order since
+        self._damage_window = 0  # frames after damaged data, whose order does not count against the container
+        self._recent_pts = self._recent_dts = 0  # frames out of order among these, until order returns
+        self._calm = 0  # consecutive frames in order
         self._step_s = 0.0
         self.late_s = 0.0
-        """Where the first chunk does not tell the start of the video: the reordering delay, which the header's length
-        leaves out."""
-        self.swallowed = 0
-        """Frames that are missing according to the container, and not yet counted as lost."""
+        """Reordering delay in seconds that the length in the header omits, if the first chunk is not the start of the
+        video; otherwise 0."""
+        self.missing = 0
+        """Number of frames that are missing according to the container but not yet counted as lost."""
 
     def note(self, packet: Any) -> None:
-        """A packet of the video, before it is decoded."""
+        """Record a video packet before it is decoded."""
         if packet.dts is not None and packet.time_base:
             self._seen.append(float(packet.dts * packet.time_base))
 
     def stamp(
         self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
-        """Presentation stamp in seconds (None if unknown) and display duration (0 if unknown).
+        """Return the presentation time of a frame in seconds (None if unknown) and its duration (0 if unknown).
 
-        lost: frames lost before it. held: frames that the decoder keeps for reordering. queued: frames in its threads.
-        damaged: data before it were corrupt or missing. Decoders then output a few frames out of order although the
-        stamps are right, so that their order does not count against the stamps for long.
+        Args:
+            frame: The frame of PyAV.
+            lost: Number of frames lost before it.
+            held: Number of frames that the decoder keeps for reordering.
+            queued: Number of frames in the threads of the decoder.
+            damaged: Whether data before it was corrupt or missing. Decoders then output a few frames out of order
+                although the time stamps are right, so their order counts against the time stamps only briefly.
         """
-        self._shaken = _SEEN if damaged else max(self._shaken - 1, 0)
-        base = float(frame.time_base) if frame.time_base else self._base  # frames from a flush come without one
+        self._damage_window = _HISTORY if damaged else max(self._damage_window - 1, 0)
+        base = float(frame.time_base) if frame.time_base else self._base  # flushed frames have none
         shown_s = (frame.duration or 0) * base
         pts = frame.pts * base if frame.pts is not None and base else None
         dts = frame.dts * base if frame.dts is not None and base else None
@@ -76,29 +84,29 @@ class Stamper:
             return dts, shown_s
         if pts is not None:
             late_pts, self._last_pts = pts <= self._last_pts, pts
-        self._judge(late_pts, late_dts, held)
+        self._count_reversals(late_pts, late_dts, held)
         doubtful = self._bad_pts > self._bad_dts or self._recent_pts > self._recent_dts
         if pts is not None and (dts is None or not doubtful):
             return pts, shown_s
         return dts, shown_s
 
-    def _judge(self, late_pts: bool, late_dts: bool, held: int) -> None:
-        """Count stamps that run backwards: for good, or after damage only until order has returned."""
+    def _count_reversals(self, late_pts: bool, late_dts: bool, held: int) -> None:
+        """Count time stamps that run backwards: permanently, or after damage only until order returns."""
         self._calm = 0 if late_pts or late_dts else self._calm + 1
-        if self._shaken:
+        if self._damage_window:
             self._recent_pts += late_pts
             self._recent_dts += late_dts
         else:
             self._bad_pts += late_pts
             self._bad_dts += late_dts
-        if not self._shaken or self._calm >= max(_CALM, held):
+        if not self._damage_window or self._calm >= max(_CALM, held):
             self._recent_pts = self._recent_dts = 0
 
     def _measure(self, dts: float, held: int) -> float:
-        """The reordering delay in seconds, from the packets before the first frame."""
+        """Return the reordering delay in seconds, from the packets before the first frame."""
         before = [at for at in self._seen if at < dts]
         delay = dts - before[-min(held, len(before))] if held and before else 0.0
-        # A hole behind the first chunk: the video starts late. Then decoding stamps need no shift to make room for the
+        # A pause after the first chunk: the video starts late. Decoding time stamps then already leave room for the
         # delay, and muxers do not shift them.
         usual = held * self._usual_s
         if not 0 < _PLAUSIBLE * usual < delay:
@@ -108,13 +116,15 @@ class Stamper:
 
 
 class AviStamper(Stamper):
-    """AVI stamps are frame counts. If damage removed frames, the index at the end of the file tells how many.
+    """AVI time stamps are frame counts. If damage removed frames, the index at the end of the file shows how many.
 
-    index: the stream's `index_entries`. period_s: as in `Stamper`; a recording that starts late begins with one chunk
-    at 0, a hole, and the rest.
+    Args:
+        base: Time base of the stream in seconds.
+        index: `index_entries` of the stream.
+        period_s: See `Stamper`. A recording that starts late begins with one chunk at 0 and continues after a pause.
     """
 
-    _HEAD = 8  # bytes of a chunk header: index entries point to it, packets start after it
+    _HEAD = 8  # bytes of a chunk header; index entries point to it, packets start after it
 
     def __init__(self, base: float, index: Any, *, period_s: float = 0.0) -> None:
         super().__init__(base, decoding_only=True, period_s=period_s)
@@ -130,10 +140,10 @@ class AviStamper(Stamper):
             return
         if not self._places:
             self._places = {entry.pos + self._HEAD: entry.timestamp for entry in self._index}
-        found = self._places.get(packet.pos)
-        if found is not None and self._shift < found - packet.dts <= len(self._places):
-            self.swallowed += found - packet.dts - self._shift
-            self._shift = found - packet.dts
+        stamp = self._places.get(packet.pos)
+        if stamp is not None and self._shift < stamp - packet.dts <= len(self._places):
+            self.missing += stamp - packet.dts - self._shift
+            self._shift = stamp - packet.dts
 
     def stamp(
         self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
@@ -143,7 +153,7 @@ class AviStamper(Stamper):
 
 
 class CountingStamper(Stamper):
-    """Recordings without stamps: frames at a fixed rate."""
+    """Recordings without time stamps: frames at a fixed rate."""
 
     def __init__(self, base: float, period_s: float) -> None:
         super().__init__(base)
@@ -158,7 +168,7 @@ class CountingStamper(Stamper):
     def stamp(
         self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
-        if not self._next and not self._whole:  # cut inside a group of pictures: count the undecodable packets
+        if not self._next and not self._whole:  # starts inside a group of pictures (GOP): count the undecodable packets
             lost = max(lost, self._packets - 1 - held - queued)
         at = (self._next + lost) * self._period_s
         self._next += lost + 1
@@ -166,7 +176,7 @@ class CountingStamper(Stamper):
 
 
 class ArrivalStamper(Stamper):
-    """Live sources without stamps, such as MJPEG over HTTP: the time of arrival."""
+    """Live sources without time stamps, such as MJPEG over HTTP: the time of arrival."""
 
     def stamp(
         self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
@@ -175,35 +185,39 @@ class ArrivalStamper(Stamper):
 
 
 def spread(
-    pictures: Iterator[Picture | None], waited: Callable[[], float], *, since: float
-) -> Iterator[Picture | None]:
-    """Spread the arrival times of pictures that were read while the source was being opened.
+    frames: Iterator[DecodedFrame | None], waited: Callable[[], float], *, since: float
+) -> Iterator[DecodedFrame | None]:
+    """Spread the arrival times of frames that were read while the source was being opened.
 
-    FFmpeg reads ahead to identify a stream, and then delivers all of that at once. waited: seconds that the last packet
-    took to arrive. since: when opening began.
+    FFmpeg reads ahead to identify a stream and then delivers these frames all at once.
+
+    Args:
+        frames: The frames.
+        waited: Returns the seconds that the last packet took to arrive.
+        since: When opening began, on the monotonic clock.
     """
-    held: list[Picture] = []
+    held: list[DecodedFrame] = []
     until = since
-    for picture in pictures:
+    for frame in frames:
         blocked = waited() >= _BLOCKED_S
         if not blocked:
             until = time.monotonic()
-        if picture is None:
+        if frame is None:
             yield None
         elif blocked:
             yield from _evenly(held, since, until)
             held = []
-            yield picture
+            yield frame
             break
         else:
-            held.append(picture)
+            held.append(frame)
             if len(held) >= _BURST:
                 break
     yield from _evenly(held, since, until)
-    yield from pictures
+    yield from frames
 
 
-def _evenly(pictures: list[Picture], since: float, until: float) -> list[Picture]:
-    for k, picture in enumerate(pictures):
-        picture.raw_s = since + (until - since) * (k + 1) / len(pictures)
-    return pictures
+def _evenly(frames: list[DecodedFrame], since: float, until: float) -> list[DecodedFrame]:
+    for k, frame in enumerate(frames):
+        frame.raw_s = since + (until - since) * (k + 1) / len(frames)
+    return frames

@@ -1,21 +1,25 @@
-"""What a container says about time."""
+"""Time information of a container."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-FALLBACK_RATE = 25.0  # frames a second where neither stamps nor header tell
+FALLBACK_RATE = 25.0  # frames per second if neither time stamps nor header declare a rate
 
 
 @dataclass(frozen=True, slots=True)
 class TimeBase:
-    """Stamps of a container, in seconds on its own clock; None where it does not say.
+    """Time stamps of a container, in seconds on its own clock; None where the container does not declare them.
 
-    start_s: where the container starts, which is media time 0; None: media time 0 is the first frame. first_s: the
-    earliest stamp of the video's data, decodable or not. end_s: where its video ends by the header. most_s: where all
-    of it ends. early_s: how much before end_s it may end all the same, since the header is ambiguous. discontinuous: a
-    container whose stamps may jump at any place, such as MPEG-TS. assumed_rate: frames a second that were assumed
-    because nothing tells the rate. arrival: there are no stamps but the times of arrival.
+    Attributes:
+        start_s: Start of the container, which is media time 0. None: media time 0 is the first frame.
+        first_s: Earliest time stamp of the video data, decodable or not.
+        end_s: End of the video according to the header.
+        most_s: End of the longest stream according to the header.
+        early_s: How long before `end_s` the video may really end, because the header is ambiguous.
+        discontinuous: Whether time stamps may jump anywhere, as in MPEG-TS.
+        assumed_rate: Frames per second that were assumed because the rate is declared nowhere.
+        arrival: Whether times of arrival replace time stamps.
     """
 
     start_s: float | None = None

@@ -1,6 +1,6 @@
-"""Media clock: from the time stamps of a file or camera to seconds that start at 0 and never go backwards.
+"""Media clock: converts the time stamps of a file or camera into seconds that start at 0 and never go backwards.
 
-Sans I/O. Stamps may be missing, negative, go backwards, wrap, or jump; each of these is mended and counted.
+Time stamps may be missing or negative, go backwards, wrap, or jump; each of these is corrected and counted. No I/O.
 """
 
 from __future__ import annotations
@@ -10,19 +10,22 @@ from dataclasses import dataclass
 
 # Stamps of MPEG transport streams have 33 bits, those of RTP 32, both at 90 kHz.
 WRAPS_S = (2**32 / 90_000, 2**33 / 90_000)
-WRAP_SLACK_S = 10.0  # how far from an exact wrap a stamp may be to be taken for one
-STEADY = 8  # equal steps in a row after which a longer one means lost frames
-HOLE_S = 1.0  # a step longer than this is a pause rather than a loss, unless data are known to be damaged
-_NEAR = 5  # a frame that comes no more than so many steps later follows the last one
+WRAP_SLACK_S = 10.0  # tolerance for a step to count as a wrap
+STEADY = 8  # consecutive equal steps after which a longer one means lost frames
+PAUSE_S = 1.0  # a longer step is a pause rather than a loss, unless data is known to be damaged
+_NEAR = 5  # a frame at most this many steps later directly follows the last one
 DISORDER_S = 1.0  # after damaged data, decoders output the next few frames out of order
-JITTER_S = 0.1  # a step back by no more than this is jitter of the sender: time stands still, the line is kept
+JITTER_S = 0.1  # a smaller step backwards is jitter of the sender: time stops until it catches up
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """at: media seconds. broken: it is unknown how much time passed since the frame before.
+    """Media time of one frame.
 
-    missing: frames that should have come in between, by a rhythm that was steady until then.
+    Attributes:
+        at: Media time in seconds.
+        broken: Whether it is unknown how much time has passed since the previous frame.
+        missing: Number of frames missing in between, judged by the regular steps before.
     """
 
     at: float
@@ -31,12 +34,14 @@ class Tick:
 
 
 class MediaClock:
-    """Turns raw stamps (seconds, or None where there is none) into media time. One a source; it outlives reconnects.
+    """Converts raw time stamps into media time. There is one clock per source; it survives reconnections.
 
-    period_s: nominal time between frames, for missing stamps. max_jump_s: a longer step forward is not believed.
-    start_s: the stamp that is media time 0; None: that of the first frame. rhythm: a hole in a steady rhythm counts as
-    lost frames. That is right for cameras. A recording may omit frames in which nothing moves, so there a hole counts
-    only if data were damaged.
+    Args:
+        period_s: Nominal time between frames in seconds, used for missing time stamps.
+        max_jump_s: A longer step forward, in seconds, is treated as an error.
+        start_s: Time stamp that is media time 0. None: that of the first frame.
+        rhythm: Whether a long step in a regular sequence counts as lost frames. This is right for cameras. A recording
+            may omit frames in which nothing moves, so there a long step counts only if data was damaged.
     """
 
     def __init__(
@@ -45,10 +50,10 @@ class MediaClock:
         self.period_s, self.max_jump_s, self.start_s, self.rhythm = period_s, max_jump_s, start_s, rhythm
         self.counts: dict[str, int] = {}
         self._last: float | None = None
-        self._offset: float | None = None  # media time minus raw stamp, once a stamp was seen
-        self._guessed_s = 0.0  # media time since the last stamp that was there
-        self._step_s, self._steady = 0.0, 0  # the usual step and how often it came in a row
-        self._suspect = 0  # frames for which a hole is attributed to damage, which is often reported a few frames early
+        self._offset: float | None = None  # media time minus raw time stamp; None before the first one
+        self._estimated_s = 0.0  # media time since the last time stamp
+        self._step_s, self._steady = 0.0, 0  # the usual step, and how many such steps came in a row
+        self._damage_window = 0  # frames for which a long step counts as damage, often reported early
 
     @property
     def last(self) -> float:
@@ -56,69 +61,74 @@ class MediaClock:
         return 0.0 if self._last is None else self._last
 
     @property
-    def suspect(self) -> bool:
-        """Whether data were damaged within the last few frames."""
-        return self._suspect > 0
+    def recently_damaged(self) -> bool:
+        """Whether data was damaged within the last few frames."""
+        return self._damage_window > 0
 
-    def tell(self, raw: float | None, *, damaged: bool = False) -> Tick:
-        """Media time of the next frame. damaged: data before it were corrupt or missing."""
+    def advance(self, raw: float | None, *, damaged: bool = False) -> Tick:
+        """Return the media time of the next frame.
+
+        Args:
+            raw: Its time stamp in seconds; None if there is none.
+            damaged: Whether data before it was corrupt or missing.
+        """
         broken, missing = False, 0
-        self._suspect = STEADY if damaged else max(self._suspect - 1, 0)
+        self._damage_window = STEADY if damaged else max(self._damage_window - 1, 0)
         if raw is None or not math.isfinite(raw):
             self._count("stamp-missing")
             at = self._next()
-            self._guessed_s += at - self.last
+            self._estimated_s += at - self.last
         else:
             if self._offset is None:
                 self._offset = self._anchor(raw)
             at, broken = self._settle(raw, self._offset)
-            if self._guessed_s or broken or self._last is None:
+            if self._estimated_s or broken or self._last is None:
                 self._steady = 0
             else:
                 missing = self._missing(at - self._last)
-            self._guessed_s = 0.0
+            self._estimated_s = 0.0
         self._last = at
         return Tick(at, broken, missing)
 
     def doubtful(self, raw: float | None, hold_s: float) -> bool:
-        """Whether a stamp is so far off that the next one should confirm it."""
+        """Return whether a time stamp is so far off that the next one should confirm it."""
         step = self._step(raw)
         return step is not None and not -self._back_s <= step <= hold_s and not self._wraps(step)
 
     def continues(self, raw: float | None, hold_s: float) -> bool:
-        """Whether a stamp directly continues from the last accepted one."""
+        """Return whether a time stamp directly follows the last accepted one."""
         step = self._step(raw)
         return step is not None and 0 <= step <= min(hold_s, _NEAR * self._usual_s)
 
-    def wild(self) -> Tick:
-        """Media time of a frame whose stamp is wrong: its neighbours continue without it."""
+    def ignore_stamp(self) -> Tick:
+        """Return the media time of a frame whose time stamp is an outlier: the next one continues the sequence."""
         self._count("stamp-jumped")
         at = self._next()
-        self._guessed_s += at - self.last
+        self._estimated_s += at - self.last
         self._last = at
         return Tick(at)
 
     def resume(self, lost_s: float) -> None:
-        """The sender was lost and is back: the next stamp, whatever it is, means `lost_s` seconds after the last."""
+        """Continue after a reconnection: the next time stamp, whatever it is, means `lost_s` seconds after the last."""
         if self._last is not None:
             self._last += max(lost_s - self.period_s, 0.0)
-        self._offset, self._guessed_s, self._steady = None, 0.0, 0
+        self._offset, self._estimated_s, self._steady = None, 0.0, 0
 
     def _next(self) -> float:
         return 0.0 if self._last is None else self._last + self._usual_s
 
     @property
     def _back_s(self) -> float:
-        """How far a stamp may go back before the time line counts as a new one."""
-        return (DISORDER_S if self._suspect else JITTER_S) + self._guessed_s
+        """How far a time stamp may go back, in seconds, before a new time line begins."""
+        return (DISORDER_S if self._damage_window else JITTER_S) + self._estimated_s
 
     @property
     def _usual_s(self) -> float:
-        """The time between two frames."""
+        """Usual time between two frames in seconds."""
         return self._step_s if self._steady >= STEADY and self._step_s > 0 else self.period_s
 
     def _anchor(self, raw: float) -> float:
-        """Media time minus stamp for the first stamp, or for the first after a loss."""
+        """Return media time minus time stamp for the first time stamp, or for the first after a loss."""
         if self._last is None and self.start_s is not None and raw > self.start_s:
             if raw - self.start_s <= self.max_jump_s:
                 return -self.start_s
@@ -155,16 +165,16 @@ class MediaClock:
         return self._next(), False
 
     def _missing(self, step_s: float) -> int:
-        """Frames that a step skipped."""
+        """Return the number of frames that a step skips."""
         if abs(step_s - self._step_s) <= 0.25 * self._step_s:
             self._steady += 1
-            self._step_s += (step_s - self._step_s) / STEADY  # containers round: the mean is the better guess
+            self._step_s += (step_s - self._step_s) / STEADY  # containers round time stamps: the mean is more exact
             return 0
         steady, self._steady = self._steady, 0
-        lossy = self._suspect > 0 or (self.rhythm and step_s <= HOLE_S)
-        if lossy and steady >= STEADY and self._step_s > 0 and 1.5 * self._step_s < step_s:  # 0: stamps stood still
-            if self._suspect:
-                self._steady = steady  # one damaged part can make several holes
+        lossy = self._damage_window > 0 or (self.rhythm and step_s <= PAUSE_S)
+        if lossy and steady >= STEADY and self._step_s > 0 and 1.5 * self._step_s < step_s:  # 0: no advance
+            if self._damage_window:
+                self._steady = steady  # one damaged part can cause several long steps
             return round(step_s / self._step_s) - 1
         self._step_s = max(step_s, 0.0)
         return 0

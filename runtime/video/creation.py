@@ -1,4 +1,4 @@
-"""When a video was recorded, by what its container says."""
+"""Recording time of a video according to its container."""
 
 from __future__ import annotations
 
@@ -8,21 +8,26 @@ from .decode import VideoReader
 
 
 def creation_time(name: str) -> str:
-    """The container's creation_time, else that of its video stream. Cameras write the start of the recording there,
-    many converters the time of the conversion. Raises InputError where there is none."""
+    """Return the creation_time of the container, or else of its video stream.
+
+    Cameras write the start of the recording there, many converters the time of the conversion.
+
+    Raises:
+        InputError: There is no such tag, or the video cannot be opened.
+    """
     address = Address.parse(name)
     reader = VideoReader(address, dropped={}, live=False)
     reader.open()
     try:
         tags = [reader._container.metadata, reader._stream.metadata]
-        found = next((tag["creation_time"] for tag in tags if tag.get("creation_time")), None)
+        created = next((tag["creation_time"] for tag in tags if tag.get("creation_time")), None)
     finally:
         reader.close()
-    if found is None:
+    if created is None:
         raise InputError(
             "start-utc",
-            f"{address.shown} does not say when it was recorded",
-            "a video with creation_time in its container",
-            "state the time of day: --start-utc 2026-05-01T10:00:00Z",
+            f"{address.shown} does not contain its recording time",
+            required="a video with creation_time in its container",
+            next_step="give the time: `start_utc=2026-05-01T10:00:00Z`",
         )
-    return str(found)
+    return str(created)

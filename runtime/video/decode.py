@@ -1,6 +1,6 @@
-"""From bytes to upright RGB frames with their stamps, through PyAV. Broken packets are skipped and counted.
+"""Decoding with PyAV: bytes to upright RGB frames with time stamps. Damaged packets are skipped and counted.
 
-PyAV is imported when the first source opens, never before.
+PyAV is imported when the first source is opened.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from typing import Any
 from ..credentials.redact import Address
 from ..errors import InputError, MissingDependencyError
 from ._containers import SELF_CONTAINED
+from ._decoded import Converter, DecodedFrame, Turn, pixel_aspect
 from ._faults import Fault, explain
 from ._frames import VideoInfo
 from ._header import MAX_PIXELS, MAX_STREAMS, Header, choose_stream, number, too_many_streams
-from ._picture import Converter, Picture, Turn, pixel_aspect
 from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
 from ._time import TimeBase
 
@@ -26,10 +26,17 @@ MAX_FAULTS = 1000  # unreadable packets in a row after which a file counts as en
 
 
 class VideoReader:
-    """One opened container and its video stream. open, then pictures, then close; all from one thread.
+    """One opened container and its video stream: `open`, then `decoded_frames`, then `close`, all from one thread.
 
-    options: FFmpeg's. form: its name of the container, None: find out. limits: seconds for opening and for each read.
-    dropped: counters by reason, shared with the source. rate: frames a second of a stream that carries no time stamps.
+    Args:
+        address: What to open.
+        dropped: Counters by reason, shared with the source.
+        live: Whether the source is live.
+        options: Options for FFmpeg.
+        form: FFmpeg's name of the container format. None detects it.
+        limits: Time limits in seconds for opening and for each read.
+        threads: Number of decoder threads; 0 lets FFmpeg choose.
+        rate: Frames per second of a stream without time stamps.
     """
 
     def __init__(
@@ -46,7 +53,7 @@ class VideoReader:
     ) -> None:
         self._address, self._dropped, self._live = address, dropped, live
         self._options, self._form, self._limits, self._threads = options or {}, form, limits, threads
-        self._given_rate = rate
+        self._declared_rate = rate
         self._container: Any = None
         self._stream: Any = None
         self._header: Any = None
@@ -57,24 +64,24 @@ class VideoReader:
         self._packets: Iterator[Any] | None = None
         self._lost = 0
         self._faults = 0
-        self._damaged = False  # something was corrupt or missing since the last picture
-        self._first_s: float | None = None  # earliest stamp of the packets up to the first picture
+        self._damaged = False  # data was corrupt or missing since the last frame
+        self._first_s: float | None = None  # earliest stamp among the packets up to the first frame
         self._stamper = Stamper(0.0)
-        self._opened_at = self._read_s = 0.0  # when opening began; what the last packet was waited for
+        self._opened_at = self._read_s = 0.0  # when opening began; time spent waiting for the last packet
         self.frames = 0
         """Frames decoded so far."""
         self.ended_by: Fault | None = None
-        """What ended `pictures`, when it was not the end of the stream."""
+        """Why `decoded_frames` stopped, if not at the end of the stream."""
 
     def open(self) -> None:
         """Raises InputError."""
         av = load_av()
         self._convert = Converter()
         if self._address.secret:
-            av.logging.set_level(None)  # FFmpeg's messages name addresses
+            av.logging.set_level(None)  # messages of FFmpeg contain addresses
         named: dict[str, Any] = {}
         if int(av.__version__.partition(".")[0]) < 19:
-            named["metadata_errors"] = "replace"  # later versions keep any bytes by themselves
+            named["metadata_errors"] = "replace"  # the default of later versions
         fault: Fault | None = None
         began = self._opened_at = time.monotonic()
         try:
@@ -82,8 +89,8 @@ class VideoReader:
             options = {**self._options, "max_streams": str(MAX_STREAMS + 1)}
             if self._address.kind == "file":
                 options["format_whitelist"] = SELF_CONTAINED
-            # Not as options, which are for all streams as well: PyAV 17.0 frees what it never allocated if streams are
-            # found only later, as in MPEG-PS, FLV and HLS.
+            # Not as `options`, which apply to every stream as well: PyAV 17.0 frees memory that it never allocated if
+            # streams are found late, as in MPEG-PS, FLV and HLS.
             self._container = av.open(
                 target,
                 mode="r",
@@ -95,36 +102,36 @@ class VideoReader:
             )
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
-            if getattr(error, "errno", None) == errno.ENOMEM:  # how older versions of FFmpeg refuse more streams
+            if getattr(error, "errno", None) == errno.ENOMEM:  # too many streams, in older versions
                 fault = Fault.of(too_many_streams(self._address.shown))
         if fault is not None:
             raise fault.error()
         try:
-            self._stream = choose_stream(self._container, self._address.shown, rate=self._given_rate)
+            self._stream = choose_stream(self._container, self._address.shown, rate=self._declared_rate)
         except InputError:
             self.close()
             raise
         self._header = Header(
-            self._container, self._stream, live=self._live, rate=self._given_rate, recorded=self._recorded
+            self._container, self._stream, live=self._live, rate=self._declared_rate, recorded=self._recorded
         )
-        # Threads over frames delay the output by a frame each, which a live source cannot afford.
+        # Frame threads delay the output by one frame each, which is too much for a live source.
         self._stream.thread_type = "SLICE" if self._live else "AUTO"
         self._stream.thread_count = self._threads
 
-    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens what a playlist names
-    _recorded: bool | None = None  # whether the source has an end that is known; None: FFmpeg knows
+    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens the entries of a playlist
+    _recorded: bool | None = None  # whether the source has a known end; None: ask FFmpeg
 
     def _input(self) -> Any:
-        """What FFmpeg opens: an address, or an object to read from. Subclasses may set options and form here."""
+        """Return what FFmpeg opens: an address or a file object. Subclasses may set options and form here."""
         return ffmpeg_name(self._address)
 
     @property
     def announced(self) -> int:
-        """Frames that the header announces beyond those decoded, 0 when it announces none."""
+        """Number of frames in the header beyond those decoded; 0 without a frame count."""
         return max(int(self._stream.frames or 0) - self.frames, 0)
 
-    def info(self, first: Picture) -> VideoInfo:
-        """What is known with the first picture."""
+    def info(self, first: DecodedFrame) -> VideoInfo:
+        """Describe the video once its first frame has been decoded."""
         height, width, _ = first.image().shape
         return VideoInfo(
             width=width,
@@ -137,7 +144,7 @@ class VideoReader:
             time=self._time_base(first),
         )
 
-    def _time_base(self, first: Picture) -> TimeBase:
+    def _time_base(self, first: DecodedFrame) -> TimeBase:
         """How stamps of this container become media time."""
         late_s = self._stamper.late_s
         base: TimeBase = self._header.time_base(
@@ -151,17 +158,17 @@ class VideoReader:
 
     @property
     def lost(self) -> int:
-        """Frames lost since the last picture."""
+        """Number of frames lost since the last decoded frame."""
         return self._lost
 
-    def pictures(self) -> Iterator[Picture | None]:
-        """Pictures in the order of presentation; None for each packet that gave none. See `ended_by` afterwards."""
+    def decoded_frames(self) -> Iterator[DecodedFrame | None]:
+        """Yield frames in presentation order, and None for each packet without a frame. See `ended_by` afterwards."""
         self._stamper = self._make_stamper()
         if isinstance(self._stamper, ArrivalStamper):
             return spread(self._all(), lambda: self._read_s, since=self._opened_at)
         return self._all()
 
-    def _all(self) -> Iterator[Picture | None]:
+    def _all(self) -> Iterator[DecodedFrame | None]:
         av = load_av()
         while True:
             began = time.monotonic()
@@ -187,42 +194,42 @@ class VideoReader:
         yield from self._decode(None)
 
     def _read(self) -> Any:
-        """The next packet of the video, None at the end. Live: of any stream, so that the caller can look around."""
+        """Return the next video packet, None at the end. Live: of any stream, so that the caller regains control."""
         if self._packets is None:
             self._packets = self._container.demux() if self._live else self._container.demux(self._stream)
         try:
             for packet in self._packets:
-                if packet.size:  # the demuxer ends with empty packets; we flush once, after everything
+                if packet.size:  # the demuxer ends with empty packets; the decoder is flushed once, at the end
                     return packet
         except IndexError:
-            pass  # PyAV asks, at the very end, for streams that damaged data made up after opening
+            pass  # at the end, PyAV asks for streams that appeared after opening because of damaged data
         return None
 
-    def _decode(self, packet: Any) -> Iterator[Picture | None]:
+    def _decode(self, packet: Any) -> Iterator[DecodedFrame | None]:
         av = load_av()
         stamper = self._stamper
         if packet is not None:
             if packet.stream.index != self._stream.index:
                 yield None
                 return
-            if packet.is_corrupt:  # bytes are missing around it; what is left may well decode
+            if packet.is_corrupt:  # bytes are missing around it; the rest may still decode
                 self._count("corrupt-packets")
                 self._damaged = True
             stamper.note(packet)
-            if stamper.swallowed:
-                self._lose("missing", stamper.swallowed)
-                stamper.swallowed = 0
+            if stamper.missing:
+                self._lose("missing", stamper.missing)
+                stamper.missing = 0
             if not self.frames:
                 self._note(packet)
         frames: list[Any] = []
         try:
             frames = self._stream.decode(packet)
         except EOFError:
-            pass  # flushed before
+            pass  # already flushed
         except (av.FFmpegError, ValueError, RuntimeError):
             self._faults += 1
             self._lose("not-decodable")
-        given, context = False, self._stream.codec_context
+        any_frame, context = False, self._stream.codec_context
         queued = 0 if self._live else max(int(context.thread_count) - 1, 0)
         for frame in frames:
             if frame.width * frame.height > MAX_PIXELS:
@@ -241,11 +248,13 @@ class VideoReader:
             raw_s, shown_s = stamper.stamp(
                 frame, lost=self._lost, held=context.reorder_depth, queued=queued, damaged=self._damaged
             )
-            picture = Picture(frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged)
-            self._lost, self._faults, self._damaged, given = 0, 0, False, True
+            decoded = DecodedFrame(
+                frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged
+            )
+            self._lost, self._faults, self._damaged, any_frame = 0, 0, False, True
             self.frames += 1
-            yield picture
-        if not given:
+            yield decoded
+        if not any_frame:
             yield None
 
     def _make_stamper(self) -> Stamper:
@@ -255,12 +264,12 @@ class VideoReader:
                 return Stamper(base)
             rate = number(self._stream.guessed_rate)  # the average counts the empty chunks of a late start
             return AviStamper(base, self._stream.index_entries, period_s=1 / rate if 0.01 <= rate <= 1000 else 0.0)
-        if header.recorded or self._given_rate:
+        if header.recorded or self._declared_rate:
             return CountingStamper(base, 1 / header.rate)
         return ArrivalStamper(base)
 
     def _note(self, packet: Any) -> None:
-        """Remember the earliest stamp of what came before the first picture."""
+        """Remember the earliest time stamp up to the first frame."""
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base and not packet.is_discard:
             at = float(stamp * packet.time_base)
@@ -282,12 +291,12 @@ class VideoReader:
 
 
 def ffmpeg_name(address: Address) -> str:
-    """The address as FFmpeg wants it; a file's name never selects a protocol."""
+    """Return the address in the form that FFmpeg expects; a file name never selects a protocol."""
     return f"file:{address.target}" if address.kind == "file" else address.target
 
 
 def load_av() -> Any:
-    """PyAV, or MissingDependencyError."""
+    """Import PyAV. Raises MissingDependencyError."""
     try:
         import av
     except ImportError:

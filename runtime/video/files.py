@@ -1,4 +1,4 @@
-"""Frames of a video file, and the videos of a folder."""
+"""Frames of a video file, and the list of videos of a folder."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from ..credentials.redact import Address
 from ..errors import InputError
 from ..text.display import printable
 from ._containers import refused
+from ._decoded import DecodedFrame
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._header import MAX_PIXELS
-from ._picture import Picture
 from ._time import FALLBACK_RATE
 from .decode import VideoReader, load_av
 from .sampler import Cell, check_fps
@@ -33,7 +33,14 @@ _OPTIONS = {"protocol_whitelist": "file,crypto,data"}
 
 
 class FileFrames:
-    """A file on the sampling grid of `fps`. See `FrameSource`. warn: receives warnings about its media time."""
+    """Frames of a file on a sampling grid. See `FrameSource`.
+
+    Args:
+        address: The file.
+        fps: Cells of the grid per second.
+        options: Options of the source.
+        warn: Called with each warning about media time; default: the log.
+    """
 
     live = False
     policy: Policy = "wait"
@@ -53,9 +60,9 @@ class FileFrames:
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
         self._warn = warn or log_warning
         self._reader: VideoReader | None = None
-        self._pictures: Iterator[Picture | None] = iter(())
-        self._first: Picture | None = None
-        self._timeline: Timeline[Picture] | None = None
+        self._decoded: Iterator[DecodedFrame | None] = iter(())
+        self._first: DecodedFrame | None = None
+        self._timeline: Timeline[DecodedFrame] | None = None
         self._stopped = False
         self._busy = threading.Lock()  # a container must not be closed while it decodes
 
@@ -75,24 +82,24 @@ class FileFrames:
         )
         self._open(reader)
         self._reader, self._stopped = reader, False
-        self._pictures = reader.pictures()
-        self._first = next((picture for picture in self._pictures if picture is not None), None)
+        self._decoded = reader.decoded_frames()
+        self._first = next((frame for frame in self._decoded if frame is not None), None)
         if self._first is None:
             self.close()
             raise InputError(
                 "video-no-frames",
-                f"{self.name} holds no frame that can be decoded{_told(self.dropped)}",
-                f"a video with at least one frame, of up to {MAX_PIXELS} pixels"
+                f"{self.name} contains no decodable frame{_counts(self.dropped)}",
+                required=f"a video with at least one frame of up to {MAX_PIXELS} pixels"
                 if "too-large" in self.dropped
                 else "a video with at least one frame",
-                "record or copy it again",
+                next_step="record or copy it again",
             )
         self.info = reader.info(self._first)
         self._timeline = make_timeline(self.info, self._fps, self._options)
         warn_of_rate(self.name, self.info, self._warn)
 
     def _open(self, reader: VideoReader) -> None:
-        """Open it; where that fails, log_warning whether the file is of a kind that is never opened."""
+        """Open the reader, unless the file is of a kind that is never opened."""
         wrong = refused(Path(self._address.target))
         if wrong is not None:
             raise wrong
@@ -105,26 +112,26 @@ class FileFrames:
 
     @property
     def unplaced(self) -> int:
-        """Frames lost behind the last item, which none could tell of."""
+        """Number of frames lost after the last item."""
         return 0 if self._timeline is None else self._timeline.unplaced
 
     def frames(self) -> Iterator[Sampled | Gap | None]:
         if self._reader is None:
             self.open()
-        reader, timeline, picture = self._reader, self._timeline, self._first
+        reader, timeline, frame = self._reader, self._timeline, self._first
         if reader is None or timeline is None:
             return
         self._first = None
         while not self._stopped:
-            if picture is not None:
-                items = timeline.push(picture)
+            if frame is not None:
+                items = timeline.push(frame)
                 self.dropped.update(timeline.tallies())
                 yield from self._show(items)
             with self._busy:
                 if self._stopped:
                     return
                 try:
-                    picture = next(self._pictures)
+                    frame = next(self._decoded)
                 except StopIteration:
                     break
         if not self._stopped:
@@ -134,16 +141,16 @@ class FileFrames:
         self._stopped = True
         with self._busy:
             reader, self._reader = self._reader, None
-            self._pictures, self._first = iter(()), None
+            self._decoded, self._first = iter(()), None
             if reader is not None:
                 reader.close()
 
-    def _show(self, items: list[Cell[Picture] | Gap]) -> Iterator[Sampled | Gap]:
+    def _show(self, items: list[Cell[DecodedFrame] | Gap]) -> Iterator[Sampled | Gap]:
         for item in items:
             yield item if isinstance(item, Gap) else show(item)
 
-    def _finish(self, reader: VideoReader, timeline: Timeline[Picture]) -> list[Cell[Picture] | Gap]:
-        """The end of the recording: what its header announces beyond it was cut off."""
+    def _finish(self, reader: VideoReader, timeline: Timeline[DecodedFrame]) -> list[Cell[DecodedFrame] | Gap]:
+        """Return the last items. Frames that the header announces beyond the end are missing."""
         items = timeline.settle()
         short, certain = timeline.missing_at_end(announced=reader.announced, slack_s=1 / self._fps)
         items += timeline.finish(lost=max(certain, reader.lost))
@@ -156,8 +163,10 @@ class FileFrames:
         return items
 
 
-def make_timeline(info: VideoInfo, fps: float, options: VideoOptions, *, rhythm: bool = False) -> Timeline[Picture]:
-    """The timeline of a source whose first frame has come."""
+def make_timeline(
+    info: VideoInfo, fps: float, options: VideoOptions, *, rhythm: bool = False
+) -> Timeline[DecodedFrame]:
+    """Create the timeline of a source once its first frame has been decoded."""
     return Timeline(
         fps,
         info.time,
@@ -177,10 +186,10 @@ def warn_of_rate(name: str, info: VideoInfo, warn: Callable[[str], None]) -> Non
         )
 
 
-def show(cell: Cell[Picture]) -> Sampled:
-    """A cell with its picture as an image."""
-    picture = cell.picture
-    return Sampled(picture.image(), cell.index, cell.at, cell.lost, picture.aspect)
+def show(cell: Cell[DecodedFrame]) -> Sampled:
+    """Convert the frame of a cell to an image."""
+    frame = cell.frame
+    return Sampled(frame.image(), cell.index, cell.at, cell.lost, frame.aspect)
 
 
 def log_warning(text: str) -> None:
@@ -189,34 +198,38 @@ def log_warning(text: str) -> None:
 
 
 def check_file(address: Address) -> None:
-    """Raise InputError for what is no regular, readable file with something in it. Opening a pipe may take forever."""
+    """Raise InputError unless the address is a readable, non-empty regular file. Opening a pipe may block forever."""
     name, path = address.shown, Path(address.target)
     fault = None
     try:
-        found = path.stat()
+        status = path.stat()
     except OSError as error:
         fault = explain(error, address)
     if fault is not None:
         raise fault.error()
-    if stat.S_ISDIR(found.st_mode):
-        raise InputError("video-directory", f"{name} is a folder", "a video file", "give one of the videos in it")
-    if not stat.S_ISREG(found.st_mode):
+    if stat.S_ISDIR(status.st_mode):
+        raise InputError("video-directory", f"{name} is a folder", "a video file", "use one of the videos in it")
+    if not stat.S_ISREG(status.st_mode):
         raise InputError(
             "video-special",
-            f"{name} is no regular file (a pipe, socket or device)",
+            f"{name} is not a regular file but a pipe, socket or device",
             "a video file",
             "write it to a file first; a camera is camera:/dev/video0",
         )
-    if not found.st_size:
-        raise InputError("video-empty", f"{name} is empty (0 bytes)", "a video file", "record or copy it again")
+    if not status.st_size:
+        raise InputError("video-empty", f"{name} is empty (0 bytes)", next_step="record or copy it again")
     if not os.access(path, os.R_OK):
         raise explain(PermissionError(), address).error()
 
 
 def video_files(path: str | Path) -> list[Path]:
-    """The videos of a folder, or the one file, sorted by name; known by their endings, hidden files left out.
+    """List the videos of a folder, sorted by name.
 
-    Raises InputError when there is none.
+    Args:
+        path: A folder, or one video file. In a folder, videos are recognised by suffix; hidden files are ignored.
+
+    Raises:
+        InputError: There is no video, or the path cannot be read.
     """
     path = Path(path)
     if not path.is_dir():
@@ -227,20 +240,20 @@ def video_files(path: str | Path) -> list[Path]:
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise InputError(
-            "video-permission", f"the folder {path} ({reason})", "a folder this user may read", "change its mode"
+            "video-permission", f"The folder {path} cannot be read ({reason})", next_step="change its permissions"
         ) from None
-    found = [
+    videos = [
         entry for entry in entries if entry.suffix.lower() in SUFFIXES and entry.name[0] != "." and entry.is_file()
     ]
-    if not found:
+    if not videos:
         raise InputError(
             "video-folder-empty",
-            f"{path} holds no video",
-            f"files that end in {', '.join(sorted(SUFFIXES))}",
-            "check the path",
+            f"{path} contains no video",
+            required=f"files with one of the suffixes {', '.join(sorted(SUFFIXES))}",
+            next_step="check the path",
         )
-    return found
+    return videos
 
 
-def _told(dropped: dict[str, int]) -> str:
+def _counts(dropped: dict[str, int]) -> str:
     return f" ({', '.join(f'{count} {reason}' for reason, count in sorted(dropped.items()))})" if dropped else ""

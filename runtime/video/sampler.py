@@ -1,8 +1,8 @@
-"""Sampling grid: exactly one frame a cell of 1/fps seconds, whatever the source's rate. Sans I/O.
+"""Sampling grid: exactly one frame per cell of 1/fps seconds, whatever the rate of the source. No I/O.
 
-Cell k of a stretch that starts at s covers [s + k/fps, s + (k+1)/fps) and shows the last frame whose time is at most
-its middle, as a player would. A stretch ends where its last frame leaves the screen; its last cell counts when at
-least half of it was covered, so a stretch of d seconds has round(d * fps) cells, halves up, and at least one.
+Cell k of a section that starts at s covers [s + k/fps, s + (k+1)/fps) and shows the last frame whose time is at most
+the middle of the cell, as a player would. A section ends when its last frame leaves the screen. Its last cell counts
+if at least half of it is covered, so a section of d seconds has round(d * fps) cells (halves up), and at least one.
 """
 
 from __future__ import annotations
@@ -20,20 +20,22 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Cell(Generic[T]):
-    """A cell of the grid and the picture it shows. index, at, lost: as in `Sampled`."""
+    """A cell of the grid and the frame that it shows. `index`, `at` and `lost` are those of `Sampled`."""
 
-    picture: T
+    frame: T
     index: int
     at: float
     lost: int
 
 
 class GridSampler(Generic[T]):
-    """Pictures with times in, cells and gaps out. Times must not go backwards; see `MediaClock`.
+    """Converts frames with times into cells and gaps. Times must not go backwards; see `MediaClock`.
 
-    max_hold_s: a picture stays on screen for that long at most; when the next one comes later, a new stretch begins.
-    The first one also stands in for what comes before it, where that is no longer than this after media time 0.
-    align_s: stretches begin at multiples of it, so that what is counted in them keeps its place; None: anywhere.
+    Args:
+        fps: Cells per second.
+        max_hold_s: Longest time in seconds that a frame stays on screen. If the next one comes later, a new section
+            begins. The first frame also fills the time before it if it comes no later than this after media time 0.
+        align_s: Sections begin at multiples of this many seconds, so that snippets keep their place. None: anywhere.
     """
 
     def __init__(self, fps: float, *, max_hold_s: float = 1.0, align_s: float | None = None) -> None:
@@ -41,24 +43,28 @@ class GridSampler(Generic[T]):
         self.fps = fps
         self.hold_s, self._align_s = max(max_hold_s, 1 / fps), align_s
         self._begun = False
-        # Containers round stamps, Matroska to milliseconds: a frame this little behind the middle counts as on it.
+        # Containers round time stamps, Matroska to milliseconds: a frame that is this late still counts for the cell.
         self.tie_s = min(1e-3, 0.05 / fps)
         self.lost = 0
-        """Frames lost that no item has told of yet."""
+        """Number of lost frames that no item has reported yet."""
         self._start, self._index = 0.0, 0
-        self._picture: T | None = None
+        self._frame: T | None = None
         self._shown_at, self._shown_s = 0.0, 0.0
 
     def push(
-        self, picture: T, at: float, *, duration_s: float, lost: int = 0, broken: str | None = None
+        self, frame: T, at: float, *, duration_s: float, lost: int = 0, broken: str | None = None
     ) -> list[Cell[T] | Gap]:
-        """Items that the next picture decides.
+        """Add the next frame and return the items that it completes.
 
-        at: its media time. duration_s: how long it is meant to be shown; matters where no picture follows it.
-        lost: source frames lost before it. broken: reason why a new stretch begins with it.
+        Args:
+            frame: The frame.
+            at: Its media time in seconds.
+            duration_s: Its display duration in seconds; used if no frame follows.
+            lost: Number of source frames lost before it.
+            broken: Why a new section begins with it; None if the stream is continuous.
         """
         items: list[Cell[T] | Gap] = []
-        if self._picture is None:
+        if self._frame is None:
             self._start, self.lost = self._aligned(at), self.lost + lost
             if not self._begun and at <= self.hold_s:
                 self._start = 0.0
@@ -72,16 +78,16 @@ class GridSampler(Generic[T]):
             self.lost += lost
             while self._middle() < at - self.tie_s:
                 items.append(self._cell())
-        self._picture, self._shown_at, self._shown_s = picture, at, duration_s
+        self._frame, self._shown_at, self._shown_s = frame, at, duration_s
         return items
 
     def finish(self, *, lost: int = 0) -> list[Cell[T] | Gap]:
-        """Items up to the end of the last picture. Pictures after it begin a new stream."""
+        """Return the items up to the end of the last frame. Later frames begin a new stream."""
         self.lost += lost
         items: list[Cell[T] | Gap] = []
-        if self._picture is not None:
+        if self._frame is not None:
             self._end(items)
-            self._picture, self._index = None, 0
+            self._frame, self._index = None, 0
         return items
 
     def _end(self, items: list[Cell[T] | Gap]) -> None:
@@ -95,9 +101,9 @@ class GridSampler(Generic[T]):
         return max(0.0, math.ceil((at - self.tie_s) / self._align_s) * self._align_s)
 
     def _cell(self) -> Cell[T]:
-        if self._picture is None:
-            raise RuntimeError("a cell without a picture: push one first")
-        cell = Cell(self._picture, self._index, self._at(self._index), self._take(0))
+        if self._frame is None:
+            raise RuntimeError("no frame was pushed before the first cell")
+        cell = Cell(self._frame, self._index, self._at(self._index), self._take(0))
         self._index += 1
         return cell
 
@@ -113,6 +119,11 @@ class GridSampler(Generic[T]):
 
 
 def check_fps(fps: float) -> None:
-    """Raise InputError for a rate that no grid can have."""
+    """Raise InputError for an invalid sampling rate."""
     if not 0 < fps <= MAX_FPS:
-        raise InputError("video-fps", f"fps={fps}", f"above 0, up to {MAX_FPS:g} frames a second", "set fps")
+        raise InputError(
+            "video-fps",
+            f"The sampling rate `fps` is {fps}",
+            f"above 0, up to {MAX_FPS:g} frames per second",
+            "change `fps`",
+        )

@@ -17,17 +17,19 @@ _FRAMES, _RATE, _SIDE = 12, 12, 64
 
 
 def decode_tiny_clip() -> str:
-    """Decode a one-second clip as `punctum run` would. Returns a line for people: versions and codec.
+    """Decode a one-second clip as `punctum run` would. Returns one line of text: versions and codec.
 
-    Raises MissingDependencyError without PyAV, and PunctumError if the clip does not come back as written.
+    Raises:
+        MissingDependencyError: PyAV is not installed.
+        PunctumError: The decoded clip differs from the encoded one.
     """
-    from . import open_frames
+    from .open import open_frames
 
     av = load_av()
     try:
         clip = _make_clip()
     except (av.FFmpegError, OSError, ValueError, TypeError, AttributeError, RuntimeError) as error:
-        raise _broken(f"a clip could not be made ({type(error).__name__}: {error})") from None
+        raise _broken(f"the clip could not be encoded ({type(error).__name__}: {error})") from None
     # From a file rather than from memory, because that is the code path of every recording.
     try:
         with tempfile.TemporaryDirectory(prefix="punctum-") as folder:
@@ -43,7 +45,7 @@ def decode_tiny_clip() -> str:
         raise _broken(f"{type(error).__name__}: {error}") from None
     shown = [-1 if isinstance(item, Gap) else round(float(item.image.mean()) / 20) for item in items]
     if shown != list(range(_FRAMES)):
-        raise _broken(f"{len(items)} frames came back instead of {_FRAMES}, or their content differs")
+        raise _broken(f"{len(items)} frames were decoded instead of {_FRAMES}, or their content differs")
     ffmpeg = getattr(av, "ffmpeg_version_info", "unknown")
     return f"PyAV {av.__version__} with FFmpeg {ffmpeg} decodes a tiny clip ({codec})"
 
@@ -68,7 +70,7 @@ def _make_clip() -> bytes:
 def _broken(what: str) -> PunctumError:
     return PunctumError(
         "video-selftest",
-        f"the installed PyAV does not decode a tiny clip: {what}",
+        f"The installed PyAV does not decode a tiny clip: {what}",
         "PyAV 17 to 19",
         "reinstall it: pip install --force-reinstall 'av>=17,<20'",
     )

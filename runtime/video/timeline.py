@@ -1,7 +1,7 @@
-"""From stamped pictures to cells on the media clock: one rule for files, addresses and cameras. Sans I/O.
+"""From time stamps to cells on the media clock: one rule for files, addresses and cameras. No I/O.
 
-Media time 0 is where the container starts, so that times agree with what a player shows. Where its video starts up to
-`hold_s` later, the first frame stands in from 0; where it starts later still, the grid begins with the first frame.
+Media time 0 is the start of the container, so that times agree with those of a player. If the video starts up to
+`hold_s` later, the first frame fills the time from 0; if it starts later still, the grid begins with the first frame.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from ._time import TimeBase
 from .clock import MediaClock, Tick
 from .sampler import Cell, GridSampler
 
-LIVE_JUMP_S = 60.0  # where stamps may jump at any place: a camera that sets its clock makes them jump by years
-MOST_JUMP_S = 30 * 86400.0  # whatever a header claims
-FAST = 100  # frames a second that no camera without time stamps sends
-FILE_JUMP_S = 3600.0  # elsewhere, where the header does not tell how long the recording is
+LIVE_JUMP_S = 60.0  # if time stamps may jump anywhere: a camera that sets its clock makes them jump by years
+MOST_JUMP_S = 30 * 86400.0  # whatever the header declares
+FAST = 100  # frames per second; more than any camera without time stamps sends
+FILE_JUMP_S = 3600.0  # otherwise, if the header does not declare the length of the recording
 
 
 class Stamped(Protocol):
-    """What a timeline needs to know about a picture; see `Picture`."""
+    """The part of a `DecodedFrame` that a timeline needs."""
 
     raw_s: float | None
     duration_s: float
@@ -32,10 +32,15 @@ P = TypeVar("P", bound=Stamped)
 
 
 class Timeline(Generic[P]):
-    """Pictures in, cells and gaps out. It outlives reconnects.
+    """Converts decoded frames into cells and gaps. It survives reconnections.
 
-    period_s: of frames, nominal. hold_s: how long a picture stays on screen. rhythm: a hole in a steady rhythm of
-    frames means that some were lost: for cameras. align_s: stretches begin at multiples of it; None: anywhere.
+    Args:
+        fps: Cells per second.
+        base: Time information of the container.
+        period_s: Nominal time between frames in seconds.
+        hold_s: Longest time in seconds that a frame stays on screen.
+        rhythm: Whether a long step in a regular sequence means lost frames, as with cameras.
+        align_s: Sections begin at multiples of this many seconds. None: anywhere.
     """
 
     def __init__(
@@ -56,48 +61,54 @@ class Timeline(Generic[P]):
         self.lost_at_start_s = 0.0
         """Seconds of video at the start that could not be decoded."""
         self.end_s = 0.0
-        """Media time at which the last picture leaves the screen."""
+        """Media time at which the last frame leaves the screen."""
         self._raw_end_s: float | None = None
-        self._held: tuple[P, str | None] | None = None  # a picture whose stamp is doubtful
+        self._held: tuple[P, str | None] | None = None  # a frame with a doubtful time stamp
         self._begun = False
-        self._told = 0  # frames lost so far
-        self._pictures = 0
-        self._known = 0  # of those, frames that the decoder lost and no hole has shown yet
+        self._lost_total = 0  # frames lost so far
+        self._frames = 0
+        self._unmatched = 0  # of those, frames reported by the decoder without a matching step of time stamps yet
 
-    def push(self, picture: P, *, lost: int = 0, broken: str | None = None) -> list[Cell[P] | Gap]:
-        """Items that the next picture decides. lost: frames lost before it that it does not know of itself."""
+    def push(self, frame: P, *, lost: int = 0, broken: str | None = None) -> list[Cell[P] | Gap]:
+        """Add a frame and return the items that it completes. lost: frames lost before it beyond `frame.lost`."""
         items: list[Cell[P] | Gap] = []
         if self._held is not None:
             held, reason = self._held
             self._held = None
-            wild = self.clock.continues(picture.raw_s, self.hold_s)
-            items += self._take(held, self.clock.wild() if wild else self._tell(held), 0, reason)
-        if self.clock.doubtful(picture.raw_s, self.hold_s):
-            self._held = (picture, broken)
+            outlier = self.clock.continues(frame.raw_s, self.hold_s)
+            items += self._take(held, self.clock.ignore_stamp() if outlier else self._tick(held), 0, reason)
+        if self.clock.doubtful(frame.raw_s, self.hold_s):
+            self._held = (frame, broken)
             self.sampler.lost += lost
             return items
-        return items + self._take(picture, self._tell(picture), lost, broken)
+        return items + self._take(frame, self._tick(frame), lost, broken)
 
     def resume(self, lost_s: float) -> list[Cell[P] | Gap]:
-        """The source reconnected after `lost_s` seconds; see `MediaClock.resume`."""
+        """Continue after a reconnection, `lost_s` seconds after the last frame; see `MediaClock.resume`."""
         items = self.settle()
         self.clock.resume(lost_s)
         return items
 
     def finish(self, *, lost: int = 0) -> list[Cell[P] | Gap]:
-        """Items up to the end of the last picture."""
+        """Return the items up to the end of the last frame."""
         return self.settle() + self.sampler.finish(lost=lost)
 
     @property
     def unplaced(self) -> int:
-        """Lost frames that no item accounts for: after `finish`, those behind the last cell."""
+        """Number of lost frames that no item reports: after `finish`, those after the last cell."""
         return self.sampler.lost
 
     def missing_at_end(self, *, announced: int, slack_s: float) -> tuple[int, int]:
-        """Frames that the header announces after the last one: (derived from its duration, certainly lost).
+        """Count the frames that are missing after the last one according to the header.
 
-        announced: frames in the header's count that were not decoded; 0 if it has no count. A duration alone is not
-        proof of loss, because damaged headers contain any number.
+        A duration alone does not prove a loss, because damaged headers contain arbitrary numbers.
+
+        Args:
+            announced: Number of frames in the header that were not decoded; 0 without a frame count.
+            slack_s: Tolerance in seconds.
+
+        Returns:
+            Number of frames derived from the duration, and number of frames that are certainly lost.
         """
         if self.base.end_s is None or self._raw_end_s is None:
             return 0, 0
@@ -107,15 +118,15 @@ class Timeline(Generic[P]):
         by_time = round(short_s / self.clock.period_s)
         if not announced:
             return by_time, 0
-        # The announced frames include those already counted as lost.
-        certain = max(min(by_time, announced - self._told), 0)
+        # The announced frames include those that are already counted as lost.
+        certain = max(min(by_time, announced - self._lost_total), 0)
         return certain, certain
 
     def disagreement(self, slack_s: float) -> str | None:
         """A warning if the media time of the frames and the header differ by more than `slack_s` seconds, else None."""
-        if self.base.arrival and self._pictures > FAST * max(self.end_s, 1.0):
+        if self.base.arrival and self._frames > FAST * max(self.end_s, 1.0):
             return (
-                f"{self._pictures} frames arrived within {self.end_s:.2f} s; if this is a recording, set its frame rate"
+                f"{self._frames} frames arrived within {self.end_s:.2f} s; if this is a recording, set its frame rate"
                 " with `rate`"
             )
         origin = self.clock.start_s
@@ -132,64 +143,64 @@ class Timeline(Generic[P]):
         return None
 
     def settle(self) -> list[Cell[P] | Gap]:
-        """Items of a held picture if no other picture follows it."""
+        """Return the items of a held frame that no other frame follows."""
         if self._held is None:
             return []
         (held, reason), self._held = self._held, None
-        return self._take(held, self._tell(held), 0, reason)
+        return self._take(held, self._tick(held), 0, reason)
 
-    def _tell(self, picture: P) -> Tick:
-        return self.clock.tell(picture.raw_s, damaged=picture.damaged)
+    def _tick(self, frame: P) -> Tick:
+        return self.clock.advance(frame.raw_s, damaged=frame.damaged)
 
-    def _take(self, picture: P, tick: Tick, lost: int, broken: str | None) -> list[Cell[P] | Gap]:
-        # A hole often shows up some frames after the decoder reported the loss: do not count those frames twice.
-        self._known = (self._known if self.clock.suspect else 0) + picture.lost
-        unseen = max(tick.missing - self._known, 0)
-        self._known -= min(tick.missing, self._known)
+    def _take(self, frame: P, tick: Tick, lost: int, broken: str | None) -> list[Cell[P] | Gap]:
+        # A long step often follows a few frames after the decoder reports the loss: do not count these frames twice.
+        self._unmatched = (self._unmatched if self.clock.recently_damaged else 0) + frame.lost
+        unseen = max(tick.missing - self._unmatched, 0)
+        self._unmatched -= min(tick.missing, self._unmatched)
         if unseen:
             self._count("missing", unseen)
         if not self._begun:
             self._begun = True
-            lost += self._start(picture)
-        shown_s = picture.duration_s or self.clock.period_s
+            lost += self._start(frame)
+        shown_s = frame.duration_s or self.clock.period_s
         self.end_s = tick.at + shown_s
-        if picture.raw_s is not None:
-            self._raw_end_s = picture.raw_s + shown_s
+        if frame.raw_s is not None:
+            self._raw_end_s = frame.raw_s + shown_s
         elif self._raw_end_s is not None:
             self._raw_end_s += shown_s
-        self._pictures += 1
-        lost += picture.lost + unseen
-        self._told += lost
+        self._frames += 1
+        lost += frame.lost + unseen
+        self._lost_total += lost
         return self.sampler.push(
-            picture,
+            frame,
             tick.at,
             duration_s=shown_s,
             lost=lost,
             broken=broken or ("stamps-jumped" if tick.broken else None),
         )
 
-    def _start(self, picture: P) -> int:
-        """Undecodable frames before the first picture, without those that the picture already counts."""
-        if self.base.first_s is None or picture.raw_s is None or self.clock.start_s is None:
+    def _start(self, frame: P) -> int:
+        """Undecodable frames before the first frame, without those that the frame already counts."""
+        if self.base.first_s is None or frame.raw_s is None or self.clock.start_s is None:
             return 0
         first_s = max(self.base.first_s, self.clock.start_s)
-        missing = round((picture.raw_s - first_s) / self.clock.period_s)
+        missing = round((frame.raw_s - first_s) / self.clock.period_s)
         if not 0 < missing * self.clock.period_s <= self.clock.max_jump_s:
             return 0
-        self.lost_at_start_s = picture.raw_s - first_s
+        self.lost_at_start_s = frame.raw_s - first_s
         self._count("missing-at-start", missing)
-        return max(missing - picture.lost, 0)
+        return max(missing - frame.lost, 0)
 
     def _count(self, reason: str, count: int = 1) -> None:
         self.counts[reason] = self.counts.get(reason, 0) + count
 
     def tallies(self) -> dict[str, int]:
-        """All counters by reason."""
+        """Return all counters by reason."""
         return {**self.clock.counts, **self.counts}
 
 
 def _longest_jump(base: TimeBase) -> float:
-    """How long a step of stamps may be to be believed."""
+    """Return the longest plausible step between time stamps in seconds."""
     if base.discontinuous or base.start_s is None:
         return LIVE_JUMP_S
     if base.most_s is not None:

@@ -29,7 +29,7 @@ def test_a_library_that_opens_no_video_is_a_problem(monkeypatch, capsys):
     def opens_nothing(*_args, **_options):
         raise TypeError("open() got an unexpected keyword argument 'metadata_errors'")
 
-    monkeypatch.setattr("punctum.runtime.video.open_frames", opens_nothing)
+    monkeypatch.setattr("punctum.runtime.video.open.open_frames", opens_nothing)
     assert invoke(["doctor"]) == 1
     told = capsys.readouterr().out
     assert "cannot read a small test clip" in told
@@ -49,7 +49,7 @@ def test_frames_that_nobody_wrote_are_a_problem(monkeypatch):
         def close(self):
             pass
 
-    monkeypatch.setattr("punctum.runtime.video.open_frames", lambda *_a, **_o: Frames())
+    monkeypatch.setattr("punctum.runtime.video.open.open_frames", lambda *_a, **_o: Frames())
     report = examine()
     assert [f.area for f in report.broken] == ["Video"]
 

@@ -75,7 +75,7 @@ def test_redirects_and_playlists_do_not_reach_other_private_hosts(server: Server
                 read(server.url(way))
             assert caught.value.code == "video-redirect"
             assert caught.value.exit_code == 2
-            assert "--allow-host" in caught.value.next_step
+            assert "`allow_hosts`" in caught.value.next_step
             assert "hunter2" not in str(caught.value)
             assert other.asked == []
             for allowed in (host, "127.0.0.0/8"):
@@ -185,17 +185,17 @@ PRIVATE = [
 def test_private_addresses_in_any_spelling(host: str) -> None:
     guard = Guard("http://203.0.114.7/live")
     with pytest.raises((Refused, OSError)):
-        guard.place(f"http://{host}/x")
+        guard.resolve(f"http://{host}/x")
     with contextlib.suppress(OSError):  # what this machine's resolver does not know
         allowed = Guard("http://203.0.114.7/live", [host])
-        assert allowed.place(f"http://{host}/x").addresses or True
+        assert allowed.resolve(f"http://{host}/x").addresses or True
 
 
 def test_public_addresses_and_the_given_host_are_allowed() -> None:
     guard = Guard("http://10.1.2.3:8080/live")
-    assert guard.place("http://10.1.2.3:8080/other").addresses == ("10.1.2.3",)
-    assert guard.place("https://10.1.2.3/other").port == 443
-    assert guard.place("http://8.8.8.8/x").addresses == ("8.8.8.8",)
+    assert guard.resolve("http://10.1.2.3:8080/other").addresses == ("10.1.2.3",)
+    assert guard.resolve("https://10.1.2.3/other").port == 443
+    assert guard.resolve("http://8.8.8.8/x").addresses == ("8.8.8.8",)
     for wrong in ("a b", "http://x/", "", "10.0.0.0/99"):
         with pytest.raises(InputError):
             Guard("http://host/", [wrong])

@@ -19,7 +19,7 @@ def clock(**options: float) -> MediaClock:
 
 def tell(stamps: list[float | None], **options: float) -> list[float]:
     made = clock(**options)
-    return [made.tell(stamp).at for stamp in stamps]
+    return [made.advance(stamp).at for stamp in stamps]
 
 
 STAMPS = st.lists(
@@ -49,11 +49,11 @@ def test_times_go_on_after_a_reconnect(stamps: list[float | None], where: int, l
         if k == where:
             before = made.last
             made.resume(lost_s)
-            times.append(made.tell(stamp).at)
+            times.append(made.advance(stamp).at)
             if k:
                 assert times[-1] >= before + max(lost_s, PERIOD) - 1e-6
         else:
-            times.append(made.tell(stamp).at)
+            times.append(made.advance(stamp).at)
     assert times == sorted(times)
 
 
@@ -63,7 +63,7 @@ def test_good_stamps_are_only_shifted(steps: list[float], first: float) -> None:
     for step in steps:
         stamps.append(stamps[-1] + step)
     made = clock()
-    times = [made.tell(stamp).at for stamp in stamps]
+    times = [made.advance(stamp).at for stamp in stamps]
     assert times == pytest.approx([stamp - first for stamp in stamps], abs=1e-6)
     assert made.counts == {}
 
@@ -82,14 +82,14 @@ def test_interpolation_that_went_too_far_waits_for_the_stamps() -> None:
 @pytest.mark.parametrize("wrap", WRAPS_S)
 def test_a_wrap_is_exact(wrap: float) -> None:
     made = clock()
-    times = [made.tell(stamp).at for stamp in (wrap - 0.08, wrap - 0.04, 0.03, 0.07)]
+    times = [made.advance(stamp).at for stamp in (wrap - 0.08, wrap - 0.04, 0.03, 0.07)]
     assert times == pytest.approx([0, 0.04, 0.11, 0.15], abs=1e-6)
     assert made.counts == {"stamp-wrapped": 1}
 
 
 def test_stamps_that_start_again_go_on_from_where_they_were() -> None:
     made = clock()
-    times = [made.tell(stamp).at for stamp in (10.0, 10.04, 10.08, 2.0, 2.04)]
+    times = [made.advance(stamp).at for stamp in (10.0, 10.04, 10.08, 2.0, 2.04)]
     assert times == pytest.approx([0, 0.04, 0.08, 0.12, 0.16])
     assert made.counts == {"stamp-backwards": 1}
 
@@ -100,7 +100,7 @@ def test_jitter_does_not_shift_what_follows() -> None:
 
 def test_a_jump_forward_is_believed_up_to_a_limit() -> None:
     made = clock()
-    ticks = [made.tell(stamp) for stamp in (0.0, 50.0, 1e9, 1e9 + 0.04)]
+    ticks = [made.advance(stamp) for stamp in (0.0, 50.0, 1e9, 1e9 + 0.04)]
     assert [tick.at for tick in ticks] == pytest.approx([0, 50, 50.04, 50.08])
     assert [tick.broken for tick in ticks] == [False, False, True, False]
     assert made.counts == {"stamp-jumped": 1}
@@ -109,7 +109,7 @@ def test_a_jump_forward_is_believed_up_to_a_limit() -> None:
 @pytest.mark.parametrize(("skipped", "expected"), [(0, 0), (1, 1), (10, 10), (40, 0)])
 def test_a_hole_in_a_steady_rhythm_counts_the_frames_it_lacks(skipped: int, expected: int) -> None:
     made = clock()
-    ticks = [made.tell(round(k * PERIOD, 3)) for k in range(60) if not 20 <= k < 20 + skipped]
+    ticks = [made.advance(round(k * PERIOD, 3)) for k in range(60) if not 20 <= k < 20 + skipped]
     assert sum(tick.missing for tick in ticks) == expected
 
 
@@ -118,7 +118,7 @@ def test_no_frames_are_missed_without_a_rhythm(steps: list[float]) -> None:
     made, at, missing, run = clock(), 0.0, 0, 0
     for k, step in enumerate(steps):
         at += step
-        missing += made.tell(at).missing
+        missing += made.advance(at).missing
         run = run + 1 if k and step == steps[k - 1] else 0
         if run >= 7:
             return
@@ -127,19 +127,19 @@ def test_no_frames_are_missed_without_a_rhythm(steps: list[float]) -> None:
 
 def test_media_time_0_is_where_the_container_starts() -> None:
     made = clock(start_s=10.0)
-    assert [made.tell(stamp).at for stamp in (15.0, 15.04)] == pytest.approx([5.0, 5.04])
+    assert [made.advance(stamp).at for stamp in (15.0, 15.04)] == pytest.approx([5.0, 5.04])
     made = clock(start_s=10.0)  # a start that is no start
-    assert [made.tell(stamp).at for stamp in (9.0, 9.04)] == pytest.approx([0.0, 0.04])
+    assert [made.advance(stamp).at for stamp in (9.0, 9.04)] == pytest.approx([0.0, 0.04])
     made = clock(start_s=0.0)
-    assert [made.tell(stamp).at for stamp in (1e6, 1e6 + 0.04)] == pytest.approx([0.0, 0.04])
+    assert [made.advance(stamp).at for stamp in (1e6, 1e6 + 0.04)] == pytest.approx([0.0, 0.04])
     assert made.counts == {"stamp-jumped": 1}
 
 
 def test_the_start_of_the_container_counts_once() -> None:
     made = clock(start_s=0.0)
-    times = [made.tell(2.0).at, made.tell(2.04).at]
+    times = [made.advance(2.0).at, made.advance(2.04).at]
     made.resume(3.0)
-    times += [made.tell(7.0).at, made.tell(7.04).at]
+    times += [made.advance(7.0).at, made.advance(7.04).at]
     assert times == pytest.approx([2.0, 2.04, 5.04, 5.08])
 
 
@@ -147,20 +147,20 @@ def test_the_start_of_the_container_counts_once() -> None:
 def test_a_recording_may_leave_frames_out_unless_its_data_are_damaged(damaged: bool, expected: int) -> None:
     made = clock(rhythm=False)
     kept = [k for k in range(60) if not 20 <= k < 30]
-    ticks = [made.tell(k * PERIOD, damaged=damaged and k == 19) for k in kept]
+    ticks = [made.advance(k * PERIOD, damaged=damaged and k == 19) for k in kept]
     assert sum(tick.missing for tick in ticks) == expected
 
 
 def test_missing_stamps_follow_the_rhythm_that_there_is_rather_than_the_nominal_one() -> None:
     made = clock()
-    times = [made.tell(stamp).at for stamp in [*(k * 0.1 for k in range(12)), None, None]]
+    times = [made.advance(stamp).at for stamp in [*(k * 0.1 for k in range(12)), None, None]]
     assert times[-2:] == pytest.approx([1.2, 1.3])
 
 
 def test_frames_in_the_wrong_order_after_damage_keep_the_line() -> None:
     stamps = [k * PERIOD for k in range(20)] + [2.0, 1.8, 1.84, 1.88, 2.04]
     made = clock()
-    times = [made.tell(stamp, damaged=k == 20).at for k, stamp in enumerate(stamps)]
+    times = [made.advance(stamp, damaged=k == 20).at for k, stamp in enumerate(stamps)]
     assert times[-1] == pytest.approx(2.04)
 
 
@@ -169,6 +169,6 @@ def test_stamps_that_stand_still_have_no_rhythm(still: int) -> None:
     """As in a damaged .flv: many frames of one time, then a step."""
     made = clock()
     for _ in range(still):
-        made.tell(3.0)
-    made.tell(3.0, damaged=True)
-    assert made.tell(4.0, damaged=True).missing == 0
+        made.advance(3.0)
+    made.advance(3.0, damaged=True)
+    assert made.advance(4.0, damaged=True).missing == 0

@@ -41,7 +41,7 @@ GONE = Fault("video-refused", "camera: nothing listens there", "a server", "star
 
 @dataclass
 class Shot:
-    """Stands in for a decoded picture."""
+    """Stands in for a decoded frame."""
 
     raw_s: float | None
     duration_s: float = 1 / RATE
@@ -54,7 +54,7 @@ class Shot:
 
 
 Step = Shot | float | None | Exception
-"""What a connection does next: give a picture, wait, give nothing, raise."""
+"""What a connection does next: give a frame, wait, give nothing, raise."""
 
 
 class Script:
@@ -71,7 +71,7 @@ class Script:
     def info(self, first: Shot) -> VideoInfo:
         return VideoInfo(4, 4, RATE, None, "script", 0, True)
 
-    def pictures(self) -> Iterator[Shot | None]:
+    def decoded_frames(self) -> Iterator[Shot | None]:
         assert not isinstance(self.steps, Exception)
         for step in self.steps:
             if isinstance(step, Exception):

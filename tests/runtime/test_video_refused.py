@@ -95,7 +95,7 @@ def test_a_name_with_a_number_pattern_opens_no_series_of_pictures(made: Path, tm
 
 
 def test_an_mp4_whose_media_lie_in_another_file_is_refused(made: Path, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="media data are in another file") as caught:
+    with pytest.raises(InputError, match="media data is in another file") as caught:
         open_frames(str(odd.outside(tmp_path / "outside.mp4", made / "plain.mp4")), fps=10.0)
     assert caught.value.code == "video-references"
     assert len(media_times(odd.outside(tmp_path / "empty.mp4", made / "plain.mp4", place=b""))[0]) == 60
@@ -152,7 +152,7 @@ def test_a_song_with_a_cover_picture_is_no_video(tmp_path: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_frames(str(path), fps=10.0)
     assert caught.value.code == "video-no-stream"
-    assert "a cover picture and audio and no video" in caught.value.given
+    assert "a cover image and audio but no video" in caught.value.given
 
 
 def test_open_frames_has_no_option_without_effect() -> None:

@@ -96,7 +96,7 @@ def test_every_cell_shows_the_frame_on_screen_at_its_middle(made: list[Shot], fp
             start, pictures = stretches[-1]
             assert item.index == len(pictures)
             assert item.at == start + item.index / fps
-            pictures.append(item.picture)
+            pictures.append(item.frame)
     assert stretches == expected(made, fps, hold)
 
 
@@ -128,7 +128,7 @@ def test_a_file_has_its_duration_times_the_rate_in_cells_halves_up(frames: int, 
 
 def test_fewer_frames_than_cells_are_repeated_as_a_player_would() -> None:
     items, _ = sample([Shot(k / 4, 0.25) for k in range(4)], 10.0, 1.0)
-    assert [item.picture for item in items if isinstance(item, Cell)] == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+    assert [item.frame for item in items if isinstance(item, Cell)] == [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
 
 
 def test_a_long_silence_is_a_gap() -> None:
@@ -187,9 +187,9 @@ def test_an_overflow_loses_whole_stretches_and_counts_them(
         item = buffer.get(0)
         if item is not None:
             got.append(item)
-    times = {item.picture: item.at for item in given_items if isinstance(item, Cell)}
+    times = {item.frame: item.at for item in given_items if isinstance(item, Cell)}
     seen = [item for item in got if isinstance(item, Cell)]
-    assert [item.picture for item in seen] == sorted({item.picture for item in seen})
+    assert [item.frame for item in seen] == sorted({item.frame for item in seen})
     assert buffer.overflowed == count - len(seen)
     assert sum(item.lost for item in got) == sum(item.lost for item in given_items) + buffer.overflowed
     index, start = 0, 0.0
@@ -199,7 +199,7 @@ def test_an_overflow_loses_whole_stretches_and_counts_them(
         else:
             assert item.index == index
             assert item.at == start + index / fps
-            assert item.at == pytest.approx(times[item.picture], abs=1e-9)
+            assert item.at == pytest.approx(times[item.frame], abs=1e-9)
             index += 1
 
 

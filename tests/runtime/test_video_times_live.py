@@ -91,7 +91,7 @@ def test_an_address_gives_the_times_and_losses_of_the_file(name: str, made: Path
 
 
 class _Camera(http.server.BaseHTTPRequestHandler):
-    """MJPEG as cameras send it, a picture every 0.1 s; it carries no stamps."""
+    """MJPEG as cameras send it, a frame every 0.1 s; it carries no stamps."""
 
     pictures: ClassVar[list[bytes]] = []
 

@@ -172,7 +172,7 @@ def test_a_server_that_knows_udp_alone(serve: Serve, clip: Path) -> None:
     with pytest.raises(InputError) as caught:
         open_frames(f"rtsp://127.0.0.1:{port}/udp", fps=FPS, options=OPTIONS)
     assert caught.value.code == "video-transport"
-    assert "--rtsp-transport udp" in caught.value.next_step
+    assert "`transport=udp`" in caught.value.next_step
     over_udp = VideoOptions(reconnect_s=15.0, transport="udp")
     items = items_of(f"rtsp://127.0.0.1:{port}/udp", over_udp)
     assert len(numbers(items)) > 30  # datagrams may get lost, even on loopback

@@ -1,4 +1,4 @@
-"""A decoded frame, and how it becomes an upright RGB image."""
+"""A decoded frame and its conversion to an upright RGB image."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ import numpy as np
 
 from ._frames import U8
 
-MAX_ASPECT = 16.0  # a pixel that is wider or taller than that is a damaged header
+MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
 
 
 class Converter:
-    """Makes RGB of decoded frames, one at a time: the context is set up once, on one thread.
+    """Converts decoded frames to RGB, one at a time, with one context and one thread.
 
-    A frame's own conversion would set up a pool of threads a frame, which costs more than it gains. Plain bilinear
-    chroma was found to give the same bytes in FFmpeg 7.1 to 8.1; what is called accurate was not.
+    The conversion method of a frame would create a thread pool for each frame, which costs more than it gains. Plain
+    bilinear chroma interpolation returns the same bytes in FFmpeg 7.1 to 8.1; the "accurate" mode does not.
     """
 
     def __init__(self) -> None:
@@ -28,15 +28,19 @@ class Converter:
 
     def __call__(self, frame: Any) -> U8:
         with self._busy:
-            made = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
-        return np.asarray(made.to_ndarray(), np.uint8)
+            converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
+        return np.asarray(converted.to_ndarray(), np.uint8)
 
 
-class Picture:
-    """A decoded frame that becomes RGB when somebody looks at it, once.
+class DecodedFrame:
+    """A decoded frame, converted to RGB once, on first use.
 
-    raw_s: its stamp in seconds, None where there is none. duration_s: 0 when unknown. lost: frames lost before it.
-    aspect: width of a pixel of the upright image by its height. damaged: data before it were corrupt or missing.
+    Attributes:
+        raw_s: Time stamp in seconds; None if there is none.
+        duration_s: Display duration in seconds; 0 if unknown.
+        lost: Number of frames lost just before this one.
+        aspect: Width of a pixel of the upright image divided by its height.
+        damaged: Whether data before it was corrupt or missing.
     """
 
     __slots__ = ("_convert", "_frame", "_image", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
@@ -58,16 +62,16 @@ class Picture:
         self._image: U8 | None = None
 
     def image(self) -> U8:
-        """uint8 [H, W, 3], RGB, upright, C-contiguous."""
+        """Return uint8 [H, W, 3], RGB, upright, C-contiguous."""
         if self._image is None:
             self._image = self._turn(self._convert(self._frame))
-            self._frame = None  # a decoded frame keeps a buffer of the decoder's pool
+            self._frame = None  # releases its buffer to the pool of the decoder
         return self._image
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """How to put frames upright: transpose, then mirror left-right, then up-down. degrees: counter-clockwise."""
+    """How to turn frames upright: transpose, then mirror left-right, then up-down. degrees: counter-clockwise."""
 
     transpose: bool = False
     mirror: bool = False
@@ -78,7 +82,8 @@ class Turn:
     def of(cls, frame: Any) -> Turn:
         """From the display matrix of a frame: x' = a x + c y, y' = b x + d y, rounded to a multiple of 90 degrees.
 
-        Not for every frame: asking for its side data ties a frame into a cycle, and megabytes wait for the collector.
+        Not called for every frame: access to the side data creates a reference cycle, and megabytes then wait for the
+        garbage collector.
         """
         from av.sidedata.sidedata import Type
 
@@ -102,5 +107,5 @@ class Turn:
 
 
 def pixel_aspect(ratio: float) -> float:
-    """Width of a pixel by its height; 1 where a header says nothing or nonsense."""
+    """Return width / height of a pixel; 1 if the header has no plausible value."""
     return ratio if 1 / MAX_ASPECT <= ratio <= MAX_ASPECT else 1.0
