@@ -51,6 +51,7 @@ class Section:
     __slots__ = (
         "_level",
         "_plan",
+        "_stride_s",
         "advanced",
         "features",
         "finders",
@@ -62,7 +63,7 @@ class Section:
     )
 
     def __init__(self, plan: Plan, start_s: float) -> None:
-        self._plan = plan
+        self._plan, self._stride_s = plan, plan.stride_s
         self._level = np.float32(plan.post.class_thresholds[0])
         longest = math.floor(min(plan.post.max_island_s / plan.stride_s, MOST_SNIPPETS))
         self.start_s = start_s
@@ -77,7 +78,7 @@ class Section:
     @property
     def now_s(self) -> float:
         """Media time at which the last snippet ends, in seconds."""
-        return self.start_s + self.features.end * self._plan.stride_s
+        return self.start_s + self.features.end * self._stride_s
 
     @property
     def nbytes(self) -> int:

@@ -4,7 +4,7 @@ What happens at a push:
 
 1. The chunk is checked (`chunk`). A chunk that is refused has changed nothing.
 2. If it begins later than expected, the stream has a gap. The present section ends: every open island is closed and
-   scored, its events are marked `interrupted`, and a new section begins (`section`).
+   scored, events that reach the gap are marked `interrupted`, and a new section begins (`section`).
 3. The rows are added to the section. Most pushes of a live stream end here.
 4. Each time the section reaches a multiple of `hop` snippets, it advances:
 
@@ -264,8 +264,10 @@ class Session:
 
     def check(self, features: Any, at: float | None = None) -> tuple[F32, float | None]:
         """The checks of `push`: rows float32 [n, D], and the media time of the first or None. Changes nothing."""
-        self._require_open()
-        return check_chunk(features, at, self.plan, now_s=self.now_s if self._stream.started else None)
+        stream = self._stream  # its attributes are read directly: this runs at every push
+        if stream.closed:
+            raise _closed()
+        return check_chunk(features, at, self.plan, now_s=stream.section.now_s if stream.started else None)
 
     def push_steps(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]] = ()) -> Steps[list[Event]]:
         """`push` of checked rows as steps; see `jobs`. If they are closed before their end, nothing has changed."""
@@ -273,15 +275,14 @@ class Session:
 
     def flush_steps(self) -> Steps[list[Event]]:
         """`flush` as steps."""
-        self._require_open()
+        if self.closed:
+            raise _closed()
         failed = self._failed  # rows that were not pushed again
         missing = None if failed is None else failed.end_s(self.plan.stride_s)
         events = yield from self._stream.flush(missing_until_s=missing)
         self._failed = None
         return events
 
-    def _require_open(self) -> None:
-        if self.closed:
-            raise InputError(
-                "session-closed", "The session was flushed and takes no more features", "", "start a new session"
-            )
+
+def _closed() -> InputError:
+    return InputError("session-closed", "The session was flushed and takes no more features", "", "start a new session")
