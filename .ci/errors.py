@@ -22,17 +22,13 @@ FOLDERS = ("kernels", "runtime", "training", "export")
 CLASSES = {"PunctumError", "InputError", "EngineError", "SourceLostError", "Fault", "WrongInput"}
 FINDINGS = {"error", "warn"}
 
-# Codes that are composed: f-string or expression -> its values, by the file that holds it.
+# Codes that are composed: the expression in the source, and its values.
 COMPOSED = {
-    "runtime/archive/_options.py": {
-        "name.replace('_', '-')": ("group-items", "workers"),
-        "option": ("format", "kind", "engine"),
-    },
-    "runtime/backends/tensorrt/profiles.py": {"f'engine-{what}'": ("engine-lengths", "engine-proposals")},
-    "runtime/session/jobs.py": {
-        "f'{what}-out-of-range'": ("tracks-out-of-range", "scores-out-of-range"),
-        "f'{what}-not-finite'": ("tracks-not-finite", "scores-not-finite"),
-    },
+    "name.replace('_', '-')": ("group-items", "workers"),
+    "option": ("format", "kind", "engine"),
+    "f'engine-{what}'": ("engine-lengths", "engine-proposals"),
+    "f'{what}-out-of-range'": ("tracks-out-of-range", "scores-out-of-range"),
+    "f'{what}-not-finite'": ("tracks-not-finite", "scores-not-finite"),
 }
 
 
@@ -46,7 +42,7 @@ def used_codes(root: Path = ROOT) -> dict[str, list[str]]:
     takers = {function: position for tree in trees.values() for function, position in _takers(tree)}
     places: dict[str, list[str]] = {}
     for name, tree in trees.items():
-        for code, line in _codes(tree, takers, COMPOSED.get(name, {})):
+        for code, line in _codes(tree, takers):
             places.setdefault(code, []).append(f"{name}:{line}")
     return places
 
@@ -63,7 +59,7 @@ def parsed(root: Path = ROOT) -> dict[str, ast.Module]:
     return {p.relative_to(root).as_posix(): ast.parse(p.read_text(encoding="utf-8")) for p in paths}
 
 
-def _codes(tree: ast.Module, takers: dict[str, int], composed: dict[str, tuple[str, ...]]) -> Iterator[tuple[str, int]]:
+def _codes(tree: ast.Module, takers: dict[str, int]) -> Iterator[tuple[str, int]]:
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef):
             for argument, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True):
@@ -78,7 +74,7 @@ def _codes(tree: ast.Module, takers: dict[str, int], composed: dict[str, tuple[s
         elif called in takers and len(node.args) > takers[called]:
             found.append(node.args[takers[called]])
         for expression in found:
-            for code in _values(expression, composed):
+            for code in _values(expression):
                 yield code, node.lineno
 
 
@@ -92,15 +88,15 @@ def _takers(tree: ast.Module) -> Iterator[tuple[str, int]]:
                 yield node.name, names.index("code")
 
 
-def _values(expression: ast.expr, composed: dict[str, tuple[str, ...]]) -> Iterator[str]:
+def _values(expression: ast.expr) -> Iterator[str]:
     if isinstance(expression, ast.Constant):
         if isinstance(expression.value, str) and expression.value:
             yield expression.value
     elif isinstance(expression, ast.IfExp):
-        yield from _values(expression.body, composed)
-        yield from _values(expression.orelse, composed)
+        yield from _values(expression.body)
+        yield from _values(expression.orelse)
     else:
-        yield from composed.get(ast.unparse(expression), ())
+        yield from COMPOSED.get(ast.unparse(expression), ())
 
 
 def catalogue(path: Path = CATALOGUE) -> dict[str, dict[str, dict[str, str]]]:
