@@ -11,7 +11,15 @@ from typing import Any
 _PARAMETER = re.compile(r"`([a-z][a-z0-9_]*)(?:=([^`]*))?`")
 
 # Parameters of the library whose name differs from the parameter of the commands.
-_COMMAND_NAMES = {"rate": "fps"}
+_COMMAND_NAMES = {
+    "rate": "fps",
+    "rates": "fps",
+    "labels": "label",
+    "gpus": "gpus_per_worker",
+    "source_form": "source",
+    "target_form": "target",
+    "replace_target": "replace",
+}
 
 _options: dict[str, str] = {}  # of the command that runs, for warnings of any thread
 
