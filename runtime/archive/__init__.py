@@ -1,9 +1,9 @@
-"""Batch scoring of archives: many items, each scored once, results that survive whatever ends the run.
+"""Batch scoring of archives: many items, each scored once, and results that survive interruptions.
 
     inputs -> items -> groups -> workers (processes here, or actors of a Ray cluster) -> parts + ledger
 
-`score_archive` runs the pipeline; running it again into the same folder goes on where the last run ended.
-`read_events` and `read_items` read what it left. docs/how-to/archives.md says what it costs.
+`score_archive` runs the pipeline; with the folder of an existing run, it resumes that run. `read_events` and
+`read_items` read the results. See docs/how-to/archives.md for throughput and costs.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What is scored, in what portions, and what comes of it."""
+"""Items of an archive, groups of them, and their records."""
 
 from __future__ import annotations
 
@@ -15,9 +15,17 @@ Status = Literal["done", "failed", "same"]
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One recording. name: unique in the archive, with its ending. paths: its file, or its RGB and flow files; local
-    paths or fsspec addresses. stamp: changes when the file does, as far as its file system tells; empty: no file.
-    stride_s: seconds a snippet where a data set states it."""
+    """One recording.
+
+    Attributes:
+        name: Unique in the archive, with its extension.
+        paths: Its file, or its RGB and flow files: local paths or fsspec addresses.
+        kind: "features" or "video".
+        size: Size in bytes.
+        stamp: Changes when the file changes, as far as its file system shows; empty: no file.
+        stride_s: Seconds per snippet, if a data set states it.
+        remote: Whether the paths are addresses.
+    """
 
     name: str
     paths: tuple[str, ...]
@@ -29,13 +37,13 @@ class Item:
 
     @property
     def stream(self) -> str:
-        """What events call it: the name without its ending."""
+        """The stream name in events: the name without its extension."""
         return str(PurePosixPath(self.name).with_suffix(""))
 
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """An item to score. known: sha256 of the content that was scored before, where only the stamp has changed."""
+    """An item to score. known: SHA-256 of the content scored before, if only the stamp has changed."""
 
     item: Item
     known: str = ""
@@ -43,7 +51,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Items that go through one worker together and are committed together."""
+    """Items that are scored by one worker and committed together."""
 
     number: int
     tasks: tuple[Task, ...]
@@ -55,10 +63,23 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What became of an item. status "same": its content is what was scored before. media_s: seconds of media.
+    """The result of an item.
 
-    lost: video frames that were missing; missing: snippets in gaps. part: the file of its events, relative to the
-    archive; empty: no events.
+    Attributes:
+        item: Name of the item.
+        kind: "features" or "video".
+        status: "done", "failed", or "same" if the content was scored before.
+        stamp: As in `Item`.
+        size: Size in bytes.
+        sha256: SHA-256 of the content.
+        snippets: Number of snippets.
+        media_s: Duration in seconds.
+        events: Number of events.
+        lost: Number of missing video frames.
+        missing: Number of snippets in gaps.
+        part: File of the events, relative to the archive; empty: no events.
+        error_code: Code of the error of a failed item.
+        error: Message of the error.
     """
 
     item: str
@@ -81,7 +102,7 @@ class Record:
         return str(PurePosixPath(self.item).with_suffix(""))
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; what is at its default is left out."""
+        """The record for JSON, without default values."""
         defaults = {"sha256": "", "snippets": 0, "media_s": 0.0, "events": 0, "lost": 0, "missing": 0}
         defaults |= {"part": "", "error_code": "", "error": ""}
         return {k: v for k, v in asdict(self).items() if k not in defaults or v != defaults[k]}
@@ -90,8 +111,15 @@ class Record:
 @compact
 @dataclass(frozen=True, slots=True, repr=False)
 class Outcome:
-    """What a worker hands back for a group. part: Parquet bytes of its events and their name, empty without events.
-    seconds: that the group took in the worker."""
+    """The result of a group.
+
+    Attributes:
+        number: Number of the group.
+        records: Records of its items.
+        part_name: File name of the events, relative to the archive; empty without events.
+        part: Parquet bytes of the events.
+        seconds: Time in the worker.
+    """
 
     number: int
     records: tuple[Record, ...]
@@ -101,6 +129,6 @@ class Outcome:
 
 
 def is_recording(name: str) -> bool:
-    """Whether a file name has the ending of features or of video."""
+    """Whether a file name has an extension of features or video."""
     suffix = PurePosixPath(name).suffix.lower()
     return suffix == ".npy" or suffix in SUFFIXES

@@ -1,4 +1,4 @@
-"""What a run may be told."""
+"""Options of a run."""
 
 from __future__ import annotations
 
@@ -16,13 +16,33 @@ KINDS = ("auto", "features", "video", "all")
 
 @dataclass(frozen=True, slots=True)
 class ArchiveOptions:
-    """How an archive is scored. Raises InputError for values that make no sense.
+    """Options of `score_archive`.
 
-    The first four, and fps, are part of what a result is: a folder holds results of one choice of them.
-    workers: processes, or actors on Ray; 0: as many as affinity and control groups leave cores for. kind: what a folder
-    stands for; "auto": its features where it has any, else its videos. group_items: most items that share runs of the
-    engine and a commit; 0: by the size of the archive. fps: of videos that carry no time stamps. split: of a data set.
-    root: names of items are paths below it. gpus: of a Ray actor, may be a part.
+    The first four and `fps` determine the results: all results in a folder have the same values of these.
+
+    Attributes:
+        device: Device of the inference engine.
+        precision: Precision of the graphs.
+        min_score: Minimum score of events to keep.
+        labels: Classes to keep; empty: all.
+        threads: Threads of the inference engine in each worker.
+        engine_options: Options of the inference engine.
+        engine: "local" for processes on this machine, or "ray".
+        address: Address of a Ray cluster; None: RAY_ADDRESS, or a new cluster on this machine.
+        workers: Number of processes or Ray actors; 0: as many as usable cores or the cluster allow.
+        gpus: GPUs of each Ray actor; may be a fraction.
+        formats: "parquet", and additionally "jsonl" or "activitynet".
+        kind: What to use in folders: "features", "video", "all", or "auto" for features if there are any.
+        split: Split of a data set folder.
+        root: Folder to which the names of items are relative.
+        group_items: Maximum number of items that share engine runs and a commit; 0: by the size of the archive.
+        retry_failed: Score items again that failed before.
+        replace: Discard results of another bundle or other options in the folder.
+        rehash: Read all files to detect changes, instead of comparing size and time.
+        fps: Frame rate of videos without timestamps.
+
+    Raises:
+        InputError: A value is out of range.
     """
 
     device: str = "cpu"
@@ -47,32 +67,35 @@ class ArchiveOptions:
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.min_score) and 0 <= self.min_score <= 1):
-            raise InputError("min-score", f"min_score={self.min_score}", "0 to 1", "set --min-score")
+            raise InputError("min-score", f"`min_score` is {self.min_score}", "0 to 1", "change `min_score`")
         for name, most in (("workers", 4096), ("group_items", 4096)):
             if not 0 <= getattr(self, name) <= most:
-                raise InputError(name.replace("_", "-"), f"{name}={getattr(self, name)}", f"0 to {most}", "correct it")
+                value = getattr(self, name)
+                raise InputError(name.replace("_", "-"), f"`{name}` is {value}", f"0 to {most}", f"change `{name}`")
         if self.fps is not None and not 0.01 <= self.fps <= MAX_RATE:
-            raise InputError("video-option", f"fps={self.fps}", f"0.01 to {MAX_RATE:g} frames a second", "set --fps")
+            raise InputError(
+                "video-option", f"`fps` is {self.fps}", f"0.01 to {MAX_RATE:g} frames per second", "change `fps`"
+            )
         if self.threads < 1:
-            raise InputError("threads", f"threads={self.threads}", "1 or more", "set --threads")
+            raise InputError("threads", f"`threads` is {self.threads}", "1 or more", "change `threads`")
         if not (math.isfinite(self.gpus) and self.gpus >= 0):
-            raise InputError("gpus", f"gpus={self.gpus}", "0 or more", "set --gpus-per-worker")
-        for given, allowed, option in (
+            raise InputError("gpus", f"`gpus` is {self.gpus}", "0 or more", "change `gpus`")
+        for values, allowed, option in (
             (self.formats, FORMATS, "format"),
             ((self.kind,), KINDS, "kind"),
             ((self.engine,), ("local", "ray"), "engine"),
         ):
-            for value in given:
+            for value in values:
                 if value not in allowed:
-                    raise InputError(option, f"{option} {value!r}", ", ".join(allowed), f"set --{option}")
+                    raise InputError(option, f"`{option}` is {value!r}", ", ".join(allowed), f"change `{option}`")
 
     @property
     def spec(self) -> EngineSpec:
-        """What the engines are opened with."""
+        """Device, precision and threads of the engines."""
         return EngineSpec(self.device, self.precision, self.threads, self.engine_options or EngineOptions())
 
     def settings(self) -> dict[str, Any]:
-        """The part that results depend on, for JSON."""
+        """The options that results depend on, for JSON."""
         settings = {
             "device": self.device,
             "precision": self.precision,

@@ -1,4 +1,4 @@
-"""How far a run is: one line that is rewritten on a terminal, a line now and then elsewhere."""
+"""Progress of a run: one line that is updated on a terminal, otherwise a line every few seconds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,15 @@ from ._items import Outcome
 
 
 class Progress:
-    """items, size: what there is to do, in recordings and bytes. every_s: between lines where there is no terminal."""
+    """The progress display.
+
+    Args:
+        items: Number of items to score.
+        size: Their size in bytes.
+        stream: Where to write; default: standard error.
+        every_s: Seconds between lines without a terminal.
+        clock: Monotonic clock.
+    """
 
     def __init__(
         self,
@@ -32,11 +40,11 @@ class Progress:
         self._items, self._size = items, size
         self._done = self._failed = self._bytes = 0
         self._media_s = 0.0
-        self._began = self._told = clock()
+        self._began = self._printed_at = clock()
         self._recent: deque[tuple[float, int, int]] = deque([(self._began, 0, 0)], maxlen=400)
 
     def start(self, done: int, workers: int) -> None:
-        """Say what there is to do; done: items that are through already."""
+        """Print the amount of work. done: number of items that are already finished."""
         before = f"; {done} {were(done)} done before" if done else ""
         self._write(
             f"score: {counted(self._items, 'item')} to do, {self._size / 1e6:.1f} MB, "
@@ -50,8 +58,8 @@ class Progress:
         self._media_s += sum(record.media_s for record in outcome.records)
         now = self._clock()
         self._recent.append((now, self._done, self._bytes))
-        if now - self._told >= self._every_s:
-            self.tell(now)
+        if now - self._printed_at >= self._every_s:
+            self.print_line(now)
 
     def line(self, now: float) -> str:
         spent = max(now - self._began, 1e-9)
@@ -60,15 +68,15 @@ class Progress:
             text += f" ({self._failed} failed)"
         text += f", {self._media_s / 3600:.2f} h of media, {self._rate(now):.3g} items/s"
         text += f", {self._media_s / spent:.4g} times real time"
-        left = self.left_s(now)
-        return text + (f", {duration(left)} left" if left is not None else "")
+        remaining = self.remaining_s(now)
+        return text + (f", {duration(remaining)} left" if remaining is not None else "")
 
     def _rate(self, now: float) -> float:
         at, items, _ = self._recent[0]
         return (self._done - items) / max(now - at, 1e-9)
 
-    def left_s(self, now: float) -> float | None:
-        """Seconds that are left, by bytes, at the rate of the last groups; None before there is a rate."""
+    def remaining_s(self, now: float) -> float | None:
+        """Estimated remaining seconds, by bytes at the rate of the last groups; None before there is a rate."""
         at, items, size = self._recent[0]
         if self._done >= self._items or self._done == items:
             return None
@@ -76,15 +84,15 @@ class Progress:
             return (self._size - self._bytes) * (now - at) / (self._bytes - size)
         return (self._items - self._done) * (now - at) / (self._done - items)
 
-    def tell(self, now: float | None = None) -> None:
+    def print_line(self, now: float | None = None) -> None:
         now = self._clock() if now is None else now
-        self._told = now
+        self._printed_at = now
         text = self.line(now)
         self._write(f"\r\x1b[K{text}" if self._live else f"score: {text}\n")
 
     def close(self) -> None:
         if self._items:
-            self.tell()
+            self.print_line()
             if self._live:
                 self._write("\n")
 

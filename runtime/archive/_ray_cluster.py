@@ -1,4 +1,4 @@
-"""A Ray cluster to work on: one that runs, or one of this process on this machine."""
+"""Connection to a Ray cluster: an existing one, or a new one on this machine."""
 
 from __future__ import annotations
 
@@ -19,24 +19,30 @@ if TYPE_CHECKING:
 
 CONNECT_S = 5.0
 _HTTP2_HELLO = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes([0, 0, 0, 4, 0, 0, 0, 0, 0])  # and empty settings
-# What Ray says by itself is about its own insides; a user who wants it sets these before.
+# Silences Ray's own messages; users can set these variables to see them.
 _QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_BACKEND_LOG_LEVEL": "fatal",
     "RAY_DATA_LOG_LEVEL": "CRITICAL",
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
 }
-# A cluster of our own listens on the loopback address only. Ray reads this when it is imported.
+# A new cluster listens on the loopback address only. Ray reads this when it is imported.
 _LOOPBACK = {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}
 
 
 @contextlib.contextmanager
 def connected(options: ArchiveOptions) -> Iterator[int]:
-    """Be connected to the cluster of `options`; yields how many workers it has room for.
+    """Connect to the cluster of `options`.
 
-    A connection that this process holds already is used and stays. Without an address, RAY_ADDRESS counts; without
-    that, a cluster is started on this machine and ends with the block. Raises MissingDependencyError without Ray,
-    InputError for a cluster that cannot be reached and for one without room for a worker.
+    An existing connection of this process is used and stays open. Without an address, RAY_ADDRESS is used; without
+    that, a cluster is started on this machine and shut down at the end of the block.
+
+    Yields:
+        The number of workers that the cluster can run.
+
+    Raises:
+        MissingDependencyError: Ray is not installed.
+        InputError: The cluster cannot be reached, or has no resources for a worker.
     """
     _check(options)
     address = options.address or os.environ.get("RAY_ADDRESS") or "local"
@@ -44,23 +50,23 @@ def connected(options: ArchiveOptions) -> Iterator[int]:
         _reach(address)
     with _quiet(_QUIET | _LOOPBACK if address == "local" else _QUIET):
         ray = load_ray()
-        ours = not ray.is_initialized()
-        if ours:
+        started = not ray.is_initialized()
+        if started:
             _open(ray, address, options)
         try:
             yield _room(ray, options)
         finally:
-            if ours:
+            if started:
                 ray.shutdown()
 
 
 def load_ray() -> Any:
-    """Ray with Ray Data. Raises MissingDependencyError."""
+    """Import Ray with Ray Data. Raises MissingDependencyError."""
     try:
         import ray
         import ray.data
     except ImportError as error:
-        raise MissingDependencyError(error.name or "ray", "ray", "--engine ray") from None
+        raise MissingDependencyError(error.name or "ray", "ray", "the engine `ray`") from None
     return ray
 
 
@@ -69,27 +75,27 @@ def _check(options: ArchiveOptions) -> None:
     if kind in ("cuda", "tensorrt", "ort-tensorrt") and not options.gpus:
         raise InputError(
             "needs-gpus",
-            f"device {options.device} on Ray without a share of a GPU",
-            "1 for a GPU a worker, 0.25 for four workers on one",
-            "set --gpus-per-worker",
+            f"`device` is {options.device}, but Ray workers reserve no GPU",
+            required="a number of GPUs per worker: 1, or for example 0.25 for four workers on one GPU",
+            next_step="set `gpus`",
         )
     if index:
         raise InputError(
             "device",
-            f"device {options.device} on Ray",
-            f"{kind}: Ray shows every worker the GPU that it is to use",
-            f"set --device {kind}",
+            f"`device` is {options.device}, but Ray assigns GPUs to workers",
+            kind,
+            f"set `device={kind}`",
         )
 
 
 def _reach(address: str) -> None:
-    """Ray itself tries for minutes: see first whether anything listens, and whether it speaks HTTP/2 as Ray does."""
+    """Check whether anything listens and speaks HTTP/2 as Ray does: Ray itself retries for minutes."""
     host, _, port = address.rpartition(":")
     if "://" in address or not host or not port.isdigit():
         raise InputError(
             "ray-address",
-            f"address {address}",
-            "auto, or HOST:PORT as `ray start --head` shows it",
+            f"`address` is {address}",
+            "auto, or HOST:PORT as printed by `ray start --head`",
             "run on a node of the cluster, or through `ray job submit`",
         )
     try:
@@ -97,7 +103,7 @@ def _reach(address: str) -> None:
             if os.environ.get("RAY_USE_TLS", "0") in ("", "0"):
                 line.sendall(_HTTP2_HELLO)
                 if line.recv(9)[3:4] != b"\x04":  # the type of its first frame: settings
-                    raise OSError("what listens there is no Ray cluster")
+                    raise OSError("the server there is no Ray cluster")
     except (OSError, OverflowError) as error:
         raise _unreachable(address, str(error)) from None
 
@@ -105,9 +111,9 @@ def _reach(address: str) -> None:
 def _unreachable(address: str, cause: str) -> InputError:
     return InputError(
         "ray-unreachable",
-        f"no Ray cluster at {address} ({cause})",
-        "a cluster that runs, of the same version of Ray",
-        "start one with `ray start --head`, correct --address, or leave it out to work on this machine",
+        f"There is no Ray cluster at {address} ({cause})",
+        required="a running cluster with the same version of Ray",
+        next_step="start one with `ray start --head`, correct `address`, or leave it out to run on this machine",
     )
 
 
@@ -123,15 +129,15 @@ def _open(ray: Any, address: str, options: ArchiveOptions) -> None:
         if "AuthToken" in causes or "authentication" in causes.lower():
             raise InputError(
                 "ray-token",
-                f"the Ray cluster at {address} asks for a token",
-                "the token of the cluster, in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
-                "set RAY_AUTH_MODE=token and run again",
+                f"The Ray cluster at {address} requires a token",
+                required="the token of the cluster, in RAY_AUTH_TOKEN, RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token",
+                next_step="set RAY_AUTH_MODE=token and run again",
             ) from None
         raise _unreachable(address, (causes.strip().splitlines() or [type(error).__name__])[0][:300]) from None
 
 
 def _room(ray: Any, options: ArchiveOptions) -> int:
-    """Workers that fit on the nodes there are now."""
+    """Number of workers that the current nodes can run."""
     need = needs(options)
     names = {"num_cpus": "CPU", "num_gpus": "GPU"}
     room = 0
@@ -142,22 +148,22 @@ def _room(ray: Any, options: ArchiveOptions) -> int:
         total = ray.cluster_resources()
         raise InputError(
             "ray-room",
-            f"a cluster of {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, and no node with "
+            f"The cluster has {total.get('CPU', 0):g} CPUs and {total.get('GPU', 0):g} GPUs, but no node has "
             + " and ".join(f"{share:g} {names[key]}" for key, share in need.items()),
-            "room for a worker on one node at least; a cluster that grows by itself keeps one such node",
-            "change --threads or --gpus-per-worker, or add a node",
+            required="resources for a worker on at least one node, also in a cluster with autoscaling",
+            next_step="change `threads` or `gpus`, or add a node",
         )
     return room
 
 
 def needs(options: ArchiveOptions) -> dict[str, float]:
-    """What a worker reserves, as Ray's options. Beside a share of a GPU, cores are not counted."""
+    """Resources of a worker as options of Ray: its share of a GPU, or otherwise its threads."""
     return {"num_gpus": options.gpus} if options.gpus else {"num_cpus": float(options.threads)}
 
 
 @contextlib.contextmanager
 def _quiet(settings: dict[str, str]) -> Iterator[None]:
-    """Nothing of Ray's on standard output, which is the command's; its reports of dead workers go to standard error."""
+    """Keep the output of Ray off standard output, which belongs to the command."""
     unset = [name for name in settings if name not in os.environ]
     os.environ.update({name: settings[name] for name in unset})
     logger = logging.getLogger("ray.data")
@@ -178,13 +184,13 @@ def _quiet(settings: dict[str, str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _mute() -> Iterator[None]:
-    """Ray's native part says on standard error that it has been told to be quiet. What fails is raised."""
+    """Suppress messages of the native part of Ray on standard error. Errors are raised."""
     sys.stderr.flush()
-    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    saved, null = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
-        os.dup2(nowhere, 2)
+        os.dup2(null, 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
-        os.close(nowhere)
+        os.dup2(saved, 2)
+        os.close(saved)
+        os.close(null)

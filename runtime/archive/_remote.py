@@ -1,6 +1,6 @@
-"""Remote items through fsspec: s3://, gs://, http(s)://, sftp://, zip://inner::outer and whatever else it opens.
+"""Remote items through fsspec: s3://, gs://, http(s)://, sftp://, zip://inner::outer and others.
 
-Credentials come from where fsspec looks for them (its configuration files and environment), never from results.
+Credentials come from the configuration files and the environment of fsspec. They are never written to results.
 """
 
 from __future__ import annotations
@@ -20,36 +20,39 @@ _BLOCK = 1 << 20
 
 
 def is_remote(text: str) -> bool:
-    """Whether this is an address and not a path. Raises InputError for live ones."""
+    """Whether this is an address and not a path. Raises InputError for live streams."""
     if text.lower().startswith(_LIVE):
         raise InputError(
-            "needs-stream", f"{shown(text)}, a live stream", "recordings", "use `punctum run BUNDLE ADDRESS --stream`"
+            "needs-stream",
+            f"{shown(text)} is a live stream",
+            required="recordings",
+            next_step="use `punctum run BUNDLE ADDRESS --stream`",
         )
     return _ADDRESS.match(text) is not None
 
 
 def shown(address: str) -> str:
-    """An address, or a text with addresses in it, without what may be secret: fit for messages and results."""
+    """An address, or a text that contains addresses, without secrets: for messages and results."""
     return "::".join(clean(link) for link in address.split("::"))  # fsspec chains addresses
 
 
 def _open(address: str) -> tuple[Any, str]:
-    """(file system, path in it)."""
+    """The file system of an address, and the path in it."""
     try:
         from fsspec.core import url_to_fs
     except ImportError:
         raise MissingDependencyError("fsspec", "archive", f"reading {shown(address)}") from None
     try:
-        found: tuple[Any, str] = url_to_fs(address)
-        return found
+        opened: tuple[Any, str] = url_to_fs(address)
+        return opened
     except ImportError as error:
         scheme = address.split(":")[0]
-        raise MissingDependencyError(_wanted_by(error), "archive", f"reading {scheme}:// addresses") from None
+        raise MissingDependencyError(_package_of(error), "archive", f"reading {scheme}:// addresses") from None
     except Exception as error:  # noqa: BLE001 - each file system has its own errors
         raise _unreadable(address, error) from None
 
 
-def _wanted_by(error: ImportError) -> str:
+def _package_of(error: ImportError) -> str:
     match = re.search(r'(?:[Ii]nstall|require) "?([\w\[\]-]+)', str(error))
     return match[1] if match else str(error)[:80]
 
@@ -58,14 +61,14 @@ def _unreadable(address: str, error: Exception) -> InputError:
     why = shown(str(error))[:200] or type(error).__name__
     return InputError(
         "remote-unreadable",
-        f"{shown(address)} ({type(error).__name__}: {why})",
-        "an address that fsspec can read, with credentials where it looks for them",
-        "check address and credentials, then run again with --retry-failed",
+        f"{shown(address)} cannot be read ({type(error).__name__}: {why})",
+        required="an address that fsspec can read, and credentials in its configuration or environment",
+        next_step="check address and credentials, then run again with `retry_failed`",
     )
 
 
 def find_remote(address: str) -> list[Item]:
-    """A file, everything below a folder, or what a pattern matches. Raises InputError."""
+    """A file, all recordings below a folder, or the matches of a pattern. Raises InputError."""
     system, path = _open(address)
     chain = address.split("::", 1)[1] if "::" in address else ""
     try:
@@ -85,18 +88,18 @@ def find_remote(address: str) -> list[Item]:
         full = f"{address.split('://', 1)[0]}://{name}::{chain}" if chain else system.unstrip_protocol(name)
         below = PurePosixPath(name.split("?")[0]).as_posix().removeprefix(base.rstrip("/") + "/").lstrip("/")
         size = int(info.get("size") or 0)
-        marks = [
+        stamps = [
             str(info[k]) for k in ("etag", "ETag", "md5Hash", "checksum", "mtime", "LastModified", "CRC") if k in info
         ]
         features = name.split("?")[0].lower().endswith(".npy")
         items.append(
-            Item(below, (full,), "features" if features else "video", size, ":".join([str(size), *marks]), remote=True)
+            Item(below, (full,), "features" if features else "video", size, ":".join([str(size), *stamps]), remote=True)
         )
     return items
 
 
 def fetch(address: str, into: BinaryIO) -> str:
-    """Copy a remote file in blocks; returns its sha256. Raises InputError."""
+    """Copy a remote file in blocks. Returns its SHA-256. Raises InputError."""
     system, path = _open(address)
     digest = hashlib.sha256()
     try:
@@ -111,5 +114,5 @@ def fetch(address: str, into: BinaryIO) -> str:
 
 
 def suffix_of(address: str) -> str:
-    """The ending of the file that an address names."""
+    """The extension of the file of an address."""
     return Path(address.split("::")[0].split("?")[0]).suffix

@@ -1,4 +1,4 @@
-"""What one worker does: a group of items in, their records and a part of events out. Knows nothing of processes."""
+"""The work of one worker: from a group of items to records and a part of events. Independent of processes."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 
 class Scorer:
-    """A bundle on its engine, opened once. Raises InputError where the engine cannot be opened."""
+    """An opened bundle that scores groups. Raises InputError if the engine cannot be opened."""
 
     def __init__(self, bundle: Bundle, options: ArchiveOptions) -> None:
         self.bundle, self.options = bundle, options
@@ -41,35 +41,35 @@ class Scorer:
         self._backbone: VideoBackbone | None = None
 
     def score(self, group: Group) -> Outcome:
-        """Every item of the group gets a record; whatever is wrong with one stays with it."""
+        """Score a group. Every item gets a record; an error affects its item only."""
         began = time.perf_counter()
         scored: list[Scored] = []
         waiting: list[tuple[int, Task, BatchItem, str]] = []
-        with contextlib.ExitStack() as held:
+        with contextlib.ExitStack() as files:
             for task in group.tasks:
                 try:
-                    found = self._one(task, held)
+                    result = self._prepare(task, files)
                 except PunctumError as error:
                     scored.append(failed(task.item, error))
                 except OSError as error:
                     scored.append(failed(task.item, _unreadable(task.item, error)))
-                except Exception as error:  # noqa: BLE001 - one item must not end the run; the record says what it was
+                except Exception as error:  # noqa: BLE001 - recorded; an item must not end the run
                     scored.append(failed(task.item, _unexpected(error)))
                 else:
-                    if isinstance(found, Scored):
-                        scored.append(found)
+                    if isinstance(result, Scored):
+                        scored.append(result)
                     else:
-                        waiting.append((len(scored), task, *found))
+                        waiting.append((len(scored), task, *result))
                         scored.append(Scored(Record(task.item.name, task.item.kind, "failed", task.item.stamp, 0)))
             if waiting:
-                self._batch([whole for _, _, whole, _ in waiting])
-                for place, task, whole, digest in waiting:
-                    if whole.error is not None:
-                        scored[place] = failed(task.item, whole.error)
+                self._batch([item for _, _, item, _ in waiting])
+                for place, task, item, digest in waiting:
+                    if item.error is not None:
+                        scored[place] = failed(task.item, item.error)
                         continue
                     rows = EventRows(task.item.name)
-                    rows.add(self._kept(whole.events))
-                    scored[place] = _done(task.item, digest, rows, *_extent(whole.features))
+                    rows.add(self._selected(item.events))
+                    scored[place] = _done(task.item, digest, rows, *_extent(item.features))
         name, data = part_of(scored, self.bundle.id, self.options.settings())
         records = []
         for one in scored:
@@ -79,19 +79,19 @@ class Scorer:
             records.append(record)
         return Outcome(group.number, tuple(records), name, data, time.perf_counter() - began)
 
-    def _batch(self, wholes: list[BatchItem]) -> None:
+    def _batch(self, items: list[BatchItem]) -> None:
         try:
-            localize_together(self.localizer.plan, self.localizer.backend, wholes)
-        except Exception:  # noqa: BLE001 - the engine failed on a shared run: who is at fault shows one by one
-            for whole in wholes:
-                whole.events, whole.error = [], None
+            localize_together(self.localizer.plan, self.localizer.backend, items)
+        except Exception:  # noqa: BLE001 - a shared run failed: run items one by one to find the cause
+            for item in items:
+                item.events, item.error = [], None
                 try:
-                    localize_together(self.localizer.plan, self.localizer.backend, [whole])
+                    localize_together(self.localizer.plan, self.localizer.backend, [item])
                 except Exception as error:  # noqa: BLE001 - as above
-                    whole.error = _unexpected(error)
+                    item.error = _unexpected(error)
 
-    def _one(self, task: Task, held: contextlib.ExitStack) -> Scored | tuple[BatchItem, str]:
-        """An item that is through, or one whose features wait for the group's common runs, with its sha256."""
+    def _prepare(self, task: Task, files: contextlib.ExitStack) -> Scored | tuple[BatchItem, str]:
+        """A finished item, or features that are scored together with those of the group, and their SHA-256."""
         item = task.item
         paths, digest = [], ""
         if item.kind == "video" and self.bundle.manifest.backbone is None:
@@ -99,7 +99,7 @@ class Scorer:
 
             raise no_backbone(self.bundle.id, shown(item.paths[0]))
         for path in item.paths:
-            local, part = held.enter_context(_at_hand(item, path))
+            local, part = files.enter_context(_local_copy(item, path))
             paths.append(local)
             digest = digest + "+" + part if digest else part
         if task.known and digest == task.known:
@@ -114,26 +114,31 @@ class Scorer:
         parts = [load_features(path, stride_s=stride, dim=alone).data for path in paths]
         if len({len(part) for part in parts}) > 1:
             lengths = " and ".join(str(len(part)) for part in parts)
-            raise InputError("features-length", f"RGB and flow of {item.name} have {lengths} snippets", "one length")
+            raise InputError(
+                "features-length",
+                f"The RGB and flow features of {item.name} have {lengths} snippets",
+                required="the same number",
+                next_step="extract both again",
+            )
         data = parts[0] if len(parts) == 1 else np.concatenate(parts, axis=1)
         _unchanged(item)
         return BatchItem(item.stream, Features(data, stride)), digest
 
     def _streamed(self, item: Item, path: Path, digest: str) -> Scored:
-        """Features in blocks: memory does not depend on their length."""
+        """Score features in blocks, so that memory does not depend on their length."""
         from ..sources.tail import RowFile
 
         plan = self.localizer.plan
         if item.stride_s is not None and abs(item.stride_s - plan.stride_s) > 1e-6 * plan.stride_s:
             raise InputError(
                 "features-stride",
-                f"features with a stride of {short(item.stride_s)} s",
-                f"{short(plan.stride_s)} s, which this bundle was trained on",
-                "extract features at that rate",
+                f"The features of {item.name} have a stride of {short(item.stride_s)} s",
+                required=f"a stride of {short(plan.stride_s)} s, as in the training of this bundle",
+                next_step="extract features with this stride",
             )
         with contextlib.closing(RowFile(path, dim=plan.dim)) as source:
             chunks = (chunk for chunk in source.items() if isinstance(chunk, Chunk))
-            return self._through(item, digest, chunks)
+            return self._score_chunks(item, digest, chunks)
 
     def _video(self, item: Item, path: Path, digest: str) -> Scored:
         from ..backbone.backbone import VideoBackbone
@@ -142,21 +147,21 @@ class Scorer:
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, self.options.spec)
         with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", fps=self.options.fps)) as source:
-            done = self._through(item, digest, coalesce(source.items()))
+            done = self._score_chunks(item, digest, coalesce(source.items()))
         return Scored(replace(done.record, lost=source.stats.lost), done.rows)
 
-    def _through(self, item: Item, digest: str, chunks: Iterable[Chunk]) -> Scored:
-        """A recording that comes in parts. What is held of it does not grow but for its events."""
+    def _score_chunks(self, item: Item, digest: str, chunks: Iterable[Chunk]) -> Scored:
+        """Score a recording in chunks. Memory grows with its events only."""
         recording, rows = self.localizer.recording(stream=item.stream), EventRows(item.name)
         for chunk in chunks:
-            rows.add(self._kept(recording.push(chunk.rows, at=chunk.at, lost=chunk.lost)))
-        rows.add(self._kept(recording.finish()))
+            rows.add(self._selected(recording.push(chunk.rows, at=chunk.at, lost=chunk.lost)))
+        rows.add(self._selected(recording.finish()))
         spent = recording.stats
         _unchanged(item)
         done = _done(item, digest, rows, spent.snippets, spent.media_s)
         return Scored(replace(done.record, missing=spent.dropped), done.rows)
 
-    def _kept(self, events: Sequence[Event]) -> list[Event]:
+    def _selected(self, events: Sequence[Event]) -> list[Event]:
         options = self.options
         return [e for e in events if e.score >= options.min_score and (not options.labels or e.label in options.labels)]
 
@@ -167,8 +172,8 @@ def _done(item: Item, digest: str, rows: EventRows, snippets: int, media_s: floa
 
 
 @contextlib.contextmanager
-def _at_hand(item: Item, path: str) -> Iterator[tuple[Path, str]]:
-    """A local file with the content of a path, and its sha256. A remote one is there only while it is worked on."""
+def _local_copy(item: Item, path: str) -> Iterator[tuple[Path, str]]:
+    """A local file with the content of a path, and its SHA-256. A copy of a remote file is temporary."""
     if not item.remote:
         local = Path(path)
         yield local, sha256_file(local) if local.is_file() and item.stamp else ""
@@ -179,16 +184,16 @@ def _at_hand(item: Item, path: str) -> Iterator[tuple[Path, str]]:
 
 
 def _unchanged(item: Item) -> None:
-    """Raises InputError when a local file is no longer what was listed: what was read may be a mixture."""
+    """Raise InputError if a local file was changed since it was listed, so that what was read may be inconsistent."""
     if item.remote or not item.stamp:
         return
     now = "+".join(stamp_of(Path(path).stat()) for path in item.paths)
     if now != item.stamp:
         raise InputError(
             "item-changed",
-            f"{item.name} was written while it was scored",
-            "files that are complete",
-            "run again when its writer has finished",
+            f"{item.name} was changed while it was scored",
+            required="complete files",
+            next_step="run again when the file is complete",
         )
 
 
@@ -208,16 +213,18 @@ def failed(item: Item, error: PunctumError) -> Scored:
 
 def _unexpected(error: Exception) -> PunctumError:
     return PunctumError(
-        "item-failed", f"{type(error).__name__}: {plain(error)[:500]}", "", "report it with the recording"
+        "item-failed",
+        f"The recording cannot be scored ({type(error).__name__}: {plain(error)[:500]})",
+        next_step="report this with the recording",
     )
 
 
 def _unreadable(item: Item, error: OSError) -> InputError:
     return InputError(
         "item-unreadable",
-        f"{shown(item.paths[0])} ({error.strerror or error})",
-        "files that this user may read, on a disk that gives them",
-        "check mode and disk, then run again with --retry-failed",
+        f"{shown(item.paths[0])} cannot be read ({error.strerror or error})",
+        required="files that this user may read",
+        next_step="check mode and disk, then run again with `retry_failed`",
     )
 
 

@@ -1,8 +1,8 @@
-"""From what the user names to items: files, folders, globs, list files, data set folders, remote addresses.
+"""Items of the inputs: files, folders, globs, list files, data set folders and remote addresses.
 
-Names of items, which results carry: below a folder or the fixed part of a glob, the path from there; in a list file,
-the line as written when it is relative (relative to the list); for anything named alone, the file name. With `root`
-every name is the path below it. Two items of one name are an error, never silently one.
+Names of items in the results: the path below the folder, or below the fixed part of the glob; in a list file, a
+relative line as written (relative to the list); for single files, the file name. With `root`, every name is the path
+below it. Two items with the same name are an error.
 """
 
 from __future__ import annotations
@@ -21,30 +21,38 @@ from ._items import Item, Kind, is_recording
 from ._remote import find_remote, is_remote, shown
 
 LIST_SUFFIXES = (".txt", ".lst", ".list")
+_INPUTS = "files, folders, globs, list files (.txt), data set folders, or addresses that fsspec reads"
 
 
 def find_items(
     inputs: Sequence[str], *, kind: str = "auto", split: str | None = None, root: str | None = None
 ) -> list[Item]:
-    """All items, sorted by name, each once. A listed path that does not exist is an item too: it fails by itself.
+    """All items, sorted by name, each once. A listed path that does not exist is an item too, which will fail.
 
-    Raises InputError for an input that names nothing, and for two items of one name.
+    Args:
+        inputs: Files, folders, globs, list files, data set folders, or addresses that fsspec reads.
+        kind: What to use in folders: "auto", "features", "video" or "all".
+        split: Split of a data set folder.
+        root: Folder to which names are relative.
+
+    Raises:
+        InputError: An input contains no recording, or two items have the same name.
     """
-    found: dict[tuple[str, ...], Item] = {}
-    for given in inputs:
+    by_paths: dict[tuple[str, ...], Item] = {}
+    for text in inputs:
         count = 0
-        for item in _expand(given, kind=kind, split=split):
+        for item in _expand(text, kind=kind, split=split):
             count += 1
             name = as_utf8(_below(root, item) if root else item.name)
-            found.setdefault(item.paths, item if name == item.name else replace(item, name=name))
+            by_paths.setdefault(item.paths, item if name == item.name else replace(item, name=name))
         if not count:
             raise InputError(
                 "inputs-empty",
-                f"{shown(given)} holds no .npy file and no video",
-                "files, folders, globs, list files (.txt), data set folders, or addresses that fsspec reads",
-                "check the path, and --kind",
+                f"{shown(text)} contains no .npy file and no video",
+                required=_INPUTS,
+                next_step="check the path and `kind`",
             )
-    items = sorted(found.values(), key=lambda item: item.name)
+    items = sorted(by_paths.values(), key=lambda item: item.name)
     _check_names(items)
     return items
 
@@ -57,18 +65,18 @@ def _check_names(items: list[Item]) -> None:
             raise InputError(
                 "item-name-twice",
                 f"{shown(other.paths[0])} and {shown(item.paths[0])} would both be called {item.stream!r}",
-                "recordings with names of their own",
-                _way_out(other, item),
+                required="recordings with different names",
+                next_step=_advice(other, item),
             )
 
 
-def _way_out(one: Item, other: Item) -> str:
-    """What helps against two items of one name."""
+def _advice(one: Item, other: Item) -> str:
+    """What to do about two items with the same name."""
     if one.kind != other.kind:
-        return "a video beside its features: give the folder, with --kind features or --kind video"
+        return "name the folder, with `kind=features` or `kind=video`: one is a video and the other its features"
     if PurePosixPath(one.paths[0]).parent == PurePosixPath(other.paths[0]).parent:
-        return "they differ by their endings alone: rename one of them, or score it into another --out"
-    return "give the folder above both, or name it with --root"
+        return "rename one of them, or score it into another `out`: they differ by their extensions only"
+    return "name a folder that contains both, or pass it as `root`"
 
 
 def _below(root: str, item: Item) -> str:
@@ -76,21 +84,24 @@ def _below(root: str, item: Item) -> str:
     path = Path(item.paths[0]).absolute()
     if item.remote or not path.is_relative_to(base):
         raise InputError(
-            "root", f"{shown(item.paths[0])} does not lie below {root}", f"files below {root}", "set --root"
+            "root",
+            f"{shown(item.paths[0])} is not below {root}",
+            required=f"files below {root}",
+            next_step="change `root`",
         )
     return path.relative_to(base).as_posix()
 
 
-def _expand(given: str, *, kind: str, split: str | None) -> Iterator[Item]:
-    if is_remote(given):
-        yield from _wanted(find_remote(given), kind)
+def _expand(text: str, *, kind: str, split: str | None) -> Iterator[Item]:
+    if is_remote(text):
+        yield from _of_kind(find_remote(text), kind)
         return
-    path = Path(given)
+    path = Path(text)
     if path.is_dir():
         if (path / "dataset.json").is_file() or split is not None:
             yield from _dataset(path, split=split, kind=kind)
         else:
-            yield from _wanted(list(_walk(path, path)), kind)
+            yield from _of_kind(list(_walk(path, path)), kind)
         return
     if path.exists():
         if path.suffix.lower() in LIST_SUFFIXES:
@@ -98,17 +109,17 @@ def _expand(given: str, *, kind: str, split: str | None) -> Iterator[Item]:
         else:
             yield _file(path, path.name)
         return
-    if glob.has_magic(given):
+    if glob.has_magic(text):
         base = _fixed_part(path)
-        names = sorted(glob.glob(given, recursive=True))  # noqa: PTH207 - patterns that begin at the root too
+        names = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - absolute patterns too
         matches = [Path(name) for name in names]
         yield from (_file(p, p.relative_to(base).as_posix()) for p in matches if p.is_file() and is_recording(p.name))
         return
     raise InputError(
         "input-missing",
-        f"{given} does not exist",
-        "files, folders, globs, list files (.txt), data set folders, or addresses that fsspec reads",
-        "check the path",
+        f"{text} does not exist",
+        required=_INPUTS,
+        next_step="check the path",
     )
 
 
@@ -121,28 +132,28 @@ def _kind(path: Path) -> Kind:
 
 def _file(path: Path, name: str, kind: Kind | None = None) -> Item:
     try:
-        found = path.stat()
-    except OSError:  # the worker says what is wrong with it
+        status = path.stat()
+    except OSError:  # the worker will record the error
         return Item(name, (str(path),), kind or _kind(path), 0, "")
-    return Item(name, (str(path),), kind or _kind(path), found.st_size, stamp_of(found))
+    return Item(name, (str(path),), kind or _kind(path), status.st_size, stamp_of(status))
 
 
-def stamp_of(found: os.stat_result) -> str:
-    """What changes when a local file is written."""
-    return f"{found.st_size}:{found.st_mtime_ns}"
+def stamp_of(status: os.stat_result) -> str:
+    """Size and modification time of a local file."""
+    return f"{status.st_size}:{status.st_mtime_ns}"
 
 
 def _walk(folder: Path, base: Path) -> Iterator[Item]:
-    """Features and videos below a folder; hidden files and folders, and links to folders, are left out."""
+    """Features and videos below a folder, without hidden files and folders and links to folders."""
     try:
         with os.scandir(folder) as entries:
             ordered = sorted(entries, key=lambda entry: entry.name)
     except OSError as error:
         raise InputError(
             "input-unreadable",
-            f"the folder {folder} ({error.strerror or 'unreadable'})",
-            "folders that this user may read",
-            "change its mode, or name the folders beside it",
+            f"The folder {folder} cannot be read ({error.strerror or 'unreadable'})",
+            required="folders that this user may read",
+            next_step="change its mode, or name the other folders",
         ) from None
     for entry in ordered:
         if entry.name.startswith("."):
@@ -155,7 +166,7 @@ def _walk(folder: Path, base: Path) -> Iterator[Item]:
             yield _file(path, path.relative_to(base).as_posix(), kind)
 
 
-def _wanted(items: list[Item], kind: str) -> list[Item]:
+def _of_kind(items: list[Item], kind: str) -> list[Item]:
     if kind == "all":
         return items
     if kind == "auto":
@@ -173,11 +184,16 @@ def _fixed_part(pattern: Path) -> Path:
 
 
 def _listed(path: Path) -> Iterator[Item]:
-    """One path or address a line; empty lines and lines that begin with # are skipped."""
+    """One path or address per line; empty lines and lines that begin with # are skipped."""
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputError("list-unreadable", f"{path} ({error})", "UTF-8 text, one path a line", "check it") from None
+        raise InputError(
+            "list-unreadable",
+            f"The list {path} cannot be read ({error})",
+            required="UTF-8 text with one path per line",
+            next_step="check it",
+        ) from None
     for line in text.splitlines():
         entry = line.strip()
         if not entry or entry.startswith("#"):
@@ -191,7 +207,7 @@ def _listed(path: Path) -> Iterator[Item]:
 
 
 def _dataset(folder: Path, *, split: str | None, kind: str) -> Iterator[Item]:
-    """The recordings of a data set: those of its lists, or without lists every file of its features."""
+    """The recordings of a data set: those of its lists, or without lists all features."""
     from ..datasets.recordings import open_recordings
 
     lists = {} if split is None else {"split": split}
@@ -200,7 +216,7 @@ def _dataset(folder: Path, *, split: str | None, kind: str) -> Iterator[Item]:
     if (kind == "video" and data.videos_dir is not None) or data.only_videos:
         videos = data.videos_dir or folder
         if not names:
-            yield from _wanted(list(_walk(videos, videos)), "video")
+            yield from _of_kind(list(_walk(videos, videos)), "video")
         for name in names:
             try:
                 path = data.video_file(name)
@@ -209,7 +225,7 @@ def _dataset(folder: Path, *, split: str | None, kind: str) -> Iterator[Item]:
             yield _file(path, path.name, "video")
         return
     if not names:
-        for item in _wanted(list(_walk(data.features_dir, data.features_dir)), "features"):
+        for item in _of_kind(list(_walk(data.features_dir, data.features_dir)), "features"):
             yield replace(item, stride_s=data.stride_s)
     for name in names:
         files = [_file(path, f"{name}.npy", "features") for path in data.feature_files(name)]

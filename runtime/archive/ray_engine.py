@@ -1,10 +1,10 @@
-"""Groups worked off by a Ray cluster: a Ray Data pipeline over a pool of actors, each with the bundle opened once.
+"""Scoring with a Ray cluster: a Ray Data pipeline over a pool of actors, each of which opens the bundle once.
 
     groups -> blocks of the object store -> actors (`Scorer`) -> outcomes, streamed to the driver, which commits them
 
-Ray places the actors, replaces those that die, and holds work back while the driver is behind. What has no result at
-the end of a pass (its actor or its node died) goes through another one: as a whole, then item by item, so that the
-item that kills workers is found and recorded and no other one is. Local paths must mean the same file on every node.
+Ray places the actors, replaces those that die, and applies backpressure. Groups without a result at the end of a pass
+(their actor or node died) go through another pass: first as groups, then item by item, so that exactly the item that
+crashes workers is found and recorded. Local paths must refer to the same files on every node.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-MOST_BLOCKS = 4096  # a block costs the driver a few milliseconds; beyond, blocks hold several groups
-BARREN = 3  # passes in a row that Ray broke off without a result
+MAX_BLOCKS = 4096  # a block costs the driver a few milliseconds; with more groups, blocks contain several
+MAX_EMPTY_PASSES = 3  # successive passes that Ray aborts without a result
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """How groups are tried. single: item by item. ahead: groups that an actor holds; with one, no other is blamed."""
+    """How a pass runs. single: item by item. ahead: groups per actor; 1 makes the cause of a crash unambiguous."""
 
     single: bool
     ahead: int
@@ -50,62 +50,72 @@ PASSES = (_Pass(False, AHEAD), _Pass(False, 1), _Pass(True, 1), _Pass(True, 1))
 def run_ray(
     bundle: Bundle, options: ArchiveOptions, groups: Sequence[Group], *, workers: int
 ) -> Generator[Outcome, None, None]:
-    """Outcomes in the order in which they are finished. workers: actors; 0: as many as the cluster has room for.
+    """Score groups with a Ray cluster.
 
-    Raises what keeps a worker from starting, InputError for a cluster that cannot be reached, and PunctumError
-    "ray-failed" where it does not work.
+    Args:
+        bundle: The bundle.
+        options: How to score.
+        groups: The groups.
+        workers: Number of actors; 0: as many as the cluster can run.
+
+    Yields:
+        Outcomes in the order in which they are finished.
+
+    Raises:
+        InputError: The cluster cannot be reached.
+        PunctumError: Workers cannot start, or Ray fails ("ray-failed").
     """
     with connected(options) as room:
         ray = load_ray()
-        left, barren, number = list(groups), 0, 0
+        left, empty_passes, number = list(groups), 0, 0
         while left:
-            how = PASSES[number]
-            if how.single:
+            settings = PASSES[number]
+            if settings.single:
                 left = [Group(group.number, (task,)) for group in left for task in group.tasks]
             done: set[int] = set()
-            broken: Exception | None = None
+            failure: Exception | None = None
             try:
-                for key, said in _passed(bundle, options, left, workers=workers or room, ahead=how.ahead):
-                    if isinstance(said, PunctumError):
-                        raise said
+                for key, result in _run_pass(bundle, options, left, workers=workers or room, ahead=settings.ahead):
+                    if isinstance(result, PunctumError):
+                        raise result
                     done.add(key)
-                    yield said
+                    yield result
             except ray.exceptions.RayError as error:
-                broken = error
+                failure = error
             left = [group for key, group in enumerate(left) if key not in done]
-            if broken is not None:
-                barren = 0 if done else barren + 1
-                if barren == BARREN:
-                    raise _failed(broken) from None
+            if failure is not None:
+                empty_passes = 0 if done else empty_passes + 1
+                if empty_passes == MAX_EMPTY_PASSES:
+                    raise _failed(failure) from None
             elif left:
                 number += 1
                 if number == len(PASSES):
                     for group in left:
-                        yield _given_up(group)
+                        yield _abandoned(group)
                     return
             if left:
-                _warn(left, broken)
+                _warn(left, failure)
 
 
-def _passed(
+def _run_pass(
     bundle: Bundle, options: ArchiveOptions, groups: Sequence[Group], *, workers: int, ahead: int
 ) -> Iterator[tuple[int, Outcome | PunctumError]]:
-    """One pass: (place in `groups`, what an actor said). Groups whose actor died are missing."""
+    """One pass: position in `groups`, and the outcome or an error. Groups whose actor died are missing."""
     ray = load_ray()
     rows = [{"key": key, "group": pickle.dumps(group)} for key, group in enumerate(groups)]
     with _data_settings(ray):
         pool = ray.data.ActorPoolStrategy(size=min(workers, len(groups)), max_tasks_in_flight_per_actor=ahead)
-        work = ray.data.from_items(rows, override_num_blocks=min(len(rows), MOST_BLOCKS)).map(
+        work = ray.data.from_items(rows, override_num_blocks=min(len(rows), MAX_BLOCKS)).map(
             RayWorker,
             fn_constructor_args=(bundle, options, str(Path.cwd()), __version__),
             compute=pool,
-            # A dead actor comes back. Its groups do not wait for it, perhaps for ever: the next pass has them.
+            # A dead actor is restarted. Its groups do not wait for it; they are in the next pass.
             max_restarts=-1,
             max_task_retries=0,
             **needs(options),
         )
         for row in work.iter_rows():
-            yield int(row["key"]), pickle.loads(row["said"])
+            yield int(row["key"]), pickle.loads(row["result"])
 
 
 @contextlib.contextmanager
@@ -115,8 +125,8 @@ def _data_settings(ray: Any) -> Iterator[None]:
         "enable_progress_bars": False,
         "print_on_execution_start": False,
         "max_errored_blocks": -1,  # a block whose actor died does not end the pass
-        "execution_no_progress_timeout_s": -1,  # a long video takes as long as it takes
-        "target_max_block_size": 1,  # an outcome goes out when it is there, not when its task has a block full
+        "execution_no_progress_timeout_s": -1,  # long videos take long
+        "target_max_block_size": 1,  # yield each outcome at once, not when a block is full
     }
     before = {name: getattr(context, name) for name in wanted if hasattr(context, name)}
     for name in before:
@@ -129,56 +139,59 @@ def _data_settings(ray: Any) -> Iterator[None]:
 
 
 class RayWorker:
-    """An actor. folder: of the driver, which relative paths begin at."""
+    """An actor. folder: the working directory of the driver, to which paths are relative."""
 
     def __init__(self, bundle: Bundle, options: ArchiveOptions, folder: str, version: str) -> None:
         from ._scorer import Scorer
 
-        with contextlib.suppress(OSError):  # not there on this node: absolute paths may do
+        with contextlib.suppress(OSError):  # not on this node: absolute paths may work
             os.chdir(folder)
         self._scorer: Scorer | None = None
         self._error: PunctumError | None = None
         if version != __version__:
             self._error = PunctumError(
-                "ray-version", f"a node has punctum {__version__}, this one {version}", "one version", "install it"
+                "ray-version",
+                f"A node has punctum {__version__}, and the driver has {version}",
+                required="the same version on all nodes",
+                next_step="install it",
             )
             return
         try:
             self._scorer = Scorer(bundle, options)
-        except PunctumError as error:  # the driver is to tell it, not a trace of the actor
+        except PunctumError as error:  # raised by the driver, without a traceback of the actor
             self._error = error
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        said: Any = self._error
+        result: Any = self._error
         if self._scorer is not None:
-            said = self._scorer.score(pickle.loads(row["group"]))
-        return {"key": row["key"], "said": pickle.dumps(said)}
+            result = self._scorer.score(pickle.loads(row["group"]))
+        return {"key": row["key"], "result": pickle.dumps(result)}
 
 
-def _warn(left: Sequence[Group], broken: Exception | None) -> None:
-    cause = "Ray broke off" if broken is not None else "a worker or a node ended"
+def _warn(left: Sequence[Group], failure: Exception | None) -> None:
+    cause = "Ray aborted" if failure is not None else "a worker or a node ended"
     items = sum(len(group.tasks) for group in left)
-    _log.warning(f"{counted(items, 'item')} came back without a result ({cause}); trying again")
+    _log.warning(f"{counted(items, 'item')} without a result ({cause}); trying again")
 
 
 def _failed(error: Exception) -> PunctumError:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    told = " ".join([*lines[:2], *lines[-1:]])[:600]
+    summary = " ".join([*lines[:2], *lines[-1:]])[:600]
     return PunctumError(
         "ray-failed",
-        f"Ray ended {BARREN} times without a result ({type(error).__name__}: {told})",
-        "a cluster whose nodes have punctum and the libraries of the bundle's engine",
-        "see the logs of Ray, try --engine local on a node, then run the same command again",
+        f"Ray ended {MAX_EMPTY_PASSES} times without a result ({type(error).__name__}: {summary})",
+        required="a cluster whose nodes have punctum and the libraries of the inference engine",
+        next_step="see the logs of Ray, try `engine=local` on a node, then run the same command again",
     )
 
 
-def _given_up(group: Group) -> Outcome:
+def _abandoned(group: Group) -> Outcome:
     from ._scorer import failed
 
     error = PunctumError(
         "worker-died",
-        f"workers of Ray ended {sum(p.single for p in PASSES)} times while they scored this alone",
-        "recordings that the decoder and the memory can bear",
-        "check it and the memory of the nodes, then run again with --retry-failed",
+        f"Ray workers ended {sum(p.single for p in PASSES)} times while they scored this item alone",
+        required="a valid recording and enough memory",
+        next_step="check the recording and the memory of the nodes, then run again with `retry_failed`",
     )
     return Outcome(group.number, tuple(failed(task.item, error).record for task in group.tasks), "", b"", 0.0)

@@ -1,4 +1,4 @@
-"""Results as a whole: read them back, and write the forms that were asked for."""
+"""Results of a whole archive: reading them, and writing the requested formats."""
 
 from __future__ import annotations
 
@@ -10,21 +10,31 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import PunctumError
 from ..events.event import Event
 from ..files.atomic import atomic_write, destination
 from ._items import Record
-from ._ledger import Archive, read_head
+from ._ledger import Archive, write_failed
+from ._open import read_head
 from .tables import events_of, items_table, load_pyarrow, to_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_PARTS_HELD = 8
+_CACHED_PARTS = 8
 
 
 def read_items(folder: str | Path) -> list[dict[str, Any]]:
-    """One mapping a recording, as of the end of the last run; columns as in `_table`. Raises InputError."""
+    """Read one row per recording, as of the end of the last run.
+
+    Args:
+        folder: The results folder.
+
+    Returns:
+        Rows by column name, see `tables`.
+
+    Raises:
+        InputError: The folder contains no results.
+    """
     folder = Path(folder)
     read_head(folder)
     pa = load_pyarrow()
@@ -33,37 +43,47 @@ def read_items(folder: str | Path) -> list[dict[str, Any]]:
 
 
 def read_events(folder: str | Path) -> Iterator[tuple[str, Event]]:
-    """(item, event) of all recordings, in the order of items. Raises InputError for a folder that is no archive."""
+    """Read the events of all recordings.
+
+    Args:
+        folder: The results folder.
+
+    Yields:
+        Name of the item and event, ordered by item.
+
+    Raises:
+        InputError: The folder contains no results.
+    """
     folder = Path(folder)
-    where = {str(row["item"]): str(row["part"]) for row in read_items(folder)}
-    for name, events in _in_order(folder, sorted(where), where):
+    part_of_item = {str(row["item"]): str(row["part"]) for row in read_items(folder)}
+    for name, events in _in_order(folder, sorted(part_of_item), part_of_item):
         for event in events:
             yield name, event
 
 
 def _in_order(folder: Path, names: Sequence[str], where: dict[str, str]) -> Iterator[tuple[str, list[Event]]]:
-    """Events item by item. Neighbours share parts, so a few parts in memory are enough."""
-    held: OrderedDict[str, dict[str, list[Event]]] = OrderedDict()
+    """Events by item. Successive items share parts, so a small cache of parts suffices."""
+    cache: OrderedDict[str, dict[str, list[Event]]] = OrderedDict()
     pa = load_pyarrow()
     for name in names:
         part = where[name]
         if not part:
             yield name, []
             continue
-        if part not in held:
+        if part not in cache:
             table = pa.parquet.read_table(folder / part, use_threads=False)
             events: dict[str, list[Event]] = {}
             for item, event in events_of(table):
                 events.setdefault(item, []).append(event)
-            held[part] = events
-            while len(held) > _PARTS_HELD:
-                held.popitem(last=False)
-        held.move_to_end(part)
-        yield name, held[part].get(name, [])
+            cache[part] = events
+            while len(cache) > _CACHED_PARTS:
+                cache.popitem(last=False)
+        cache.move_to_end(part)
+        yield name, cache[part].get(name, [])
 
 
 def write_results(archive: Archive, formats: Iterable[str]) -> None:
-    """items.parquet and what else was asked for, from what is committed. Each file is whole or absent."""
+    """Write items.parquet and the requested formats from the committed results, each file atomically."""
     folder, records = archive.folder, archive.records
     names = sorted(records)
     table = items_table((records[name] for name in names), str(archive.head["bundle"]))
@@ -78,7 +98,7 @@ def write_results(archive: Archive, formats: Iterable[str]) -> None:
 
 
 def _activitynet(folder: Path, done: Sequence[str], where: dict[str, str], records: dict[str, Record]) -> Iterator[str]:
-    """The text of `sinks.to_activitynet`, one recording at a time."""
+    """The same text as `sinks.to_activitynet`, one recording at a time."""
     yield '{"version":"punctum","results":{'
     for i, (name, events) in enumerate(_in_order(folder, done, where)):
         rows = [{"label": e.label, "score": e.score, "segment": [e.start, e.end]} for e in events]
@@ -88,7 +108,7 @@ def _activitynet(folder: Path, done: Sequence[str], where: dict[str, str], recor
 
 
 def _stream(path: Path, parts: Iterable[str]) -> None:
-    """As `atomic_write`, without holding it all."""
+    """As `atomic_write`, without storing the whole content in memory."""
     path, _ = destination(path)
     draft = path.with_name(f".{path.name}.new")
     try:
@@ -99,7 +119,7 @@ def _stream(path: Path, parts: Iterable[str]) -> None:
             os.fsync(stream.fileno())
         draft.replace(path)
     except OSError as error:
-        raise PunctumError("write-failed", f"cannot write {path} ({error})", "free space", "run it again") from error
+        raise write_failed(path, error) from error
     finally:
         with contextlib.suppress(OSError):
             draft.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""The run: what there is to do, who does it, and what came of it."""
+"""The run: choose what to score, pass it to an engine, and commit the results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ from ..text.display import counted, printable, were
 from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task
-from ._ledger import Archive, open_archive
+from ._ledger import Archive
+from ._open import open_archive
 from ._options import ArchiveOptions
 from ._progress import Progress, duration
 from ._workers import run_local
@@ -28,11 +29,25 @@ from .tables import load_pyarrow
 
 @dataclass(slots=True)
 class Summary:
-    """What a run did. Counts are of items; `failed` and `failed_before` are among today's inputs.
+    """The result of a run.
 
-    errors: item -> (code, message) of all that are recorded as failed among today's inputs.
-    lost: item -> {"frames", "snippets"} that were missing, for those inputs of this run where some were.
-    start_s: from the call to the first group handed out; wall_s: all of it. worker_s: work of all workers together.
+    Attributes:
+        items: Number of items of the inputs.
+        skipped: Number of items that were done before.
+        scored: Number of items scored.
+        unchanged: Number of items whose file was touched, but whose content is as before.
+        failed: Number of items that failed.
+        failed_before: Number of items that failed in an earlier run.
+        events: Number of events in the scored items.
+        media_s: Media time of the scored items in seconds.
+        read_bytes: Bytes read.
+        workers: Number of workers.
+        engine: "local" or "ray".
+        start_s: Seconds until the first group was passed to a worker.
+        wall_s: Seconds of the whole run.
+        worker_s: Seconds of work, summed over all workers.
+        errors: Code and message of each item of the inputs that is recorded as failed.
+        lost: Number of missing "frames" and "snippets" of each item of the inputs with missing parts.
     """
 
     items: int = 0
@@ -56,7 +71,7 @@ class Summary:
         return asdict(self)
 
     def loss(self) -> str:
-        """One line on what is missing from the recordings; only where `lost` names some."""
+        """One line about missing parts of the recordings; only valid if `lost` is not empty."""
         names = list(self.lost)
         shown = ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
         frames, snippets = (sum(one[part] for one in self.lost.values()) for part in ("frames", "snippets"))
@@ -67,31 +82,31 @@ class Summary:
         )
 
     def lines(self) -> list[str]:
-        """A few lines for people."""
+        """A summary in a few lines."""
         parts = [f"{self.scored} scored", f"{self.skipped} {were(self.skipped)} done before"]
         if self.unchanged:
             parts.append(f"{self.unchanged} touched, content as before")
         parts += [f"{self.failed} failed"]
         if self.failed_before:
             parts.append(f"{self.failed_before} had failed before")
-        told = [
-            f"{counted(self.items, 'item')}: {', '.join(parts)}; {counted(self.events, 'event')} in what was scored"
+        lines = [
+            f"{counted(self.items, 'item')}: {', '.join(parts)}; {counted(self.events, 'event')} in the scored items"
         ]
         if self.scored:
             pace = self.media_s / max(self.wall_s, 1e-9)
-            told.append(
+            lines.append(
                 f"{self.media_s / 3600:.2f} h of media in {duration(self.wall_s)} with "
                 f"{counted(self.workers, 'worker')}: {pace:.4g} times real time"
             )
         for name, (code, message) in list(self.errors.items())[:10]:
-            told.append(printable(f"  {name}: [{code}] {message}"))
+            lines.append(printable(f"  {name}: [{code}] {message}"))
         if len(self.errors) > 10:
-            told.append(f"  and {len(self.errors) - 10} more, see items.parquet")
-        return told
+            lines.append(f"  and {len(self.errors) - 10} more, see items.parquet")
+        return lines
 
 
 class Engine(Protocol):
-    """Works groups off. Closing what it returns ends its workers."""
+    """Scores groups of items. Closing the returned generator ends its workers."""
 
     def __call__(
         self, bundle: Bundle, options: ArchiveOptions, groups: Sequence[Group], *, workers: int
@@ -106,11 +121,21 @@ def score_archive(
     *,
     progress: bool = True,
 ) -> Summary:
-    """Score everything that `inputs` name into the folder `out`, or what is left of it from an earlier run.
+    """Score all recordings of the inputs. An existing run in the folder is resumed.
 
-    progress: report on standard error. Items that fail are in the summary; they raise nothing.
-    Raises InputError for inputs that name nothing, for a folder that cannot be used, and for an engine that cannot be
-    opened; PunctumError when results cannot be written: what was committed before stays.
+    Args:
+        bundle: The bundle.
+        inputs: Files, folders, globs, list files, data set folders, or addresses that fsspec reads.
+        out: The results folder.
+        options: How to score.
+        progress: Whether to print progress on standard error.
+
+    Returns:
+        A summary. Items that failed are listed in it and raise nothing.
+
+    Raises:
+        InputError: An input contains no recording, or the folder or the inference engine cannot be opened.
+        PunctumError: Results cannot be written. Committed results remain.
     """
     began = time.perf_counter()
     options = options or ArchiveOptions()
@@ -121,16 +146,16 @@ def score_archive(
     if options.fps is not None and not any(item.kind == "video" for item in items):
         raise InputError(
             "video-rate",
-            f"--fps {options.fps:g} without any video",
-            "videos without time stamps",
-            "leave out --fps",
+            f"`fps={options.fps:g}` has no effect, because there are no videos",
+            required="videos without timestamps",
+            next_step="leave out `fps`",
         )
     head = {"bundle": bundle.id, "settings": options.settings(), "punctum": __version__, "labels": list(bundle.labels)}
     summary = Summary(items=len(items), engine=options.engine)
     with open_archive(Path(out), head, replace_all=options.replace) as archive:
         tasks = [task for item in items if (task := _task(item, archive, options)) is not None]
         wanted = {task.item.name: task for task in tasks}
-        groups = _left(
+        groups = _remaining(
             make_groups([Task(i) for i in items], archive_items=len(items), most=options.group_items), wanted
         )
         summary.skipped = sum(1 for i in items if i.name not in wanted and archive.records[i.name].status == "done")
@@ -142,7 +167,7 @@ def score_archive(
                 if bar is not None:
                     bar.start(len(items) - len(wanted), summary.workers)
                 if groups:
-                    _work_off(archive, engine(bundle, options, groups, workers=summary.workers), summary, bar)
+                    _consume(archive, engine(bundle, options, groups, workers=summary.workers), summary, bar)
         except BaseException:
             _finish(archive, options, complete=False)
             raise
@@ -160,7 +185,7 @@ def score_archive(
 
 @contextlib.contextmanager
 def _engine(options: ArchiveOptions, *, idle: bool) -> Iterator[tuple[Engine, int]]:
-    """Who does the work, and how many workers there is room for. idle: there is nothing to do, so nothing starts."""
+    """The engine and the number of workers that it can run. idle: there is nothing to do, so nothing is started."""
     if options.engine == "local" or idle:
         yield run_local, max(whole_cores() // options.threads, 1)
         return
@@ -171,16 +196,16 @@ def _engine(options: ArchiveOptions, *, idle: bool) -> Iterator[tuple[Engine, in
         yield run_ray, room
 
 
-def _work_off(
+def _consume(
     archive: Archive, outcomes: Generator[Outcome, None, None], summary: Summary, bar: Progress | None
 ) -> None:
-    def told(outcome: Outcome) -> None:
+    def count(outcome: Outcome) -> None:
         _count(summary, outcome)
         if bar is not None:
             bar.add(outcome)
 
     try:
-        with Committer(archive, told) as committer, contextlib.closing(outcomes):
+        with Committer(archive, count) as committer, contextlib.closing(outcomes):
             for outcome in outcomes:
                 committer.put(outcome)
     finally:
@@ -189,16 +214,16 @@ def _work_off(
 
 
 def _finish(archive: Archive, options: ArchiveOptions, *, complete: bool) -> None:
-    """items.parquet also after a run that broke off; the other forms of a whole one only."""
+    """Write items.parquet, and after a complete run the other formats."""
     try:
         write_results(archive, options.formats if complete else ())
     except PunctumError:
         if complete:
-            raise  # else the first fault is the one to tell
+            raise  # otherwise the error that ended the run is raised
 
 
 def _task(item: Item, archive: Archive, options: ArchiveOptions) -> Task | None:
-    """What is to be done about an item; None: nothing."""
+    """The task for an item; None if there is nothing to do."""
     record = archive.records.get(item.name)
     if record is None:
         return Task(item)
@@ -207,18 +232,18 @@ def _task(item: Item, archive: Archive, options: ArchiveOptions) -> Task | None:
         return Task(item) if options.retry_failed or record.stamp != item.stamp else None
     if same and not options.rehash:
         return None
-    # Another time stamp, the same size: the content decides, and the worker reads it anyway.
+    # Other modification time, same size: the worker compares the content.
     return Task(item, record.sha256 if record.size == item.size else "")
 
 
-def _left(groups: list[Group], wanted: dict[str, Task]) -> list[Group]:
-    """Groups without what is done."""
-    left = []
+def _remaining(groups: list[Group], wanted: dict[str, Task]) -> list[Group]:
+    """Groups without finished items."""
+    remaining = []
     for group in groups:
         tasks = tuple(wanted[task.item.name] for task in group.tasks if task.item.name in wanted)
         if tasks:
-            left.append(replace(group, tasks=tasks))
-    return left
+            remaining.append(replace(group, tasks=tasks))
+    return remaining
 
 
 def _count(summary: Summary, outcome: Outcome) -> None:
@@ -239,5 +264,8 @@ def _check_labels(bundle: Bundle, options: ArchiveOptions) -> None:
     for name in options.labels:
         if name not in bundle.labels:
             raise InputError(
-                "label-unknown", f"label {name!r}", ", ".join(bundle.labels), "set --label to one of these"
+                "label-unknown",
+                f"The bundle has no class {name!r}",
+                ", ".join(bundle.labels),
+                "set `labels` to some of these",
             )

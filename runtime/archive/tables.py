@@ -1,24 +1,24 @@
-"""Events and items as Parquet. The schemas are versioned and documented here; nothing else writes them.
+"""Events and items as Parquet, with versioned schemas.
 
-events/xx/part-<hash>.parquet, schema punctum.archive.events/1, one row an event:
+events/xx/part-<hash>.parquet, schema punctum.archive.events/1, one row per event:
 
-    item        string   name of the recording in the archive, with its ending
+    item        string   name of the recording in the archive, with its extension
     stream      string   name of the recording in events, ActivityNet results and JSON Lines
     event       string   id of the event, stable for the same media and bundle
     label       string
-    score       double   0..1
+    score       double   0 to 1
     start, end  double   seconds on the media clock
-    emitted_at  double   seconds on the media clock at which a live run can know the final event
+    emitted_at  double   seconds on the media clock of the final event in a live run
     delay_s     double   emitted_at - end
     revision    int32
     bundle      string   id of the bundle
-    dropped     int32    snippets or frames lost beside or within the event
-    interrupted bool     the media broke off while it ran
+    dropped     int32    snippets or frames lost next to or within the event
+    interrupted bool     the media ended during the event
 
-items.parquet, schema punctum.archive.items/1, one row a recording: item, stream, kind, status (done, failed), bytes,
+items.parquet, schema punctum.archive.items/1, one row per recording: item, stream, kind, status (done, failed), bytes,
 sha256, snippets, media_s, events, lost_frames, missing_snippets, part, error_code, error.
 
-Rows are in the order of items, then of events. A reader must accept more columns within the same major version.
+Rows are ordered by item, then by event. Readers must accept additional columns within the same major version.
 """
 
 from __future__ import annotations
@@ -39,12 +39,12 @@ if TYPE_CHECKING:
 
 EVENTS_SCHEMA = "punctum.archive.events/1"
 ITEMS_SCHEMA = "punctum.archive.items/1"
-_HELD = 1024  # events held as such
+_PACK_SIZE = 1024  # events before they are packed into columns
 _DOUBLES = ("score", "start", "end", "emitted_at", "delay_s")
 
 
 def load_pyarrow() -> Any:
-    """pyarrow with its Parquet module. Raises MissingDependencyError."""
+    """Import pyarrow with its Parquet module. Raises MissingDependencyError."""
     try:
         import pyarrow
         import pyarrow.parquet
@@ -54,7 +54,7 @@ def load_pyarrow() -> Any:
 
 
 def events_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
-    """Columns of a part."""
+    """The schema of a part. metadata: added to that of the schema."""
     pa = load_pyarrow()
     text = pa.dictionary(pa.int32(), pa.string())
     columns = [("item", text), ("stream", text), ("event", pa.string()), ("label", text)]
@@ -64,34 +64,34 @@ def events_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
 
 
 class EventRows:
-    """Events of one item as columns, filled as they come: a tenth of the memory of the events themselves."""
+    """Events of one item as columns, which take a tenth of the memory of `Event` objects."""
 
     def __init__(self, item: str) -> None:
         self._item = item
-        self._held: list[Event] = []
+        self._pending: list[Event] = []
         self._batches: list[Any] = []
         self.count = 0
 
     def add(self, events: Sequence[Event]) -> None:
         self.count += len(events)
-        self._held += events
-        if len(self._held) >= _HELD:
+        self._pending += events
+        if len(self._pending) >= _PACK_SIZE:
             self._pack()
 
     def batches(self) -> list[Any]:
-        if self._held:
+        if self._pending:
             self._pack()
         return self._batches
 
     def _pack(self) -> None:
         pa = load_pyarrow()
-        held, schema = self._held, events_schema()
-        columns: dict[str, Any] = {"item": [self._item] * len(held), "event": [event.id for event in held]}
+        events, schema = self._pending, events_schema()
+        columns: dict[str, Any] = {"item": [self._item] * len(events), "event": [event.id for event in events]}
         for name in ("stream", "label", *_DOUBLES, "revision", "bundle", "dropped", "interrupted"):
-            columns[name] = [getattr(event, name) for event in held]
+            columns[name] = [getattr(event, name) for event in events]
         arrays = [pa.array(columns[field.name], field.type) for field in schema]
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
-        self._held = []
+        self._pending = []
 
 
 @dataclass(slots=True)
@@ -103,7 +103,7 @@ class Scored:
 
 
 def part_of(scored: Sequence[Scored], bundle: str, settings: dict[str, Any]) -> tuple[str, bytes]:
-    """Name and bytes of the part for these items; both depend on nothing but content. ("", b"") without events."""
+    """Name and bytes of the part for these items, which depend on the content only. ("", b"") without events."""
     done = [(one.record, one.rows) for one in scored if one.rows is not None and one.rows.count]
     if not done:
         return "", b""
@@ -124,7 +124,7 @@ def part_of(scored: Sequence[Scored], bundle: str, settings: dict[str, Any]) -> 
 
 
 def without(data: bytes, items: set[str]) -> tuple[str, bytes]:
-    """A part without some of its items; ("", b"") when nothing is left."""
+    """Name and bytes of a part without some of its items; ("", b"") if no event remains."""
     pa = load_pyarrow()
     table = pa.parquet.read_table(io.BytesIO(data), use_threads=False)
     keep = [name not in items for name in table["item"].to_pylist()]
@@ -132,9 +132,9 @@ def without(data: bytes, items: set[str]) -> tuple[str, bytes]:
     if not len(table):
         return "", b""
     metadata = dict(table.schema.metadata)
-    left = [i for i in json.loads(metadata[b"punctum.items"]) if i["item"] not in items]
-    metadata[b"punctum.items"] = json.dumps(left).encode()
-    key = json.dumps([metadata[b"punctum.bundle"].decode(), metadata[b"punctum.settings"].decode(), left])
+    remaining = [i for i in json.loads(metadata[b"punctum.items"]) if i["item"] not in items]
+    metadata[b"punctum.items"] = json.dumps(remaining).encode()
+    key = json.dumps([metadata[b"punctum.bundle"].decode(), metadata[b"punctum.settings"].decode(), remaining])
     name = hashlib.sha256(key.encode()).hexdigest()[:24]
     return f"events/{name[:2]}/part-{name}.parquet", to_bytes(table.replace_schema_metadata(metadata))
 
@@ -147,10 +147,15 @@ def to_bytes(table: Any) -> bytes:
 
 
 def events_of(table: Any) -> Iterable[tuple[str, Event]]:
-    """(item, event) of every row. Raises InputError for another schema."""
+    """Name of the item and event of each row. Raises InputError for another schema."""
     schema = (table.schema.metadata or {}).get(b"punctum.schema", b"").decode()
     if schema != EVENTS_SCHEMA:
-        raise InputError("archive-schema", f"a part of schema {schema!r}", EVENTS_SCHEMA, "use a matching punctum")
+        raise InputError(
+            "archive-schema",
+            f"A Parquet file has the schema {schema!r}",
+            required=f"schema {EVENTS_SCHEMA}",
+            next_step="use a matching version of punctum",
+        )
     for row in table.to_pylist():
         yield (
             row["item"],
@@ -173,7 +178,7 @@ def events_of(table: Any) -> Iterable[tuple[str, Event]]:
 
 
 def items_table(records: Iterable[Record], bundle: str) -> Any:
-    """One row a recording, in the order given."""
+    """The table of items: one row per record, in order."""
     pa = load_pyarrow()
     text, count = pa.string(), pa.int64()
     columns = [(name, text) for name in ("item", "stream", "kind", "status")]
@@ -185,7 +190,7 @@ def items_table(records: Iterable[Record], bundle: str) -> Any:
         metadata={"punctum.schema": ITEMS_SCHEMA, "punctum.bundle": bundle},
     )
     renamed = {"bytes": "size", "lost_frames": "lost", "missing_snippets": "missing"}
-    kept = list(records)
+    rows = list(records)
     return pa.table(
-        [pa.array([getattr(r, renamed.get(f.name, f.name)) for r in kept], f.type) for f in schema], schema=schema
+        [pa.array([getattr(r, renamed.get(f.name, f.name)) for r in rows], f.type) for f in schema], schema=schema
     )

@@ -20,6 +20,8 @@ COMMAND_NAMES = {
     "gpus": "gpus_per_worker",
     "labels": "label",
     "rate": "fps",
+    "rates": "fps",
+    "replace_target": "replace",
     "source_form": "source",
     "target_form": "target",
     "tick_s": "tick",

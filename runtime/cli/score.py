@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
+from ._parameters import in_options
 from ._video import Fps
 from .options import check_score, refuse
 from .terminal import echo, echo_json, say
@@ -117,7 +118,7 @@ def score(
         echo_json(summary.to_dict())
     else:
         for line in summary.lines():
-            echo(line)
+            echo(in_options(line))
     if summary.lost:
         say(f"warning: {summary.loss()}")
     if summary.errors:

@@ -354,7 +354,7 @@ def test_a_data_set_folder(bundle, tmp_path):
 
 
 def test_a_run_that_is_on_locks_its_folder(bundle, recordings, tmp_path):
-    from punctum.runtime.archive._ledger import open_archive
+    from punctum.runtime.archive._open import open_archive
 
     head = {"bundle": bundle.id, "settings": ArchiveOptions().settings()}
     with open_archive(tmp_path / "out", head):

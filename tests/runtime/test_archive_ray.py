@@ -98,7 +98,7 @@ def test_an_actor_does_what_a_process_does(bundle, groups):
     actor = ray_engine.RayWorker(bundle, ArchiveOptions(), str(Path.cwd()), __version__)
     answer = actor({"key": 7, "group": pickle.dumps(groups[0])})
     assert answer["key"] == 7
-    said = pickle.loads(answer["said"])
+    said = pickle.loads(answer["result"])
     wanted = Scorer(bundle, ArchiveOptions()).score(groups[0])
     assert (said.records, said.part_name, said.part) == (wanted.records, wanted.part_name, wanted.part)
 
@@ -109,7 +109,7 @@ def test_an_actor_does_what_a_process_does(bundle, groups):
 )
 def test_an_actor_that_cannot_work_says_why(bundle, groups, options, version, code):
     actor = ray_engine.RayWorker(bundle, options, "/nowhere", version)
-    said = pickle.loads(actor({"key": 0, "group": pickle.dumps(groups[0])})["said"])
+    said = pickle.loads(actor({"key": 0, "group": pickle.dumps(groups[0])})["result"])
     assert isinstance(said, PunctumError)
     assert code in said.code
 
@@ -120,7 +120,7 @@ class RayError(Exception):
 
 @pytest.fixture
 def passes(monkeypatch):
-    """`run_ray` with passes that are told here: a function of the pass's groups gives what comes back."""
+    """`run_ray` with simulated passes: a function of the groups of a pass returns the results."""
 
     def install(answer):
         def passed(bundle, options, groups, *, workers, ahead):
@@ -132,7 +132,7 @@ def passes(monkeypatch):
         monkeypatch.setattr(
             ray_engine, "load_ray", lambda: SimpleNamespace(exceptions=SimpleNamespace(RayError=RayError))
         )
-        monkeypatch.setattr(ray_engine, "_passed", passed)
+        monkeypatch.setattr(ray_engine, "_run_pass", passed)
         return log
 
     return install

@@ -121,7 +121,7 @@ def test_features_go_on_where_they_were(place, tmp_path, capsys):
     def extracted(expected: int, ready: int, code: int = 0) -> None:
         assert invoke(command) == code
         verb = "was" if ready == 1 else "were"
-        assert f"{expected} videos extracted, {ready} {verb} ready" in capsys.readouterr().out
+        assert f"{expected} videos extracted, {ready} {verb} up to date" in capsys.readouterr().out
 
     extracted(2, 0)
     extracted(0, 2)
