@@ -130,7 +130,7 @@ def _build(
             "remove the tables that are not needed",
         )
     if options.rtsp_transport is not None:
-        refuse_options(address, ["--rtsp-transport"])
+        refuse_options(address, ["transport"])
     health.waiting_for("opening the source")
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",

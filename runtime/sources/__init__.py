@@ -1,4 +1,4 @@
-"""Where features come from: files, folders, standard input, sockets, and video where the bundle has a backbone."""
+"""Sources of features: files, folders, standard input, sockets, and video if the bundle has a backbone."""
 
 from __future__ import annotations
 

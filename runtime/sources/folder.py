@@ -1,9 +1,9 @@
-"""A folder into which `.npy` chunks are dropped: taken in the order of their names, each once it is complete.
+"""A folder of `.npy` chunks, read in the order of their names as they appear.
 
-A chunk is complete when it has its name: write it as `NAME.npy.tmp` (any other ending will do) in the same folder, or
-as a hidden file, and rename it to `NAME.npy`. Names decide the order, so number them with leading zeros. A media time
-may stand in the name, `cam_000017@42.5.npy`: the first snippet lies at 42.5 s. An empty file named `END` ends the
-stream.
+A chunk counts as complete once it has its name: write it as `NAME.npy.tmp` (or with any other suffix) in the same
+folder, or as a hidden file, and rename it to `NAME.npy`. The order is that of the names, so number them with leading
+zeros. A name may contain a media time: in `cam_000017@42.5.npy` the first snippet starts at 42.5 s. An empty file named
+`END` ends the stream.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import InputError
 from ..features.media_clock import MAX_MEDIA_S
 from ..text.display import as_utf8
-from .items import BLOCK_ROWS, PASSING, POLL_S, Bad, Begin, Chunk, Item, Patience
+from .items import BLOCK_ROWS, POLL_S, TRANSIENT, Bad, Begin, Chunk, Item, ReadRetry, missing, unreadable
 from .npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
@@ -25,9 +25,17 @@ END_NAME = "END"
 
 
 class ChunkFolder:
-    """Chunks in a folder. Position: {"file": last name begun, "row": rows of it taken, None = all}.
+    """Chunks in a folder. Position: {"file": name of the current chunk, "row": rows of it read, None = all}.
 
-    follow, idle_s: as for `RowFile`. A chunk that appears after a later one was taken is reported as Bad and left.
+    A chunk that appears after a later one was read is reported as Bad and skipped.
+
+    Args:
+        path: The folder.
+        dim: Dimension of the features.
+        stride_s: Seconds per snippet.
+        start_s: Media time of the first snippet in seconds.
+        follow: See `RowFile`.
+        idle_s: See `RowFile`.
     """
 
     replayable = True
@@ -45,31 +53,25 @@ class ChunkFolder:
         self.path, self.name = path, str(path)
         self._dim, self._stride_s, self._start_s = dim, stride_s, start_s
         self._follow, self._idle_s = follow, idle_s
-        self._patience = Patience(str(path))
+        self._retry = ReadRetry(str(path))
 
     @property
     def trouble(self) -> str:
-        """Why the folder cannot be read for now; empty: it can."""
-        return self._patience.trouble
+        """Why the folder currently cannot be read; empty if it can."""
+        return self._retry.trouble
 
     def open(self) -> None:
         if not self.path.is_dir():
-            raise InputError("features-missing", f"{self.path} is not a folder", "a folder", "check the path")
+            raise missing(f"{self.path} is not a folder", "a folder")
         try:
             empty = not self._names()
         except OSError as error:
-            raise InputError(
-                "features-unreadable",
-                f"cannot read {self.path} ({error})",
-                "a readable folder",
-                "check its permissions",
-            ) from None
+            raise unreadable(self.path, error) from None
         if not self._follow and empty:
-            raise InputError(
-                "features-missing",
-                f"{self.path} holds no .npy file",
+            raise missing(
+                f"{self.path} contains no .npy file",
                 "a folder of .npy chunks",
-                "check the path, or wait for chunks with --follow",
+                "check the path, or wait for chunks with `follow=True`",
             )
 
     def close(self) -> None:
@@ -87,20 +89,25 @@ class ChunkFolder:
         quiet = time.monotonic()
         while True:
             try:
-                ended = (self.path / END_NAME).exists()  # looked for first: no chunk before it can be missed
+                ended = (self.path / END_NAME).exists()  # checked first, so that no chunk before it is missed
                 names = self._names()
             except OSError as error:
-                self._patience.wait(error)
+                self._retry.wait(error)
                 yield None
                 continue
-            self._patience.well()
+            self._retry.success()
             if known is None:
                 known = {name for name in names if name <= last} if last else set()
             fresh = [name for name in names if name not in known]
             for name in fresh:
                 known.add(name)
                 if name <= last:
-                    late = InputError("chunk-late", f"{name} came after {last}", "names in order", "number the chunks")
+                    late = InputError(
+                        "chunk-late",
+                        f"{name} appeared after {last}",
+                        required="ascending names",
+                        next_step="number the chunks with leading zeros",
+                    )
                     yield Bad(late, name, {"file": last, "row": None}, "late")
                     continue
                 last = name
@@ -116,7 +123,7 @@ class ChunkFolder:
             yield None
 
     def _chunks(self, name: str, row: int) -> Iterator[Item]:
-        path, done = self.path / name, {"file": name, "row": None}
+        path, end = self.path / name, {"file": name, "row": None}
         match = _TIME.search(name)
         at = float(match.group(1)) if match else None
         while True:
@@ -124,29 +131,29 @@ class ChunkFolder:
                 for chunk in self._read(path, row, at):
                     yield chunk
                     row = chunk.position["row"] or row
-                self._patience.well()
+                self._retry.success()
                 return
             except InputError as error:
-                yield Bad(error, str(path), done)
+                yield Bad(error, str(path), end)
                 return
             except OSError as error:
-                if error.errno not in PASSING:
-                    gone = InputError(
-                        "features-unreadable", f"cannot read {path} ({error})", "a readable file", "check"
-                    )
-                    yield Bad(gone, str(path), done, "unreadable")
+                if error.errno not in TRANSIENT:
+                    yield Bad(unreadable(path, error), str(path), end, "unreadable")
                     return
-                self._patience.wait(error)
+                self._retry.wait(error)
             yield None
 
     def _read(self, path: Path, row: int, at: float | None) -> Iterator[Chunk]:
-        """Rows of one file from `row` on. Raises InputError, OSError."""
-        done, began = {"file": path.name, "row": None}, time.perf_counter()
+        """Yield the rows of one file from `row` on. Raises InputError, OSError."""
+        end, began = {"file": path.name, "row": None}, time.perf_counter()
         if at is not None and abs(at) > MAX_MEDIA_S:
             raise InputError(
-                "chunk-time", f"{path} claims to begin at {at:g} s", f"at most {MAX_MEDIA_S:g} s", "correct its name"
+                "chunk-time",
+                f"{path} has a start of {at:g} s in its name",
+                f"at most {MAX_MEDIA_S:g} s",
+                "correct its name",
             )
-        if not path.is_file() and path.exists():  # opening a pipe would take forever
+        if not path.is_file() and path.exists():  # opening a pipe could block forever
             raise InputError("features-unreadable", f"{path} is not a regular file", "a .npy file", "remove it")
         with path.open("rb") as file:
             layout = npy_layout(file, path, dim=self._dim)
@@ -154,29 +161,37 @@ class ChunkFolder:
             if layout is None or layout.rows_in(path.stat().st_size) < total:
                 raise InputError(
                     "features-unreadable",
-                    f"{path} is cut",
-                    "a whole .npy file",
-                    "write it under another name and rename it when it is complete",
+                    f"{path} is incomplete",
+                    required="a complete .npy file",
+                    next_step="write it under another name and rename it when it is complete",
                 )
             if total == 0:
-                yield Chunk(layout.read(file, 0, 0), at, str(path), done)
+                yield Chunk(layout.read(file, 0, 0), at, str(path), end)
             while row < total:
                 rows = layout.read(file, row, min(total - row, BLOCK_ROWS))
                 if not len(rows):
                     raise InputError(
-                        "features-unreadable", f"{path} was cut while it was read", "a whole file", "check"
+                        "features-unreadable", f"{path} was truncated while it was read", next_step="check the writer"
                     )
                 first, row = row, row + len(rows)
-                position = done if row >= total else {"file": path.name, "row": row}
+                position = end if row >= total else {"file": path.name, "row": row}
                 time_of = None if at is None else at + first * self._stride_s
                 yield Chunk(rows, time_of, f"{path}, from snippet {first}", position, time.perf_counter() - began)
                 began = time.perf_counter()
 
 
 def chunk_name(number: int, at: float | None = None) -> str:
-    """A name that sorts right: six digits and, if given, the media time in seconds."""
+    """Return a file name that sorts correctly: six digits and optionally the media time.
+
+    Args:
+        number: Index of the chunk.
+        at: Media time of its first snippet in seconds.
+
+    Raises:
+        InputError: The media time is out of range.
+    """
     if at is not None and not abs(at) <= MAX_MEDIA_S:
         raise InputError(
-            "chunk-time", f"a chunk at {at} s", f"a media time within {MAX_MEDIA_S:g} s of 0", "check the source"
+            "chunk-time", f"The media time `at` is {at} s", f"within {MAX_MEDIA_S:g} s of 0", "check the source"
         )
     return f"{number:06d}.npy" if at is None else f"{number:06d}@{at:.6f}.npy"

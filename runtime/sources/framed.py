@@ -1,4 +1,4 @@
-"""Sources of framed bytes: standard input and files; sockets are in `listener`. See `framing` for the bytes."""
+"""Sources of framed features: standard input and files. Sockets are in `listener`, the format in `framing`."""
 
 from __future__ import annotations
 
@@ -13,15 +13,23 @@ from typing import Any, BinaryIO
 from ..errors import InputError
 from ..text.display import short
 from .acceptor import READ_BYTES
-from .framing import FrameParser, Header
-from .items import POLL_S, Begin, Chunk, Item
+from .frame_parser import FrameParser
+from .framing import Header
+from .items import POLL_S, Begin, Chunk, Item, unreadable
 
 Read = Callable[[], "bytes | None"]
-"""Bytes that have come, b"" at the end, None when nothing came for POLL_S seconds."""
+"""Returns the next bytes, b"" at the end, None if nothing arrived for POLL_S seconds."""
 
 
 class FramedStream:
-    """What all framed sources share: check the header, yield chunks, say where a fault is."""
+    """Base of framed sources: checks the header, yields chunks, and locates errors.
+
+    Args:
+        name: Name of the source for messages.
+        dim: Dimension of the features.
+        stride_s: Seconds per snippet.
+        idle_s: The stream ends after this many seconds without data. None: never.
+    """
 
     replayable = False
 
@@ -30,15 +38,18 @@ class FramedStream:
         self._dim, self._stride_s, self._idle_s = dim, stride_s, idle_s
 
     def open(self) -> None:
-        """Nothing to open, unless a subclass says so."""
+        """Open the source; nothing to do by default."""
 
     def close(self) -> None:
-        """Nothing to close, unless a subclass says so."""
+        """Close the source; nothing to do by default."""
 
     def _items(self, read: Read, parser: FrameParser, *, begun: bool) -> Iterator[Item]:
-        """Chunks of one connection, until its end record, its end, or until nothing came for idle_s.
+        """Yield the chunks of one connection until the end record, the end of the data, or `idle_s` of silence.
 
-        begun: its header was reported before. What the parser holds already comes first.
+        Args:
+            read: Returns the next bytes.
+            parser: The parser; data that it already holds is processed first.
+            begun: Whether the header has already been reported.
         """
         quiet, held = time.monotonic(), parser.header is not None
         first_at: float | None = None
@@ -78,14 +89,14 @@ class FramedStream:
         if header.dim != self._dim:
             raise InputError(
                 "features-dimension",
-                f"the header of {self.name} declares dimension {header.dim}",
+                f"The header of {self.name} declares dimension {header.dim}",
                 f"{self._dim}, which this bundle was trained on",
                 "extract features with the backbone named in the bundle's feature spec",
             )
         if not math.isclose(header.stride_s, self._stride_s, rel_tol=1e-6):
             raise InputError(
                 "features-stride",
-                f"the header of {self.name} declares a stride of {short(header.stride_s)} s",
+                f"The header of {self.name} declares a stride of {short(header.stride_s)} s",
                 f"{short(self._stride_s)} s, which this bundle was trained on",
                 "extract features at that rate",
             )
@@ -104,7 +115,12 @@ class StandardInput(FramedStream):
         if self._descriptor is None:
             self._descriptor = 0
         if os.isatty(self._descriptor):
-            raise InputError("stdin-terminal", "a terminal as standard input", "framed features", "pipe a sender in")
+            raise InputError(
+                "stdin-terminal",
+                "Standard input is a terminal",
+                required="framed features",
+                next_step="pipe the output of a sender into it",
+            )
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
         handle = 0 if self._descriptor is None else self._descriptor
@@ -117,7 +133,7 @@ class StandardInput(FramedStream):
 
 
 class FramedFile(FramedStream):
-    """A file that holds the bytes of a framed stream. Position: {"byte": .., "record": ..}."""
+    """A file of framed features. Position: {"byte": offset, "record": number}."""
 
     replayable = True
 
@@ -132,9 +148,7 @@ class FramedFile(FramedStream):
         try:
             self._file = self.path.open("rb")
         except OSError as error:
-            raise InputError(
-                "features-unreadable", f"cannot read {self.path} ({error})", "a readable file", "check its permissions"
-            ) from None
+            raise unreadable(self.path, error) from None
 
     def close(self) -> None:
         if self._file is not None:

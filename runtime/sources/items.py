@@ -1,4 +1,4 @@
-"""What every source yields, and the little protocol that sources share."""
+"""The items that sources yield, and the protocol of sources."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,16 +21,16 @@ from ..text.display import printable
 _log = logging.getLogger(__name__)
 
 F32 = npt.NDArray[np.float32]
-BLOCK_ROWS = 512  # snippets a chunk at most from files: bounds memory and the time between looks at the stop flag
-RETRY_S, MAX_PAUSE_S = 60.0, 5.0  # of `Patience`
-PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE}
-PASSING |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
-POLL_S = 0.1  # seconds that a source waits before it lets the caller look around
+BLOCK_ROWS = 512  # most snippets per chunk from files: bounds memory and the time between checks of the stop flag
+RETRY_S, MAX_PAUSE_S = 60.0, 5.0  # of `ReadRetry`
+TRANSIENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE}
+TRANSIENT |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
+POLL_S = 0.1  # seconds that a source waits before it returns control to the caller
 
 
 @dataclass(frozen=True, slots=True)
 class Begin:
-    """A stream begins, or its sender came back. start_s: media time of its first snippet in seconds."""
+    """A stream begins, or its sender has reconnected. start_s: media time of its first snippet in seconds."""
 
     stream: str
     start_s: float
@@ -38,10 +39,15 @@ class Begin:
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Chunk:
-    """Rows float32 [n, D]. at: media time of the first in seconds, None: right after the last one.
+    """Consecutive snippets.
 
-    where: for messages. position: where to go on after this chunk; JSON. read_s: seconds spent on reading it.
-    lost: video frames that are missing: (row of this chunk, frames lost in it or just before it).
+    Attributes:
+        rows: float32 [n, D].
+        at: Media time of the first snippet in seconds. None: directly after the previous one.
+        where: Place in the source, for messages.
+        position: Where to continue after this chunk; JSON.
+        read_s: Seconds spent on reading it.
+        lost: Missing video frames as pairs (row of this chunk, number of frames lost in it or just before it).
     """
 
     rows: F32
@@ -53,13 +59,13 @@ class Chunk:
 
     @property
     def dropped(self) -> int:
-        """Frames lost in the whole chunk."""
+        """Number of video frames lost in the whole chunk."""
         return sum(frames for _, frames in self.lost)
 
 
 @dataclass(frozen=True, slots=True)
 class Bad:
-    """A chunk that could not be read. The source can go on after it."""
+    """A chunk that could not be read. The source continues after it."""
 
     error: InputError
     where: str
@@ -71,21 +77,25 @@ Item = Begin | Chunk | Bad | None
 
 
 class Source(Protocol):
-    """Where features come from."""
+    """A source of features."""
 
     name: str
-    """What it is called in messages and snapshots."""
+    """Name in messages and snapshots."""
     replayable: bool
-    """Whether it can go on from a position after a restart."""
+    """Whether it can continue from a position after a restart."""
 
     def open(self) -> None:
-        """Bind, open, check. Raises InputError when that cannot work."""
+        """Open and check the source. Raises InputError."""
         ...
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
-        """First a Begin, then chunks; None whenever nothing came for a while. Ends when the stream has ended.
+        """Yield a Begin, then chunks, and None when nothing arrived for a while. Ends with the stream.
 
-        position: go on after it. Raises InputError at a fault that the source cannot get over.
+        Args:
+            position: Position of a chunk to continue after; None: from the start.
+
+        Raises:
+            InputError: An error after which the source cannot continue.
         """
         ...
 
@@ -93,36 +103,55 @@ class Source(Protocol):
 
 
 def check_start(start_s: float) -> None:
-    """Raise InputError for a start that is no media time."""
+    """Raise InputError for a start that is not a media time in seconds."""
     if not abs(start_s) <= MAX_MEDIA_S:
         raise InputError(
-            "source-option", f"start_s={start_s}", f"a media time within {MAX_MEDIA_S:g} s of 0", "set --start-s"
+            "source-option",
+            f"`start_s` is {start_s}",
+            f"a media time within {MAX_MEDIA_S:g} s of 0",
+            "change `start_s`",
         )
 
 
-class Patience:
-    """How long a source that cannot be read for the moment is tried again: no descriptors left, a network drive that
-    is away. Pauses grow from POLL_S to a few seconds."""
+def missing(given: str, required: str, next_step: str = "check the path") -> InputError:
+    """The error for features that do not exist."""
+    return InputError("features-missing", given, required=required, next_step=next_step)
+
+
+def unreadable(path: Path, error: OSError) -> InputError:
+    """The error for a file or folder that cannot be read."""
+    return InputError("features-unreadable", f"{path} cannot be read ({error})", next_step="check its permissions")
+
+
+class ReadRetry:
+    """Retries reading after transient errors, such as too many open files or a disconnected network drive.
+
+    Pauses grow from POLL_S to MAX_PAUSE_S. what: name of the source for messages.
+    """
 
     def __init__(self, what: str) -> None:
         self.trouble = ""
-        """Why it cannot be read; empty: it can."""
+        """Why it cannot be read; empty if it can."""
         self._what, self._since, self._pause_s = what, 0.0, POLL_S
 
-    def well(self) -> None:
-        """It could be read."""
+    def success(self) -> None:
+        """Report a successful read."""
         self.trouble = ""
 
     def wait(self, error: OSError) -> None:
-        """Pause before the next attempt. Raises SourceLostError when there have been enough, InputError for an error
-        that time does not mend."""
-        reason = f"cannot read {self._what} ({error.strerror or error})"
-        if error.errno not in PASSING:
-            raise InputError("features-unreadable", reason, "a readable source", "check it")
+        """Pause before the next attempt.
+
+        Raises:
+            SourceLostError: All attempts within RETRY_S have failed.
+            InputError: The error is permanent.
+        """
+        reason = f"{self._what} cannot be read ({error.strerror or error})"
+        if error.errno not in TRANSIENT:
+            raise InputError("features-unreadable", reason, next_step="check its permissions")
         if not self.trouble:
             self.trouble, self._since, self._pause_s = reason, time.monotonic(), POLL_S
-            _log.warning("%s; trying again for %g s", printable(reason), RETRY_S)
+            _log.warning("%s; retrying for %g s", printable(reason), RETRY_S)
         if time.monotonic() - self._since >= RETRY_S:
-            raise SourceLostError("features-unreadable", reason, "a source that can be read again in time", "check it")
+            raise SourceLostError("features-unreadable", reason, next_step="check the drive or network")
         time.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, MAX_PAUSE_S)

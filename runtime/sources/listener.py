@@ -1,4 +1,4 @@
-"""The socket source: listens for senders of framed features, over TCP or on a Unix socket."""
+"""The socket source: listens for senders of framed features over TCP or on a Unix socket."""
 
 from __future__ import annotations
 
@@ -14,24 +14,30 @@ from typing import Any
 
 from ..errors import InputError, SourceLostError
 from ..text.display import printable
-from .acceptor import READ_BYTES, Door, Sender
+from .acceptor import READ_BYTES, Acceptor, Sender
 from .framed import FramedStream, Read
 from .framing import encode_token
 from .items import POLL_S, Begin, Chunk, Item
 
 _log = logging.getLogger(__name__)
 
-TAKEOVER_S = 10.0  # without a byte from a sender, after which another one may take its place
+TAKEOVER_S = 10.0  # seconds without data from a sender, after which another one may replace it
 
 
 class Listener(FramedStream):
     """Listens on `tcp://host:port` or `unix:///path` and takes one sender at a time.
 
-    reconnect_s: a sender that breaks off without an end record, or sends what cannot be read, may come back within
-    that many seconds; its new header says from which media time it goes on. 0: the break is an error at once. A
-    connection that has shown no header that fits (see `Door`) and no features, or that begins before what has been
-    read already, is no sender: it is dropped and counted.
-    token: what senders have to present, see `framing`.
+    Connections without a suitable header (see `Acceptor`) or without features, and those that start before features
+    that were already read, are dropped and counted.
+
+    Args:
+        address: (host, port), or the path of a Unix socket.
+        dim: Dimension of the features.
+        stride_s: Seconds per snippet.
+        idle_s: The stream ends after this many seconds without a sender or data. None: never.
+        reconnect_s: A sender that breaks off without an end record, or sends invalid data, may reconnect within this
+            many seconds; its new header states the media time at which it continues. 0: the interruption is an error.
+        token: Token that senders must present, see `framing`.
     """
 
     def __init__(
@@ -47,21 +53,21 @@ class Listener(FramedStream):
         text = f"unix://{address}" if isinstance(address, Path) else f"tcp://{address[0]}:{address[1]}"
         super().__init__(text, dim=dim, stride_s=stride_s, idle_s=idle_s)
         if token is not None:
-            encode_token(token)  # checks its length
+            encode_token(token)  # checks the length
         self.trouble = ""
-        """Why the sender is lost for now; empty while there is one, or before the first has come."""
+        """Why the sender is currently lost; empty while it is connected and before the first one."""
         self._address, self._reconnect_s, self._token = address, reconnect_s, token
         self._socket: socket.socket | None = None
-        self._door: Door | None = None
+        self._acceptor: Acceptor | None = None
         self._identity: tuple[int, int] | None = None
-        self._until_s: float | None = None  # media time up to which features came
+        self._until_s: float | None = None  # media time up to which features were received
 
     def open(self) -> None:
         try:
             self._socket = self._bind()
         except (OSError, UnicodeError) as error:
             raise InputError(
-                "source-address", f"cannot listen on {self.name} ({error})", "a free address", "choose another one"
+                "source-address", f"Cannot listen on {self.name} ({error})", next_step="choose another address"
             ) from None
         if not isinstance(self._address, Path):
             host, port = self._socket.getsockname()[:2]
@@ -71,12 +77,12 @@ class Listener(FramedStream):
                     "%s accepts features from any host that can connect. Set PUNCTUM_SOCKET_TOKEN, or use 127.0.0.1",
                     printable(self.name),
                 )
-        self._door = Door(self._socket, name=self.name, check=self._check, token=self._token)
+        self._acceptor = Acceptor(self._socket, name=self.name, check=self._check, token=self._token)
 
     @property
     def refused(self) -> dict[str, int]:
-        """Connections that were dropped, by reason."""
-        return {} if self._door is None else self._door.refused
+        """Number of dropped connections by reason."""
+        return {} if self._acceptor is None else self._acceptor.refused
 
     def _bind(self) -> socket.socket:
         if not isinstance(self._address, Path):
@@ -93,17 +99,17 @@ class Listener(FramedStream):
             listener.close()
             raise
         if isinstance(self._address, Path):
-            found = self._address.stat()
-            self._identity = (found.st_dev, found.st_ino)
+            status = self._address.stat()
+            self._identity = (status.st_dev, status.st_ino)
         return listener
 
     @staticmethod
     def _clear_stale(path: Path) -> None:
-        """Remove a socket that a dead process left; refuse what is alive or no socket."""
+        """Remove the socket of a dead process. Raises OSError if it is in use or not a socket."""
         if not path.exists():
             return
         if not stat.S_ISSOCK(path.stat().st_mode):
-            raise OSError(f"{path} exists and is no socket")
+            raise OSError(f"{path} exists and is not a socket")
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
             probe.settimeout(5.0)
             try:
@@ -116,44 +122,44 @@ class Listener(FramedStream):
     def close(self) -> None:
         if self._socket is None:
             return
-        if self._door is not None:
-            self._door.close()
+        if self._acceptor is not None:
+            self._acceptor.close()
         self._socket.close()
         self._socket = None
         if isinstance(self._address, Path):
             with contextlib.suppress(FileNotFoundError):
-                found = self._address.stat()
-                if (found.st_dev, found.st_ino) == self._identity:
+                status = self._address.stat()
+                if (status.st_dev, status.st_ino) == self._identity:
                     self._address.unlink()
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
-        if self._door is None:
+        if self._acceptor is None:
             self.open()
-        door = self._door
-        if door is None:
+        acceptor = self._acceptor
+        if acceptor is None:
             return
         fault: InputError | None = None
         waited_from = time.monotonic()
         while True:
-            while (sender := door.admit()) is None:
+            while (sender := acceptor.admit()) is None:
                 waited = time.monotonic() - waited_from
                 if fault is not None and waited >= self._reconnect_s:
                     raise self._lost(fault)
                 if fault is None and self._idle_s is not None and waited >= self._idle_s:
                     return
                 yield None
-                door.tend(POLL_S)
+                acceptor.poll(POLL_S)
             behind = self._behind(sender)
             if behind is not None:
-                door.drop(sender, "header", f"{behind.given}. {behind.expected}".rstrip(". "))
+                acceptor.drop(sender, "header", f"{behind.given}. {behind.expected}".rstrip(". "))
                 fault = behind
                 continue
             try:
-                yield from self._features(sender, door)
+                yield from self._features(sender, acceptor)
                 return
             except InputError as error:
                 if sender.parser.number == 0:
-                    self._drop(sender, door, error)
+                    self._drop(sender, acceptor, error)
                     continue
                 waited_from = time.monotonic()
                 if not error.code.startswith("frame-"):
@@ -166,21 +172,21 @@ class Listener(FramedStream):
                 sender.close()
 
     def _behind(self, sender: Sender) -> InputError | None:
-        """Why a sender cannot take the place of the last one: its features have been read already."""
+        """Return the error for a sender that starts before features that were already read; None for others."""
         header = sender.parser.header
         if header is None or self._until_s is None or header.start_s >= self._until_s - 0.5 * self._stride_s:
             return None
         return InputError(
             "time-backwards",
-            f"the sender came back at {header.start_s:.3f} s after features up to {self._until_s:.3f} s",
-            "media time that goes forward",
-            "let the sender go on with its clock, or start a new run for a new recording",
+            f"The sender reconnected at {header.start_s:.3f} s, but features up to {self._until_s:.3f} s were received",
+            required="increasing media time",
+            next_step="let the sender continue its clock, or start a new run for a new recording",
         )
 
-    def _features(self, sender: Sender, door: Door) -> Iterator[Item]:
-        """What a sender sends. The stream begins with its first record: a header alone changes nothing."""
+    def _features(self, sender: Sender, acceptor: Acceptor) -> Iterator[Item]:
+        """Yield the items of a sender. The stream begins with the first record; a header alone has no effect."""
         begin: Begin | None = None
-        for item in self._items(self._reader(sender, door), sender.parser, begun=False):
+        for item in self._items(self._reader(sender, acceptor), sender.parser, begun=False):
             if isinstance(item, Begin):
                 begin = item
                 continue
@@ -192,40 +198,40 @@ class Listener(FramedStream):
                 end = (at or 0.0) + len(item.rows) * self._stride_s
                 self._until_s = end if self._until_s is None else max(end, self._until_s)
             yield item
-        if begin is not None:  # a stream of no features, which its sender has ended
+        if begin is not None:  # an empty stream with an end record
             yield begin
 
     @staticmethod
-    def _drop(sender: Sender, door: Door, error: InputError) -> None:
-        """A connection that came in by its header, and then sent no features."""
-        if door.someone:
-            door.drop(sender, "silent", "sent no complete record, and others are waiting")
+    def _drop(sender: Sender, acceptor: Acceptor, error: InputError) -> None:
+        """Drop a connection that sent a header but no features."""
+        if acceptor.has_sender:
+            acceptor.drop(sender, "silent", "sent no complete record, and others are waiting")
         elif error.code in ("frame-cut", "frame-no-end"):
-            door.drop(sender, "probe", "closed before it had sent any features")
+            acceptor.drop(sender, "probe", "closed before it had sent any features")
         else:
-            door.drop(sender, "header", error.given)
+            acceptor.drop(sender, "header", error.given)
 
     @staticmethod
     def _lost(fault: InputError) -> InputError:
-        """What to raise when a sender does not come back. A new run may take one that broke off or began again."""
+        """Return the error for a sender that does not reconnect. A new run may succeed if it broke off or restarted."""
         kind = SourceLostError if fault.code in ("frame-cut", "frame-no-end", "time-backwards") else InputError
         return kind(fault.code, fault.given, fault.allowed, fault.next_step, required=fault.required)
 
-    def _reader(self, sender: Sender, door: Door) -> Read:
-        heard = time.monotonic()
+    def _reader(self, sender: Sender, acceptor: Acceptor) -> Read:
+        received_at = time.monotonic()
 
         def read() -> bytes | None:
-            nonlocal heard
-            if door.tend(POLL_S, sender.socket):
-                heard = time.monotonic()
+            nonlocal received_at
+            if acceptor.poll(POLL_S, sender.socket):
+                received_at = time.monotonic()
                 try:
                     return sender.socket.recv(READ_BYTES)
                 except BlockingIOError:
                     return None
                 except OSError:
-                    return b""  # reset by the sender: the same as an end without an end record
-            # A sender whose machine or link died cannot say so. When it is back, its new connection takes over.
-            if door.someone and time.monotonic() - heard >= TAKEOVER_S:
+                    return b""  # reset by the sender: treated like an end without an end record
+            # If the machine or link of a sender dies, its old connection stays open. Its new connection takes over.
+            if acceptor.has_sender and time.monotonic() - received_at >= TAKEOVER_S:
                 return b"" if self._reconnect_s > 0 or sender.parser.number == 0 else None
             return None
 

@@ -1,4 +1,4 @@
-"""Which addresses and files are video, told without a video library."""
+"""Detection of addresses and files that are video, without a video library."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _MAGIC = (
 
 
 def is_address(address: str) -> bool:
-    """Whether this is the address of a video that is no file."""
+    """Return whether this is the address of a video stream or camera."""
     return address.lower().startswith(LIVE_SCHEMES)
 
 
 def is_video(path: Path) -> bool:
-    """Whether a file is a video, by how it begins or else by its ending; a file that is absent, by its ending."""
+    """Return whether a file is a video, judged by its first bytes or suffix; a missing file by its suffix."""
     if path.suffix.lower() in RAW_SUFFIXES or path.is_dir():
         return False
     try:
@@ -42,29 +42,29 @@ def is_video(path: Path) -> bool:
 
 
 def find_videos(folder: Path) -> list[Path]:
-    """Videos in a folder, or in its folder `videos`, in the order of their names. May be empty."""
+    """Return the videos in a folder, or in its subfolder `videos`, sorted by name. May be empty."""
     from ..video.files import SUFFIXES
 
-    for place in (folder, folder / "videos"):
-        if place.is_dir():
-            files = sorted(p for p in place.iterdir() if p.is_file() and not p.name.startswith("."))
-            found = [p for p in files if p.suffix.lower() in SUFFIXES]
-            if found:
-                return found
+    for location in (folder, folder / "videos"):
+        if location.is_dir():
+            files = sorted(p for p in location.iterdir() if p.is_file() and not p.name.startswith("."))
+            videos = [p for p in files if p.suffix.lower() in SUFFIXES]
+            if videos:
+                return videos
     return []
 
 
 def passed_over(folder: Path, taken: Sequence[Path]) -> list[str]:
-    """Names in the folder of `taken` that are neither videos nor the tables and texts that often lie beside them."""
-    beside = {".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".srt", ".vtt", ".eaf", ".xml"}
-    place = taken[0].parent if taken else folder
+    """Return the names of other files in the folder of `taken`, except tables and texts that often accompany videos."""
+    companions = {".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".srt", ".vtt", ".eaf", ".xml"}
+    location = taken[0].parent if taken else folder
     known = set(taken)
-    others = (p for p in place.iterdir() if p not in known and not p.name.startswith("."))
-    return sorted(as_utf8(p.name) + ("/" if p.is_dir() else "") for p in others if p.suffix.lower() not in beside)
+    others = (p for p in location.iterdir() if p not in known and not p.name.startswith("."))
+    return sorted(as_utf8(p.name) + ("/" if p.is_dir() else "") for p in others if p.suffix.lower() not in companions)
 
 
 def stream_name(name: str) -> str:
-    """What a stream is called in events: a file's stem, or host and path of an address without its credentials."""
+    """Return the name of a stream in events: the stem of a file, or host and path of an address without credentials."""
     if "://" not in name:
         return as_utf8(name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem)
     from ..credentials.redact import HIDDEN, redact

@@ -1,4 +1,4 @@
-"""Rows of features in a file: `.npy` or raw float32, read in blocks, also while the file grows."""
+"""Rows of features in a `.npy` or raw float32 file, read in blocks, also while the file grows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LONGEST_HEADER = 1 << 16
 
 @dataclass(frozen=True, slots=True)
 class RowLayout:
-    """Where rows lie in a file. declared: rows that the header promises; None for raw files."""
+    """Layout of the rows in a file. declared: number of rows in the header; None for raw files."""
 
     offset: int
     dtype: np.dtype[np.generic]
@@ -31,11 +31,11 @@ class RowLayout:
         return self.dim * self.dtype.itemsize
 
     def rows_in(self, size: int) -> int:
-        """Whole rows in a file of `size` bytes."""
+        """Return the number of complete rows in a file of `size` bytes."""
         return max(size - self.offset, 0) // self.row_bytes
 
     def read(self, file: BinaryIO, first: int, count: int) -> F32:
-        """Rows first .. first + count - 1, float32 [count, dim]."""
+        """Read rows first .. first + count - 1, fewer at the end of the file. Returns float32 [rows, dim]."""
         file.seek(self.offset + first * self.row_bytes)
         data = file.read(count * self.row_bytes)
         whole = len(data) // self.row_bytes
@@ -44,12 +44,24 @@ class RowLayout:
 
 
 def raw_layout(dim: int) -> RowLayout:
-    """A file of float32, little-endian, without a header."""
+    """Return the layout of a file of little-endian float32 without a header."""
     return RowLayout(0, np.dtype("<f4"), dim, None)
 
 
 def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
-    """Read the header of a `.npy` file. None when it is not all there yet. Raises InputError for other arrays."""
+    """Read the header of a `.npy` file.
+
+    Args:
+        file: The open file.
+        path: Its path for messages.
+        dim: Required dimension of the features.
+
+    Returns:
+        The layout; None while the header is incomplete.
+
+    Raises:
+        InputError: The array does not contain real numbers [T, dim] in C order.
+    """
     file.seek(0)
     head = file.read(12)
     if head[:6] != b"\x93NUMPY"[: len(head[:6])]:
@@ -68,15 +80,15 @@ def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
         version = np.lib.format.read_magic(file)
         read = np.lib.format.read_array_header_2_0 if wide else np.lib.format.read_array_header_1_0
         shape, fortran, dtype = read(file)
-    except Exception as error:  # noqa: BLE001 - whatever NumPy's parser meets in a damaged header gets through it
+    except Exception as error:  # noqa: BLE001 - NumPy's parser lets any exception through for a damaged header
         raise _unreadable(path, str(error)) from None
     if version not in ((1, 0), (2, 0), (3, 0)):
         raise _unreadable(path, f"version {version[0]}.{version[1]}")
     if dtype.kind not in "fiu" or dtype.hasobject:
         raise InputError(
-            "features-dtype", f"{path} has dtype {dtype}", "float32 (or any real number)", "convert with astype"
+            "features-dtype", f"{path} has dtype {dtype}", "float32 or any other real type", "convert with astype"
         )
-    if any(isinstance(n, bool) or n < 0 for n in shape):  # NumPy's parser lets both through
+    if any(isinstance(n, bool) or n < 0 for n in shape):  # NumPy's parser accepts both
         raise _unreadable(path, f"shape {shape}")
     if len(shape) != 2 or fortran:
         raise InputError(
@@ -99,6 +111,6 @@ def _unreadable(path: Path, why: str) -> InputError:
     return InputError(
         "features-unreadable",
         f"{path} is not a readable .npy array ({why})",
-        "a whole .npy file without pickles",
+        "a complete .npy file without pickled objects",
         "write it again with numpy.save",
     )

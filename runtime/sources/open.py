@@ -1,7 +1,4 @@
-"""Where features come from: files, folders, standard input, sockets, and video where the bundle has a backbone.
-
-`open_source` picks by the form of the address.
-"""
+"""Opening of sources of features by address, and the options that each kind of source accepts."""
 
 from __future__ import annotations
 
@@ -59,38 +56,47 @@ def open_source(
     bundle: Bundle | None = None,
     spec: EngineSpec = CPU,
 ) -> Source:
-    """The source behind an address, opened: "-", "tcp://host:port", "unix:///path", a folder, or a file; with a bundle
-    that holds a backbone also a video file, rtsp://, http(s):// or camera:/dev/video0.
+    """Open a source of features.
 
-    A file that begins with the magic bytes of the framing is read as framed features, a video as video, and others as
-    rows (`.npy`, or raw float32 by their ending). An option without effect on the source is refused.
+    A file that begins with the magic bytes of the framing is read as framed features, a video as video, and any other
+    file as rows (`.npy`, or raw float32 by suffix). Options without effect on the source are errors.
 
     Args:
-        dim, stride_s: of the features; by default those of the bundle.
-        start_s: media time of the first snippet where the source does not state it.
-        overflow: what to do when video arrives faster than it is processed, see `VideoSource`.
-        token: what senders to a socket must present.
-        frames: options for the frames of a video; reconnect_s and overflow take precedence over those in it.
-        fps: frame rate of a video that carries no time stamps; refused for everything else.
-        spec: what the backbone runs on.
+        address: "-", "tcp://host:port", "unix:///path", a folder, or a file. With a bundle that has a backbone also a
+            video file, rtsp://, http(s):// or camera:/dev/video0.
+        dim: Dimension of the features. Default: that of the bundle.
+        stride_s: Seconds per snippet. Default: that of the bundle.
+        start_s: Media time of the first snippet in seconds if the source does not declare it.
+        follow: Whether to wait for more data at the end of a file or folder.
+        idle_s: The stream ends after this many seconds without data. None: never.
+        reconnect_s: Seconds to wait for a lost sender or camera.
+        overflow: What to do when video arrives faster than it is processed, see `VideoSource`.
+        token: Token that senders to a socket must present.
+        frames: Options for the frames of a video; `reconnect_s` and `overflow` take precedence.
+        fps: Frames per second of a video without time stamps; an error for everything else.
+        bundle: Bundle with a backbone, for video.
+        spec: Engine of the backbone.
+
+    Returns:
+        The opened source. Close it when done.
 
     Raises:
-        InputError: the address, an option or the file behind it cannot be used.
+        InputError: The address, an option or the file cannot be used.
     """
     check_start(start_s)
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
         if value is not None and not 0 <= value < float("inf"):
-            raise InputError("source-option", f"{name}={value}", "0 or more seconds", f"set {name}")
-    given = {
-        "--start-s": start_s != 0.0,
-        "--follow": follow,
-        "--idle-s": idle_s is not None,
-        "--reconnect-s": reconnect_s is not None,
-        "--overflow": overflow is not None,
-        "--rtsp-transport": frames is not None and frames.transport != "tcp",
-        "--allow-host": frames is not None and bool(frames.allow_hosts),
+            raise InputError("source-option", f"`{name}` is {value}", "0 or more seconds", f"change `{name}`")
+    used = {
+        "start_s": start_s != 0.0,
+        "follow": follow,
+        "idle_s": idle_s is not None,
+        "reconnect_s": reconnect_s is not None,
+        "overflow": overflow is not None,
+        "transport": frames is not None and frames.transport != "tcp",
+        "allow_hosts": frames is not None and bool(frames.allow_hosts),
     }
-    refuse_options(address, [name for name, there in given.items() if there])
+    refuse_options(address, [name for name, is_set in used.items() if is_set])
     if is_video_input(address):
         return video_source(
             address,
@@ -106,9 +112,9 @@ def open_source(
     if fps is not None:
         raise InputError(
             "video-rate",
-            f"--fps {fps:g} for {address}, which is not a video",
+            f"`fps={fps:g}` cannot be used with {address}, which is not a video",
             "a video without time stamps",
-            "leave out --fps",
+            "leave out `fps`",
         )
     if bundle is not None:
         dim = bundle.manifest.features.dim if dim is None else dim
@@ -116,11 +122,11 @@ def open_source(
     if dim is None or stride_s is None:
         raise InputError(
             "source-option",
-            "neither a bundle nor dim and stride_s",
-            "one of them",
-            "pass bundle=, or dim= and stride_s=",
+            "The dimension and stride of the features are unknown",
+            required="a bundle, or both `dim` and `stride_s`",
+            next_step="pass one of them",
         )
-    source = _find(
+    source = _select(
         address,
         dim=dim,
         stride_s=stride_s,
@@ -134,7 +140,7 @@ def open_source(
     return source
 
 
-def _find(
+def _select(
     address: str,
     *,
     dim: int,
@@ -150,7 +156,9 @@ def _find(
     if match := _TCP.match(address):
         host = match["six"] or match["host"] or "127.0.0.1"
         if int(match["port"]) > 65535:
-            raise InputError("source-address", f"port {match['port']}", "0 to 65535", "correct the address")
+            raise InputError(
+                "source-address", f"Port {match['port']} does not exist", "0 to 65535", "correct the address"
+            )
         return Listener(
             (host, int(match["port"])),
             dim=dim,
@@ -165,8 +173,8 @@ def _find(
     if "://" in address:
         raise InputError(
             "source-address",
-            f"source {address!r}",
-            "-, tcp://host:port, unix:///path, a folder, a .npy, raw or framed file; as video a file, rtsp://, "
+            f"The address {address!r} has an unknown form",
+            "-, tcp://host:port, unix:///path, a folder, a .npy, raw or framed file, or as video a file, rtsp://, "
             "http(s)://, camera:/dev/video0",
             "correct the address",
         )
@@ -174,7 +182,7 @@ def _find(
     if path.is_dir():
         if not any(path.glob("*.npy")) and find_videos(path):
             raise InputError(
-                "source-folder", f"{path}, a folder of videos, as a stream", "one video", "leave out --stream"
+                "source-folder", f"{path} is a folder of videos and not a stream", "one video", "leave out `stream`"
             )
         return ChunkFolder(path, dim=dim, stride_s=stride_s, start_s=start_s, follow=follow, idle_s=idle_s)
     if _is_framed(path):
@@ -183,7 +191,7 @@ def _find(
 
 
 def is_video_input(address: str) -> bool:
-    """Whether an address names a video: a file by its content or ending, a URL or a camera."""
+    """Return whether an address is that of a video: a file (by content or suffix), a URL or a camera."""
     return is_address(address) or (address != "-" and "://" not in address and is_video(Path(address)))
 
 
@@ -199,7 +207,11 @@ def video_source(
     fps: float | None = None,
     spec: EngineSpec = CPU,
 ) -> VideoSource:
-    """A video through the backbone of a bundle, opened. Raises InputError where the bundle has none."""
+    """Open a video with the backbone of a bundle. See `open_source`.
+
+    Raises:
+        InputError: The bundle has no backbone, or the video cannot be opened.
+    """
     from ..backbone.backbone import VideoBackbone, no_backbone
     from ..credentials.redact import Address
     from ..video import VideoOptions
@@ -214,46 +226,46 @@ def video_source(
     return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, fps=fps, options=frames)
 
 
-_FILES = {"--idle-s": "waits only with --follow"}
-_CAMERAS = {"--follow": "never ends by itself", "--allow-host": "is opened by FFmpeg without that check"}
-_HTTP = {"--follow": "is read to its end"}
+# Parameters without effect by kind of source, and the reason, as the end of "which ...".
+_FILES = {"idle_s": "waits only with `follow=True`"}
+_CAMERAS = {"follow": "never ends by itself", "allow_hosts": "is opened by FFmpeg without this check"}
+_HTTP = {"follow": "is read to its end"}
 _SENDERS = {
-    "--start-s": "says itself when it begins",
-    "--follow": "ends when its sender says so",
+    "start_s": "declares its own start",
+    "follow": "ends with its end record",
 }
 _FEATURES = {
-    "--overflow": "waits for whoever reads it",
-    "--rtsp-transport": "is no RTSP stream",
-    "--allow-host": "follows no redirects",
+    "overflow": "waits for the reader",
+    "transport": "is not an RTSP stream",
+    "allow_hosts": "follows no redirects",
 }
-_NOT_LOST = {"--reconnect-s": "cannot be lost and come back"}
+_NOT_LOST = {"reconnect_s": "cannot be lost"}
 
 
-def refuse_options(address: str, given: Sequence[str]) -> None:
-    """Raise InputError for the first option, of those given, that has no effect with this source."""
-    what, without = _without(address, "--follow" in given)
-    for option in given:
-        if option in without:
+def refuse_options(address: str, names: Sequence[str]) -> None:
+    """Raise InputError for the first parameter in `names` that has no effect on this source."""
+    what, without = _without(address, "follow" in names)
+    for name in names:
+        if name in without:
             raise InputError(
                 "option-unfit",
-                f"{option} has no effect with {what}, which {without[option]}",
-                "options that act on this source",
-                f"leave out {option}",
+                f"`{name}` has no effect with {what}, which {without[name]}",
+                next_step=f"leave out `{name}`",
             )
 
 
 def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
-    """(what kind of source an address is, the options without effect on it, and why)."""
+    """Return the kind of source of an address, and the parameters without effect on it with the reasons."""
     if is_video_input(address):
         scheme = address.partition(":")[0].lower() if is_address(address) else "file"
         if scheme in ("rtsp", "rtsps"):
             return "an RTSP stream", _CAMERAS
         if scheme in ("http", "https"):
-            return "video over HTTP", _HTTP | {"--rtsp-transport": "is no RTSP stream"}
+            return "video over HTTP", _HTTP | {"transport": "is not an RTSP stream"}
         if scheme == "camera":
-            return "a camera", _CAMERAS | {"--rtsp-transport": "is no RTSP stream"}
-        reasons = {"--follow": "is read to its end", "--idle-s": "is read to its end"}
-        unfit = {option: why for option, why in _FEATURES.items() if option != "--overflow"}
+            return "a camera", _CAMERAS | {"transport": "is not an RTSP stream"}
+        reasons = {"follow": "is read to its end", "idle_s": "is read to its end"}
+        unfit = {name: why for name, why in _FEATURES.items() if name != "overflow"}
         return "a video file", unfit | _NOT_LOST | reasons
     if address == "-":
         return "standard input", _FEATURES | _NOT_LOST | _SENDERS
@@ -261,7 +273,7 @@ def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
         return "a socket", _FEATURES | _SENDERS
     waits = {} if follow else _FILES
     if _is_framed(Path(address)):
-        return "a framed file", _FEATURES | _NOT_LOST | waits | {"--start-s": _SENDERS["--start-s"]}
+        return "a framed file", _FEATURES | _NOT_LOST | waits | {"start_s": _SENDERS["start_s"]}
     return "a file or folder of features", _FEATURES | _NOT_LOST | waits
 
 
@@ -272,4 +284,4 @@ def _is_framed(path: Path) -> bool:
         with path.open("rb") as file:
             return file.read(4) in (MAGIC, TOKEN_MAGIC)
     except OSError:
-        return False  # the reader of rows will say what is wrong
+        return False  # the reader of rows reports the error

@@ -1,4 +1,4 @@
-"""From frames of continuous video to chunks of features: where rows lie in time, and which frames were lost in them."""
+"""Conversion of frames into chunks of features, with the times of the rows and the frames lost in them."""
 
 from __future__ import annotations
 
@@ -23,9 +23,19 @@ SLACK_S = 1e-6
 
 @dataclass(slots=True)
 class VideoStats:
-    """Seconds spent per stage, frames and rows made, frames lost. Decoding a live source counts the CPU's time alone:
-    waiting for the camera is not work. recent: the last few thousand of a stage, seconds a frame (backbone: a run).
-    lost_at_start_s: seconds of video before the first frame that could be decoded; its frames are in `lost`."""
+    """Statistics of a video source.
+
+    Attributes:
+        decode_s: Seconds of decoding; for live sources CPU time only, without waiting for the camera.
+        preprocess_s: Seconds of preprocessing.
+        backbone_s: Seconds in the backbone.
+        frames: Number of frames processed.
+        snippets: Number of feature rows computed.
+        lost: Number of frames lost.
+        gaps: Number of gaps.
+        lost_at_start_s: Seconds of video before the first decodable frame; these frames are included in `lost`.
+        recent: Latest durations by stage, in seconds per frame (backbone: per call).
+    """
 
     decode_s: float = 0.0
     preprocess_s: float = 0.0
@@ -40,18 +50,25 @@ class VideoStats:
     )
 
     def percentiles(self, *percent: float) -> dict[str, list[float]]:
-        """Seconds a frame (backbone: a run) by stage, at each of `percent`; stages that did nothing are left out."""
+        """Return percentiles of the seconds per frame (backbone: per call) by stage, without stages that have no data."""
         return {stage: np.percentile(list(s), percent).tolist() for stage, s in self.recent.items() if s}
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of work by stage."""
+        """Return the total seconds by stage."""
         return {"decode": self.decode_s, "preprocess": self.preprocess_s, "backbone": self.backbone_s}
 
 
 @compact
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Frame:
-    """A prepared frame. index: on the sampling grid; at: media time in seconds; lost: frames lost just before it."""
+    """A preprocessed frame.
+
+    Attributes:
+        plane: float32, input of the backbone for one frame.
+        index: Index on the sampling grid.
+        at: Media time in seconds.
+        lost: Number of frames lost just before it.
+    """
 
     plane: F32
     index: int
@@ -61,17 +78,22 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """Frames are missing up to media time `at` (seconds); lost: how many."""
+    """A gap up to media time `at` in seconds; lost: number of frames lost in it."""
 
     at: float
     lost: int
 
 
 class SnippetBuilder:
-    """Collects the frames of continuous video into snippets, and starts anew after each gap.
+    """Collects the frames of continuous video into snippets, and starts again after each gap.
 
-    start_s: added to the media time of the frames. name: of the source, for messages. replayable: chunks carry a
-    position from which the source can be read again. stats: counters that this class adds to.
+    Args:
+        extractor: Computes features from frames.
+        spec: Description of the backbone.
+        stats: Statistics to update.
+        name: Name of the source for messages.
+        start_s: Offset in seconds, added to the media time of the frames.
+        replayable: Whether chunks carry a position from which the source can be read again.
     """
 
     def __init__(
@@ -89,13 +111,13 @@ class SnippetBuilder:
         self._index = 0  # of the first frame since the last gap
         self._at: float | None = None  # media time of that frame, start_s included; None: no frame yet
         self._taken = 0
-        self._lost: list[tuple[int, int]] = []  # (snippet, frames lost in it or just before it)
+        self._lost: list[tuple[int, int]] = []  # (snippet, number of frames lost in it or just before it)
         self._pending = 0  # frames lost before the first one
         self._spent = 0.0
         self._delivered = extractor.skip
 
     def add(self, item: Frame | Break) -> Iterator[Chunk]:
-        """The next frame or gap; yields the chunks that are complete."""
+        """Add the next frame or gap and yield the chunks that it completes."""
         if isinstance(item, Break):
             yield from self.end(item.at)
             self._pending += item.lost
@@ -115,12 +137,12 @@ class SnippetBuilder:
         yield from self._chunk(self._extractor.push_prepared(item.plane))
 
     def end(self, until: float | None) -> Iterator[Chunk]:
-        """The video breaks off: a gap up to media time `until` of the source, or (None) the end."""
+        """Finish the section at a gap up to media time `until` of the source in seconds, or (None) at the end."""
         if self._at is None:
             return
         partial = True
         if until is not None:
-            # An incomplete last snippet must not overlap what follows.
+            # An incomplete last snippet must not overlap the next section.
             whole = self._taken // self._spec.snippet_frames + 1
             partial = self._at + whole * self._spec.stride_s <= until + self._start_s + SLACK_S
             self._stats.gaps += 1

@@ -10,16 +10,20 @@ from typing import Any, BinaryIO
 
 from ..errors import InputError
 from ..text.display import as_utf8, counted, were
-from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Patience
+from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, ReadRetry, missing, unreadable
 from .npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
 
 
 class RowFile:
-    """`.npy` (float, [T, dim]) or raw float32 rows (.f32, .raw, .bin). Position: {"row": rows taken}.
+    """`.npy` (float, [T, dim]) or raw float32 rows (.f32, .raw, .bin). Position: {"row": rows read}.
 
-    follow: wait for more at the end; the length in the header of a `.npy` is then ignored, what counts are whole rows
-    in the file. A file of its final size that is filled later (a memory map) cannot be told from a full one.
-    idle_s: with follow, the stream has ended when nothing came for that many seconds; None: never.
+    Args:
+        path: The file.
+        dim: Dimension of the features.
+        start_s: Media time of the first snippet in seconds.
+        follow: Whether to wait for more rows at the end. The length in a `.npy` header is then ignored; all complete
+            rows in the file count. A file that has its final size before it is filled (a memory map) is not supported.
+        idle_s: With `follow`, the stream ends after this many seconds without new rows. None: never.
     """
 
     replayable = True
@@ -30,22 +34,20 @@ class RowFile:
         self.path, self.name = path, str(path)
         self._dim, self._start_s, self._follow, self._idle_s = dim, start_s, follow, idle_s
         self._file: BinaryIO | None = None
-        self._patience = Patience(str(path))
+        self._retry = ReadRetry(str(path))
 
     @property
     def trouble(self) -> str:
-        """Why the file cannot be read for now; empty: it can."""
-        return self._patience.trouble
+        """Why the file currently cannot be read; empty if it can."""
+        return self._retry.trouble
 
     def open(self) -> None:
         if not self.path.is_file():
-            raise InputError("features-missing", f"{self.path} is not a file", "a file of features", "check the path")
+            raise missing(f"{self.path} is not a file", "a file of features")
         try:
             self._file = self.path.open("rb")
         except OSError as error:
-            raise InputError(
-                "features-unreadable", f"cannot read {self.path} ({error})", "a readable file", "check its permissions"
-            ) from None
+            raise unreadable(self.path, error) from None
 
     def close(self) -> None:
         if self._file is not None:
@@ -73,10 +75,10 @@ class RowFile:
                 if layout is not None and have > row:
                     rows = layout.read(file, row, min(have - row, BLOCK_ROWS))
             except OSError as error:
-                self._patience.wait(error)
+                self._retry.wait(error)
                 yield None
                 continue
-            self._patience.well()
+            self._retry.success()
             if rows is not None and len(rows):
                 where = f"snippets {row} to {row + len(rows) - 1} of {self.path}"
                 row += len(rows)
@@ -94,9 +96,9 @@ class RowFile:
         if have < row:
             raise InputError(
                 "file-shrank",
-                f"{self.path} has {counted(have, 'snippet')} now, {row} {were(row)} read already",
-                "a file that only grows",
-                "write a new recording to a new file",
+                f"{self.path} has {counted(have, 'snippet')} now, but {row} {were(row)} already read",
+                required="a file that only grows",
+                next_step="write a new recording to a new file",
             )
         if not self._follow and layout.declared is not None:
             have = min(have, layout.declared)
@@ -108,12 +110,12 @@ class RowFile:
         elif (size - layout.offset) % layout.row_bytes and (self._follow or layout.declared is None):
             cut = f"ends inside snippet {row}, at byte {size}"
         elif not self._follow and layout.declared is not None and row < layout.declared:
-            cut = f"ends after {row} of the {layout.declared} snippets that its header promises"
+            cut = f"ends after {row} of the {layout.declared} snippets declared in its header"
         else:
             return
         raise InputError(
             "file-cut",
             f"{self.path} {cut}",
-            "whole snippets",
-            "check why the writer stopped; all snippets before were used",
+            required="complete snippets",
+            next_step="check why the writer stopped; all complete snippets were used",
         )

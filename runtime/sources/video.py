@@ -1,9 +1,9 @@
-"""Video as a source of features: one thread decodes and prepares frames, the caller's thread runs the backbone.
+"""Video as a source of features: one thread decodes and preprocesses frames, the caller's thread runs the backbone.
 
-    frames (decode) -> prepare (resize, normalise) -> bounded queue | -> clips -> backbone -> Chunk
+    frames (decode) -> preprocess (resize, normalise) -> bounded queue | -> clips -> backbone -> Chunk
 
-Both sides leave the interpreter lock while they work, so on two cores they overlap. Only prepared frames wait in the
-queue: they are as small as what the network sees.
+Both sides release the GIL while they work, so they overlap on two cores. Only preprocessed frames wait in the queue;
+they have the size of the network input.
 """
 
 from __future__ import annotations
@@ -31,19 +31,24 @@ __all__ = ["Overflow", "VideoSource", "VideoStats", "coalesce", "open_video"]
 
 F32 = npt.NDArray[np.float32]
 Overflow = Literal["wait", "drop_oldest", "degrade"]
-FILE_BATCH = 8  # snippets a run of the backbone from files, where nobody waits for the next one
+FILE_BATCH = 8  # snippets per call of the backbone for files, where latency does not matter
 QUEUE_S = 4.0
 JOIN_S = 10.0
 
 
 class VideoSource:
-    """Opened frames and a backbone as a source of features. Position (files): {"snippet": rows handed out}.
+    """Opened frames and a backbone as a source of features. Position (files): {"snippet": rows delivered}.
 
-    start_s: media time of the first frame. batch: snippets a run of the backbone; default 1 live, FILE_BATCH for
-    files. overflow: what happens when the backbone falls behind by queue_s seconds of frames: the decoder waits
-    (default for files), or the older half of what waits is given up, as a gap (default live); "degrade" does so as
-    well, but says before that it is `behind`, so that whoever scores can make haste. idle_s: a live source has ended
-    when nothing came for that many seconds; None: never.
+    Args:
+        frames: Opened source of frames.
+        backbone: Computes the features.
+        start_s: Media time of the first frame in seconds.
+        batch: Snippets per call of the backbone. Default: 1 for live sources, FILE_BATCH for files.
+        overflow: What to do when the backbone falls behind by `queue_s`. "wait": the decoder waits. "drop_oldest": the
+            older half of the queue is dropped, as a gap. "degrade": like "drop_oldest", but `behind` is set before, so
+            that scoring can be reduced. Default: the policy of `frames`.
+        queue_s: Length of the queue in seconds of video.
+        idle_s: A live source ends after this many seconds without frames. None: never.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class VideoSource:
         self.stats = VideoStats()
         self._batch = batch or (1 if live else FILE_BATCH)
         self._drops = (overflow or frames.policy) in ("drop_oldest", "degrade")
-        self._hastens, self._behind = overflow == "degrade", False
+        self._degrades, self._behind = overflow == "degrade", False
         self._idle_s = idle_s if live else None
         spec = backbone.spec
         self._bound = max(2 * spec.clip_frames, self._batch * spec.snippet_frames, round(queue_s * spec.fps), 2)
@@ -77,17 +82,17 @@ class VideoSource:
 
     @property
     def behind(self) -> bool:
-        """With overflow "degrade": more than half of the queue was in use, and it has not been worked off since."""
-        if self._hastens:
+        """Whether the queue is too long. Only with "degrade": set above half of the bound, reset below an eighth."""
+        if self._degrades:
             limit = self._bound / 8 if self._behind else self._bound / 2
             self._behind = len(self._queue) > limit
         return self._behind
 
     def open(self) -> None:
-        """Nothing to do: the frames come opened."""
+        """Do nothing: the frames are already open."""
 
     def close(self) -> None:
-        """End the thread that decodes. Safe to call twice."""
+        """Stop the decoding thread. May be called more than once."""
         self._stop.set()
         with self._changed:
             self._changed.notify_all()
@@ -99,16 +104,16 @@ class VideoSource:
 
     @property
     def trouble(self) -> str:
-        """Why the source is lost for now; empty while it is there."""
+        """Why the source is currently unavailable; empty if it is available."""
         return str(getattr(self.frames, "trouble", ""))
 
     @property
     def batch(self) -> int:
-        """Clips that go through the backbone at a time."""
+        """Number of snippets per call of the backbone."""
         return self._batch
 
     def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
-        """Begin, then chunks; None when nothing came for a while. What was decoded before a fault comes before it."""
+        """Yield Begin, then chunks, and None when nothing arrived for a while. Errors are raised after all chunks."""
         from ..backbone.extractor import Extractor
 
         self._thread = threading.Thread(target=self._decode, name="punctum-decode", daemon=True)
@@ -143,7 +148,7 @@ class VideoSource:
             self.close()
 
     def _take(self) -> Frame | Break | None:
-        """The next of the queue; None when nothing came for POLL_S, or at the end."""
+        """Return the next item of the queue; None if nothing arrived for POLL_S, and at the end."""
         with self._changed:
             if not self._queue and not self._ended:
                 self._changed.wait(POLL_S)
@@ -154,10 +159,10 @@ class VideoSource:
             return item
 
     def _decode(self) -> None:
-        """The thread: frames in, prepared frames out, until the end, a fault or `close`."""
+        """Body of the thread: decode and preprocess frames until the end, an error or `close`."""
         stats, prepare = self.stats, self.backbone.preprocessor()
         clock = time.thread_time if self.frames.live else time.perf_counter
-        shown: Any = None  # a picture that stays on screen is prepared once
+        shown: Any = None  # a frame that stays on screen is preprocessed once
         plane: F32 = np.zeros(0, np.float32)
         try:
             iterator = self.frames.frames()
@@ -184,7 +189,7 @@ class VideoSource:
                 stats.frames += 1
                 stats.lost_at_start_s = getattr(self.frames, "lost_at_start_s", 0.0)
                 self._put(Frame(plane, frame.index, frame.at, frame.lost))
-        except BaseException as error:  # noqa: BLE001 - handed to the thread that reads, which raises it
+        except BaseException as error:  # noqa: BLE001 - re-raised by the reading thread
             self._fault = error
         finally:
             try:
@@ -198,18 +203,18 @@ class VideoSource:
     def _put(self, item: Frame | Break) -> None:
         with self._changed:
             if self._drops and len(self._queue) >= self._bound:
-                self._give_up()
+                self._drop_older_half()
             while len(self._queue) >= self._bound and not self._stop.is_set():
                 self._changed.wait(POLL_S)
             self._queue.append(item)
             self._changed.notify_all()
 
-    def _give_up(self) -> None:
-        """The older half of what waits is lost; what is left is a new stretch, so nobody takes it for continuous."""
+    def _drop_older_half(self) -> None:
+        """Drop the older half of the queue and mark the rest as a new section."""
         lost = 0
         for _ in range(max(len(self._queue) // 2, 1)):
-            gone = self._queue.popleft()
-            lost += gone.lost + isinstance(gone, Frame)
+            item = self._queue.popleft()
+            lost += item.lost + isinstance(item, Frame)
         if self._queue:
             self._queue.appendleft(Break(self._queue[0].at, lost))
 
@@ -224,11 +229,23 @@ def open_video(
     fps: float | None = None,
     options: VideoOptions | None = None,
 ) -> VideoSource:
-    """The source behind a video file, a URL or a camera, opened. options: of its frames; overflow counts for these as
-    well. fps: the rate of a stream that carries no time stamps, see `VideoOptions.rate`. Raises InputError."""
+    """Open a video file, URL or camera as a source of features.
+
+    Args:
+        address: The video.
+        backbone: Computes the features.
+        start_s: Media time of the first frame in seconds.
+        idle_s: See `VideoSource`.
+        overflow: See `VideoSource`; also sets the policy of the frames.
+        fps: Frames per second of a stream without time stamps, see `VideoOptions.rate`.
+        options: Options of the frames.
+
+    Raises:
+        InputError: The video cannot be opened.
+    """
     from ..video import VideoOptions, open_frames
 
-    # Stretches begin with a snippet, so that rows keep their place in time when gaps are filled for training.
+    # Sections begin with a whole snippet, so that rows keep their place in time when gaps are filled for training.
     options = replace(options or VideoOptions(), align_s=backbone.spec.stride_s)
     if fps is not None:
         options = replace(options, rate=fps)
@@ -239,7 +256,7 @@ def open_video(
 
 
 def coalesce(items: Iterator[Item], rows: int = BLOCK_ROWS) -> Iterator[Chunk]:
-    """Chunks of one stretch joined until they hold `rows` rows; for whole recordings. Raises the error of a Bad one."""
+    """Join the chunks of each section up to `rows` rows, for recordings. Raises the error of a Bad chunk."""
     held: list[Chunk] = []
     count = 0
     for item in items:

@@ -14,8 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from punctum.runtime.errors import InputError, SourceLostError
-from punctum.runtime.sources import acceptor as door
-from punctum.runtime.sources import listener
+from punctum.runtime.sources import acceptor, listener
 from punctum.runtime.sources.folder import chunk_name
 from punctum.runtime.sources.framing import encode_end, encode_header, encode_record, encode_token
 from punctum.runtime.sources.items import Begin, Chunk
@@ -152,7 +151,7 @@ def test_a_silent_client_does_not_keep_the_sender_waiting(run: Callable[..., Run
 def test_silent_clients_are_dropped_in_time(
     run: Callable[..., Running], address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(door, "HEADER_S", 0.5)
+    monkeypatch.setattr(acceptor, "HEADER_S", 0.5)
     running = run(address)
     with dial(running.source.name) as client:
         for letter in HEADER[:6]:  # a byte now and then does not help
@@ -165,9 +164,9 @@ def test_silent_clients_are_dropped_in_time(
 def test_many_connections_are_bounded(run: Callable[..., Running], address: str) -> None:
     running = run(address)
     with contextlib.ExitStack() as stack:
-        for _ in range(5 * door.MAX_WAITING):
+        for _ in range(5 * acceptor.MAX_WAITING):
             stack.enter_context(dial(running.source.name))
-        running.wait(lambda: running.refused.get("silent", 0) >= 4 * door.MAX_WAITING)
+        running.wait(lambda: running.refused.get("silent", 0) >= 4 * acceptor.MAX_WAITING)
         with dial(running.source.name) as sender:
             sender.sendall(GOOD)
             running.thread.join(30)
@@ -263,7 +262,7 @@ def test_a_token_in_a_file_is_skipped(tmp_path: Path) -> None:
         source.close()
 
 
-def test_an_open_door_is_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_socket_without_a_token_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     for address, token, said in (
         ("tcp://0.0.0.0:0", None, True),
         ("tcp://0.0.0.0:0", b"x", False),
@@ -283,7 +282,7 @@ def test_a_token_that_nobody_asked_for_is_no_fault(run: Callable[..., Running], 
 
 
 def test_no_descriptors_left_is_no_end(run: Callable[..., Running], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(door, "ACCEPT_PAUSE_S", 0.1)
+    monkeypatch.setattr(acceptor, "ACCEPT_PAUSE_S", 0.1)
     running = run("tcp://127.0.0.1:0")
     real = running.source._socket  # type: ignore[attr-defined]
     failures = iter([True, True])
@@ -297,7 +296,7 @@ def test_no_descriptors_left_is_no_end(run: Callable[..., Running], monkeypatch:
                 raise OSError(24, "Too many open files")
             return real.accept()
 
-    running.source._door._listener = Exhausted()  # type: ignore[attr-defined]
+    running.source._acceptor._listener = Exhausted()  # type: ignore[attr-defined]
     with dial(running.source.name) as sender:
         sender.sendall(GOOD)
         running.thread.join(30)
@@ -371,21 +370,21 @@ def test_options_without_effect_are_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.bytes").write_bytes(GOOD)
     (tmp_path / "a.mp4").write_bytes(b"\0\0\0\x18ftypmp42")
     for address, options, name in (
-        (str(tmp_path / "a.npy"), {"idle_s": 1.0}, "--idle-s"),
-        (str(tmp_path / "a.npy"), {"reconnect_s": 1.0}, "--reconnect-s"),
-        (str(tmp_path / "a.npy"), {"overflow": "wait"}, "--overflow"),
-        (str(tmp_path / "a.bytes"), {"start_s": 1.0}, "--start-s"),
-        (str(tmp_path), {"reconnect_s": 1.0}, "--reconnect-s"),
-        (str(tmp_path / "a.mp4"), {"follow": True}, "--follow"),
-        (str(tmp_path / "a.mp4"), {"idle_s": 1.0}, "--idle-s"),
-        (str(tmp_path / "a.mp4"), {"reconnect_s": 1.0}, "--reconnect-s"),
-        ("-", {"follow": True}, "--follow"),
-        ("-", {"start_s": 1.0}, "--start-s"),
-        ("tcp://127.0.0.1:0", {"follow": True}, "--follow"),
-        (f"unix://{tmp_path / 's'}", {"overflow": "wait"}, "--overflow"),
-        ("rtsp://127.0.0.1:1/a", {"follow": True}, "--follow"),
-        ("http://127.0.0.1:1/a", {"follow": True}, "--follow"),
-        ("camera:0", {"follow": True}, "--follow"),
+        (str(tmp_path / "a.npy"), {"idle_s": 1.0}, "`idle_s`"),
+        (str(tmp_path / "a.npy"), {"reconnect_s": 1.0}, "`reconnect_s`"),
+        (str(tmp_path / "a.npy"), {"overflow": "wait"}, "`overflow`"),
+        (str(tmp_path / "a.bytes"), {"start_s": 1.0}, "`start_s`"),
+        (str(tmp_path), {"reconnect_s": 1.0}, "`reconnect_s`"),
+        (str(tmp_path / "a.mp4"), {"follow": True}, "`follow`"),
+        (str(tmp_path / "a.mp4"), {"idle_s": 1.0}, "`idle_s`"),
+        (str(tmp_path / "a.mp4"), {"reconnect_s": 1.0}, "`reconnect_s`"),
+        ("-", {"follow": True}, "`follow`"),
+        ("-", {"start_s": 1.0}, "`start_s`"),
+        ("tcp://127.0.0.1:0", {"follow": True}, "`follow`"),
+        (f"unix://{tmp_path / 's'}", {"overflow": "wait"}, "`overflow`"),
+        ("rtsp://127.0.0.1:1/a", {"follow": True}, "`follow`"),
+        ("http://127.0.0.1:1/a", {"follow": True}, "`follow`"),
+        ("camera:0", {"follow": True}, "`follow`"),
     ):
         with pytest.raises(InputError) as caught:
             open_source(address, dim=DIM, stride_s=STRIDE, **options)

@@ -18,7 +18,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from punctum.runtime.errors import InputError, SourceLostError
 from punctum.runtime.sources.folder import ChunkFolder, chunk_name
-from punctum.runtime.sources.framing import MAX_PAYLOAD, FrameParser, encode_end, encode_header, encode_record
+from punctum.runtime.sources.frame_parser import FrameParser
+from punctum.runtime.sources.framing import MAX_PAYLOAD, encode_end, encode_header, encode_record
 from punctum.runtime.sources.items import Bad, Begin, Chunk
 from punctum.runtime.sources.open import open_source
 
@@ -334,12 +335,12 @@ def test_addresses(tmp_path):
         open_source(f"unix://{tmp_path / 'dead'}", dim=DIM, stride_s=STRIDE)
     second.close()
     (tmp_path / "file").write_text("x")
-    with pytest.raises(InputError, match="no socket"):
+    with pytest.raises(InputError, match="not a socket"):
         open_source(f"unix://{tmp_path / 'file'}", dim=DIM, stride_s=STRIDE)
     for address in ("tcp://nowhere", "rtsp://camera/1", str(tmp_path / "none.npy"), "tcp://127.0.0.1:99999"):
         with pytest.raises(InputError):
             open_source(address, dim=DIM, stride_s=STRIDE)
-    with pytest.raises(InputError, match=r"holds no \.npy"):
+    with pytest.raises(InputError, match=r"contains no \.npy"):
         open_source(str(Path(tmp_path)), dim=DIM, stride_s=STRIDE)
     with pytest.raises(InputError, match="idle_s"):
         open_source("-", dim=DIM, stride_s=STRIDE, idle_s=-1.0)
@@ -399,7 +400,7 @@ def test_what_cannot_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch, c
         chunks = [item for item in items if isinstance(item, Chunk)]
         np.testing.assert_array_equal(joined(chunks), np.concatenate(wanted))
     assert any(os.strerror(code) in trouble for trouble in troubles)
-    assert "trying again" in caplog.text
+    assert "retrying" in caplog.text
     monkeypatch.setattr(_items, "RETRY_S", 0.01)
 
     def never(path):
