@@ -188,7 +188,7 @@ def test_nothing_to_gain():
 @pytest.mark.parametrize("make", [to_half, emulate_half, lambda graph: to_int8(graph, [], style="cpu")])
 @pytest.mark.parametrize("harm", [b"not a graph", b"", network()[:-40]])
 def test_no_graph(make, harm):
-    with pytest.raises(InputError, match="no valid ONNX"):
+    with pytest.raises(InputError, match="not a valid ONNX"):
         make(harm)
 
 
@@ -347,7 +347,7 @@ def test_a_backbone_that_costs_too_much_stays_fp32(videos, monkeypatch):
     said: list[str] = []
     made = add_variants(bundle, ["int8"], open_data(bundle, videos, None), report=said.append)
     assert set(made.manifest.precision["int8"].files) == {"locator", "center"}
-    assert "tried without" in said[0]
+    assert "trying without it" in said[0]
     assert made.graph("backbone", "int8") == bundle.graph("backbone")
 
 
@@ -359,7 +359,7 @@ def test_a_backbone_that_costs_too_much_stays_fp32(videos, monkeypatch):
     [
         (["--precision", "int4"], "fp16"),
         (["--precision", " , "], "comma-separated"),
-        (["--precision", "fp32"], "fp32 is always there"),
+        (["--precision", "fp32"], "fp32 is always present"),
         (["--max-map-drop", "nan"], "points of mAP"),
         (["--max-map-drop", "-1"], "points of mAP"),
         (["--split", "split_9"], "split_9"),

@@ -169,7 +169,7 @@ def test_only_an_earlier_repository_is_replaced(tmp_path: Path):
     bundle = Bundle.load(ASSETS / "demo")
     out = tmp_path / "models"
     write_triton(bundle, out)
-    with pytest.raises(InputError, match="--replace"):
+    with pytest.raises(InputError, match="`replace`"):
         write_triton(bundle, out)
     write_triton(bundle, out, name="second", replace=True)
     assert sorted(p.name for p in out.iterdir() if p.is_dir()) == ["second_center", "second_locator"]
@@ -179,7 +179,7 @@ def test_only_an_earlier_repository_is_replaced(tmp_path: Path):
     (foreign / "resnet" / "1" / "model.onnx").write_bytes(b"mine")
     (tmp_path / "file").write_text("x")
     for path in (foreign, tmp_path / "file"):
-        with pytest.raises(InputError, match="no model repository"):
+        with pytest.raises(InputError, match="not a model repository"):
             write_triton(bundle, path, replace=True)
     (tmp_path / "empty").mkdir()
     write_triton(bundle, tmp_path / "empty")
@@ -241,7 +241,7 @@ def test_command(tmp_path: Path, halved: Bundle, capsys):
         (["BUNDLE", "--triton", "OUT", "--out", "X"], "--out with --triton"),
         (["BUNDLE", "--triton", "OUT", "--max-map-drop", "1"], "--max-map-drop with --triton"),
         (["BUNDLE", "--out", "X", "--instances", "2"], "--instances without --triton"),
-        (["BUNDLE"], "no --out"),
+        (["BUNDLE"], "--out is missing"),
         (["FOLDER", "--triton", "OUT"], "is not a bundle"),
         (["MISSING", "--triton", "OUT"], "does not exist"),
     ],

@@ -237,7 +237,7 @@ def test_the_copied_client_runs_alone(server: Server, tmp_path: Path):
 
 def test_what_is_refused(server: Server, tmp_path: Path, capsys):
     demo = Bundle.load(ASSETS / "demo")
-    with pytest.raises(InputError, match="no model demo_locator") as missing:
+    with pytest.raises(InputError, match="no ready model demo_locator") as missing:
         open_localizer(demo, server.url)
     assert missing.value.code == "triton-model"
     with pytest.raises(InputError, match="serves default") as other:

@@ -92,7 +92,7 @@ def test_files_that_are_no_json_object(run, toy, tmp_path, file, text):
         load_run(folder)
     assert caught.value.code in ("run-damaged", "run-invalid")
     if file == "config.json":
-        with pytest.raises(InputError, match=r"config\.json|is no run"):
+        with pytest.raises(InputError, match=r"config\.json|is not a run"):
             train_run(load_training_set(Dataset.open(toy)), RECIPE, folder, resume=True, quiet=True)
 
 
@@ -144,7 +144,7 @@ def test_a_huge_dimension_takes_no_memory(run, tmp_path):
 
 def test_a_run_on_videos_names_its_locator(run, tmp_path):
     shutil.copytree(run, tmp_path / "videos" / "locator")
-    with pytest.raises(InputError, match="locator lies in a folder of its own") as caught:
+    with pytest.raises(InputError, match="keeps the locator in a folder of its own") as caught:
         load_run(tmp_path / "videos")
     assert caught.value.code == "run-missing" and str(tmp_path / "videos" / "locator") in str(caught.value)
 

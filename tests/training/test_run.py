@@ -182,7 +182,7 @@ def test_an_existing_run_is_neither_overwritten_nor_mixed(toy, small, tmp_path):
     assert contents(out) == first
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").write_text("x")
-    with pytest.raises(InputError, match="is no run"):
+    with pytest.raises(InputError, match="is not a run"):
         fit(toy, small, tmp_path / "other", fresh=True)
 
 

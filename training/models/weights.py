@@ -62,7 +62,7 @@ def check_shapes(path: Path, make: Callable[[], nn.Module]) -> None:
     for name in sorted(expected.keys() | stored.keys()):
         if expected.get(name) != stored.get(name):
             given, needed = stored.get(name, "absent"), expected.get(name, "no such weights")
-            raise _mismatch(path, f"{printable(name)}: the file has {given}, the configuration {needed}")
+            raise _mismatch(path, f"{printable(name)}: the file has {given}, and the configuration has {needed}")
 
 
 def _mismatch(path: Path, reason: str) -> InputError:
