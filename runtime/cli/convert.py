@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
+from ._parameters import in_options
 from .options import check_score
 from .terminal import say
 
@@ -156,7 +157,7 @@ def convert(
     if report.text is not None:
         to_standard_output(report.text)
     for line in report.lines():
-        say(line)
+        say(in_options(line))
 
 
 def _size(text: str | None) -> tuple[int, int] | None:

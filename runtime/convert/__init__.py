@@ -1,6 +1,6 @@
-"""Actions and clicks between the forms of punctum, evaluators, players and annotation tools: `convert`.
+"""Conversion of actions and clicks between the formats of punctum, evaluation code, players and annotation tools.
 
-form               holds                     a file holds     times            confidence
+format             contains                  per file         times            confidence
 events, parquet    actions                   many videos      exact            exact
 activitynet        actions                   many videos      exact            exact
 activitynet-truth  actions                   many videos      exact            lost
@@ -17,22 +17,23 @@ soccernet          clicks                    one game         0.001 s          e
 thumos             actions                   one class        exact            lost
 frames             actions                   one video        a frame          lost
 
-Identity, delay and bundle of events stay in events and Parquet alone. Whatever a conversion leaves out, rounds or has
-to assume is in its report. All times are seconds on the media clock; each module says how its form counts.
+Only events and Parquet keep the identity, delay and bundle of events. The result of a conversion lists what was left
+out, lost or assumed. All times are seconds on the media clock; each module documents how its format counts time.
 """
 
-from ._forms import FORMS, Form
+from ._forms import FORMATS, Format
+from ._input import read_data
 from ._model import Mark, Timelines
 from ._options import BACKGROUND, ReadOptions, WriteOptions, read_rates
-from ._run import Report, convert, read_data
+from ._run import Conversion, convert
 
 __all__ = [
     "BACKGROUND",
-    "FORMS",
-    "Form",
+    "FORMATS",
+    "Conversion",
+    "Format",
     "Mark",
     "ReadOptions",
-    "Report",
     "Timelines",
     "WriteOptions",
     "convert",

@@ -19,10 +19,10 @@ _ALLOWED = (
 
 
 def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
-    """Either kind, by what the file holds."""
+    """Read detections or ground truth, whichever the file contains."""
     record = parse_json(source)
     if not isinstance(record, dict) or ("results" in record) == ("database" in record):
-        raise source.wrong("it holds neither results nor a database, or both", _ALLOWED)
+        raise source.wrong("it must contain either results or a database", _ALLOWED)
     truth = "database" in record
     videos = record["database" if truth else "results"]
     if not isinstance(videos, dict):
@@ -56,7 +56,7 @@ def _rows(
 ) -> Iterator[tuple[str, Mark]]:
     for video, items in entries.items():
         if not isinstance(items, list):
-            raise source.wrong(f"{video[:80]} holds {type(items).__name__} instead of a list", _ALLOWED)
+            raise source.wrong(f"the entry of {video[:80]} is {type(items).__name__}, not a list", _ALLOWED)
         for row, item in enumerate(items):
             try:
                 start, end = (number(x) for x in item["segment"])

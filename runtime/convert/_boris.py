@@ -33,7 +33,7 @@ class Media:
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """An event as BORIS keeps it: one instant. kind: START, STOP or POINT."""
+    """An event of BORIS: one instant. kind: START, STOP or POINT."""
 
     where: str
     time: float
@@ -50,46 +50,46 @@ def read_project(source: Source, options: ReadOptions) -> Timelines:
     """Events of all observations of media; those of live observations have no video."""
     found = parse_json(source)
     if not looks_like_boris(found):
-        raise source.wrong("it is no project of BORIS", _ALLOWED)
+        raise source.wrong("it is not a project of BORIS", _ALLOWED)
     behaviours = [record(behaviour) for behaviour in record(found["behaviors_conf"]).values()]
     kinds = {text_of(behaviour.get("code")): text_of(behaviour.get("type")) for behaviour in behaviours}
     reels: list[tuple[str, dict[str, Any], list[Media]]] = []
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     for name, observation in record(found["observations"]).items():
-        media = _media(source, name, record(observation), said)
+        media = _media(source, name, record(observation), counts)
         if media:
             reels.append((name, record(observation), media))
     origins = [m.origin for _, _, media in reels for m in media]
     names = dict(zip(origins, settle(source.name, origins, options.same_video), strict=True))
     rows: list[tuple[str, Mark]] = []
     for name, observation, media in reels:
-        events = _events(source, name, observation, kinds, said)
-        rows += marks_of(source, pair(events, said), media, names, said)
+        events = _events(source, name, observation, kinds, counts)
+        rows += marks_of(source, pair(events, counts), media, names, counts)
     return gather(
         rows,
         videos=[names[o] for o in origins],
         labels=[code for code in kinds if code.strip()],
         fps={names[m.origin]: m.fps for _, _, media in reels for m in media if m.fps},
         duration={names[m.origin]: m.seconds for _, _, media in reels for m in media if m.seconds},
-        notes=notes_of(said),
+        notes=notes_of(counts),
     )
 
 
-def notes_of(said: Counter[str]) -> list[str]:
+def notes_of(counts: Counter[str]) -> list[str]:
     """Notes from counts of things."""
-    return [what.replace("{n}", counted(n, what.partition("|")[0])).partition("|")[2] for what, n in said.items()]
+    return [what.replace("{n}", counted(n, what.partition("|")[0])).partition("|")[2] for what, n in counts.items()]
 
 
-def _media(source: Source, name: str, observation: dict[str, Any], said: Counter[str]) -> list[Media]:
+def _media(source: Source, name: str, observation: dict[str, Any], counts: Counter[str]) -> list[Media]:
     if observation.get("type") not in ("MEDIA", None):
-        said["observation|left out: {n} without media (live, or of images)"] += 1
+        counts["observation|left out: {n} without media (live, or of images)"] += 1
         return []
     players = observation.get("file")
     files = players.get("1") if isinstance(players, dict) else players
     if not isinstance(files, list) or not all(isinstance(file, str) and file.strip() for file in files):
         raise source.wrong(f"observation {name[:60]!r}: media {brief(files)}", _ALLOWED)
     if isinstance(players, dict) and any(listed(v) for k, v in players.items() if k != "1"):
-        said["observation|{n} with several players: times are those of the first"] += 1
+        counts["observation|{n} with several players: times are those of the first"] += 1
     info = record(observation.get("media_info"))
     lengths, rates, created = (record(info.get(key)) for key in ("length", "fps", "media_creation_time"))
     if len(files) > 1 and any(positive(lengths.get(file)) is None for file in files[:-1]):
@@ -115,13 +115,13 @@ def _number(source: Source, name: str, value: Any) -> float:
 
 
 def _events(
-    source: Source, name: str, observation: dict[str, Any], kinds: dict[str, str], said: Counter[str]
+    source: Source, name: str, observation: dict[str, Any], kinds: dict[str, str], counts: Counter[str]
 ) -> Iterator[Coded]:
-    """Events with what they are: of the events of a state with one subject, every second one ends what runs."""
+    """Events with their kinds: of the state events of a subject, every second one is an end."""
     running: set[tuple[str, str, str]] = set()
     items = observation.get("events", [])
     if not isinstance(items, list):
-        raise source.wrong(f"observation {name[:60]!r}: its events are no list", _ALLOWED)
+        raise source.wrong(f"observation {name[:60]!r}: its events are not a list", _ALLOWED)
     found: list[tuple[float, str, tuple[str, str, str], bool]] = []
     for row, item in enumerate(items):
         where = f"observation {name[:60]!r}, event {row}"
@@ -135,7 +135,7 @@ def _events(
         except ValueError as error:
             raise source.wrong(f"{where}: {error}", _ALLOWED) from None
         found.append((time, where, (item[1], item[2], item[3]), kind.lower().startswith("state")))
-    found.sort(key=lambda event: event[0])  # as BORIS does: an event that was added later stands at the end of the file
+    found.sort(key=lambda event: event[0])  # as in BORIS: events added later are at the end of the file
     for time, where, key, lasting in found:
         state = "POINT"
         if lasting:
@@ -144,27 +144,27 @@ def _events(
         yield Coded(where, time, key, state)
 
 
-def pair(events: Iterable[Coded], said: Counter[str]) -> Iterator[tuple[str, str, float, float | None]]:
+def pair(events: Iterable[Coded], counts: Counter[str]) -> Iterator[tuple[str, str, float, float | None]]:
     """(where, behaviour, start, end; None for an instant) of events, whatever their order."""
     running: dict[tuple[str, str, str], Coded] = {}
     for event in sorted(events, key=lambda event: event.time):
-        said["event|left out: subjects of {n}"] += bool(event.key[0].strip() and event.key[0] != "No focal subject")
-        said["event|left out: modifiers of {n}"] += bool(event.key[2].strip(" |") and event.key[2] != "None")
+        counts["event|left out: subjects of {n}"] += bool(event.key[0].strip() and event.key[0] != "No focal subject")
+        counts["event|left out: modifiers of {n}"] += bool(event.key[2].strip(" |") and event.key[2] != "None")
         if event.kind == "POINT":
             yield event.where, event.key[1], event.time, None
         elif event.kind == "START":
             if event.key in running:
-                said["state event|left out: {n} without an end"] += 1
+                counts["state event|left out: {n} without an end"] += 1
             running[event.key] = event
         elif (begun := running.pop(event.key, None)) is None:
-            said["state event|left out: {n} without a start"] += 1
+            counts["state event|left out: {n} without a start"] += 1
         else:
             first, last = sorted((begun.time, event.time))
             yield begun.where, event.key[1], first, last
     if running:
-        said["state event|left out: {n} without an end"] += len(running)
-    for what in [what for what, n in said.items() if n == 0]:
-        del said[what]
+        counts["state event|left out: {n} without an end"] += len(running)
+    for what in [what for what, n in counts.items() if n == 0]:
+        del counts[what]
 
 
 def marks_of(
@@ -172,21 +172,21 @@ def marks_of(
     actions: Iterable[tuple[str, str, float, float | None]],
     media: list[Media],
     names: dict[Origin, str],
-    said: Counter[str],
+    counts: Counter[str],
 ) -> Iterator[tuple[str, Mark]]:
-    """Marks on the clocks of the media that they lie in; an action that runs on into the next one is cut in two."""
+    """Marks on the clocks of their media files. An action that continues in the next file is split."""
     for where, label, start, end in actions:
         if end is None:
-            file = _holding(media, start)
+            file = _file_at(media, start)
             yield source.at(where), Mark(names[file.origin], label, _inside(start, file))
             continue
-        first = _holding(media, start)
+        first = _file_at(media, start)
         last = next((file for file in reversed(media) if file.begins < end), first)
         last = first if last.begins < first.begins else last
         if first is last:
             yield source.at(where), Mark(names[first.origin], label, _inside(start, first), _inside(end, first))
             continue
-        said["action|{n} that go on in the next media file: cut where that begins"] += 1
+        counts["action|{n} that continue in the next media file: cut at its start"] += 1
         for file in media[media.index(first) : media.index(last) + 1]:
             begins = max(start, file.begins)
             ends = end if file is last else file.begins + (file.seconds or 0.0)
@@ -194,7 +194,7 @@ def marks_of(
                 yield source.at(where), Mark(names[file.origin], label, _inside(begins, file), _inside(ends, file))
 
 
-def _holding(media: list[Media], time: float) -> Media:
+def _file_at(media: list[Media], time: float) -> Media:
     """The last media file that has begun."""
     return next((file for file in reversed(media) if file.begins <= time), media[0])
 

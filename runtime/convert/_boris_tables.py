@@ -55,7 +55,7 @@ def looks_like_boris_table(table: Table) -> bool:
 def read_boris(source: Source, options: ReadOptions) -> Timelines:
     """A project of BORIS, or a table of events, by what the file holds."""
     if options.video is not None:
-        raise source.wrong("--video for BORIS", "files that name their videos")
+        raise source.wrong("`video` does not apply to BORIS, whose files name their videos", "a file without `video`")
     if source.text().lstrip()[:1] == "{":
         return read_project(source, options)
     return read_table_events(source, options)
@@ -77,29 +77,29 @@ def read_table_events(source: Source, options: ReadOptions) -> Timelines:
         if row.problem:
             raise source.wrong(f"line {row.line} has {row.problem}", "a cell a column; quoted where it holds commas")
         groups.setdefault(row.cell(columns.observation) or preamble.get("observation_id", ""), []).append(row)
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     reels = []
     for name, rows in groups.items():
         media = _media(source, name, rows, columns, style, preamble.get("time_offset_s", ""))
         if media:
             reels.append((rows, media))
         else:
-            said["observation|left out: {n} without media (live, or of images)"] += 1
+            counts["observation|left out: {n} without media (live, or of images)"] += 1
     origins = [m.origin for _, media in reels for m in media]
     names = dict(zip(origins, settle(source.name, origins, options.same_video), strict=True))
     marks: list[tuple[str, Mark]] = []
     for rows, media in reels:
         if columns.time is not None:
-            actions = pair(_instants(source, rows, columns, style), said)
+            actions = pair(_instants(source, rows, columns, style), counts)
         else:
-            actions = _actions(source, rows, columns, style, said)
-        marks += marks_of(source, actions, media, names, said)
+            actions = _actions(source, rows, columns, style, counts)
+        marks += marks_of(source, actions, media, names, counts)
     return gather(
         marks,
         videos=[names[o] for o in origins],
         fps={names[m.origin]: m.fps for _, media in reels for m in media if m.fps},
         duration={names[m.origin]: m.seconds for _, media in reels for m in media if m.seconds},
-        notes=notes_of(said),
+        notes=notes_of(counts),
     )
 
 
@@ -196,16 +196,16 @@ def _instants(source: Source, rows: list[Row], columns: _Columns, style: Style) 
 
 
 def _actions(
-    source: Source, rows: list[Row], columns: _Columns, style: Style, said: Counter[str]
+    source: Source, rows: list[Row], columns: _Columns, style: Style, counts: Counter[str]
 ) -> Iterator[tuple[str, str, float, float | None]]:
     for row in rows:
         subject, behaviour, modifiers = _key(row, columns)
         if subject and subject != "No focal subject":
-            said["event|left out: subjects of {n}"] += 1
+            counts["event|left out: subjects of {n}"] += 1
         if modifiers.strip(" |") not in ("", "None"):
-            said["event|left out: modifiers of {n}"] += 1
+            counts["event|left out: modifiers of {n}"] += 1
         if "NA" in (row.cell(columns.start), row.cell(columns.stop)):
-            said["event|left out: {n} without a time"] += 1
+            counts["event|left out: {n} without a time"] += 1
             continue
         start, stop = (_time(source, row, column, style) for column in (columns.start, columns.stop))
         point = row.cell(columns.kind).upper().startswith("POINT")

@@ -1,4 +1,4 @@
-"""BORIS projects, written: an observation a video, state events for actions and point events for clicks."""
+"""BORIS projects, written: one observation per video, state events for actions and point events for clicks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _POINT, _STATE = "Point event", "State event"
 
 
 def write_project(lines: Timelines, options: WriteOptions) -> Written:
-    """A project with an observation a video. Actions of a class that overlap go to subjects of their own."""
+    """Write a project with one observation per video. Overlapping actions of a class have different subjects."""
     states = {m.label for m in lines.marks if not m.is_click}
     points = {m.label for m in lines.marks if m.is_click}
     both = states & points
@@ -29,12 +29,12 @@ def write_project(lines: Timelines, options: WriteOptions) -> Written:
         codes[label] = (_POINT if click and label not in both else _STATE, label)
     observations: dict[str, Any] = {}
     subjects: dict[str, None] = {}
-    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (--media)"]
+    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (`media`)"]
     for video, marks in lines.by_video().items():
         seconds = lines.duration.get(video, options.rates.duration.get(video))
         if seconds is None:
             seconds = max((m.start if m.end is None else m.end for m in marks), default=0.0)
-            assumed.append("videos that end with their last mark")
+            assumed.append("videos that end with their last annotation")
         rate = options.rates.need(video, "BORIS", lines.fps.get(video))
         media = options.media_of(video)
         observations[video] = _observation(media, seconds, rate, _coded(marks, both, lines.classes, rate, subjects))

@@ -3,7 +3,7 @@
 Read are tables separated by commas, semicolons or tabs, with decimal commas, clock times, milliseconds or frames, and
 with the column names of other tools; EPIC-KITCHENS is one of them (class: verb and noun). A table with a column of
 clicks is one of clicks: its start and stop columns, which published points files carry, are ground truth and are never
-read (`_tables`).
+read (`datasets.tables`).
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _ALLOWED = "columns class, video_id and time_s (clicks), or class, video_id, sta
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Where a table keeps what. times: of a click, or of start and end; lasting: the second one is a duration."""
+    """Columns of a table. times: of a click, or start and end; lasting: the second one is a duration."""
 
     label: tuple[int, ...]
     video: int | None
@@ -103,13 +103,15 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong(f"line {table.line} {error} (it has: {table.written})", _ALLOWED) from None
     if columns.video is None and options.video is None:
         raise source.wrong(
-            f"line {table.line} names no column of videos", f"{_ALLOWED}, or --video for a file of one video"
+            f"line {table.line} names no column of videos", f"{_ALLOWED}; or `video`, for a file of one video"
         )
     if columns.video is not None and options.video is not None:
-        raise source.wrong("--video beside a column of videos", "one of the two")
+        raise source.wrong("`video` is set, but the table has a column of videos", "one of the two")
     for row in table.rows:
         if row.problem:
-            raise source.wrong(f"line {row.line} has {row.problem}", "a cell a column; quoted where it holds commas")
+            raise source.wrong(
+                f"line {row.line} has {row.problem}", "one cell per column, quoted if it contains commas"
+            )
     origins = [_origin(row.cell(columns.video) if options.video is None else options.video) for row in table.rows]
     names = settle(source.name, origins, options.same_video)
     unit = tuple(0.001 if column_key(table.header[i]).endswith("_ms") else 1.0 for i in columns.times)
@@ -136,7 +138,7 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
     rows = list(read())
     notes = [*columns.notes, *_shortened(origins)]
     if odd := sum(mark.score is not None and not 0 <= mark.score <= 1 for _, mark in rows):
-        notes.append(f"confidence outside 0 to 1: of {counted(odd, 'mark')}")
+        notes.append(f"confidence outside 0 to 1: of {counted(odd, 'annotation')}")
     return gather(rows, notes=notes)
 
 
@@ -147,13 +149,13 @@ def _columns(table: Table, label_column: str | None) -> _Columns:
     notes: list[str] = []
     if label_column is not None:
         if (chosen := find(label_column)) is None:
-            raise ValueError(f"lacks the column {label_column!r} of --label-column")
+            raise ValueError(f"has no column {label_column!r}, which `label_column` names")
         label = (chosen,)
     elif (named := find(*_LABEL)) is not None:
         label = (named,)
     elif (verb := find(*_VERB)) is not None and (noun := find(*_NOUN)) is not None:
         label = (verb, noun)
-        notes.append("classes are made of verb and noun (--label-column for another one)")
+        notes.append("classes are made of verb and noun (`label_column` for another one)")
     click, start, end = find(*_TIME), find(*_START), find(*_END)
     frames = lasting = False
     if click is None:
@@ -173,7 +175,7 @@ def _columns(table: Table, label_column: str | None) -> _Columns:
     elif start is None and end is None and (loose := find(*_LOOSE_TIME)) is not None:
         times = (loose,)
     if not label or not times:
-        raise ValueError("lacks columns")
+        raise ValueError("does not have the required columns")
     score = find(*_SCORE) if len(times) > 1 else None
     return _Columns(label, find(*_VIDEO), times, frames, lasting, score, tuple(notes))
 
@@ -198,7 +200,7 @@ def _shortened(origins: list[Origin]) -> list[str]:
 
 
 def write_csv(lines: Timelines, options: WriteOptions) -> Written:
-    """Clicks or actions, by tabs for a file called .tsv; the caller sees to it that there is one kind only."""
+    """Clicks or actions, by tabs for a file called .tsv; all of one kind."""
     out = io.StringIO()
     tabs = options.target.suffix.lower() == ".tsv"
     table = csv.writer(out, delimiter="\t" if tabs else ",", lineterminator="\n")

@@ -1,7 +1,7 @@
-"""CVAT for video 1.1: tracks. One video a file.
+"""CVAT for video 1.1: tracks. One video per file.
 
-An action is the time in which a track is visible; an action written here is a small box in the corner, as CVAT times
-nothing without a shape. A click is a track of the shape "points", visible for one frame: what CVAT's tool for points
+An action is the time in which a track is visible; an action written here is a small box in the corner, because
+CVAT needs a shape. A click is a track of the shape "points", visible for one frame: what CVAT's tool for points
 makes. Exports as CVAT for images are read as well: tags on frames that follow each other are an action, a tag on a
 single frame is a click. Frame f of the video begins f / fps seconds after its start. CVAT's files name no frame rate.
 """
@@ -33,7 +33,7 @@ _LARGEST = 1 << 30
 
 
 def read_cvat(source: Source, options: ReadOptions) -> Timelines:
-    """Visible stretches of every track, and tags. Raises InputError without a frame rate."""
+    """Read visible spans of all tracks, and tags. Raises InputError without a frame rate."""
     source = _unzipped(source)
     root = parse_xml(source, _ALLOWED)
     if root.tag != "annotations":
@@ -48,7 +48,7 @@ def read_cvat(source: Source, options: ReadOptions) -> Timelines:
         task = _task_of(source, tasks, track, where)
         rate = options.rates.need(task.video, where)
         label = track.get("label", "")
-        for first, behind, shape in _stretches(source, where, track, task):
+        for first, behind, shape in _visible_spans(source, where, track, task):
             click = shape == "points" and options.clicks != "none"
             single += not click and behind - first == task.step
             rows.append((where, Mark(task.video, label, first / rate, None if click else behind / rate)))
@@ -61,7 +61,7 @@ def read_cvat(source: Source, options: ReadOptions) -> Timelines:
             rows.append((source.at(f"tag {label!r} at frame {first}"), mark))
     notes += [f"left out: {counted(others, 'shape')} on single images"] if others else []
     if single:
-        notes.append(f"{counted(single, 'action')} of a single frame (--clicks all reads every annotation as a click)")
+        notes.append(f"{counted(single, 'action')} of a single frame (`clicks=all` reads every annotation as a click)")
     return gather(rows, videos=[task.video for task in tasks.values()], labels=labels, notes=notes)
 
 
@@ -93,7 +93,7 @@ def _tasks(source: Source, root: Element, options: ReadOptions) -> tuple[dict[st
         video = options.video or _video(main, meta) or source.stem
         return {None: _task(source, main, video)}, []
     if options.video is not None and len(found) > 1:
-        raise source.wrong(f"--video for {counted(len(found), 'task')}", "one task")
+        raise source.wrong(f"`video` is set, but there are {counted(len(found), 'task')}", "one task")
     numbers = [(task.findtext("id") or "").strip() for task in found]
     if len(set(numbers)) < len(numbers):
         raise source.wrong("two tasks of the project have one id", _ALLOWED)
@@ -111,9 +111,13 @@ def _tasks(source: Source, root: Element, options: ReadOptions) -> tuple[dict[st
         one = _task(source, task, video)
         tasks[number] = replace(one, offset=offset, whole=stated)
         if stated and size is None:
-            raise source.wrong(f"task {number} has no size, so the frames of others cannot be told", _ALLOWED)
+            raise source.wrong(f"task {number} has no size, so the frames of the others are unknown", _ALLOWED)
         offset += (one.first or 0) + one.step * (size or 0)
-    notes = [] if stated or len(found) == 1 else ["tasks without their sizes: frames are taken as counted in each task"]
+    notes = (
+        []
+        if stated or len(found) == 1
+        else ["tasks without their sizes: frames are counted from the start of each task"]
+    )
     return tasks, notes
 
 
@@ -177,12 +181,12 @@ def write_cvat(lines: Timelines, options: WriteOptions) -> Written:
             _shape(track, frame, outside, column * _BOX, row * _BOX, click=mark.is_click)
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
     lost += frame_losses(lines.marks, rate)
-    lost += [f"what {counted(cut, 'mark')} last beyond the end of the video"] if cut else []
+    lost += [f"parts of {counted(cut, 'annotation')} beyond the end of the video"] if cut else []
     assumed = []
     if options.size is None:
-        assumed.append(f"videos of {SIZE[0]}x{SIZE[1]} pixels (--size); only the boxes' place depends on it")
+        assumed.append(f"videos of {SIZE[0]}x{SIZE[1]} pixels (`size`); only the position of boxes depends on it")
     if frames is None and lines.marks:
-        assumed.append("videos that go on behind the last mark: CVAT refuses frames beyond the end")
+        assumed.append("videos that continue after the last annotation: CVAT refuses frames beyond the end")
     return Written(to_xml(root), (*event_losses(lines.marks), *lost), tuple(assumed))
 
 
@@ -212,7 +216,7 @@ def _shape(track: Element, frame: int, outside: int, x: float, y: float, *, clic
     SubElement(track, "box", {**facts, **{name: f"{value:.2f}" for name, value in corners.items()}, "z_order": "0"})
 
 
-def _stretches(source: Source, where: str, track: Element, task: _Task) -> Iterator[tuple[int, int, str]]:
+def _visible_spans(source: Source, where: str, track: Element, task: _Task) -> Iterator[tuple[int, int, str]]:
     """(first frame, the one behind the last, shape) of every time in which a track is visible.
 
     Between two shapes it stays as it was. Behind its last shape a visible track goes on to the end of the task, where
@@ -276,7 +280,7 @@ def _integer(source: Source, text: str | None) -> int | None:
     if text is None or not text.strip():
         return None
     if not re.fullmatch(r"[-+]?\d{1,12}", text.strip(), re.ASCII):
-        raise source.wrong(f"{shown(text)} is no frame", _ALLOWED)
+        raise source.wrong(f"{shown(text)} is not a frame number", _ALLOWED)
     return int(text)
 
 

@@ -1,4 +1,4 @@
-"""What form a file is in, by its content."""
+"""Detection of the format of a file by its content."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from ._srt import looks_like_srt
 from ._thumos import looks_like_thumos
 from ._via import looks_like_via, looks_like_via_csv
 
-_SAMPLE = 200_000  # characters of a table that are looked at
+_SAMPLE = 200_000  # characters of a table that are examined
 
 
-def forms_by_content(source: Source) -> list[str]:
-    """Names of the forms that the content fits. Raises InputError for what is neither text nor a known archive."""
+def formats_by_content(source: Source) -> list[str]:
+    """Names of the formats that match. Raises InputError for content that is neither text nor a known archive."""
     head = source.data.lstrip(b"\xef\xbb\xbf \t\r\n")[:4096]
     if head.startswith((b"PAR1", b"PK\x03\x04", b"PK\x05\x06")):
         return ["parquet" if head.startswith(b"PAR1") else "cvat"]
@@ -36,13 +36,13 @@ def forms_by_content(source: Source) -> list[str]:
     if text[:1] == "{" and SCHEMA in text.split("\n", 1)[0]:
         return ["events"]
     if text[:1] in ("{", "["):
-        return _json_forms(source)
+        return _json_formats(source)
     if looks_like_srt(text):
         return ["srt"]
-    return _text_forms(text)
+    return _text_formats(text)
 
 
-def _json_forms(source: Source) -> list[str]:
+def _json_formats(source: Source) -> list[str]:
     record = parse_json(source)
     found = []
     if isinstance(record, dict) and ("results" in record or "database" in record):
@@ -58,8 +58,8 @@ def _json_forms(source: Source) -> list[str]:
     return found
 
 
-def _text_forms(text: str) -> list[str]:
-    """Tables and lines. What a header names goes before what lines look like."""
+def _text_formats(text: str) -> list[str]:
+    """Formats of tables and lines. A header takes precedence over the look of lines."""
     sample = text if len(text) <= _SAMPLE else text[:_SAMPLE].rpartition("\n")[0]
     if looks_like_via_csv(sample):
         return ["via"]

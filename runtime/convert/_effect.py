@@ -1,4 +1,4 @@
-"""Options of a conversion that nothing would ask for: refused by name instead of being ignored."""
+"""Options without effect on a conversion, which are refused by name instead of being ignored."""
 
 from __future__ import annotations
 
@@ -7,35 +7,35 @@ from ._options import BACKGROUND, Rates, ReadOptions, WriteOptions
 
 
 def check_reading(options: ReadOptions, form: str) -> None:
-    """Raises InputError for options that say how another form is read."""
-    _refuse("--names", options.names != "value", form, ("elan", "elan-text"), "read")
-    _refuse("--annotations", options.annotations != "last", form, ("labelstudio",), "read")
-    _refuse("--label-column", options.label_column is not None, form, ("csv", "via"), "read")
-    _refuse("--background", options.background != BACKGROUND, form, ("frames",), "read")
+    """Raise InputError for options of reading that do not apply to the format."""
+    _refuse("names", options.names != "value", form, ("elan", "elan-text"))
+    _refuse("annotations", options.annotations != "last", form, ("labelstudio",))
+    _refuse("label_column", options.label_column is not None, form, ("csv", "via"))
+    _refuse("background", options.background != BACKGROUND, form, ("frames",))
 
 
 def check_writing(options: WriteOptions, form: str) -> None:
-    """Raises InputError for options that say what another form is told."""
-    _refuse("--media", options.media is not None, form, ("elan", "labelstudio", "cvat", "boris", "via"), "written")
-    _refuse("--size", options.size is not None, form, ("cvat",), "written")
+    """Raise InputError for options of writing that do not apply to the format."""
+    _refuse("media", options.media is not None, form, ("elan", "labelstudio", "cvat", "boris", "via"))
+    _refuse("size", options.size is not None, form, ("cvat",))
 
 
 def check_rates(rates: Rates) -> None:
-    """Raises InputError where frame rates were given and neither side asked for one."""
+    """Raise InputError if frame rates are set and neither format needs them."""
     if (rates.everywhere is not None or rates.of_video) and not rates.asked:
         raise InputError(
             "convert-option",
-            "--fps, where neither form counts frames",
-            "--fps for forms that count frames",
-            "leave --fps out",
+            "`rates` has no effect, because neither format counts frames",
+            required="a format that counts frames",
+            next_step="leave out `rates`",
         )
 
 
-def _refuse(option: str, given: bool, form: str, acting: tuple[str, ...], how: str) -> None:
-    if given and form not in acting:
+def _refuse(option: str, is_set: bool, form: str, acting: tuple[str, ...]) -> None:
+    if is_set and form not in acting:
         raise InputError(
             "convert-option",
-            f"{option} for {form}, which is {how} without it",
-            f"{option} for {', '.join(acting)}",
-            f"leave {option} out",
+            f"`{option}` has no effect for {form}",
+            required=f"one of the formats {', '.join(acting)}",
+            next_step=f"leave out `{option}`",
         )

@@ -1,4 +1,4 @@
-"""ELAN's .eaf, version 3.0: a tier a class, the class also as the value of its annotations. One video a file.
+"""ELAN's .eaf, version 3.0: one tier per class; the class is also the value of its annotations. One video per file.
 
 Annotations of a tier must not overlap, so overlapping actions of a class go to tiers "take #2" and so on. ELAN knows no
 instants: a click is an annotation of a tenth of a second from the click on, in a tier of type "click". Milliseconds.
@@ -101,12 +101,14 @@ def _class_of(tier: Element, name: str) -> str:
 
 
 def write_elan(lines: Timelines, options: WriteOptions) -> Written:
-    """Raises InputError for a time that the format cannot hold."""
+    """Raises InputError for a time that the format cannot represent."""
     (video,) = lines.videos
     tiers = _tiers(lines, options)
     spans = [span for _, _, marks in tiers for span, _ in marks]
     if spans and max(end for _, end in spans) > _LATEST_MS:
-        raise InputError("elan-time", f"{video} has marks beyond 49 days", "times up to 4294967 s", "cut the recording")
+        raise InputError(
+            "elan-time", f"{video} has annotations after 49 days", "times up to 4294967 s", "cut the recording"
+        )
     root = Element(
         "ANNOTATION_DOCUMENT",
         {
@@ -130,7 +132,7 @@ def write_elan(lines: Timelines, options: WriteOptions) -> Written:
         SubElement(root, "CONSTRAINT", {"DESCRIPTION": text, "STEREOTYPE": name})
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
     lost += grid_losses(lines.marks, 1000, "0.001 s")
-    assumed = () if options.media else (f"media in the same folder, called {options.media_of('<video>')} (--media)",)
+    assumed = () if options.media else (f"media in the same folder, called {options.media_of('<video>')} (`media`)",)
     return Written(to_xml(root), (*event_losses(lines.marks), *lost), assumed)
 
 
@@ -195,7 +197,7 @@ def _span(mark: Mark) -> Span:
 
 
 def _descriptor(video: str, options: WriteOptions) -> dict[str, str]:
-    """As ELAN writes it: an absolute address, and the path from the file. Media not told of lie beside the output."""
+    """As in ELAN: an absolute address, and the path from the file. Unknown media are assumed next to the output."""
     media = options.media_of(video)
     kind = mimetypes.guess_type(media)[0] or "unknown"
     if "://" in media:
@@ -217,5 +219,5 @@ def _video(header: Element, media: Element | None) -> str:
 
 def _integer(source: Source, text: str) -> int:
     if not re.fullmatch(r"\s*[-+]?\d{1,15}\s*", text, re.ASCII):
-        raise source.wrong(f"{shown(text)} is no number of milliseconds", _ALLOWED)
+        raise source.wrong(f"{shown(text)} is not a number of milliseconds", _ALLOWED)
     return int(text)

@@ -1,7 +1,7 @@
-"""Tab-delimited text exported by ELAN: a row an annotation, or a column a tier. One video a file, as a rule.
+"""Tab-delimited text exported by ELAN: one row per annotation, or one column per tier. Usually one video per file.
 
 Rows without a header hold tier, participant, begin, end, duration and value, each time in one or more of the formats
-h:mm:ss.ms, ss.ms, milliseconds and h:mm:ss:ff (time codes, for which --fps is needed). Lines that begin with "#file:"
+h:mm:ss.ms, ss.ms, milliseconds and h:mm:ss:ff (time codes, which need `rates`). Lines that begin with "#file:"
 name the media. With a header, columns of other names than ELAN's own are tiers with their values.
 """
 
@@ -70,7 +70,7 @@ def read_elan_text(source: Source, options: ReadOptions) -> Timelines:
     except TableError as error:
         raise source.wrong(str(error), _ALLOWED) from None
     if columns is None:
-        raise source.wrong("no columns of begin and end times can be told", _ALLOWED)
+        raise source.wrong("there are no columns of begin and end times", _ALLOWED)
     named = next((m["url"] for m in media if m["url"].startswith("file:")), "")
     video = options.video or media_name(unquote(named)) or source.stem
     style = table.style(columns.begin, columns.end)
@@ -93,14 +93,14 @@ def read_elan_text(source: Source, options: ReadOptions) -> Timelines:
             rows.append((source.at(where), Mark(name, label, start * columns.unit, end * columns.unit)))
     notes = [f"left out: {counted(without, 'row')} without a value and a tier"] if without else []
     if any(int(m["offset"]) for m in media):
-        notes.append("media with a time offset: times are taken as they stand (ELAN can add it to exported times)")
+        notes.append("media with a time offset: times are read as written (ELAN can add the offset when it exports)")
     length = _length(media[0]) if media and columns.file is None else None
     seconds = {} if length is None else {video: length}
     return gather(rows, videos=[] if columns.file is not None else [video], duration=seconds, notes=notes)
 
 
 def _body(text: str) -> tuple[str, list[re.Match[str]]]:
-    """The table, in its lines, and what stands before it about media."""
+    """The table, in its lines, and the lines before it about media."""
     lines = text.removeprefix("\ufeff").split("\n")
     media = []
     for i, line in enumerate(lines):
@@ -203,7 +203,7 @@ def _labels(row: Row, table: Table, columns: _Columns, options: ReadOptions) -> 
 
 
 def _value(text: str) -> str:
-    """Line ends in a value stand for spaces."""
+    """Line ends in a value are spaces."""
     return " ".join(text.split("\n"))
 
 
@@ -212,7 +212,7 @@ def _file_of(row: Row, columns: _Columns) -> str:
 
 
 def write_elan_text(lines: Timelines, options: WriteOptions) -> Written:
-    """Rows as ELAN exports them, for its import of tab-delimited text: a tier a class."""
+    """Write rows as ELAN exports them, for its import of tab-delimited text: one tier per class."""
     rows = []
     for mark in sorted(lines.marks, key=lambda m: m.start):
         start = round(mark.start * 1000)
@@ -224,7 +224,7 @@ def write_elan_text(lines: Timelines, options: WriteOptions) -> Written:
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
     lost += ["names of videos, which become names of files"]
     if unused := len(set(lines.classes) - {mark.label for mark in lines.marks}):
-        lost.append(f"{counted(unused, 'class')} without a mark")
+        lost.append(f"{counted(unused, 'class')} without annotations")
     lost += grid_losses(lines.marks, 1000, "0.001 s")
     return Written(out.getvalue(), (*event_losses(lines.marks), *lost))
 

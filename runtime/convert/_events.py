@@ -12,14 +12,14 @@ from ..events.validate import check_numbers
 from ._model import Mark, Timelines, counted, gather
 from ._options import ReadOptions, Source, WriteOptions, Written
 
-CONVERTED = "converted"  # bundle of events that no bundle made
+CONVERTED = "converted"  # bundle id of events that were not made by a bundle
 _MAX_NUMBER = 1e15
 
 
 def read_events(source: Source, options: ReadOptions) -> Timelines:
-    """Final events, one a line; provisional ones are left out and counted."""
+    """Read final events, one per line. Provisional ones are skipped and counted."""
     rows, streams, early, again = [], [], 0, 0
-    seen: set[str] = set()  # a stream that was taken up again may repeat lines
+    seen: set[str] = set()  # a resumed stream may repeat lines
     for number, line in enumerate(source.text().split("\n"), 1):
         if not line.strip():
             continue
@@ -37,22 +37,22 @@ def read_events(source: Source, options: ReadOptions) -> Timelines:
                 continue
             rows.append((where, mark))
         except InputError as error:
-            raise source.wrong(f"line {number}: {error.given}", f"one event a line, schema {SCHEMA}") from None
+            raise source.wrong(f"line {number}: {error.given}", f"one event per line, schema {SCHEMA}") from None
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
-            raise source.wrong(f"line {number}: {error}", f"one event a line, schema {SCHEMA}") from None
-    left = f"left out: {counted(early, 'report')} that came before the last word (open, update) or were taken back"
+            raise source.wrong(f"line {number}: {error}", f"one event per line, schema {SCHEMA}") from None
+    left = f"left out: {counted(early, 'revision')} before the final one (open, update) or retracted"
     notes = [left] if early else []
     notes += [f"left out: {counted(again, 'line')} seen before"] if again else []
     return gather(rows, videos=streams, notes=notes)
 
 
 def write_events(lines: Timelines, options: WriteOptions) -> Written:
-    """One final event a line."""
+    """Write one final event per line."""
     return Written("".join(e.to_json() + "\n" for e in _events(lines)), empty_videos(lines), _assumed(lines))
 
 
 def read_parquet(path: Path) -> Timelines:
-    """A folder of `punctum score`, or one Parquet file of events. Raises InputError, MissingDependencyError."""
+    """Read a folder of `punctum score`, or a Parquet file of events. Raises InputError, MissingDependencyError."""
     from ..archive.tables import events_of, load_pyarrow
 
     pa = load_pyarrow()
@@ -63,7 +63,10 @@ def read_parquet(path: Path) -> Timelines:
         found = [(f"{path} row {row}", _mark(event)) for row, (_, event) in enumerate(events_of(table), 1)]
     except (OSError, pa.ArrowException, KeyError, TypeError, ValueError) as error:
         raise InputError(
-            "convert-form", f"{path} is not Parquet of events ({error})", "results of `punctum score`", "check the file"
+            "convert-form",
+            f"{path} is not Parquet of events ({error})",
+            required="results of `punctum score`",
+            next_step="check the file",
         ) from None
     return gather(found)
 
@@ -82,35 +85,35 @@ def _archive(folder: Path) -> Timelines:
 
 
 def write_parquet(lines: Timelines, options: WriteOptions) -> Written:
-    """One file with the columns of `punctum score`; a recording's name stands for its item."""
+    """Write one file with the columns of `punctum score`; the item is the name of the recording."""
     from ..archive.tables import EventRows, events_schema, load_pyarrow, to_bytes
 
     pa = load_pyarrow()
     rows: dict[str, Any] = {}
-    hasty = 0
+    degraded = 0
     for event in _events(lines):
         rows.setdefault(event.stream, EventRows(event.stream)).add([event])
-        hasty += event.degraded
+        degraded += event.degraded
     batches = [batch for one in rows.values() for batch in one.batches()]
     table = pa.Table.from_batches(batches, schema=events_schema()).unify_dictionaries()
-    lost = (f"that {counted(hasty, 'event')} had been scored in haste",) if hasty else ()
+    lost = (f"that {counted(degraded, 'event')} had reduced scoring",) if degraded else ()
     return Written(to_bytes(table), (*empty_videos(lines), *lost), _assumed(lines))
 
 
 def event_losses(marks: Iterable[Mark]) -> tuple[str, ...]:
-    """What forms with class, times and confidence alone cannot say of events."""
+    """What formats with class, times and confidence only cannot represent of events."""
     events = [mark.event for mark in marks if mark.event is not None]
     if not events:
         return ()
     lost = ["identity, bundle and delay of events"]
     marred = sum(e.interrupted or e.degraded or e.dropped > 0 for e in events)
     if marred:
-        lost.append(f"that {counted(marred, 'event')} was interrupted, lost frames, or was scored in haste")
+        lost.append(f"that {counted(marred, 'event')} was interrupted, lost frames, or had reduced scoring")
     return tuple(lost)
 
 
 def _mark(event: Event) -> Mark:
-    """Raises TypeError and ValueError for fields of another type: an event may come from anywhere."""
+    """The mark of an event. Raises TypeError and ValueError for invalid fields."""
     event.check_types()
     check_numbers(event, limit=_MAX_NUMBER)
     times = float(event.start), float(event.end), float(event.score)
@@ -140,17 +143,17 @@ def _events(lines: Timelines) -> Iterator[Event]:
 
 def _assumed(lines: Timelines) -> tuple[str, ...]:
     new = sum(mark.event is None for mark in lines.marks)
-    said = (f"new identities, no delay and the bundle {CONVERTED!r} for {counted(new, 'event')}",) if new else ()
-    return (*said, *no_confidence(lines))
+    notes = (f"new identities, no delay and the bundle {CONVERTED!r} for {counted(new, 'event')}",) if new else ()
+    return (*notes, *no_confidence(lines))
 
 
 def no_confidence(lines: Timelines) -> tuple[str, ...]:
-    """Forms whose entries must have a score."""
+    """An assumption of formats whose entries must have a score."""
     unscored = sum(mark.score is None for mark in lines.marks)
     return (f"confidence 1 for {counted(unscored, 'action')} without any",) if unscored else ()
 
 
 def empty_videos(lines: Timelines) -> tuple[str, ...]:
-    """Forms that list marks alone do not know videos without any."""
+    """A loss of formats that list annotations only: videos without any."""
     empty = len(set(lines.videos) - {mark.video for mark in lines.marks})
-    return (f"the names of {counted(empty, 'video')} without a mark",) if empty else ()
+    return (f"the names of {counted(empty, 'video')} without annotations",) if empty else ()

@@ -1,4 +1,4 @@
-"""The forms, and how one is told by its file."""
+"""The supported formats, and the detection of the format of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ._boris_tables import read_boris
 from ._boris_write import write_project
 from ._csv import read_csv, write_csv
 from ._cvat import read_cvat, write_cvat
-from ._detect import forms_by_content
+from ._detect import formats_by_content
 from ._elan import read_elan, write_elan
 from ._elan_text import read_elan_text, write_elan_text
 from ._events import read_events, write_events, write_parquet
@@ -32,11 +32,20 @@ Writer = Callable[[Timelines, WriteOptions], Written]
 
 
 @dataclass(frozen=True, slots=True)
-class Form:
-    """One form. read is None for Parquet, which is read by its path.
+class Format:
+    """A format.
 
-    a_file: what a file holds, so that more of it needs a folder. actions, clicks: whether it can hold them; mixed: both
-    in one file. endings: of file names; the first is written, behind `suffix`.
+    Attributes:
+        name: Name for the command line.
+        title: Name for people.
+        endings: Extensions of file names; the first one is written.
+        read: The reader; None for Parquet, which is read by path.
+        write: The writer.
+        a_file: What a file contains; several of these need a folder.
+        actions: Whether it can represent actions.
+        clicks: Whether it can represent clicks.
+        mixed: Whether a file can contain both.
+        suffix: Text before the extension of written files.
     """
 
     name: str
@@ -52,32 +61,38 @@ class Form:
 
     @property
     def one_video(self) -> bool:
-        """A file holds one video."""
+        """Whether a file contains one video."""
         return self.a_file == "video"
 
 
-FORMS = {
+FORMATS = {
     form.name: form
     for form in (
-        Form("events", "events of punctum (JSON Lines)", (".jsonl", ".ndjson"), read_events, write_events),
-        Form("parquet", "events of punctum (Parquet)", (".parquet",), None, write_parquet),
-        Form("activitynet", "ActivityNet JSON", (".json",), read_activitynet, write_results),
-        Form("activitynet-truth", "ActivityNet ground truth", (".json",), read_activitynet, write_truth),
-        Form("csv", "table", (".csv", ".tsv"), read_csv, write_csv, clicks=True, mixed=False),
-        Form("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, "video", clicks=True),
-        Form("srt", "SubRip", (".srt",), read_srt, write_srt, "video", clicks=True),
-        Form("elan", "ELAN", (".eaf",), read_elan, write_elan, "video", clicks=True),
-        Form("elan-text", "text exported by ELAN", (".txt", ".tsv", ".csv"), read_elan_text, write_elan_text, "video"),
-        Form("labelstudio", "Label Studio tasks", (".json", ".csv"), read_labelstudio, write_labelstudio, clicks=True),
-        Form("cvat", "CVAT for video 1.1", (".xml", ".zip"), read_cvat, write_cvat, "video", clicks=True),
-        Form("boris", "BORIS", (".boris", ".tsv", ".csv"), read_boris, write_project, clicks=True),
-        Form("via", "VGG Image Annotator 3", (".json", ".csv"), read_via, write_via, clicks=True),
-        Form("soccernet", "SoccerNet labels", (".json",), read_soccernet, write_soccernet, "game", False, clicks=True),
-        Form("thumos", "THUMOS text", (".txt",), read_thumos, write_thumos, "class", suffix="_val"),
-        Form("frames", "frame-wise text", (".txt",), read_frames, write_frames, "video"),
+        Format("events", "events of punctum (JSON Lines)", (".jsonl", ".ndjson"), read_events, write_events),
+        Format("parquet", "events of punctum (Parquet)", (".parquet",), None, write_parquet),
+        Format("activitynet", "ActivityNet JSON", (".json",), read_activitynet, write_results),
+        Format("activitynet-truth", "ActivityNet ground truth", (".json",), read_activitynet, write_truth),
+        Format("csv", "table", (".csv", ".tsv"), read_csv, write_csv, clicks=True, mixed=False),
+        Format("webvtt", "WebVTT", (".vtt",), read_webvtt, write_webvtt, "video", clicks=True),
+        Format("srt", "SubRip", (".srt",), read_srt, write_srt, "video", clicks=True),
+        Format("elan", "ELAN", (".eaf",), read_elan, write_elan, "video", clicks=True),
+        Format(
+            "elan-text", "text exported by ELAN", (".txt", ".tsv", ".csv"), read_elan_text, write_elan_text, "video"
+        ),
+        Format(
+            "labelstudio", "Label Studio tasks", (".json", ".csv"), read_labelstudio, write_labelstudio, clicks=True
+        ),
+        Format("cvat", "CVAT for video 1.1", (".xml", ".zip"), read_cvat, write_cvat, "video", clicks=True),
+        Format("boris", "BORIS", (".boris", ".tsv", ".csv"), read_boris, write_project, clicks=True),
+        Format("via", "VGG Image Annotator 3", (".json", ".csv"), read_via, write_via, clicks=True),
+        Format(
+            "soccernet", "SoccerNet labels", (".json",), read_soccernet, write_soccernet, "game", False, clicks=True
+        ),
+        Format("thumos", "THUMOS text", (".txt",), read_thumos, write_thumos, "class", suffix="_val"),
+        Format("frames", "frame-wise text", (".txt",), read_frames, write_frames, "video"),
     )
 }
-# What an ending tells without a look at the content; .csv, .tsv, .txt and .json are shared by several forms.
+# Formats with an extension of their own; several formats share .csv, .tsv, .txt and .json.
 _BY_ENDING = {
     ".jsonl": "events",
     ".ndjson": "events",
@@ -91,41 +106,42 @@ _BY_ENDING = {
 _WRITTEN = {**_BY_ENDING, ".csv": "csv", ".tsv": "csv", ".xml": "cvat"}
 
 
-def form_named(name: str, option: str) -> Form:
-    """Raises InputError for a name that is none."""
-    if name not in FORMS:
-        raise InputError("form-unknown", f"{option} {name!r}", ", ".join(FORMS), f"set {option} to one of these")
-    return FORMS[name]
+def format_named(name: str, parameter: str) -> Format:
+    """The format of this name. Raises InputError if there is none."""
+    if name not in FORMATS:
+        allowed = ", ".join(FORMATS)
+        raise InputError("form-unknown", f"`{parameter}` is {name!r}", allowed, f"set `{parameter}` to one of these")
+    return FORMATS[name]
 
 
-def guess_source(source: Source) -> tuple[Form, str]:
-    """Form of a file that was given, and by what it was told: its name, else its content. Raises InputError."""
+def detect_source(source: Source) -> tuple[Format, str]:
+    """The format of an existing file, by extension or content, and how it was detected. Raises InputError."""
     ending = Path(source.name).suffix.lower()
     if name := _BY_ENDING.get(ending, ""):
-        return FORMS[name], f"by its ending {ending}"
-    found = forms_by_content(source)
+        return FORMATS[name], f"by its extension {ending}"
+    found = formats_by_content(source)
     if not found and ending in (".csv", ".tsv"):
-        return FORMS["csv"], f"by its ending {ending}"
+        return FORMATS["csv"], f"by its extension {ending}"
     if len(found) != 1:
         raise InputError(
             "form-ambiguous" if found else "form-unknown",
-            f"what {source.name} holds cannot be told"
-            + (f": it may be {' or '.join(found)}" if found else " by its ending or its content"),
-            ", ".join(found or (name for name, form in FORMS.items() if form.read)),
-            "name its form with --from" + (f", for example --from {found[0]}" if found else ""),
+            f"The format of {source.name} cannot be detected"
+            + (f": it may be {' or '.join(found)}" if found else " from its extension or content"),
+            ", ".join(found or (name for name, form in FORMATS.items() if form.read)),
+            "set its format with `source_form`" + (f", for example `source_form={found[0]}`" if found else ""),
         )
-    return FORMS[found[0]], "by its content"
+    return FORMATS[found[0]], "by its content"
 
 
-def guess_target(path: Path) -> tuple[Form, str]:
-    """Form of a file to be written, by its name. Raises InputError."""
+def detect_target(path: Path) -> tuple[Format, str]:
+    """The format of a file to write, by its extension, and how it was detected. Raises InputError."""
     ending = path.suffix.lower()
     if ending in _WRITTEN and ending != ".zip":
-        return FORMS[_WRITTEN[ending]], f"by its ending {ending}"
-    fitting = [form.name for form in FORMS.values() if ending in form.endings]
+        return FORMATS[_WRITTEN[ending]], f"by its extension {ending}"
+    fitting = [form.name for form in FORMATS.values() if ending in form.endings]
     raise InputError(
         "form-ambiguous" if fitting else "form-unknown",
-        f"the form of {path} cannot be told by its name" + (f": {' or '.join(fitting)}" if fitting else ""),
-        ", ".join(fitting or (FORMS)),
-        "name the form with --to" + (f", for example --to {fitting[0]}" if fitting else ""),
+        f"The format of {path} is not determined by its name" + (f": {' or '.join(fitting)}" if fitting else ""),
+        ", ".join(fitting or (FORMATS)),
+        "set the format with `target_form`" + (f", for example `target_form={fitting[0]}`" if fitting else ""),
     )

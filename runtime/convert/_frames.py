@@ -1,4 +1,4 @@
-"""Forms that know frames or milliseconds only, and what that costs."""
+"""Formats with times in frames or milliseconds, and the losses of rounding."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from ._model import Mark, counted
 
 
 def span_in_frames(start_s: float, end_s: float, fps: float) -> tuple[int, int]:
-    """First frame and the one behind the last: the nearest ones, and one frame at least."""
+    """The first frame and the one after the last: the nearest ones, at least one frame long."""
     first = round(start_s * fps)
     return first, max(round(end_s * fps), first + 1)
 
 
 def grid_losses(marks: Iterable[Mark], per_second: float, step: str) -> tuple[str, ...]:
-    """What it costs these marks that a form has only so many instants a second: nothing where all times are on them."""
+    """Losses of marks in a format with `per_second` instants per second. None if all times are on this grid."""
     lost = []
     marks = list(marks)
     times = [t for mark in marks for t in (mark.start, mark.end) if t is not None]
@@ -27,5 +27,5 @@ def grid_losses(marks: Iterable[Mark], per_second: float, step: str) -> tuple[st
 
 
 def frame_losses(marks: Iterable[Mark], fps: float) -> tuple[str, ...]:
-    """What counting in frames costs these marks."""
+    """Losses of marks whose times are rounded to frames."""
     return grid_losses(marks, fps, f"a frame ({1 / fps:.3f} s)")

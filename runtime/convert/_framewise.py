@@ -1,7 +1,7 @@
-"""Frame-wise text: one label a line and frame, as 50Salads, Breakfast and GTEA have it. One video a file.
+"""Frame-wise text: one label per line and frame, as in 50Salads, Breakfast and GTEA. One video per file.
 
-Frame f covers f / fps to (f + 1) / fps seconds. Equal labels in a row are one action; the labels of `--background`
-mean that nothing happens.
+Frame f covers f / fps to (f + 1) / fps seconds. Successive equal labels are one action; labels of `background` mean
+that there is no action.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from ._frames import frame_losses, span_in_frames
 from ._model import Mark, Timelines, counted, gather
 from ._options import BACKGROUND, ReadOptions, Source, WriteOptions, Written
 
-_FEWEST = 10  # lines from which on a text is taken for one label a frame
-_MOST = 50_000_000  # frames of a file: three weeks at 25 a second
-_MOST_BYTES = 1 << 28  # of the text: a long name stands once a frame
-_ALLOWED = "one label a line and frame, without a header"
+_FEWEST = 10  # minimum number of lines for a text to be detected as one label per frame
+_MOST = 50_000_000  # maximum frames of a file: three weeks at 25 per second
+_MOST_BYTES = 1 << 28  # maximum size of the text, in which a name is repeated for each frame
+_ALLOWED = "one label per line and frame, without a header"
 
 
 def looks_like_frames(text: str) -> bool:
-    """Whether a text may be one label a frame: many lines, few changes, no columns."""
+    """Whether a text may be one label per frame: many lines, few changes, no columns."""
     lines = text.rstrip("\n").split("\n", 1000)[:1000]
     if len(lines) < _FEWEST or any(not line.strip() or "\t" in line or "," in line for line in lines):
         return False
@@ -30,7 +30,7 @@ def looks_like_frames(text: str) -> bool:
 
 
 def read_frames(source: Source, options: ReadOptions) -> Timelines:
-    """Runs of equal labels. Raises InputError without a frame rate."""
+    """Read runs of equal labels. Raises InputError without a frame rate."""
     video = options.video or source.stem
     rate = options.rates.need(video, source.name)
     lines = [line.strip() for line in source.text().rstrip("\n").split("\n")]
@@ -45,12 +45,12 @@ def read_frames(source: Source, options: ReadOptions) -> Timelines:
         else:
             rows.append((where, Mark(video, label, first / rate, behind / rate)))
         first = behind
-    notes = [f"left out: {counted(silent, 'run')} of background (--background)"] if silent else []
+    notes = [f"left out: {counted(silent, 'run')} of background (`background`)"] if silent else []
     return gather(rows, videos=[video], fps={video: rate}, duration={video: first / rate}, notes=notes)
 
 
 def write_frames(lines: Timelines, options: WriteOptions) -> Written:
-    """The class of every frame. Where actions overlap, the one with more confidence wins, else the later one."""
+    """Write the class of every frame. Of overlapping actions, the more confident or else the later one is written."""
     (video,) = lines.videos
     rate = options.rates.need(video, "frame-wise text", lines.fps.get(video))
     spans = [span_in_frames(m.start, m.start if m.end is None else m.end, rate) for m in lines.marks]
@@ -59,7 +59,10 @@ def write_frames(lines: Timelines, options: WriteOptions) -> Written:
     frames = max(round(seconds * rate) if seconds is not None else last, 1)
     if frames > _MOST:
         raise InputError(
-            "frames-many", f"{video}: {frames} frames at {rate:g} a second", f"up to {_MOST} frames", "check --fps"
+            "frames-many",
+            f"{video} would have {frames} frames at {rate:g} per second",
+            f"up to {_MOST} frames",
+            "check `rates`",
         )
     background = BACKGROUND[0]
     size = frames * (len(background) + 1) + sum(
@@ -69,9 +72,9 @@ def write_frames(lines: Timelines, options: WriteOptions) -> Written:
     if size > _MOST_BYTES:
         raise InputError(
             "frames-many",
-            f"{video}: about {size >> 20} MiB of names, one a frame",
+            f"{video} would need about {size >> 20} MiB of names, one per frame",
             f"up to {_MOST_BYTES >> 20} MiB",
-            "shorten the names of classes, or choose a form that writes ranges",
+            "shorten the names of classes, or choose a format with ranges",
         )
     labels = [background] * frames
     order = sorted(range(len(spans)), key=lambda i: (_strength(lines.marks[i]), spans[i][0]))
@@ -89,11 +92,13 @@ def write_frames(lines: Timelines, options: WriteOptions) -> Written:
         cut += behind > frames + 1
         reach = max(reach, behind)
     if overlaps:
-        lost.append(f"what {counted(overlaps, 'action')} overlap of others: a frame has one class")
+        lost.append(f"overlaps of {counted(overlaps, 'action')} with others: a frame has one class")
     if touching:
-        lost.append(f"where {counted(touching, 'action')} begin at the end of another one of their class")
+        lost.append(
+            f"boundaries of {counted(touching, 'action')} that begin at the end of another one of the same class"
+        )
     if cut:
-        lost.append(f"what {counted(cut, 'action')} last beyond the end of the video")
+        lost.append(f"parts of {counted(cut, 'action')} beyond the end of the video")
     if hidden := sum(label in BACKGROUND for label in {mark.label for mark in lines.marks}):
         lost.append(f"{counted(hidden, 'class')} whose name means background")
     lost += frame_losses(lines.marks, rate)

@@ -1,4 +1,4 @@
-"""JSON from strangers: numbers of any size, names that come twice, values of any type."""
+"""Reading of untrusted JSON: numbers of any size, repeated names, values of any type."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from ._options import Source
 
 
 def parse_json(source: Source) -> Any:
-    """Any JSON document. Raises InputError, also for an object that holds a key twice: one of the two would be lost."""
+    """Parse JSON. Raises InputError, also for an object that contains a key twice."""
     try:
         return parse_text(source.text())
     except (ValueError, RecursionError) as error:
@@ -20,7 +20,7 @@ def parse_json(source: Source) -> Any:
 
 
 def number(value: Any) -> float:
-    """A finite number, also where it is written as text. Raises ValueError, with the reason."""
+    """A finite number, possibly written as text. Raises ValueError with the reason."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise ValueError(f"{brief(value)} is not a number")
     try:
@@ -33,7 +33,7 @@ def number(value: Any) -> float:
 
 
 def positive(value: Any, most: float = 1e10) -> float | None:
-    """A number above 0; None for anything else, where it may be left out."""
+    """A number above 0; None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return None
     return float(value) if 0 < value <= most else None

@@ -1,10 +1,9 @@
 """Label Studio: tasks with ranges of frames (`timelinelabels`), many videos in one file.
 
-Written is what Label Studio imports: a video whose marks all have a confidence as predictions, to be corrected; others
-as annotations.
-Read is what it exports (JSON, JSON-MIN and CSV), and what is written here. Frames count from 1 and both ends belong to
-a range, as Label Studio's own code for models has it. Actions and clicks have a control of their own ("actions",
-"clicks"); in other people's projects a range of a single frame is a click. Regions of audio are in seconds.
+Writes files to import: a video whose annotations all have a confidence as predictions, to be corrected; others as
+annotations. Reads exports (JSON, JSON-MIN and CSV) and written files. Frames count from 1, and both ends belong to a
+range, as in Label Studio's own code. Actions and clicks have controls of their own ("actions", "clicks"); in other
+projects a range of a single frame is a click. Regions of audio are in seconds.
 """
 
 from __future__ import annotations
@@ -49,18 +48,18 @@ def looks_like_table(table: Table) -> bool:
 
 
 def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
-    """Ranges of every task, of an export as JSON, JSON-MIN or CSV. Annotations win over predictions; cancelled ones do
-    not count."""
+    """Read the ranges of all tasks of an export as JSON, JSON-MIN or CSV. Annotations take precedence over predictions;
+    cancelled ones are ignored."""
     json_text = source.text().lstrip()[:1] in ("", "[", "{")
     tasks = parse_json(source) if json_text else _table_tasks(source)
     if not looks_like_tasks(tasks):
-        raise source.wrong("it is no list of tasks", _ALLOWED)
+        raise source.wrong("it is not a list of tasks", _ALLOWED)
     if options.video is not None and len(tasks) > 1:
-        raise source.wrong(f"--video for {counted(len(tasks), 'task')}", "one task")
-    said: Counter[str] = Counter()
+        raise source.wrong(f"`video` is set, but there are {counted(len(tasks), 'task')}", "one task")
+    counts: Counter[str] = Counter()
     rows: list[tuple[str, Mark]] = []
     fps: dict[str, float] = {}
-    tasks = _chosen(tasks, options, said)
+    tasks = _chosen(tasks, options, counts)
     origins = []
     for position, task in enumerate(tasks):
         name = f"task {text_of(task.get('id')) or brief(task.get('id', position))}"
@@ -72,14 +71,14 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
         where = f"{source.name} {origin.owner}"
         if stated := positive((record(task.get("data")) or task).get("fps"), 1e6):
             fps[video] = max(stated, 1e-6)
-        for place, control, value, score in _regions(source, where, task, options, said):
-            rows += [(place, m) for m in _marks(source, place, control, value, score, video, options, fps, said)]
-    notes = [what.replace("{n}", str(n)).replace("(s)", "" if n == 1 else "s") for what, n in said.items()]
+        for place, control, value, score in _regions(source, where, task, options, counts):
+            rows += [(place, m) for m in _marks(source, place, control, value, score, video, options, fps, counts)]
+    notes = [what.replace("{n}", str(n)).replace("(s)", "" if n == 1 else "s") for what, n in counts.items()]
     return gather(rows, videos=videos, fps=fps, notes=notes)
 
 
 def _table_tasks(source: Source) -> list[dict[str, Any]]:
-    """The rows of a CSV export as tasks of JSON-MIN, which it holds the same way."""
+    """The rows of a CSV export as tasks of JSON-MIN, which have the same content."""
     try:
         table = read_table(source.text())
     except TableError as error:
@@ -109,8 +108,8 @@ def _float(value: Any) -> float | None:
         return None
 
 
-def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, said: Counter[str]) -> list[dict[str, Any]]:
-    """JSON-MIN and CSV have an entry an annotation: those of one task become one entry, or the last of them is kept."""
+def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[str]) -> list[dict[str, Any]]:
+    """JSON-MIN and CSV have one entry per annotation: merge those of each task, or keep the last."""
     entries: dict[str, list[dict[str, Any]]] = {}
     for position, task in enumerate(tasks):
         short = "data" not in task and "annotation_id" in task and "id" in task
@@ -118,7 +117,7 @@ def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, said: Counter[str
     chosen = []
     for group in entries.values():
         if len(group) > 1 and options.annotations == "last":
-            said["{n} task(s) annotated more than once: the last annotation counts (or --annotations all)"] += 1
+            counts["{n} task(s) annotated more than once: the last annotation counts (or `annotations=all`)"] += 1
             group = [max(enumerate(group), key=lambda one: (text_of(one[1].get("updated_at")), one[0]))[1]]
         if len(group) == 1:
             chosen.append(group[0])
@@ -132,28 +131,28 @@ def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, said: Counter[str
 
 
 def _regions(
-    source: Source, where: str, task: dict[str, Any], options: ReadOptions, said: Counter[str]
+    source: Source, where: str, task: dict[str, Any], options: ReadOptions, counts: Counter[str]
 ) -> Iterator[Region]:
-    """The regions of one task that count."""
+    """The regions of a task that are used."""
     if "data" not in task:
         if boxes := sum("sequence" in v and not _is_span(v) for values in task.values() for v in _objects(values)):
-            said["left out: {n} result(s) of type videorectangle"] += boxes
+            counts["left out: {n} result(s) of type videorectangle"] += boxes
         for control, values in _minimal(task).items():
             for row, value in enumerate(values):
                 yield f"{where}, {control} {row}", control, value, None
         return
-    made = _records(source, where, task, "annotations")
-    chosen = [one for one in made if not one.get("was_cancelled")]
-    if len(chosen) < len(made):
-        said["left out: {n} cancelled annotation(s)"] += len(made) - len(chosen)
-    if made and task.get("predictions"):
-        said["left out: predictions of {n} annotated task(s)"] += 1
-    if not made and isinstance(task.get("predictions"), list):
-        chosen = [one for one in task["predictions"] if isinstance(one, dict)]  # some exports hold numbers here
+    existing = _records(source, where, task, "annotations")
+    chosen = [one for one in existing if not one.get("was_cancelled")]
+    if len(chosen) < len(existing):
+        counts["left out: {n} cancelled annotation(s)"] += len(existing) - len(chosen)
+    if existing and task.get("predictions"):
+        counts["left out: predictions of {n} annotated task(s)"] += 1
+    if not existing and isinstance(task.get("predictions"), list):
+        chosen = [one for one in task["predictions"] if isinstance(one, dict)]  # some exports contain numbers here
         if chosen:
-            said["{n} task(s) without annotations: predictions are read instead"] += 1
+            counts["{n} task(s) without annotations: predictions are read instead"] += 1
     if len(chosen) > 1 and options.annotations == "last":
-        said["{n} task(s) annotated more than once: the last annotation counts (or --annotations all)"] += 1
+        counts["{n} task(s) annotated more than once: the last annotation counts (or `annotations=all`)"] += 1
         chosen = [max(enumerate(chosen), key=lambda one: (str(one[1].get("updated_at") or ""), one[0]))[1]]
     for one in chosen:
         for row, item in enumerate(_records(source, where, one, "result")):
@@ -161,7 +160,7 @@ def _regions(
             region: Any = item.get("value")
             score: Any = item.get("score")
             if not isinstance(region, dict) or not _is_span(region):
-                said[f"left out: {{n}} result(s) of type {text_of(item.get('type'))[:40]}"] += 1
+                counts[f"left out: {{n}} result(s) of type {text_of(item.get('type'))[:40]}"] += 1
                 continue
             sound = isinstance(score, int | float) and not isinstance(score, bool)
             yield place, text_of(item.get("from_name")), region, _float(score) if sound else None
@@ -176,17 +175,17 @@ def _marks(
     video: str,
     options: ReadOptions,
     fps: dict[str, float],
-    said: Counter[str],
+    counts: Counter[str],
 ) -> Iterator[Mark]:
-    """Every class of every range of a region."""
+    """A mark for every class of every range of a region."""
     if _is_phantom(value):
-        said["left out: {n} video rectangle(s), which the export repeats as timeline labels without a range"] += 1
+        counts["left out: {n} video rectangle(s), which the export repeats as timeline labels without a range"] += 1
         return
     framed = "ranges" in value
     try:
         labels = value["timelinelabels" if framed else "labels"]
         if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"{brief(labels)} is no list of classes")
+            raise ValueError(f"{brief(labels)} is not a list of classes")
         spans = (
             [(r.get("start"), r.get("end")) for r in value["ranges"]] if framed else [(value["start"], value["end"])]
         )
@@ -195,15 +194,17 @@ def _marks(
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise source.wrong(f"{where[len(source.name) :].strip()}: {what}", _ALLOWED) from None
     if not numbers:
-        said["left out: {n} region(s) without a range"] += 1
+        counts["left out: {n} region(s) without a range"] += 1
     if not labels:
-        said["left out: {n} region(s) without a class"] += 1
+        counts["left out: {n} region(s) without a class"] += 1
     for start, end in numbers:
         click = control == _CLICKS
         if framed:
             rate = options.rates.need(video, where, fps.get(video))
             if control != _ACTIONS and not click and start == end and options.clicks == "marked":
-                said["{n} range(s) of a single frame: taken as clicks (--clicks none: as actions of one frame)"] += 1
+                counts[
+                    "{n} range(s) of a single frame: read as clicks (with `clicks=none`: as actions of one frame)"
+                ] += 1
                 click = True
             start = max(start, 1.0)
             start, end, middle = (start - 1) / rate, end / rate, (start + end - 2) / 2 / rate
@@ -215,7 +216,7 @@ def _marks(
 
 
 def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
-    """Tasks to import, with the frame rate in their data. Raises InputError where it is unknown."""
+    """Write tasks to import, with the frame rate in their data. Raises InputError if it is unknown."""
     tasks = []
     lost: list[str] = []
     for video, marks in lines.by_video().items():
@@ -230,15 +231,15 @@ def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
             task["annotations"] = [{"result": _results(marks, rate)}]
         tasks.append(task)
         lost += frame_losses(marks, rate)
-    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (--media)"]
+    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (`media`)"]
     controls = [name for name, n in ((_ACTIONS, lines.actions), (_CLICKS, lines.clicks)) if n] or [_ACTIONS]
-    assumed.append(f"a project with this set-up: {setup(lines.classes, controls)}")
+    assumed.append(f"a project with this labeling configuration: {setup(lines.classes, controls)}")
     text = json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
     return Written(text, (*event_losses(lines.marks), *dict.fromkeys(lost)), tuple(assumed))
 
 
 def setup(classes: Sequence[str], controls: Sequence[str]) -> str:
-    """The labelling configuration that the tasks fit."""
+    """The labeling configuration for the tasks."""
     from xml.sax.saxutils import quoteattr
 
     labels = "".join(f"<Label value={quoteattr(label)}/>" for label in classes)
@@ -267,13 +268,13 @@ def _results(marks: list[Mark], fps: float) -> list[dict[str, Any]]:
 
 
 def _is_span(value: dict[str, Any]) -> bool:
-    """Ranges of frames, or a region of audio; a stretch of text has start, end and labels as well."""
+    """Whether a value is ranges of frames or a region of audio. A span of text has start, end and labels too."""
     audio = "start" in value and "text" not in value and isinstance(value.get("labels"), list)
     return isinstance(value.get("timelinelabels"), list) or audio
 
 
 def _is_phantom(value: dict[str, Any]) -> bool:
-    """A video rectangle that was exported a second time, as the timeline labels of its class."""
+    """Whether a value is a video rectangle, exported a second time as timeline labels of its class."""
     return "ranges" not in value and "start" not in value and "sequence" in value
 
 
@@ -290,7 +291,7 @@ def _objects(values: Any) -> list[dict[str, Any]]:
 def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
     items = holder.get(name) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise source.wrong(f"{where[len(source.name) :].strip()}: {name} is no list of objects", _ALLOWED)
+        raise source.wrong(f"{where[len(source.name) :].strip()}: {name} is not a list of objects", _ALLOWED)
     return items
 
 

@@ -1,4 +1,4 @@
-"""What all forms have in common: actions and clicks on videos, in seconds on the media clock."""
+"""The common model of all formats: actions and clicks on videos, in seconds on the media clock."""
 
 from __future__ import annotations
 
@@ -13,15 +13,21 @@ from ..events.event import Event
 from ..text.display import short
 from ..text.names import clean_name, media_path
 
-# Far beyond any recording, and clocks that count from 1970 still fit.
+# Far beyond any recording, but clocks that count from 1970 are below it.
 LATEST_S = 1e10
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """An action [start, end) or, where end is None, a click at `start`. Seconds on the media clock of the video.
+    """An action [start, end) or a click.
 
-    score: confidence, None where nobody gave one. event: all of it, where the form carries events.
+    Attributes:
+        video: Name of the video.
+        label: Name of the class.
+        start: Start of the action, or time of the click, in seconds on the media clock.
+        end: End of the action in seconds; None for a click.
+        score: Confidence; None if there is none.
+        event: The whole event, if the format contains events.
     """
 
     video: str
@@ -38,10 +44,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Timelines:
-    """Marks of some videos, in the order of the source.
+    """Actions and clicks of videos.
 
-    videos: all of them, also those without a mark; labels: classes that the source declares, used or not; fps and
-    duration (seconds) of videos where known; notes: what reading left out or had to assume, one sentence each.
+    Attributes:
+        marks: Actions and clicks in the order of the source.
+        videos: Names of all videos, including those without marks.
+        labels: Classes that the source declares, used or not.
+        fps: Frame rates of videos, if known.
+        duration: Durations of videos in seconds, if known.
+        notes: What was left out or assumed when reading, one sentence each.
     """
 
     marks: tuple[Mark, ...] = ()
@@ -65,7 +76,7 @@ class Timelines:
         return tuple(dict.fromkeys([*self.labels, *(mark.label for mark in self.marks)]))
 
     def apart(self, by: Callable[[str], str] | None = None) -> Iterator[Timelines]:
-        """Every video on its own, or the videos of which `by` says the same; with the classes of all."""
+        """Split by video, or by groups of videos with the same value of `by`. Each part has all classes."""
         classes = self.classes
         groups: dict[str, list[str]] = {}
         for video in self.videos:
@@ -75,17 +86,17 @@ class Timelines:
             yield replace(self, marks=tuple(m for v in videos for m in marks[v]), videos=tuple(videos), labels=classes)
 
     def by_class(self) -> Iterator[Timelines]:
-        """Every class on its own, with the videos in which it occurs."""
+        """Split by class, each with the videos in which it occurs."""
         for label in self.classes:
             marks = tuple(mark for mark in self.marks if mark.label == label)
             yield replace(self, marks=marks, videos=_unique(mark.video for mark in marks), labels=(label,))
 
     def by_video(self) -> dict[str, list[Mark]]:
-        """Marks of every video, videos without marks included."""
-        found: dict[str, list[Mark]] = {video: [] for video in self.videos}
+        """Marks of each video, including videos without marks."""
+        marks: dict[str, list[Mark]] = {video: [] for video in self.videos}
         for mark in self.marks:
-            found[mark.video].append(mark)
-        return found
+            marks[mark.video].append(mark)
+        return marks
 
 
 def gather(
@@ -97,7 +108,7 @@ def gather(
     duration: dict[str, float] | None = None,
     notes: Iterable[str] = (),
 ) -> Timelines:
-    """Timelines from (place in the source, mark) pairs. Raises InputError naming the place of a mark that is wrong."""
+    """Build timelines from pairs of (place in the source, mark). Raises InputError that names the place of an error."""
     rows, videos, labels = list(rows), list(videos), list(labels)
     names = _Spelling([*videos, *(duration or {}), *(fps or {}), *(mark.video for _, mark in rows)])
     classes = _Spelling([*labels, *(mark.label for _, mark in rows)])
@@ -118,34 +129,41 @@ def gather(
             raise InputError(
                 "mark-invalid",
                 f"{where}: {wrong}",
-                "a class, a video, finite scores and seconds with 0 <= start <= end",
-                "fix the entry",
+                required="a class, a video, finite scores and seconds with 0 <= start <= end",
+                next_step="fix the entry",
             )
         empty += mark.end == mark.start
         if (length := seconds.get(video)) is not None and _is_beyond(where, mark, length):
             beyond.append(f"{video}: {_span(mark)} of {length:g} s")
         marks.append(mark if (label, video) == (mark.label, mark.video) else replace(mark, label=label, video=video))
-    said = [*notes, *names.notes("videos"), *classes.notes("classes")]
+    collected = [*notes, *names.notes("videos"), *classes.notes("classes")]
     if beyond:
-        said.append(f"{counted(len(beyond), 'mark')} beyond the end of the video that the file states ({beyond[0]})")
+        collected.append(
+            f"{counted(len(beyond), 'annotation')} beyond the end of the video that the file states ({beyond[0]})"
+        )
     if empty:
-        said.append(f"{counted(empty, 'action')} of no length: evaluators count such truth as never found")
+        collected.append(f"{counted(empty, 'action')} of zero length: evaluation counts these as never found")
     for what, known in (("video", names), ("class", classes)):
         for name in known.values():
             if wrong := _bad_name(name, what):
-                raise InputError("mark-invalid", f"a {what}: {wrong}", f"a {what} with a name", "fix the entry")
+                raise InputError(
+                    "mark-invalid",
+                    f"There is a {what} with an invalid name: {wrong}",
+                    required=f"a name for every {what}",
+                    next_step="fix the entry",
+                )
     return Timelines(
         tuple(marks),
         _unique(names[video] for video in [*videos, *(mark.video for mark in marks)]),
         _unique(classes[label] for label in labels),
         {names[video]: rate for video, rate in (fps or {}).items()},
         seconds,
-        tuple(said),
+        tuple(collected),
     )
 
 
 class _Spelling(dict[str, str]):
-    """Names as they are used: without space around them, and those that differ by Unicode form alone as one."""
+    """Names without surrounding spaces; names that differ only by Unicode normalization become one."""
 
     def __init__(self, names: Iterable[str]) -> None:
         super().__init__()
@@ -158,20 +176,20 @@ class _Spelling(dict[str, str]):
                 self._others.append(name)
 
     def notes(self, what: str) -> list[str]:
-        """A note where two spellings became one."""
+        """A note if two spellings became one."""
         if not self._others:
             return []
-        return [f"{what} that differ by their Unicode form alone are taken as one: {clean_name(self._others[0])}"]
+        return [f"{what} that differ only by Unicode form are treated as one: {clean_name(self._others[0])}"]
 
 
 def _is_beyond(where: str, mark: Mark, length: float) -> bool:
-    """Whether a mark leaves its video. Raises InputError where it is so far behind that the unit must be another."""
+    """Whether a mark is beyond its video. Raises InputError if it is so far off that the unit must be different."""
     if mark.start > 10 * max(length, 1.0):
         raise InputError(
             "mark-outside",
-            f"{where}: {_span(mark)} in a video of {length:g} s, by the same file",
-            "seconds within the video",
-            "correct the duration, or the unit of the times (milliseconds?)",
+            f"{where}: {_span(mark)} is outside the video, whose duration in the same file is {length:g} s",
+            required="seconds within the video",
+            next_step="correct the duration, or the unit of the times (milliseconds?)",
         )
     return max(mark.start, mark.end or 0.0) > length + max(1.0, 0.01 * length)
 
@@ -185,7 +203,7 @@ def _unique(names: Iterable[str]) -> tuple[str, ...]:
 
 
 def similar_names(names: Iterable[str], what: str, *, media: bool = False) -> list[str]:
-    """A note for names that a person may take for one: they differ by case, spaces within, or (media) their ending."""
+    """A note about names that may be meant to be equal: they differ by case, inner spaces or (media) extension."""
     groups: dict[str, list[str]] = {}
     for name in _unique(names):
         key = " ".join(unicodedata.normalize("NFKC", name).casefold().split())
@@ -196,16 +214,16 @@ def similar_names(names: Iterable[str], what: str, *, media: bool = False) -> li
     if not alike:
         return []
     shown = ", ".join(repr(name) for name in alike[0])
-    how = "case, spaces or endings" if media else "case or spaces"
-    return [f"{what} that differ by {how} alone are kept apart: {shown}" + (", ..." if alike[1:] else "")]
+    how = "case, spaces or extensions" if media else "case or spaces"
+    return [f"{what} that differ only by {how} are kept separate: {shown}" + (", ..." if alike[1:] else "")]
 
 
 def merge(parts: Iterable[Timelines]) -> Timelines:
-    """Several files as one, in their order; equal notes are said once, with how often they came."""
+    """Merge the contents of files in order. Equal notes appear once, with the number of files."""
     parts = list(parts)
     if len(parts) == 1:
         return parts[0]
-    said = Counter(note for part in parts for note in part.notes)
+    notes = Counter(note for part in parts for note in part.notes)
     names = _Spelling(video for part in parts for video in part.videos)
     classes = _Spelling(label for part in parts for label in part.classes)
     return Timelines(
@@ -221,7 +239,7 @@ def merge(parts: Iterable[Timelines]) -> Timelines:
         {names[video]: fps for part in parts for video, fps in part.fps.items()},
         {names[video]: seconds for part in parts for video, seconds in part.duration.items()},
         (
-            *(note if n == 1 else f"{note} (in {n} files)" for note, n in said.items()),
+            *(note if n == 1 else f"{note} (in {n} files)" for note, n in notes.items()),
             *names.notes("videos"),
             *classes.notes("classes"),
         ),
@@ -240,5 +258,5 @@ def _bad_name(text: str, what: str) -> str:
     if what == "video" and text in (".", ".."):  # a folder to every tool that makes a path of it
         return f"its video is called {text!r}"
     if any(unicodedata.category(c) in ("Cc", "Cs") or c in "\u2028\u2029\ufffe\uffff" for c in text):
-        return f"its {what} {text[:80]!r} holds characters that are not text"
+        return f"its {what} {text[:80]!r} contains characters that are not text"
     return ""

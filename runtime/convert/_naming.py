@@ -1,4 +1,4 @@
-"""What videos are called, and what to do where two of them would get one name."""
+"""Names of videos, and what to do if two of them would have the same name."""
 
 from __future__ import annotations
 
@@ -12,13 +12,18 @@ from ..text.names import clean_name, media_name, media_path
 from ._model import Timelines, merge
 from ._options import SameVideo
 
-_OPTION = "--same-video apart (names with folder, ending or origin) or --same-video merge (they are one video)"
+_OPTION = "set `same_video=apart` (adds folder, extension or origin to the names) or `same_video=merge` (one video)"
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a name was found. path: of the media, as written; owner: what holds the annotations of one video in the
-    file, such as a task. Two origins with different paths or owners are two videos."""
+    """The source of a name. Two origins with different paths or owners are two videos.
+
+    Attributes:
+        name: The name.
+        path: Path of the media as written.
+        owner: What contains the annotations of one video in the file, such as a task.
+    """
 
     name: str
     path: str = ""
@@ -31,7 +36,7 @@ class Origin:
 
 
 def settle(where: str, origins: Sequence[Origin], same: SameVideo) -> list[str]:
-    """The name of each origin. Raises InputError where two videos would get one name, unless told what to do."""
+    """The name of each origin. Raises InputError if two videos would have the same name and `same` is "refuse"."""
     groups: dict[str, list[Origin]] = {}
     for origin in dict.fromkeys(origins):
         groups.setdefault(clean_name(origin.name), []).append(origin)
@@ -46,15 +51,15 @@ def settle(where: str, origins: Sequence[Origin], same: SameVideo) -> list[str]:
             raise InputError(
                 "video-ambiguous",
                 f"{where}: several videos would be called {name!r}: {', '.join(list(shown)[:5])}",
-                "one name a video",
-                _OPTION,
+                required="a name for each video",
+                next_step=_OPTION,
             )
         chosen.update(_apart(group))
     return [chosen[origin] for origin in origins]
 
 
 def settle_files(parts: Sequence[tuple[str, Timelines]], same: SameVideo) -> Timelines:
-    """Timelines of several files, each with its name without ending. Raises as `settle`."""
+    """Merge timelines of several files, given with their names without extension. Raises as `settle`."""
     holders: dict[str, list[str]] = {}
     for stem, lines in parts:
         for video in lines.videos:
@@ -92,7 +97,7 @@ def _renamed(lines: Timelines, stem: str, shared: set[str]) -> Timelines:
 
 
 def _apart(group: Sequence[Origin]) -> dict[Origin, str]:
-    """Names that differ: by folder, else by ending as well, else by owner as well."""
+    """Different names: with the folder, if necessary with the extension, and if necessary with the owner."""
     for way in (_folder, _ending, _owner):
         names = {origin: way(origin) for origin in group}
         places = {(_canonical(o.path), o.owner): name for o, name in names.items()}

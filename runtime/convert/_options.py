@@ -1,4 +1,4 @@
-"""What a conversion may be told: frame rates, names, what counts as a click."""
+"""Options of a conversion: frame rates, names, what counts as a click; and the content of files."""
 
 from __future__ import annotations
 
@@ -21,8 +21,14 @@ BACKGROUND = ("background", "SIL", "action_start", "action_end")
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """Frames per second: one for all videos, or one a video. duration: seconds, where the file of rates has them.
-    asked: what was asked for so far, so that rates that nobody needs can be refused."""
+    """Frame rates.
+
+    Attributes:
+        everywhere: The frame rate of all videos.
+        of_video: Frame rates of single videos.
+        duration: Durations in seconds, if the file of rates contains them.
+        asked: Videos whose frame rate was needed, so that unused rates can be refused.
+    """
 
     everywhere: float | None = None
     of_video: dict[str, float] = field(default_factory=dict)
@@ -30,41 +36,46 @@ class Rates:
     asked: set[str] = field(default_factory=set, compare=False, repr=False)
 
     def known(self, video: str, stated: float | None = None) -> float | None:
-        """The rate that was given, else the one that the source states."""
+        """The frame rate of a video: from these rates, or as stated by the source. None if unknown."""
         self.asked.add(video)
         return self.of_video.get(video, self.everywhere) or stated
 
     def need(self, video: str, purpose: str, stated: float | None = None) -> float:
-        """As `known`. Raises InputError where nobody gave one."""
+        """As `known`, but raises InputError if the frame rate is unknown."""
         rate = self.known(video, stated)
         if rate is None:
             raise InputError(
                 "fps-missing",
                 f"{purpose} counts frames, and the frame rate of {video} is unknown",
-                "frames a second, or a file of rates (dataset.json, fps.json, ActivityNet JSON with fps)",
-                "add --fps, for example --fps 25",
+                required="frames per second, or a file of rates (dataset.json, fps.json, ActivityNet JSON with fps)",
+                next_step="set `rates`, for example `rates=25`",
             )
         return rate
 
 
 def read_rates(text: str | None) -> Rates:
-    """A number, a fraction (30000/1001), or the path of dataset.json, of {video: fps}, or of ActivityNet JSON with fps.
+    """Read frame rates.
 
-    Raises InputError.
+    Args:
+        text: A number, a fraction (30000/1001), or the path of a JSON file: dataset.json, {video: fps}, or ActivityNet
+            JSON with fps.
+
+    Raises:
+        InputError: It is none of these.
     """
     if text is None:
         return Rates()
     try:
-        return Rates(_rate(text, "--fps"))
+        return Rates(_rate(text, "`rates`"))
     except ValueError:
         pass
     path = Path(text)
     if not path.is_file():
         raise InputError(
             "fps",
-            f"--fps {shown(text)} is no number and no file",
+            f"`rates` is {shown(text)}, which is neither a number nor a file",
             "a positive number, a fraction such as 30000/1001, or a JSON file of rates",
-            "correct it",
+            "correct `rates`",
         )
     record = read_json(path)
     durations: dict[str, float] = {}
@@ -82,33 +93,42 @@ def read_rates(text: str | None) -> Rates:
     except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise InputError(
             "fps",
-            f"{path} holds no frame rates ({str(error)[:200]})",
-            'dataset.json, {"video": 25.0, ...}, or ActivityNet JSON with fps',
-            "check --fps",
+            f"{path} contains no frame rates ({str(error)[:200]})",
+            required='dataset.json, {"video": 25.0, ...}, or ActivityNet JSON with fps',
+            next_step="check `rates`",
         ) from None
 
 
 def _rate(value: Any, what: str) -> float:
     rate = parse_rate(value)
     if not 1e-6 <= rate <= 1e6:
-        raise InputError("fps", f"{what}: {rate:g} frames a second", "a positive number", "correct it")
+        raise InputError("fps", f"The frame rate of {what} is {rate:g}", "a positive number", "correct it")
     return rate
 
 
 def _duration(value: Any) -> float:
     seconds = float(value)
     if not 0 < seconds <= LATEST_S:
-        raise ValueError(f"a video of {seconds:g} s")
+        raise ValueError(f"the duration of a video is {seconds:g} s")
     return seconds
 
 
 @dataclass(frozen=True, slots=True)
 class ReadOptions:
-    """rates: of forms that count frames. video: name for the video of a one-video file. clicks: marked (what the form
-    itself marks as clicks), all (every annotation is a click at its middle), none. names: where ELAN keeps classes.
-    annotations: which of several annotations of a Label Studio task count. same_video: what becomes of videos that
-    would have one name (from other folders, in several files or tasks). label_column: where a table keeps classes.
-    background: labels of frames that mean no action."""
+    """Options for reading.
+
+    Attributes:
+        rates: Frame rates, for formats that count frames.
+        video: Name of the video of a file with one video.
+        clicks: "marked" (annotations that the format marks as clicks), "all" (every annotation is a click at its
+            middle) or "none".
+        names: Whether ELAN has the class in the value or in the tier of an annotation.
+        annotations: Which of several annotations of a Label Studio task count: "last" or "all".
+        same_video: What to do with several videos of one name (from several folders, files or tasks): "refuse",
+            "apart" (extend the names) or "merge".
+        label_column: Column or attribute with the class, in tables and VIA.
+        background: Labels of frames without an action, in frame-wise text.
+    """
 
     rates: Rates = Rates()
     video: str | None = None
@@ -122,9 +142,16 @@ class ReadOptions:
 
 @dataclass(frozen=True, slots=True)
 class WriteOptions:
-    """media: where the video of an annotation tool is, with {video} for its name; None: not told. size: width and
-    height of the videos in pixels; None: not told. target: where the file will be, in the output
-    folder root. clicking: classes without a mark are there to be clicked."""
+    """Options for writing.
+
+    Attributes:
+        rates: Frame rates, for formats that count frames.
+        media: Path of the videos for annotation tools, with {video} for the name; None: unknown.
+        size: Width and height of the videos in pixels; None: unknown.
+        target: Path of the file.
+        root: Output folder.
+        clicking: Whether classes without annotations are meant for clicks.
+    """
 
     rates: Rates = Rates()
     media: str | None = None
@@ -134,21 +161,21 @@ class WriteOptions:
     clicking: bool = False
 
     def media_of(self, video: str) -> str:
-        """Path or address of the media of one video."""
+        """Path or address of the media of a video."""
         return (self.media or "{video}.mp4").replace("{video}", video)
 
 
 @compact
 @dataclass(frozen=True, slots=True, repr=False)
 class Source:
-    """A file to be read: its name as shown to the user, its bytes, and what it is called without its ending."""
+    """A file to read: its name in messages, its bytes, and its name without extension."""
 
     name: str
     data: bytes
     stem: str
 
     def text(self) -> str:
-        """UTF-8 or UTF-16 with its mark, line ends as newlines. Raises InputError."""
+        """The text: UTF-8, or UTF-16 with a byte order mark, with newlines as line ends. Raises InputError."""
         import codecs
 
         marked = self.data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
@@ -156,25 +183,35 @@ class Source:
             text = self.data.decode("utf-16" if marked else "utf-8-sig")
         except UnicodeDecodeError as error:
             raise InputError(
-                "convert-encoding", f"{self.name} is not text in UTF-8 ({error})", "UTF-8 or UTF-16", "save it as UTF-8"
+                "convert-encoding",
+                f"{self.name} is not text in UTF-8 ({error})",
+                required="UTF-8 or UTF-16",
+                next_step="save it as UTF-8",
             ) from None
         if "\0" in text:
-            raise self.wrong("it holds NUL characters: not text, or UTF-16 without its mark", "text in UTF-8")
+            raise self.wrong(
+                "it contains NUL characters: it is not text, or UTF-16 without a byte order mark", "text in UTF-8"
+            )
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    def wrong(self, what: str, allowed: str) -> InputError:
-        """The error of a file that is not in its form."""
-        return InputError("convert-form", f"{self.name}: {what}", allowed, "fix the file, or name its form with --from")
+    def wrong(self, what: str, required: str) -> InputError:
+        """The error of a file that does not have the format."""
+        return InputError(
+            "convert-form",
+            f"{self.name}: {what}",
+            required=required,
+            next_step="fix the file, or set its format with `source_form`",
+        )
 
     def at(self, where: str) -> str:
-        """A place in this file, in an error."""
+        """A place in this file, for messages."""
         return f"{self.name}: {where}"
 
 
 @compact
 @dataclass(frozen=True, slots=True, repr=False)
 class Written:
-    """Content of a file; what it cannot hold of what was to be written; what it says that nobody knew."""
+    """Content of a file, what the format cannot represent of the annotations, and what had to be assumed."""
 
     data: str | bytes
     lost: tuple[str, ...] = ()

@@ -1,4 +1,6 @@
-"""SoccerNet: Labels.json, Labels-v2.json and predictions (results_spotting.json): one instant an action. A game a file.
+"""SoccerNet: Labels.json, Labels-v2.json and predictions (results_spotting.json): one instant per action.
+
+One game per file.
 
 An instant is a click. Each half of a game is a video of its own, `<game>/1` and `<game>/2`, and times count from its
 beginning: `position` in milliseconds, else `gameTime` ("2 - 03:02") in whole seconds.
@@ -39,43 +41,45 @@ def read_soccernet(source: Source, options: ReadOptions) -> Timelines:
     found = parse_json(source)
     if not looks_like_soccernet(found):
         raise source.wrong("it holds no instants of a game", _ALLOWED)
-    guessed = "annotations" not in found and "predictions" in found
-    items = found.get("predictions" if guessed else "annotations", [])
+    predicted = "annotations" not in found and "predictions" in found
+    items = found.get("predictions" if predicted else "annotations", [])
     if not isinstance(items, list):
-        raise source.wrong("its annotations are no list", _ALLOWED)
+        raise source.wrong("its annotations are not a list", _ALLOWED)
     game = options.video or text_of(found.get("UrlLocal")).strip().replace("\\", "/").strip("/")
     game = game or PurePosixPath(source.stem).as_posix()
     called = record(found.get(_VIDEOS))
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     notes: list[str] = []
 
     def read() -> Iterator[tuple[str, Mark]]:
         for row, item in enumerate(items):
             where = f"annotation {row}"
             try:
-                half, start = _instant(record(item), said)
+                half, start = _instant(record(item), counts)
                 label = item["label"]
                 if not isinstance(label, str):
                     raise TypeError(f"label {brief(label)}")
-                score = number(item["confidence"]) if guessed and "confidence" in item else None
+                score = number(item["confidence"]) if predicted and "confidence" in item else None
             except (KeyError, TypeError, ValueError) as error:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise source.wrong(f"{where}: {brief(item)} ({what})", _ALLOWED) from None
-            said["team"] += "team" in item or "visibility" in item
+            counts["team"] += "team" in item or "visibility" in item
             video = text_of(called.get(str(half))) or f"{game}/{half}"
             yield source.at(where), Mark(video, label, start, None, score)
 
     rows = list(read())
-    if said["team"]:
-        notes.append(f"left out: team and visibility of {counted(said['team'], 'mark')}")
-    if said["second"]:
-        notes.append(f"times of {counted(said['second'], 'mark')} are whole seconds: the file has no position")
-    if said["apart"]:
-        notes.append(f"gameTime and position of {counted(said['apart'], 'mark')} differ by seconds: position counts")
+    if counts["team"]:
+        notes.append(f"left out: team and visibility of {counted(counts['team'], 'annotation')}")
+    if counts["second"]:
+        notes.append(f"times of {counted(counts['second'], 'annotation')} are whole seconds: the file has no position")
+    if counts["apart"]:
+        notes.append(
+            f"gameTime and position of {counted(counts['apart'], 'annotation')} differ by seconds: position counts"
+        )
     return gather(rows, notes=notes)
 
 
-def _instant(item: dict[str, Any], said: Counter[str]) -> tuple[int, float]:
+def _instant(item: dict[str, Any], counts: Counter[str]) -> tuple[int, float]:
     """Half and second. Raises ValueError."""
     text = text_of(item.get("gameTime"))
     clock = _GAME_TIME.match(text)
@@ -88,10 +92,10 @@ def _instant(item: dict[str, Any], said: Counter[str]) -> tuple[int, float]:
         raise ValueError(f"half {half}")
     seconds = int(clock[2]) * 60 + int(clock[3]) if clock else 0
     if item.get("position") in (None, ""):
-        said["second"] += 1
+        counts["second"] += 1
         return half, float(seconds)
     position = number(item["position"]) / 1000
-    said["apart"] += clock is not None and abs(position - seconds) > 2
+    counts["apart"] += clock is not None and abs(position - seconds) > 2
     return half, position
 
 
@@ -111,9 +115,9 @@ def write_soccernet(lines: Timelines, options: WriteOptions) -> Written:
     if len(set(halves.values())) < len(halves):
         raise InputError(
             "convert-names",
-            f"videos {', '.join(map(repr, halves))} as halves of one game",
-            "video names such as game/1 and game/2",
-            "rename them",
+            f"The videos {', '.join(map(repr, halves))} cannot be halves of one game",
+            required="video names such as game/1 and game/2",
+            next_step="rename them",
         )
     entries = []
     for mark in sorted(lines.marks, key=lambda m: (halves[m.video], m.start)):
@@ -132,6 +136,6 @@ def write_soccernet(lines: Timelines, options: WriteOptions) -> Written:
     lost = ["confidence"] if not scored and any(mark.score is not None for mark in lines.marks) else []
     lost += grid_losses(lines.marks, 1000, "0.001 s")
     if empty := len(set(lines.videos) - {mark.video for mark in lines.marks}):
-        lost.append(f"the names of {counted(empty, 'video')} without a mark")
-    assumed = () if scored else ("nothing about team and visibility",)
+        lost.append(f"the names of {counted(empty, 'video')} without annotations")
+    assumed = () if scored else ("no team and visibility",)
     return Written(json.dumps(made, ensure_ascii=False, indent=1) + "\n", (*event_losses(lines.marks), *lost), assumed)

@@ -1,7 +1,7 @@
-"""SubRip (.srt): captions that every player shows, one cue a mark. One video a file.
+"""SubRip (.srt): captions that every player shows, one cue per annotation. One video per file.
 
-SubRip has nothing but times and text: a cue's text is the class. Confidence is not written, as it could not be told
-from the text when it is read. A click is a cue of half a second around it, so that `--clicks all` reads its time back.
+SubRip contains times and text only: the text of a cue is the class. Confidence is not written, because it could not be
+distinguished from the text. A click is a cue of half a second around it, so that `clicks=all` reads its time back.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def read_srt(source: Source, options: ReadOptions) -> Timelines:
             raise source.wrong(f"line {line}: a cue from {start:g} to {end:g} s", "cues that end later")
         rows.append((source.at(f"line {first}"), Mark(video, label, start, end)))
     if not rows and not empty:
-        raise source.wrong("it holds no cue", _ALLOWED)
+        raise source.wrong("it contains no cue", _ALLOWED)
     return gather(rows, videos=[video], notes=[f"left out: {counted(empty, 'cue')} without text"] if empty else [])
 
 
@@ -58,9 +58,9 @@ def write_srt(lines: Timelines, options: WriteOptions) -> Written:
     if (odd := next((label for label in lines.classes if _TIMING.match(label)), None)) is not None:
         raise InputError(
             "convert-names",
-            f"the class name {shown(odd)} in SubRip, where it would be read as the timing of a cue",
-            "names that are no timings",
-            "rename the class, or choose another form",
+            f"In SubRip, the class name {shown(odd)} would be read as the timing of a cue",
+            required="names that are no timings",
+            next_step="rename the class, or choose another format",
         )
     parts = []
     for number, mark in enumerate(sorted(lines.marks, key=lambda m: m.start), 1):
@@ -73,9 +73,9 @@ def write_srt(lines: Timelines, options: WriteOptions) -> Written:
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
     lost += ["names of videos, which become names of files"]
     if lines.clicks:
-        lost.append(f"that {counted(lines.clicks, 'click')} are clicks: cues of {SHOWN_S} s (--clicks all reads them)")
+        lost.append(f"that {counted(lines.clicks, 'click')} are clicks: cues of {SHOWN_S} s (`clicks=all` reads them)")
     if marked := sum(_plain(label) != label for label in lines.classes):
-        lost.append(f"what {counted(marked, 'class name')} hold of formatting marks")
+        lost.append(f"formatting tags in {counted(marked, 'class name')}")
     lost += grid_losses(lines.marks, 1000, "0.001 s")
     return Written("\n".join(parts), (*event_losses(lines.marks), *lost))
 

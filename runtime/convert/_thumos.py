@@ -1,4 +1,4 @@
-"""THUMOS text: `video start_s end_s` a line, one class a file, which the file is called by: `<class>_val.txt`."""
+"""THUMOS text: lines of `video start_s end_s`, one class per file, which is named `<class>_val.txt`."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ def looks_like_thumos(text: str) -> bool:
 
 
 def read_thumos(source: Source, options: ReadOptions) -> Timelines:
-    """Actions of the class that the file is called by."""
+    """Read actions of the class in the file name."""
     if source.name == "standard input":
-        raise source.wrong("the class is the name of the file, which a pipe does not have", "a file or a folder")
+        raise source.wrong("the class is the file name, which standard input does not have", "a file or a folder")
     label = _SUBSET.sub("", PurePosixPath(source.stem).name)
 
     lines = source.text().split("\n")
@@ -48,11 +48,14 @@ def read_thumos(source: Source, options: ReadOptions) -> Timelines:
 
 
 def write_thumos(lines: Timelines, options: WriteOptions) -> Written:
-    """Actions of one class. Raises InputError for the name of a video that holds blanks."""
+    """Write actions of one class. Raises InputError for the name of a video that contains blanks."""
     for video in lines.videos:
         if re.search(r"\s", video):
             raise InputError(
-                "convert-names", f"the video name {video!r} in THUMOS text", "names without blanks", "rename it"
+                "convert-names",
+                f"The video name {video!r} cannot be written in THUMOS text",
+                required="names without blanks",
+                next_step="rename it",
             )
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
     text = "".join(f"{m.video} {m.start!r} {m.end!r}\n" for m in lines.marks)

@@ -62,14 +62,14 @@ def read_via(source: Source, options: ReadOptions) -> Timelines:
         attributes, segments = _of_table(source)
         origins = []
     if options.video is not None:
-        raise source.wrong("--video for VIA", "files that name their videos")
+        raise source.wrong("`video` does not apply to VIA, whose files name their videos", "a file without `video`")
     names = settle(source.name, [*origins, *(s.origin for s in segments)], options.same_video)
-    said: Counter[str] = Counter()
+    counts: Counter[str] = Counter()
     aids, notes = _attribute(source, attributes, segments, options.label_column)
     rows: list[tuple[str, Mark]] = []
     for segment, video in zip(segments, names[len(origins) :], strict=True):
         if segment.spatial or not segment.times:
-            said["region in the picture" if segment.spatial else "value of a whole file"] += 1
+            counts["region in the picture" if segment.spatial else "value of a whole file"] += 1
             continue
         if len(segment.times) > 2:
             raise source.wrong(f"{segment.where}: {len(segment.times)} times", "one time or two")
@@ -80,13 +80,13 @@ def read_via(source: Source, options: ReadOptions) -> Timelines:
         aid = next((a for a in aids if text_of(segment.values.get(a)).strip()), aids[0])
         labels = _labels(record(attributes.get(aid)), text_of(segment.values.get(aid)))
         if not labels:
-            said["segment without a class"] += 1
+            counts["segment without a class"] += 1
         for label in labels:
             mark = Mark(video, label, times[0], times[1] if len(times) == 2 else None)
             rows.append((source.at(segment.where), mark))
     declared = [pair for aid in aids for pair in record(record(attributes.get(aid)).get("options")).items()]
     known = [text_of(v) for k, v in declared if text_of(v).strip() and (k, v) != ("default", "Default")]
-    for what, count in said.items():
+    for what, count in counts.items():
         thing, _, rest = what.partition(" ")
         notes.append(f"left out: {counted(count, thing)} {rest}")
     return gather(rows, videos=names[: len(origins)], labels=known, notes=notes)
@@ -162,7 +162,8 @@ def _attribute(
         for aid in [*named, *(aid for s in segments for aid in s.values)]:
             if column in (aid, named.get(aid)):
                 return [aid], []
-        raise source.wrong(f"it has no attribute {column!r} (--label-column)", ", ".join(named.values()) or "none here")
+        known = ", ".join(named.values()) or "no attributes"
+        raise source.wrong(f"`label_column` is {column!r}, which is not an attribute of the file", known)
     timed = [s for s in segments if s.times and not s.spatial]
     used = list(dict.fromkeys(aid for s in timed for aid, value in s.values.items() if text_of(value)))
     ours = [aid for aid in used if named.get(aid) in (_ACTIONS, _CLICKS)]
@@ -172,7 +173,7 @@ def _attribute(
     chosen = ours or others[:1] or [next(iter(attributes), "")]
     if len(others) > 1 or (ours and others):
         shown = ", ".join(named.get(aid, aid) for aid in used)
-        return chosen, [f"classes are the values of {named.get(chosen[0], chosen[0])}, one of {shown} (--label-column)"]
+        return chosen, [f"classes are the values of {named.get(chosen[0], chosen[0])}, one of {shown} (`label_column`)"]
     return chosen, []
 
 
@@ -228,6 +229,6 @@ def write_via(lines: Timelines, options: WriteOptions) -> Written:
     lost = ["confidence"] if any(mark.score is not None for mark in lines.marks) else []
     if any(media_name(options.media_of(video)) != video for video in lines.videos):
         lost.append("names of videos that differ from those of their media")
-    assumed = () if options.media else (f"videos called {options.media_of('<video>')} (--media)",)
+    assumed = () if options.media else (f"videos called {options.media_of('<video>')} (`media`)",)
     text = json.dumps(made, ensure_ascii=False, indent=1) + "\n"
     return Written(text, (*event_losses(lines.marks), *lost), assumed)

@@ -1,12 +1,12 @@
-"""WebVTT: what players show as captions, one cue a mark. One video a file.
+"""WebVTT: what players show as captions, one cue per annotation. One video per file.
 
     12
     00:00:01.234 --> 00:00:02.345
     take (0.873)
 
 A click is a cue of half a second from the click on, whose identifier begins with "click-". Confidence in brackets is
-read back only from files that say (in a NOTE) that they were written here: elsewhere it is part of somebody's text.
-A class that itself ends like that, such as `jump (0.500)`, is followed by a mark that players do not show.
+read only from files with the NOTE that punctum writes: in other files it is part of the text.
+A class that itself ends like that, such as `jump (0.500)`, is followed by a character that players do not show.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def read_webvtt(source: Source, options: ReadOptions) -> Timelines:
     video = options.video or _named(blocks) or source.stem
     notes = []
     if any(line.startswith("X-TIMESTAMP-MAP") for line in lines[:4]):
-        notes.append("X-TIMESTAMP-MAP is not followed: times are taken as they stand")
+        notes.append("X-TIMESTAMP-MAP is not followed: times are read as written")
     rows, empty = [], 0
     for first, block in blocks:
         if _ASIDE.match(block[0]):

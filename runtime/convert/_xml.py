@@ -1,4 +1,4 @@
-"""XML from strangers, without what makes XML dangerous: no document types, no entities, no endless nesting."""
+"""Safe reading of untrusted XML: no document types, no entities, limited nesting."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ DEEPEST = 64
 
 
 def parse_xml(source: Source, allowed: str) -> ElementTree.Element:
-    """The root element. Raises InputError for what is not well-formed, and for any document type declaration.
+    """The root element. Raises InputError for malformed XML and for document type declarations.
 
-    Entities that grow when they are expanded, and those that name files or addresses, need a document type to be
-    declared in. No annotation tool writes one.
+    Entities that grow on expansion, or refer to files or addresses, require a document type declaration, which no
+    annotation tool writes.
     """
     builder = ElementTree.TreeBuilder()
     parser = expat.ParserCreate()
@@ -26,15 +26,15 @@ def parse_xml(source: Source, allowed: str) -> ElementTree.Element:
         raise InputError(
             "xml-doctype",
             f"{source.name} line {parser.CurrentLineNumber} declares a document type or entities",
-            f"{allowed}, without DOCTYPE",
-            "export it again from the annotation tool",
+            required=f"{allowed}, without DOCTYPE",
+            next_step="export it again from the annotation tool",
         )
 
     def start(tag: str, attributes: dict[str, str]) -> None:
         nonlocal depth
         depth += 1
         if depth > DEEPEST:
-            raise source.wrong(f"line {parser.CurrentLineNumber}: more than {DEEPEST} elements in each other", allowed)
+            raise source.wrong(f"line {parser.CurrentLineNumber}: more than {DEEPEST} nested elements", allowed)
         builder.start(tag, attributes)
 
     def end(tag: str) -> None:
@@ -55,6 +55,6 @@ def parse_xml(source: Source, allowed: str) -> ElementTree.Element:
 
 
 def to_xml(root: ElementTree.Element) -> str:
-    """Indented, with its declaration."""
+    """The text of an XML document, indented, with its declaration."""
     ElementTree.indent(root, "    ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from punctum.runtime.convert import FORMS, Mark, ReadOptions, Timelines, WriteOptions, read_rates
+from punctum.runtime.convert import FORMATS, Mark, ReadOptions, Timelines, WriteOptions, read_rates
 from punctum.runtime.convert._options import Source
 
 FPS = 10.0
@@ -18,12 +18,12 @@ MIXED = Timelines(MARKS, ("v",), ("put", "never"))
 
 def read(name: str, data: str | bytes, **options) -> Timelines:
     data = data.encode() if isinstance(data, str) else data
-    source = Source(f"file{FORMS[name].endings[0]}", data, "file")
-    return FORMS[name].read(source, ReadOptions(**{"rates": RATES, **options}))
+    source = Source(f"file{FORMATS[name].endings[0]}", data, "file")
+    return FORMATS[name].read(source, ReadOptions(**{"rates": RATES, **options}))
 
 
 def write(name: str, lines: Timelines = MIXED, **options) -> str:
-    return FORMS[name].write(lines, WriteOptions(**{"rates": RATES, **options})).data
+    return FORMATS[name].write(lines, WriteOptions(**{"rates": RATES, **options})).data
 
 
 def told(lines: Timelines) -> list[tuple]:

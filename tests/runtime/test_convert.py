@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime.cli import invoke
-from punctum.runtime.convert import FORMS, Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
+from punctum.runtime.convert import FORMATS, Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
 from punctum.runtime.convert._model import merge
 from punctum.runtime.convert._options import Source
 from punctum.runtime.datasets.dataset import read_points, read_truth
@@ -57,7 +57,7 @@ def marks(draw, clicks: bool, least_s: float = 0.08):
 
 
 def there_and_back(name: str, lines: Timelines) -> Timelines:
-    form = FORMS[name]
+    form = FORMATS[name]
     if form.a_file == "class":
         return there_and_back_by_class(form, lines)
     written = form.write(lines, WriteOptions(read_rates(str(FPS)), size=(640, 480)))
@@ -100,12 +100,12 @@ def close(found: float | None, given: float | None, slack: float) -> bool:
     return found is given if found is None or given is None else abs(found - given) <= slack + 1e-12
 
 
-@pytest.mark.parametrize("name", [n for n in RESOLUTION if n != "parquet" and FORMS[n].actions])
+@pytest.mark.parametrize("name", [n for n in RESOLUTION if n != "parquet" and FORMATS[n].actions])
 @given(data=st.data())
 @settings(max_examples=60)
 def test_actions_there_and_back(name, data):
     given = data.draw(marks(clicks=False))
-    if FORMS[name].a_file == "class":
+    if FORMATS[name].a_file == "class":
         given = [replace(mark, label=mark.label.replace("/", "|")) for mark in given]
     if name in ("srt", "elan-text") and (
         not given or (name == "srt" and any("<" in m.label or "{" in m.label for m in given))
@@ -116,7 +116,7 @@ def test_actions_there_and_back(name, data):
     same(found, given, *RESOLUTION[name], unscored=unscored)
 
 
-@pytest.mark.parametrize("name", [n for n, form in FORMS.items() if form.clicks])
+@pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.clicks])
 @given(data=st.data())
 @settings(max_examples=60)
 def test_clicks_there_and_back(name, data):
@@ -136,8 +136,8 @@ def test_events_stay_whole_and_losses_are_said(tmp_path, capsys):
     assert invoke(["convert", str(source), str(tmp_path / "same.jsonl")]) == 0
     assert (tmp_path / "same.jsonl").read_text() == EVENT.to_json() + "\n"
     said = capsys.readouterr().err
-    assert "as events, by its ending .jsonl: 1 action" in said
-    assert "left out: 1 report" in said
+    assert "as events, by its extension .jsonl: 1 action" in said
+    assert "left out: 1 revision" in said
     assert invoke(["convert", str(source), str(tmp_path / "e.csv")]) == 0
     assert (tmp_path / "e.csv").read_text().splitlines() == [
         "class,video_id,start_s,end_s,score",
@@ -166,7 +166,7 @@ def test_what_is_chosen_is_said(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "left out: 1 line seen before" in said
     assert "left out: start and end of 2 annotations" in said
-    assert "left out: 1 mark, by" in said
+    assert "left out: 1 annotation, by" in said
     assert [row.frame for row in read_points(tmp_path / "p.csv")] == [1.875]
     assert invoke(["convert", str(source), str(tmp_path / "q.csv"), "--video", "other"]) == 2
 
@@ -174,7 +174,7 @@ def test_what_is_chosen_is_said(tmp_path, capsys):
 def test_actions_too_short_for_a_form(tmp_path, capsys):
     source = write_events(tmp_path / "e.jsonl", replace(EVENT, start=1.0, end=1.0))
     for form, end in (("webvtt", 1.001), ("elan", 1.001), ("cvat", 1.04), ("labelstudio", 1.04)):
-        out = tmp_path / f"{form}{FORMS[form].endings[0]}"
+        out = tmp_path / f"{form}{FORMATS[form].endings[0]}"
         fps = ["--fps", "25"] if form in ("cvat", "labelstudio") else []  # refused where nothing counts frames
         assert invoke(["convert", str(source), str(out), "--to", form, *fps]) == 0
         assert "that 1 action lasted less than" in capsys.readouterr().err

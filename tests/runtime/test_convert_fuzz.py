@@ -11,8 +11,8 @@ from xml.etree import ElementTree
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from punctum.runtime.convert import FORMS, Mark, ReadOptions, Timelines, WriteOptions, read_rates
-from punctum.runtime.convert._detect import forms_by_content
+from punctum.runtime.convert import FORMATS, Mark, ReadOptions, Timelines, WriteOptions, read_rates
+from punctum.runtime.convert._detect import formats_by_content
 from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
 
@@ -55,7 +55,7 @@ TEXTS = [
 
 def alone(name: str) -> Timelines:
     """What one file of a form can hold of the marks above."""
-    form = FORMS[name]
+    form = FORMATS[name]
     marks = [m for m in LINES.marks if (form.clicks or m.end is not None) and (form.actions or m.end is None)]
     if not form.mixed or form.a_file in ("video", "game"):
         marks = [m for m in marks if m.video == ("w" if form.a_file == "game" else "v")]
@@ -66,7 +66,7 @@ def alone(name: str) -> Timelines:
 
 
 def document(name: str) -> str:
-    data = FORMS[name].write(alone(name), WriteOptions(RATES)).data
+    data = FORMATS[name].write(alone(name), WriteOptions(RATES)).data
     return data if isinstance(data, str) else data.decode()
 
 
@@ -74,16 +74,16 @@ def survives(name: str, data: bytes) -> None:
     """The reader, every writer on what was read, and the detection of the form: right, or one InputError."""
     source = Source("file.txt", data, "file")
     try:
-        forms_by_content(source)
+        formats_by_content(source)
     except InputError as error:
         assert error.given
     for options in (ReadOptions(RATES), ReadOptions(RATES, same_video="apart", names="tier", annotations="all")):
         try:
-            found = FORMS[name].read(source, options)
+            found = FORMATS[name].read(source, options)
         except InputError as error:
             assert error.given and error.next_step
             continue
-        for form in FORMS.values():
+        for form in FORMATS.values():
             if form.name == "parquet" or (found.clicks and not form.clicks) or (found.actions and not form.actions):
                 continue
             parts = (
@@ -262,14 +262,14 @@ def test_lines_with_strange_text(name, data):
     survives(name, "\n".join(lines).encode())
 
 
-@pytest.mark.parametrize("name", [n for n, form in FORMS.items() if form.read])
+@pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.read])
 @given(data=st.binary(max_size=200))
 @settings(max_examples=40, deadline=None)
 def test_any_bytes(name, data):
     survives(name, data)
 
 
-@pytest.mark.parametrize("name", [n for n, form in FORMS.items() if form.read])
+@pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.read])
 @pytest.mark.parametrize("kind", ["utf-16", "cut", "deep list", "deep object", "zeros", "latin-1"])
 def test_whole_files_of_the_wrong_kind(name, kind):
     text = document(name)

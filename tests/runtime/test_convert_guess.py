@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 import pytest
-from punctum.runtime.convert import FORMS, ReadOptions, Timelines, convert, read_data, read_rates
-from punctum.runtime.convert._forms import guess_source
+from punctum.runtime.convert import FORMATS, ReadOptions, Timelines, convert, read_data, read_rates
+from punctum.runtime.convert._forms import detect_source
 from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
 
@@ -21,7 +21,7 @@ def by_video(lines: Timelines) -> list[tuple]:
 
 
 def guessed(text: str, name: str = "file.txt") -> str:
-    return guess_source(Source(name, text.encode(), "file"))[0].name
+    return detect_source(Source(name, text.encode(), "file"))[0].name
 
 
 ROWS = "hand\tAnn\t00:00:01.000\t1.0\t00:00:02.500\t2.5\t00:00:01.500\t1.5\ttake\n"
@@ -43,16 +43,16 @@ ROWS += "hand\t\t01:00:00.000\t3600.0\t01:00:01.000\t3601.0\t00:00:01.000\t1.0\t
     ],
 )
 def test_what_is_no_form_is_not_guessed(text):
-    with pytest.raises(InputError, match="cannot be told") as caught:
+    with pytest.raises(InputError, match="cannot be detected") as caught:
         guessed(text)
-    assert "--from" in caught.value.next_step
+    assert "`source_form`" in caught.value.next_step
 
 
 def test_what_may_be_two_forms_is_refused():
     both = json.dumps({"UrlLocal": "g", "annotations": [], "results": {}})
     with pytest.raises(InputError, match="it may be activitynet or soccernet") as caught:
         guessed(both, "x.json")
-    assert "--from activitynet" in caught.value.next_step
+    assert "`source_form=activitynet`" in caught.value.next_step
 
 
 def test_folders_of_texts(tmp_path):
@@ -64,7 +64,7 @@ def test_folders_of_texts(tmp_path):
     convert(str(folder), str(out), target_form="activitynet-truth", reading=ReadOptions(read_rates("10")))
     assert list(json.loads(out.read_text())["database"]) == ["S1_Tea", "S2_Tea"]
     (folder / "notes.txt").write_text("v 1 2\n")
-    with pytest.raises(InputError, match="several forms"):
+    with pytest.raises(InputError, match="several formats"):
         convert(str(folder), str(out), target_form="activitynet-truth", replace_target=True)
 
 
@@ -86,14 +86,14 @@ def test_content_is_read_without_a_file():
 
 def test_the_page_lists_every_form():
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "convert-annotations.md").read_text()
-    for form in FORMS.values():
+    for form in FORMATS.values():
         assert f"| `{form.name}` | {', '.join(form.endings)} |" in page
 
 
 def test_help_names_every_form_and_what_is_background():
     from punctum.runtime.cli.convert import _BACKGROUND, _FORMS
 
-    assert _FORMS.split(", ") == list(FORMS)
+    assert _FORMS.split(", ") == list(FORMATS)
     assert ReadOptions().background == _BACKGROUND
 
 

@@ -87,12 +87,12 @@ def test_epic_kitchens_and_other_columns():
     assert any("verb and noun" in note for note in lines.notes)
     assert told(read("csv", text, label_column="narration")) == [("open the door", 0.14, 3.37)]
     assert told(read("csv", text, label_column="Verb")) == [("open", 0.14, 3.37)]
-    refused("label-column", read, "csv", text, label_column="nothing")
+    refused("label_column", read, "csv", text, label_column="nothing")
 
 
 def test_confidence_outside_its_range_is_said():
     lines = read("csv", "class,video_id,start_s,end_s,score\ntake,v,1,5,20\n")
-    assert "confidence outside 0 to 1: of 1 mark" in lines.notes
+    assert "confidence outside 0 to 1: of 1 annotation" in lines.notes
 
 
 def test_rates_as_fractions(tmp_path):
@@ -101,7 +101,7 @@ def test_rates_as_fractions(tmp_path):
     assert mark.start == pytest.approx(1001.0)
     assert read_rates("29,97").everywhere == 29.97
     for wrong in ("1/0", "30000/", "x/y", "25 fps"):
-        refused("fps", read_rates, wrong)
+        refused("rate", read_rates, wrong)
     path = tmp_path / "fps.json"
     path.write_text('{"v": "24000/1001"}')
     assert read_rates(str(path)).known("v") == pytest.approx(23.976, abs=1e-3)
@@ -136,7 +136,7 @@ def test_names_in_two_unicode_forms_and_with_spaces_are_one():
 def test_names_that_differ_by_case_are_kept_apart_and_named(tmp_path, capsys):
     (tmp_path / "p.csv").write_text("class,video,time_s\nPour,v,1\npour,v,2\n")
     assert invoke(["convert", str(tmp_path / "p.csv"), str(tmp_path / "out.vtt")]) == 0
-    assert "classes that differ by case or spaces alone are kept apart: 'Pour', 'pour'" in capsys.readouterr().err
+    assert "classes that differ only by case or spaces are kept separate: 'Pour', 'pour'" in capsys.readouterr().err
 
 
 def eaf(folder: Path, name: str, media: str, start: int = 1000) -> None:
@@ -161,7 +161,7 @@ def test_one_name_in_several_files(tmp_path):
             return list(json.loads(Path(out).read_text())["database"])
 
         error = refused("2 files hold annotations of a video called 'clip'", run, "refuse")
-        assert "--same-video" in error.next_step
+        assert "`same_video" in error.next_step
         assert run("apart") == list(names)
         assert run("merge") == ["clip"]
 
@@ -213,7 +213,7 @@ def test_classes_that_look_like_something_else_survive(form, label, score):
 
 def test_names_too_long_for_a_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"database": {"v" * 300: {"annotations": []}}}))
-    error = refused("as a file", convert, str(tmp_path / "a.json"), str(tmp_path / "out"), target_form="elan")
+    error = refused("cannot be a file name", convert, str(tmp_path / "a.json"), str(tmp_path / "out"), target_form="elan")
     assert error.code == "convert-names"
     assert not (tmp_path / "out").exists()
 
@@ -227,7 +227,7 @@ def test_times_beyond_the_stated_duration():
         return json.dumps({"database": {"v": {"duration": 30.0, "annotations": items}}})
 
     lines = read("activitynet", record([1.5, 2.5], [29.0, 35.0]))
-    assert "1 mark beyond the end of the video that the file states (v: 29 to 35 s of 30 s)" in lines.notes
+    assert "1 annotation beyond the end of the video that the file states (v: 29 to 35 s of 30 s)" in lines.notes
     assert refused("milliseconds", read, "activitynet", record(["1.5", "2.5"], [1500, 2500])).code == "mark-outside"
 
 
@@ -235,7 +235,7 @@ def test_truth_of_no_length_is_written_and_judged_as_never_found(tmp_path, capsy
     (tmp_path / "gt.csv").write_text("class,video_id,start_s,end_s\na,v,1.5,1.5\na,v,2,4\n")
     target = str(tmp_path / "gt.json")
     assert invoke(["convert", str(tmp_path / "gt.csv"), target, "--to", "activitynet-truth"]) == 0
-    assert "1 action of no length" in capsys.readouterr().err
+    assert "1 action of zero length" in capsys.readouterr().err
     truth = read_truth(tmp_path / "gt.json", ("v",), ("a",))
     found = [{"label": "a", "score": 0.9, "segment": [2, 4]}, {"label": "a", "score": 0.8, "segment": [1.5, 1.5]}]
     (tmp_path / "d.json").write_text(json.dumps({"results": {"v": found}}))
@@ -283,7 +283,7 @@ def test_videos_that_differ_by_their_ending_are_named(tmp_path, capsys):
     entry = {"annotations": [{"label": "a", "segment": [1, 2]}]}
     (tmp_path / "gt.json").write_text(json.dumps({"database": {"kitchen": entry, "Kitchen.mp4": entry}}))
     assert invoke(["convert", str(tmp_path / "gt.json"), str(tmp_path / "out.jsonl")]) == 0
-    assert "endings alone are kept apart: 'kitchen', 'Kitchen.mp4'" in capsys.readouterr().err
+    assert "extensions are kept separate: 'kitchen', 'Kitchen.mp4'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("start", ["start_ms", "Start (ms)", "START MS", "begin[ms]", "Begin-ms"])

@@ -7,7 +7,7 @@ import json
 import pytest
 from punctum.runtime.cli import invoke
 from punctum.runtime.convert import Mark, ReadOptions, Timelines, WriteOptions, convert, read_rates
-from punctum.runtime.convert._forms import guess_source
+from punctum.runtime.convert._forms import detect_source
 from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
 
@@ -21,7 +21,7 @@ def by_video(lines: Timelines) -> list[tuple]:
 
 
 def guessed(text: str, name: str = "file.txt") -> str:
-    return guess_source(Source(name, text.encode(), "file"))[0].name
+    return detect_source(Source(name, text.encode(), "file"))[0].name
 
 
 # --- CVAT ---
@@ -133,7 +133,7 @@ def test_boris_counts_through_several_media_and_from_an_offset():
     )
     lines = read("boris", boris(*events, media=media, lengths=(60.0, 30.0)))
     assert by_video(lines) == [("b", "rear", 5.0, None), ("a", "groom", 50.0, 60.0), ("b", "groom", 0.0, 10.0)]
-    assert "1 action that go on in the next media file: cut where that begins" in lines.notes
+    assert "1 action that continue in the next media file: cut at its start" in lines.notes
     (mark,) = read("boris", boris([103.0, "", "rear", "", ""], offset=100.0)).marks
     assert mark.start == 3.0
     with pytest.raises(InputError, match="not all with their length"):
@@ -215,7 +215,7 @@ def test_soccernet_halves_are_videos():
         ("league/2020/game/2", "Foul", 182.4, None),
         ("league/2020/game/2", "Goal", 5467.0, None),
     ]
-    assert any("1 mark are whole seconds" in note for note in lines.notes)
+    assert any("1 annotation are whole seconds" in note for note in lines.notes)
     guesses = {
         "UrlLocal": "g",
         "predictions": [{"gameTime": "1 - 00:01", "label": "a", "position": "1000", "half": "1"}],
@@ -247,10 +247,10 @@ def test_soccernet_is_written_a_game_a_file(tmp_path):
         "Foul,x/g1/2,2.25",
         "Goal,x/g2/1,3.0",
     ]
-    with pytest.raises(InputError, match="one game a file"):
+    with pytest.raises(InputError, match="one game per file"):
         convert(str(tmp_path / "p.csv"), str(tmp_path / "one.json"), target_form="soccernet")
     (tmp_path / "a.csv").write_text("class,video,start,end\na,v,1,2\n")
-    with pytest.raises(InputError, match="--clicks all"):
+    with pytest.raises(InputError, match="`clicks=all`"):
         convert(str(tmp_path / "a.csv"), str(tmp_path / "one.json"), target_form="soccernet")
 
 
@@ -317,7 +317,7 @@ def test_thumos_text(tmp_path):
     assert [a["label"] for a in found["video_1"]["annotations"]] == ["BaseballPitch", "CliffDiving"]
     convert(str(out), str(tmp_path / "back"), target_form="thumos")
     assert (tmp_path / "back" / "BaseballPitch_val.txt").read_text() == "video_1 67.5 75.9\nvideo_2 85.9 90.6\n"
-    with pytest.raises(InputError, match="one class a file"):
+    with pytest.raises(InputError, match="one class per file"):
         convert(str(out), str(tmp_path / "one.txt"), target_form="thumos")
     assert told(read("thumos", "v 67,5 75,9\n")) == [("file", 67.5, 75.9)]
     with pytest.raises(InputError, match="separator of thousands"):
@@ -336,15 +336,15 @@ def test_frame_wise_text(tmp_path):
     with pytest.raises(InputError, match="frame rate of file is unknown"):
         read("frames", text, rates=read_rates(None))
     marks = (Mark("v", "a", 0.0, 1.0, 0.9), Mark("v", "b", 0.5, 2.0, 0.1))
-    written = make.FORMS["frames"].write(Timelines(marks, ("v",), duration={"v": 3.0}), WriteOptions(make.RATES))
+    written = make.FORMATS["frames"].write(Timelines(marks, ("v",), duration={"v": 3.0}), WriteOptions(make.RATES))
     assert written.data.split() == ["a"] * 10 + ["b"] * 10 + ["background"] * 10
-    assert "what 1 action overlap of others: a frame has one class" in written.lost
+    assert "overlaps of 1 action with others: a frame has one class" in written.lost
     with pytest.raises(InputError, match="frames"):
         far = Timelines((Mark("v", "a", 0.0, 1e9),), ("v",))
-        make.FORMS["frames"].write(far, WriteOptions(read_rates("1000")))
+        make.FORMATS["frames"].write(far, WriteOptions(read_rates("1000")))
     with pytest.raises(InputError, match="MiB of names"):  # not gigabytes for a file of a few kilobytes
         long = Timelines((Mark("v", "a" * 5000, 0.0, 1e5),), ("v",))
-        make.FORMS["frames"].write(long, WriteOptions(make.RATES))
+        make.FORMATS["frames"].write(long, WriteOptions(make.RATES))
 
 
 def test_subrip(tmp_path, capsys):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime.cli import invoke
-from punctum.runtime.convert import FORMS, Timelines, WriteOptions, convert, read_rates
+from punctum.runtime.convert import FORMATS, Timelines, WriteOptions, convert, read_rates
 from punctum.runtime.errors import InputError
 
 from tests.helpers import converting as make
@@ -182,11 +182,11 @@ def test_rates_from_files(tmp_path):
             read_rates(str(path))
 
 
-@pytest.mark.parametrize("name", [name for name, form in FORMS.items() if form.read])
+@pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.read])
 @given(data=st.data())
 @settings(max_examples=80)
 def test_damaged_files_end_in_an_input_error_or_not_at_all(name, data):
-    lines = MIXED if FORMS[name].clicks and FORMS[name].mixed else Timelines(MARKS[:3], ("v",))
+    lines = MIXED if FORMATS[name].clicks and FORMATS[name].mixed else Timelines(MARKS[:3], ("v",))
     raw = bytearray(write(name, lines).encode())
     for _ in range(data.draw(st.integers(1, 4))):
         at = data.draw(st.integers(0, len(raw) - 1))
@@ -204,7 +204,7 @@ def test_damaged_files_end_in_an_input_error_or_not_at_all(name, data):
             return
     try:
         found = read(name, bytes(raw))
-        for other in FORMS.values():
+        for other in FORMATS.values():
             if other.name != "parquet" and len(found.videos) == 1 and (other.mixed or not found.clicks):
                 other.write(found, WriteOptions(RATES))
     except InputError as error:

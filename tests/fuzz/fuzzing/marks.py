@@ -39,13 +39,13 @@ def lines_of_events() -> bytes:
 
 def as_written(form: str) -> bytes:
     """A file of a form, as punctum itself writes it."""
-    from punctum.runtime.convert import FORMS, ReadOptions, WriteOptions, read_rates
+    from punctum.runtime.convert import FORMATS, ReadOptions, WriteOptions, read_rates
     from punctum.runtime.convert._options import Source
 
     rates = read_rates("25")
     first = lines_of_events().split(b"\n")[:2]
-    lines = FORMS["events"].read(Source("f.jsonl", b"\n".join(first), "v"), ReadOptions(rates=rates))
-    data = FORMS[form].write(lines, WriteOptions(rates=rates)).data
+    lines = FORMATS["events"].read(Source("f.jsonl", b"\n".join(first), "v"), ReadOptions(rates=rates))
+    data = FORMATS[form].write(lines, WriteOptions(rates=rates)).data
     return data.encode() if isinstance(data, str) else data
 
 
@@ -64,19 +64,19 @@ def ordinary(marks: Any) -> bool:
 
 def reading(form: str, more: list[bytes], mutate: Mutate, cases: int) -> Callable[[Path], Target]:
     def make(folder: Path) -> Target:
-        from punctum.runtime.convert import FORMS, ReadOptions, WriteOptions, read_rates
+        from punctum.runtime.convert import FORMATS, ReadOptions, WriteOptions, read_rates
         from punctum.runtime.convert._options import Source
         from punctum.runtime.errors import InputError
 
         rates = read_rates("25")
-        ending = FORMS[form].endings[0]
-        outputs = [f for f in FORMS.values() if f.name != "parquet"]
+        ending = FORMATS[form].endings[0]
+        outputs = [f for f in FORMATS.values() if f.name != "parquet"]
         turn = itertools.count()
 
         def run(data: bytes) -> None:
             number = next(turn)
             options = ReadOptions(rates=rates, clicks=("marked", "all", "none")[number % 3])
-            lines = FORMS[form].read(Source(f"f{ending}", data, "f"), options)
+            lines = FORMATS[form].read(Source(f"f{ending}", data, "f"), options)
             for mark in lines.marks:
                 if mark.end is not None and not mark.start <= mark.end:
                     raise WrongAnswer(f"start after end: {mark}")
@@ -137,7 +137,7 @@ def tsv(folder: Path) -> Target:
 def any_form(folder: Path) -> Target:
     """A file of an unknown kind: guessed by content, then read."""
     from punctum.runtime.convert import ReadOptions, read_rates
-    from punctum.runtime.convert._forms import guess_source
+    from punctum.runtime.convert._forms import detect_source
     from punctum.runtime.convert._options import Source
 
     rates = read_rates("25")
@@ -145,7 +145,7 @@ def any_form(folder: Path) -> Target:
 
     def run(data: bytes) -> None:
         source = Source("f", data, "f")
-        form, _ = guess_source(source)
+        form, _ = detect_source(source)
         if form.read is not None:
             form.read(source, ReadOptions(rates=rates))
 
