@@ -73,7 +73,7 @@ def bin_edges(segments: ArrayLike, *, bins: int = 12, context: float = 0.25, max
         KernelInputError: bins is not a multiple of 6, or the segments are not valid.
     """
     if bins < 6 or bins % 6:
-        raise KernelInputError(f"bins is {bins}", "multiples of 6", "use 6, 12, 18, ...")
+        raise KernelInputError(f"bins is {bins}", "a multiple of 6", "use 6, 12, 18, ...")
     seg = segments_of(segments)
     side = bins // 6
     length = seg[:, 1] - seg[:, 0]
