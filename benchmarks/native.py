@@ -33,8 +33,8 @@ from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT / "tests" / "native"))
-import binding  # noqa: E402
+sys.path.insert(0, str(ROOT))
+from tests.native import binding  # noqa: E402
 
 TURN, SESSIONS, SETTLED = 200, 1000, 300
 

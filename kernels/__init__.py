@@ -3,7 +3,7 @@
 Coordinates: "snippet-centre coordinates" have x = t at the centre of snippet t, which covers
 [t - 0.5, t + 0.5); seconds = start_s + (x + 0.5) * stride_s. Kernels that only compare segments accept any unit.
 Nothing is compiled on import; the first call compiles or loads from the cache, `warm_up()` does all at once.
-`cuda` holds what also runs on a GPU, for arrays that are there already; importing it loads no CUDA.
+`cuda` contains the kernels for arrays that are already on a GPU; importing it loads no CUDA library.
 """
 
 from . import cuda

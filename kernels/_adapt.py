@@ -24,7 +24,7 @@ def _adapt_group(segments, scores, threshold, out):  # type: ignore[no-untyped-d
     slack = 1.0 + 1e-9  # above the rounding of IoU
     left = (1.0 / threshold - 1.0) * slack if threshold > 0.0 else np.inf
     right = (1.0 - threshold) * slack
-    # The published order is a reversed ascending sort; among equals any order is the published one.
+    # The published code reverses an ascending sort, so the order of equal scores is arbitrary there.
     by_score = argsort_stable(scores, True)
     locked = np.zeros(n, np.bool_)
     for q in range(n):
@@ -43,13 +43,13 @@ def _adapt_group(segments, scores, threshold, out):  # type: ignore[no-untyped-d
             if iou > threshold:
                 w = iou * score[r]
                 weight += w
-                # Offsets from the segment itself: exact on streams that have run for days.
+                # Offsets relative to the segment: exact even on streams that have run for days.
                 near += w * (start[r] - s)
                 far += w * (end[r] - e)
                 locked[r] = True
         if weight > 0.0:
             near, far = s + near / weight, e + far / weight
-            if near <= far:  # negative scores, which some locators give, can turn a segment inside out
+            if near <= far:  # negative scores of some locators could swap start and end
                 out[order[p], 0], out[order[p], 1] = near, far
 
 
@@ -80,11 +80,13 @@ def adapt_groups(
         KernelInputError: an array has the wrong shape or contains NaN, or the offsets are not a partition.
     """
     if cuda.on_device(segments):
-        return cuda.adapt_groups(segments, scores, group_offsets, iou_threshold=iou_threshold)  # type: ignore[no-any-return]
+        on_device: F64 = cuda.adapt_groups(segments, scores, group_offsets, iou_threshold=iou_threshold)
+        return on_device
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))
-    return _adapt_groups(seg, value, offsets, positive(iou_threshold, "iou_threshold"))  # type: ignore[no-any-return]
+    adapted: F64 = _adapt_groups(seg, value, offsets, positive(iou_threshold, "iou_threshold"))
+    return adapted
 
 
 def adapt_boundaries(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float = 0.4) -> F64:

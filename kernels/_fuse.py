@@ -1,4 +1,4 @@
-"""Aligned confidence: TSPNet's fusion of what the head says about a proposal."""
+"""Aligned confidence: the fusion of the center scorer's outputs in TSPNet."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def fuse_confidence(class_probability: ArrayLike, attention: ArrayLike, center: 
         [[0.2, 0.4]]
     """
     if cuda.on_device(class_probability):
-        return cuda.fuse_confidence(class_probability, attention, center)  # type: ignore[no-any-return]
+        on_device: F64 = cuda.fuse_confidence(class_probability, attention, center)
+        return on_device
     probability = matrix_of(class_probability, "class_probability")
     for name, value in (("attention", attention), ("center", center)):
         if np.size(value) != len(probability):

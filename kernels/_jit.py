@@ -1,7 +1,7 @@
-"""One compile decorator for every kernel: lazy, cached on disk where that is possible, GIL released.
+"""The compile decorator of all kernels: lazy, cached on disk if possible, without the GIL.
 
-Numba raises while *decorating* when it finds no place for its cache (a read-only install under an account
-without a home). A detector on such a box must still start, so that case compiles in memory instead.
+Numba raises an error in the decorator if it cannot create its cache (a read-only installation under an account without
+a home directory). In this case the kernels are compiled in memory.
 """
 
 from __future__ import annotations

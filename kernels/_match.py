@@ -4,7 +4,7 @@ Per class over all videos, detections from the highest score down: each takes th
 its video that is still free and reaches the threshold, and is a true positive; otherwise it is a false
 positive. AP = area under the precision envelope at every recall step (VOC 2011, all points).
 
-Ties, stated: among equal scores the detection that comes first in the input goes first; among equal overlaps
+Ties: among equal scores the detection that comes first in the input goes first; among equal overlaps
 the truth that comes first in the input is tried first.
 """
 

@@ -1,7 +1,7 @@
 """Sorting floats by their bits, without a branch on data.
 
 A comparison sort mispredicts about every second comparison of new data, which is most of its time. A radix sort
-has nothing to mispredict; it is stable, so equal values keep the order of the input, which is the tie rule of
+has no such branches; it is stable, so equal values keep the order of the input, which is the tie rule of
 suppression.
 """
 
@@ -89,7 +89,7 @@ def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
     sign = np.uint64(1) << np.uint64(63)
     low, high = ~np.uint64(0), np.uint64(0)
     for i in range(n):
-        bits = np.uint64(bits_of(values[i] + 0.0))  # + 0.0 makes 0.0 of -0.0
+        bits = np.uint64(bits_of(values[i] + 0.0))  # + 0.0 turns -0.0 into 0.0
         bits = ~bits if bits & sign else bits | sign
         bits = ~bits if descending else bits
         key[i], order[i] = bits, i
@@ -100,7 +100,7 @@ def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
         while (high - low) >> shift >= np.uint64(1) << np.uint64(3 * digit):
             shift += np.uint64(1)
         key, order = _sort_bits(key, order, low, shift, 3 * digit, digit)
-    # What differs only in the bits left out is a few places off; a crowd of such values is sorted by all bits.
+    # Values that differ only in the omitted bits are a few places off; if there are many, all bits are sorted.
     budget = 16 * n + SMALL * SMALL
     for i in range(1, n):
         bits, item = key[i], order[i]

@@ -1,6 +1,6 @@
 """Overlap of one-dimensional segments, and the neighbour lists that keep suppression local.
 
-ABA and soft-NMS only ever look at pairs that overlap. Segments sorted by start, with the running maximum of
+ABA and soft-NMS need only pairs that overlap. Segments sorted by start, with the running maximum of
 the ends, bound each segment's neighbours to a contiguous window: the cost follows local overlap and a ten
 times longer video costs ten times as much, not a hundred.
 """
@@ -82,4 +82,5 @@ def segment_iou(a: ArrayLike, b: ArrayLike, *, length_offset: float = 0.0) -> F6
         >>> kernels.segment_iou([[0.0, 2.0]], [[1.0, 3.0], [5.0, 6.0]]).round(3).tolist()
         [[0.333, 0.0]]
     """
-    return _iou_matrix(segments_of(a, "a"), segments_of(b, "b"), float(length_offset))  # type: ignore[no-any-return]
+    iou: F64 = _iou_matrix(segments_of(a, "a"), segments_of(b, "b"), float(length_offset))
+    return iou

@@ -1,7 +1,7 @@
-"""Exact area resampling of images: what a network sees must not depend on the version of an image library.
+"""Exact area resampling of images, so that the input of a network does not depend on the version of an image library.
 
-A result pixel is the mean of the source over the rectangle it covers, pixels at its rim counted by the fraction that
-lies inside. No filter, no rounding, no choice of corners; enlarging blends neighbours by the same rule.
+A result pixel is the mean of the source over the rectangle it covers. Pixels at its border count by the fraction
+inside. No filter, no rounding, no choice of corners; enlarging blends neighbours by the same rule.
 """
 
 from __future__ import annotations
@@ -90,7 +90,7 @@ def resize_area(
             f"image has dtype {array.dtype} and shape {array.shape}", "uint8 [H, W, C], not empty", "convert the image"
         )
     if height < 1 or width < 1:
-        raise KernelInputError(f"a size of {height} x {width}", "1 x 1 or more", "change height and width")
+        raise KernelInputError(f"The size is {height} x {width}", "1 x 1 or more", "change height and width")
     rows, columns, channels = array.shape
     top, left, tall, wide = map(float, (0, 0, rows, columns) if crop is None else crop)
     slack = 1e-6 * max(rows, columns)
@@ -102,7 +102,10 @@ def resize_area(
     if out is None:
         out = np.empty((height, width, channels), np.float32)
     elif out.shape != (height, width, channels) or out.dtype != np.float32 or not out.flags.c_contiguous:
-        raise KernelInputError("out does not fit", f"contiguous float32 [{height}, {width}, {channels}]", "allocate it")
+        raise KernelInputError(
+            "out has the wrong shape or type", f"contiguous float32 [{height}, {width}, {channels}]", "allocate it"
+        )
     row = np.empty(columns * channels, np.float32)
     _resize(np.ascontiguousarray(array), max(top, 0.0), max(left, 0.0), tall / height, wide / width, row, out)
-    return out  # type: ignore[no-any-return]
+    resized: F32 = out
+    return resized

@@ -22,7 +22,7 @@ def _seeds(track, points, action_threshold, background_threshold, action, backgr
     if len(places) == 0:
         return
     first, last = places[0], places[-1]
-    if first > 0:  # all before the last sure background, or up to the surest
+    if first > 0:  # everything up to the last confident background snippet, or up to the most confident one
         stop = -1
         for t in range(first):
             if bkg[t] >= background_threshold:
@@ -122,7 +122,7 @@ def _runs_of(own, other, kind, first_seed, last_seed):  # type: ignore[no-untype
     seen = False
     while t < length:
         if own[t]:
-            if gap < 0 and seen:  # two action runs with no seed between: the middle separates them
+            if gap < 0 and seen:  # two action runs without a seed in between are separated in the middle
                 gap = gap_end = (last_seed[count - 1] + t) // 2
             if gap >= 0:
                 kind[count], first_seed[count], last_seed[count] = 0, gap, gap_end

@@ -26,20 +26,20 @@ def _hard(segments, scores, threshold, extra):  # type: ignore[no-untyped-def]
         rank[order[r]] = r
     by_score = argsort_stable(scores, True)
     dropped = np.zeros(n, np.bool_)
-    kept = np.empty(n, np.int64)
+    selected = np.empty(n, np.int64)
     count = 0
     for q in range(n):
         i = by_score[q]
         if dropped[i]:
             continue
-        kept[count] = i
+        selected[count] = i
         count += 1
         low, high = window_of(segments, order, reach, rank[i], extra)
         for r in range(low, high):
             j = order[r]
             if iou_of(segments[i, 0], segments[i, 1], segments[j, 0], segments[j, 1], extra) >= threshold:
                 dropped[j] = True
-    return kept[:count]
+    return selected[:count]
 
 
 def nms(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float, length_offset: float = 0.0) -> I64:
@@ -64,7 +64,8 @@ def nms(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float, length_
     """
     seg = segments_of(segments)
     threshold = positive(iou_threshold, "iou_threshold", zero=False)
-    return _hard(seg, vector_of(scores, "scores", len(seg)), threshold, float(length_offset))  # type: ignore[no-any-return]
+    kept: I64 = _hard(seg, vector_of(scores, "scores", len(seg)), threshold, float(length_offset))
+    return kept
 
 
 def soft_nms(
@@ -136,4 +137,5 @@ def suppress_groups(
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))
     sigma = positive(sigma, "sigma", zero=False)
-    return soft_groups(seg, value, offsets, sigma, float(min_score), float(length_offset))  # type: ignore[no-any-return]
+    picks: tuple[I64, F64, I64] = soft_groups(seg, value, offsets, sigma, float(min_score), float(length_offset))
+    return picks

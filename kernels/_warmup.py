@@ -6,7 +6,7 @@ import numpy as np
 
 
 def warm_up() -> None:
-    """Run every kernel once on a tiny input. Call it before declaring a service ready."""
+    """Run every kernel once on a tiny input. Call it before a service reports that it is ready."""
     from . import _adapt, _contrast, _match, _overlap, _pool, _resize, _runs, _sequence, _suppress
 
     segments = np.array([[0.0, 2.0], [1.0, 3.0]])

@@ -1,11 +1,11 @@
-"""The kernels that finish a batch, for data that is on an NVIDIA GPU already: fusion, ABA and soft-NMS (Numba-CUDA).
+"""Fusion, ABA and soft-NMS for data that is already on an NVIDIA GPU (Numba-CUDA).
 
-Arrays go in and come out by `__cuda_array_interface__` (CuPy, PyTorch, Numba, anything that has it); nothing is copied
-to the host but group offsets, counts, and one word that says whether the input is sound. All (video, class) groups of
-a batch are worked off in one launch, a block each. Decisions are those of the CPU kernels: same picks, same locks.
+Inputs and outputs are arrays with `__cuda_array_interface__` (CuPy, PyTorch, Numba). Only group offsets, counts and one
+word with the result of validation are copied to the host. All (video, class) groups of a batch are processed in one
+launch, one block per group. The picks and locks are those of the CPU kernels.
 
-Importing this module imports no CUDA. Numba's own `numba.cuda` serves, and so does the package `numba-cuda`, which
-replaces it. Work runs on the legacy default stream of the current device, after the stream that an array names, and is
+Importing this module imports no CUDA library. Both `numba.cuda` of Numba and its successor, the package `numba-cuda`,
+work. Kernels run on the legacy default stream of the current device, after the stream of an input array, and have
 finished when a function returns.
 """
 

@@ -1,4 +1,4 @@
-"""Public functions: check what can be checked before a launch, launch, hand over. Loads `numba.cuda` on first use."""
+"""Public functions: validate, launch, return device arrays. `numba.cuda` is loaded on first use."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ import numpy as np
 from .._validate import I64, KernelInputError, offsets_of, positive
 from ._interface import INTEGERS, REALS, Handle, check_array, on_device
 
-_FAULTS = ("{name} holds NaN or infinity", "{name} ends before it starts", "scores{row} is NaN or infinite")
+_FAULTS = ("{name} contains NaN or infinity", "{name} ends before it starts", "scores{row} is NaN or infinite")
 
 
 def _sound(fault: Any, name: str) -> None:
-    """Raises KernelInputError for what an inspection found."""
+    """Raise KernelInputError for the result of an inspection."""
     from ._kernels import LABEL, SOUND
 
     code = int(fault.copy_to_host()[0])
@@ -24,7 +24,7 @@ def _sound(fault: Any, name: str) -> None:
     if kind == LABEL:
         raise KernelInputError(f"labels{row} is out of range", "0..C-1", "check labels")
     raise KernelInputError(
-        _FAULTS[kind].format(name=name + row, row=row), "finite numbers, start <= end", f"find what produced {name}"
+        _FAULTS[kind].format(name=name + row, row=row), "finite numbers, start <= end", f"check what computed {name}"
     )
 
 
@@ -37,7 +37,7 @@ def _fault() -> Any:
 
 
 def _groups(segments: Any, scores: Any, group_offsets: Any) -> tuple[Handle, Handle, Any, I64]:
-    """Checked arrays, and the offsets as given and on the host. Touches no device but to read the offsets."""
+    """Return validated arrays, and the offsets on the device (None if not there) and on the host."""
     seg = check_array(segments, "segments", REALS, (None, 2))
     value = check_array(scores, "scores", REALS, (seg.shape[0],))
     if not on_device(group_offsets):
@@ -75,11 +75,22 @@ def _scratch(offsets: I64) -> tuple[int, int]:
 def adapt_groups(
     segments: Any, scores: Any, group_offsets: Any, *, iou_threshold: float = 0.4, check: bool = True
 ) -> Any:
-    """`kernels.adapt_groups` on the device. Returns float64 [N, 2] there.
+    """`kernels.adapt_groups` on the device.
 
-    segments [N, 2], scores [N], float32 or float64, on the device; group_offsets [G + 1], int32 or int64 on the device
-    or on the host. check: look for NaN, infinity and swapped ends first (one pass, one word read back). Moves are those
-    of the CPU kernel up to the order of its sums (about 1e-15 of a length). Raises KernelInputError before the launch.
+    Results are those of the CPU kernel up to the order of summation (about 1e-15 of a length).
+
+    Args:
+        segments: float32 or float64 [N, 2] on the device.
+        scores: float32 or float64 [N] on the device.
+        group_offsets: int32 or int64 [G + 1], on the device or the host.
+        iou_threshold: See `kernels.adapt_boundaries`.
+        check: Whether to check for NaN, infinity and swapped ends first (one pass; one word is copied to the host).
+
+    Returns:
+        float64 [N, 2] on the device.
+
+    Raises:
+        KernelInputError: An argument is invalid, or there is no usable CUDA driver.
     """
     threshold = positive(iou_threshold, "iou_threshold")
     seg, value, given, offsets = _groups(segments, scores, group_offsets)
@@ -111,15 +122,32 @@ def suppress_groups(
     length_offset: float = 0.0,
     check: bool = True,
 ) -> tuple[Any, Any, Any]:
-    """`kernels.suppress_groups` on the device: (indices, decayed scores, offsets of the groups in the output) there.
+    """`kernels.suppress_groups` on the device.
 
-    Arrays as for `adapt_groups`. The picks and their scores are those of the CPU kernel, bit for bit where no score is
-    negative. The counts of the groups are read back to size the output.
+    Picks and scores are bit-identical to those of the CPU kernel if no score is negative. The counts of the groups are
+    copied to the host to size the output.
+
+    Args:
+        segments: float32 or float64 [N, 2] on the device.
+        scores: float32 or float64 [N] on the device.
+        group_offsets: int32 or int64 [G + 1], on the device or the host.
+        sigma: See `kernels.soft_nms`.
+        min_score: See `kernels.soft_nms`.
+        length_offset: See `kernels.soft_nms`.
+        check: See `adapt_groups`.
+
+    Returns:
+        Indices int64 [K], decayed scores float64 [K], and offsets of the groups in these, int64 [G + 1]; on the device.
+
+    Raises:
+        KernelInputError: An argument is invalid, or there is no usable CUDA driver.
     """
     sigma = positive(sigma, "sigma", zero=False)
     floor, extra = float(min_score), float(length_offset)
     if floor != floor or not np.isfinite(extra):
-        raise KernelInputError(f"min_score {min_score}, length_offset {length_offset}", "numbers", "change them")
+        raise KernelInputError(
+            f"min_score is {min_score}, length_offset is {length_offset}", "finite numbers", "change them"
+        )
     seg, value, given, offsets = _groups(segments, scores, group_offsets)
     from numba import cuda
 
@@ -139,7 +167,7 @@ def suppress_groups(
     _kernels.pick[grid](array, score, starts, -1.0 / sigma, floor, extra, work, picked, final, counts)
     ends = np.zeros(groups + 1, np.int64)
     np.cumsum(counts.copy_to_host(), out=ends[1:])
-    if ends[-1] == count:  # every member was picked, so all lie where they belong
+    if ends[-1] == count:  # every member was picked, so the output is already contiguous
         return picked, final, cuda.to_device(ends)
     index, decayed, packed = empty(int(ends[-1]), np.int64), empty(int(ends[-1])), cuda.to_device(ends)
     if ends[-1]:
@@ -149,7 +177,19 @@ def suppress_groups(
 
 
 def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> Any:
-    """`kernels.fuse_confidence` on the device: class_probability [M, C], attention, center [M] -> float64 [M, C]."""
+    """`kernels.fuse_confidence` on the device.
+
+    Args:
+        class_probability: float32 or float64 [M, C] on the device.
+        attention: float32 or float64 [M] on the device.
+        center: float32 or float64 [M] on the device.
+
+    Returns:
+        float64 [M, C] on the device.
+
+    Raises:
+        KernelInputError: An argument is invalid, or there is no usable CUDA driver.
+    """
     probability = check_array(class_probability, "class_probability", REALS, (None, None))
     rest = [
         check_array(v, n, REALS, (probability.shape[0],)) for v, n in ((attention, "attention"), (center, "center"))
@@ -177,15 +217,31 @@ def fuse_scores(
     weights: Sequence[float],
     check: bool = True,
 ) -> Any:
-    """The score that post-processing ranks by: product of max(term, 0) ** weight, float64 [M].
+    """Ranking score of proposals: the product of max(term, 0) ** weight, on the device.
 
-    contrast, base [M]; labels [M], int32 or int64; class_probability [M, C]; attention, center [M]: all on the device.
-    weights: of contrast, base, class probability (of the proposal's class), attention and center, each >= 0. A term of
-    weight 0 is not read and may be None, and so may labels without class probability; one array must remain.
-    check: look for labels out of range before, and for scores that are not finite after.
+    A term with weight 0 is not read and may be None, as may `labels` without class probability; at least one array is
+    required.
+
+    Args:
+        contrast: [M], outer-inner contrast.
+        base: [M], mean of the class track inside the proposal.
+        labels: int32 or int64 [M], class of each proposal.
+        class_probability: [M, C].
+        attention: [M].
+        center: [M], center score.
+        weights: Exponents >= 0 of contrast, base, probability of the proposal's class, attention and center.
+        check: Whether to check for labels out of range before, and for scores that are not finite after the launch.
+
+    Returns:
+        float64 [M] on the device.
+
+    Raises:
+        KernelInputError: An argument is invalid, or there is no usable CUDA driver.
     """
     if len(weights) != 5 or not all(np.isfinite(w) and w >= 0 for w in weights):
-        raise KernelInputError(f"weights {list(weights)}", "five finite numbers >= 0", "give one weight for each term")
+        raise KernelInputError(
+            f"weights is {list(weights)}", "five finite numbers >= 0", "pass one weight for each term"
+        )
     terms = {"contrast": contrast, "base": base, "class_probability": class_probability}
     terms |= {"attention": attention, "center": center}
     weight = dict(zip(terms, map(float, weights), strict=True))
@@ -197,7 +253,7 @@ def fuse_scores(
         handles[name] = check_array(terms[name], name, REALS, shape)
         count = handles[name].shape[0]
     if count is None:
-        raise KernelInputError("no term at all", "at least one array", "give the contrast")
+        raise KernelInputError("All terms are None", required="at least one array", next_step="pass the contrast")
     if weight["class_probability"] > 0:
         handles["labels"] = check_array(labels, "labels", INTEGERS, (count,))
     from numba import cuda

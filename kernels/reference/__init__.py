@@ -1,4 +1,4 @@
-"""NumPy twins of the kernels: plain, slow, obviously right; the oracle of the tests and the baseline of benchmarks.
+"""NumPy twins of the kernels: simple and slow; the reference of the tests and the baseline of the benchmarks.
 
 `published` holds what the released code of LACP and TSPNet computes where our kernels differ on purpose.
 """

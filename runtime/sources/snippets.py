@@ -50,7 +50,7 @@ class VideoStats:
     )
 
     def percentiles(self, *percent: float) -> dict[str, list[float]]:
-        """Return percentiles of the seconds per frame (backbone: per call) by stage, without stages that have no data."""
+        """Return percentiles of the seconds per frame (backbone: per call) by stage; empty stages are left out."""
         return {stage: np.percentile(list(s), percent).tolist() for stage, s in self.recent.items() if s}
 
     def seconds(self) -> dict[str, float]:

@@ -20,7 +20,7 @@ import tempfile
 import time
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parents[2]
 LIMIT_S, LIMIT_MB = 60, 4000  # one input: no reader needs a second, but the machine may be busy
 
 
@@ -30,10 +30,11 @@ def child(name: str, corpus: Path, seconds: float, out: Path) -> None:
     from punctum import kernels
 
     kernels.warm_up()  # Numba reads bytecode, and must find its own
-    sys.path.insert(0, str(HERE))
+    sys.path.insert(0, str(ROOT))
     with atheris.instrument_imports(include=["punctum.runtime", "punctum.training"], enable_loader_override=False):
-        from fuzzing import targets
         from punctum.runtime.errors import PunctumError
+
+        from tests.fuzz.fuzzing import targets
 
         target = targets()[name](Path(tempfile.mkdtemp(dir=out)))
         for seed in target.seeds:  # imports what is loaded late, and compiles kernels, before the clock runs
@@ -99,8 +100,8 @@ def main() -> int:
     out.mkdir(parents=True, exist_ok=True)
     if given.child:
         child(given.targets[0], given.child, given.seconds, out)
-    sys.path.insert(0, str(HERE))
-    from fuzzing import targets
+    sys.path.insert(0, str(ROOT))
+    from tests.fuzz.fuzzing import targets
 
     unknown = set(given.targets) - set(targets())
     if unknown:

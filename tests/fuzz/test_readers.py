@@ -5,35 +5,21 @@ PUNCTUM_FUZZ_CASES multiplies the number of cases, PUNCTUM_FUZZ_SEED draws other
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import random
 import signal
-import sys
 import traceback
 from pathlib import Path
 
 import pytest
 from punctum.runtime.errors import PunctumError
 
-HERE = Path(__file__).parent
+from tests.fuzz.fuzzing import mutate, targets
+
 LIMIT_S = 60  # one input; no reader needs a second, but machines stall
 
 
-def load():
-    """The package beside this file, under its own name."""
-    if "fuzzing" not in sys.modules:
-        place = HERE / "fuzzing"
-        spec = importlib.util.spec_from_file_location(
-            "fuzzing", place / "__init__.py", submodule_search_locations=[str(place)]
-        )
-        module = importlib.util.module_from_spec(spec)
-        sys.modules["fuzzing"] = module
-        spec.loader.exec_module(module)
-    return sys.modules["fuzzing"]
-
-
-NAMES = list(load().targets())
+NAMES = list(targets())
 
 
 def one(target, data: bytes) -> str | None:
@@ -66,7 +52,7 @@ def test_answers_or_refuses(name, tmp_path):
         pytest.importorskip("av")
     if name == "run-folder":
         pytest.importorskip("torch")
-    target = load().targets()[name](tmp_path)
+    target = targets()[name](tmp_path)
     found: dict[str, bytes] = {}
     for data in [*target.seeds, b"", b"\0", b"{}", b"[]", b"null", b"\xff\xfe\x00\xd8", b"9" * 5000, b"[" * 100_000]:
         fault = one(target, data)
@@ -91,12 +77,11 @@ def test_the_first_valid_input_is_accepted(name, tmp_path):
         pytest.importorskip("av")
     if name == "run-folder":
         pytest.importorskip("torch")
-    target = load().targets()[name](tmp_path)
+    target = targets()[name](tmp_path)
     target.run(target.seeds[0])
 
 
 def test_mutations_are_the_same_everywhere():
-    mutate = sys.modules.get("fuzzing.mutate") or importlib.import_module("fuzzing.mutate")
     for change in (mutate.change_bytes, mutate.change_text, mutate.change_json, mutate.change_lines):
         data = b'{"a": [1, 2.5, "x"], "b": {"c": null}}'
         first = [change(data, random.Random(k)) for k in range(50)]

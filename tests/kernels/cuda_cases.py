@@ -304,7 +304,7 @@ SEGMENTS, SCORES = np.array([[0.0, 1.0], [2.0, 3.0]]), np.array([0.5, 0.25])
         (Device(SEGMENTS, data=(0, False)), Device(SCORES), [0, 2], "has no address"),
         (Device(SEGMENTS, data=None), Device(SCORES), [0, 2], "incomplete"),
         (Device(SEGMENTS[:, ::-1]), Device(SCORES), [0, 2], r"segments\[0\] ends before it starts"),
-        (Device([[0.0, 1.0], [2.0, np.nan]]), Device(SCORES), [0, 2], r"segments\[1\] holds NaN"),
+        (Device([[0.0, 1.0], [2.0, np.nan]]), Device(SCORES), [0, 2], r"segments\[1\] contains NaN"),
         (Device(SEGMENTS), Device([0.5, np.inf]), [0, 2], r"scores\[1\] is NaN or infinite"),
     ],
 )

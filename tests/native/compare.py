@@ -1,6 +1,6 @@
 """A bundle's streams over a data set's test videos, in Python and in libpunctum: the same events, or where they differ.
 
-    python tests/native/compare.py BUNDLE DATASET [--split NAME] [--library FILE]
+    python -m tests.native.compare BUNDLE DATASET [--split NAME] [--library FILE]
 
 The engine is the bundle's own; each call pushes a random number of snippets, with final events only and with early
 reports, in both modes of libpunctum.
@@ -14,12 +14,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import binding
 import numpy as np
 from punctum.runtime import Bundle, Dataset, Localizer
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
+
+from tests.native import binding
 
 
 class Located:

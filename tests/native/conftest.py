@@ -1,4 +1,4 @@
-"""The shared library, built once by CMake for all tests that call it; PUNCTUM_LIBRARY names one that is there."""
+"""The shared library, built once by CMake for all tests that use it. PUNCTUM_LIBRARY names an existing one instead."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ import fcntl
 import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(Path(__file__).parent))  # binding.py and twin.py, which scripts beside them import, too
 
 
 @pytest.fixture(scope="session")
@@ -34,6 +32,6 @@ def library_path() -> Path:
 
 @pytest.fixture(scope="session")
 def library(library_path):
-    from binding import Library
+    from tests.native.binding import Library
 
     return Library(library_path)

@@ -6,7 +6,8 @@ import ctypes as c
 from typing import Any
 
 import numpy as np
-from binding import Library, f32, f64, i64
+
+from tests.native.binding import Library, f32, f64, i64
 
 
 class Kernels:

@@ -11,14 +11,14 @@ BUILD = ROOT / "build" / "ci"
 
 
 def run(*command: str | Path, cwd: Path | None = None, **options: object) -> subprocess.CompletedProcess[str]:
-    """Run to the end; what it said is the message if it fails."""
+    """Run a command to its end; its output is the message if it fails."""
     done = subprocess.run([str(c) for c in command], cwd=cwd, capture_output=True, text=True, timeout=300, **options)  # type: ignore[call-overload]
     assert done.returncode == 0, f"{command}: {done.returncode}\n{done.stdout[-3000:]}{done.stderr[-3000:]}"
     return done  # type: ignore[no-any-return]
 
 
 def build(*targets: str) -> Path:
-    """Build targets of the preset `ci`, one process at a time; returns where they lie."""
+    """Build targets of the preset `ci`, one process at a time; returns their folder."""
     BUILD.parent.mkdir(exist_ok=True)
     with (BUILD.parent / "ci.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

@@ -1,4 +1,4 @@
-"""Write the recorded sessions that every implementation has to replay: python tests/native/record.py
+"""Write the recorded sessions that every implementation has to replay: python -m tests.native.record
 
 A recording is a file of JSON Lines. First line: manifest, options, names of the event fields. Then one line a call:
 its input, what was wanted of the engine and what it answered, and the events (or the code of the refusal). Numbers of
@@ -12,9 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import binding
 import numpy as np
-import twin
 from punctum.runtime import PostProcess
 from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.errors import InputError
@@ -23,6 +21,8 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.jobs import LocateJob
 from punctum.runtime.session.session import Session
 from punctum.runtime.session.snapshot import decode
+
+from tests.native import binding, twin
 
 FOLDER = Path(__file__).with_name("recordings")
 FIELDS = ("id", "revision", "phase", "label", "score", "start", "end", "emitted_at", "ended", "dropped", "interrupted")

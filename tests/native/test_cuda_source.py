@@ -6,7 +6,8 @@ import re
 import shutil
 
 import pytest
-from prefix import ROOT, run
+
+from tests.native.prefix import ROOT, run
 
 NATIVE = ROOT / "kernels" / "native"
 INCLUDES = [f"-I{NATIVE / 'include'}", f"-I{NATIVE / 'cuda' / 'include'}", f"-I{NATIVE / 'cuda' / 'src'}"]

@@ -13,17 +13,17 @@ import threading
 import time
 from pathlib import Path
 
-import binding
 import numpy as np
 import pytest
-import twin
-from prefix import ROOT, build, install, run
 from punctum.runtime import PostProcess
 from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
+
+from tests.native import binding, twin
+from tests.native.prefix import ROOT, build, install, run
 
 LABELS = ("a", "b", 'c "ä"')
 POST = PostProcess(right_context_s=0.5, max_island_s=3.0)

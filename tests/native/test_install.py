@@ -9,7 +9,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from prefix import ROOT, install, run
+
+from tests.native.prefix import ROOT, install, run
 
 PROGRAM = """
 #include <punctum.h>

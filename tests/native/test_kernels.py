@@ -7,9 +7,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
-from native_kernels import Kernels
 from punctum import kernels
 from punctum.kernels import reference
+
+from tests.native.native_kernels import Kernels
 
 pytestmark = pytest.mark.filterwarnings("error")
 MANY = settings(max_examples=60, suppress_health_check=list(HealthCheck))

@@ -6,13 +6,14 @@ import os
 from importlib import resources, util
 from pathlib import Path
 
-import binding
 import numpy as np
 import pytest
-from prefix import ROOT, install, run
 from punctum.runtime import Bundle, Event, Localizer
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.synthetic.sensors import make_sequence
+
+from tests.native import binding
+from tests.native.prefix import ROOT, install, run
 
 EXAMPLE = ROOT / "kernels" / "native" / "examples" / "onnxruntime"
 FOLDERS = ("/usr/include/onnxruntime", "/usr/local/include/onnxruntime", "/usr/local/include")

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
-from compare import compare_all
 from punctum.runtime import Dataset
 
+from tests.native.compare import compare_all
 from tests.system import test_real_streams as real_streams
 
 

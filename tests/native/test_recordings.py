@@ -5,17 +5,16 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import binding
 import numpy as np
 import pytest
-import record
-import twin
 from punctum.runtime import PostProcess
 from punctum.runtime.errors import InputError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
 from punctum.runtime.session.snapshot import decode
+
+from tests.native import binding, record, twin
 
 FILES = sorted(record.FOLDER.glob("*.jsonl"))
 

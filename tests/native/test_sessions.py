@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 
-import binding
 import numpy as np
 import pytest
-import twin
 from hypothesis import HealthCheck, given, settings
 from punctum.runtime.errors import EngineError
 from punctum.runtime.live import LiveOptions
+
+from tests.native import binding, twin
 
 MANY = int(os.environ.get("PUNCTUM_FUZZ_EXAMPLES", "40"))  # raise it for a long run
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any, NamedTuple
 
-import binding
 import numpy as np
 from hypothesis import strategies as st
 from punctum.runtime import PostProcess
@@ -16,6 +15,8 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
 from punctum.runtime.session.snapshot import decode
+
+from tests.native import binding
 
 LABELS, DIM, LEFT, RIGHT = ("a", "b", 'c "ä"'), 4, 3, 2
 

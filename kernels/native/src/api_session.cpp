@@ -147,7 +147,7 @@ punctum_status punctum_push(punctum_session* session, const punctum_chunk* chunk
     }
     const Index losses = size_of(given.lost_count, "chunk.lost_count");
     need_array(given.lost, losses, "chunk.lost");
-    std::vector<Hole> lost;
+    std::vector<LostFrames> lost;
     for (Index i = 0; i < losses; ++i) lost.push_back({given.lost[i].row, given.lost[i].frames});
     s.push(given.features, given.tracks, static_cast<Index>(given.count), given.has_at ? &given.at_s : nullptr, lost);
     return PUNCTUM_OK;

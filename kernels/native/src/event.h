@@ -1,4 +1,4 @@
-// From scored segments and reports to events: identity, phase, and what the stream knows about its own breaks.
+// Conversion of scored segments and reports to events: identity, phase, and the gaps of the stream.
 #pragma once
 
 #include <string>
@@ -19,21 +19,21 @@ struct Event {
   double score = 0.0, start = 0.0, end = 0.0, emitted_at = 0.0, delay_s = 0.0;
 };
 
-// Video frames that are missing in a snippet of the stretch.
-struct Hole {
+// Video frames that are missing in a snippet of the section.
+struct LostFrames {
   Index snippet, frames;
 };
 
-// An unbroken stretch of one stream, as it stands. Times in seconds on the media clock.
-struct Stretch {
+// State of one unbroken part of a stream. Times in seconds on the media clock.
+struct Section {
   const Plan& plan;
-  const std::string& prefix;  // how event ids begin
-  const std::vector<Hole>& holes;
+  const std::string& prefix;  // prefix of event ids
+  const std::vector<LostFrames>& lost_frames;
   double start_s, now_s;
-  Index known;         // snippets taken
-  Index serial;        // snippets of the stream before this stretch, lost ones included
-  Index broken, lost;  // snippets that never came before and after it (lost > 0 only when it ends in a break)
-  Index hop;           // snippets between two looks at the stream
+  Index known;         // number of snippets
+  Index serial;        // snippets of the stream before this section, lost ones included
+  Index broken, lost;  // snippets lost before and after it (lost > 0 only if it ends at a gap)
+  Index hop;           // snippets between two advances
   bool degraded;
 
   Index frames_lost(double start, double end) const;
@@ -42,10 +42,10 @@ struct Stretch {
 };
 
 // Final events of one island (segments in seconds, best first), and the end of every report about it.
-void conclude(const Stretch& stretch, const Island& island, const std::vector<Segment>& seconds,
+void append_final_events(const Section& section, const Island& island, const std::vector<Segment>& seconds,
               const std::vector<double>& scores, Reporter& reporter, std::vector<Event>& events);
 
 // Sayings of the reporter as events. known_at: media time up to which there were snippets.
-void tell(const Stretch& stretch, const std::vector<Saying>& said, double known_at, std::vector<Event>& events);
+void append_provisional_events(const Section& section, const std::vector<Report>& reports, double known_at, std::vector<Event>& events);
 
 }  // namespace punctum

@@ -1,4 +1,4 @@
-// Errors inside the library: what was given, what is allowed, what to do next. They stop at the C boundary.
+// Errors inside the library: what is wrong, what is allowed, what to do next. They are caught at the C boundary.
 #pragma once
 
 #include <string>
@@ -15,7 +15,7 @@ struct Failure {
 };
 
 // The form of every message: the same three parts as in Python.
-inline std::string told(const std::string& given, const std::string& allowed, const std::string& next) {
+inline std::string message(const std::string& given, const std::string& allowed, const std::string& next) {
   std::string text = given + ".";
   if (!allowed.empty()) text += " Allowed: " + allowed + ".";
   if (!next.empty()) text += " Next: " + next + ".";
@@ -24,7 +24,7 @@ inline std::string told(const std::string& given, const std::string& allowed, co
 
 [[noreturn]] inline void fail(punctum_status status, const char* code, const std::string& given,
                               const std::string& allowed = "", const std::string& next = "") {
-  throw Failure{status, code, told(given, allowed, next)};
+  throw Failure{status, code, message(given, allowed, next)};
 }
 
 [[noreturn]] inline void refuse(const char* code, const std::string& given, const std::string& allowed = "",

@@ -2,7 +2,7 @@
 
 namespace punctum {
 
-void IslandFinder::feed(Column track, Index base, Index first, std::vector<Island>& found) {
+void IslandFinder::feed(Column track, Index base, Index first, std::vector<Island>& islands) {
   const Index stop = base + track.size;
   Index at = first;
   while (at < stop) {
@@ -18,20 +18,20 @@ void IslandFinder::feed(Column track, Index base, Index first, std::vector<Islan
     const bool fallen = index < stop;
     const Index limit = at_.index + longest_;
     if (index > limit && limit < stop) {
-      cut(track, base, limit, found);
+      cut(track, base, limit, islands);
       at = limit + 1;
       continue;
     }
     if (!fallen) return;
-    found.push_back({label_, at_, crossing(track, base, index), index});
+    islands.push_back({label_, at_, crossing(track, base, index), index});
     open_ = false;
     at = index + 1;
   }
 }
 
-void IslandFinder::finish(Index total, std::vector<Island>& found) {
+void IslandFinder::finish(Index total, std::vector<Island>& islands) {
   if (!open_ || total <= 0) return;
-  found.push_back({label_, at_, Place::edge_after(total - 1), total - 1});
+  islands.push_back({label_, at_, Place::edge_after(total - 1), total - 1});
   open_ = false;
 }
 
@@ -43,12 +43,12 @@ Place IslandFinder::crossing(Column track, Index base, Index index) const {
 // Split after the lowest snippet of the second half of the longest island allowed. The cut lies between two snippets
 // and is an edge to both sides, like the ends of a stream: an action that goes on for ever must not be judged against
 // itself as its own surroundings.
-void IslandFinder::cut(Column track, Index base, Index limit, std::vector<Island>& found) {
+void IslandFinder::cut(Column track, Index base, Index limit, std::vector<Island>& islands) {
   Index lowest = at_.index + longest_ / 2;
   for (Index i = lowest + 1; i < limit; ++i) {
     if (track[i - base] < track[lowest - base]) lowest = i;
   }
-  found.push_back({label_, at_, Place::edge_after(lowest), limit});
+  islands.push_back({label_, at_, Place::edge_after(lowest), limit});
   open(Place::edge_before(lowest + 1));
 }
 

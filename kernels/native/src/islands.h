@@ -1,4 +1,4 @@
-// Islands: the maximal stretches of one class track above its lowest threshold, found as the track arrives. They are
+// Islands: the maximal runs of one class track above its lowest threshold, islands as the track arrives. They are
 // the unit that post-processing never crosses, and depend on the track alone, never on how it was chunked.
 #pragma once
 
@@ -50,14 +50,14 @@ class IslandFinder {
 
   // track: its first value has the absolute index `base`; indices from `first` on are new. While no island is open, a
   // call whose new values all lie at or below the threshold may be left out.
-  void feed(Column track, Index base, Index first, std::vector<Island>& found);
+  void feed(Column track, Index base, Index first, std::vector<Island>& islands);
 
   // The stream has ended after `total` snippets: close what is open at the outer edge of the last one.
-  void finish(Index total, std::vector<Island>& found);
+  void finish(Index total, std::vector<Island>& islands);
 
  private:
   Place crossing(Column track, Index base, Index index) const;
-  void cut(Column track, Index base, Index limit, std::vector<Island>& found);
+  void cut(Column track, Index base, Index limit, std::vector<Island>& islands);
 
   Index label_;
   float threshold_;

@@ -26,8 +26,8 @@ struct Column {
   float operator[](Index i) const { return first[i * step]; }
 };
 
-// Runs of one column above one level, appended to `found`.
-void find_runs(Column track, double level, std::vector<Segment>& found);
+// Runs of one column above one level, appended to `runs`.
+void find_runs(Column track, double level, std::vector<Segment>& runs);
 
 // Exact integrals of a column's interpolant.
 class Integral {

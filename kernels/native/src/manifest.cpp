@@ -16,7 +16,7 @@ using json::Value;
 
 constexpr double kMost = 9007199254740992.0;  // 2^53: whole numbers are exact up to it
 
-// What was given, short enough for a message.
+// The invalid value, shortened for a message.
 std::string spelt(const Value& value) {
   static constexpr const char* kinds[] = {"null", "true or false", "a number", "text", "a list", "an object"};
   std::string text;
@@ -43,19 +43,19 @@ class Part {
 
   std::string where(const char* key) const { return name_.empty() ? key : name_ + "." + key; }
 
-  // nullptr where the key is missing and may be.
+  // nullptr if the key is optional and missing.
   const Value* get(const char* key, bool required) const {
-    const Value* found = value_.find(key);
-    if (!found && required) invalid(where(key) + " is missing", "a value");
-    return found;
+    const Value* value = value_.find(key);
+    if (!value && required) invalid(where(key) + " is missing", "a value");
+    return value;
   }
 
   void real(const char* key, double& out, const std::function<bool(double)>& fits, const char* allowed,
             bool required = false) const {
-    const Value* found = get(key, required);
-    if (!found) return;
-    if (found->kind != Kind::number || !fits(found->number)) invalid(where(key) + spelt(*found), allowed);
-    out = found->number;
+    const Value* value = get(key, required);
+    if (!value) return;
+    if (value->kind != Kind::number || !fits(value->number)) invalid(where(key) + spelt(*value), allowed);
+    out = value->number;
   }
 
   void whole(const char* key, Index& out, double least, bool required = false) const {
@@ -67,25 +67,25 @@ class Part {
   }
 
   void flag(const char* key, bool& out) const {
-    const Value* found = get(key, false);
-    if (!found) return;
-    if (found->kind != Kind::boolean) invalid(where(key) + spelt(*found), "true or false");
-    out = found->boolean;
+    const Value* value = get(key, false);
+    if (!value) return;
+    if (value->kind != Kind::boolean) invalid(where(key) + spelt(*value), "true or false");
+    out = value->boolean;
   }
 
   void text(const char* key, std::string& out, bool required) const {
-    const Value* found = get(key, required);
-    if (!found) return;
-    if (found->kind != Kind::string || !json::is_text(found->string)) invalid(where(key) + spelt(*found), "text");
-    out = found->string;
+    const Value* value = get(key, required);
+    if (!value) return;
+    if (value->kind != Kind::string || !json::is_text(value->string)) invalid(where(key) + spelt(*value), "text");
+    out = value->string;
   }
 
   void levels(const char* key, std::vector<double>& out) const {
-    const Value* found = get(key, false);
-    if (!found) return;
-    if (found->kind != Kind::array) invalid(where(key) + spelt(*found), "a list of numbers");
+    const Value* value = get(key, false);
+    if (!value) return;
+    if (value->kind != Kind::array) invalid(where(key) + spelt(*value), "a list of numbers");
     std::vector<double> read;
-    for (const Value& item : found->items) {
+    for (const Value& item : value->items) {
       const bool fits = item.kind == Kind::number && item.number > 0.0 && item.number < 1.0;
       if (!fits || (!read.empty() && item.number <= read.back())) {
         invalid(where(key) + " holds" + spelt(item).substr(3), "thresholds that rise and lie strictly between 0 and 1");
@@ -105,8 +105,8 @@ bool positive(double x) { return x > 0.0; }
 
 void check_schema(const Part& top) {
   std::string schema;
-  const Value* found = top.get("schema", false);
-  if (found && found->kind == Kind::string) schema = found->string;
+  const Value* value = top.get("schema", false);
+  if (value && value->kind == Kind::string) schema = value->string;
   if (schema.substr(0, schema.find('.')) != "1") {
     fail(PUNCTUM_ERROR_CONFIG, "bundle-schema", "a manifest of schema '" + schema.substr(0, 40) + "'", "1.x",
          "use a matching libpunctum, or export again");

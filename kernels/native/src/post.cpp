@@ -12,17 +12,17 @@ constexpr double kShortest = 1e-6;  // snippets; what is shorter has no inside t
 constexpr double kRounding = 1e-3;  // by which a probability may leave 0..1: one step of float16 above 1
 
 // The best `most` by contrast, in their old order.
-void keep_best(Proposals& found, Index most) {
-  std::vector<Index> best = argsort(found.contrast.data(), found.size(), true);
+void keep_best(Proposals& proposals, Index most) {
+  std::vector<Index> best = argsort(proposals.contrast.data(), proposals.size(), true);
   best.resize(static_cast<std::size_t>(most));
   std::sort(best.begin(), best.end());
-  Proposals kept;
+  Proposals selected;
   for (const Index i : best) {
-    kept.segments.push_back(found.segments[i]);
-    kept.contrast.push_back(found.contrast[i]);
-    kept.base.push_back(found.base[i]);
+    selected.segments.push_back(proposals.segments[i]);
+    selected.contrast.push_back(proposals.contrast[i]);
+    selected.base.push_back(proposals.base[i]);
   }
-  found = std::move(kept);
+  proposals = std::move(selected);
 }
 
 }  // namespace
@@ -50,33 +50,33 @@ Proposals propose(const float* tracks, Index length, Index classes, Index label,
   std::vector<Segment> runs;
   for (const double level : post.class_thresholds) find_runs(track, level, runs);
   for (const double level : post.actionness_thresholds) find_runs(actionness, level, runs);
-  Proposals found;
+  Proposals proposals;
   for (const Segment& run : runs) {
     const Segment clipped{std::min(std::max(run.start, bounds.start), bounds.end),
                           std::min(std::max(run.end, bounds.start), bounds.end)};
-    if (clipped.end - clipped.start > kShortest) found.segments.push_back(clipped);
+    if (clipped.end - clipped.start > kShortest) proposals.segments.push_back(clipped);
   }
   const double margin = post.right_context_s / stride_s;
   const Integral integral(track);
-  for (const Segment& segment : found.segments) {
+  for (const Segment& segment : proposals.segments) {
     const Contrast contrast = contrast_of(integral, segment, post.contrast_margin, margin);
-    found.contrast.push_back(contrast.inside - contrast.outside);
-    found.base.push_back(contrast.inside);
+    proposals.contrast.push_back(contrast.inside - contrast.outside);
+    proposals.base.push_back(contrast.inside);
   }
-  if (found.size() > post.max_proposals) keep_best(found, post.max_proposals);
-  return found;
+  if (proposals.size() > post.max_proposals) keep_best(proposals, post.max_proposals);
+  return proposals;
 }
 
-std::vector<double> fuse(const Proposals& found, Index label, Index classes, const Head& head,
+std::vector<double> fuse(const Proposals& proposals, Index label, Index classes, const Head& head,
                          const PostProcess& post) {
   const Fusion& weights = post.fusion;
-  std::vector<double> scores(found.segments.size(), 1.0);
+  std::vector<double> scores(proposals.segments.size(), 1.0);
   const auto term = [&scores](Index i, double value, double weight) {
     if (weight > 0.0) scores[i] *= weight == 1.0 ? std::max(value, 0.0) : std::pow(std::max(value, 0.0), weight);
   };
-  for (Index i = 0; i < found.size(); ++i) {
-    term(i, found.contrast[i], weights.contrast);
-    term(i, found.base[i], weights.base);
+  for (Index i = 0; i < proposals.size(); ++i) {
+    term(i, proposals.contrast[i], weights.contrast);
+    term(i, proposals.base[i], weights.base);
     if (weights.class_probability > 0.0) {
       term(i, head.class_probability[i * classes + label], weights.class_probability);
     }
@@ -90,26 +90,26 @@ std::vector<double> fuse(const Proposals& found, Index label, Index classes, con
   return scores;
 }
 
-Scored suppress(const Proposals& found, const std::vector<double>& scores, const PostProcess& post) {
-  const Index n = found.size();
-  std::vector<Segment> segments = found.segments;
-  if (post.adapt) adapt_boundaries(found.segments.data(), scores.data(), n, post.adapt_iou, segments.data());
-  std::vector<Index> kept(n);
+Scored suppress(const Proposals& proposals, const std::vector<double>& scores, const PostProcess& post) {
+  const Index n = proposals.size();
+  std::vector<Segment> segments = proposals.segments;
+  if (post.adapt) adapt_boundaries(proposals.segments.data(), scores.data(), n, post.adapt_iou, segments.data());
+  std::vector<Index> selected(n);
   Scored result;
   if (post.suppression == Suppression::soft) {
     result.scores.resize(n);
-    const Index count = soft_nms(segments.data(), scores.data(), n, post.sigma, post.min_score, 0.0, kept.data(),
+    const Index count = soft_nms(segments.data(), scores.data(), n, post.sigma, post.min_score, 0.0, selected.data(),
                                  result.scores.data());
-    kept.resize(count);
+    selected.resize(count);
     result.scores.resize(count);
   } else {
-    kept = post.suppression == Suppression::hard ? nms(segments.data(), scores.data(), n, post.nms_iou, 0.0)
+    selected = post.suppression == Suppression::hard ? nms(segments.data(), scores.data(), n, post.nms_iou, 0.0)
                                                  : argsort(scores.data(), n, true);
-    kept.erase(std::remove_if(kept.begin(), kept.end(), [&](Index i) { return !(scores[i] >= post.min_score); }),
-               kept.end());
-    for (const Index i : kept) result.scores.push_back(scores[i]);
+    selected.erase(std::remove_if(selected.begin(), selected.end(), [&](Index i) { return !(scores[i] >= post.min_score); }),
+               selected.end());
+    for (const Index i : selected) result.scores.push_back(scores[i]);
   }
-  for (const Index i : kept) result.segments.push_back(segments[i]);
+  for (const Index i : selected) result.segments.push_back(segments[i]);
   return result;
 }
 

@@ -38,10 +38,10 @@ Proposals propose(const float* tracks, Index length, Index classes, Index label,
 void check_range(const float* values, Index count, const std::string& what, const std::string& who);
 
 // Product of the terms that the fusion weights name, never negative. Throws Failure for scores that are not finite.
-std::vector<double> fuse(const Proposals& found, Index label, Index classes, const Head& head,
+std::vector<double> fuse(const Proposals& proposals, Index label, Index classes, const Head& head,
                          const PostProcess& post);
 
 // ABA, suppression and score floor.
-Scored suppress(const Proposals& found, const std::vector<double>& scores, const PostProcess& post);
+Scored suppress(const Proposals& proposals, const std::vector<double>& scores, const PostProcess& post);
 
 }  // namespace punctum

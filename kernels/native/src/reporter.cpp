@@ -7,24 +7,24 @@
 namespace punctum {
 namespace {
 
-constexpr double kSame = 0.3;          // overlap from which a later guess, or the final event, continues a report
-constexpr double kChangedIou = 0.85;   // a report is revised when it moved more than this
-constexpr double kChangedScore = 0.1;  // or when its score did
+constexpr double kSame = 0.3;          // tIoU from which a later provisional segment, or the final event, continues a report
+constexpr double kChangedIou = 0.85;   // a report is revised if its tIoU with the new segment is lower
+constexpr double kChangedScore = 0.1;  // or if its score changes by more
 constexpr double kSlack = 1e-6;        // seconds
 constexpr Index kNone = -1;
 
-void revise(Report& report, double start, double end, double score, bool ended) {
+void revise(ReportedAction& report, double start, double end, double score, bool ended) {
   report.start = start, report.end = end, report.score = score, report.ended = ended;
   ++report.revision;
 }
 
-Saying retract(Report report) {
+Report retract(ReportedAction report) {
   ++report.revision;
   report.ended = true;
   return {std::move(report), PUNCTUM_PHASE_RETRACTED};
 }
 
-bool changed(const Report& report, double start, double end, double score, bool ended) {
+bool changed(const ReportedAction& report, double start, double end, double score, bool ended) {
   if (report.ended != ended || std::abs(score - report.score) > kChangedScore) return true;
   const double known_end = report.ended ? report.end : end;  // a running end moves with the clock
   const double inter = std::min(known_end, end) - std::max(report.start, start);
@@ -34,7 +34,7 @@ bool changed(const Report& report, double start, double end, double score, bool 
 
 // For each segment, best first, the free report (a position in `mine`) that overlaps it most; a running one reaches up
 // to now (in a closed island: up to its end).
-std::vector<Index> match(const std::vector<Report>& live, const std::vector<Index>& mine,
+std::vector<Index> match(const std::vector<ReportedAction>& live, const std::vector<Index>& mine,
                          const std::vector<Segment>& segments, double now_s) {
   std::vector<Index> partner(segments.size(), kNone);
   std::vector<char> taken(mine.size(), 0);
@@ -42,7 +42,7 @@ std::vector<Index> match(const std::vector<Report>& live, const std::vector<Inde
     double best = -2.0;
     Index who = kNone;
     for (std::size_t m = 0; m < mine.size(); ++m) {
-      const Report& report = live[mine[m]];
+      const ReportedAction& report = live[mine[m]];
       const Segment span{report.start, report.ended ? report.end : std::max(report.end, now_s)};
       const double overlap = taken[m] ? -1.0 : iou_of(segments[k], span, 0.0);
       if (overlap > best) best = overlap, who = static_cast<Index>(m);
@@ -72,8 +72,8 @@ Index LiveOptions::tick(double stride_s) const {
   return std::max<Index>(static_cast<Index>(std::min(snippets, 1e15)), 1);
 }
 
-void Reporter::guess(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores,
-                     double now_s, const std::string& key, std::vector<Saying>& said) {
+void Reporter::report(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores,
+                     double now_s, const std::string& key, std::vector<Report>& reports) {
   if (options_.max_delay_s == 0.0) return;
   std::vector<Index> mine;
   for (std::size_t i = 0; i < live.size(); ++i) {
@@ -92,27 +92,27 @@ void Reporter::guess(Index label, const std::vector<Segment>& segments, const st
     const double score = value[k];
     const bool ended = end < now_s - kSlack;
     if (ended && end + options_.max_delay_s >= now_s + tick_s_ + margin_s_ - kSlack) {
-      continue;  // there is time for a better guess
+      continue;  // a later tick is still in time and knows more
     }
     if (!ended && (running || score < options_.open_score)) {
-      continue;  // one running action an island, and only what is likely
+      continue;  // one running action per island, and only a likely one
     }
     running = running || !ended;
     if (partner[k] == kNone) {
-      // What comes to light too late waits for its island: another guess now would only add noise.
+      // A segment that is found too late waits for its island to close: another report would only add noise.
       const bool late = ended && end + limit_s_ < now_s + overhang_s_ - kSlack;
       if (late || score < options_.report_score) continue;
       ++count;
       live.push_back({key + "/r" + std::to_string(count), label, start, end, score, ended, 0});
-      said.push_back({live.back(), ended ? PUNCTUM_PHASE_UPDATE : PUNCTUM_PHASE_OPEN});
-    } else if (Report& report = live[mine[partner[k]]]; changed(report, start, end, score, ended)) {
+      reports.push_back({live.back(), ended ? PUNCTUM_PHASE_UPDATE : PUNCTUM_PHASE_OPEN});
+    } else if (ReportedAction& report = live[mine[partner[k]]]; changed(report, start, end, score, ended)) {
       revise(report, start, end, score, ended);
-      said.push_back({report, PUNCTUM_PHASE_UPDATE});
+      reports.push_back({report, PUNCTUM_PHASE_UPDATE});
     }
   }
 }
 
-Reporter::Settled Reporter::settle(Index label, const std::vector<Segment>& segments,
+Reporter::ClosedIsland Reporter::close_island(Index label, const std::vector<Segment>& segments,
                                    const std::vector<double>& scores, Segment span) {
   std::vector<Index> mine;
   for (std::size_t i = 0; i < live.size(); ++i) {
@@ -122,39 +122,39 @@ Reporter::Settled Reporter::settle(Index label, const std::vector<Segment>& segm
     }
   }
   const std::vector<Index> partner = match(live, mine, segments, span.end);
-  Settled settled;
-  settled.partner.resize(segments.size());
+  ClosedIsland closed;
+  closed.partner.resize(segments.size());
   std::vector<char> taken(mine.size(), 0);
   for (std::size_t k = 0; k < segments.size(); ++k) {
     if (partner[k] == kNone) continue;
-    Report& report = live[mine[partner[k]]];
+    ReportedAction& report = live[mine[partner[k]]];
     revise(report, segments[k].start, segments[k].end, scores[k], true);
-    settled.partner[k] = report;
+    closed.partner[k] = report;
     taken[partner[k]] = 1;
   }
   std::vector<char> gone(live.size(), 0);
   for (std::size_t m = 0; m < mine.size(); ++m) {
     gone[mine[m]] = 1;
-    if (!taken[m]) settled.wrong.push_back(retract(live[mine[m]]));
+    if (!taken[m]) closed.retracted.push_back(retract(live[mine[m]]));
   }
-  std::vector<Report> rest;
+  std::vector<ReportedAction> rest;
   for (std::size_t i = 0; i < live.size(); ++i) {
     if (!gone[i]) rest.push_back(std::move(live[i]));
   }
   live.swap(rest);
-  return settled;
+  return closed;
 }
 
-void Reporter::sweep(const std::vector<Span>& alive, std::vector<Saying>& said) {
-  std::vector<Report> rest;
-  for (Report& report : live) {
+void Reporter::retract_outside(const std::vector<Span>& alive, std::vector<Report>& reports) {
+  std::vector<ReportedAction> rest;
+  for (ReportedAction& report : live) {
     const bool held = std::any_of(alive.begin(), alive.end(), [&report](const Span& span) {
       return span.label == report.label && span.start < report.end && report.start < span.end;
     });
     if (held) {
       rest.push_back(std::move(report));
     } else {
-      said.push_back(retract(std::move(report)));
+      reports.push_back(retract(std::move(report)));
     }
   }
   live.swap(rest);

@@ -1,6 +1,6 @@
-// Provisional reports: what a stream says about an action before its island has closed.
+// Provisional reports about an action before its island has closed.
 //   nothing -> open (still runs) -> update (has ended; may change) -> final | retracted
-// Made on a grid of media time, never when a chunk happens to arrive.
+// Created on a grid of media time, independent of when chunks arrive.
 #pragma once
 
 #include <cstdint>
@@ -11,15 +11,15 @@
 
 namespace punctum {
 
-// How early a stream speaks. max_delay_s 0: final events only.
+// Timing of reports. max_delay_s 0: final events only.
 struct LiveOptions {
   double max_delay_s = 0.0, report_score = 0.01, open_score = 0.25, tick_s = 0.0;
   void check() const;                  // throws Failure
   Index tick(double stride_s) const;  // snippets between reports; 0 when only final events are wanted
 };
 
-// What has been said about one action so far. Times in seconds.
-struct Report {
+// An action that was reported. Times in seconds.
+struct ReportedAction {
   std::string id;
   Index label = 0;
   double start = 0.0, end = 0.0, score = 0.0;
@@ -27,9 +27,9 @@ struct Report {
   Index revision = 0;
 };
 
-// One thing to say: a copy of the report as it is now.
-struct Saying {
-  Report report;
+// One report: a copy of the action as it is now.
+struct Report {
+  ReportedAction report;
   std::int32_t phase;
 };
 
@@ -41,30 +41,31 @@ struct Span {
 class Reporter {
  public:
   Reporter() = default;
-  // overhang_s: media beyond a snippet that its features have seen, so that much later it is known.
+  // overhang_s: media time beyond a snippet that its features depend on.
   Reporter(const LiveOptions& options, double tick_s, double stride_s, double overhang_s)
       : options_(options),
         tick_s_(tick_s),
         limit_s_(std::max(options.max_delay_s, tick_s)),
-        // The end moves by a fraction of a snippet from guess to guess; who waits for the last tick can be too late.
+        // The end varies by a fraction of a snippet between ticks, so waiting for the last tick could be too late.
         margin_s_(stride_s + overhang_s),
         overhang_s_(overhang_s) {}
 
-  // Provisional segments (seconds, best first) of one island at a tick -> what to say about them.
-  void guess(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores, double now_s,
-             const std::string& key, std::vector<Saying>& said);
+  // Provisional segments (seconds, best first) of one island at a tick -> reports.
+  void report(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores, double now_s,
+             const std::string& key, std::vector<Report>& reports);
 
-  // Final segments of one closed island: the report that each continues (id empty: none), and what was wrong.
-  struct Settled {
-    std::vector<Report> partner;
-    std::vector<Saying> wrong;
+  // Final segments of one closed island: the action that each continues (empty id: none), and retracted reports.
+  struct ClosedIsland {
+    std::vector<ReportedAction> partner;
+    std::vector<Report> retracted;
   };
-  Settled settle(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores, Segment span);
+  ClosedIsland close_island(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores,
+                            Segment span);
 
-  // Retract reports that lie in no island any more.
-  void sweep(const std::vector<Span>& alive, std::vector<Saying>& said);
+  // Retract reports that overlap no island.
+  void retract_outside(const std::vector<Span>& alive, std::vector<Report>& reports);
 
-  std::vector<Report> live;
+  std::vector<ReportedAction> live;
   Index count = 0;
 
  private:

@@ -1,4 +1,4 @@
-// Rows of a growing stream, of which only the last part is kept.
+// Rows of a growing stream; only the last part is stored.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +21,7 @@ class Rows {
   std::size_t bytes() const { return data_.capacity() * sizeof(float); }
   const float* kept() const { return data_.data() + low_; }
 
-  // Rows [start, stop); nullptr where nothing is kept. A request beyond what is kept is a mistake of this library.
+  // Rows [start, stop); nullptr if rows are not stored. A request outside the stored range is a bug of this library.
   const float* slice(Index start, Index stop) const {
     if (start < base_ || stop > end_ || start > stop) {
       fail(PUNCTUM_ERROR_INTERNAL, "rows", "rows " + std::to_string(start) + ".." + std::to_string(stop) + " of " +

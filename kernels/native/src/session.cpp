@@ -6,15 +6,15 @@
 namespace punctum {
 namespace {
 
-constexpr double kHop = 0.5;      // seconds between looks where only final events are wanted
+constexpr double kHop = 0.5;      // seconds between advances if only final events are wanted
 constexpr double kFarthest = 4e15;  // snippets: indices and their sums stay exact in float64
 
 void check_rows(const float* rows, Index count, Index width, const char* code, const char* name) {
   for (Index i = 0; i < count * width; ++i) {
     if (std::isfinite(rows[i])) continue;
-    refuse(code, std::string(name) + " hold NaN or infinity at snippet " + std::to_string(i / width) + ", column " +
+    refuse(code, std::string(name) + " contain NaN or infinity at snippet " + std::to_string(i / width) + ", column " +
                      std::to_string(i % width),
-           "finite numbers", "check what made them");
+           "finite numbers", "check what computed them");
   }
 }
 
@@ -25,16 +25,16 @@ void check_time(double value, const char* what, const char* code) {
   if (std::abs(value) > kMaxMediaS) {
     refuse("time-out-of-range", given,
            "media times within 17179869184 s of 0",
-           "give seconds, not milliseconds or a smaller unit, or let media time begin at 0");
+           "pass seconds, not milliseconds or a smaller unit, or let media time start at 0");
   }
 }
 
 }  // namespace
 
 Session::Session(std::shared_ptr<const Plan> plan, Options options)
-    : plan_(plan), given_(std::move(plan)), options_(std::move(options)) {
+    : plan_(plan), original_plan_(std::move(plan)), options_(std::move(options)) {
   if (plan_->post.video_gate) {
-    refuse("gate-video-live", "a stream with gate='video', which needs statistics of the whole video",
+    refuse("gate-video-live", "the bundle has gate='video', which needs statistics of the whole video",
            "gate='none' on streams", "set gate to 'none'");
   }
   check_time(options_.start_s, "a stream that starts", "start");
@@ -45,7 +45,7 @@ Session::Session(std::shared_ptr<const Plan> plan, Options options)
     located.left = located.right = 0;
     plan_ = std::make_shared<const Plan>(std::move(located));
   }
-  haste_ = plan_->post.simplified();
+  reduced_ = plan_->post.simplified();
   context_ = plan_->context();
   longest_ = static_cast<Index>(std::min(std::floor(plan_->post.max_island_s / plan_->stride_s), kFarthest));
   tick_ = options_.live.tick(plan_->stride_s);
@@ -56,7 +56,7 @@ Session::Session(std::shared_ptr<const Plan> plan, Options options)
   begin();
 }
 
-// A reset counts as a start: ids of what comes after it differ from those before, if there is a run to tell them apart.
+// A reset counts as a start: with a run id, event ids after it differ from those before.
 void Session::name_run() {
   prefix_ = options_.stream;
   if (options_.run_id.empty()) return;
@@ -64,17 +64,17 @@ void Session::name_run() {
   if (resets_ > 0) prefix_ += "." + std::to_string(resets_);
 }
 
-// A fresh stretch of stream: at the start, after a break, after reset.
+// Begin a section: at the start, after a gap, and after reset.
 void Session::begin() {
   features_ = Rows(options_.keep_features ? plan_->dim : 0);
   tracks_ = Rows(classes() + 1);
   pushed_ = Rows(classes() + 1);
-  tail_.clear();
+  provisional_.clear();
   finders_.clear();
   for (Index c = 0; c < classes(); ++c) finders_.emplace_back(c, plan_->post.class_thresholds[0], longest_);
   waiting_.clear();
-  holes_.clear();
-  looked_ = 0;
+  lost_frames_.clear();
+  advanced_ = 0;
 }
 
 void Session::require_ready() const {
@@ -83,17 +83,17 @@ void Session::require_ready() const {
          "reset the session, or restore a snapshot");
   }
   if (want_.kind != PUNCTUM_WANT_NOTHING) {
-    fail(PUNCTUM_ERROR_STATE, "want-open", "a call while the session waits for its engine", "an answer to the want",
-         "call punctum_next_want, and answer it");
+    fail(PUNCTUM_ERROR_STATE, "want-open", "a call while the session waits for its engine", "an answer to the open want",
+         "call punctum_next_want and answer the want");
   }
   if (closed_) {
-    fail(PUNCTUM_ERROR_STATE, "session-closed", "a push or flush after flush", "one flush a session",
+    fail(PUNCTUM_ERROR_STATE, "session-closed", "a push or flush after flush", "one flush per session",
          "start a new session, or reset this one");
   }
 }
 
 void Session::push(const float* features, const float* tracks, Index count, const double* at,
-                   const std::vector<Hole>& lost) {
+                   const std::vector<LostFrames>& lost) {
   require_ready();
   const double stride = plan_->stride_s;
   if (options_.keep_features && count > 0 && !features) refuse("null", "features is NULL", "[count, dim] values");
@@ -103,9 +103,9 @@ void Session::push(const float* features, const float* tracks, Index count, cons
     check_rows(tracks, count, classes() + 1, "tracks-not-finite", "tracks");
     check_range(tracks, count * (classes() + 1), "tracks", "the locator returned");
   }
-  for (const Hole& hole : lost) {
-    if (hole.snippet < 0 || hole.snippet >= std::max<Index>(count, 1) || hole.frames < 0 || hole.frames > (Index{1} << 50)) {
-      refuse("lost", "lost frames at row " + std::to_string(hole.snippet), "rows of the chunk, 0 or more frames");
+  for (const LostFrames& loss : lost) {
+    if (loss.snippet < 0 || loss.snippet >= std::max<Index>(count, 1) || loss.frames < 0 || loss.frames > (Index{1} << 50)) {
+      refuse("lost", "lost frames at row " + std::to_string(loss.snippet), "rows of the chunk, 0 or more frames");
     }
   }
   const double reach = static_cast<double>(serial_) + static_cast<double>(features_.end()) + static_cast<double>(count);
@@ -115,7 +115,7 @@ void Session::push(const float* features, const float* tracks, Index count, cons
     if (taken_ && *at < now_s() - 0.5 * stride) {
       refuse("time-backwards",
              "snippets at " + std::to_string(*at) + " s after snippets up to " + std::to_string(now_s()) + " s",
-             "media time that goes forward", "drop the chunk if it came twice; reset if the source began again");
+             "increasing media time", "drop the chunk if it came twice; reset the session if the source has restarted");
     }
     if (reach + (*at - now_s()) / stride > kFarthest) {
       refuse("time-too-far", "a gap up to " + std::to_string(*at) + " s", "4e15 snippets", "check the source");
@@ -123,13 +123,13 @@ void Session::push(const float* features, const float* tracks, Index count, cons
   }
   const double first = at ? (taken_ ? std::max(*at, now_s()) : *at) : taken_ ? now_s() : 0.0;
   check_time(first + static_cast<double>(count) * stride, "snippets that end", "time-not-finite");
-  std::vector<Hole> holes = lost;  // what can fail for want of memory comes before anything changes
-  holes_.reserve(holes_.size() + holes.size());
+  std::vector<LostFrames> lost_frames = lost;  // allocations that can fail come before the first change
+  lost_frames_.reserve(lost_frames_.size() + lost_frames.size());
   chunk_features_ = features;
   chunk_tracks_ = tracks;
   chunk_count_ = count;
   chunk_done_ = 0;
-  chunk_lost_.swap(holes);
+  chunk_lost_.swap(lost_frames);
   task_ = Task::chunk;
   if (at && !taken_) {
     start_s_ = *at;
@@ -137,17 +137,17 @@ void Session::push(const float* features, const float* tracks, Index count, cons
     break_at_ = *at;
     task_ = Task::after_break;
     const Index gone = static_cast<Index>(std::nearbyint((*at - now_s()) / stride));
-    look(true, false, std::max<Index>(gone, 1));
+    begin_advance(true, false, std::max<Index>(gone, 1));
   }
   taken_ = taken_ || at || count > 0;
   counts_.pushed += count;
-  if (task_ == Task::chunk) add_holes();
+  if (task_ == Task::chunk) add_lost_frames();
   run();
 }
 
-void Session::add_holes() {
-  for (const Hole& hole : chunk_lost_) {
-    if (hole.frames > 0) holes_.push_back({features_.end() + hole.snippet, hole.frames});
+void Session::add_lost_frames() {
+  for (const LostFrames& loss : chunk_lost_) {
+    if (loss.frames > 0) lost_frames_.push_back({features_.end() + loss.snippet, loss.frames});
   }
 }
 
@@ -155,7 +155,7 @@ void Session::flush() {
   require_ready();
   closed_ = true;
   task_ = Task::after_flush;
-  look(true, false, 0);
+  begin_advance(true, false, 0);
   run();
 }
 
@@ -177,7 +177,7 @@ void Session::reset(double start_s) {
   begin();
 }
 
-// The engine cannot answer: end the stream without it. Open reports are retracted, what still ran is lost.
+// The engine cannot answer: end the stream. Open reports are retracted; unfinished actions are lost.
 void Session::abandon() {
   if (failed_ || (closed_ && want_.kind == PUNCTUM_WANT_NOTHING)) require_ready();
   closed_ = true;
@@ -186,10 +186,10 @@ void Session::abandon() {
   want_ = Want();
   prepared_.clear();
   alive_.clear();
-  say_swept();
+  retract_all();
 }
 
-// Work off the call until it is done, or until the engine is asked.
+// Process the call until it is done or an answer of the engine is needed.
 void Session::run() {
   try {
     for (;;) {
@@ -198,10 +198,10 @@ void Session::run() {
       if (task_ == Task::chunk) {
         if (!chunk_step()) task_ = Task::none;
       } else if (task_ == Task::after_flush) {
-        say_swept();
+        retract_all();
         task_ = Task::none;
       } else {
-        say_swept();
+        retract_all();
         serial_ += features_.end() + lost_;
         offset_ += features_.end();
         ++counts_.gaps;
@@ -209,11 +209,11 @@ void Session::run() {
         broken_ = lost_;
         start_s_ = break_at_;
         begin();
-        add_holes();
+        add_lost_frames();
         task_ = Task::chunk;
       }
     }
-    // The caller's arrays are gone once the call returns.
+    // The caller's arrays are not valid after the call returns.
     if (task_ == Task::none || chunk_done_ >= chunk_count_) {
       own_features_ = std::vector<float>();
       own_tracks_ = std::vector<float>();
@@ -228,24 +228,24 @@ void Session::run() {
       if (!options_.windows) keep(chunk_tracks_, own_tracks_, classes() + 1);
     }
   } catch (Failure& failure) {
-    give_up();
+    set_failed();
     failure.status = PUNCTUM_ERROR_INTERNAL;
     throw;
   } catch (...) {
-    give_up();
+    set_failed();
     throw;
   }
 }
 
-// Half a call was worked off and the rest cannot be: nothing but reset makes sense of this state.
-void Session::give_up() {
+// The call failed half-way: only a reset leads out of this state.
+void Session::set_failed() {
   failed_ = true;
   task_ = Task::none;
   step_ = Step::none;
   want_ = Want();
 }
 
-// The next part of the chunk, up to a tick; false when there is none.
+// Process the next part of the chunk, up to a tick. False when the chunk is done.
 bool Session::chunk_step() {
   if (chunk_done_ >= chunk_count_) return false;
   Index step = chunk_count_ - chunk_done_;
@@ -254,22 +254,22 @@ bool Session::chunk_step() {
   features_.append(options_.keep_features ? chunk_features_ + chunk_done_ * plan_->dim : nullptr, step);
   chunk_done_ += step;
   const Index reached = features_.end() - features_.end() % hop_;
-  if (reached > looked_) {
-    looked_ = reached;
-    look(false, tick_ > 0, 0);
+  if (reached > advanced_) {
+    advanced_ = reached;
+    begin_advance(false, tick_ > 0, 0);
   }
   return true;
 }
 
-Stretch Session::stretch(Index lost) const {
-  return {*plan_, prefix_, holes_, start_s_, now_s(), features_.end(), serial_, broken_, lost, hop_,
-          degraded_look_};
+Section Session::section(Index lost) const {
+  return {*plan_, prefix_, lost_frames_, start_s_, now_s(), features_.end(), serial_, broken_, lost, hop_,
+          degraded_advance_};
 }
 
-void Session::say_swept() {
-  std::vector<Saying> said;
-  reporter_.sweep({}, said);
-  tell(stretch(0), said, now_s(), events_);
+void Session::retract_all() {
+  std::vector<Report> reports;
+  reporter_.retract_outside({}, reports);
+  append_provisional_events(section(0), reports, now_s(), events_);
 }
 
 bool Session::next_event(Event& event) {
@@ -283,13 +283,13 @@ bool Session::next_event(Event& event) {
 }
 
 std::size_t Session::bytes() const {
-  const std::size_t floats = tail_.capacity() + own_features_.capacity() + own_tracks_.capacity();
+  const std::size_t floats = provisional_.capacity() + own_features_.capacity() + own_tracks_.capacity();
   return sizeof(Session) + features_.bytes() + tracks_.bytes() + pushed_.bytes() + floats * sizeof(float) +
          finders_.capacity() * sizeof(IslandFinder) + waiting_.capacity() * sizeof(Island) +
-         events_.capacity() * sizeof(Event) + reporter_.live.capacity() * sizeof(Report);
+         events_.capacity() * sizeof(Event) + reporter_.live.capacity() * sizeof(ReportedAction);
 }
 
-// Keep only what an open or waiting island, or the next locator window, can still need.
+// Drop rows that no open or waiting island and no later locator window can need.
 void Session::forget() {
   Index oldest = tracks_.end() - 1;
   for (const IslandFinder& finder : finders_) {
@@ -300,8 +300,8 @@ void Session::forget() {
   features_.drop_before(std::min(oldest, tracks_.end() - plan_->left));
   tracks_.drop_before(oldest);
   pushed_.drop_before(tracks_.end());
-  holes_.erase(std::remove_if(holes_.begin(), holes_.end(), [oldest](const Hole& h) { return h.snippet < oldest; }),
-               holes_.end());
+  lost_frames_.erase(std::remove_if(lost_frames_.begin(), lost_frames_.end(), [oldest](const LostFrames& h) { return h.snippet < oldest; }),
+               lost_frames_.end());
 }
 
 }  // namespace punctum

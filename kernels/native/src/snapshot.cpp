@@ -76,7 +76,7 @@ std::vector<unsigned char> Session::freeze() const {
   Writer out;
   out.bytes.assign(kMagic, kMagic + kMagicSize);
   out.word(kVersion, 4);
-  const std::vector<unsigned char> plan = plan_bytes(*given_);
+  const std::vector<unsigned char> plan = plan_bytes(*original_plan_);
   out.word(plan.size());
   out.bytes.insert(out.bytes.end(), plan.begin(), plan.end());
   out.text(options_.stream);
@@ -104,10 +104,10 @@ std::vector<unsigned char> Session::freeze() const {
     put_place(out, island.end);
     out.index(island.closed_at);
   }
-  out.word(holes_.size());
-  for (const Hole& hole : holes_) out.index(hole.snippet), out.index(hole.frames);
+  out.word(lost_frames_.size());
+  for (const LostFrames& loss : lost_frames_) out.index(loss.snippet), out.index(loss.frames);
   out.word(reporter_.live.size());
-  for (const Report& report : reporter_.live) {
+  for (const ReportedAction& report : reporter_.live) {
     out.text(report.id);
     out.index(report.label);
     out.index(report.revision);
@@ -134,8 +134,8 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
   const std::vector<unsigned char> mine = plan_bytes(*plan);
   if (length > in.left() || std::memcmp(in.take(length), mine.data(), std::min<std::size_t>(length, mine.size())) != 0 ||
       length != mine.size()) {
-    fail(PUNCTUM_ERROR_SNAPSHOT, "snapshot-bundle", "a snapshot made with another bundle or other post-processing",
-         "one made with this bundle, '" + plan->bundle + "'", "restore it with its own bundle, or begin a new session");
+    fail(PUNCTUM_ERROR_SNAPSHOT, "snapshot-bundle", "a snapshot of another bundle or other post-processing",
+         "a snapshot of this bundle, '" + plan->bundle + "'", "restore it with its own bundle, or start a new session");
   }
   Options options;
   options.stream = in.text();
@@ -150,8 +150,8 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
   options.windows = in.flag();
   options.keep_features = in.flag();
   options.start_s = in.real();
-  auto made = std::make_unique<Session>(std::move(plan), std::move(options));
-  Session& s = *made;
+  auto session = std::make_unique<Session>(std::move(plan), std::move(options));
+  Session& s = *session;
   for (Index* value : {&s.resets_, &s.offset_, &s.serial_, &s.broken_, &s.counts_.pushed, &s.counts_.islands, &s.counts_.finals,
                        &s.counts_.gaps, &s.counts_.dropped, &s.reporter_.count}) {
     *value = in.index(0, kMost);
@@ -162,9 +162,9 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
   s.tracks_ = take_rows(in, s.classes() + 1);
   s.pushed_ = take_rows(in, s.classes() + 1);
   const Index base = s.tracks_.base(), end = s.tracks_.end(), known = s.features_.end();
-  s.looked_ = known - known % s.hop_;
-  // What a look relies on: tracks reach to where the last look left them, and rows that it may read are there.
-  const Index expected = std::max<Index>(s.looked_ - s.plan_->right, 0);
+  s.advanced_ = known - known % s.hop_;
+  // Invariants of an advance: tracks end where the last advance left them, and all rows that it may read exist.
+  const Index expected = std::max<Index>(s.advanced_ - s.plan_->right, 0);
   const bool fits = s.closed_ || (end == expected && s.features_.base() <= std::max<Index>(end - s.plan_->left, 0) &&
                                   (s.options_.windows || (s.pushed_.base() <= end && s.pushed_.end() == known)));
   if (!fits || s.features_.base() > known) Reader::damaged("the parts of the snapshot do not fit together");
@@ -191,10 +191,10 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
   }
   for (std::uint64_t n = in.word(); n > 0; --n) {
     const Index snippet = in.index(0, kMost);
-    s.holes_.push_back({snippet, in.index(0, kMost)});
+    s.lost_frames_.push_back({snippet, in.index(0, kMost)});
   }
   for (std::uint64_t n = in.word(); n > 0; --n) {
-    Report report;
+    ReportedAction report;
     report.id = in.text();
     if (report.id.empty() || !json::is_text(report.id)) Reader::damaged("an id in the snapshot is not UTF-8");
     report.label = in.index(0, s.classes() - 1);
@@ -204,7 +204,7 @@ std::unique_ptr<Session> Session::thaw(std::shared_ptr<const Plan> plan, const u
     s.reporter_.live.push_back(std::move(report));
   }
   if (in.left() > 0) Reader::damaged("the snapshot has bytes to spare");
-  return made;
+  return session;
 }
 
 }  // namespace punctum

@@ -9,12 +9,12 @@ namespace punctum {
 
 std::vector<Index> nms(const Segment* segments, const double* scores, Index n, double threshold, double extra) {
   const Sweep sweep = sort_sweep(segments, n);
-  std::vector<Index> rank(n), kept;
+  std::vector<Index> rank(n), selected;
   for (Index r = 0; r < n; ++r) rank[sweep.order[r]] = r;
   std::vector<char> dropped(n, 0);
   for (const Index i : argsort(scores, n, true)) {
     if (dropped[i]) continue;
-    kept.push_back(i);
+    selected.push_back(i);
     Index low = rank[i], high = rank[i] + 1;
     while (low > 0 && sweep.reach[low - 1] + extra > segments[i].start) --low;
     while (high < n && segments[sweep.order[high]].start - extra < segments[i].end) ++high;
@@ -23,7 +23,7 @@ std::vector<Index> nms(const Segment* segments, const double* scores, Index n, d
       if (iou_of(segments[i], segments[j], extra) >= threshold) dropped[j] = 1;
     }
   }
-  return kept;
+  return selected;
 }
 
 void adapt_boundaries(const Segment* segments, const double* scores, Index n, double threshold, Segment* out) {

@@ -5,7 +5,7 @@
 
 namespace punctum {
 
-void find_runs(Column track, double level, std::vector<Segment>& found) {
+void find_runs(Column track, double level, std::vector<Segment>& runs) {
   bool inside = false;
   double start = 0.0;
   for (Index t = 0; t < track.size; ++t) {
@@ -21,10 +21,10 @@ void find_runs(Column track, double level, std::vector<Segment>& found) {
     } else if (inside) {
       inside = false;
       const double before = track[t - 1];
-      found.push_back({start, static_cast<double>(t - 1) + (before - level) / (before - value)});
+      runs.push_back({start, static_cast<double>(t - 1) + (before - level) / (before - value)});
     }
   }
-  if (inside) found.push_back({start, static_cast<double>(track.size) - 0.5});
+  if (inside) runs.push_back({start, static_cast<double>(track.size) - 0.5});
 }
 
 Integral::Integral(Column track) : track_(track), total_(static_cast<std::size_t>(track.size)) {

@@ -1,4 +1,4 @@
-// A look at the stream: locate, find islands, score those that are complete, guess at the others.
+// One advance of the stream: locate, find islands, score the complete ones, report on the others.
 #include <cmath>
 
 #include "session.h"
@@ -6,7 +6,7 @@
 namespace punctum {
 namespace {
 
-constexpr Index kBlock = 2048;  // snippets a locator run at most: bounds memory when a long video is pushed at once
+constexpr Index kBlock = 2048;  // most snippets per locator call: bounds memory when a long video is pushed at once
 
 // The highest value of each of the first `columns` columns of rows [count, width].
 std::vector<float> highest(const float* rows, Index count, Index width, Index columns) {
@@ -19,19 +19,19 @@ std::vector<float> highest(const float* rows, Index count, Index width, Index co
 
 }  // namespace
 
-void Session::look(bool final, bool ticks, Index lost) {
+void Session::begin_advance(bool final, bool ticks, Index lost) {
   final_ = final, ticks_ = ticks, lost_ = lost;
   first_new_ = tracks_.end();
-  degraded_look_ = degraded_;
-  locate_known_ = final ? features_.end() : looked_;
+  degraded_advance_ = degraded_;
+  locate_known_ = final ? features_.end() : advanced_;
   locate_limit_ = final ? locate_known_ : std::max(locate_known_ - plan_->right, tracks_.end());
   locate_reach_ = ticks ? locate_known_ : locate_limit_;
   locate_at_ = tracks_.end();
-  tail_.clear();
+  provisional_.clear();
   step_ = Step::locate;
 }
 
-// False when the engine is asked.
+// False when an answer of the engine is needed.
 bool Session::advance() {
   if (step_ == Step::locate) {
     if (!locate()) return false;
@@ -41,27 +41,27 @@ bool Session::advance() {
   }
   if (step_ == Step::score) {
     if (!ask_score()) return false;
-    conclude_ready();
-    step_ = Step::guess;
-    if (!ticks_ || final_ || (waiting_.empty() && reporter_.live.empty() && !stirs())) {
+    finish_ready();
+    step_ = Step::provisional;
+    if (!ticks_ || final_ || (waiting_.empty() && reporter_.live.empty() && !any_activity())) {
       forget();
       step_ = Step::none;
       return true;
     }
-    if (prepare_guess()) {
-      step_ = Step::say;
+    if (prepare_provisional()) {
+      step_ = Step::report;
       return false;
     }
-    step_ = Step::say;
+    step_ = Step::report;
   }
-  say_guess();
+  report_provisional();
   forget();
   step_ = Step::none;
   return true;
 }
 
-// Extend the tracks as far as the receptive field allows; edges of the stream are the only true edges. With ticks also
-// guess the rest, up to the last snippet, as if the stream ended there.
+// Extend the tracks as far as the receptive field allows; only the ends of the section are true edges. With ticks also
+// compute provisional tracks up to the last snippet, as if the stream ended there.
 bool Session::locate() {
   if (!options_.windows) {
     if (locate_at_ < locate_reach_) {
@@ -85,7 +85,7 @@ bool Session::locate() {
 
 void Session::answer_locate(const float* tracks, Index rows) {
   if (want_.kind != PUNCTUM_WANT_LOCATE) {
-    fail(PUNCTUM_ERROR_STATE, "no-want", "tracks that were not asked for", "an answer to an open want of that kind",
+    fail(PUNCTUM_ERROR_STATE, "no-want", "tracks without an open request for them", "an answer to the open want",
          "call punctum_next_want first");
   }
   if (rows != want_.rows) {
@@ -98,9 +98,9 @@ void Session::answer_locate(const float* tracks, Index rows) {
     const float* mine = tracks + (locate_at_ - window_low_) * width;
     const Index sure = std::max<Index>(std::min(stop, locate_limit_) - locate_at_, 0);
     if (sure > 0) tracks_.append(mine, sure);
-    tail_.insert(tail_.end(), mine + sure * width, mine + (stop - locate_at_) * width);
+    provisional_.insert(provisional_.end(), mine + sure * width, mine + (stop - locate_at_) * width);
   } catch (...) {
-    give_up();
+    set_failed();
     throw;
   }
   locate_at_ = stop;
@@ -108,7 +108,7 @@ void Session::answer_locate(const float* tracks, Index rows) {
   run();
 }
 
-// Follow the new part of each class track. Most classes are quiet most of the time and cost nothing.
+// Feed the new part of each class track to its island finder. Quiet classes cost nothing.
 void Session::find() {
   const Index width = classes() + 1, base = tracks_.base(), fresh = tracks_.end() - first_new_;
   if (fresh > 0) {
@@ -124,7 +124,7 @@ void Session::find() {
   }
 }
 
-// Islands whose surroundings are known, in an order that depends on the media alone.
+// Prepare islands whose context is known, in an order that depends on the media alone.
 void Session::prepare_ready() {
   prepared_.clear();
   asking_ = 0;
@@ -144,14 +144,14 @@ void Session::prepare_ready() {
     Prepared one;
     one.island = island;
     one.low = low;
-    one.found = propose(tracks_.slice(low, high), high - low, classes(), island.label, bounds, post(), plan_->stride_s);
-    one.asked = post().fusion.needs_head() && one.found.size() > 0;
-    if (!one.asked) one.scores = fuse(one.found, island.label, classes(), Head(), post());
+    one.proposals = propose(tracks_.slice(low, high), high - low, classes(), island.label, bounds, post(), plan_->stride_s);
+    one.asked = post().fusion.needs_head() && one.proposals.size() > 0;
+    if (!one.asked) one.scores = fuse(one.proposals, island.label, classes(), Head(), post());
     prepared_.push_back(std::move(one));
   }
 }
 
-// False when the engine is asked about the next island.
+// False when the scores of the next island are needed from the engine.
 bool Session::ask_score() {
   while (asking_ < prepared_.size() && !prepared_[asking_].asked) ++asking_;
   if (asking_ == prepared_.size()) return true;
@@ -166,17 +166,17 @@ bool Session::ask_score() {
   want_.features = features_.slice(low, high);
   want_.tracks = tracks_.slice(low, high);
   want_.segments.clear();
-  for (const Segment& segment : one.found.segments) {
+  for (const Segment& segment : one.proposals.segments) {
     want_.segments.push_back(static_cast<float>(segment.start));
     want_.segments.push_back(static_cast<float>(segment.end));
   }
-  want_.labels.assign(one.found.segments.size(), island.label);
+  want_.labels.assign(one.proposals.segments.size(), island.label);
   return false;
 }
 
 void Session::answer_score(const Head& head, Index count) {
   if (want_.kind != PUNCTUM_WANT_SCORE) {
-    fail(PUNCTUM_ERROR_STATE, "no-want", "scores that were not asked for", "an answer to an open want of that kind",
+    fail(PUNCTUM_ERROR_STATE, "no-want", "scores without an open request for them", "an answer to the open want",
          "call punctum_next_want first");
   }
   if (count != static_cast<Index>(want_.labels.size())) {
@@ -193,17 +193,17 @@ void Session::answer_score(const Head& head, Index count) {
   check_term(head.class_probability, count * classes(), weights.class_probability);
   check_term(head.attention, count, weights.attention);
   check_term(head.center, count, weights.center);
-  // Everything that can fail comes before anything changes.
+  // Everything that can fail comes before the first change.
   std::vector<std::vector<double>> scores;
   if (step_ == Step::score) {
-    scores.push_back(fuse(prepared_[asking_].found, prepared_[asking_].island.label, classes(), head, post()));
+    scores.push_back(fuse(prepared_[asking_].proposals, prepared_[asking_].island.label, classes(), head, post()));
     prepared_[asking_].scores.swap(scores[0]);
     prepared_[asking_].asked = false;
   } else {
     Index row = 0;
     for (const Prepared& one : prepared_) {
-      scores.push_back(fuse(one.found, one.island.label, classes(), head.from(row, classes()), post()));
-      row += one.found.size();
+      scores.push_back(fuse(one.proposals, one.island.label, classes(), head.from(row, classes()), post()));
+      row += one.proposals.size();
     }
     for (std::size_t i = 0; i < prepared_.size(); ++i) prepared_[i].scores.swap(scores[i]);
   }
@@ -211,16 +211,16 @@ void Session::answer_score(const Head& head, Index count) {
   run();
 }
 
-// Final events of the islands that are scored.
-void Session::conclude_ready() {
-  const Stretch now = stretch(lost_);
+// Emit the final events of the scored islands.
+void Session::finish_ready() {
+  const Section now = section(lost_);
   for (const Prepared& one : prepared_) {
-    Scored scored = suppress(one.found, one.scores, post());
+    Scored scored = suppress(one.proposals, one.scores, post());
     for (Segment& segment : scored.segments) {
       segment.start = start_s_ + (static_cast<double>(one.low) + segment.start + 0.5) * plan_->stride_s;
       segment.end = start_s_ + (static_cast<double>(one.low) + segment.end + 0.5) * plan_->stride_s;
     }
-    conclude(now, one.island, scored.segments, scored.scores, reporter_, events_);
+    append_final_events(now, one.island, scored.segments, scored.scores, reporter_, events_);
     counts_.finals += static_cast<Index>(scored.scores.size());
   }
   counts_.islands += static_cast<Index>(prepared_.size());
