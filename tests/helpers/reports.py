@@ -4,9 +4,17 @@ from __future__ import annotations
 
 import json
 from html.parser import HTMLParser
+from importlib import resources
+from pathlib import Path
 
+import numpy as np
+import pytest
+from punctum.runtime import Bundle
 from punctum.runtime.events.event import Event
 from punctum.runtime.report import RecordingReport
+from punctum.runtime.synthetic.sensors import LABELS, make_sequence
+
+SECONDS = 40.0  # of the recording
 
 
 class Page(HTMLParser):
@@ -46,3 +54,20 @@ def event(label: str = "lift", start: float = 1.0, end: float = 2.0, **changes) 
 def small(**changes) -> RecordingReport:
     values = {"title": "a title", "labels": ("lift", "swipe"), "duration_s": 10.0, "events": (event(),)}
     return RecordingReport(**(values | changes))
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
+    return Bundle.load(str(resources.files("punctum.runtime") / "assets" / "demo"))
+
+
+@pytest.fixture(scope="module")
+def recording(tmp_path_factory) -> Path:
+    """seq.npy and its truth seq.json."""
+    folder = tmp_path_factory.mktemp("recording")
+    sequence = make_sequence(99, seconds=SECONDS)
+    np.save(folder / "seq.npy", sequence.features)
+    actions = [{"label": LABELS[c], "segment": [a, b]} for c, a, b in sequence.actions]
+    (folder / "seq.json").write_text(json.dumps({"database": {"seq": {"annotations": actions}}}))
+    return folder / "seq.npy"

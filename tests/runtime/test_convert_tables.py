@@ -213,7 +213,9 @@ def test_classes_that_look_like_something_else_survive(form, label, score):
 
 def test_names_too_long_for_a_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"database": {"v" * 300: {"annotations": []}}}))
-    error = refused("cannot be a file name", convert, str(tmp_path / "a.json"), str(tmp_path / "out"), target_form="elan")
+    error = refused(
+        "cannot be a file name", convert, str(tmp_path / "a.json"), str(tmp_path / "out"), target_form="elan"
+    )
     assert error.code == "convert-names"
     assert not (tmp_path / "out").exists()
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime import Bundle, Dataset, InputError, Localizer
+from punctum.runtime import Dataset, InputError, Localizer
 from punctum.runtime.cli import invoke
 from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.features.features import Features
@@ -35,31 +35,10 @@ from punctum.runtime.report._embed import CELLS, EVENTS, REVISIONS, recording_da
 from punctum.runtime.sinks import to_jsonl
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_dataset
 
-from tests.helpers import reports
+from tests.helpers.reports import SECONDS, Page, event, small
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 NASTY = '</script><script>alert(1)</script><img src=x onerror=alert(2)>"&\u2028'
-SECONDS = 40.0
-
-
-Page, event, small = reports.Page, reports.event, reports.small
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-    return Bundle.load(str(resources.files("punctum.runtime") / "assets" / "demo"))
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory) -> Path:
-    """seq.npy and its truth seq.json."""
-    folder = tmp_path_factory.mktemp("recording")
-    sequence = make_sequence(99, seconds=SECONDS)
-    np.save(folder / "seq.npy", sequence.features)
-    actions = [{"label": LABELS[c], "segment": [a, b]} for c, a, b in sequence.actions]
-    (folder / "seq.json").write_text(json.dumps({"database": {"seq": {"annotations": actions}}}))
-    return folder / "seq.npy"
 
 
 @pytest.fixture(scope="module")

@@ -6,41 +6,17 @@ import base64
 import json
 import subprocess
 import sys
-from importlib import resources
-from pathlib import Path
 
 import numpy as np
 import pytest
-from punctum.runtime import Bundle, InputError
+from punctum.runtime import InputError
 from punctum.runtime.cli import invoke
 from punctum.runtime.report import Action, Proposal, ThumbnailTaker, TrackSpan, encode_jpeg, machine_facts
 from punctum.runtime.report import recording as _recording
-from punctum.runtime.synthetic.sensors import LABELS, make_sequence
 
-from tests.helpers import reports
+from tests.helpers.reports import Page, event, small
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
-SECONDS = 40.0
-
-
-Page, event, small = reports.Page, reports.event, reports.small
-
-
-@pytest.fixture(scope="module")
-def bundle() -> Bundle:
-    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
-    return Bundle.load(str(resources.files("punctum.runtime") / "assets" / "demo"))
-
-
-@pytest.fixture(scope="module")
-def recording(tmp_path_factory) -> Path:
-    """seq.npy and its truth seq.json."""
-    folder = tmp_path_factory.mktemp("recording")
-    sequence = make_sequence(99, seconds=SECONDS)
-    np.save(folder / "seq.npy", sequence.features)
-    actions = [{"label": LABELS[c], "segment": [a, b]} for c, a, b in sequence.actions]
-    (folder / "seq.json").write_text(json.dumps({"database": {"seq": {"annotations": actions}}}))
-    return folder / "seq.npy"
 
 
 @pytest.mark.parametrize(
