@@ -160,7 +160,7 @@ def test_one_name_in_several_files(tmp_path):
             convert(source, out, target_form="activitynet-truth", reading=reading, replace_target=True)
             return list(json.loads(Path(out).read_text())["database"])
 
-        error = refused("2 files hold annotations of a video called 'clip'", run, "refuse")
+        error = refused("2 files contain annotations of a video called 'clip'", run, "refuse")
         assert "`same_video" in error.next_step
         assert run("apart") == list(names)
         assert run("merge") == ["clip"]
@@ -213,7 +213,9 @@ def test_classes_that_look_like_something_else_survive(form, label, score):
 
 def test_names_too_long_for_a_file(tmp_path):
     (tmp_path / "a.json").write_text(json.dumps({"database": {"v" * 300: {"annotations": []}}}))
-    error = refused("cannot be a file name", convert, str(tmp_path / "a.json"), str(tmp_path / "out"), target_form="elan")
+    error = refused(
+        "cannot be a file name", convert, str(tmp_path / "a.json"), str(tmp_path / "out"), target_form="elan"
+    )
     assert error.code == "convert-names"
     assert not (tmp_path / "out").exists()
 
