@@ -26,22 +26,22 @@ def convert(
         ),
     ],
     output: Annotated[
-        str, typer.Argument(help="A file, a folder for forms with one video per file, or - (standard output).")
+        str, typer.Argument(help="A file, a folder for formats with one video per file, or - (standard output).")
     ],
     source: Annotated[
         str | None,
         typer.Option(
-            "--from", metavar="FORM", help=f"Form of the input: {_FORMS}. Default: detected from name and content."
+            "--from", metavar="FORM", help=f"Format of the input: {_FORMS}. Default: detected from name and content."
         ),
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--to", metavar="FORM", help="Form of the output. Default: from the ending of its name."),
+        typer.Option("--to", metavar="FORM", help="Format of the output. Default: from the ending of its name."),
     ] = None,
     fps: Annotated[
         str | None,
         typer.Option(
-            help="Frame rate for forms that count frames (cvat, labelstudio, frames, boris, points in frames, "
+            help="Frame rate for formats that count frames (cvat, labelstudio, frames, boris, points in frames, "
             "time codes): a number, a fraction (30000/1001), or a JSON file of rates (dataset.json, fps.json, "
             "ActivityNet JSON with fps)."
         ),
@@ -50,7 +50,7 @@ def convert(
     label: Annotated[
         list[str] | None, typer.Option("--label", help="Convert this class only. May be repeated.")
     ] = None,
-    min_score: Annotated[float | None, typer.Option(help="Convert marks with at least this confidence.")] = None,
+    min_score: Annotated[float | None, typer.Option(help="Convert annotations with at least this confidence.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace OUTPUT if it exists.")] = False,
     video: Annotated[
         str | None, typer.Option(help="Name of the video, for files that hold one video.", **_READ)
@@ -58,7 +58,7 @@ def convert(
     clicks: Annotated[
         str,
         typer.Option(
-            help="What counts as a click: marked (what the form marks as one), all (every annotation, at its middle) "
+            help="What counts as a click: marked (annotations that the format marks as clicks), all (every annotation, at its middle) "
             "or none (every annotation is an action).",
             **_READ,
         ),
@@ -104,7 +104,7 @@ def convert(
     ] = None,
     size: Annotated[str | None, typer.Option(help="CVAT: size of the video, such as 1280x720.", **_WRITE)] = None,
 ) -> None:
-    """Convert events, ground truth and clicks between forms. What the output cannot represent is reported.
+    """Convert events, ground truth and clicks between formats. What the output cannot represent is reported.
 
     Example: punctum convert events.jsonl clip.vtt
 

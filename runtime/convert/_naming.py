@@ -69,10 +69,10 @@ def settle_files(parts: Sequence[tuple[str, Timelines]], same: SameVideo) -> Tim
         video = next(video for video in holders if video in shared)
         raise InputError(
             "video-ambiguous",
-            f"{len(holders[video])} files hold annotations of a video called {video!r}: "
+            f"{len(holders[video])} files contain annotations of a video called {video!r}: "
             f"{', '.join(holders[video][:5])}",
-            "one file a video",
-            f"convert them one by one, or {_OPTION}",
+            required="one file per video",
+            next_step=f"convert them one by one, or {_OPTION}",
         )
     if same == "apart":
         parts = [(stem, _renamed(lines, stem, shared)) for stem, lines in parts]

@@ -1,7 +1,7 @@
 """Procedural untrimmed sensor sequences: six kinds of action on a drifting, noisy background with near misses.
 
-A made-up wearable with eight channels at 10 snippets a second. Each class is a motion with its own pattern over
-channels and time; tempo, strength and offset vary. Near misses have a class's channels but not its course in time.
+A fictional wearable sensor with eight channels at 10 snippets per second. Each class has a pattern over channels and
+time; duration, strength and offset vary. Near misses use the channels of a class with a different course in time.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _SECONDS = (1.6, 0.8, 2.4, 0.6, 1.4, 3.2)  # typical length per class
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Sequence:
-    """features float32 [T, 8], and the truth: (label index, start_s, end_s) in time order."""
+    """Features float32 [T, 8], and the true actions (label index, start_s, end_s) in time order."""
 
     features: F32
     actions: tuple[tuple[int, float, float], ...]
 
 
 def _course(label: int, phase: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.floating[Any]]:
-    """What each class does over its course (phase 0..1): [n, 4] strength of its four channels."""
+    """Strength of the four channels of a class over its phase (0 to 1), [n, 4]."""
     bump = np.sin(np.pi * phase)
     swing = np.sin(2 * np.pi * phase)
     fast = np.sin(2 * np.pi * 5 * phase)
@@ -51,11 +51,11 @@ def _course(label: int, phase: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.
 
 
 def make_sequence(seed: int, *, seconds: float = 90.0) -> Sequence:
-    """One sequence. The same seed gives the same sequence."""
+    """Make a sequence. The same seed gives the same sequence."""
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(20260101).normal(
         0, 1, (len(LABELS), 4, CHANNELS)
-    )  # the sensor itself: one and the same
+    )  # the sensor, which is the same for all sequences
     total = round(seconds / STRIDE_S)
     times = (np.arange(total) + 0.5) * STRIDE_S
     drift = np.cumsum(rng.normal(0, 0.03, (total, CHANNELS)), axis=0)
@@ -79,9 +79,15 @@ def make_sequence(seed: int, *, seconds: float = 90.0) -> Sequence:
 
 
 def write_demo_dataset(folder: str | Path, *, videos: int, seed: int, seconds: float = 90.0) -> None:
-    """A data set folder of `videos` sequences, three quarters for training, with one simulated click per action.
+    """Write a data set of synthetic sequences, three quarters for training, with one simulated click per action.
 
-    A click falls at a normally distributed place in its action (standard deviation 0.2 of its length), as people's do.
+    The position of a click in its action is normally distributed with a standard deviation of 0.2 of the length.
+
+    Args:
+        folder: The folder to write.
+        videos: Number of sequences.
+        seed: Seed of the generator.
+        seconds: Length of each sequence.
     """
     rng = np.random.default_rng(seed)
     fps = 1.0 / STRIDE_S

@@ -160,7 +160,7 @@ def test_one_name_in_several_files(tmp_path):
             convert(source, out, target_form="activitynet-truth", reading=reading, replace_target=True)
             return list(json.loads(Path(out).read_text())["database"])
 
-        error = refused("2 files hold annotations of a video called 'clip'", run, "refuse")
+        error = refused("2 files contain annotations of a video called 'clip'", run, "refuse")
         assert "`same_video" in error.next_step
         assert run("apart") == list(names)
         assert run("merge") == ["clip"]

@@ -162,7 +162,7 @@ def test_what_cannot_be_converted(tmp_path):
 
 @pytest.mark.parametrize("text", ["0", "-1", "nan", "inf", "nowhere.json"])
 def test_wrong_rates(text):
-    with pytest.raises(InputError, match="fps"):
+    with pytest.raises(InputError, match="rate"):
         read_rates(text)
 
 

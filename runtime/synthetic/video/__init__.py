@@ -1,7 +1,7 @@
 """Procedural untrimmed videos: shapes and stick figures that act among distractors and near misses.
 
-Ten kinds of action with known starts and ends, for learning and judging without a download. Colour, place and
-brightness say nothing about the class; only the motion does.
+Ten classes with known starts and ends, for training and evaluation without a download. Only the motion depends on the
+class, not colour, position or brightness.
 """
 
 from .dataset import write_videos

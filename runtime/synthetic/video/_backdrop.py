@@ -1,4 +1,4 @@
-"""Background texture, camera, light and noise: what changes all over the picture without anything happening in it."""
+"""Background texture, camera motion, light and noise."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who is in a scene: bodies with idle motion, blocks to hide behind, colours that stand out from the background."""
+"""The content of a scene: bodies with idle motion, blocks that hide them, colours that contrast with the background."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _colours(rng: np.random.Generator, background: F32) -> F32:
 
 
 def _add(stage: Stage, rng: np.random.Generator, kind: str, background: F32) -> None:
-    """One actor in the roomiest of some random places."""
+    """Add an actor at the least crowded of several random places."""
     body = make_body(stage, rng, kind, background, (0.0, 0.0))
     room = body.reach(0) + 0.03
     best, place = -math.inf, (0.0, 0.0)
@@ -96,7 +96,7 @@ def _add(stage: Stage, rng: np.random.Generator, kind: str, background: F32) -> 
 
 
 def _fill(stage: Stage, rng: np.random.Generator, body: Body, background: F32) -> None:
-    """Make `body` a merged one: another of its colours is inside it, and their areas add up."""
+    """Make `body` a merged one: it contains another body of the same colours, and their areas add up."""
     inner = make_body(stage, rng, str(rng.choice(KINDS)), background, (float(body.x[0]), float(body.y[0])))
     inner.alpha[:] = 0.0
     inner.inside = True
@@ -107,7 +107,7 @@ def _fill(stage: Stage, rng: np.random.Generator, body: Body, background: F32) -
 
 
 def _add_distractor(stage: Stage, rng: np.random.Generator, background: F32) -> None:
-    """A body that drifts across the picture again and again, turning slowly, now before and now behind the blocks."""
+    """A body that repeatedly drifts across the picture and turns slowly, in front of the blocks or behind them."""
     body = make_body(stage, rng, str(rng.choice(KINDS)), background, (0.0, 0.0))
     body.actor = False
     body.radius *= rng.uniform(0.45, 0.85)

@@ -1,4 +1,4 @@
-"""When what happens: a timeline of actions, near misses and strolls with pauses between them."""
+"""The timeline of a scene: actions, near misses and slow moves, with pauses between them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from ._stage import F32, Stage
 
 Segments = tuple[tuple[int, float, float], ...]
 _NEAR_SHARE = 0.3  # of all attempts
-_OVERLAP = 0.22  # how often something begins while something else goes on
+_OVERLAP = 0.22  # probability that a motion begins during another one
 _PAUSE_S = 2.3  # mean pause; sets the share of action
 
 
 @dataclass(slots=True)
 class Plan:
-    """What happens. Segments as in Scene."""
+    """The actions and near misses of a scene. Segments as in Scene."""
 
     actions: Segments = ()
     near_misses: Segments = ()
@@ -28,7 +28,7 @@ class Plan:
 
 @dataclass(slots=True)
 class _Deck:
-    """Labels in an order in which each comes up equally often; a label that cannot be played now keeps its turn."""
+    """Labels in an order in which each occurs equally often. A label that cannot be used now remains first."""
 
     rng: np.random.Generator
     count: int
@@ -44,7 +44,7 @@ class _Deck:
 
 
 def direct(rng: np.random.Generator, stage: Stage, background: F32, labels: tuple[str, ...]) -> Plan:
-    """Fill the stage and let things happen on it. background: mean colours behind the bodies, float32 [n, 3]."""
+    """Fill the stage and add motions. background: mean colours behind the bodies, float32 [n, 3]."""
     furnish(stage, rng, background)
     seconds = stage.total / stage.fps
     decks = {near: _Deck(rng, len(labels)) for near in (False, True)}
@@ -81,7 +81,7 @@ def direct(rng: np.random.Generator, stage: Stage, background: F32, labels: tupl
 
 
 def _stroll(stage: Stage, rng: np.random.Generator, start: float) -> None:
-    """Now and then somebody without a part moves to another place, slowly: nobody stands still in real video."""
+    """Sometimes move an idle body slowly to another place, because real bodies do not stand still."""
     if rng.random() > 0.5:
         return
     for body in stage.free(rng, start):

@@ -136,7 +136,7 @@ def paint_figure(canvas, cx, cy, radius, turn, stretch, axis, alpha, limbs, colo
 
 @jit
 def expose(canvas, gain, slope, noise, top, left, out):  # type: ignore[no-untyped-def]
-    """What a camera makes of it: light (times `gain`, and `slope` more at the right than at the left), noise, bytes."""
+    """Simulate the camera: light (times `gain`, and `slope` more at the right than at the left), noise, bytes."""
     height, width, _ = canvas.shape
     for i in range(height):
         for j in range(width):

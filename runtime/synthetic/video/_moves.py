@@ -2,7 +2,7 @@
 
 A move picks free bodies, writes its course into their tracks over [start, end) and returns True; it returns False and
 changes nothing where no body can make it now. After a near miss, and after a fall, a body goes back so slowly that
-nobody would call it a motion of its own.
+it does not count as a motion of its own.
 """
 
 from __future__ import annotations

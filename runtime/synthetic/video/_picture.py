@@ -1,4 +1,4 @@
-"""From tracks to frames."""
+"""Rendering of tracks to frames."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ._stage import F32, Body, Stage
 @compact
 @dataclass(slots=True, eq=False, repr=False)
 class Picture:
-    """A stage and how it looks. backdrop float32 [H + 2m, W + 2m, 3]; block: the texture of what one hides behind."""
+    """A stage and how it looks. backdrop float32 [H + 2m, W + 2m, 3]; block: the texture of the blocks."""
 
     stage: Stage
     size: tuple[int, int]

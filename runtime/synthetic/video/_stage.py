@@ -83,7 +83,7 @@ class Span:
 
 @dataclass(slots=True)
 class Stage:
-    """Everything that is seen but the light."""
+    """Everything in the picture except the light."""
 
     fps: float
     total: int

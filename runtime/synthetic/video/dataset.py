@@ -1,4 +1,4 @@
-"""A data set folder of procedural videos: H.264 files, truth, simulated clicks, lists."""
+"""A data set folder of procedural videos: H.264 files, ground truth, simulated clicks and lists."""
 
 from __future__ import annotations
 
@@ -12,11 +12,10 @@ import numpy as np
 
 from ...errors import InputError, MissingDependencyError, PunctumError
 from ...files.atomic import atomic_folder
-from ...text.display import counted
 from .scene import LABELS, SCENES_VERSION, Scene, Segments, check_options, render
 
 _MAX_COUNT = 100_000
-_CRF = (19, 29)  # the range of x264 quality over the videos: from clean to visibly compressed
+_CRF = (19, 29)  # range of the x264 quality: from clean to visibly compressed
 
 
 def write_videos(
@@ -30,21 +29,33 @@ def write_videos(
     test_share: float = 0.25,
     progress: Callable[[float], None] | None = None,
 ) -> None:
-    """Write `count` videos with truth and one simulated click an action. size: height and width in pixels.
+    """Write videos with ground truth and one simulated click per action. The folder is written atomically.
 
-    The folder appears when it is whole. In gt.json each video has `near_misses` besides its annotations, in the same
-    form: motions that imitate a class, which evaluation ignores. progress: receives the seconds of video that were
-    rendered since its last call.
-    Raises InputError for bad options or an existing folder, MissingDependencyError without PyAV, PunctumError where
-    the videos cannot be written.
+    In gt.json, each video also has `near_misses`, in the format of annotations: motions that imitate a class, which
+    evaluation ignores.
+
+    Args:
+        out: The folder to write.
+        count: Number of videos.
+        seed: Seed of the generator.
+        seconds: Length of each video.
+        size: Height and width in pixels.
+        fps: Frame rate.
+        test_share: Share of the videos for testing.
+        progress: Called with the seconds of video rendered since the last call.
+
+    Raises:
+        InputError: An option is invalid, or the folder exists.
+        MissingDependencyError: PyAV is not installed.
+        PunctumError: The videos cannot be written.
     """
     check_options(seconds=seconds, size=size, fps=fps)
     if not 2 <= count <= _MAX_COUNT:
-        raise InputError("scene-option", counted(count, "video"), f"2 to {_MAX_COUNT}", "change --count")
+        raise InputError("scene-option", f"`count` is {count}", f"2 to {_MAX_COUNT}", "change `count`")
     if seed < 0:
-        raise InputError("scene-option", f"seed {seed}", "0 or more", "choose another seed")
+        raise InputError("scene-option", f"`seed` is {seed}", "0 or more", "change `seed`")
     if not 0 < test_share < 1:
-        raise InputError("scene-option", f"a test share of {test_share}", "more than 0, less than 1", "change it")
+        raise InputError("scene-option", f"`test_share` is {test_share}", "between 0 and 1", "change `test_share`")
     try:
         import av  # noqa: F401
     except ModuleNotFoundError:
@@ -59,7 +70,7 @@ def write_videos(
             (draft / "videos").mkdir()
             for i, name in enumerate(names):
                 scene = render(scene_seed(name), seconds=seconds, size=size, fps=fps)
-                encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), told=progress)
+                encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), on_progress=progress)
                 subset = "train" if i < cut else "test"
                 database[name] = _truth(scene, subset)
                 rows += [
@@ -81,21 +92,24 @@ def write_videos(
             (draft / "test.txt").write_text("\n".join(names[cut:]) + "\n")
         except OSError as error:
             raise PunctumError(
-                "write-failed", f"cannot write {out} ({error})", "free space in a writable folder", "make room"
+                "write-failed",
+                f"{out} cannot be written ({error})",
+                required="free space in a writable folder",
+                next_step="free space",
             ) from error
 
 
 def scene_seed(name: str) -> int:
-    """The seed of a video that write_videos made, by its name: `render` with it gives the scene again, unencoded."""
+    """The seed of a video of `write_videos` by its name. `render` with this seed gives the scene without encoding."""
     _, seed, number = name.rsplit("_", 2)
     return int(seed) * _MAX_COUNT + int(number)
 
 
-def encode(scene: Scene, path: Path, *, crf: int = 23, told: Callable[[float], None] | None = None) -> None:
-    """Write a scene as H.264 (yuv420p) in MP4. told: called with the seconds that were added.
+def encode(scene: Scene, path: Path, *, crf: int = 23, on_progress: Callable[[float], None] | None = None) -> None:
+    """Write a scene as H.264 (yuv420p) in MP4. on_progress: called with the seconds that were added.
 
-    One thread: with several, x264's output depends on their number. No macroblock tree: with it, on what the memory
-    held before.
+    One thread, because the output of x264 depends on the number of threads. No macroblock tree, because with it the
+    output depends on uninitialized memory.
     """
     import av
 
@@ -108,11 +122,13 @@ def encode(scene: Scene, path: Path, *, crf: int = 23, told: Callable[[float], N
             stream.options = {"crf": str(crf), "preset": "veryfast", "threads": "1", "mbtree": "0"}
             for frame in scene.frames():
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-                if told is not None:
-                    told(1.0 / scene.fps)
+                if on_progress is not None:
+                    on_progress(1.0 / scene.fps)
             container.mux(stream.encode())
     except av.error.FFmpegError as error:
-        raise PunctumError("write-failed", f"cannot encode {path.name} ({error})", "free space", "make room") from error
+        raise PunctumError(
+            "write-failed", f"{path.name} cannot be encoded ({error})", required="free space", next_step="free space"
+        ) from error
 
 
 def _truth(scene: Scene, subset: str) -> dict[str, Any]:
@@ -132,7 +148,7 @@ def _truth(scene: Scene, subset: str) -> dict[str, Any]:
 
 
 def _clicks(scene: Scene, rng: np.random.Generator) -> Iterable[tuple[int, float]]:
-    """(label, frame) of one click an action: around its middle, standard deviation 0.2 of its length, inside."""
+    """Label and frame of one click per action: around its middle, with a standard deviation of 0.2 of its length."""
     for label, start, end in scene.actions:
         place = float(np.clip(rng.normal(0.5, 0.2), 0.02, 0.98))
         yield label, (start + place * (end - start)) * scene.fps

@@ -1,4 +1,4 @@
-"""One procedural video: what happens in it, and its frames."""
+"""One procedural video: its actions and its frames."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Segments = tuple[tuple[int, float, float], ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """A video that is drawn as it is read.
+    """A video whose frames are drawn when they are read.
 
     actions, near_misses: (label index, start_s, end_s) in order of start; a near miss has the label of the class that
     it imitates. Actions of different classes may overlap.
@@ -47,7 +47,7 @@ class Scene:
 
     @property
     def body_count(self) -> int:
-        """How many bodies there are, those inside others and distractors included."""
+        """Number of bodies, including distractors and those inside others."""
         return len(self._picture.stage.bodies)
 
     def frames(self) -> Iterator[U8]:
@@ -56,21 +56,27 @@ class Scene:
 
     def tracks(self, body: int) -> dict[str, npt.NDArray[np.float64]]:
         """State of one body in every frame: x, y (units of the frame's height, y down), size, turn, stretch, alpha,
-        behind, each [T], and limbs [T, 4]. What a perfect eye would see; for checking the truth."""
+        behind, each [T], and limbs [T, 4]. For checking the ground truth."""
         b = self._picture.stage.bodies[body]
         names = ("x", "y", "size", "turn", "stretch", "alpha", "behind", "limbs")
         return {name: np.asarray(getattr(b, name), np.float64).copy() for name in names}
 
 
 def render(seed: int, *, seconds: float = 40.0, size: tuple[int, int] = (120, 160), fps: float = 20.0) -> Scene:
-    """A scene. The same arguments and version give the same frames.
+    """Make a scene. The same arguments and version give the same frames.
 
-    seconds: 5 to 3600. size: height and width in pixels, even, 48 to 1080 (width up to twice that).
-    fps: 5 to 60. Raises InputError.
+    Args:
+        seed: Seed of the generator.
+        seconds: Length, 5 to 3600.
+        size: Height and width in pixels, even, 48 to 1080 (width up to twice that).
+        fps: Frame rate, 5 to 60.
+
+    Raises:
+        InputError: An argument is out of range.
     """
     check_options(seconds=seconds, size=size, fps=fps)
     if seed < 0:
-        raise InputError("scene-option", f"seed {seed}", "0 or more", "choose another seed")
+        raise InputError("scene-option", f"`seed` is {seed}", "0 or more", "change `seed`")
     from ._director import direct
     from ._picture import make_picture
 
@@ -82,19 +88,22 @@ def render(seed: int, *, seconds: float = 40.0, size: tuple[int, int] = (120, 16
 
 
 def check_options(*, seconds: float, size: tuple[int, int], fps: float) -> None:
-    """Raises InputError for what cannot be rendered or encoded."""
+    """Raise InputError for options that cannot be rendered or encoded."""
     if not _MIN_SECONDS <= seconds <= _MAX_SECONDS:
         raise InputError(
-            "scene-option", f"{seconds:g} seconds", f"{_MIN_SECONDS:g} to {_MAX_SECONDS:g}", "change --seconds"
+            "scene-option",
+            f"`seconds` is {seconds:g}",
+            f"{_MIN_SECONDS:g} to {_MAX_SECONDS:g}",
+            "change `seconds`",
         )
     if not _MIN_FPS <= fps <= _MAX_FPS:
-        raise InputError("scene-option", f"{fps:g} frames a second", f"{_MIN_FPS:g} to {_MAX_FPS:g}", "change --fps")
+        raise InputError("scene-option", f"`fps` is {fps:g}", f"{_MIN_FPS:g} to {_MAX_FPS:g}", "change `fps`")
     height, width = size
     sides_fit = _MIN_SIDE <= height <= _MAX_SIDE and _MIN_SIDE <= width <= 2 * _MAX_SIDE
     if not sides_fit or height % 2 or width % 2 or not 1.0 <= width / height <= 2.5:
         raise InputError(
             "scene-option",
-            f"a size of {width} x {height} (width x height)",
+            f"`size` is {width} x {height} (width x height)",
             f"even numbers, height {_MIN_SIDE} to {_MAX_SIDE}, width 1 to 2.5 times the height",
-            "change --size",
+            "change `size`",
         )
