@@ -9,6 +9,7 @@ import typer
 
 from ..text.display import printable
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
+from ._parameters import in_options
 from .options import refuse
 from .terminal import cell, console, echo_json
 
@@ -80,7 +81,7 @@ def show(report: DoctorReport, out: Any = None) -> None:
         else:
             line(finding.level, about, "red" if finding.level == "problem" else "yellow")
         if finding.fix:
-            line("", f"fix: {finding.fix}")
+            line("", f"fix: {in_options(finding.fix)}")
     if report.findings:
         out.print()
     for status in report.devices:

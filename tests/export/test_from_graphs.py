@@ -10,7 +10,7 @@ pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
 from punctum.export import bundle_from_graphs
-from punctum.export._writer import FLOAT, INT64, GraphWriter
+from punctum.export.graphs.writer import FLOAT, INT64, GraphWriter
 
 C = 3
 FACTS = {"labels": ("a", "b", "c"), "dim": C, "stride_s": 0.1, "receptive_field": (0, 0)}
