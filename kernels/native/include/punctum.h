@@ -248,7 +248,7 @@ typedef struct punctum_event {
   int32_t phase;       /* PUNCTUM_PHASE_... */
   int32_t ended;       /* 0: it still runs, `end` is the latest instant seen */
   int32_t interrupted; /* the stream broke off while it ran */
-  int32_t degraded;    /* scored in haste */
+  int32_t degraded;    /* by reduced scoring */
   double score;
   double start, end;   /* seconds on the media clock */
   double emitted_at;   /* media time at which all that this rests on had been seen */
