@@ -44,7 +44,7 @@ def _contrast(columns, segments, labels, margin, max_margin, inner, outer):  # t
 
 
 def _inner_outer(
-    track: ArrayLike, segments: ArrayLike, labels: ArrayLike, margin: float, max_margin: float
+    track: ArrayLike, segments: ArrayLike, labels: ArrayLike | None, margin: float, max_margin: float
 ) -> tuple[F64, F64]:
     tracks = matrix_of(track, "track")
     seg = segments_of(segments)
