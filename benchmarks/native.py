@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import argparse
 import ctypes
-import importlib.util
 import json
 import os
 import shutil
@@ -65,9 +64,8 @@ def generated(snippets: int, classes: int = 20) -> tuple[Plan, np.ndarray]:
 
 def recorded(path: Path) -> tuple[Plan, np.ndarray]:
     """All test recordings end to end, through the locator of tests/system/test_real_streams.py."""
-    spec = importlib.util.spec_from_file_location("real", ROOT / "tests" / "system" / "test_real_streams.py")
-    real = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(real)
+    from tests.system import test_real_streams as real
+
     data = Dataset.open(path)
     locator = real.NearestMean(data)
     class_track, actionness = locator.locate(np.concatenate([data.features(v).data for v in data.test]))

@@ -2,8 +2,8 @@
 
     python benchmarks/scenes_baseline.py [--videos FOLDER] [--count 60] [--seed 1]
 
-Features of each stretch of a quarter of a second: its mean colour; mean colour and how much consecutive frames differ
-(whole picture, then on a grid of 6 x 8 cells); and, as an upper bound, the state of the bodies as the renderer knows
+Features of each quarter of a second: its mean colour; mean colour and how much consecutive frames differ
+(whole frame, then on a grid of 6 x 8 cells); and, as an upper bound, the state of the bodies as the renderer knows
 it. Each is learned from the clicks with a linear layer and with the default locator, without a head, and judged on
 the test videos. Mean colour has to be near useless (average mAP below 0.05). Without --videos, makes them.
 """
@@ -29,7 +29,7 @@ from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import LocatorConfig, TrainConfig
 from punctum.training.data.videos import load_training_set
 
-STRETCH = 5  # frames of a snippet
+BLOCK = 5  # frames of a snippet
 
 
 def frames_of(path: Path) -> Iterator[np.ndarray]:
@@ -38,10 +38,10 @@ def frames_of(path: Path) -> Iterator[np.ndarray]:
             yield frame.to_ndarray(format="rgb24")
 
 
-def stretches(rows: np.ndarray) -> np.ndarray:
-    """Mean of every STRETCH rows."""
-    whole = len(rows) // STRETCH * STRETCH
-    return rows[:whole].reshape(-1, STRETCH, *rows.shape[1:]).mean(axis=1).astype(np.float32)
+def in_blocks(rows: np.ndarray) -> np.ndarray:
+    """Mean of every BLOCK rows."""
+    whole = len(rows) // BLOCK * BLOCK
+    return rows[:whole].reshape(-1, BLOCK, *rows.shape[1:]).mean(axis=1).astype(np.float32)
 
 
 def simple(path: Path) -> dict[str, np.ndarray]:
@@ -53,11 +53,11 @@ def simple(path: Path) -> dict[str, np.ndarray]:
         energy.append([change.mean(), np.sqrt((change**2).mean())])
         grids.append(resize_area(np.clip(4 * change, 0, 255).astype(np.uint8)[..., None], 6, 8).ravel())
         before = gray
-    colour = stretches(np.array(colours))
+    colour = in_blocks(np.array(colours))
     return {
         "mean colour": colour,
-        "mean colour, frame difference": np.hstack([colour, stretches(np.array(energy))]),
-        "mean colour, frame difference on a grid": np.hstack([colour, stretches(np.array(grids))]),
+        "mean colour, frame difference": np.hstack([colour, in_blocks(np.array(energy))]),
+        "mean colour, frame difference on a grid": np.hstack([colour, in_blocks(np.array(grids))]),
     }
 
 
@@ -89,7 +89,7 @@ def state(seed: int, seconds: float, fps: float) -> np.ndarray:
         ]
         columns.append(np.stack(parts, axis=1))
     top = np.sort(np.stack(columns), axis=0)[-2:]  # the two busiest bodies in each respect
-    return stretches(np.concatenate(list(top), axis=1))
+    return in_blocks(np.concatenate(list(top), axis=1))
 
 
 def recipes() -> dict[str, TrainConfig]:
@@ -116,7 +116,7 @@ def with_features(videos: Path, folder: Path, features: dict[str, np.ndarray]) -
     (folder / "features").mkdir(parents=True)
     info = json.loads((videos / "dataset.json").read_text())
     info = {key: info[key] for key in ("name", "classes", "fps")}
-    info |= {"snippet_frames": STRETCH, "feature_dim": next(iter(features.values())).shape[1]}
+    info |= {"snippet_frames": BLOCK, "feature_dim": next(iter(features.values())).shape[1]}
     (folder / "dataset.json").write_text(json.dumps(info))
     for name in ("gt.json", "points.csv", "train.txt", "test.txt"):
         (folder / name).write_bytes((videos / name).read_bytes())

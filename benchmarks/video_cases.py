@@ -1,4 +1,4 @@
-"""Look at what a bundle finds in real footage: its hits, its misses and its false alarms, as pictures.
+"""Contact sheets of the hits, misses and false alarms of a bundle in real footage.
 
     python benchmarks/video_cases.py BUNDLE DATA --out DIR [--count 10] [--tiou 0.3] [--every fall] [--score S]
 
@@ -10,7 +10,7 @@ detection scores at least --score, by default the score at which F1 is best. Pri
   every  each action of the class --every, found or not
 
 A sheet holds frames from one second before to one second after, with their times (green: inside the case's truth, or
-inside the detection of an alarm in red), and a time line of truth and of detections with their scores. The pictures
+inside the detection of an alarm in red), and a time line of truth and of detections with their scores. The images
 show people of the data set: look at them, and keep them where the data is.
 """
 
@@ -32,7 +32,7 @@ from punctum.runtime.evaluation.average_precision import Detections
 from punctum.runtime.evaluation.online import best_operating_point, matched
 from punctum.runtime.video import Gap, open_frames
 
-FRAMES, COLUMNS = 16, 8  # pictures of a sheet, and of one of its rows
+FRAMES, COLUMNS = 16, 8  # images per sheet and per row
 AROUND_S = 1.0
 LOOK_FPS = 15.0
 GREEN, RED, BLUE, GREY = "#2a9d4b", "#d1383d", "#2f6fb5", "#9a9a9a"

@@ -45,9 +45,9 @@ class Stream:
         self.rows = twin.rows_of(np.random.default_rng(3), 700, True)
         self.rows.tofile(self.file)
 
-    def said(self, engine=None, *, haste: bool = False, **options) -> list[Event]:
+    def said(self, engine=None, *, degraded: bool = False, **options) -> list[Event]:
         session = Session(self.plan, engine or twin.Engine(True), **options)
-        session.degraded = haste
+        session.degraded = degraded
         return session.push(self.rows) + session.flush()
 
 
@@ -87,16 +87,16 @@ def test_tracks_through_a_pipe_in_pieces(programs, stream):
     assert binding.difference(events_of(said), stream.said()) == ""
 
 
-def test_haste_does_without_the_center_scorer(programs, tmp_path):
+def test_degraded_does_without_the_center_scorer(programs, tmp_path):
     stream = Stream(tmp_path, post=POST.model_copy(update={"fusion": CENTER}))
     command = [programs / "tracks_to_events", stream.manifest, stream.file]
     refused = subprocess.run(command, capture_output=True, text=True)
     assert refused.returncode == 2
-    assert "--haste" in refused.stderr
-    said = events_of(run(*command, "--haste").stdout)
+    assert "--degraded" in refused.stderr
+    said = events_of(run(*command, "--degraded").stdout)
     assert said
     assert all(event.degraded for event in said)
-    assert binding.difference(said, stream.said(haste=True)) == ""
+    assert binding.difference(said, stream.said(degraded=True)) == ""
 
 
 def _cut(stream: Stream) -> None:
@@ -259,7 +259,7 @@ def test_rows_pass_the_element_unchanged(gst_launch, stream, tmp_path):
     ("columns", "fusion", "spoil", "says"),
     [
         (5, Fusion(), None, "has 5 columns, the bundle 4"),
-        (4, CENTER, None, "haste=true"),
+        (4, CENTER, None, "degraded=true"),
         (4, Fusion(), _nan, "NaN"),
         (4, Fusion(), lambda stream: stream.manifest.unlink(), "No such file"),
         (4, Fusion(), lambda stream: stream.manifest.write_text("{"), "JSON"),

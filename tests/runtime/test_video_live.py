@@ -201,7 +201,7 @@ def test_opening_that_nothing_can_interrupt_is_given_up() -> None:
         source.open()
     source.close()
     assert caught.value.code == "video-timeout"
-    assert time.monotonic() - began < 3.5
+    assert time.monotonic() - began < 15.0  # less than the 30 s of the look-up
     released.set()
 
 
@@ -256,7 +256,7 @@ def test_closing_is_prompt_and_ends_the_thread(policy: str) -> None:
     next(stream)
     began = time.monotonic()
     source.close()
-    assert time.monotonic() - began < 1.0
+    assert time.monotonic() - began < 4.0  # less than the time that a blocked thread may take
     assert list(stream) == []
     assert not any(thread.name == f"video {source.name}" for thread in threading.enumerate())
 

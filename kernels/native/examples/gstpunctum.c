@@ -6,7 +6,7 @@
  * Buffers hold settled rows of float32 (see PUNCTUM_MODE_TRACKS); they need not end with a row. They pass unchanged, so
  * that more may follow. In a stream in time, a buffer's time that is half a snippet late is a gap. Each event is an
  * element message `punctum-event` with the fields of punctum_event. A bundle whose scores need the center scorer is
- * refused unless haste=true takes the locator's word.
+ * refused unless degraded=true selects reduced scoring without it.
  */
 #include <gst/base/gstadapter.h>
 #include <gst/base/gstbasetransform.h>
@@ -19,7 +19,7 @@ struct _GstPunctum {
   gchar* manifest;
   gchar* stream;
   gdouble max_delay;
-  gboolean haste;
+  gboolean degraded;
   GstAdapter* adapter;
   punctum_plan* plan;
   punctum_session* session;
@@ -27,7 +27,7 @@ struct _GstPunctum {
 };
 G_DEFINE_FINAL_TYPE(GstPunctum, gst_punctum, GST_TYPE_BASE_TRANSFORM)
 
-enum { PROP_MANIFEST = 1, PROP_STREAM, PROP_MAX_DELAY, PROP_HASTE };
+enum { PROP_MANIFEST = 1, PROP_STREAM, PROP_MAX_DELAY, PROP_DEGRADED };
 
 static void free_session(GstPunctum* self) {
   punctum_session_free(self->session);
@@ -75,12 +75,12 @@ static gboolean start(GstBaseTransform* base) {
   const gboolean made = punctum_plan_from_manifest(text, size, &self->plan, &error) == PUNCTUM_OK &&
                         punctum_plan_describe(self->plan, &info, &error) == PUNCTUM_OK &&
                         punctum_session_create(self->plan, &options, &self->session, &error) == PUNCTUM_OK &&
-                        punctum_set_degraded(self->session, self->haste, &error) == PUNCTUM_OK;
+                        punctum_set_degraded(self->session, self->degraded, &error) == PUNCTUM_OK;
   g_free(text);
   if (!made) {
     GST_ELEMENT_ERROR(self, LIBRARY, SETTINGS, ("%s", error.message), (NULL));
-  } else if (info.needs_scores && !self->haste) {
-    GST_ELEMENT_ERROR(self, LIBRARY, SETTINGS, ("This bundle scores with its center scorer; haste=true does without."),
+  } else if (info.needs_scores && !self->degraded) {
+    GST_ELEMENT_ERROR(self, LIBRARY, SETTINGS, ("This bundle needs its center scorer; set degraded=true to run without it."),
                       (NULL));
   } else {
     self->columns = (guint)info.classes + 1;
@@ -158,7 +158,7 @@ static void set_property(GObject* object, guint id, const GValue* value, GParamS
     case PROP_MANIFEST: g_free(self->manifest), self->manifest = g_value_dup_string(value); break;
     case PROP_STREAM: g_free(self->stream), self->stream = g_value_dup_string(value); break;
     case PROP_MAX_DELAY: self->max_delay = g_value_get_double(value); break;
-    case PROP_HASTE: self->haste = g_value_get_boolean(value); break;
+    case PROP_DEGRADED: self->degraded = g_value_get_boolean(value); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
 }
@@ -169,7 +169,7 @@ static void get_property(GObject* object, guint id, GValue* value, GParamSpec* s
     case PROP_MANIFEST: g_value_set_string(value, self->manifest); break;
     case PROP_STREAM: g_value_set_string(value, self->stream); break;
     case PROP_MAX_DELAY: g_value_set_double(value, self->max_delay); break;
-    case PROP_HASTE: g_value_set_boolean(value, self->haste); break;
+    case PROP_DEGRADED: g_value_set_boolean(value, self->degraded); break;
     default: G_OBJECT_WARN_INVALID_PROPERTY_ID(object, id, spec);
   }
 }
@@ -206,8 +206,8 @@ static void gst_punctum_class_init(GstPunctumClass* class) {
       g_param_spec_double("max-delay", "Max delay", "Seconds until the end of an action is reported; 0: finals alone",
                           0.0, G_MAXDOUBLE, 0.0, flags));
   g_object_class_install_property(
-      object, PROP_HASTE,
-      g_param_spec_boolean("haste", "Haste", "Take the locator's word, not the center scorer's", FALSE, flags));
+      object, PROP_DEGRADED,
+      g_param_spec_boolean("degraded", "Degraded", "Reduced scoring: fewer thresholds, no center scorer", FALSE, flags));
   GstCaps* any = gst_static_caps_get(&caps);
   gst_element_class_add_pad_template(element, gst_pad_template_new("sink", GST_PAD_SINK, GST_PAD_ALWAYS, any));
   gst_element_class_add_pad_template(element, gst_pad_template_new("src", GST_PAD_SRC, GST_PAD_ALWAYS, any));

@@ -1,11 +1,12 @@
 /* Events of a file of tracks, as JSON Lines.
  *
- *   tracks_to_events MANIFEST TRACKS [--stream NAME] [--start SECONDS] [--max-delay SECONDS] [--haste]
+ *   tracks_to_events MANIFEST TRACKS [--stream NAME] [--start SECONDS] [--max-delay SECONDS] [--degraded]
  *
  * TRACKS: raw float32 in the machine's byte order, row after row: C class tracks, then actionness (in Python:
- * numpy.float32 [T, C + 1].tofile(path)); "-" is standard input, so a pipe works as a live source. The rows have to be
- * settled, see PUNCTUM_MODE_TRACKS. A bundle whose final scores need the center scorer is refused; --haste takes the
- * locator's word instead, and its events say `degraded`. Exit code 0, 1 (reading or writing failed) or 2 (bad input).
+ * numpy.float32 [T, C + 1].tofile(path)); "-" is standard input, so a pipe works as a live source. The rows must be
+ * final, see PUNCTUM_MODE_TRACKS. A bundle whose final scores need the center scorer is an error; --degraded selects
+ * reduced scoring without it, and marks the events `degraded`. Exit code 0, 1 (reading or writing failed) or 2 (bad
+ * input).
  */
 #include <errno.h>
 #include <punctum.h>
@@ -17,7 +18,7 @@ enum { ROWS = 256 }; /* read at once */
 
 static punctum_error error;
 
-static int told(const char* what) {
+static int fail(const char* what) {
   fprintf(stderr, "%s: %s\n", what, error.message);
   return 2;
 }
@@ -51,11 +52,11 @@ static int say(punctum_session* session) {
   size_t needed;
   punctum_status status;
   while ((status = punctum_poll(session, &event, &error)) == PUNCTUM_OK) {
-    if (punctum_event_to_json(&event, line, sizeof line, &needed, &error) != PUNCTUM_OK) return told("an event");
+    if (punctum_event_to_json(&event, line, sizeof line, &needed, &error) != PUNCTUM_OK) return fail("an event");
     if (puts(line) == EOF) return perror("writing"), 1;
   }
   if (fflush(stdout) == EOF) return perror("writing"), 1;
-  return status == PUNCTUM_EMPTY ? 0 : told("punctum_poll");
+  return status == PUNCTUM_EMPTY ? 0 : fail("punctum_poll");
 }
 
 static int follow(punctum_session* session, FILE* tracks, size_t columns) {
@@ -70,7 +71,7 @@ static int follow(punctum_session* session, FILE* tracks, size_t columns) {
       perror("tracks");
       result = 1;
     } else if (punctum_push_tracks(session, rows, count, &error) != PUNCTUM_OK) {
-      result = told("tracks");
+      result = fail("tracks");
     } else {
       result = say(session);
     }
@@ -81,7 +82,7 @@ static int follow(punctum_session* session, FILE* tracks, size_t columns) {
     fprintf(stderr, "tracks: %zu bytes are left over after whole rows of %zu float32\n", held, columns);
     result = 2;
   }
-  if (result == 0) result = punctum_flush(session, &error) == PUNCTUM_OK ? say(session) : told("punctum_flush");
+  if (result == 0) result = punctum_flush(session, &error) == PUNCTUM_OK ? say(session) : fail("punctum_flush");
   free(rows);
   return result;
 }
@@ -96,11 +97,11 @@ static int run(int count, char** words, const punctum_plan* plan) {
   punctum_session_options options = PUNCTUM_SESSION_OPTIONS_INIT;
   punctum_plan_info info = PUNCTUM_PLAN_INFO_INIT;
   punctum_session* session = NULL;
-  int haste = 0, result;
+  int degraded = 0, result;
   for (int k = 3; k < count; ++k) {
     const char* value = k + 1 < count ? words[k + 1] : "";
-    if (strcmp(words[k], "--haste") == 0) {
-      haste = 1;
+    if (strcmp(words[k], "--degraded") == 0) {
+      degraded = 1;
       continue;
     }
     if (strcmp(words[k], "--stream") == 0 && k + 1 < count) {
@@ -111,18 +112,18 @@ static int run(int count, char** words, const punctum_plan* plan) {
     }
     ++k;
   }
-  if (punctum_plan_describe(plan, &info, &error) != PUNCTUM_OK) return told("the plan");
-  if (info.needs_scores && !haste) {
-    fputs("this bundle scores with its center scorer, which needs an engine; --haste does without\n", stderr);
+  if (punctum_plan_describe(plan, &info, &error) != PUNCTUM_OK) return fail("the plan");
+  if (info.needs_scores && !degraded) {
+    fputs("this bundle scores with its center scorer, which needs an engine; use --degraded to run without it\n", stderr);
     return 2;
   }
-  if (punctum_session_create(plan, &options, &session, &error) != PUNCTUM_OK) return told("the session");
+  if (punctum_session_create(plan, &options, &session, &error) != PUNCTUM_OK) return fail("the session");
   FILE* tracks = strcmp(words[2], "-") == 0 ? stdin : fopen(words[2], "rb");
   if (!tracks) {
     perror(words[2]);
     result = 2;
-  } else if (punctum_set_degraded(session, haste, &error) != PUNCTUM_OK) {
-    result = told("the session");
+  } else if (punctum_set_degraded(session, degraded, &error) != PUNCTUM_OK) {
+    result = fail("the session");
   } else {
     result = follow(session, tracks, info.classes + 1);
   }
@@ -135,13 +136,13 @@ int main(int count, char** words) {
   punctum_plan* plan = NULL;
   size_t size;
   if (count < 3) {
-    fprintf(stderr, "%s MANIFEST TRACKS [--stream NAME] [--start SECONDS] [--max-delay SECONDS] [--haste]\n", words[0]);
+    fprintf(stderr, "%s MANIFEST TRACKS [--stream NAME] [--start SECONDS] [--max-delay SECONDS] [--degraded]\n", words[0]);
     return 2;
   }
   char* text = read_text(words[1], &size);
   if (!text) return perror(words[1]), 2;
   int result = punctum_plan_from_manifest(text, size, &plan, &error) == PUNCTUM_OK ? run(count, words, plan)
-                                                                                     : told(words[1]);
+                                                                                     : fail(words[1]);
   free(text);
   punctum_plan_free(plan);
   return result;

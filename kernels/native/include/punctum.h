@@ -1,4 +1,4 @@
-/* libpunctum: from a locator's tracks to events, for C and C++ pipelines. C ABI, needs the C++ runtime alone.
+/* libpunctum: from a locator's tracks to events, for C and C++ pipelines. C ABI; depends only on the C++ runtime.
  *
  * What it does. Your engine runs the two graphs of a bundle; this library does the rest: islands, proposals, bins for
  * pooling, aligned confidence, boundary adaptation (ABA), suppression, provisional reports, events. It is the twin of
@@ -7,43 +7,43 @@
  *
  * Usage, in six steps:
  *   1. punctum_plan_from_manifest(text, size, &plan, &error)      the bundle's manifest.json, as bytes
- *   2. punctum_session_create(plan, &options, &session, &error)   one a stream
+ *   2. punctum_session_create(plan, &options, &session, &error)   one per stream
  *   3. punctum_push(session, &chunk, &error)                      the next snippets
- *   4. while punctum_next_want(session, &want, &error) asks for something: run that graph, and
+ *   4. while punctum_next_want(session, &want, &error) returns a request: run that graph, and
  *      punctum_answer_locate / punctum_answer_score
  *   5. while punctum_poll(session, &event, &error) == PUNCTUM_OK: use the event
  *   6. punctum_flush(session, &error), then 4 and 5 once more; punctum_session_free, punctum_plan_free
  *
  * Two modes.
  *   PUNCTUM_MODE_TRACKS   You run the locator and push its rows, float32 [n, C + 1]: C class tracks, then actionness.
- *       A row has to be settled: with a locator that looks L snippets back and R ahead, row t of an unbroken stretch
- *       depends on features t - L .. t + R (fewer at the two ends of the stretch), so push row t once feature t + R is
- *       there, and at the end of the stretch (before flush, gap, or a chunk after a gap) the last R rows. R counts as
- *       media that a row has seen beyond its snippet (`emitted_at` and `delay_s` include it). Only PUNCTUM_WANT_SCORE
- *       comes.
- *   PUNCTUM_MODE_WINDOWS  You push features, or only how many there are; the session asks for locator windows
- *       (PUNCTUM_WANT_LOCATE) with the context that the manifest declares, and with max_delay_s it guesses ahead up to
- *       the last snippet. Exactly what the Python session does.
+ *       Rows must be final: with a locator that needs L snippets before and R after a snippet, row t of a section (an
+ *       unbroken part of the stream) depends on features t - L .. t + R, fewer at both ends of the section. Push row t
+ *       once feature t + R is known, and the last R rows at the end of the section (before flush, a gap, or a chunk
+ *       after a gap). R counts as look-ahead beyond the snippet (`emitted_at` and `delay_s` include it). Only
+ *       PUNCTUM_WANT_SCORE occurs.
+ *   PUNCTUM_MODE_WINDOWS  You push features, or only their number; the session requests locator windows
+ *       (PUNCTUM_WANT_LOCATE) with the context that the manifest declares, and with max_delay_s it computes
+ *       provisional tracks up to the last snippet, exactly like the Python session.
  *   Final events agree between the modes in everything but `emitted_at` and `delay_s`.
  *
  * Ownership. Handles belong to the caller and are freed by the matching _free (NULL is fine; a plan may be freed before
- * its sessions). All else is the caller's memory, or borrowed: pointers in punctum_want hold until the next call that
- * changes the session, strings in punctum_event until the next punctum_poll or punctum_session_free, strings of a plan
- * as long as the plan. No memory is handed over to be freed; no exception leaves the library.
+ * its sessions). All other memory belongs to the caller or is borrowed: pointers in punctum_want are valid until the next
+ * call that changes the session, strings in punctum_event until the next punctum_poll or punctum_session_free, strings of
+ * a plan as long as the plan. The caller never frees memory of the library, and no exception leaves the library.
  *
- * Units. Times are double seconds on the media clock. A snippet is one row of features; row t of a stretch covers
+ * Units. Times are double seconds on the media clock. A snippet is one row of features; row t of a section covers
  * [start_s + t * stride_s, start_s + (t + 1) * stride_s). Segments of wants and of the kernels are in snippet-centre
  * coordinates: x = t is the centre of row t of the window, seconds = start_s + (x + 0.5) * stride_s. Arrays are dense,
  * row-major. Text is UTF-8. Tracks, class probabilities, attention and center scores are probabilities: values outside
- * 0..1 by more than 0.001 are refused. Media times lie within 2^34 s (17,179,869,184 s, 544 years) of 0: float64 is
+ * 0..1 by more than 0.001 are rejected. Media times lie within 2^34 s (17,179,869,184 s, 544 years) of 0: float64 is
  * spaced 1.9 microseconds there, well below the 1e-4 s to which events agree.
  *
  * Threads. Sessions are independent. Calls on one session may come from several threads, one waits for the other;
  * borrowed pointers are then for the callers to guard. A plan never changes and may be shared. Freeing while another
- * thread uses the same handle is a mistake.
+ * thread uses the same handle is an error.
  *
  * Errors. Every call that can fail returns a punctum_status and fills `error` (may be NULL), which the caller owns: what
- * was given, what is allowed, what to do next. A refused call changes nothing. Negative values are errors.
+ * is wrong, what is allowed, what to do next. A rejected call changes nothing. Negative values are errors.
  *
  * An engine that fails. A want stays open, unchanged, until it is answered: run the graph again and answer later, and the
  * events are those of a run without the failure. Events can be polled meanwhile. If the engine does not come back,
@@ -109,7 +109,7 @@ PUNCTUM_API const char* punctum_status_name(punctum_status status) PUNCTUM_NOEXC
 /* --- plan ------------------------------------------------------------------------------------------------------ */
 
 /* Read the parts of a bundle's manifest.json that a session needs: schema, id, labels, features, locator, center,
- * backbone (its look-ahead), post. Other keys are ignored. The graphs and their hashes are not looked at. */
+ * backbone (its look-ahead), post. Other keys are ignored. The graphs and their hashes are not read. */
 PUNCTUM_API punctum_status punctum_plan_from_manifest(const char* text, size_t size, punctum_plan** plan,
                                                       punctum_error* error) PUNCTUM_NOEXCEPT;
 PUNCTUM_API void punctum_plan_free(punctum_plan* plan) PUNCTUM_NOEXCEPT;
@@ -171,7 +171,7 @@ typedef struct punctum_chunk {
   size_t count;             /* snippets; 0 is fine */
   const float* features;    /* [count, dim], with keep_features; else NULL */
   const float* tracks;      /* [count, C + 1], in PUNCTUM_MODE_TRACKS; else NULL */
-  int32_t has_at;           /* 1: at_s is given; 0: the snippets follow the last ones */
+  int32_t has_at;           /* 1: at_s is given; 0: directly after the previous chunk */
   double at_s;              /* media time of the first. Half a snippet later than expected is a gap */
   const punctum_loss* lost; /* [lost_count] or NULL */
   size_t lost_count;
@@ -193,15 +193,15 @@ PUNCTUM_API punctum_status punctum_flush(punctum_session* session, punctum_error
 PUNCTUM_API punctum_status punctum_reset(punctum_session* session, double start_s, punctum_error* error)
     PUNCTUM_NOEXCEPT;
 /* The engine cannot answer any more: end the stream without it. An open want is dropped, open reports are retracted,
- * what still ran is lost. Then only reset, polling and reading are left. */
+ * unfinished actions are lost. Afterwards only reset, polling and reading are possible. */
 PUNCTUM_API punctum_status punctum_abandon(punctum_session* session, punctum_error* error) PUNCTUM_NOEXCEPT;
-/* 1: score in haste from now on (fewer thresholds, the locator's word alone; events say so); 0: in full. */
+/* 1: reduced scoring from now on (fewer thresholds, no center scorer; events are marked degraded); 0: full scoring. */
 PUNCTUM_API punctum_status punctum_set_degraded(punctum_session* session, int32_t degraded,
                                                 punctum_error* error) PUNCTUM_NOEXCEPT;
 
 enum { PUNCTUM_WANT_NOTHING = 0, PUNCTUM_WANT_LOCATE = 1, PUNCTUM_WANT_SCORE = 2 };
 
-/* What the session asks of your engine. One at a time; the same until it is answered. */
+/* A request of the session to your engine. One at a time; unchanged until it is answered. */
 typedef struct punctum_want {
   size_t struct_size;
   int32_t kind;           /* PUNCTUM_WANT_... */
@@ -239,7 +239,7 @@ enum { PUNCTUM_PHASE_OPEN = 0, PUNCTUM_PHASE_UPDATE = 1, PUNCTUM_PHASE_FINAL = 2
 typedef struct punctum_event {
   size_t struct_size;
   const char* stream;
-  const char* id;      /* the same for all that is said of one action */
+  const char* id;      /* the same in all events of one action */
   const char* label;
   const char* bundle;  /* id of the bundle */
   int64_t label_index;
@@ -248,7 +248,7 @@ typedef struct punctum_event {
   int32_t phase;       /* PUNCTUM_PHASE_... */
   int32_t ended;       /* 0: it still runs, `end` is the latest instant seen */
   int32_t interrupted; /* the stream broke off while it ran */
-  int32_t degraded;    /* scored in haste */
+  int32_t degraded;    /* by reduced scoring */
   double score;
   double start, end;   /* seconds on the media clock */
   double emitted_at;   /* media time at which all that this rests on had been seen */

@@ -12,7 +12,7 @@ const Segment* segments_of(const double* values, Index n, const char* name) {
   for (Index i = 0; i < n; ++i) {
     const double start = values[2 * i], end = values[2 * i + 1];
     if (!std::isfinite(start) || !std::isfinite(end)) {
-      refuse("not-finite", std::string(name) + "[" + std::to_string(i) + "] holds NaN or infinity", "finite numbers");
+      refuse("not-finite", std::string(name) + "[" + std::to_string(i) + "] contains NaN or infinity", "finite numbers");
     }
     if (end < start) {
       refuse("segment", std::string(name) + "[" + std::to_string(i) + "] ends before it starts", "start <= end");
@@ -26,7 +26,7 @@ void need_finite(const T* values, Index n, const char* name) {
   need_array(values, n, name);
   for (Index i = 0; i < n; ++i) {
     if (!std::isfinite(values[i])) {
-      refuse("not-finite", std::string(name) + " holds NaN or infinity at " + std::to_string(i), "finite numbers");
+      refuse("not-finite", std::string(name) + " contains NaN or infinity at " + std::to_string(i), "finite numbers");
     }
   }
 }

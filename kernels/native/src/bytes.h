@@ -84,7 +84,7 @@ class Reader {
     const std::uint64_t bits = word();
     double value;
     std::memcpy(&value, &bits, sizeof value);
-    if (!(value - value == 0.0)) damaged("the snapshot holds NaN or infinity");
+    if (!(value - value == 0.0)) damaged("the snapshot contains NaN or infinity");
     return value;
   }
   std::string text() {
@@ -99,7 +99,7 @@ class Reader {
     for (float& value : values) {
       const auto bits = static_cast<std::uint32_t>(word(4));
       std::memcpy(&value, &bits, sizeof value);
-      if (!(value - value == 0.0f)) damaged("the snapshot holds NaN or infinity");
+      if (!(value - value == 0.0f)) damaged("the snapshot contains NaN or infinity");
     }
     return values;
   }

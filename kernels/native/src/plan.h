@@ -31,7 +31,7 @@ struct PostProcess {
   Index max_proposals = 500;
   bool video_gate = false;  // the published whole-video class gate, which a stream refuses
 
-  // What an overloaded session falls back to: every third threshold, few proposals, the locator's word alone.
+  // Reduced scoring of an overloaded session: every third threshold, few proposals, no center scorer.
   PostProcess simplified() const;
 };
 
