@@ -58,8 +58,8 @@ def convert(
     clicks: Annotated[
         str,
         typer.Option(
-            help="What counts as a click: marked (annotations that the format marks as clicks), all (every annotation, at its middle) "
-            "or none (every annotation is an action).",
+            help="What counts as a click: marked (annotations that the format marks as clicks), all (every annotation, "
+            "at its middle) or none (every annotation is an action).",
             **_READ,
         ),
     ] = "marked",
