@@ -108,7 +108,7 @@ def _is_header(cells: tuple[str, ...]) -> bool:
 
 
 def _without_preamble(text: str) -> tuple[Table, dict[str, str]]:
-    """The table, and what lines before it say. Raises TableError."""
+    """The table, and facts from the lines before it. Raises TableError."""
     table = read_table(text)
     if column_key(table.header[0] if table.header else "") != "observation_id" or table.column("behavior") is not None:
         return table, {}

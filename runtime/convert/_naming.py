@@ -80,8 +80,8 @@ def settle_files(parts: Sequence[tuple[str, Timelines]], same: SameVideo) -> Tim
 
 
 def _renamed(lines: Timelines, stem: str, shared: set[str]) -> Timelines:
-    told = stem if len(lines.videos) == 1 else None
-    new = {v: (told or f"{stem}/{v}") if clean_name(v) in shared else v for v in lines.videos}
+    name = stem if len(lines.videos) == 1 else None
+    new = {v: (name or f"{stem}/{v}") if clean_name(v) in shared else v for v in lines.videos}
     return replace(
         lines,
         marks=tuple(

@@ -1,7 +1,7 @@
 """VGG Image Annotator 3 (VIA): projects (JSON) and exports (CSV); temporal segments are actions, instants are clicks.
 
 `z` holds one time or two, in seconds. The class is the value of an attribute: of the only one that segments have, or of
-the one named by --label-column. Written is a project, to be opened in VIA's video annotator.
+the one named by `label_column`. Writes a project for the video annotator of VIA.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ def _origin(source: Source, found: dict[str, Any], vid: str) -> Origin:
 
 def _of_table(source: Source) -> tuple[dict[str, Any], list[_Segment]]:
     attributes: dict[str, Any] = {}
-    kept = []
+    lines = []
     for line in source.text().split("\n"):
         name, _, rest = line.lstrip("# ").partition("=")
         if line.startswith("#"):
@@ -121,11 +121,11 @@ def _of_table(source: Source) -> tuple[dict[str, Any], list[_Segment]]:
                 try:
                     attributes = record(json.loads(rest.strip().rstrip(",")))
                 except (ValueError, RecursionError):
-                    attributes = {}  # told from the values alone
-            kept.append("")
+                    attributes = {}  # detected from the values only
+            lines.append("")
         else:
-            kept.append("" if line.startswith(_COLUMNS) else line)
-    reader = csv.reader(io.StringIO("\n".join(kept)), strict=True)
+            lines.append("" if line.startswith(_COLUMNS) else line)
+    reader = csv.reader(io.StringIO("\n".join(lines)), strict=True)
     segments = []
     try:
         for cells in reader:
