@@ -27,14 +27,14 @@ class PunctumError(Exception):
     def __init__(self, code: str, given: str, allowed: str = "", next_step: str = "", *, required: str = "") -> None:
         self.code, self.given, self.allowed, self.next_step = code, given, allowed, next_step
         self.required = required
-        parts = [f"{given.rstrip('.')}.", self.expected, f"Next: {next_step.rstrip('.')}." if next_step else ""]
+        parts = [_sentence(given), self.expected, f"Next: {_sentence(next_step)}" if next_step else ""]
         super().__init__(" ".join(part for part in parts if part))
 
     @property
     def expected(self) -> str:
         """The middle of the message: "Required: ...", "Allowed: ...", or an empty string."""
         parts = (("Required", self.required), ("Allowed", self.allowed))
-        return " ".join(f"{word}: {text.rstrip('.')}." for word, text in parts if text)
+        return " ".join(f"{word}: {_sentence(text)}" for word, text in parts if text)
 
     def with_given(self, given: str) -> Self:
         """The same error with another first sentence, for a caller that knows more about the place."""
@@ -43,6 +43,11 @@ class PunctumError(Exception):
     def __reduce__(self) -> tuple[object, ...]:
         """Errors cross process boundaries, and the signatures of subclasses differ."""
         return _restore, (type(self), self.code, self.given, self.allowed, self.next_step, self.required)
+
+
+def _sentence(text: str) -> str:
+    """The text with one final period, unless it ends in a question."""
+    return text if text.endswith("?") else f"{text.rstrip('.')}."
 
 
 class EngineError(PunctumError):

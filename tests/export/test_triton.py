@@ -238,9 +238,9 @@ def test_command(tmp_path: Path, halved: Bundle, capsys):
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (["BUNDLE", "--triton", "OUT", "--out", "X"], "--out with --triton"),
-        (["BUNDLE", "--triton", "OUT", "--max-map-drop", "1"], "--max-map-drop with --triton"),
-        (["BUNDLE", "--out", "X", "--instances", "2"], "--instances without --triton"),
+        (["BUNDLE", "--triton", "OUT", "--out", "X"], "--out has no effect with --triton"),
+        (["BUNDLE", "--triton", "OUT", "--max-map-drop", "1"], "--max-map-drop has no effect with --triton"),
+        (["BUNDLE", "--out", "X", "--instances", "2"], "--instances has no effect without --triton"),
         (["BUNDLE"], "--out is missing"),
         (["FOLDER", "--triton", "OUT"], "is not a bundle"),
         (["MISSING", "--triton", "OUT"], "does not exist"),

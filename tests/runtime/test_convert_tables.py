@@ -67,7 +67,7 @@ def test_tables_of_spreadsheets(text):
         ("class,video_id,start_s,end_s\npour,v1,1,5,2,75\n", "unquoted decimal comma"),
         ("class,video_id,time_s,note\npour,v1,12,5,\n", "unquoted decimal comma"),
         ('class,video_id,time_s\npour,v1,"1,234"\n', "separator of thousands"),
-        ("class;video_id;time_s\npour;v1;12,5\npour;v1;1.234\n", "among decimal commas"),
+        ("class;video_id;time_s\npour;v1;12,5\npour;v1;1.234\n", "next to decimal commas"),
         ("class,video_id,time_s\npour,v1,1:75\n", "59"),
         ("class,video_id,time_s\npour,v1,1_000\n", "not a number"),
         ("class,video_id,time_s,Time_S\npour,v1,1,2\n", "2 columns called time_s"),
@@ -254,7 +254,7 @@ def test_detections_meet_the_truth_by_any_spelling(tmp_path):
     path.write_text(json.dumps({"results": {"films/cafe\u0301.mp4": found}}))
     assert evaluate(truth, read_detections(path, truth)).average == 1.0
     path.write_text(json.dumps({"results": {"cafe\u0301": found, "caf\u00e9.mp4": found}}))
-    refused("one video", read_detections, path, truth)
+    refused("same video", read_detections, path, truth)
 
 
 # --- The system underneath ---

@@ -364,7 +364,7 @@ def test_the_figure_is_the_same_every_time(tmp_path):
     drawn = (tmp_path / "a.svg").read_text()
     assert drawn == (tmp_path / "b.svg").read_text()
     assert "offline" in drawn
-    assert "allowed delay" in drawn
+    assert "maximum delay" in drawn
     plot_online(
         [evaluate_claims(TRUTH, Claims.from_events({}, TRUTH), d, min_score=0.3) for d in (1.0, math.inf)],
         tmp_path / "c.svg",

@@ -15,6 +15,7 @@ from punctum.runtime.report import Action, Proposal, ThumbnailTaker, TrackSpan, 
 from punctum.runtime.report import recording as _recording
 
 from tests.helpers.reports import Page, event, small
+from tests.helpers.reports import bundle, recording  # noqa: F401 - fixtures
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 
@@ -22,13 +23,13 @@ pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 @pytest.mark.parametrize(
     ("changes", "word"),
     [
-        ({"duration_s": 0.0}, "length above 0"),
+        ({"duration_s": 0.0}, "duration above 0"),
         ({"duration_s": float("nan")}, "finite"),
         ({"events": (event("unknown"),)}, "unknown"),
         ({"truth": (Action("unknown", 1.0, 2.0),)}, "unknown"),
         ({"truth": (Action("lift", 3.0, 2.0),)}, "start <= end"),
         ({"events": (event(score=float("nan")),)}, "finite"),
-        ({"tracks": (TrackSpan(np.zeros((4, 7), np.float32), 0.1),)}, "labels"),
+        ({"tracks": (TrackSpan(np.zeros((4, 7), np.float32), 0.1),)}, "classes"),
         ({"proposals": (Proposal("unknown", 1.0, 2.0, 0.1),)}, "unknown"),
     ],
 )

@@ -299,7 +299,7 @@ def test_an_event_opens_from_the_table(browser, pages):
     browser.run("document.querySelector('#events tbody button').click()")
     browser.wait("return document.querySelector('.ev.on')")
     said = browser.run("return document.getElementById('detail').innerText")
-    for word in ("delay", "phase", "said at", "final"):
+    for word in ("delay", "phase", "reported at", "final"):
         assert word in said
 
 
