@@ -35,8 +35,7 @@ from punctum.runtime.report._embed import CELLS, EVENTS, REVISIONS, recording_da
 from punctum.runtime.sinks import to_jsonl
 from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_dataset
 
-from tests.helpers.reports import Page, SECONDS, event, small
-from tests.helpers.reports import bundle, recording  # noqa: F401 - fixtures
+from tests.helpers.reports import SECONDS, Page, event, small
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 NASTY = '</script><script>alert(1)</script><img src=x onerror=alert(2)>"&\u2028'

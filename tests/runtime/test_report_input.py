@@ -15,7 +15,6 @@ from punctum.runtime.report import Action, Proposal, ThumbnailTaker, TrackSpan, 
 from punctum.runtime.report import recording as _recording
 
 from tests.helpers.reports import Page, event, small
-from tests.helpers.reports import bundle, recording  # noqa: F401 - fixtures
 
 pytest.importorskip("jinja2", reason="a report needs jinja2 (extra report)")
 

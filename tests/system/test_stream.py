@@ -20,7 +20,6 @@ from punctum.runtime.sources.framing import encode_record
 from punctum.runtime.synthetic.sensors import CHANNELS, STRIDE_S
 
 from tests.helpers.streams import BUNDLE, NAN, PUNCTUM, SENDERS, frames, read, same, start, wait_for
-from tests.helpers.streams import features, offline  # noqa: F401 - fixtures
 
 
 @pytest.mark.parametrize("language", ["python", "c"])

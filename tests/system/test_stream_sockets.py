@@ -17,7 +17,6 @@ pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.synthetic.sensors import CHANNELS
 
 from tests.helpers.streams import SENDERS, frames, read, same, start, wait_for
-from tests.helpers.streams import features, offline  # noqa: F401 - fixtures
 
 
 @pytest.mark.parametrize("language", ["python", "c"])

@@ -33,7 +33,10 @@ CLICKS = "class,video_id,time_s\ntake,v,2.25\nput down,w,7.5\n"
 def lines_of_events() -> bytes:
     second = {**EVENT, "event": "v-2", "label": "put <&> 'it'", "start": 4.0, "end": 4.5, "score": 0.5}
     other = {**EVENT, "event": "w-1", "stream": "w", "revision": 1}
-    phases = [{**EVENT, "event": "w-2", "stream": "w", "phase": phase} for phase in ("open", "update", "retracted")]
+    phases = [
+        {**EVENT, "event": "w-2", "stream": "w", "phase": phase, "ended": phase != "open"}
+        for phase in ("open", "update", "retracted")
+    ]
     return b"".join(json.dumps(e).encode() + b"\n" for e in [EVENT, second, other, *phases])
 
 
