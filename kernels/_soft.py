@@ -1,11 +1,11 @@
-"""Gaussian soft-NMS, compiled: exact, and fast because of where and how it looks.
+"""Gaussian soft-NMS, compiled and exact.
 
-* Segments that form no chain of overlaps do not know of each other. Each such cluster is worked off alone, in
-  arrays that stay in the cache, and the picks of all clusters are put in order by one sort at the end.
-* Within a cluster segments lie in blocks sorted by start, each with its best score: a pick visits only the blocks
-  that it overlaps and then compares block maxima.
-* Inside a block there is no branch on data: overlap, decay and maximum run in vector registers. Scores are >= 0,
-  so their bits are ordered as they are, and a maximum of integers is one that compilers vectorize.
+* Segments that no chain of overlaps connects do not influence each other. Each connected cluster is processed
+  separately, in arrays that stay in the cache, and one sort at the end orders the picks of all clusters.
+* Within a cluster, segments are stored in blocks sorted by start, each with its highest score. A pick visits only the
+  blocks that it overlaps and then compares the maxima of the blocks.
+* The loop over a block has no branch that depends on data, so overlap, decay and maximum run in vector registers.
+  Scores are >= 0, so their bit patterns have the same order, and compilers vectorize the maximum of integers.
 """
 
 from __future__ import annotations
