@@ -24,6 +24,11 @@ class LiveOptions:
 
     Raises:
         InputError: A value is out of range.
+
+    Example:
+        >>> from punctum.runtime.live import LiveOptions
+        >>> LiveOptions(max_delay_s=1.0).open_score
+        0.25
     """
 
     max_delay_s: float | None = None

@@ -31,8 +31,14 @@ if TYPE_CHECKING:
 class Localizer:
     """Finds actions with one bundle, in recordings and in streams.
 
-    >>> localizer = Localizer(Bundle.load("bundle/"))          # doctest: +SKIP
-    >>> events = localizer.localize(features)                  # doctest: +SKIP
+    Example:
+        >>> import numpy as np
+        >>> from punctum.runtime import Bundle, Localizer
+        >>> localizer = Localizer(Bundle.load("default"))
+        >>> features = np.zeros((40, localizer.plan.dim), np.float32)
+        >>> events = localizer.localize(features, stream="clip")
+        >>> events.stats.snippets
+        40
     """
 
     def __init__(

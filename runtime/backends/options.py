@@ -120,6 +120,11 @@ class EngineSpec:
 
     Raises:
         InputError: An unknown device, or fewer than one thread.
+
+    Example:
+        >>> from punctum.runtime.backends.options import EngineSpec
+        >>> EngineSpec("cuda:1").place.index
+        1
     """
 
     device: str = "cpu"

@@ -124,6 +124,14 @@ def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] =
 
     Raises:
         InputError: The ground truth is empty, or a detection is not finite or ends before it starts.
+
+    Example:
+        >>> import numpy as np
+        >>> from punctum.runtime.evaluation import Detections, Truth, evaluate
+        >>> index, segment = np.zeros(1, np.int64), np.array([[1.0, 3.0]])
+        >>> truth = Truth(("clip",), ("open",), index, index, segment)
+        >>> evaluate(truth, Detections(index, index, segment, np.array([0.9]))).average
+        1.0
     """
     levels = check_thresholds(thresholds)
     if len(truth.label) == 0:

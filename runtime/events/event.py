@@ -36,6 +36,12 @@ class Event:
         start_utc: Time of day of `start`, ISO 8601 with milliseconds and Z; None if media time has no known relation
             to a clock.
         end_utc: Time of day of `end`.
+
+    Example:
+        >>> from punctum.runtime import Event
+        >>> event = Event("clip", "clip/open/5/0", 0, "final", "open", 0.9, 1.0, 2.0, 3.0, 1.0, "b-1.0.0-0123")
+        >>> Event.from_json(event.to_json()) == event
+        True
     """
 
     stream: str

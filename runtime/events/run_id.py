@@ -12,7 +12,13 @@ _FORM = re.compile(r"[A-Za-z0-9._-]{0,64}")
 
 
 def new_run_id() -> str:
-    """A unique run id: the present second, so that ids sort by time, and 40 random bits."""
+    """A unique run id: the present second, so that ids sort by time, and 40 random bits.
+
+    Example:
+        >>> from punctum.runtime import new_run_id
+        >>> len(new_run_id())
+        26
+    """
     return f"{datetime.now(UTC):%Y%m%dT%H%M%S}-{secrets.token_hex(5)}"
 
 

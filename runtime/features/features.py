@@ -31,6 +31,12 @@ class Features:
 
     Raises:
         InputError: `start_s` is not a valid media time.
+
+    Example:
+        >>> import numpy as np
+        >>> from punctum.runtime import Features
+        >>> Features(np.zeros((10, 4), np.float32), stride_s=0.2, start_s=5.0).duration_s
+        2.0
     """
 
     data: F32

@@ -29,6 +29,11 @@ class PoolOptions:
 
     Raises:
         InputError: A value is out of range.
+
+    Example:
+        >>> from punctum.runtime.session import PoolOptions
+        >>> PoolOptions(policy="drop_oldest", max_queue_s=2.0).max_streams
+        1024
     """
 
     policy: Policy = "wait"

@@ -60,6 +60,14 @@ class Session:
         plan: The configuration, taken from a bundle.
         backend: The engine.
         offline: The stream is a whole recording.
+
+    Example:
+        >>> import numpy as np
+        >>> from punctum.runtime import Bundle, Localizer
+        >>> session = Localizer(Bundle.load("default")).session(stream="cam-1")
+        >>> events = session.push(np.zeros((40, session.plan.dim), np.float32)) + session.flush()
+        >>> all(event.phase == "final" for event in events)
+        True
     """
 
     __slots__ = ("_failed", "_stream", "backend", "offline", "plan")
