@@ -107,14 +107,14 @@ def test_an_ensemble_is_one_graph_of_the_networks_that_vote(trained):
         [net(NETS[n], k) for k, n in enumerate(("one layer, members", "embedded, deep", "linear"))]
     )
     module.nets[1] = net(NETS["embedded, deep"].model_copy(update={"smooth": NETS["linear"].smooth}), 1)
-    module.count(trained)
+    module.set_trained(trained)
     assert lean_locator.fits(module)
     check_locator(module.eval(), locator_graph(module))
 
 
 def test_networks_that_smooth_differently_keep_the_form_of_torch():
     module = LocatorEnsemble([net(NETS["linear"]), net(NETS["embedded, deep"])])
-    module.count(2)
+    module.set_trained(2)
     assert not lean_locator.fits(module)
     check_locator(module.eval(), locator_graph(module))
 

@@ -34,7 +34,7 @@ COVERED: dict[str, list[tuple[str, str]]] = {
     "lacp_loss_dense": [(TRAINING, "test_lacp_loss_and_gradients")],
     "lacp_loss_nodense": [(TRAINING, "test_lacp_loss_and_gradients")],
     "backbone": [(TRAINING, "test_backbone")],
-    "ptal_loss": [(TRAINING, "test_ptal_loss_gradients_and_scores"), (PUBLISHED, "test_fused_scores")],
+    "ptal_loss": [(TRAINING, "test_csl_loss_gradients_and_scores"), (PUBLISHED, "test_fused_scores")],
     "center_label": [(TRAINING, "test_center_labels"), (PUBLISHED, "test_labels")],
     "update_label": [(TRAINING, "test_the_first_point_update"), (PUBLISHED, "test_labels")],
 }

@@ -85,7 +85,7 @@ def test_options_that_are_refused(folder, recording, capsys, options, word):
 
 def test_tick_longer_than_the_deadline(folder, capsys):
     assert invoke(["eval", "bundle", str(folder), "--online", "--max-delay", "0.5,1", "--tick", "0.75"]) == 2
-    assert "tick_s=0.75" in capsys.readouterr().err
+    assert "--tick is 0.75" in capsys.readouterr().err
 
 
 def test_detections_without_phases(folder, tmp_path, capsys):

@@ -184,7 +184,7 @@ def test_bad_options_are_refused(bad):
 def test_names_limits_and_time():
     pool = fakes.localizer().pool(PoolOptions(max_streams=1))
     pool.open("a")
-    with pytest.raises(InputError, match="open already"):
+    with pytest.raises(InputError, match="already open"):
         pool.open("a")
     with pytest.raises(InputError, match="max_streams"):
         pool.put("b", fakes.recording(1, 5))

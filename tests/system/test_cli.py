@@ -134,7 +134,7 @@ def test_bad_bundles(bundle, features, tmp_path):
     broken = tmp_path / "broken"
     shutil.copytree(bundle, broken)
     (broken / "locator.onnx").write_bytes(b"x" + (broken / "locator.onnx").read_bytes()[1:])
-    refused(punctum("run", broken, features), "sha256")
+    refused(punctum("run", broken, features), "SHA-256")
     (broken / "locator.onnx").unlink()
     refused(punctum("run", broken, features), "no locator.onnx")
     shutil.copy(bundle / "locator.onnx", broken)

@@ -262,7 +262,7 @@ def test_words_in_brackets_in_the_help(capsys, monkeypatch):
 )
 def test_what_nobody_expected(error, code, words):
     program = (
-        "import sys\nfrom punctum.runtime.cli import doctor, main\nimport punctum.runtime.doctor.examine as d\n"
+        "import sys\nfrom punctum.runtime.cli import doctor, main\nimport punctum.runtime.doctor as d\n"
         f"def broken(*a, **k): raise {error}\nd.examine = broken\nsys.argv = ['punctum', 'doctor']\nmain()"
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, timeout=60)
@@ -278,7 +278,7 @@ def test_what_nobody_expected(error, code, words):
 
 
 def test_an_interrupt_inside_an_import_is_one(monkeypatch, capsys):
-    import punctum.runtime.doctor.examine as module
+    import punctum.runtime.doctor as module
 
     def broken(*arguments: object, **options: object) -> None:
         try:

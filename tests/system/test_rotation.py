@@ -72,7 +72,7 @@ def test_reopening_that_fails_keeps_the_old_file(tmp_path):
     file.write([event(1)])
     path.rename(tmp_path / "e.jsonl.1")
     path.write_text("something else\n")
-    with pytest.raises(InputError, match="something else than events"):
+    with pytest.raises(InputError, match="something other than events"):
         file.reopen()
     file.write([event(2)])
     file.close()

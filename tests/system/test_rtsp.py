@@ -99,7 +99,7 @@ def test_a_stream_gives_the_frames_of_its_file(serve: Serve, clip: Path) -> None
         assert abs(numbers([item])[0] - numbers([wanted])[0]) <= 1
 
 
-def test_a_server_that_is_killed_and_restarted(serve: Serve, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_server_that_is_killed_and_restarted(serve: Serve, capfd, caplog) -> None:
     process, port = serve(0, USER, PASSWORD)
     source = open_frames(f"rtsp://{LOGIN}127.0.0.1:{port}/cam", fps=FPS, options=OPTIONS)
     assert "hunter2" not in f"{source.name} {source.info}"
@@ -128,7 +128,8 @@ def test_a_server_that_is_killed_and_restarted(serve: Serve, capfd: pytest.Captu
     assert numbers(after)[:4] == pytest.approx([1, 3, 6, 8], abs=1)  # this server begins its file again
     assert source.reconnects == source.dropped["reconnects"] == source.dropped["connections-lost"] == 1
     out, err = capfd.readouterr()
-    assert "Trying again" in err
+    err += caplog.text
+    assert "Retrying" in err
     for secret in (PASSWORD, "hunter2", USER):
         assert secret not in out + err
 
@@ -283,7 +284,7 @@ def test_a_run_goes_on_when_its_server_is_restarted(serve: Serve, bundle: Path) 
     finally:
         run.kill()
     assert run.returncode == 0, err
-    assert "Trying again" in err
+    assert "Retrying" in err
     assert "1 gap " in err
     assert max(event[1] for event in events(out)) > 4.0  # longer than the clip: media time went on over the loss
     for secret in (PASSWORD, "hunter2", f"{USER}:"):
