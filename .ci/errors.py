@@ -26,7 +26,6 @@ FINDINGS = {"error", "warn"}
 COMPOSED = {
     "name.replace('_', '-')": ("group-items", "workers"),
     "option": ("format", "kind", "engine"),
-    "f'engine-{what}'": ("engine-lengths", "engine-proposals"),
     "f'{what}-out-of-range'": ("tracks-out-of-range", "scores-out-of-range"),
     "f'{what}-not-finite'": ("tracks-not-finite", "scores-not-finite"),
 }

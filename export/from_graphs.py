@@ -132,10 +132,10 @@ def check_graphs(localizer: Localizer) -> None:
     if apart > TOLERANCE:
         raise InputError(
             "receptive-field",
-            f"the locator's output changes by {apart:.2g} with features more than {left} snippets before or {right} "
-            "after a row",
-            "an output that depends on these snippets only (no statistics of the whole video, no unbounded memory)",
-            "state a larger receptive_field, or bound what the network reads",
+            f"`receptive_field` is ({left}, {right}) snippets, but the locator's output at a row changes by "
+            f"{apart:.2g} with features outside of it",
+            required="an output that depends on these snippets only, without statistics of the whole video",
+            next_step="state a larger `receptive_field`, or bound what the network reads",
         )
     tracks = np.concatenate([whole[0], whole[1][:, None]], axis=1)
     for count in COUNTS:

@@ -19,7 +19,7 @@ from selenium.webdriver.chrome.service import Service
 
 HIDDEN = ("bounce", "hide", "jump", "merge", "split", "zigzag")  # classes that are switched off, so that the page fits
 WIDTH, HEIGHT, SCALE = 1000, 1040, 0.9
-SCORES = [0.02, 0.02, 0.03, 0.04, 0.06, 0.08, 0.11, 0.14, 0.17]
+SCORES = [0.2, 0.2, 0.14, 0.1, 0.06, 0.1, 0.14, 0.2, 0.2]
 SLIDE = """const s = document.getElementById('score'); s.value = arguments[0];
 s.dispatchEvent(new Event('input', {bubbles: true})); s.dispatchEvent(new Event('change', {bubbles: true}));"""
 HIDE = """for (const box of document.querySelectorAll('input[type=checkbox]'))

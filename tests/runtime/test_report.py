@@ -68,7 +68,7 @@ def test_a_recording_with_everything(bundle, recording, tmp_path, capsys):
     assert data["proposals"]
     assert data["thumbs"] == []
     text = out.read_text(encoding="utf-8")
-    for needed in (bundle.id, "first report of the end", "final answer", "times real time", "processor", "onnxruntime"):
+    for needed in (bundle.id, "reported at", "final event", "times real time", "processor", "onnxruntime"):
         assert needed in text, needed
 
 

@@ -45,7 +45,7 @@ def test_bad_content_is_refused(changes, word):
         (("{npy}", "--split", "split_1"), "--split"),
         (("--data", "{folder}", "--truth", "{npy}"), "--truth"),
         (("{npy}", "--events", "{npy}", "--max-delay", "1"), "--max-delay"),
-        (("{npy}", "--max-delay", "-1"), "max_delay"),
+        (("{npy}", "--max-delay", "-1"), "--max-delay"),
         (("{folder}/absent.npy",), "does not exist"),
         (("{folder}/absent.mp4",), "does not exist"),
         (("{folder}",), "--data"),
