@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
 LOCKED = $(PIP) install --require-hashes
 HERE = $(PIP) install --no-deps --no-build-isolation -e .
-.PHONY: demo test lint types docs bench wheel release clean
+.PHONY: demo test test-docs lint types docs bench wheel release clean
 
 demo: .venv-demo/ready
 	.venv-demo/bin/punctum demo --out out/demo
@@ -13,7 +13,11 @@ demo: .venv-demo/ready
 # are cores, 4 at most: many tests wait for other programs.
 TEST_PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); [ $$cores -gt 3 ] && echo 4 || echo $$((cores + 1)))
 test: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "not documentation"
+
+# The code blocks of README and docs, and the examples.
+test-docs: .venv/ready
+	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m documentation tests/docs tests/examples
 
 lint: .venv/ready
 	.venv/bin/ruff check .

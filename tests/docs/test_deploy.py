@@ -167,6 +167,7 @@ def test_alerts_use_metrics_that_a_run_exports():
     assert all((DEPLOY / name).exists() for name in scrape["rule_files"])
 
 
+@pytest.mark.documentation
 @pytest.mark.slow
 @needs_punctum
 def test_the_kernels_are_compiled_ahead(tmp_path):

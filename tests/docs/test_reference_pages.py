@@ -11,6 +11,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 from docs_blocks import name, run_page, runnable
 
 
+@pytest.mark.documentation
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("page", runnable("reference"), ids=name)
 def test_page(page, materials, tmp_path):

@@ -20,6 +20,7 @@ import pytest
 from punctum.runtime import Bundle, Event, Localizer
 from punctum.runtime.live import LiveOptions
 
+pytestmark = pytest.mark.documentation
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "examples"
 LINE = re.compile(r"\s*(\d+\.\d\d) - \s*(\d+\.\d\d) s  (\w+)\s+(\d\.\d\d)")
