@@ -119,7 +119,7 @@ def test_a_recording_may_say_when_it_began(file, capsys):
 
 def test_starts_without_effect_or_sense_are_refused(file, tmp_path, capsys):
     assert "offset" in refused(capsys, file, "--start-utc", "2026-05-01T10:00:00")
-    assert "no video" in refused(capsys, file, "--start-utc", "creation-time")
+    assert "not a video" in refused(capsys, file, "--start-utc", "creation-time")
     for option in ("--run-id", "--start-utc"):
         assert "no effect" in refused(capsys, file, "--format", "activitynet", option, "2026-05-01T10:00:00Z")
     np.save(tmp_path / "y.npy", ROWS)

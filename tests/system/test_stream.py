@@ -101,7 +101,7 @@ def test_a_sender_that_begins_again_is_refused(features, tmp_path, capsys):
     sender.join()
     assert code == 3  # a supervisor starts a new run, which takes the sender's new recording
     assert found
-    assert "the sender came back at 0.000 s after features up to 10.000 s" in flat(err)
+    assert "The sender reconnected at 0.000 s, but features up to 10.000 s were received" in flat(err)
 
 
 def test_stdin_closed_inside_a_record(features, tmp_path):
@@ -116,7 +116,7 @@ def test_stdin_closed_inside_a_record(features, tmp_path):
     )
     assert done.returncode == 2
     assert b"Traceback" not in done.stderr
-    assert f"record 41 at byte {len(data)} is cut".encode() in done.stderr
+    assert f"record 41 at byte {len(data)} is incomplete".encode() in done.stderr
     from punctum.runtime import Bundle, Localizer
 
     same(read(done.stdout.decode()), Localizer(Bundle.load(BUNDLE)).localize(features[:400]))
@@ -212,7 +212,7 @@ def test_words_that_do_not_fit(features, tmp_path, capsys):
     for arguments, word in [
         (["--snapshot", state], "--out"),
         (["--on-bad-chunk", "hope"], "skip or stop"),
-        (["--max-delay", -1], "max_delay_s"),
+        (["--max-delay", -1], "--max-delay"),
         (["--format", "activitynet"], "jsonl"),
         (["--mqtt", "http://broker"], "mqtt://"),
         (["--metrics", "here"], "HOST:PORT"),
