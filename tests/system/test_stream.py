@@ -217,7 +217,7 @@ def test_words_that_do_not_fit(features, tmp_path, capsys):
         (["--mqtt", "http://broker"], "mqtt://"),
         (["--metrics", "here"], "HOST:PORT"),
         (["--label", "juggle"], "juggle"),
-        (["--idle-s", -2], "idle_s"),
+        (["--idle-s", -2], "--idle-s"),
     ]:
         code, _, err = stream(capsys, path, *arguments)
         assert (code, word in flat(err)) == (2, True), (arguments, err)
