@@ -32,7 +32,7 @@ def _resolve(app: Any, environment: Any, node: Any, content: Any) -> Any:
     """A type by its bare name leads to the documented object of that name.
 
     In signatures, all other types stay plain text: those of other libraries, and those that are not public. A role in
-    prose (`refwarn` is set) that leads nowhere stays a warning.
+    prose (`refwarn` is set) that cannot be resolved is still reported as a warning.
     """
     if node.get("refdomain") == "c":  # structures are shown as code
         return content
