@@ -22,7 +22,7 @@ _VARIANTS_ONLY = ("dataset", "split", "max_map_drop")
 
 def export(
     context: typer.Context,
-    run: Annotated[Path, typer.Argument(help="Run folder of `punctum train`; with --triton a bundle.")],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder of `punctum train`; with --triton a bundle.")],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Bundle folder to write.")] = None,
     name: Annotated[str, typer.Option(help="Bundle name [that of the data set].")] = "",
     version: Annotated[str, typer.Option(help="Bundle version.")] = "1.0.0",

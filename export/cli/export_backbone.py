@@ -10,7 +10,9 @@ from punctum.runtime.cli.terminal import echo
 
 
 def export_backbone(
-    source: Annotated[str, typer.Argument(help="ONNX file, or a torch module as package.module:factory.")],
+    source: Annotated[
+        str, typer.Argument(metavar="SOURCE", help="ONNX file, or a torch module as package.module:factory.")
+    ],
     spec: Annotated[
         Path, typer.Option("--spec", help="Input of the network (JSON): fps, clip_frames, height, width, ...")
     ],

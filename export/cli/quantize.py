@@ -13,10 +13,15 @@ from .precision_options import MAX_MAP_DROP_HELP, variant_adder
 
 
 def quantize(
-    bundle: Annotated[Path, typer.Argument(help="Bundle folder or zip; its training run is not needed.")],
+    bundle: Annotated[
+        Path, typer.Argument(metavar="BUNDLE", help="Bundle folder or zip; its training run is not needed.")
+    ],
     dataset: Annotated[
         Path,
-        typer.Argument(help="Data set of the bundle: training videos calibrate, test videos measure the accuracy."),
+        typer.Argument(
+            metavar="DATASET",
+            help="Data set of the bundle: training videos calibrate, test videos measure the accuracy.",
+        ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to write.")],
     precision: Annotated[

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 def build(
     context: typer.Context,
-    bundle: Annotated[str | None, typer.Argument(help='Bundle folder or zip, or "default".')] = None,
+    bundle: Annotated[str | None, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder for the engines. Default: in the user's cache.")
     ] = None,

@@ -22,11 +22,15 @@ def convert(
     input: Annotated[
         str,
         typer.Argument(
-            help="A file, a folder of files with one video each, results of punctum score, or - (standard input)."
+            metavar="INPUT",
+            help="A file, a folder of files with one video each, results of punctum score, or - (standard input).",
         ),
     ],
     output: Annotated[
-        str, typer.Argument(help="A file, a folder for formats with one video per file, or - (standard output).")
+        str,
+        typer.Argument(
+            metavar="OUTPUT", help="A file, a folder for formats with one video per file, or - (standard output)."
+        ),
     ],
     source: Annotated[
         str | None,

@@ -14,8 +14,8 @@ from .terminal import echo, echo_json, say
 
 
 def features(
-    backbone: Annotated[Path, typer.Argument(help="Bundle with a backbone, or a backbone folder.")],
-    videos: Annotated[list[Path], typer.Argument(help="Videos, or folders of them.")],
+    backbone: Annotated[Path, typer.Argument(metavar="BACKBONE", help="Bundle with a backbone, or a backbone folder.")],
+    videos: Annotated[list[Path], typer.Argument(metavar="VIDEOS", help="Videos, or folders of them.")],
     out: Annotated[Path, typer.Option("--out", "-o", help="Output folder, for <video>.npy and features.json.")],
     device: Device = "cpu",
     precision: Precision = "fp32",

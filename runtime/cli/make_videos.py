@@ -9,7 +9,7 @@ import typer
 
 from ..text.display import counted
 from .progress import progress_bar
-from .terminal import echo
+from .terminal import echo, say
 
 
 def make_videos(
@@ -31,8 +31,15 @@ def make_videos(
 
     check_folder(out, [])
     with progress_bar("rendering", count * seconds, "s") as progress:
-        write_videos(out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps, progress=progress)
+        unseen = write_videos(
+            out, count=count, seed=seed, seconds=seconds, size=_parse_size(size), fps=fps, progress=progress
+        )
     echo(f"wrote {counted(count, 'video')} to {out}")
+    if unseen:
+        say(
+            f"warning: no training video shows {', '.join(unseen)}, and training refuses classes without clicks. Next: "
+            "raise --count or --seconds"
+        )
 
 
 def _parse_size(text: str) -> tuple[int, int]:

@@ -45,13 +45,14 @@ if TYPE_CHECKING:
 
 def run(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help='Bundle folder or zip file, or "default".')],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip file, or "default".')],
     input: Annotated[
         str,
         typer.Argument(
+            metavar="INPUT",
             help="A video, a .npy file of features, a folder of either, or an http(s):// address. With --stream also "
             "rtsp://, camera:/dev/video0, - (standard input), tcp://host:port, unix:///path, raw float32 files and "
-            "framed files."
+            "framed files.",
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file. Default: standard output (-).")] = None,
@@ -192,10 +193,12 @@ def _run_files(
     from ..errors import InputError, PunctumError
     from ..files.outputs import ACTIVITYNET, EVENTS, STDOUT, Output
     from ..sinks import to_activitynet, to_jsonl
+    from ..sources.media import check_present
 
     if format not in ("jsonl", "activitynet"):
         raise InputError("format", f"{format!r} is not an output format", "jsonl or activitynet", "correct --format")
     target = Output(out or Path(STDOUT), EVENTS if format == "jsonl" else ACTIVITYNET, inputs=(input, bundle))
+    check_present(input)
     loaded = engine.load(bundle)
     localizer = engine.localizer(loaded)
     check_labels(label or (), localizer.labels)

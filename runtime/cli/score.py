@@ -18,12 +18,13 @@ _WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
 
 def score(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help='Bundle folder or zip, or "default".')],
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
     inputs: Annotated[
         list[str],
         typer.Argument(
+            metavar="INPUTS",
             help="Videos or features (.npy): files, folders, quoted globs, list files (.txt, one path per line), data "
-            "set folders, and addresses that fsspec reads (s3://, gs://, https://, zip://*.npy::archive.zip)."
+            "set folders, and addresses that fsspec reads (s3://, gs://, https://, zip://*.npy::archive.zip).",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Results folder. An existing run is resumed.")],

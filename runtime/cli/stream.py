@@ -37,8 +37,10 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
     from ..service.metrics import Metrics
     from ..service.server import MetricsServer
     from ..service.summary import stage_times
+    from ..sources.media import check_present
 
     options.check_outputs((address, bundle_path))
+    check_present(address)
     health = Health() if options.silent_s is None else Health(silent_s=options.silent_s)
     with contextlib.ExitStack() as stack:
         rotate = stack.enter_context(hangups(options.out is not None and str(options.out) != "-"))

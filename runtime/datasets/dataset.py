@@ -45,7 +45,7 @@ class Dataset:
         folder: The data set folder.
         name: Name of the data set.
         labels: Names of the classes.
-        fps: Default frame rate of the videos.
+        fps: Default frame rate of the videos; 0 if dataset.json has none, which is allowed for videos.
         stride_s: Seconds per snippet.
         feature_dim: Feature dimension; 0 if it is unknown.
         train: Names of the training videos.
@@ -191,7 +191,7 @@ class Dataset:
         return Features(data, self.stride_s)
 
     def rate(self, video: str) -> float:
-        """Frame rate of a video. Raises InputError if a published layout does not state it."""
+        """Frame rate of a video. Raises InputError if the data set does not state it."""
         name = video if video in self.fps_of else NameIndex(self.fps_of, media=True).find(video)
         if name is None and published(self.folder):
             raise InputError(
@@ -199,6 +199,13 @@ class Dataset:
                 f"{self.folder} has no frame rate for {video}",
                 required="fps.json or fps_dict.json with every video",
                 next_step="add it, or a dataset.json with fps",
+            )
+        if name is None and not self.fps:
+            raise InputError(
+                "fps-missing",
+                f"{self.folder}/dataset.json has no fps, and {self.points_file.name} counts frames",
+                required="the frame rate, or clicks in seconds in a column time_s",
+                next_step="add fps to dataset.json",
             )
         return self.fps if name is None else self.fps_of[name]
 

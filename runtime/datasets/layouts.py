@@ -35,7 +35,10 @@ _DIGITS = 16
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts from dataset.json, or implied by a published layout. feature_dim is 0 if only the files define it."""
+    """Facts from dataset.json, or implied by a published layout.
+
+    feature_dim is 0 if only the files define it, and fps is 0 for videos whose clicks are in seconds.
+    """
 
     name: str
     labels: tuple[str, ...]
@@ -62,8 +65,8 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
         if not isinstance(info["classes"], list):
             raise TypeError("classes is not a list")
         labels = tuple(_text("classes", label) for label in info["classes"])
-        fps = parse_rate(info["fps"])
         no_features = "video_folder" in info or ((folder / "videos").is_dir() and not (folder / "features").is_dir())
+        fps = parse_rate(info.get("fps", 0) if no_features else info["fps"])
         frames = parse_rate(info.get("snippet_frames", 0) if no_features else info["snippet_frames"])
         dim = _whole("feature_dim", info.get("feature_dim", 0) if no_features else info["feature_dim"])
         name = _text("name", info.get("name", as_utf8(folder.name or folder.resolve().name)))
@@ -73,14 +76,14 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
         raise InputError(
             "dataset-json",
             f"{path} is incomplete or invalid: {shown(repr(error))}",
-            required="name, classes (a list), fps, snippet_frames, feature_dim",
+            required="classes (a list) and, with features, fps, snippet_frames, feature_dim",
             next_step="complete it",
         ) from None
     wrong = ""
     if not labels or not all(labels) or len(set(labels)) < len(labels):
         wrong = "classes: " + ", ".join(labels)
     for key_, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
-        if not (1 / _MOST <= value <= _MOST) and not (value == 0 and no_features and key_ != "fps"):
+        if not (1 / _MOST <= value <= _MOST) and not (value == 0 and no_features):
             wrong = wrong or f"{key_} is {value:g}"
     if wrong:
         raise InputError(
@@ -96,7 +99,7 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
             required="the name of a folder",
             next_step="correct it",
         )
-    return Facts(name, labels, fps, frames / fps, int(dim), videos, key)
+    return Facts(name, labels, fps, frames / fps if fps else 0.0, int(dim), videos, key)
 
 
 def _text(field: str, value: Any) -> str:

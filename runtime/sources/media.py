@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..text.display import as_utf8
+from ..errors import InputError
+from ..text.display import as_utf8, printable
 from .framing import MAGIC, TOKEN_MAGIC
 from .npy import RAW_SUFFIXES
 
@@ -39,6 +40,24 @@ def is_video(path: Path) -> bool:
     riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
     boxes = head[4:8] in (b"ftyp", b"moov", b"mdat", b"wide", b"free")
     return transport or riff or boxes or head.startswith(_MAGIC) or path.suffix.lower() in SUFFIXES
+
+
+def check_present(address: str) -> None:
+    """Raise InputError for the path of a file or folder that does not exist. Other addresses pass.
+
+    For callers that have slow work to do before they open the input.
+    """
+    path = Path(address)
+    if address == "-" or "://" in address or is_address(address) or path.exists():
+        return
+    if is_video(path):
+        raise InputError("video-missing", f"The file {printable(address)} does not exist", next_step="check the path")
+    raise InputError(
+        "features-missing",
+        f"{printable(address)} does not exist",
+        required="a video, a file of features, or a folder of either",
+        next_step="check the path",
+    )
 
 
 def find_videos(folder: Path) -> list[Path]:

@@ -79,18 +79,23 @@ def workers_of(process: subprocess.Popen) -> list[psutil.Process]:
 
 
 def test_killed_workers_cost_nothing(recordings, whole, tmp_path):
-    """One that is about to start, and one at work."""
-    process = start(recordings, tmp_path / "out", "--workers", "2")
-    while not (workers := workers_of(process)) and process.poll() is None:
-        time.sleep(0.005)
-    workers[0].kill()
-    going(process, tmp_path / "out")
-    workers_of(process)[0].kill()
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 0, told
-    assert told.count("warning: a worker ended (signal SIGKILL)") == 2
-    assert "before it was ready" in told
-    assert archives.content(tmp_path / "out") == whole
+    """One that is about to start, and one at work. The run may end before the second is killed: then once more."""
+    for attempt in range(4):
+        out = tmp_path / f"out{attempt}"
+        process = start(recordings, out, "--workers", "2")
+        while not (workers := workers_of(process)) and process.poll() is None:
+            time.sleep(0.005)
+        workers[0].kill()
+        going(process, out)
+        for worker in workers_of(process)[:1]:
+            worker.kill()
+        _, log = process.communicate(timeout=120)
+        assert process.returncode == 0, log
+        assert "before it was ready" in log
+        assert archives.content(out) == whole
+        if log.count("warning: a worker ended (signal SIGKILL)") == 2:
+            return
+    pytest.fail(f"no worker was killed at work: {log}")
 
 
 def test_a_killed_driver_is_gone_on_with(recordings, whole, tmp_path):

@@ -36,7 +36,10 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
 
     def train(
         dataset: Annotated[
-            Path, typer.Argument(help="Data set folder: dataset.json, features/ or videos/, points file, lists.")
+            Path,
+            typer.Argument(
+                metavar="DATASET", help="Data set folder: dataset.json, features/ or videos/, points file, lists."
+            ),
         ],
         out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")],
         split: Annotated[str | None, typer.Option(help="Split folder in the data set, e.g. split_1.")] = None,

@@ -29,7 +29,7 @@ def train_backbone_command(exporter: BackboneExporter) -> Callable[..., None]:
     """The command function. exporter: writes the backbone's graph."""
 
     def train_backbone(
-        videos: Annotated[Path, typer.Argument(help="Folder of videos, or a data set with videos/.")],
+        videos: Annotated[Path, typer.Argument(metavar="VIDEOS", help="Folder of videos, or a data set with videos/.")],
         out: Annotated[Path, typer.Option("--out", "-o", help="Backbone folder to write.")],
         points: Annotated[
             str | None,

@@ -28,7 +28,7 @@ def write_videos(
     fps: float = 20.0,
     test_share: float = 0.25,
     progress: Callable[[float], None] | None = None,
-) -> None:
+) -> list[str]:
     """Write videos with ground truth and one simulated click per action. The folder is written atomically.
 
     In gt.json, each video also has `near_misses`, in the format of annotations: motions that imitate a class, which
@@ -43,6 +43,9 @@ def write_videos(
         fps: Frame rate.
         test_share: Share of the videos for testing.
         progress: Called with the seconds of video rendered since the last call.
+
+    Returns:
+        The classes without an action in the training videos. Training refuses a data set that has any.
 
     Raises:
         InputError: An option is invalid, or the folder exists.
@@ -64,7 +67,8 @@ def write_videos(
     rng = np.random.default_rng([SCENES_VERSION, seed, count])
     cut = count - min(max(round(test_share * count), 1), count - 1)
     database: dict[str, Any] = {}
-    rows = ["class,video_id,point"]
+    rows = ["class,video_id,time_s"]
+    clicked = set[str]()
     with atomic_folder(out) as draft:
         try:
             (draft / "videos").mkdir()
@@ -73,10 +77,9 @@ def write_videos(
                 encode(scene, draft / "videos" / f"{name}.mp4", crf=int(rng.integers(*_CRF)), on_progress=progress)
                 subset = "train" if i < cut else "test"
                 database[name] = _truth(scene, subset)
-                rows += [
-                    f"{LABELS[c]},{name},{point:.2f}"
-                    for c, point in sorted(_clicks(scene, rng), key=lambda click: click[1])
-                ]
+                clicks = sorted(_clicks(scene, rng), key=lambda click: click[1])
+                rows += [f"{LABELS[c]},{name},{time_s:.3f}" for c, time_s in clicks]
+                clicked |= {LABELS[c] for c, _ in clicks} if subset == "train" else set()
             info = {
                 "name": f"scenes-{seed}",
                 "classes": list(LABELS),
@@ -97,6 +100,7 @@ def write_videos(
                 required="free space in a writable folder",
                 next_step="free space",
             ) from error
+    return [label for label in LABELS if label not in clicked]
 
 
 def scene_seed(name: str) -> int:
@@ -148,7 +152,7 @@ def _truth(scene: Scene, subset: str) -> dict[str, Any]:
 
 
 def _clicks(scene: Scene, rng: np.random.Generator) -> Iterable[tuple[int, float]]:
-    """Label and frame of one click per action: around its middle, with a standard deviation of 0.2 of its length."""
+    """Label and time in seconds of one click per action: near its middle, with a deviation of 0.2 of its length."""
     for label, start, end in scene.actions:
         place = float(np.clip(rng.normal(0.5, 0.2), 0.02, 0.98))
-        yield label, (start + place * (end - start)) * scene.fps
+        yield label, start + place * (end - start)
