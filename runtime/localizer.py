@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .bundle.config import PostProcess
 from .errors import InputError
 from .events.event import Event
 from .events.time_of_day import Arrival, FixedStart, stamped
-from .features.features import Features
+from .features.features import FeatureRows, Features
 from .live import LiveOptions
 from .session.engine import Backend
 from .session.offline import Localization, Recording, localize, retry_once
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .backends.options import EngineOptions, EngineSpec
     from .bundle.reader import Bundle
     from .session.pool import Pool, PoolOptions
-    from .sources.items import Chunk, Source
+    from .sources.items import Chunk, Item, Source
 
 
 class Localizer:
@@ -180,7 +180,7 @@ class Localizer:
 
     def localize(
         self,
-        features: Any,
+        features: FeatureRows,
         *,
         stream: str = "",
         start_s: float = 0.0,
@@ -225,7 +225,7 @@ class Localizer:
 
     def stream(
         self,
-        source: Iterable[Any] | Source,
+        source: Iterable[FeatureRows | Item] | Source,
         *,
         stream: str = "",
         start_s: float = 0.0,
@@ -275,7 +275,7 @@ class Localizer:
 
     async def astream(
         self,
-        source: AsyncIterable[Any],
+        source: AsyncIterable[FeatureRows],
         *,
         stream: str = "",
         start_s: float = 0.0,
@@ -301,7 +301,7 @@ def _fixed(start_utc: datetime | None) -> FixedStart | None:
     return FixedStart(start_utc.timestamp())
 
 
-def _checked(chunk: Any) -> Any:
+def _checked(chunk: FeatureRows) -> FeatureRows:
     if not isinstance(chunk, Features) and np.ndim(chunk) != 2:
         raise InputError(
             "features-shape", f"A chunk has shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"

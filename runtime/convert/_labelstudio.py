@@ -13,10 +13,11 @@ import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TypeGuard
 from urllib.parse import unquote
 
 from ..text.delimited import Table, TableError, column_key, read_table
+from ..text.json_types import JsonObject, JsonValue
 from ..text.names import media_path
 from ._events import event_losses
 from ._frames import frame_losses, span_in_frames
@@ -31,10 +32,10 @@ _ALLOWED = (
     '{"ranges": [{"start", "end"}], "timelinelabels": [...]}}]}]}, or an export as JSON-MIN'
 )
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
-Region = tuple[str, str, dict[str, Any], float | None]  # place, control, value, score
+Region = tuple[str, str, JsonObject, float | None]  # place, control, value, score
 
 
-def looks_like_tasks(record: Any) -> bool:
+def looks_like_tasks(record: JsonValue) -> TypeGuard[list[JsonObject]]:
     """Whether JSON may be an export of Label Studio."""
     if not isinstance(record, list) or not record or not all(isinstance(task, dict) for task in record):
         return False
@@ -77,7 +78,7 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, videos=videos, fps=fps, notes=notes)
 
 
-def _table_tasks(source: Source) -> list[dict[str, Any]]:
+def _table_tasks(source: Source) -> list[JsonObject]:
     """The rows of a CSV export as tasks of JSON-MIN, which have the same content."""
     try:
         table = read_table(source.text())
@@ -87,7 +88,7 @@ def _table_tasks(source: Source) -> list[dict[str, Any]]:
     for row in table.rows:
         if row.problem:
             raise source.wrong(f"line {row.line} has {row.problem}", _ALLOWED)
-        task: dict[str, Any] = {}
+        task: JsonObject = {}
         for name, cell in zip(table.header, row.cells, strict=False):
             task[name] = cell
             if cell.strip()[:1] in ("[", "{"):
@@ -101,16 +102,16 @@ def _table_tasks(source: Source) -> list[dict[str, Any]]:
     return tasks
 
 
-def _float(value: Any) -> float | None:
+def _float(value: JsonValue) -> float | None:
     try:
         return number(value)
     except ValueError:
         return None
 
 
-def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[str]) -> list[dict[str, Any]]:
+def _chosen(tasks: list[JsonObject], options: ReadOptions, counts: Counter[str]) -> list[JsonObject]:
     """JSON-MIN and CSV have one entry per annotation: merge those of each task, or keep the last."""
-    entries: dict[str, list[dict[str, Any]]] = {}
+    entries: dict[str, list[JsonObject]] = {}
     for position, task in enumerate(tasks):
         short = "data" not in task and "annotation_id" in task and "id" in task
         entries.setdefault(f"{brief(task['id'])} {_address(task)}" if short else f"#{position}", []).append(task)
@@ -122,7 +123,7 @@ def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[s
         if len(group) == 1:
             chosen.append(group[0])
             continue
-        spans: dict[str, Any] = {}
+        spans: dict[str, list[JsonValue]] = {}
         for task in group:
             for control, values in _minimal(task).items():
                 spans.setdefault(control, []).extend(values)
@@ -131,7 +132,7 @@ def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[s
 
 
 def _regions(
-    source: Source, where: str, task: dict[str, Any], options: ReadOptions, counts: Counter[str]
+    source: Source, where: str, task: JsonObject, options: ReadOptions, counts: Counter[str]
 ) -> Iterator[Region]:
     """The regions of a task that are used."""
     if "data" not in task:
@@ -157,8 +158,7 @@ def _regions(
     for one in chosen:
         for row, item in enumerate(_records(source, where, one, "result")):
             place = f"{where}, result {row}"
-            region: Any = item.get("value")
-            score: Any = item.get("score")
+            region, score = item.get("value"), item.get("score")
             if not isinstance(region, dict) or not _is_span(region):
                 counts[f"left out: {{n}} result(s) of type {text_of(item.get('type'))[:40]}"] += 1
                 continue
@@ -170,7 +170,7 @@ def _marks(
     source: Source,
     where: str,
     control: str,
-    value: dict[str, Any],
+    value: JsonObject,
     score: float | None,
     video: str,
     options: ReadOptions,
@@ -221,7 +221,7 @@ def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
     lost: list[str] = []
     for video, marks in lines.by_video().items():
         rate = options.rates.need(video, "Label Studio", lines.fps.get(video))
-        task: dict[str, Any] = {"data": {_VIDEO: options.media_of(video), "fps": rate, "video_id": video}}
+        task: JsonObject = {"data": {_VIDEO: options.media_of(video), "fps": rate, "video_id": video}}
         scores = [m.score for m in marks if m.score is not None]
         if marks and len(scores) == len(marks):
             version = " ".join(["punctum", *sorted({m.event.bundle for m in marks if m.event})])
@@ -250,12 +250,12 @@ def setup(classes: Sequence[str], controls: Sequence[str]) -> str:
     )
 
 
-def _results(marks: list[Mark], fps: float) -> list[dict[str, Any]]:
+def _results(marks: list[Mark], fps: float) -> list[JsonObject]:
     found = []
     for position, mark in enumerate(marks):
         first, behind = span_in_frames(mark.start, mark.start if mark.end is None else mark.end, fps)
         value = {"ranges": [{"start": first + 1, "end": behind}], "timelinelabels": [mark.label]}
-        result: dict[str, Any] = {
+        result: JsonObject = {
             "id": f"punctum-{position}",
             "type": "timelinelabels",
             "from_name": _CLICKS if mark.is_click else _ACTIONS,
@@ -267,35 +267,35 @@ def _results(marks: list[Mark], fps: float) -> list[dict[str, Any]]:
     return found
 
 
-def _is_span(value: dict[str, Any]) -> bool:
+def _is_span(value: JsonObject) -> bool:
     """Whether a value is ranges of frames or a region of audio. A span of text has start, end and labels too."""
     audio = "start" in value and "text" not in value and isinstance(value.get("labels"), list)
     return isinstance(value.get("timelinelabels"), list) or audio
 
 
-def _is_phantom(value: dict[str, Any]) -> bool:
+def _is_phantom(value: JsonObject) -> bool:
     """Whether a value is a video rectangle, exported a second time as timeline labels of its class."""
     return "ranges" not in value and "start" not in value and "sequence" in value
 
 
-def _minimal(task: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _minimal(task: JsonObject) -> dict[str, list[JsonObject]]:
     """Controls with spans of a task exported as JSON-MIN."""
     spans = {name: [v for v in _objects(values) if _is_span(v)] for name, values in task.items()}
     return {name: values for name, values in spans.items() if values}
 
 
-def _objects(values: Any) -> list[dict[str, Any]]:
+def _objects(values: JsonValue) -> list[JsonObject]:
     return values if isinstance(values, list) and all(isinstance(v, dict) for v in values) else []
 
 
-def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _records(source: Source, where: str, holder: JsonObject, name: str) -> list[JsonObject]:
     items = holder.get(name) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise source.wrong(f"{where[len(source.name) :].strip()}: {name} is not a list of objects", _ALLOWED)
     return items
 
 
-def _address(data: dict[str, Any]) -> str:
+def _address(data: JsonObject) -> str:
     """Where the media of a task is."""
     texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != _VIDEO) if isinstance(v, str) and v.strip()]
     known = [v for v in texts if media_path(_path(v)) is not None] or [v for v in texts if "/" in v]
@@ -307,7 +307,7 @@ def _path(address: str) -> str:
     return path.partition("?d=")[2] or path.partition("?")[0]
 
 
-def _video_of(data: dict[str, Any]) -> str:
+def _video_of(data: JsonObject) -> str:
     """Our own name for it, else the name of its file without the ending."""
     if isinstance(name := data.get("video_id"), str) and name.strip():
         return name

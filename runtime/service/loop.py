@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import EngineError, InputError, PunctumError, SourceLostError
 from ..events.event import Event
@@ -19,7 +19,7 @@ from ..session.session import Session
 from ..sinks import Sink
 from ..sinks.lines import EventFile
 from ..sinks.mqtt import MqttSink
-from ..sources.items import Bad, Begin, Chunk, Source
+from ..sources.items import Bad, Begin, Chunk, Position, Source
 from ..text.display import counted
 from .checkpoint import Checkpoint
 from .event_filter import EventFilter
@@ -74,7 +74,7 @@ class Loop:
     stop: threading.Event = field(default_factory=threading.Event)
     rotate: threading.Event = field(default_factory=threading.Event)
     session: Session | None = None
-    position: dict[str, Any] | None = None
+    position: Position | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     finals: int = 0
     retracted: int = 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..credentials.redact import Address
 from ..errors import InputError, SourceLostError
@@ -13,7 +13,11 @@ from ._frames import VideoInfo, VideoOptions
 from ._guard import Refused
 from ._http import HttpSource
 from ._http_body import HttpBody
+from ._opening import Input
 from .decode import VideoReader
+
+if TYPE_CHECKING:
+    from ._stamps import VideoPacket
 
 SEGMENT_S = 15.0  # longest wait for the next HLS segment; segments last 2 to 10 s
 PACED = 0.5  # a live server spends at least this fraction of the media time on sending
@@ -59,7 +63,7 @@ class HttpReader(VideoReader):
 
     _body: HttpBody | None
 
-    def _input(self) -> Any:
+    def _input(self) -> Input:
         """Return what FFmpeg reads, and set the format where the content type of the server decides it."""
         self._http.arm(self._limits[0])
         body = self._body = self._http.first()
@@ -107,7 +111,7 @@ class HttpReader(VideoReader):
         if cut is not None and self.ended_by is None:
             self.ended_by = explain(cut, self._address, reading=True)
 
-    def _read(self) -> Any:
+    def _read(self) -> VideoPacket | None:
         self._http.arm(self._limits[1])
         return super()._read()
 

@@ -20,7 +20,7 @@ from ._connect import Connection, error_fault, http_source, make_reader, read_li
 from ._decoded import DecodedFrame
 from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
-from .decode import load_av
+from ._opening import load_av
 from .files import log_warning, make_timeline, show, warn_of_rate
 from .sampler import Cell, check_fps
 from .timeline import Timeline
