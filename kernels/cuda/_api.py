@@ -19,7 +19,7 @@ _FAULTS = ("{name} contains NaN or infinity", "{name} ends before it starts", "s
 
 def _sound(fault: NumbaArray, name: str) -> None:
     """Raise KernelInputError for the result of an inspection."""
-    from ._kernels import LABEL, SOUND
+    from ._inspect import LABEL, SOUND
 
     code = int(fault.copy_to_host()[0])
     if code == SOUND:
@@ -35,7 +35,7 @@ def _sound(fault: NumbaArray, name: str) -> None:
 def _fault() -> NumbaArray:
     from numba import cuda
 
-    from ._kernels import SOUND
+    from ._inspect import SOUND
 
     fault: NumbaArray = cuda.to_device(np.array([SOUND], np.int64))
     return fault
@@ -58,13 +58,13 @@ def _groups(segments: Given, scores: Given, group_offsets: Given) -> tuple[Handl
 
 
 def _inspected(seg: Handle, value: Handle, check: bool) -> tuple[NumbaArray, NumbaArray]:
-    from . import _kernels
+    from . import _inspect
     from ._device import flat, opened
 
     segments, scores = opened(seg), opened(value)
     if check:
         fault = _fault()
-        _kernels.inspect_segments[flat(value.shape[0])](segments, scores, fault)
+        _inspect.inspect_segments[flat(value.shape[0])](segments, scores, fault)
         _sound(fault, "segments")
     return segments, scores
 
@@ -263,7 +263,7 @@ def fuse_scores(
         handles["labels"] = check_array(labels, "labels", INTEGERS, (count,))
     from numba import cuda
 
-    from . import _kernels
+    from . import _inspect, _kernels
     from ._device import check_driver, empty, finish, flat, opened
 
     check_driver()
@@ -273,7 +273,7 @@ def fuse_scores(
     arrays = {name: opened(handle) for name, handle in handles.items()}
     if check and "labels" in arrays:
         fault = _fault()
-        _kernels.inspect_labels[flat(count)](arrays["labels"], handles["class_probability"].shape[1], fault)
+        _inspect.inspect_labels[flat(count)](arrays["labels"], handles["class_probability"].shape[1], fault)
         _sound(fault, "labels")
     for name in terms:
         if name not in arrays:
@@ -284,7 +284,7 @@ def fuse_scores(
     _kernels.fuse[flat(count)](*(arrays[name] for name in order), powers, out)
     if check:
         fault = _fault()
-        _kernels.inspect_scores[flat(count)](out, fault)
+        _inspect.inspect_scores[flat(count)](out, fault)
         _sound(fault, "scores")
     finish()
     return out

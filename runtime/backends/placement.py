@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from ..session.engine import Backend, Placement
-    from .onnxruntime.protocols import OrtSession
 
 RECORD = "session.record_ep_graph_assignment_info"
 # Operators that providers leave to the CPU on purpose: arithmetic on sizes, a few numbers per run. Every GPU provider
@@ -38,7 +37,7 @@ class _Part(Protocol):
     def get_nodes(self) -> Sequence[_Node]: ...
 
 
-def session_placement(session: OrtSession) -> dict[str, dict[str, int]]:
+def session_placement(session: object) -> dict[str, dict[str, int]]:
     """Provider -> operator -> number of nodes, as the session was partitioned (before the provider fuses nodes).
 
     Empty where this ONNX Runtime does not report it, or where the session was opened without `RECORD`.
