@@ -1,8 +1,7 @@
 """Label Studio: tasks with ranges of frames (`timelinelabels`), many videos in one file.
 
-Writes files to import: a video whose annotations all have a confidence as predictions, to be corrected; others as
-annotations. Reads exports (JSON, JSON-MIN and CSV) and written files. Frames count from 1, and both ends belong to a
-range, as in Label Studio's own code. Actions and clicks have controls of their own ("actions", "clicks"); in other
+Reads exports (JSON, JSON-MIN and CSV) and the files of `_labelstudio_write`. Frames count from 1, and both ends belong
+to a range, as in Label Studio's own code. Actions and clicks have controls of their own ("actions", "clicks"); in other
 projects a range of a single frame is a click. Regions of audio are in seconds.
 """
 
@@ -11,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePosixPath
 from typing import TypeGuard
 from urllib.parse import unquote
@@ -19,14 +18,12 @@ from urllib.parse import unquote
 from ..text.delimited import Table, TableError, column_key, read_table
 from ..text.json_types import JsonObject, JsonValue
 from ..text.names import media_path
-from ._events import event_losses
-from ._frames import frame_losses, span_in_frames
 from ._json import brief, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
-from ._options import ReadOptions, Source, WriteOptions, Written
+from ._options import ReadOptions, Source
 
-_ACTIONS, _CLICKS, _VIDEO = "actions", "clicks", "video"
+ACTIONS, CLICKS, VIDEO = "actions", "clicks", "video"
 _ALLOWED = (
     'a list of tasks: {"data": {"video": ...}, "annotations": [{"result": [{"type": "timelinelabels", "value": '
     '{"ranges": [{"start", "end"}], "timelinelabels": [...]}}]}]}, or an export as JSON-MIN'
@@ -198,10 +195,10 @@ def _marks(
     if not labels:
         counts["left out: {n} region(s) without a class"] += 1
     for start, end in numbers:
-        click = control == _CLICKS
+        click = control == CLICKS
         if framed:
             rate = options.rates.need(video, where, fps.get(video))
-            if control != _ACTIONS and not click and start == end and options.clicks == "marked":
+            if control != ACTIONS and not click and start == end and options.clicks == "marked":
                 counts[
                     "{n} range(s) of a single frame: read as clicks (with `clicks=none`: as actions of one frame)"
                 ] += 1
@@ -213,58 +210,6 @@ def _marks(
         click = click and options.clicks != "none"
         for label in labels:
             yield Mark(video, label, max(middle, 0.0), None, score) if click else Mark(video, label, start, end, score)
-
-
-def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
-    """Write tasks to import, with the frame rate in their data. Raises InputError if it is unknown."""
-    tasks = []
-    lost: list[str] = []
-    for video, marks in lines.by_video().items():
-        rate = options.rates.need(video, "Label Studio", lines.fps.get(video))
-        task: JsonObject = {"data": {_VIDEO: options.media_of(video), "fps": rate, "video_id": video}}
-        scores = [m.score for m in marks if m.score is not None]
-        if marks and len(scores) == len(marks):
-            version = " ".join(["punctum", *sorted({m.event.bundle for m in marks if m.event})])
-            mean = sum(scores) / len(scores)
-            task["predictions"] = [{"model_version": version, "score": mean, "result": _results(marks, rate)}]
-        elif marks:
-            task["annotations"] = [{"result": _results(marks, rate)}]
-        tasks.append(task)
-        lost += frame_losses(marks, rate)
-    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (`media`)"]
-    controls = [name for name, n in ((_ACTIONS, lines.actions), (_CLICKS, lines.clicks)) if n] or [_ACTIONS]
-    assumed.append(f"a project with this labeling configuration: {setup(lines.classes, controls)}")
-    text = json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
-    return Written(text, (*event_losses(lines.marks), *dict.fromkeys(lost)), tuple(assumed))
-
-
-def setup(classes: Sequence[str], controls: Sequence[str]) -> str:
-    """The labeling configuration for the tasks."""
-    from xml.sax.saxutils import quoteattr
-
-    labels = "".join(f"<Label value={quoteattr(label)}/>" for label in classes)
-    return (
-        f'<View><Video name="{_VIDEO}" value="${_VIDEO}" frameRate="$fps"/>'
-        + "".join(f'<TimelineLabels name="{c}" toName="{_VIDEO}">{labels}</TimelineLabels>' for c in controls)
-        + "</View>"
-    )
-
-
-def _results(marks: list[Mark], fps: float) -> list[JsonObject]:
-    found = []
-    for position, mark in enumerate(marks):
-        first, behind = span_in_frames(mark.start, mark.start if mark.end is None else mark.end, fps)
-        value = {"ranges": [{"start": first + 1, "end": behind}], "timelinelabels": [mark.label]}
-        result: JsonObject = {
-            "id": f"punctum-{position}",
-            "type": "timelinelabels",
-            "from_name": _CLICKS if mark.is_click else _ACTIONS,
-            "to_name": _VIDEO,
-            "origin": "manual" if mark.score is None else "prediction",
-            "value": value,
-        }
-        found.append(result if mark.score is None else {**result, "score": mark.score})
-    return found
 
 
 def _is_span(value: JsonObject) -> bool:
@@ -297,9 +242,9 @@ def _records(source: Source, where: str, holder: JsonObject, name: str) -> list[
 
 def _address(data: JsonObject) -> str:
     """Where the media of a task is."""
-    texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != _VIDEO) if isinstance(v, str) and v.strip()]
+    texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != VIDEO) if isinstance(v, str) and v.strip()]
     known = [v for v in texts if media_path(_path(v)) is not None] or [v for v in texts if "/" in v]
-    return data[_VIDEO] if texts and data.get(_VIDEO) == texts[0] else next(iter(known or texts), "")
+    return data[VIDEO] if texts and data.get(VIDEO) == texts[0] else next(iter(known or texts), "")
 
 
 def _path(address: str) -> str:

@@ -42,6 +42,7 @@ from .jobs import Steps
 from .plan import Plan, Stats
 from .post import class_scores
 from .processor import StreamProcessor
+from .processor_state import load_state, state_of
 from .state import SessionState, check_state
 
 F32 = npt.NDArray[np.float32]
@@ -130,7 +131,7 @@ class Session:
         """
         session = cls(plan, backend, stream=state.stream, start_s=state.start_s, live=state.live, run_id=state.run_id)
         check_state(state, plan)
-        session._stream.load(state)
+        load_state(session._stream, state)
         return session
 
     def __repr__(self) -> str:
@@ -266,7 +267,7 @@ class Session:
 
     def state(self) -> SessionState:
         """The state as a value; see `from_state`."""
-        return self._stream.state()
+        return state_of(self._stream)
 
     def video_scores(self) -> F32:
         """Scores [C] of an offline stream for `gate="video"`: the mean of the highest eighth of each class track."""
