@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError, PunctumError
-from .engine import Backend, batch_locator, length_buckets
-from .jobs import Job, LocateJob, Result, ScoreJob, Steps
+from .engine import Backend, Stepper, batch_locator, length_buckets
+from .jobs import Job, LocateJob, Result, ScoreJob, StepJob, Stepped, Steps
 from .outputs import join_tracks, scorer_output
+from .step_runs import run_steps
 
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
@@ -44,6 +45,9 @@ def run_job(job: Job, backend: Backend) -> Result:
         extra = padding(len(job.features), length_buckets(backend)) if job.inner else 0
         rows = np.pad(job.features, ((extra, 0), (0, 0))) if extra else job.features
         return join_tracks(call_engine(backend.locate, rows), (len(rows),))[extra:]
+    if isinstance(job, StepJob):
+        (stepped,) = _run_steps([job], backend)
+        return stepped
     output = call_engine(backend.score, job.features, job.tracks, job.segments, job.labels)
     return scorer_output(output, len(job.labels))
 
@@ -54,6 +58,9 @@ def run_jobs(jobs: Sequence[Job], backend: Backend) -> list[Result]:
     Raises EngineError.
     """
     results: list[Result | None] = [None] * len(jobs)
+    steps = [i for i, job in enumerate(jobs) if isinstance(job, StepJob)]
+    for i, stepped in zip(steps, _run_steps([job for job in jobs if isinstance(job, StepJob)], backend), strict=True):
+        results[i] = stepped
     many = batch_locator(backend)
     if many is not None:
         windows = [i for i, job in enumerate(jobs) if isinstance(job, LocateJob) and job.inner]
@@ -70,6 +77,13 @@ def run_jobs(jobs: Sequence[Job], backend: Backend) -> list[Result]:
         if len(part) > 1:
             _score_joined(part, jobs, backend, results)
     return [run_job(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+
+
+def _run_steps(jobs: Sequence[StepJob], backend: Backend) -> list[Stepped]:
+    def call(stepper: Stepper, features: F32, states: F32) -> tuple[F32, F32, F32]:
+        return call_engine(stepper.step, features, states)
+
+    return run_steps(jobs, backend, call, lambda windows: run_jobs(windows, backend))
 
 
 def call_engine(run: Callable[[*Arguments], T], *arguments: *Arguments) -> T:

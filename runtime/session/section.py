@@ -20,6 +20,18 @@ F32 = npt.NDArray[np.float32]
 MOST_SNIPPETS = 4e15  # indices and their sums stay exact in float64
 
 
+class Carried(NamedTuple):
+    """What a locator keeps from one step to the next. It follows from the features, so a snapshot leaves it out.
+
+    Attributes:
+        known: Number of snippets that it has seen.
+        state: float32 [S], never changed.
+    """
+
+    known: int
+    state: F32
+
+
 class SectionMark(NamedTuple):
     """A section as it was; see `Section.mark`."""
 
@@ -28,6 +40,7 @@ class SectionMark(NamedTuple):
     features: BufferMark
     tracks: BufferMark
     provisional: F32
+    carried: Carried | None
     open: list[Endpoint | None]
     pending: list[Island]
     lost_frames: list[tuple[int, int]]
@@ -43,6 +56,7 @@ class Section:
         tracks: float32 [n, C + 1], the latest tracks: classes, then actionness. They end before the features, by the
             right receptive field of the locator.
         provisional: float32 [n, C + 1], tracks of the snippets after `tracks`, computed as if the stream ended now.
+        carried: What the locator has kept of the snippets so far, if it works in steps.
         finders: One for each class.
         pending: Closed islands whose context on the right is not known yet.
         lost_frames: Pairs (snippet, video frames missing in it).
@@ -53,6 +67,7 @@ class Section:
         "_plan",
         "_stride_s",
         "advanced",
+        "carried",
         "features",
         "finders",
         "lost_frames",
@@ -71,6 +86,7 @@ class Section:
         self.features = RowBuffer(plan.dim)
         self.tracks = RowBuffer(len(plan.labels) + 1)
         self.provisional: F32 = np.zeros((0, len(plan.labels) + 1), np.float32)
+        self.carried: Carried | None = None
         self.finders = [IslandFinder(c, plan.post.class_thresholds[0], longest) for c in range(len(plan.labels))]
         self.pending: list[Island] = []
         self.lost_frames: list[tuple[int, int]] = []
@@ -83,7 +99,8 @@ class Section:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self.features.nbytes + self.tracks.nbytes + int(self.provisional.nbytes)
+        kept = 0 if self.carried is None else self.carried.state.nbytes
+        return self.features.nbytes + self.tracks.nbytes + int(self.provisional.nbytes) + kept
 
     def time_of(self, endpoint: Endpoint) -> float:
         """Media time of an island's start or end, in seconds."""
@@ -160,6 +177,7 @@ class Section:
             self.features.mark(),
             self.tracks.mark(),
             self.provisional,
+            self.carried,
             [finder.open for finder in self.finders],
             self.pending.copy(),
             self.lost_frames.copy(),
@@ -168,6 +186,7 @@ class Section:
     def rewind(self, mark: SectionMark) -> None:
         """Undo everything since `mark`."""
         self.start_s, self.advanced, self.provisional = mark.start_s, mark.advanced, mark.provisional
+        self.carried = mark.carried
         self.features.rewind(mark.features)
         self.tracks.rewind(mark.tracks)
         for finder, start in zip(self.finders, mark.open, strict=True):
