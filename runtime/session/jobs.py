@@ -82,7 +82,8 @@ Job = LocateJob | StepJob | ScoreJob
 ScorerOutput = tuple[F32, F32, F32]
 """Class probability [M, C], attention [M] and center score [M]."""
 Stepped = tuple[F32, F32 | None]
-"""The tracks that were wanted, [stop - start, C + 1], and the state for the next step, if the locator has one."""
+"""The tracks that were wanted, [stop - start, C + 1], and the state for the next step; without a state, those of the
+whole window and None."""
 Result = F32 | Stepped | ScorerOutput
 """Of a LocateJob its tracks, of a StepJob `Stepped`, of a ScoreJob a `ScorerOutput`."""
 Steps = Generator[list[Job], list[Any], T]  # list[Result], whose types the steps know by their jobs

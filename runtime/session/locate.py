@@ -34,7 +34,9 @@ def extend_tracks(section: Section, plan: Plan, *, final: bool, provisional: boo
         window = section.features.slice(low, known)
         job = StepJob(window, at - low, end - low, ahead=provisional, fresh=fresh, state=state)
         ((rows, state),) = yield [job]
-        check_tracks(rows, (end - at, len(plan.labels) + 1))
+        check_tracks(rows, ((known - low if state is None else end - at), len(plan.labels) + 1))
+        if state is None:
+            rows = rows[at - low : end - low]
         section.tracks.append(rows[: settled - at])
         section.provisional = rows[settled - at :]
         section.carried = None if state is None else Carried(known, state)

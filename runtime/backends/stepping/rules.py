@@ -219,8 +219,8 @@ def _slice(w: Writer, node: Node) -> None:
         drop = rows.end - w.lengths[node.inputs[2]] if stop is None else max(-stop, 0)
         if start < 0 or drop < 0 or (stop is not None and 0 <= stop < 1 << 31):
             raise NotStepwiseError("a slice that counts rows from the other end")
-        if w.ahead and drop > rows.ahead:
-            raise NotStepwiseError("a slice of settled rows")
+        if w.ahead and drop > rows.ahead:  # it leaves out the latest rows, so it begins with earlier ones
+            rows = w.earlier(rows, drop - rows.ahead)
         first = start
         if w.ahead and drop:
             ranges.append((axis, 0, -drop))

@@ -10,8 +10,7 @@ from collections.abc import Iterable, Iterator
 
 Value = int | bytes
 Field = tuple[int, Value]
-"""Number of a field and its value: an int (varint), 4 or 8 bytes (fixed), or the bytes of a text, an array or a message.
-"""
+"""Number of a field and its value: an int (varint), `Fixed`, or the bytes of a text, an array or a message."""
 
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
