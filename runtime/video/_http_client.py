@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ._guard import Guard, check_protocol
@@ -158,7 +158,7 @@ class WatchedRequest(urllib.request.Request):
         hops: Redirects that led to it.
     """
 
-    def __init__(self, url: str, headers: dict[str, str], watchdog: Watchdog, *, hops: int = 0) -> None:
+    def __init__(self, url: str, headers: MutableMapping[str, str], watchdog: Watchdog, *, hops: int = 0) -> None:
         super().__init__(url, headers=headers)
         self.watchdog, self.hops = watchdog, hops
 
