@@ -129,7 +129,7 @@ class _Secure(_Plain, http.client.HTTPSConnection):
         self.sock = sock
         name = self.host
         if getattr(self, "_tunnel_host", None):
-            self._tunnel()  # type: ignore[attr-defined]
+            self._tunnel()  # type: ignore[attr-defined]  # as in http.client.HTTPSConnection.connect
             name = self._tunnel_host  # type: ignore[attr-defined]
         # The default of FFmpeg: many cameras have self-signed certificates.
         context = ssl.create_default_context()
