@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
 
     # typer carries its own copy of click since 0.26 and used the separate package before: reach the base by name.
     bases = typer.BadParameter.__mro__
-    usage_error: type[Exception] = next(k for k in bases if k.__name__ == "ClickException")  # type: ignore[assignment]
+    usage_error = next(k for k in bases if k.__name__ == "ClickException" and issubclass(k, Exception))
     try:
         result = build().main(arguments, prog_name="punctum", standalone_mode=False)
         if result == _process.INTERRUPTED:  # how newer versions of typer report an interrupt
@@ -93,5 +93,5 @@ def _run(arguments: list[str]) -> int:
     except usage_error as error:
         message = str(getattr(error, "message", ""))
         error.message = "\n".join(printable(line) for line in message.splitlines())  # type: ignore[attr-defined]
-        error.show()  # type: ignore[attr-defined]
+        error.show()  # type: ignore[attr-defined]  # of click, whose type is found by name above
         return 2

@@ -23,7 +23,7 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, total: float, *, done: float = 0.0, unit: str = "", visible: bool = True) -> None:
-        self._bar: Any = None
+        self._bar: Any = None  # rich takes whole numbers only, by its types
         shown = console(stderr=True)
         if not (visible and shown.is_terminal):
             return

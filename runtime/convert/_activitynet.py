@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
+from ..text.json_types import JsonObject
 from ._events import event_losses, no_confidence
-from ._json import brief, number, parse_json, positive
+from ._json import brief, number, parse_json, positive, record
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
@@ -20,16 +20,16 @@ _ALLOWED = (
 
 def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
     """Read detections or ground truth, whichever the file contains."""
-    record = parse_json(source)
-    if not isinstance(record, dict) or ("results" in record) == ("database" in record):
+    found = parse_json(source)
+    if not isinstance(found, dict) or ("results" in found) == ("database" in found):
         raise source.wrong("it must contain either results or a database", _ALLOWED)
-    truth = "database" in record
-    videos = record["database" if truth else "results"]
+    truth = "database" in found
+    videos = found["database" if truth else "results"]
     if not isinstance(videos, dict):
         raise source.wrong("the list of videos is not an object", _ALLOWED)
     fps: dict[str, float] = {}
     duration: dict[str, float] = {}
-    entries: dict[str, Any] = videos
+    entries: JsonObject = videos
     notes = []
     if truth:
         marked = 0
@@ -40,7 +40,7 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
                 if value := positive(entry.get(name)):
                     table[video] = value
             marked += "subset" in entry
-        entries = {video: entry.get("annotations", []) for video, entry in videos.items()}
+        entries = {video: record(entry).get("annotations", []) for video, entry in videos.items()}
         if marked:
             notes.append(f"left out: which subset {counted(marked, 'video')} belongs to")
     names = settle(source.name, [Origin(video.strip(), owner=repr(video)) for video in videos], options.same_video)
@@ -51,14 +51,14 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, videos=names, fps=fps, duration=duration, notes=notes)
 
 
-def _rows(
-    source: Source, entries: dict[str, Any], names: dict[str, str], *, scored: bool
-) -> Iterator[tuple[str, Mark]]:
+def _rows(source: Source, entries: JsonObject, names: dict[str, str], *, scored: bool) -> Iterator[tuple[str, Mark]]:
     for video, items in entries.items():
         if not isinstance(items, list):
             raise source.wrong(f"the entry of {video[:80]} is {type(items).__name__}, not a list", _ALLOWED)
         for row, item in enumerate(items):
             try:
+                if not isinstance(item, dict) or not isinstance(item["segment"], list):
+                    raise TypeError(f"{brief(item)} has no segment")
                 start, end = (number(x) for x in item["segment"])
                 score = number(item["score"]) if scored else None
                 label = item["label"]
@@ -84,9 +84,9 @@ def write_results(lines: Timelines, options: WriteOptions) -> Written:
 
 def write_truth(lines: Timelines, options: WriteOptions) -> Written:
     """Ground truth, with duration and fps where they are known."""
-    database: dict[str, Any] = {}
+    database: dict[str, dict[str, object]] = {}
     for video, marks in lines.by_video().items():
-        entry: dict[str, Any] = {}
+        entry: dict[str, object] = {}
         seconds = lines.duration.get(video, options.rates.duration.get(video))
         rate = options.rates.known(video, lines.fps.get(video))
         if seconds is not None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
+from ..text.json_types import JsonObject, JsonValue
 from ..text.names import media_name
 from ._json import brief, listed, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
@@ -41,7 +42,7 @@ class Coded:
     kind: str
 
 
-def looks_like_boris(found: Any) -> bool:
+def looks_like_boris(found: JsonValue) -> TypeGuard[JsonObject]:
     """Whether JSON may be a project of BORIS."""
     return isinstance(found, dict) and {"behaviors_conf", "observations"} <= found.keys()
 
@@ -53,7 +54,7 @@ def read_project(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong("it is not a project of BORIS", _ALLOWED)
     behaviours = [record(behaviour) for behaviour in record(found["behaviors_conf"]).values()]
     kinds = {text_of(behaviour.get("code")): text_of(behaviour.get("type")) for behaviour in behaviours}
-    reels: list[tuple[str, dict[str, Any], list[Media]]] = []
+    reels: list[tuple[str, JsonObject, list[Media]]] = []
     counts: Counter[str] = Counter()
     for name, observation in record(found["observations"]).items():
         media = _media(source, name, record(observation), counts)
@@ -80,14 +81,15 @@ def notes_of(counts: Counter[str]) -> list[str]:
     return [what.replace("{n}", counted(n, what.partition("|")[0])).partition("|")[2] for what, n in counts.items()]
 
 
-def _media(source: Source, name: str, observation: dict[str, Any], counts: Counter[str]) -> list[Media]:
+def _media(source: Source, name: str, observation: JsonObject, counts: Counter[str]) -> list[Media]:
     if observation.get("type") not in ("MEDIA", None):
         counts["observation|left out: {n} without media (live, or of images)"] += 1
         return []
     players = observation.get("file")
-    files = players.get("1") if isinstance(players, dict) else players
-    if not isinstance(files, list) or not all(isinstance(file, str) and file.strip() for file in files):
-        raise source.wrong(f"observation {name[:60]!r}: media {brief(files)}", _ALLOWED)
+    reel = players.get("1") if isinstance(players, dict) else players
+    files = [file for file in reel if isinstance(file, str) and file.strip()] if isinstance(reel, list) else []
+    if not isinstance(reel, list) or len(files) < len(reel):
+        raise source.wrong(f"observation {name[:60]!r}: media {brief(reel)}", _ALLOWED)
     if isinstance(players, dict) and any(listed(v) for k, v in players.items() if k != "1"):
         counts["observation|{n} with several players: times are those of the first"] += 1
     info = record(observation.get("media_info"))
@@ -107,7 +109,7 @@ def _media(source: Source, name: str, observation: dict[str, Any], counts: Count
     return media
 
 
-def _number(source: Source, name: str, value: Any) -> float:
+def _number(source: Source, name: str, value: JsonValue) -> float:
     try:
         return number(value)
     except ValueError as error:
@@ -115,7 +117,7 @@ def _number(source: Source, name: str, value: Any) -> float:
 
 
 def _events(
-    source: Source, name: str, observation: dict[str, Any], kinds: dict[str, str], counts: Counter[str]
+    source: Source, name: str, observation: JsonObject, kinds: dict[str, str], counts: Counter[str]
 ) -> Iterator[Coded]:
     """Events with their kinds: of the state events of a subject, every second one is an end."""
     running: set[tuple[str, str, str]] = set()
@@ -125,16 +127,18 @@ def _events(
     found: list[tuple[float, str, tuple[str, str, str], bool]] = []
     for row, item in enumerate(items):
         where = f"observation {name[:60]!r}, event {row}"
-        if not isinstance(item, list) or len(item) < 4 or not all(isinstance(text, str) for text in item[1:4]):
+        texts = [text for text in item[1:4] if isinstance(text, str)] if isinstance(item, list) else []
+        if not isinstance(item, list) or len(texts) < 3:
             raise source.wrong(f"{where}: {brief(item)}", _ALLOWED)
-        kind = kinds.get(item[2])
+        subject, behaviour, modifiers = texts
+        kind = kinds.get(behaviour)
         if kind is None:
-            raise source.wrong(f"{where}: the behaviour {item[2][:60]!r} is not among those of the project", _ALLOWED)
+            raise source.wrong(f"{where}: the behaviour {behaviour[:60]!r} is not among those of the project", _ALLOWED)
         try:
             time = number(item[0])
         except ValueError as error:
             raise source.wrong(f"{where}: {error}", _ALLOWED) from None
-        found.append((time, where, (item[1], item[2], item[3]), kind.lower().startswith("state")))
+        found.append((time, where, (subject, behaviour, modifiers), kind.lower().startswith("state")))
     found.sort(key=lambda event: event[0])  # as in BORIS: events added later are at the end of the file
     for time, where, key, lasting in found:
         state = "POINT"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, PunctumError
 
@@ -81,7 +81,6 @@ def _packets(path: Path) -> tuple[float, float, int]:
     import av
 
     begin, end, damaged = math.inf, 0.0, 0
-    container: Any
     try:
         # Not as options: see VideoReader.open.
         with av.open(str(path), container_options={"protocol_whitelist": "file,crypto,data"}) as container:
@@ -90,7 +89,7 @@ def _packets(path: Path) -> tuple[float, float, int]:
             for packet in container.demux(stream):
                 damaged += bool(packet.is_corrupt)
                 at = packet.pts if packet.pts is not None else packet.dts
-                if at is not None:
+                if at is not None and stream.time_base is not None:
                     begin = min(begin, float(at * stream.time_base) - origin)
                     end = max(end, float((at + (packet.duration or 0)) * stream.time_base) - origin)
     except (av.FFmpegError, OSError, IndexError):

@@ -16,6 +16,8 @@ from ..text.display import counted
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
 
+Facts = Mapping[str, Mapping[str, object]]
+"""Sections of names and values."""
 _LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydantic", "jinja2")
 
 
@@ -54,7 +56,7 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
             versions[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
             continue
-    hardware = {
+    hardware: dict[str, object] = {
         "processor": _processor(),
         "usable cores": f"{usable_cores():g}",
         "memory": _memory(),
@@ -67,9 +69,9 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
     return {"Machine": {k: v for k, v in hardware.items() if v}, "Versions": versions}
 
 
-def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(record: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Flatten nested mappings; names become "a / b"."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in record.items():
         name = f"{prefix}{key}".replace("_", " ") if not prefix else f"{prefix} / {str(key).replace('_', ' ')}"
         if isinstance(value, Mapping):
@@ -79,7 +81,7 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for display: short numbers, lists without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -18,6 +18,7 @@ from ..datatypes import compact
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from ..sinks.rotation import Mark, cut_to_snapshot
+from ..sources.items import Position
 
 MAGIC = b"punctum-run\n"
 VERSION = 1
@@ -66,7 +67,7 @@ class Checkpoint:
     """
 
     source: str
-    position: dict[str, Any] | None
+    position: Position | None
     event_bytes: int
     reported: tuple[str, ...]
     session: bytes

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ._frames import U8
+
+if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideDataContainer
+    from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
 
@@ -26,7 +30,7 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._busy = threading.Lock()
 
-    def __call__(self, frame: Any) -> U8:
+    def __call__(self, frame: VideoFrame) -> U8:
         with self._busy:
             converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
         return np.asarray(converted.to_ndarray(), np.uint8)
@@ -43,11 +47,11 @@ class DecodedFrame:
         damaged: Whether data before it was corrupt or missing.
     """
 
-    __slots__ = ("_convert", "_frame", "_image", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
+    __slots__ = ("_convert", "_picture", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
 
     def __init__(
         self,
-        frame: Any,
+        frame: VideoFrame,
         convert: Converter,
         turn: Turn,
         lost: int,
@@ -58,15 +62,15 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
-        self._frame, self._convert, self._turn = frame, convert, turn
-        self._image: U8 | None = None
+        self._picture: VideoFrame | U8 = frame
+        self._convert, self._turn = convert, turn
 
     def image(self) -> U8:
         """Return uint8 [H, W, 3], RGB, upright, C-contiguous."""
-        if self._image is None:
-            self._image = self._turn(self._convert(self._frame))
-            self._frame = None  # releases its buffer to the pool of the decoder
-        return self._image
+        if not isinstance(self._picture, np.ndarray):
+            # The frame is forgotten, which releases its buffer to the pool of the decoder.
+            self._picture = self._turn(self._convert(self._picture))
+        return self._picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Turn:
     degrees: int = 0
 
     @classmethod
-    def of(cls, frame: Any) -> Turn:
+    def of(cls, frame: VideoFrame) -> Turn:
         """From the display matrix of a frame: x' = a x + c y, y' = b x + d y, rounded to a multiple of 90 degrees.
 
         Not called for every frame: access to the side data creates a reference cycle, and megabytes then wait for the
@@ -87,7 +91,8 @@ class Turn:
         """
         from av.sidedata.sidedata import Type
 
-        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        # By PyAV's own types this is a dictionary of motion vectors only.
+        matrix = cast("SideDataContainer", frame.side_data).get(Type.DISPLAYMATRIX)
         if matrix is None:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix)[:36], "<i4")[:5])
