@@ -76,7 +76,7 @@ def locate_all(jobs: Sequence[LocateJob], backend: Backend) -> list[F32]:
                 stacked = locate_stacked([jobs[i] for i in part], many, pad_front=True)
                 for i, tracks in zip(part, stacked, strict=True):
                     results[i] = tracks
-    return [_locate(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+    return [run_locator(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
 
 
 def score_all(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
@@ -86,16 +86,18 @@ def score_all(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
         if len(part) > 1:
             for i, scores in zip(part, _score_joined([jobs[i] for i in part], backend), strict=True):
                 results[i] = scores
-    return [_score(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+    return [run_scorer(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
 
 
-def _locate(job: LocateJob, backend: Backend) -> F32:
+def run_locator(job: LocateJob, backend: Backend) -> F32:
+    """The tracks of one window. Raises EngineError."""
     extra = padding(len(job.features), length_buckets(backend)) if job.inner else 0
     rows = np.pad(job.features, ((extra, 0), (0, 0))) if extra else job.features
     return join_tracks(call_engine(backend.locate, rows), (len(rows),))[extra:]
 
 
-def _score(job: ScoreJob, backend: Backend) -> ScorerOutput:
+def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
+    """The terms of the score of one window's proposals. Raises EngineError."""
     output = call_engine(backend.score, job.features, job.tracks, job.segments, job.labels)
     return scorer_output(output, len(job.labels))
 

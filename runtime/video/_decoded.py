@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ._frames import U8
 
 if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideDataContainer
     from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
@@ -46,7 +47,7 @@ class DecodedFrame:
         damaged: Whether data before it was corrupt or missing.
     """
 
-    __slots__ = ("_convert", "_frame", "_image", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
+    __slots__ = ("_convert", "_picture", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
 
     def __init__(
         self,
@@ -61,16 +62,15 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
-        self._frame: VideoFrame | None = frame
+        self._picture: VideoFrame | U8 = frame
         self._convert, self._turn = convert, turn
-        self._image: U8 | None = None
 
     def image(self) -> U8:
         """Return uint8 [H, W, 3], RGB, upright, C-contiguous."""
-        if self._image is None:
-            self._image = self._turn(self._convert(self._frame))
-            self._frame = None  # releases its buffer to the pool of the decoder
-        return self._image
+        if not isinstance(self._picture, np.ndarray):
+            # The frame is forgotten, which releases its buffer to the pool of the decoder.
+            self._picture = self._turn(self._convert(self._picture))
+        return self._picture
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +91,8 @@ class Turn:
         """
         from av.sidedata.sidedata import Type
 
-        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        # By PyAV's own types this is a dictionary of motion vectors only.
+        matrix = cast("SideDataContainer", frame.side_data).get(Type.DISPLAYMATRIX)
         if matrix is None:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix)[:36], "<i4")[:5])

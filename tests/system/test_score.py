@@ -40,7 +40,12 @@ def begin(inputs: Path, out: Path, *options: str) -> subprocess.Popen:
 
 def start(inputs: Path, out: Path, *options: str) -> subprocess.Popen:
     return subprocess.Popen(
-        command(inputs, out, *options), stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=ENVIRONMENT
+        command(inputs, out, *options),
+        stderr=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=ENVIRONMENT,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # ignored in background jobs
     )
 
 
