@@ -10,6 +10,7 @@ from . import cuda
 from ._adapt import adapt_boundaries, adapt_groups
 from ._contrast import outer_inner_contrast, segment_mean
 from ._fuse import fuse_confidence
+from ._islands import IslandProposals, propose_islands
 from ._match import average_precision, match_detections
 from ._overlap import segment_iou
 from ._pool import bin_edges, pool_segments
@@ -21,6 +22,7 @@ from ._validate import KernelInputError
 from ._warmup import warm_up
 
 __all__ = [
+    "IslandProposals",
     "KernelInputError",
     "adapt_boundaries",
     "adapt_groups",
@@ -34,6 +36,7 @@ __all__ = [
     "nms",
     "outer_inner_contrast",
     "pool_segments",
+    "propose_islands",
     "resize_area",
     "search_sequence",
     "segment_iou",

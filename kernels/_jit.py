@@ -6,14 +6,22 @@ a home directory). In this case the kernels are compiled in memory.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numba
 
 
-def jit(function: Callable[..., Any]) -> Any:
-    """Compile `function` on first call. No fastmath: NaN and ordering keep their IEEE meaning."""
+def jit(types: str | Callable[..., Any], *, writes: Sequence[str] = ()) -> Any:
+    """Compile a function on first call. No fastmath: NaN and ordering keep their IEEE meaning.
+
+    Args:
+        types: The function; or, for a decorator with arguments, the declared types, which document the kernel.
+        writes: Names of the array arguments that the kernel writes to.
+    """
+    if isinstance(types, str):
+        return jit
+    function = types
     try:
         return numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:

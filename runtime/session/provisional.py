@@ -10,7 +10,7 @@ from .islands import Island
 from .jobs import ScoreJob, ScorerOutput, Steps
 from .outputs import check_scores
 from .plan import Plan
-from .post import Proposals, finish_islands, prepare_island
+from .post import finish_islands, propose_islands
 from .reporter import Change, Reporter
 from .section import Section
 
@@ -34,32 +34,25 @@ def report_provisional(
         return reporter.retract_outside([])
     windows = [island.window(plan.context, first=section.tracks.base, known=section.features.end) for island in islands]
     first, last = min(w.low for w in windows), max(w.high for w in windows)
-    features, tracks = section.features.slice(first, last), _tracks(section, first, last)
-    proposals: list[Proposals] = []
-    to_score: list[tuple[int, Proposals]] = []
-    for island, window in zip(islands, windows, strict=True):
-        rows = slice(window.low - first, window.high - first)
-        found, job = prepare_island(
-            features[rows], tracks[rows], island.label, window.bounds, post, stride_s=plan.stride_s, inner=False
-        )
-        proposals.append(found)
-        if job is not None:
-            to_score.append((window.low, found))
+    tracks = _tracks(section, first, last)
+    found = propose_islands(
+        tracks,
+        [(island.label, w.low - first, w.high - first) for island, w in zip(islands, windows, strict=True)],
+        [w.bounds for w in windows],
+        post,
+        stride_s=plan.stride_s,
+    )
     outputs: list[ScorerOutput] = []
-    if to_score:
+    if post.fusion.needs_head and len(found.every.label):
         # One window around all islands. This differs from scoring each in its own window only for an island that was
         # cut, beyond the cut; final scores are computed in the island's own window.
-        job = ScoreJob(
-            features,
-            tracks,
-            np.concatenate([(found.segments + (low - first)).astype(np.float32) for low, found in to_score]),
-            np.concatenate([found.label for _, found in to_score]),
-            False,
-        )
+        shift = np.repeat([float(w.low - first) for w in windows], np.diff(found.ends))
+        segments = (found.every.segments + shift[:, None]).astype(np.float32)
+        job = ScoreJob(section.features.slice(first, last), tracks, segments, found.every.label, False)
         outputs = yield [job]
         check_scores(outputs, [job], len(plan.labels), post.fusion)
     changes: list[Change] = []
-    scored = finish_islands(proposals, outputs, post)
+    scored = finish_islands(found, outputs, post)
     for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
         seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
         own = f"{prefix}/{plan.labels[island.label]}"

@@ -160,3 +160,52 @@ def test_empty_input_gives_empty_output():
     assert kernels.adapt_boundaries(none, []).shape == (0, 2)
     assert kernels.pool_segments(np.zeros((4, 3)), none).shape == (0, 12, 3)
     assert kernels.find_runs([], [0.5])[0].shape == (0, 2)
+
+
+@st.composite
+def islands_of_tracks(draw):
+    """Tracks with actionness, and islands in windows of them, some cut by their bounds."""
+    length, classes = draw(st.integers(1, 30)), draw(st.integers(1, 3))
+    values = hnp.arrays(np.float32, (length, classes + 1), elements=st.integers(0, 20).map(lambda k: k / 20))
+    islands, bounds = [], []
+    for _ in range(draw(st.integers(0, 5))):
+        low = draw(st.integers(0, length - 1))
+        high = draw(st.integers(low + 1, length))
+        start = draw(st.sampled_from([-0.5, 0.25, 2.0]))
+        islands.append((draw(st.integers(0, classes - 1)), low, high))
+        bounds.append((start, start + draw(st.sampled_from([0.0, 1.5, 40.0]))))
+    return draw(values), islands, bounds
+
+
+@given(
+    islands_of_tracks(),
+    st.sampled_from([(0.05,), (0.1, 0.3, 0.5, 0.9)]),
+    st.sampled_from([(), (0.2, 0.6)]),
+    st.sampled_from([1, 3, 500]),
+)
+def test_proposals_of_islands_are_those_of_the_single_calls(case, levels, actions, most):
+    tracks, islands, bounds = case
+    settings = {"thresholds": levels, "action_thresholds": actions, "margin": 0.25, "max_margin": 3.0, "most": most}
+    got = kernels.propose_islands(tracks, islands, bounds, **settings)
+    assert len(got.offsets) == len(islands) + 1
+    for g, ((label, low, high), cut) in enumerate(zip(islands, bounds, strict=True)):
+        column, action = tracks[low:high, label], tracks[low:high, -1]
+        runs = [kernels.find_runs(column, levels)[0], *([kernels.find_runs(action, actions)[0]] if actions else [])]
+        segments = np.clip(np.concatenate(runs), *cut)
+        segments = segments[segments[:, 1] - segments[:, 0] > 1e-6]
+        contrast = kernels.outer_inner_contrast(column, segments, margin=0.25, max_margin=3.0)
+        twin = reference.outer_inner_contrast(column, segments, margin=0.25, max_margin=3.0)
+        np.testing.assert_allclose(contrast, twin, atol=1e-9)
+        best = np.sort(np.argsort(-contrast, kind="stable")[:most])
+        own = slice(got.offsets[g], got.offsets[g + 1])
+        np.testing.assert_array_equal(got.segments[own], segments[best])
+        np.testing.assert_array_equal(got.contrast[own], contrast[best])
+        np.testing.assert_array_equal(got.inner[own], kernels.segment_mean(column, segments)[best])
+
+
+@pytest.mark.parametrize("island", [(2, 0, 3), (-1, 0, 3), (0, -1, 3), (0, 0, 5), (0, 2, 2)])
+def test_islands_outside_the_tracks_are_refused(island):
+    with pytest.raises(kernels.KernelInputError, match="island"):
+        kernels.propose_islands(np.zeros((4, 2), np.float32), [island], [(0.0, 1.0)], thresholds=[0.5])
+    with pytest.raises(kernels.KernelInputError, match="float32"):
+        kernels.propose_islands(np.zeros((4, 2)), [(0, 0, 3)], [(0.0, 1.0)], thresholds=[0.5])
