@@ -1,7 +1,8 @@
 """Many streams on one engine: how many fit a core, and how long a report takes.
 
     python benchmarks/streams.py BUNDLE DATA [--streams 1,8,64,256] [--seconds 30] [--max-delay 1.0]
-                                 [--device cpu] [--precision fp32,int8] [--threads 2] [--spread] [--json FILE]
+                                 [--device cpu] [--precision fp32,int8] [--threads 1] [--workers 2]
+                                 [--spread] [--json FILE]
 
 Every stream plays another part of the test recordings; snippets come one by one. Each number of streams runs with
 final events only and with early reports (`--max-delay`), in every precision, in two ways:
@@ -47,8 +48,8 @@ def joules() -> float | None:
 class Reels:
     """What each stream plays: test recordings end to end, from another place for each stream."""
 
-    def __init__(self, data: Dataset, streams: int, seconds: float) -> None:
-        stride = data.stride_s
+    def __init__(self, data: Dataset, streams: int, seconds: float, workers: int = 1) -> None:
+        stride, self.workers = data.stride_s, workers
         self.lead, self.rounds = round(LEAD_S / stride), round(seconds / stride)
         need = self.lead + self.rounds
         tape = np.concatenate([data.features(video).data for video in data.test])
@@ -59,7 +60,7 @@ class Reels:
 
     def pool(self, localizer: Localizer, live: LiveOptions | None) -> Pool:
         """A pool whose streams have run for a while: only those have full windows, and actions that run."""
-        pool = localizer.pool(PoolOptions(live=live))
+        pool = localizer.pool(PoolOptions(live=live, workers=self.workers))
         for name, rows in zip(self.names, self.rows, strict=True):
             pool.put(name, rows[: self.lead])
             pool.drain()
@@ -152,7 +153,8 @@ def main() -> None:
     parser.add_argument("--streams", default="1,8,64,256")
     parser.add_argument("--seconds", type=float, default=30.0)
     parser.add_argument("--max-delay", type=float, default=1.0)
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--precision", default="fp32")
     parser.add_argument("--engines", type=Path)
@@ -178,7 +180,7 @@ def main() -> None:
         for mode, live in modes.items():
             warm_up(localizer, live)
             for streams in map(int, options.streams.split(",")):
-                reels = Reels(data, streams, options.seconds)
+                reels = Reels(data, streams, options.seconds, options.workers)
                 row = {"precision": precision, "mode": mode, "streams": streams, "load": os.getloadavg()[0]}
                 if options.way != "paced":
                     row["unpaced"] = unpaced(localizer, reels, live)
@@ -189,7 +191,13 @@ def main() -> None:
     quiet = {mode: quiet_push(localizer, live) for mode, live in modes.items()}
     print("a push that changes nothing:", ", ".join(f"{us:.1f} µs ({mode})" for mode, us in quiet.items()))
     if options.json:
-        record = {"rows": rows, "quiet_push_us": quiet, "threads": options.threads, "energy": joules() is not None}
+        record = {
+            "rows": rows,
+            "quiet_push_us": quiet,
+            "threads": options.threads,
+            "workers": options.workers,
+            "energy": joules() is not None,
+        }
         options.json.write_text(json.dumps(record, indent=1) + "\n")
 
 

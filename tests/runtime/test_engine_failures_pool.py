@@ -61,11 +61,13 @@ def concluded(events):
     st.booleans(),
     st.booleans(),
     st.sampled_from(["wait", "drop_oldest"]),
+    st.sampled_from([1, 1, 2]),
 )
-def test_a_pool_loses_nothing_undeclared(seed, failures, live, many, steps, policy):
+def test_a_pool_loses_nothing_undeclared(seed, failures, live, many, steps, policy, workers):
     data = {f"s{k}": fakes.recording(seed + k, 60 + 11 * k) for k in range(3)}
     engine = Flaky(failures, many=many, steps=steps)
-    pool = fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(PoolOptions(policy=policy, live=live, max_queue_s=2.0))
+    options = PoolOptions(policy=policy, live=live, max_queue_s=2.0, workers=workers)
+    pool = fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(options)
     events, _ = serve(pool, data)
     concluded(events)
     for name, rows in data.items():
