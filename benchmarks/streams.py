@@ -32,7 +32,7 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.pool import Pool, PoolOptions
 from punctum.runtime.warmup import warm_up
 
-LEAD_S = 30.0
+LEAD_S = 12.0
 COUNTERS = "/sys/class/powercap"
 
 

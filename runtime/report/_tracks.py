@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features.features import Features
-from ..session.dispatch import run_locator, run_scorer
+from ..session.dispatch import run_locator
 from ..session.islands import IslandFinder
 from ..session.jobs import LocateJob, ScoreJob
 from ..session.plan import BLOCK
 from ..session.post import fuse, propose
+from ..session.score_runs import run_scorer
 from ._model import Proposal, TrackSpan
 
 if TYPE_CHECKING:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from typing import TypeVar
 
 import numpy as np
@@ -11,16 +10,15 @@ import numpy.typing as npt
 
 from .call import call_engine
 from .engine import Backend, batch_locator, length_buckets
-from .jobs import Job, LocateJob, Result, ScoreJob, ScorerOutput, StepJob, Steps
-from .outputs import join_tracks, scorer_output
+from .jobs import Job, LocateJob, Result, ScoreJob, StepJob, Steps
+from .outputs import join_tracks
+from .score_runs import score_all
 from .step_runs import run_steps
 
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
 STACKED_ROWS = 16_384
 """Maximum number of rows in one run of the locator: bounds memory; larger runs are not faster."""
-JOINED_ROWS = 1024
-"""Maximum number of rows in one run of the center scorer: float32 positions stay within 1e-4 of a snippet."""
 
 
 def drive(steps: Steps[T], backend: Backend) -> T:
@@ -79,27 +77,11 @@ def locate_all(jobs: Sequence[LocateJob], backend: Backend) -> list[F32]:
     return [run_locator(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
 
 
-def score_all(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
-    """The scores of proposals, of which those of inner windows share runs."""
-    results: list[ScorerOutput | None] = [None] * len(jobs)
-    for part in _batches([i for i, job in enumerate(jobs) if job.inner], [len(job.features) for job in jobs]):
-        if len(part) > 1:
-            for i, scores in zip(part, _score_joined([jobs[i] for i in part], backend), strict=True):
-                results[i] = scores
-    return [run_scorer(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
-
-
 def run_locator(job: LocateJob, backend: Backend) -> F32:
     """The tracks of one window. Raises EngineError."""
     extra = padding(len(job.features), length_buckets(backend)) if job.inner else 0
     rows = np.pad(job.features, ((extra, 0), (0, 0))) if extra else job.features
     return join_tracks(call_engine(backend.locate, rows), (len(rows),))[extra:]
-
-
-def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
-    """The terms of the score of one window's proposals. Raises EngineError."""
-    output = call_engine(backend.score, job.features, job.tracks, job.segments, job.labels)
-    return scorer_output(output, len(job.labels))
 
 
 def padding(length: int, buckets: Sequence[int]) -> int:
@@ -125,31 +107,3 @@ def locate_stacked(
         spans.append(span)
     tracks = join_tracks(call_engine(locate_many, stack), stack.shape[:2])
     return [tracks[row, span] for row, span in enumerate(spans)]
-
-
-def _batches(indices: list[int], sizes: list[int]) -> list[list[int]]:
-    """Split into runs of at most JOINED_ROWS rows."""
-    batches: list[list[int]] = []
-    filled = JOINED_ROWS
-    for i in indices:
-        if filled + sizes[i] > JOINED_ROWS:
-            batches.append([])
-            filled = 0
-        batches[-1].append(i)
-        filled += sizes[i]
-    return batches
-
-
-def _score_joined(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
-    """Concatenate windows and shift their segments: exact, because no pooling leaves an inner window."""
-    offsets = np.concatenate([[0], np.cumsum([len(job.features) for job in jobs])])
-    ends = np.concatenate([[0], np.cumsum([len(job.labels) for job in jobs])])
-    output = call_engine(
-        backend.score,
-        np.concatenate([job.features for job in jobs]),
-        np.concatenate([job.tracks for job in jobs]),
-        np.concatenate([job.segments + np.float32(o) for job, o in zip(jobs, offsets, strict=False)]),
-        np.concatenate([job.labels for job in jobs]),
-    )
-    probability, attention, center = scorer_output(output, int(ends[-1]))
-    return [(probability[a:b], attention[a:b], center[a:b]) for a, b in pairwise(ends)]
