@@ -10,25 +10,30 @@ from . import cuda
 from ._adapt import adapt_boundaries, adapt_groups
 from ._contrast import outer_inner_contrast, segment_mean
 from ._fuse import fuse_confidence
-from ._islands import IslandProposals, propose_islands
+from ._islands import Islands, OpenIslands, find_islands
 from ._match import average_precision, match_detections
 from ._overlap import segment_iou
 from ._pool import bin_edges, pool_segments
+from ._propose import IslandProposals, propose_islands
 from ._resize import resize_area
 from ._runs import find_runs, find_runs_many
 from ._sequence import search_sequence, select_seeds
+from ._settle import settle_islands
 from ._suppress import nms, soft_nms, suppress_groups
 from ._validate import KernelInputError
 from ._warmup import warm_up
 
 __all__ = [
     "IslandProposals",
+    "Islands",
     "KernelInputError",
+    "OpenIslands",
     "adapt_boundaries",
     "adapt_groups",
     "average_precision",
     "bin_edges",
     "cuda",
+    "find_islands",
     "find_runs",
     "find_runs_many",
     "fuse_confidence",
@@ -42,6 +47,7 @@ __all__ = [
     "segment_iou",
     "segment_mean",
     "select_seeds",
+    "settle_islands",
     "soft_nms",
     "suppress_groups",
     "warm_up",

@@ -9,7 +9,7 @@ from . import cuda
 from ._jit import jit
 from ._order import argsort_stable
 from ._overlap import iou_of, sort_sweep
-from ._validate import F64, offsets_of, positive, segments_of, vector_of
+from ._validate import F64, I64, offsets_of, positive, segments_of, vector_of
 
 
 @jit
@@ -85,8 +85,13 @@ def adapt_groups(
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))
-    adapted: F64 = _adapt_groups(seg, value, offsets, positive(iou_threshold, "iou_threshold"))
-    return adapted
+    return adapted(seg, value, offsets, positive(iou_threshold, "iou_threshold"))
+
+
+def adapted(segments: F64, scores: F64, offsets: I64, threshold: float) -> F64:
+    """`adapt_groups` of arguments that are checked."""
+    moved: F64 = _adapt_groups(segments, scores, offsets, threshold)
+    return moved
 
 
 def adapt_boundaries(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float = 0.4) -> F64:

@@ -1,162 +1,174 @@
-"""Proposals of many islands in one call: a session has a few islands at a time, and each is small.
-
-Per island this is `find_runs`, a cut to the island's bounds, and `outer_inner_contrast`, with the same arithmetic.
-"""
+"""Islands of many tracks at once, as the tracks grow: maximal runs above one threshold, cut where they get too long."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from ._contrast import _contrast
 from ._jit import jit
-from ._order import argsort_stable
-from ._runs import _runs
-from ._validate import F32, F64, I64, KernelInputError, positive
+from ._validate import F32, F64, I64, KernelInputError
 
-SHORTEST = 1e-6  # snippets; a shorter segment has no interior to average
+LABEL, START, START_EDGE, END, END_EDGE, CLOSED = range(6)
+"""Columns of `Islands.places`."""
+USUAL = 1024  # islands for which there is room at first
 
 
-class IslandProposals(NamedTuple):
-    """Proposals of G islands, one island after the other.
+class OpenIslands(NamedTuple):
+    """Where the open island of each of C classes started. `find_islands` changes the arrays.
 
     Attributes:
-        segments: float64 [M, 2], in snippet-centre coordinates of the island's own window.
-        contrast: float64 [M], outer-inner contrast.
-        inner: float64 [M], mean of the track inside the segment.
-        offsets: int64 [G + 1]; island g has the rows offsets[g] to offsets[g + 1].
+        index: int64 [C], a snippet; -1 while no island is open.
+        offset: float64 [C], distance of the start from the centre of that snippet, in snippets.
+        edge: bool [C], the start is the beginning of the section, or a cut.
     """
 
-    segments: F64
-    contrast: F64
-    inner: F64
-    offsets: I64
+    index: I64
+    offset: F64
+    edge: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
+
+    @classmethod
+    def none(cls, classes: int) -> OpenIslands:
+        """No island is open."""
+        return cls(np.full(classes, -1), np.zeros(classes), np.zeros(classes, np.bool_))
+
+    def copy(self) -> OpenIslands:
+        """An independent copy."""
+        return OpenIslands(self.index.copy(), self.offset.copy(), self.edge.copy())
+
+
+class Islands(NamedTuple):
+    """N islands that have closed, by class and time.
+
+    Attributes:
+        places: int64 [N, 6]: class; snippet and edge (0 or 1) of the start, the same of the end; the first snippet at
+            which the end was known.
+        offsets: float64 [N, 2], distances of start and end from the centres of their snippets.
+    """
+
+    places: I64
+    offsets: F64
+
+
+@jit
+def _crossing(tracks, c, row, threshold):  # type: ignore[no-untyped-def]
+    """Where the interpolation between row - 1 and row meets the threshold, from the centre of row - 1."""
+    before, after = np.float64(tracks[row - 1, c]), np.float64(tracks[row, c])
+    return (np.float64(threshold) - before) / (after - before)
+
+
+@jit
+def _put(place, label, start, start_edge, end, end_edge, closed):  # type: ignore[no-untyped-def]
+    place[LABEL], place[START], place[START_EDGE] = label, start, start_edge
+    place[END], place[END_EDGE], place[CLOSED] = end, end_edge, closed
 
 
 @jit(
-    "void(f4[:, ::1], i8[:, ::1], f8[:, ::1], f8[::1], f8[::1], f8, f8, i8, f8[:, ::1], f8[::1], f8[::1], i8[::1])",
-    writes=("segments", "inner", "outer", "offsets"),
+    "i8(f4[:, ::1], i8, i8, f4, i8, b1, i8[::1], f8[::1], b1[::1], i8[:, ::1], f8[:, ::1])",
+    writes=("index", "offset", "edge", "places", "offsets"),
 )
-def _propose(  # type: ignore[no-untyped-def]
-    tracks, islands, bounds, levels, actions, margin, max_margin, most, segments, inner, outer, offsets
+def _find(  # type: ignore[no-untyped-def]
+    tracks, base, first, threshold, longest, final, index, offset, edge, places, offsets
 ):
-    """islands: [G, 3], class, first and last row + 1. The arrays that are written have room for every run."""
-    total = 0
-    offsets[0] = 0
-    for g in range(len(islands)):
-        label, low, high = islands[g]
-        low_bound, high_bound = bounds[g]
-        length = high - low
-        room = (len(levels) + len(actions)) * ((length + 1) // 2)
-        runs, which, level = np.empty((room, 2)), np.empty(room, np.int64), np.empty(room, np.int64)
-        column = np.empty((length, 1))
-        count, extra = 0, runs[:0].copy()
-        if len(actions) > 0:
-            for t in range(length):
-                column[t, 0] = tracks[low + t, tracks.shape[1] - 1]
-            count = _runs(column, actions, runs, which, level, True)
-            extra = runs[:count].copy()
-        for t in range(length):
-            column[t, 0] = tracks[low + t, label]
-        own = _runs(column, levels, runs, which, level, True)
-        if count > 0:
-            runs[own : own + count] = extra
-        first = total
-        for r in range(own + count):
-            start = min(max(runs[r, 0], low_bound), high_bound)
-            end = min(max(runs[r, 1], low_bound), high_bound)
-            if end - start > SHORTEST:
-                segments[total, 0], segments[total, 1] = start, end
-                total += 1
-        kept = total - first
-        zeros = np.zeros(kept, np.int64)
-        row = column.reshape((1, length))
-        _contrast(row, segments[first:total], zeros, margin, max_margin, inner[first:total], outer[first:total])
-        if kept > most:
-            contrast = inner[first:total] - outer[first:total]
-            chosen = np.zeros(kept, np.bool_)
-            order = argsort_stable(contrast, True)
-            for r in range(most):
-                chosen[order[r]] = True
-            total = first
-            for r in range(first, first + kept):
-                if chosen[r - first]:
-                    segments[total, 0], segments[total, 1] = segments[r, 0], segments[r, 1]
-                    inner[total], outer[total] = inner[r], outer[r]
-                    total += 1
-        offsets[g + 1] = total
+    """Returns the number of islands; those beyond the room of `places` are counted only."""
+    stop = base + len(tracks)
+    count = 0
+    for c in range(len(index)):
+        at = first
+        while at < stop:
+            if index[c] < 0:
+                while at < stop and not tracks[at - base, c] > threshold:
+                    at += 1
+                if at == stop:
+                    break
+                if at == 0:
+                    index[c], offset[c], edge[c] = 0, -0.5, True
+                else:
+                    index[c], offset[c], edge[c] = at - 1, _crossing(tracks, c, at - base, threshold), False
+                at += 1
+                continue
+            fall = at
+            while fall < stop and tracks[fall - base, c] > threshold:
+                fall += 1
+            limit = index[c] + longest
+            cut = fall > limit and limit < stop
+            if not cut and fall == stop:
+                break
+            if cut:
+                # After the lowest value in the second half of the permitted length, between two snippets.
+                end = index[c] + longest // 2
+                for t in range(end + 1, limit):
+                    if tracks[t - base, c] < tracks[end - base, c]:
+                        end = t
+                closed, end_offset = limit, 0.5
+            else:
+                closed, end, end_offset = fall, fall - 1, _crossing(tracks, c, fall - base, threshold)
+            if count < len(places):
+                _put(places[count], c, index[c], edge[c], end, cut, closed)
+                offsets[count, 0], offsets[count, 1] = offset[c], end_offset
+            count += 1
+            index[c] = -1
+            if cut:
+                index[c], offset[c], edge[c] = end + 1, -0.5, True
+            at = closed + 1
+        if final and index[c] >= 0 and stop > 0:
+            if count < len(places):
+                _put(places[count], c, index[c], edge[c], stop - 1, True, stop - 1)
+                offsets[count, 0], offsets[count, 1] = offset[c], 0.5
+            count += 1
+            index[c] = -1
+    return count
 
 
-def propose_islands(
-    tracks: F32,
-    islands: Sequence[tuple[int, int, int]],
-    bounds: Sequence[tuple[float, float]],
-    *,
-    thresholds: Sequence[float],
-    action_thresholds: Sequence[float] = (),
-    margin: float = 0.25,
-    max_margin: float = np.inf,
-    most: int = 1 << 32,
-) -> IslandProposals:
-    """The runs of islands above thresholds, cut to their bounds, with their contrast.
-
-    Each island is processed in its own window, the rows that it names: nothing beyond them is read.
+def find_islands(
+    tracks: F32, islands: OpenIslands, *, base: int, first: int, threshold: float, longest: int, final: bool = False
+) -> Islands:
+    """Continue on tracks that have grown, and return the islands that closed.
 
     Args:
-        tracks: float32 [T, C + 1], finite: class tracks, then actionness.
-        islands: (class, first row, one after the last row) of each.
-        bounds: start and end of each, in snippet-centre coordinates of its window; runs are cut to them.
-        thresholds: levels of the class track.
-        action_thresholds: levels of actionness.
-        margin: see `outer_inner_contrast`.
-        max_margin: see `outer_inner_contrast`.
-        most: proposals of an island; those of the highest contrast stay, in their order.
+        tracks: float32 [T, C] or wider, of which row 0 belongs to snippet `base`.
+        islands: the islands that are open, which this call changes. `tracks` reaches back to their starts, and to the
+            snippet before `first`.
+        base: see `tracks`.
+        first: the first snippet whose values are new.
+        threshold: an island is strictly above it.
+        longest: maximum length of an island in snippets, at least 2.
+        final: the section ends with the tracks, and with it every open island.
 
     Returns:
-        For each island the runs of its class, then those of actionness, by threshold and start.
+        The islands by class and time.
 
     Raises:
-        KernelInputError: the tracks have another form, or an island is not within them.
+        KernelInputError: the tracks have another form, or do not reach back far enough.
 
     Example:
         >>> import numpy as np
         >>> from punctum import kernels
-        >>> tracks = np.array([[0.0, 0.0], [1.0, 0.5], [1.0, 0.5], [0.0, 0.0]], np.float32)
-        >>> found = kernels.propose_islands(tracks, [(0, 0, 4)], [(0.25, 2.75)], thresholds=[0.25, 0.5])
-        >>> found.segments.tolist()
-        [[0.25, 2.75], [0.5, 2.5]]
+        >>> tracks, none = np.array([[0.0], [1.0], [0.0]], np.float32), kernels.OpenIslands.none(1)
+        >>> kernels.find_islands(tracks, none, base=0, first=0, threshold=0.5, longest=9).offsets.tolist()
+        [[0.5, 0.5]]
     """
-    if tracks.dtype != np.float32 or tracks.ndim != 2:
+    classes = len(islands.index)
+    if tracks.dtype != np.float32 or tracks.ndim != 2 or tracks.shape[1] < classes or not tracks.flags.c_contiguous:
         raise KernelInputError(
-            f"tracks is {tracks.dtype} {list(tracks.shape)}", "float32 [T, C + 1]", "convert the tracks"
+            f"tracks is {tracks.dtype} {list(tracks.shape)}", f"float32 [T, {classes}] or wider", "convert the tracks"
         )
-    rows, columns = tracks.shape
-    room, levels = 0, len(thresholds) + len(action_thresholds)
-    for label, low, high in islands:
-        if not (0 <= label < columns and 0 <= low < high <= rows):
-            raise KernelInputError(
-                f"an island of class {label} in the rows {low} to {high}",
-                f"classes below {columns} and rows within 0 to {rows}",
-                "correct the island",
-            )
-        room += levels * ((high - low + 1) // 2)
-    segments, inner, outer = np.empty((room, 2)), np.empty(room), np.empty(room)
-    offsets = np.empty(len(islands) + 1, np.int64)
-    _propose(
-        np.ascontiguousarray(tracks),
-        np.array(islands, np.int64).reshape(-1, 3),
-        np.array(bounds, np.float64).reshape(-1, 2),
-        np.array(thresholds, np.float64),
-        np.array(action_thresholds, np.float64),
-        positive(margin, "margin"),
-        positive(max_margin, "max_margin"),
-        most,
-        segments,
-        inner,
-        outer,
-        offsets,
-    )
-    count = int(offsets[-1])
-    return IslandProposals(segments[:count], inner[:count] - outer[:count], inner[:count], offsets)
+    oldest = min((start for start in islands.index.tolist() if start >= 0), default=first)
+    if not (base <= first and (first == 0 or base < first) and base <= oldest) or longest < 2:
+        raise KernelInputError(
+            f"tracks from snippet {base} on, with new values from {first} on and an island open since {oldest}, of at "
+            f"most {longest} snippets",
+            "tracks that reach back to the open islands and to the snippet before the new ones; 2 snippets or more",
+            "keep more of the tracks",
+        )
+    most = classes * ((base + len(tracks) - first) // 2 + 2)
+    room = min(most, USUAL)
+    before = islands.copy() if most > room else islands
+    while True:
+        places, offsets = np.empty((room, 6), np.int64), np.empty((room, 2))
+        count = _find(tracks, base, first, np.float32(threshold), longest, final, *islands, places, offsets)
+        if count <= room:
+            return Islands(places[:count], offsets[:count])
+        room = count
+        for array, saved in zip(islands, before, strict=True):
+            array[:] = saved

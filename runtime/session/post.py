@@ -231,11 +231,10 @@ def finish_islands(
     scores = fuse(every, output, post)
     if post.suppression != "soft":
         return [suppress(every.segments[a:b], scores[a:b], post) for a, b in pairwise(ends)]
-    segments = every.segments
-    if post.adapt:
-        segments = kernels.adapt_groups(segments, scores, ends, iou_threshold=post.adapt_iou)
-    kept, scores, ends = kernels.suppress_groups(segments, scores, ends, sigma=post.sigma, min_score=post.min_score)
-    segments = segments[kept]
+    adapt_iou = post.adapt_iou if post.adapt else None
+    segments, scores, ends = kernels.settle_islands(
+        every.segments, scores, ends, adapt_iou=adapt_iou, sigma=post.sigma, min_score=post.min_score
+    )
     return [(segments[a:b], scores[a:b]) for a, b in pairwise(ends.tolist())]
 
 

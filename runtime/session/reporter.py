@@ -67,6 +67,7 @@ class Reporter:
     Attributes:
         actions: Reported actions that are neither final nor retracted.
         action_count: Number of actions reported so far.
+        least_score: Segments below this score are not reported.
     """
 
     def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
@@ -81,6 +82,7 @@ class Reporter:
         self.options = options
         self.actions: list[ReportedAction] = []
         self.action_count = 0
+        self.least_score = min(options.report_score, options.open_score)
         self._tick_s, self._overhang_s = tick_s, overhang_s
         self._limit_s = max(options.max_delay_s or 0.0, tick_s)
         # An end estimate moves by a fraction of a snippet from tick to tick, so the last tick in time may be too late.
@@ -106,8 +108,7 @@ class Reporter:
         """
         if self.options.max_delay_s is None:
             return []
-        least = min(self.options.report_score, self.options.open_score)
-        count = int(np.count_nonzero(scores >= least))  # they come first
+        count = int(np.count_nonzero(scores >= self.least_score))  # they come first
         if not count:
             return []
         spans, values = segments[:count].tolist(), scores[:count].tolist()

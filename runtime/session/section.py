@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from punctum import kernels
 
 from .buffer import BufferMark, RowBuffer
 from .islands import Endpoint, Island, IslandFinder
@@ -41,7 +42,7 @@ class SectionMark(NamedTuple):
     tracks: BufferMark
     provisional: F32
     carried: Carried | None
-    open: list[Endpoint | None]
+    open: kernels.OpenIslands
     pending: list[Island]
     lost_frames: list[tuple[int, int]]
 
@@ -57,7 +58,7 @@ class Section:
             right receptive field of the locator.
         provisional: float32 [n, C + 1], tracks of the snippets after `tracks`, computed as if the stream ended now.
         carried: What the locator has kept of the snippets so far, if it works in steps.
-        finders: One for each class.
+        finder: Finds the islands of all classes.
         pending: Closed islands whose context on the right is not known yet.
         lost_frames: Pairs (snippet, video frames missing in it).
     """
@@ -69,7 +70,7 @@ class Section:
         "advanced",
         "carried",
         "features",
-        "finders",
+        "finder",
         "lost_frames",
         "pending",
         "provisional",
@@ -87,7 +88,7 @@ class Section:
         self.tracks = RowBuffer(len(plan.labels) + 1)
         self.provisional: F32 = np.zeros((0, len(plan.labels) + 1), np.float32)
         self.carried: Carried | None = None
-        self.finders = [IslandFinder(c, plan.post.class_thresholds[0], longest) for c in range(len(plan.labels))]
+        self.finder = IslandFinder(len(plan.labels), plan.post.class_thresholds[0], longest)
         self.pending: list[Island] = []
         self.lost_frames: list[tuple[int, int]] = []
 
@@ -122,17 +123,8 @@ class Section:
             first: The first snippet whose tracks are new.
             final: The section ends here, and with it every open island.
         """
-        # Most classes are below the threshold most of the time, and cost nothing but the maximum over all classes.
-        base, classes = self.tracks.base, len(self._plan.labels)
-        fresh = self.tracks.rows[first - base :, :classes]
-        if len(fresh):
-            active = (fresh.max(axis=0) > self._level).tolist()
-            for c, finder in enumerate(self.finders):
-                if active[c] or finder.open is not None:
-                    self.pending += finder.feed(self.tracks.rows[:, c], base, first)
-        if final:
-            for finder in self.finders:
-                self.pending += finder.finish(self.tracks.end)
+        if final or self.tracks.end > first:
+            self.pending += self.finder.feed(self.tracks.rows, self.tracks.base, first, final=final)
 
     def take_complete(self, *, final: bool) -> list[Island]:
         """Remove the islands from `pending` whose whole context is known, and return them.
@@ -150,7 +142,7 @@ class Section:
 
     def is_active(self) -> bool:
         """Whether an island is open, or the provisional tracks would open one."""
-        if any(finder.open is not None for finder in self.finders):
+        if self.finder.oldest is not None:
             return True
         return len(self.provisional) > 0 and bool(self.provisional[:, :-1].max() > self._level)
 
@@ -158,9 +150,9 @@ class Section:
         """Drop what neither an open or pending island nor the next locator window can read."""
         plan = self._plan
         oldest = self.tracks.end - 1
-        for finder in self.finders:
-            if finder.open is not None and finder.open.index < oldest:
-                oldest = finder.open.index
+        begun = self.finder.oldest
+        if begun is not None:
+            oldest = min(oldest, begun)
         for island in self.pending:
             oldest = min(oldest, island.start.index)
         oldest -= plan.context + 1
@@ -178,7 +170,7 @@ class Section:
             self.tracks.mark(),
             self.provisional,
             self.carried,
-            [finder.open for finder in self.finders],
+            self.finder.mark(),
             self.pending.copy(),
             self.lost_frames.copy(),
         )
@@ -189,6 +181,5 @@ class Section:
         self.carried = mark.carried
         self.features.rewind(mark.features)
         self.tracks.rewind(mark.tracks)
-        for finder, start in zip(self.finders, mark.open, strict=True):
-            finder.open = start
+        self.finder.rewind(mark.open)
         self.pending, self.lost_frames = mark.pending, mark.lost_frames
