@@ -18,23 +18,23 @@ class OpenIslands(NamedTuple):
     """Where the open island of each of C classes started. `find_islands` changes the arrays.
 
     Attributes:
-        index: int64 [C], a snippet; -1 while no island is open.
+        snippet: int64 [C]; -1 while no island is open.
         offset: float64 [C], distance of the start from the centre of that snippet, in snippets.
         edge: bool [C], the start is the beginning of the section, or a cut.
     """
 
-    index: I64
+    snippet: I64
     offset: F64
     edge: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 
     @classmethod
     def none(cls, classes: int) -> OpenIslands:
         """No island is open."""
-        return cls(np.full(classes, -1), np.zeros(classes), np.zeros(classes, np.bool_))
+        return cls(np.full(classes, -1, np.int64), np.zeros(classes), np.zeros(classes, np.bool_))
 
     def copy(self) -> OpenIslands:
         """An independent copy."""
-        return OpenIslands(self.index.copy(), self.offset.copy(), self.edge.copy())
+        return OpenIslands(self.snippet.copy(), self.offset.copy(), self.edge.copy())
 
 
 class Islands(NamedTuple):
@@ -148,12 +148,12 @@ def find_islands(
         >>> kernels.find_islands(tracks, none, base=0, first=0, threshold=0.5, longest=9).offsets.tolist()
         [[0.5, 0.5]]
     """
-    classes = len(islands.index)
+    classes = len(islands.snippet)
     if tracks.dtype != np.float32 or tracks.ndim != 2 or tracks.shape[1] < classes or not tracks.flags.c_contiguous:
         raise KernelInputError(
             f"tracks is {tracks.dtype} {list(tracks.shape)}", f"float32 [T, {classes}] or wider", "convert the tracks"
         )
-    oldest = min((start for start in islands.index.tolist() if start >= 0), default=first)
+    oldest = min((start for start in islands.snippet.tolist() if start >= 0), default=first)
     if not (base <= first and (first == 0 or base < first) and base <= oldest) or longest < 2:
         raise KernelInputError(
             f"tracks from snippet {base} on, with new values from {first} on and an island open since {oldest}, of at "

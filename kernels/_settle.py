@@ -38,8 +38,8 @@ def settle_islands(
         [0.9, 0.4]
     """
     n = len(scores)
-    forms = (segments.dtype, segments.shape, scores.dtype, scores.shape, offsets.dtype)
-    if forms != (np.float64, (n, 2), np.float64, (n,), np.int64) or not np.isfinite(scores).all():
+    kinds = segments.dtype.char + scores.dtype.char + offsets.dtype.str[1:]
+    if kinds != "ddi8" or segments.shape != (n, 2) or scores.ndim != 1 or not np.isfinite(scores).all():
         raise KernelInputError(
             f"segments is {segments.dtype} {list(segments.shape)}, scores {scores.dtype} {list(scores.shape)}, offsets "
             f"{offsets.dtype}",

@@ -134,13 +134,13 @@ class IslandFinder:
         islands = kernels.OpenIslands.none(len(starts))
         for c, start in enumerate(starts):
             if start is not None:
-                islands.index[c], islands.offset[c], islands.edge[c] = start.index, start.offset, start.edge
+                islands.snippet[c], islands.offset[c], islands.edge[c] = start.index, start.offset, start.edge
         self._open = islands
 
     @property
     def oldest(self) -> int | None:
         """The first snippet of the islands that are open; None if there is none."""
-        return min((index for index in self._open.index.tolist() if index >= 0), default=None)
+        return min((index for index in self._open.snippet.tolist() if index >= 0), default=None)
 
     def mark(self) -> kernels.OpenIslands:
         """The present state, for `rewind`."""

@@ -32,8 +32,8 @@ def extend_tracks(section: Section, plan: Plan, *, final: bool, provisional: boo
         low = at - plan.left
         fresh, state = (known - before.known, before.state) if before is not None else (0, None)
         window = section.features.slice(low, known)
-        job = StepJob(window, at - low, end - low, ahead=provisional, fresh=fresh, state=state)
-        ((rows, state),) = yield [job]
+        step = StepJob(window, at - low, end - low, ahead=provisional, fresh=fresh, state=state)
+        ((rows, state),) = yield [step]
         check_tracks(rows, ((known - low if state is None else end - at), len(plan.labels) + 1))
         if state is None:
             rows = rows[at - low : end - low]

@@ -226,7 +226,7 @@ def test_islands_of_growing_tracks(tracks, threshold, longest, sizes, final):
     islands, found, known = kernels.OpenIslands.none(classes), [[] for _ in range(classes)], 0
     for size in [*sizes, len(tracks)]:
         stop = min(known + size, len(tracks))
-        oldest = min([known - 1, *(k for k in islands.index.tolist() if k >= 0)])
+        oldest = min([known - 1, *(k for k in islands.snippet.tolist() if k >= 0)])
         base, ends = max(oldest, 0), final and stop == len(tracks) and size == len(tracks)
         got = kernels.find_islands(
             tracks[base:stop].copy(), islands, base=base, first=known, threshold=threshold, longest=longest, final=ends
@@ -249,7 +249,7 @@ def test_many_islands_at_once():
 
 def test_tracks_that_do_not_reach_back_are_refused():
     islands = kernels.OpenIslands.none(1)
-    islands.index[0] = 3
+    islands.snippet[0] = 3
     tracks = np.ones((4, 1), np.float32)
     settings = {"threshold": 0.5, "longest": 9}
     with pytest.raises(kernels.KernelInputError, match="reach back"):

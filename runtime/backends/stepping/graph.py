@@ -173,8 +173,8 @@ def _read_node(data: bytes) -> Node:
 
 
 def _read_attribute(data: bytes) -> tuple[str, Attribute | None]:
-    name, attribute, integers = "", None, list[int]()
-    kind = 0
+    name, kind, integers = "", 0, list[int]()
+    attribute: Attribute | None = None
     for number, value in read_fields(data):
         if number == 1:
             name = _text(value)
