@@ -32,7 +32,8 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.pool import Pool, PoolOptions
 from punctum.runtime.warmup import warm_up
 
-LEAD_S = 12.0
+LEAD_S = 12.0  # of each stream, before it is measured
+SINGLE = 8  # snippets at the end of that, one by one
 COUNTERS = "/sys/class/powercap"
 
 
@@ -62,8 +63,11 @@ class Reels:
         """A pool whose streams have run for a while: only those have full windows, and actions that run."""
         pool = localizer.pool(PoolOptions(live=live, workers=self.workers))
         for name, rows in zip(self.names, self.rows, strict=True):
-            pool.put(name, rows[: self.lead])
+            pool.put(name, rows[: self.lead - SINGLE])
             pool.drain()
+        for turn in range(-SINGLE, 0):  # the first step of a stream runs its whole window
+            self.put(pool, turn, range(len(self.names)))
+            pool.step()
         return pool
 
     def put(self, pool: Pool, turn: int, streams: range) -> None:
