@@ -53,7 +53,7 @@ def _adapt_group(segments, scores, threshold, out):  # type: ignore[no-untyped-d
                 out[order[p], 0], out[order[p], 1] = near, far
 
 
-@jit
+@jit("f8[:, ::1](f8[:, ::1], f8[::1], i8[::1], f8)")
 def _adapt_groups(segments, scores, offsets, threshold):  # type: ignore[no-untyped-def]
     out = segments.copy()
     for g in range(len(offsets) - 1):

@@ -7,12 +7,7 @@ suppression.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 
 from ._jit import jit
 
@@ -20,33 +15,16 @@ SMALL = 32  # below this, counting digits costs more than moving entries one by 
 MIDDLE = 512
 
 
-if getattr(numba.config, "DISABLE_JIT", False):  # plain Python, for debugging and coverage
+@jit
+def bits_of(value):  # type: ignore[no-untyped-def]
+    """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
+    return np.float64(value).view(np.int64)
 
-    def bits_of(value: Any) -> Any:
-        """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
-        return np.float64(value).view(np.int64)
 
-    def float_of(bits: Any) -> Any:
-        """Inverse of `bits_of`."""
-        return np.int64(bits).view(np.float64)
-
-else:
-
-    def _cast(target: Any) -> Any:
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            return builder.bitcast(arguments[0], context.get_value_type(target))
-
-        return generate
-
-    @intrinsic
-    def bits_of(typing_context, value):  # type: ignore[no-untyped-def]
-        """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
-        return types.int64(types.float64), _cast(types.int64)
-
-    @intrinsic
-    def float_of(typing_context, bits):  # type: ignore[no-untyped-def]
-        """Inverse of `bits_of`."""
-        return types.float64(types.int64), _cast(types.float64)
+@jit
+def float_of(bits):  # type: ignore[no-untyped-def]
+    """Inverse of `bits_of`."""
+    return np.int64(bits).view(np.float64)
 
 
 @jit
@@ -80,7 +58,7 @@ def _sort_bits(key, order, low, shift, bits, digit):  # type: ignore[no-untyped-
     return key, order
 
 
-@jit
+@jit("i8[::1](f8[::1], b1)")
 def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
     """Order of finite float64 `values`; among equals the earlier one first, in both directions."""
     n = len(values)

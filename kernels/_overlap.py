@@ -25,7 +25,7 @@ def iou_of(s0: float, e0: float, s1: float, e1: float, extra: float) -> float:
     return inter / union if union > 0.0 else 0.0
 
 
-@jit
+@jit("f8[:, ::1](f8[:, ::1], f8[:, ::1], f8)")
 def _iou_matrix(a, b, extra):  # type: ignore[no-untyped-def]
     out = np.empty((len(a), len(b)))
     for i in range(len(a)):
@@ -34,7 +34,7 @@ def _iou_matrix(a, b, extra):  # type: ignore[no-untyped-def]
     return out
 
 
-@jit
+@jit("Tuple((i8[::1], f8[::1]))(f8[:, ::1])")
 def sort_sweep(segments):  # type: ignore[no-untyped-def]
     """Order by start, and for each rank the largest end among all ranks up to it."""
     reach = np.empty(len(segments))

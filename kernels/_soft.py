@@ -214,7 +214,7 @@ def _pick_plainly(segments, scores, sigma, floor, extra, out_index, out_score): 
     return n
 
 
-@jit
+@jit("Tuple((i8[::1], f8[::1], i8[::1]))(f8[:, ::1], f8[::1], i8[::1], f8, f8, f8)")
 def soft_groups(segments, scores, offsets, sigma, floor, extra):  # type: ignore[no-untyped-def]
     """Soft-NMS within each group: (index [K], decayed score [K], offsets of the groups in the output)."""
     n = len(scores)

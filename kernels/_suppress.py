@@ -17,7 +17,7 @@ from ._soft import soft_groups
 from ._validate import F64, I64, offsets_of, positive, segments_of, vector_of
 
 
-@jit
+@jit("i8[::1](f8[:, ::1], f8[::1], f8, f8)")
 def _hard(segments, scores, threshold, extra):  # type: ignore[no-untyped-def]
     n = len(scores)
     order, reach = sort_sweep(segments)

@@ -38,6 +38,8 @@ def demo_video(
 ) -> None:
     """Raises InputError and PunctumError; MissingDependencyError where ONNX Runtime, PyAV or jinja2 is absent."""
     began = time.perf_counter()
+    from punctum import kernels
+
     from ..bundle.reader import SHIPPED, Bundle
     from ..errors import MissingDependencyError
     from ..files.atomic import atomic_folder
@@ -57,6 +59,7 @@ def demo_video(
     except ImportError:
         raise MissingDependencyError("av", "video", "the demo with a video (or use --sensors)") from None
     need_jinja()
+    kernels.warm_up("demo")
     warm_up(localizer, LiveOptions(max_delay_s=MAX_DELAY_S))
     scene = render(UNSEEN + seed, seconds=seconds)
     truth = [Action(LABELS[c], start, end) for c, start, end in scene.actions]

@@ -8,13 +8,14 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from punctum.kernels._jit import jit
+
+from ._jit import jit
 
 BINS = 256  # entries of an outline: radius over angle, mean about 1
 STRIPES, SECTORS, HALVES, RINGS = 0, 1, 2, 3  # textures of a body
 
 
-@jit
+@jit("void(f4[:, :, ::1], f4[:, :, ::1], f8, f8)", writes=("canvas",))
 def paint_backdrop(canvas, texture, shift_y, shift_x):  # type: ignore[no-untyped-def]
     """The part of `texture` float32 [H + 2m, W + 2m, 3] that a camera moved by (shift_y, shift_x) sees."""
     height, width, _ = canvas.shape
@@ -33,7 +34,7 @@ def paint_backdrop(canvas, texture, shift_y, shift_x):  # type: ignore[no-untype
                 canvas[i, j, c] = (one - fy) * above + fy * below
 
 
-@jit
+@jit("void(f4[:, :, ::1], f4[:, :, ::1], f8, f8, f8, f8, f8, f8)", writes=("canvas",))
 def paint_block(canvas, texture, top, left, bottom, right, shift_y, shift_x):  # type: ignore[no-untyped-def]
     """An upright rectangle that hides what was painted before; its texture moves with it."""
     height, width, _ = canvas.shape
@@ -48,7 +49,7 @@ def paint_block(canvas, texture, top, left, bottom, right, shift_y, shift_x):  #
                 canvas[i, j, c] += cover * (texture[y, x, c] - canvas[i, j, c])
 
 
-@jit
+@jit("void(f4[:, :, ::1], f8, f8, f8, f8, f8, f8, f8, f4[::1], i8, f8, f4[:, ::1])", writes=("canvas",))
 def paint_shape(  # type: ignore[no-untyped-def]
     canvas, cx, cy, radius, turn, stretch, axis, alpha, outline, texture, frequency, colours
 ):
@@ -107,7 +108,7 @@ def paint_bone(canvas, x0, y0, x1, y1, thick, alpha, colour):  # type: ignore[no
                     canvas[i, j, c] += np.float32(cover * (colour[c] - canvas[i, j, c]))
 
 
-@jit
+@jit("void(f4[:, :, ::1], f8, f8, f8, f8, f8, f8, f8, f8[::1], f4[:, ::1])", writes=("canvas",))
 def paint_figure(canvas, cx, cy, radius, turn, stretch, axis, alpha, limbs, colours):  # type: ignore[no-untyped-def]
     """A stick figure of half height `radius`, upright at turn 0. limbs [4]: left arm, right arm, left leg, right leg,
     radians from hanging down, outwards."""
@@ -134,7 +135,7 @@ def paint_figure(canvas, cx, cy, radius, turn, stretch, axis, alpha, limbs, colo
     paint_bone(canvas, x[3], y[3], x[3], y[3], 0.21 * radius, alpha, colours[1])
 
 
-@jit
+@jit("void(f4[:, :, ::1], f8, f8, f4[:, :, ::1], i8, i8, u1[:, :, ::1])", writes=("out",))
 def expose(canvas, gain, slope, noise, top, left, out):  # type: ignore[no-untyped-def]
     """Simulate the camera: light (times `gain`, and `slope` more at the right than at the left), noise, bytes."""
     height, width, _ = canvas.shape
