@@ -10,9 +10,11 @@ it. The environment variable PUNCTUM_KERNELS_LEVEL names another level of CPU th
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import json
 import os
 import sys
+import sysconfig
 import warnings
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,26 @@ def compile_ahead(folder: Path, level: str) -> Path:
     return folder / extension.output_file
 
 
+def _anonymous(file: Path) -> None:
+    """Numba writes the paths of its own sources into messages: replace the folder by a text of the same length."""
+    import numba
+
+    if sys.platform.startswith("linux"):
+        folder = str(Path(numba.__file__).parents[1]).encode()
+        file.write_bytes(file.read_bytes().replace(folder, b"python".rjust(len(folder), b"/")))
+
+
+def _portable_flags() -> None:
+    """Flags of the C compiler and linker without a search path of libraries and without paths in messages."""
+    if sys.platform.startswith("linux"):
+        compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+        os.environ.setdefault("LDSHARED", f"{compiler} -shared -Wl,--strip-all")
+        usual = os.environ.get("CFLAGS") or sysconfig.get_config_var("CFLAGS") or ""
+        site = importlib.util.find_spec("numba")
+        folders = [sys.base_prefix, *([str(Path(site.origin).parents[1])] if site and site.origin else [])]
+        os.environ["CFLAGS"] = " ".join([usual, "-DNDEBUG", *(f"-ffile-prefix-map={f}=." for f in folders)])
+
+
 def main() -> int:
     folder = Path(sys.argv[1])
     level = os.environ.get(LEVEL) or LEVEL_OF.get(machine(), "generic")
@@ -70,7 +92,9 @@ def main() -> int:
         print(f"{LEVEL} is {level!r}. Allowed: {', '.join(LEVELS)}.", file=sys.stderr)
         return 2
     os.environ |= {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""}
+    _portable_flags()
     file = compile_ahead(folder, level)
+    _anonymous(file)
     print(f"{file}: {len(exported())} kernels for {level}, {file.stat().st_size / 1e6:.2f} MB")
     return 0
 

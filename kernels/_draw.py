@@ -58,7 +58,9 @@ def paint_shape(  # type: ignore[no-untyped-def]
     stretch: how much longer it is along `axis` (radians), at equal area. colours float32 [2, 3], of its texture.
     """
     height, width, _ = canvas.shape
-    low, high = outline.min(), outline.max()
+    low = high = outline[0]
+    for k in range(1, len(outline)):
+        low, high = min(low, outline[k]), max(high, outline[k])
     reach = radius * high * max(stretch, 1.0 / stretch) + 1.0
     ca, sa, ct, st = math.cos(axis), math.sin(axis), math.cos(turn), math.sin(turn)
     for i in range(max(int(cy - reach), 0), min(int(cy + reach) + 1, height)):

@@ -25,7 +25,9 @@ def _match(pred_group, pred_segments, order, truth_offsets, truth_segments, thre
     """hit[k, r] = 1 where the detection of rank r is a true positive at threshold k."""
     levels = len(thresholds)
     taken = np.zeros((levels, len(truth_segments)), np.bool_)
-    lowest = thresholds.min()
+    lowest = thresholds[0]
+    for k in range(1, levels):
+        lowest = min(lowest, thresholds[k])
     for r in range(len(order)):
         i = order[r]
         a = truth_offsets[pred_group[i]]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ._jit import jit
+from ._validate import F64, I64
 
 SMALL = 32  # below this, counting digits costs more than moving entries one by one
 MIDDLE = 512
@@ -89,5 +90,30 @@ def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
         key[j], order[j] = bits, item
         budget -= i - j
         if budget < 0:
-            return _sort_bits(key, order, low, np.uint64(0), 64, digit)[1]
+            return _sort_bits(key, order, low, np.uint64(0), np.int64(64), digit)[1]
+    return order
+
+
+@jit("i8[::1](i8[::1], i8[::1])")
+def _by_group(order, offsets):  # type: ignore[no-untyped-def]
+    """The indices of each group, in the order in which they come in `order`."""
+    n = len(order)
+    group, out = np.empty(n, np.int64), np.empty(n, np.int64)
+    place = np.empty(len(offsets), np.int64)
+    for g in range(len(offsets) - 1):
+        place[g] = offsets[g]
+        for i in range(offsets[g], offsets[g + 1]):
+            group[i] = g
+    for r in range(n):
+        g = group[order[r]]
+        out[place[g]] = order[r]
+        place[g] += 1
+    return out
+
+
+def order_in_groups(values: F64, offsets: I64, *, descending: bool = False) -> I64:
+    """`argsort_stable` within each of many groups: index [N], rows offsets[g] to offsets[g + 1] are of group g."""
+    order: I64 = argsort_stable(values, descending)
+    if len(offsets) > 2:
+        order = _by_group(order, offsets)
     return order

@@ -13,6 +13,8 @@ from numpy.typing import ArrayLike
 from ._jit import jit
 from ._validate import F64, KernelInputError, matrix_of, vector_of
 
+ZERO = np.int64(0)  # a plain 0 as an argument would be a type of its own, and compile the helper once more
+
 
 @jit
 def _peak(track, column, first, end):  # type: ignore[no-untyped-def]
@@ -66,8 +68,8 @@ def _seeds(track, points, action_threshold, background_threshold, action, backgr
             if track[t, classes] >= background_threshold:
                 stop = t
         if stop < 0:
-            stop = _peak(track, classes, 0, first)
-        _fill(background, 0, stop + 1, 1.0)
+            stop = _peak(track, classes, ZERO, first)
+        _fill(background, ZERO, stop + 1, 1.0)
     if last < length - 1:
         start = -1
         for t in range(length - 1, last, -1):
@@ -119,13 +121,13 @@ def _best_sequence(track, kind, first_seed, last_seed, runs, out, column):  # ty
     score = np.empty((runs, length))
     parent = np.zeros((runs, length), np.int64)
     for i in range(runs):
-        _fill(score[i], 0, length, -np.inf)
+        _fill(score[i], ZERO, length, -np.inf)
         high = length - 1 if i == runs - 1 else first_seed[i + 1] - 1
         low = length - 1 if i == runs - 1 else last_seed[i]
         sums = total if kind[i] == 1 else inverse
         for end in range(low, high + 1):
             if i == 0:
-                score[i, end] = _contrast(sums, 0, end)
+                score[i, end] = _contrast(sums, ZERO, end)
                 continue
             best = -np.inf
             for before in range(last_seed[i - 1], first_seed[i]):

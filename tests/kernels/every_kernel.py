@@ -8,7 +8,6 @@ import numpy as np
 from punctum import kernels
 from punctum.kernels import _draw
 from punctum.kernels._order import argsort_stable
-from punctum.kernels._overlap import sort_sweep
 
 
 def results(seed: int, most: int) -> dict[str, Any]:
@@ -40,7 +39,6 @@ def _segments(rng: np.random.Generator, most: int) -> dict[str, Any]:
         "groups": kernels.suppress_groups(segments, scores, offsets, sigma=sigma),
         "adapt": kernels.adapt_groups(segments, scores, offsets, iou_threshold=float(rng.uniform(0.0, 0.9))),
         "order": (argsort_stable(scores, True), argsort_stable(scores - 0.5, False)),
-        "sweep": sort_sweep(segments),
     }
 
 
