@@ -135,6 +135,7 @@ class PlatformDistribution(Distribution):
     def parse_config_files(self, *arguments: object, **named: object) -> None:
         super().parse_config_files(*arguments, **named)
         self.install_requires = [r for r in self.install_requires if not re.match(r"numba\b", r)]
+        self.metadata.install_requires = self.install_requires
 
 
 def compiled_options() -> dict[str, object]:
