@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import Any
 
 from ._cpu import LEVELS, machine
-from ._form import EXTENSION, RECORD, sources
 from ._jit import exported
+from ._sources import EXTENSION, RECORD, sources
 
 LEVEL_OF = {"x86_64": "x86-64-v3", "aarch64": "generic"}
 """Architecture to the level of CPU that its wheels are for."""
@@ -62,7 +62,7 @@ def compile_ahead(folder: Path, level: str) -> Path:
     record = {"level": level, "machine": machine(), "sources": sources(), "numba": __version__}
     record |= {"kernels": [kernel.name for kernel in exported()]}
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
-    return folder / extension.output_file
+    return folder / str(extension.output_file)
 
 
 def _anonymous(file: Path) -> None:

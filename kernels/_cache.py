@@ -16,8 +16,8 @@ from typing import Any
 
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _Cache
 
-from ._form import HERE, sources
 from ._jit import Kernel
+from ._sources import HERE, sources
 
 VARIABLE = "NUMBA_CACHE_DIR"
 _only: Path | None = None

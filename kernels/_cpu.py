@@ -6,6 +6,7 @@ fewer of them.
 
 from __future__ import annotations
 
+import importlib
 import platform
 from pathlib import Path
 
@@ -38,8 +39,7 @@ def _flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> frozenset[str]:
                 return frozenset(line.partition(":")[2].split())
     except OSError:
         pass
-    from numpy._core import _multiarray_umath
-
-    has: dict[str, bool] = getattr(_multiarray_umath, "__cpu_features__", {})
+    numpy = importlib.import_module("numpy._core._multiarray_umath")
+    has: dict[str, bool] = getattr(numpy, "__cpu_features__", {})
     unknown = set(_V3) - set(_NUMPY)  # no CPU with AVX2 and FMA is without them
     return frozenset(unknown | {flag for flag, name in _NUMPY.items() if has.get(name)})

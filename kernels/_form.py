@@ -8,7 +8,6 @@ same functions. The environment variable PUNCTUM_KERNELS decides instead: "compi
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib
 import importlib.util
 import json
@@ -16,17 +15,15 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ._cpu import LEVELS, lacking, machine
-from ._jit import KERNELS, Kernel
+from ._jit import KERNELS, Kernel, provide
+from ._sources import EXTENSION, HERE, RECORD, sources
 from ._validate import KernelInputError, KernelsUnavailableError
 
 COMPILED, JIT = "compiled", "jit"
 VARIABLE = "PUNCTUM_KERNELS"
-EXTENSION, RECORD = "_compiled", "_compiled.json"
-HERE = Path(__file__).parent
 _EXTRA = "pip install 'punctum[jit]', or a wheel of punctum for this platform and Python"
 _lock = threading.RLock()
 
@@ -119,16 +116,6 @@ def obstacle() -> str:
     return ""
 
 
-def sources(folder: Path = HERE) -> str:
-    """Digest of the sources of all kernels in a folder; "" where they are not there."""
-    files = sorted(folder.glob("*.py"))
-    digest = hashlib.sha256()
-    for file in files:
-        digest.update(f"{file.name}\0".encode())
-        digest.update(file.read_bytes())
-    return digest.hexdigest() if files else ""
-
-
 def _name() -> str:
     return f"{__package__}.{EXTENSION}"
 
@@ -150,3 +137,12 @@ def _choose(wanted: str, reason: str) -> KernelForm:
             f"{why[0].upper()}{why[1:]}, and Numba, which compiles them on first use, is not installed", "Numba", _EXTRA
         )
     return KernelForm(JIT, reason or hindered)
+
+
+def _compilation(kernel: Kernel) -> None:
+    from ._numba import compile_kernel  # Numba is not there where it is not needed
+
+    compile_kernel(kernel)
+
+
+provide(implementation=implementation, compilation=_compilation)

@@ -39,9 +39,7 @@ class Kernel:
         return f"<kernel {self.name}>"
 
     def _first(self, *arguments: Any) -> Any:
-        from ._form import implementation
-
-        self._run = implementation(self)
+        self._run = _hooks["implementation"](self)
         return self._run(*arguments)
 
     def choose_again(self) -> None:
@@ -52,9 +50,7 @@ class Kernel:
     def jitted(self) -> Any:
         """The function as Numba compiles it on first use: made now, and for declared types compiled now."""
         if self._jitted is None:
-            from ._numba import compile_kernel
-
-            compile_kernel(self)
+            _hooks["compilation"](self)
         return self._jitted
 
     @jitted.setter
@@ -70,6 +66,14 @@ class Kernel:
     def _numba_type_(self) -> Any:
         """Numba asks for this where a kernel calls another one."""
         return self.jitted._numba_type_
+
+
+_hooks: dict[str, Callable[[Kernel], Any]] = {}
+
+
+def provide(*, implementation: Callable[[Kernel], Callable[..., Any]], compilation: Callable[[Kernel], None]) -> None:
+    """Set what kernels call: for the function that runs in the chosen form, and for setting `jitted`."""
+    _hooks.update(implementation=implementation, compilation=compilation)
 
 
 KERNELS: dict[str, Kernel] = {}

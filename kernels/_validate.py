@@ -94,7 +94,7 @@ def vector_of(value: ArrayLike, name: str, length: int | None = None) -> F64:
 
 def index_of(value: ArrayLike, name: str, length: int, below: int) -> I64:
     """Convert to int64 [length] with values in [0, below)."""
-    array = _plain(value, np.int64)
+    array: I64 = _plain(value, np.int64)
     if array.shape != (length,):
         raise KernelInputError(f"{name} has shape {array.shape}", f"[{length}]", f"check {name}")
     if length and (array.min() < 0 or array.max() >= below):
@@ -112,7 +112,7 @@ def matrix_of(value: ArrayLike, name: str, dtype: Any = np.float64) -> Any:
 
 def offsets_of(value: ArrayLike, length: int) -> I64:
     """Convert to group offsets, int64 [G + 1]: first 0, last `length`, never decreasing."""
-    array = _plain(value, np.int64)
+    array: I64 = _plain(value, np.int64)
     if array.ndim != 1 or len(array) < 1 or array[0] != 0 or array[-1] != length or (np.diff(array) < 0).any():
         raise KernelInputError("group_offsets is not a partition", f"0 = o[0] <= ... <= o[-1] = {length}", "rebuild it")
     return array
