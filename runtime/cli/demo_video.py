@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..errors import InputError
 from ..text.display import counted
-from .terminal import cell, console, echo, echo_json
+from .terminal import cell, console, echo, echo_json, say
 
 if TYPE_CHECKING:
     from ..events.event import Event
@@ -61,6 +61,8 @@ def demo_video(
     need_jinja()
     kernels.warm_up("demo")
     warm_up(localizer, LiveOptions(max_delay_s=MAX_DELAY_S))
+    if not as_json:
+        say(f"rendering a video of {seconds:.0f} s")
     scene = render(UNSEEN + seed, seconds=seconds)
     truth = [Action(LABELS[c], start, end) for c, start, end in scene.actions]
     with atomic_folder(out, replace=True) as draft:
@@ -100,6 +102,8 @@ def demo_video(
             "live reports": session.stats.report_s,
         }
         report = draft / "report.html"
+        if not as_json:
+            say("writing the report")
         write_report(report, _report(bundle, engine, video, events, truth, pictures, stages, floor, out / video.name))
     finals = [e for e in events if e.phase == "final" and e.score >= floor]
     rows_ = _matches(truth, finals)
