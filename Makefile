@@ -4,9 +4,10 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
 LOCKED = $(PIP) install --require-hashes
 HERE = $(PIP) install --no-deps --no-build-isolation -e .
-.PHONY: demo test test-docs lint types docs bench wheel release clean
+.PHONY: demo test test-docs lint types docs bench wheel wheels release clean
 
 demo: .venv-demo/ready
+	@echo "demo: a rendered video as a stream, then the page of the report"
 	.venv-demo/bin/punctum demo --out out/demo
 
 # One thread a process: the tests train tiny networks, and threads would wait for each other. A process more than there
@@ -46,14 +47,21 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	  -o "$$(ls dist/*.whl | sed 's/-py3-none-any\.whl$$//').cdx.json" .venv-demo/bin/python
 	.venv-demo/bin/python .ci/inventory.py sbom dist/*.cdx.json --wheel dist/*.whl
 
+# Wheels with compiled kernels in dist/, one for each supported Python of this machine, each tried out without Numba.
+wheels: .venv-release/ready
+	.venv-release/bin/python .ci/compiled dist
+
 # Wheel and source distribution, checked and installed on every supported Python of this machine. Uploads nothing.
 release: .venv/ready .venv-release/ready
 	.ci/release .venv-release/bin/python
 
 # Engine, video and report: what runs in the field needs no torch.
+# It shows what it installs. Files are compiled to bytecode when they are imported, which is less than all.
 .venv-demo/ready: pyproject.toml locks/demo.txt
+	@echo "demo: making the environment .venv-demo"
 	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/python $(LOCKED) -r locks/demo.txt
+	@echo "demo: installing the engine, video and report libraries into it"
+	.venv-demo/bin/python -m pip --disable-pip-version-check install --no-compile --require-hashes -r locks/demo.txt
 	.venv-demo/bin/python $(HERE)
 	touch $@
 

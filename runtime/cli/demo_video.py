@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import InputError
 from ..text.display import counted
-from .terminal import cell, console, echo, echo_json
+from .terminal import cell, console, echo, echo_json, say
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -61,6 +61,8 @@ def demo_video(
 ) -> None:
     """Raises InputError and PunctumError; MissingDependencyError where ONNX Runtime, PyAV or jinja2 is absent."""
     began = time.perf_counter()
+    from punctum import kernels
+
     from ..bundle.reader import SHIPPED, Bundle
     from ..errors import MissingDependencyError
     from ..files.atomic import atomic_folder
@@ -81,7 +83,10 @@ def demo_video(
     except ImportError:
         raise MissingDependencyError("av", "video", "the demo with a video (or use --sensors)") from None
     need_jinja()
+    kernels.warm_up("demo")
     warm_up(localizer, LiveOptions(max_delay_s=MAX_DELAY_S))
+    if not as_json:
+        say(f"rendering a video of {seconds:.0f} s")
     scene = render(UNSEEN + seed, seconds=seconds)
     truth = [Action(LABELS[c], start, end) for c, start, end in scene.actions]
     with atomic_folder(out, replace=True) as draft:
@@ -121,6 +126,8 @@ def demo_video(
             "live reports": session.stats.report_s,
         }
         report = draft / "report.html"
+        if not as_json:
+            say("writing the report")
         write_report(report, _report(bundle, engine, video, events, truth, pictures, stages, floor, out / video.name))
     finals = [e for e in events if e.phase == "final" and e.score >= floor]
     rows_ = _matches(truth, finals)

@@ -9,6 +9,8 @@ import pkgutil
 import pytest
 from punctum import kernels
 
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
 MODULES = [
     f"{kernels.__name__}.{module.name}" for module in pkgutil.iter_modules(kernels.__path__) if module.name[0] == "_"
 ]

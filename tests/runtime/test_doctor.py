@@ -21,7 +21,7 @@ from punctum.runtime.machine.elf import needed
 from punctum.runtime.machine.examine import blocking_findings
 from punctum.runtime.machine.findings import Facts
 from punctum.runtime.machine.host import Host
-from punctum.runtime.machine.system import examine_cache
+from punctum.runtime.machine.kernels import examine_cache
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CUDA = ("libcublas.so.13", "libcudart.so.13", "libc.so.6", "libstdc++.so.6")
