@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from .bundle.config import PostProcess
 from .errors import InputError
 from .events.event import Event
 from .events.time_of_day import Arrival, FixedStart, stamped
-from .features.features import Features
+from .features.features import FeatureRows, Features
 from .live import LiveOptions
 from .session.engine import Backend
 from .session.offline import Localization, Recording, localize, retry_once
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .backends.options import EngineOptions, EngineSpec
     from .bundle.reader import Bundle
     from .session.pool import Pool, PoolOptions
-    from .sources.items import Chunk, Source
+    from .sources.items import Chunk, Item, Source
 
 
 class Localizer:
@@ -77,18 +77,13 @@ class Localizer:
     def _open(self, bundle: Bundle, spec: EngineSpec) -> None:
         from .backends.open import open_engine
 
-        manifest = bundle.manifest
         self._backend: Backend = open_engine(bundle, spec)
-        self._plan = Plan(
-            labels=tuple(bundle.labels),
-            dim=manifest.features.dim,
-            stride_s=manifest.features.stride_s,
-            left=manifest.locator.left,
-            right=manifest.locator.right,
-            post=manifest.post,
-            bundle_id=bundle.id,
-            overhang_s=manifest.backbone.overhang_s if manifest.backbone else 0.0,
-        )
+        self._plan = Plan.of(bundle)
+
+    @classmethod
+    def around(cls, backend: Backend, bundle: Bundle) -> Localizer:
+        """The localizer of a bundle whose graphs run on an engine that is already open, such as a remote one."""
+        return cls._of(backend, Plan.of(bundle))
 
     @classmethod
     def from_parts(
@@ -180,7 +175,7 @@ class Localizer:
 
     def localize(
         self,
-        features: Any,
+        features: FeatureRows,
         *,
         stream: str = "",
         start_s: float = 0.0,
@@ -200,7 +195,7 @@ class Localizer:
             A list of events, whose attribute `stats` holds the statistics of the run.
         """
         found = localize(self._plan, self._backend, features, stream=stream, start_s=start_s, run_id=run_id)
-        return Localization(stamped(found, _fixed(start_utc)), found.stats)
+        return Localization(stamped(found, FixedStart.at(start_utc)), found.stats)
 
     def localize_chunks(
         self,
@@ -217,7 +212,7 @@ class Localizer:
         for chunk in chunks:
             events += recording.push(chunk.rows, at=chunk.at, lost=chunk.lost)
         events += recording.finish()
-        return Localization(stamped(events, _fixed(start_utc)), recording.stats)
+        return Localization(stamped(events, FixedStart.at(start_utc)), recording.stats)
 
     def recording(self, *, stream: str = "", start_s: float = 0.0, run_id: str = "") -> Recording:
         """Begin a recording that arrives in parts and whose events are wanted as soon as they are final."""
@@ -225,7 +220,7 @@ class Localizer:
 
     def stream(
         self,
-        source: Iterable[Any] | Source,
+        source: Iterable[FeatureRows | Item] | Source,
         *,
         stream: str = "",
         start_s: float = 0.0,
@@ -252,7 +247,7 @@ class Localizer:
 
         session: Session | None = None
         arrival = None if start_utc or isinstance(source, Iterable) or source.replayable else Arrival()
-        clock = arrival or _fixed(start_utc)
+        clock = arrival or FixedStart.at(start_utc)
         for item in source if isinstance(source, Iterable) else source.items():
             if isinstance(item, Begin) and session is None:
                 session = self.session(stream=stream or item.stream, start_s=item.start_s, live=live, run_id=run_id)
@@ -275,7 +270,7 @@ class Localizer:
 
     async def astream(
         self,
-        source: AsyncIterable[Any],
+        source: AsyncIterable[FeatureRows],
         *,
         stream: str = "",
         start_s: float = 0.0,
@@ -291,17 +286,7 @@ class Localizer:
             yield event
 
 
-def _fixed(start_utc: datetime | None) -> FixedStart | None:
-    if start_utc is None:
-        return None
-    if start_utc.tzinfo is None:
-        raise InputError(
-            "start-utc", f"The time {start_utc} has no offset from UTC", "a time with tzinfo", "add tzinfo=UTC"
-        )
-    return FixedStart(start_utc.timestamp())
-
-
-def _checked(chunk: Any) -> Any:
+def _checked(chunk: FeatureRows) -> FeatureRows:
     if not isinstance(chunk, Features) and np.ndim(chunk) != 2:
         raise InputError(
             "features-shape", f"A chunk has shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"

@@ -19,14 +19,9 @@ of the spec file selects the middle frame of each snippet (the default) or the m
 
 from __future__ import annotations
 
-import importlib
 import re
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -44,6 +39,7 @@ from .export import export_module
 from .images import How, ImageClips, image_graph, takes_images
 from .onnx_file import read_onnx
 from .spec_options import image_option, not_of_images, torch_options
+from .torch_module import import_module, takes_only_images
 
 GRAPH_FILE = "backbone.onnx"
 BATCHES = (1, 2, 5)
@@ -148,7 +144,7 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
             raise not_of_images(path.name, Path(spec_file))
         return _with_fingerprint(path.name, spec, graph, None, how)
     module = import_module(source, torch_options(record, Path(spec_file)))
-    how = how or ("middle" if _takes_only_images(module, spec) else None)
+    how = how or ("middle" if takes_only_images(module, spec) else None)
     if how is not None:
         spec = spec.model_copy(update={"layout": "NTCHW"})
         module = ImageClips(module, spec, how)
@@ -232,77 +228,6 @@ def check_backbone_parity(module: nn.Module, spec: BackboneSpec, graph: bytes) -
                 next_step="report this, or export the module to ONNX yourself",
             )
     return report
-
-
-def import_module(source: str, options: dict[str, Any]) -> nn.Module:
-    """Call `package.module:factory` with options["arguments"] and replace submodule options["drop"] by the identity.
-
-    Raises:
-        InputError: the import or the call fails, or the result is not a torch module.
-    """
-    name, attribute = source.split(":")
-    with _working_folder():
-        try:
-            target: Any = importlib.import_module(name)
-            for part in attribute.split("."):
-                target = getattr(target, part)
-            module = target if isinstance(target, nn.Module) else target(**options.get("arguments", {}))
-        except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
-            raise InputError(
-                "backbone-import",
-                f"{source}: {error.__class__.__name__}: {failure_text(error, 600)}",
-                "package.module:factory, where factory() returns a torch module",
-                "check the path and the arguments",
-            ) from None
-    if not isinstance(module, nn.Module):
-        raise InputError(
-            "backbone-import",
-            f"{source} returns {type(module).__name__}",
-            required="a torch module",
-            next_step="name a factory of modules",
-        )
-    drop = options.get("drop")
-    if drop is not None:
-        owner, _, last = str(drop).rpartition(".")
-        try:
-            module.get_submodule(str(drop))
-            setattr(module.get_submodule(owner), last, nn.Identity())
-        except AttributeError:
-            names = ", ".join(name for name, _ in module.named_children())
-            raise InputError(
-                "backbone-drop", f"the module has no submodule {drop!r}", names, "correct torch.drop"
-            ) from None
-    return module
-
-
-@contextmanager
-def _working_folder() -> Iterator[None]:
-    """Make modules in the working directory importable, as `python -m` does."""
-    folder = str(Path.cwd())
-    added = folder not in sys.path
-    if added:
-        sys.path.insert(0, folder)
-    try:
-        yield
-    finally:
-        if added:
-            sys.path.remove(folder)
-
-
-def _takes_only_images(module: nn.Module, spec: BackboneSpec) -> bool:
-    """Whether a module fails on clips and accepts images."""
-    module = module.eval().cpu().float()
-    with torch.no_grad():
-        try:
-            module(torch.randn(3, *spec.clip_shape))
-            return False
-        except Exception:  # noqa: BLE001 - the module is the user's and may raise anything
-            pass
-        try:
-            out = module(torch.randn(3, spec.channels, spec.height, spec.width))
-        except Exception:  # noqa: BLE001 - as above; its error on clips is reported
-            return False
-    return isinstance(out, torch.Tensor) and out.ndim == 2
 
 
 def _with_fingerprint(

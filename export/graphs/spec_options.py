@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import shown
+from punctum.runtime.text.json_types import JsonObject, JsonValue
 
 from .images import HOWS, How
 
 
-def image_option(record: Any, path: Path) -> tuple[How | None, Any]:
+class TorchOptions(TypedDict, total=False):
+    """The field "torch": arguments of the factory, and the submodule that the identity replaces."""
+
+    arguments: JsonObject
+    drop: JsonValue
+
+
+def image_option(record: JsonValue, path: Path) -> tuple[How | None, JsonValue]:
     """The field "image" (None: absent), and the rest of the record. Layout "NCHW" means an image network.
 
     Raises:
@@ -30,8 +38,7 @@ def image_option(record: Any, path: Path) -> tuple[How | None, Any]:
             " or ".join(f'"{how}"' for how in HOWS),
             "correct it",
         )
-    how: How = record["image"]
-    return how, rest
+    return ("mean" if record["image"] == "mean" else "middle"), rest
 
 
 def not_of_images(name: str, path: Path) -> InputError:
@@ -44,15 +51,16 @@ def not_of_images(name: str, path: Path) -> InputError:
     )
 
 
-def torch_options(record: Any, path: Path) -> dict[str, Any]:
+def torch_options(record: JsonValue, path: Path) -> TorchOptions:
     """The field "torch": arguments of the factory, and the submodule to drop. Raises InputError for other content."""
-    options = record.get("torch", {})
+    options = record.get("torch", {}) if isinstance(record, dict) else {}
     known = isinstance(options, dict) and set(options) <= {"arguments", "drop"}
-    if not known or not isinstance(options.get("arguments", {}), dict):
+    arguments = options.get("arguments", {}) if isinstance(options, dict) else None
+    if not isinstance(options, dict) or not known or not isinstance(arguments, dict):
         raise InputError(
             "backbone-spec",
             f"{path}: torch is {json.dumps(options)[:80]}",
             '{"arguments": {...}, "drop": "name"}',
             "correct it",
         )
-    return dict(options)
+    return TorchOptions(arguments=arguments, drop=options.get("drop"))

@@ -14,7 +14,6 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.session.engine import Backend
 from punctum.training.arrays import F32, I64
 
-from ..localizers import localizer_around
 from .recordings import Reader, open_reader
 
 Feed = dict[str, npt.NDArray[Any]]
@@ -105,7 +104,7 @@ def collect(bundle: Bundle, data: Dataset, *, split: str | None = None, seed: in
     spec = bundle.manifest.backbone
     observe = None if spec is None else lambda batch: _offer_clips(clips, spec.input, batch)
     reader = open_reader(bundle, data, observe=observe)
-    localizer = localizer_around(bundle, _RecordingBackend(open_backend(bundle), locator, center))
+    localizer = Localizer.around(_RecordingBackend(open_backend(bundle), locator, center), bundle)
     mean, std = _run(localizer, reader, videos)
     _check_features(bundle, data, mean, std)
     record = {

@@ -137,26 +137,16 @@ def open_localizer(bundle: Bundle, url: str, *, name: str | None = None, timeout
     """
     parts: list[Part] = ["locator"] if bundle.manifest.center is None else ["locator", "center"]
     models = [_open(bundle, url, part, name, timeout_s) for part in parts]
-    manifest = bundle.manifest
     backend = OnnxBackend(
         models[0],
         models[1] if len(models) > 1 else None,
         classes=len(bundle.labels),
-        dim=manifest.features.dim,
+        dim=bundle.manifest.features.dim,
         # Arrays are passed through this machine's memory, hence device "cpu".
         spec=EngineSpec(precision=models[0].parameter("punctum.precision")),
     )
     backend.requested = backend.actual = f"triton:{url}"
-    return Localizer.from_parts(
-        backend,
-        labels=bundle.labels,
-        dim=manifest.features.dim,
-        stride_s=manifest.features.stride_s,
-        post=manifest.post,
-        receptive_field=(manifest.locator.left, manifest.locator.right),
-        bundle_id=bundle.id,
-        overhang_s=0.0 if manifest.backbone is None else manifest.backbone.overhang_s,
-    )
+    return Localizer.around(backend, bundle)
 
 
 def open_backbone(bundle: Bundle, url: str, *, name: str | None = None, timeout_s: float = TIMEOUT_S) -> VideoBackbone:

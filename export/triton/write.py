@@ -6,11 +6,11 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from punctum.runtime import Localizer
 from punctum.runtime.bundle.precision import REFERENCE, Part
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_folder
 
-from ..localizers import localizer_around
 from . import client
 from ._config import FORMAT, LABELS, QUEUE_US, VERSION, config_text
 from ._models import Model, read_model
@@ -146,7 +146,7 @@ def _shapes(bundle: Bundle, backend: Backend) -> list[Shape]:
     from punctum.runtime.live import LiveOptions
     from punctum.runtime.warmup import stream_shapes
 
-    localizer = localizer_around(bundle, backend)
+    localizer = Localizer.around(backend, bundle)
     options = (None, LiveOptions(max_delay_s=1.0))
     return list(dict.fromkeys(shape for live in options for shape in stream_shapes(localizer, live)))
 

@@ -6,16 +6,20 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .._validate import I64, KernelInputError, offsets_of, positive
-from ._interface import INTEGERS, REALS, Handle, check_array, on_device
+from ._interface import INTEGERS, REALS, DeviceArray, Handle, NumbaArray, check_array, on_device
+
+# Also of the host: the CPU's functions hand on what they were given, and `check_array` refuses it with a message.
+Given = DeviceArray | ArrayLike
 
 _FAULTS = ("{name} contains NaN or infinity", "{name} ends before it starts", "scores{row} is NaN or infinite")
 
 
-def _sound(fault: Any, name: str) -> None:
+def _sound(fault: NumbaArray, name: str) -> None:
     """Raise KernelInputError for the result of an inspection."""
-    from ._kernels import LABEL, SOUND
+    from ._inspect import LABEL, SOUND
 
     code = int(fault.copy_to_host()[0])
     if code == SOUND:
@@ -28,15 +32,16 @@ def _sound(fault: Any, name: str) -> None:
     )
 
 
-def _fault() -> Any:
+def _fault() -> NumbaArray:
     from numba import cuda
 
-    from ._kernels import SOUND
+    from ._inspect import SOUND
 
-    return cuda.to_device(np.array([SOUND], np.int64))
+    fault: NumbaArray = cuda.to_device(np.array([SOUND], np.int64))
+    return fault
 
 
-def _groups(segments: Any, scores: Any, group_offsets: Any) -> tuple[Handle, Handle, Any, I64]:
+def _groups(segments: Given, scores: Given, group_offsets: Given) -> tuple[Handle, Handle, NumbaArray | None, I64]:
     """Return validated arrays, and the offsets on the device (None if not there) and on the host."""
     seg = check_array(segments, "segments", REALS, (None, 2))
     value = check_array(scores, "scores", REALS, (seg.shape[0],))
@@ -52,14 +57,14 @@ def _groups(segments: Any, scores: Any, group_offsets: Any) -> tuple[Handle, Han
     return seg, value, given, offsets_of(given.copy_to_host(), seg.shape[0])
 
 
-def _inspected(seg: Handle, value: Handle, check: bool) -> tuple[Any, Any]:
-    from . import _kernels
+def _inspected(seg: Handle, value: Handle, check: bool) -> tuple[NumbaArray, NumbaArray]:
+    from . import _inspect
     from ._device import flat, opened
 
     segments, scores = opened(seg), opened(value)
     if check:
         fault = _fault()
-        _kernels.inspect_segments[flat(value.shape[0])](segments, scores, fault)
+        _inspect.inspect_segments[flat(value.shape[0])](segments, scores, fault)
         _sound(fault, "segments")
     return segments, scores
 
@@ -73,7 +78,7 @@ def _scratch(offsets: I64) -> tuple[int, int]:
 
 
 def adapt_groups(
-    segments: Any, scores: Any, group_offsets: Any, *, iou_threshold: float = 0.4, check: bool = True
+    segments: Given, scores: Given, group_offsets: Given, *, iou_threshold: float = 0.4, check: bool = True
 ) -> Any:
     """`kernels.adapt_groups` on the device.
 
@@ -113,9 +118,9 @@ def adapt_groups(
 
 
 def suppress_groups(
-    segments: Any,
-    scores: Any,
-    group_offsets: Any,
+    segments: Given,
+    scores: Given,
+    group_offsets: Given,
     *,
     sigma: float = 0.3,
     min_score: float = 0.0,
@@ -176,7 +181,7 @@ def suppress_groups(
     return index, decayed, packed
 
 
-def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> Any:
+def fuse_confidence(class_probability: Given, attention: Given, center: Given) -> Any:
     """`kernels.fuse_confidence` on the device.
 
     Args:
@@ -207,16 +212,16 @@ def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> Any:
 
 
 def fuse_scores(
-    contrast: Any,
-    base: Any,
-    labels: Any,
-    class_probability: Any,
-    attention: Any,
-    center: Any,
+    contrast: Given | None,
+    base: Given | None,
+    labels: Given | None,
+    class_probability: Given | None,
+    attention: Given | None,
+    center: Given | None,
     *,
     weights: Sequence[float],
     check: bool = True,
-) -> Any:
+) -> NumbaArray:
     """Ranking score of proposals: the product of max(term, 0) ** weight, on the device.
 
     A term with weight 0 is not read and may be None, as may `labels` without class probability; at least one array is
@@ -258,7 +263,7 @@ def fuse_scores(
         handles["labels"] = check_array(labels, "labels", INTEGERS, (count,))
     from numba import cuda
 
-    from . import _kernels
+    from . import _inspect, _kernels
     from ._device import check_driver, empty, finish, flat, opened
 
     check_driver()
@@ -268,7 +273,7 @@ def fuse_scores(
     arrays = {name: opened(handle) for name, handle in handles.items()}
     if check and "labels" in arrays:
         fault = _fault()
-        _kernels.inspect_labels[flat(count)](arrays["labels"], handles["class_probability"].shape[1], fault)
+        _inspect.inspect_labels[flat(count)](arrays["labels"], handles["class_probability"].shape[1], fault)
         _sound(fault, "labels")
     for name in terms:
         if name not in arrays:
@@ -279,7 +284,7 @@ def fuse_scores(
     _kernels.fuse[flat(count)](*(arrays[name] for name in order), powers, out)
     if check:
         fault = _fault()
-        _kernels.inspect_scores[flat(count)](out, fault)
+        _inspect.inspect_scores[flat(count)](out, fault)
         _sound(fault, "scores")
     finish()
     return out

@@ -8,21 +8,21 @@ functions that do have to live in the module of their kernel.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
-from numba import cuda
 from numba.core import config
+
+from ._jit import device
 
 SIMULATED = bool(config.ENABLE_CUDASIM)
 
 if SIMULATED:
 
-    def times(a: Any, b: Any) -> Any:
+    def times(a: float, b: float) -> float:
         """a b, rounded."""
         return a * b
 
-    def scaled(a: Any, k: Any) -> Any:
+    def scaled(a: float, k: float) -> float:
         """a 2^k, k a whole number."""
         return math.ldexp(a, int(k))
 
@@ -31,16 +31,17 @@ else:
 
     times = libdevice.dmul_rn
 
-    @cuda.jit(device=True)
-    def scaled(a, k):  # type: ignore[no-untyped-def]
+    @device
+    def scaled(a: float, k: float) -> float:
         """a 2^k, k a whole number."""
-        return libdevice.ldexp(a, np.int32(k))
+        result: float = libdevice.ldexp(a, np.int32(k))
+        return result
 
 # Numba's own `min` and `max` of two numbers do not compile for the device in 0.68.
 
 
-@cuda.jit(device=True)
-def shared_length(s0, e0, s1, e1, extra):  # type: ignore[no-untyped-def]
+@device
+def shared_length(s0: float, e0: float, s1: float, e1: float, extra: float) -> float:
     """Length of the intersection plus `extra`; below 0 by the gap where there is none."""
     return (e0 if e0 < e1 else e1) - (s0 if s0 > s1 else s1) + extra
 
@@ -49,8 +50,8 @@ ROUND = 6755399441055744.0
 LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
-@cuda.jit(device=True)
-def iou_of(s0, e0, s1, e1, extra):  # type: ignore[no-untyped-def]
+@device
+def iou_of(s0: float, e0: float, s1: float, e1: float, extra: float) -> float:
     """Intersection over union, as `kernels._overlap.iou_of`."""
     inter = shared_length(s0, e0, s1, e1, extra)
     if inter <= 0.0:
@@ -59,8 +60,8 @@ def iou_of(s0, e0, s1, e1, extra):  # type: ignore[no-untyped-def]
     return inter / union if union > 0.0 else 0.0
 
 
-@cuda.jit(device=True)
-def decayed(score, start, end, s, e, extra, scale):  # type: ignore[no-untyped-def]
+@device
+def decayed(score: float, start: float, end: float, s: float, e: float, extra: float, scale: float) -> float:
     """score exp(scale iou^2) of [start, end] with [s, e]: the series of `kernels._soft`, operation by operation."""
     inter = shared_length(s, e, start, end, extra)
     if inter <= 0.0:
@@ -88,8 +89,8 @@ def decayed(score, start, end, s, e, extra, scale):  # type: ignore[no-untyped-d
     return times(score, scaled(p, k))
 
 
-@cuda.jit(device=True)
-def raised(value, weight):  # type: ignore[no-untyped-def]
+@device
+def raised(value: float, weight: float) -> float:
     """max(value, 0) ** weight with NumPy's short cuts for 1, 2 and 1/2; NaN stays NaN."""
     if value < 0.0:
         value = 0.0

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+import numpy.typing as npt
 from numba import cuda
 
 from .._validate import KernelInputError
 from ._arith import SIMULATED
-from ._interface import Handle
+from ._interface import Handle, NumbaArray
 from ._kernels import THREADS
 
 
@@ -33,7 +32,7 @@ def check_driver() -> None:
         )
 
 
-def opened(handle: Handle) -> Any:
+def opened(handle: Handle) -> NumbaArray:
     """The array as Numba's; waits for the stream that its producer works on."""
     if SIMULATED:
         from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
@@ -44,7 +43,7 @@ def opened(handle: Handle) -> Any:
     return cuda.as_cuda_array(handle.owner)
 
 
-def empty(shape: int | tuple[int, ...], dtype: Any = np.float64) -> Any:
+def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> NumbaArray:
     """New memory on the current device."""
     return cuda.device_array(shape, dtype)
 

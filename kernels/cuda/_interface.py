@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Protocol, TypedDict
+
+import numpy as np
+import numpy.typing as npt
 
 from .._validate import KernelInputError
 
@@ -11,16 +15,43 @@ REALS = {"<f4": "float32", "<f8": "float64"}
 INTEGERS = {"<i4": "int32", "<i8": "int64"}
 
 
-def interface_of(value: Any) -> dict[str, Any] | None:
+class Interface(TypedDict, total=False):
+    """What `__cuda_array_interface__` returns. Of foreign arrays: `check_array` trusts none of it."""
+
+    shape: tuple[int, ...]
+    typestr: str
+    data: tuple[int | None, bool]
+    version: int
+    strides: tuple[int, ...] | None
+    stream: int | None
+    mask: object
+
+
+class DeviceArray(Protocol):
+    """An array on a CUDA device, of any library (CuPy, PyTorch, Numba)."""
+
+    @property
+    def __cuda_array_interface__(self) -> Mapping[str, object]: ...
+
+
+class NumbaArray(DeviceArray, Protocol):
+    """An array on a CUDA device as Numba makes it: what the functions of this package return."""
+
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    def copy_to_host(self) -> npt.NDArray[np.generic]: ...
+
+
+def interface_of(value: object) -> Interface | None:
     """The interface of an array on the device, None for anything else."""
-    found = getattr(value, "__cuda_array_interface__", None)
+    found: Interface | None = getattr(value, "__cuda_array_interface__", None)
     if found is None and getattr(value, "__cuda_ndarray__", False):
         # Arrays of Numba's simulator say that they are on the device, but only have the host's interface.
-        found = value.__array_interface__
+        found = getattr(value, "__array_interface__", None)
     return found if isinstance(found, dict) else None
 
 
-def on_device(value: Any) -> bool:
+def on_device(value: object) -> bool:
     """Whether `value` lies on a CUDA device: it has a `__cuda_array_interface__` (a CPU tensor of torch has none)."""
     return interface_of(value) is not None
 
@@ -30,14 +61,14 @@ class Handle:
     """A checked array on the device. stream: what its producer works on, None where nothing is to be waited for."""
 
     name: str
-    interface: dict[str, Any]
+    interface: Interface
     shape: tuple[int, ...]
     dtype: str
     stream: int | None
-    owner: Any
+    owner: object
 
 
-def _contiguous(shape: tuple[int, ...], strides: Any, itemsize: int) -> bool:
+def _contiguous(shape: tuple[int, ...], strides: Sequence[int] | None, itemsize: int) -> bool:
     if strides is None or 0 in shape:
         return True
     step = itemsize
@@ -48,7 +79,7 @@ def _contiguous(shape: tuple[int, ...], strides: Any, itemsize: int) -> bool:
     return True
 
 
-def check_array(value: Any, name: str, kinds: dict[str, str], shape: tuple[int | None, ...]) -> Handle:
+def check_array(value: object, name: str, kinds: dict[str, str], shape: tuple[int | None, ...]) -> Handle:
     """Check an array before anything is launched; shape: None stands for any length.
 
     Raises KernelInputError for an array on the host, another dtype or shape, gaps between elements, a mask, an

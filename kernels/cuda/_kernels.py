@@ -11,21 +11,25 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 from numba import cuda
 
 from ._arith import decayed, iou_of, raised, times
-from ._jit import kernel
+from ._jit import device, kernel
+
+F64 = npt.NDArray[np.float64]
+Reals = npt.NDArray[np.float32] | F64
+I64 = npt.NDArray[np.int64]
+I8 = npt.NDArray[np.int8]
 
 THREADS = 256
 CAPACITY = 512
 """Members of a group that fit into shared memory (16 KiB a block); larger groups work in global memory."""
 NONE = -1
-SOUND = np.iinfo(np.int64).max
-NOT_FINITE, SWAPPED, SCORE_NOT_FINITE, LABEL = range(4)
 
 
-@cuda.jit(device=True)
-def best_of(value, index, t, threads):  # type: ignore[no-untyped-def]
+@device
+def best_of(value: F64, index: I64, t: int, threads: int) -> None:
     """Leaves in [0] the highest value and, among equals, the lowest index >= 0. Barriers: all threads call it."""
     cuda.syncthreads()
     half = threads // 2
@@ -41,8 +45,8 @@ def best_of(value, index, t, threads):  # type: ignore[no-untyped-def]
         half //= 2
 
 
-@cuda.jit(device=True)
-def sum_of(part, t, threads):  # type: ignore[no-untyped-def]
+@device
+def sum_of(part: F64, t: int, threads: int) -> None:
     """Leaves in [0, :] the sums over the threads. Barriers: all threads call it."""
     cuda.syncthreads()
     half = threads // 2
@@ -54,16 +58,40 @@ def sum_of(part, t, threads):  # type: ignore[no-untyped-def]
         half //= 2
 
 
-@cuda.jit(device=True)
-def load(segments, scores, a, n, start, end, score, base, t, threads):  # type: ignore[no-untyped-def]
+@device
+def load(
+    segments: Reals,
+    scores: Reals,
+    a: int,
+    n: int,
+    start: F64,
+    end: F64,
+    score: F64,
+    base: int,
+    t: int,
+    threads: int,
+) -> None:
     for j in range(t, n, threads):
         start[base + j] = np.float64(segments[a + j, 0])
         end[base + j] = np.float64(segments[a + j, 1])
         score[base + j] = np.float64(scores[a + j]) + 0.0  # + 0.0 makes 0.0 of -0.0
 
 
-@cuda.jit(device=True)
-def adapt_one(start, end, score, locked, base, n, threshold, out, a, value, index, part):  # type: ignore[no-untyped-def]
+@device
+def adapt_one(
+    start: F64,
+    end: F64,
+    score: F64,
+    locked: I8,
+    base: int,
+    n: int,
+    threshold: float,
+    out: F64,
+    a: int,
+    value: F64,
+    index: I64,
+    part: F64,
+) -> None:
     t, threads = cuda.threadIdx.x, cuda.blockDim.x
     best, where = 0.0, NONE
     for j in range(t, n, threads):
@@ -104,7 +132,7 @@ def adapt_one(start, end, score, locked, base, n, threshold, out, a, value, inde
 
 
 @kernel
-def adapt(segments, scores, offsets, threshold, work, flags, out):  # type: ignore[no-untyped-def]
+def adapt(segments: Reals, scores: Reals, offsets: I64, threshold: float, work: F64, flags: I8, out: F64) -> None:
     """ABA of every group. work [3, N or 1] and flags [N or 1] serve groups above CAPACITY. out [N, 2]."""
     start = cuda.shared.array(CAPACITY, np.float64)
     end = cuda.shared.array(CAPACITY, np.float64)
@@ -126,8 +154,22 @@ def adapt(segments, scores, offsets, threshold, work, flags, out):  # type: igno
         adapt_one(work[0], work[1], work[2], flags, a, n, threshold, out, a, value, index, part)
 
 
-@cuda.jit(device=True)
-def pick_one(start, end, score, base, n, scale, floor, extra, a, picked, final, value, index):  # type: ignore[no-untyped-def]
+@device
+def pick_one(
+    start: F64,
+    end: F64,
+    score: F64,
+    base: int,
+    n: int,
+    scale: float,
+    floor: float,
+    extra: float,
+    a: int,
+    picked: I64,
+    final: F64,
+    value: F64,
+    index: I64,
+) -> int:
     """Returns how many were picked. A score of NaN marks who is out."""
     t, threads = cuda.threadIdx.x, cuda.blockDim.x
     best, where = 0.0, NONE
@@ -163,7 +205,18 @@ def pick_one(start, end, score, base, n, scale, floor, extra, a, picked, final, 
 
 
 @kernel
-def pick(segments, scores, offsets, scale, floor, extra, work, picked, final, counts):  # type: ignore[no-untyped-def]
+def pick(
+    segments: Reals,
+    scores: Reals,
+    offsets: I64,
+    scale: float,
+    floor: float,
+    extra: float,
+    work: F64,
+    picked: I64,
+    final: F64,
+    counts: I64,
+) -> None:
     """Soft-NMS of every group: from offsets[g] on, `picked` and `final` [N] get the picks, counts [G] how many."""
     start = cuda.shared.array(CAPACITY, np.float64)
     end = cuda.shared.array(CAPACITY, np.float64)
@@ -186,7 +239,7 @@ def pick(segments, scores, offsets, scale, floor, extra, work, picked, final, co
 
 
 @kernel
-def gather(picked, final, offsets, ends, out_index, out_score):  # type: ignore[no-untyped-def]
+def gather(picked: I64, final: F64, offsets: I64, ends: I64, out_index: I64, out_score: F64) -> None:
     """Moves the picks of each group together: from offsets[g] on to ends[g] on."""
     g = cuda.blockIdx.x
     a, b = offsets[g], ends[g]
@@ -195,7 +248,7 @@ def gather(picked, final, offsets, ends, out_index, out_score):  # type: ignore[
 
 
 @kernel
-def weigh(probability, attention, center, out):  # type: ignore[no-untyped-def]
+def weigh(probability: Reals, attention: Reals, center: Reals, out: F64) -> None:
     """out [M, C] = probability x attention x center, the published fusion."""
     i = cuda.grid(1)
     columns = probability.shape[1]
@@ -206,7 +259,16 @@ def weigh(probability, attention, center, out):  # type: ignore[no-untyped-def]
 
 
 @kernel
-def fuse(contrast, base, labels, probability, attention, center, weights, out):  # type: ignore[no-untyped-def]
+def fuse(
+    contrast: Reals,
+    base: Reals,
+    labels: I64,
+    probability: Reals,
+    attention: Reals,
+    center: Reals,
+    weights: F64,
+    out: F64,
+) -> None:
     """out [M]: product of the terms to the power of weights [5]; terms of weight 0 are not read."""
     m = cuda.grid(1)
     if m < out.shape[0]:
@@ -222,31 +284,3 @@ def fuse(contrast, base, labels, probability, attention, center, weights, out): 
         if weights[4] > 0.0:
             score *= raised(np.float64(center[m]), weights[4])
         out[m] = score
-
-
-@kernel
-def inspect_segments(segments, scores, fault):  # type: ignore[no-untyped-def]
-    """fault[0] = the lowest 4 row + what is wrong with it, SOUND where nothing is."""
-    i = cuda.grid(1)
-    if i < scores.shape[0]:
-        s, e = np.float64(segments[i, 0]), np.float64(segments[i, 1])
-        if not (math.isfinite(s) and math.isfinite(e)):
-            cuda.atomic.min(fault, 0, 4 * i + NOT_FINITE)
-        elif e < s:
-            cuda.atomic.min(fault, 0, 4 * i + SWAPPED)
-        elif not math.isfinite(np.float64(scores[i])):
-            cuda.atomic.min(fault, 0, 4 * i + SCORE_NOT_FINITE)
-
-
-@kernel
-def inspect_scores(scores, fault):  # type: ignore[no-untyped-def]
-    i = cuda.grid(1)
-    if i < scores.shape[0] and not math.isfinite(scores[i]):
-        cuda.atomic.min(fault, 0, 4 * i + SCORE_NOT_FINITE)
-
-
-@kernel
-def inspect_labels(labels, classes, fault):  # type: ignore[no-untyped-def]
-    i = cuda.grid(1)
-    if i < labels.shape[0] and not 0 <= labels[i] < classes:
-        cuda.atomic.min(fault, 0, 4 * i + LABEL)

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 F64 = npt.NDArray[np.float64]
 
 
-def upgrade_resolution(track: Any, scale: int) -> F64:
+def upgrade_resolution(track: ArrayLike, scale: int) -> F64:
     """LACP: [T, C] upsampled `scale` times; position u lies at u / scale, extrapolated beyond the last snippet."""
     track = np.asarray(track, np.float64)
     position = np.arange(0, len(track), 1 / scale)
@@ -19,7 +20,7 @@ def upgrade_resolution(track: Any, scale: int) -> F64:
     return np.asarray((1 - part) * track[left] + part * track[left + 1])
 
 
-def contrast_of_run(score: Any, start: int, end: int, share: float = 0.25) -> float:
+def contrast_of_run(score: ArrayLike, start: int, end: int, share: float = 0.25) -> float:
     """LACP `get_oic_score`: mean of score[start..end] minus the mean of margins of int(share * n), 0 where empty."""
     score = np.asarray(score, np.float64)
     n = end - start + 1
@@ -28,7 +29,7 @@ def contrast_of_run(score: Any, start: int, end: int, share: float = 0.25) -> fl
     return float(score[start : end + 1].mean() - (outer.mean() if len(outer) else 0.0))
 
 
-def proposals_of_track(track: Any, thresholds: Any, *, scale: int = 24) -> list[list[float]]:
+def proposals_of_track(track: ArrayLike, thresholds: Iterable[float], *, scale: int = 24) -> list[list[float]]:
     """LACP's way from one class track [T] to proposals: upsample, zero below, cut into runs, score each.
 
     Rows of (start, end, score) in upsampled samples / scale, that is left-edge snippet coordinates.
@@ -45,7 +46,7 @@ def proposals_of_track(track: Any, thresholds: Any, *, scale: int = 24) -> list[
     return rows
 
 
-def roi_align_1d(features: Any, proposals: Any, bins: int) -> npt.NDArray[np.float32]:
+def roi_align_1d(features: ArrayLike, proposals: ArrayLike, bins: int) -> npt.NDArray[np.float32]:
     """TSPNet's proposal features: RoIAlign (aligned=False) on zero-padded features, -0.5 shift, ceil(bin) samples each.
 
     features [T, D], proposals [M, 2] in snippets from the left edge. Returns [M, bins, D].

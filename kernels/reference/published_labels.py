@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 F64 = npt.NDArray[np.float64]
 
@@ -21,12 +21,14 @@ class Labels:
     inside: list[F64]
 
 
-def proposals_in_snippets(seconds: Any, snippets_per_second: float) -> F64:
+def proposals_in_snippets(seconds: ArrayLike, snippets_per_second: float) -> F64:
     """The released data set rounds proposals to a hundredth of a snippet; clicks it does not round."""
     return np.round(np.asarray(seconds, np.float64) * snippets_per_second, 2)
 
 
-def label(proposals: Any, times: Any, point_class: Any, *, classes: int, empty: float = 0.4) -> Labels:
+def label(
+    proposals: ArrayLike, times: ArrayLike, point_class: ArrayLike, *, classes: int, empty: float = 0.4
+) -> Labels:
     """Clicks strictly inside count; the center label is that of the first one in the order of the file.
 
     proposals [M, 2], times [P] and point_class [P]; `empty` is the center label of a proposal without a click.
@@ -49,7 +51,7 @@ def label(proposals: Any, times: Any, point_class: Any, *, classes: int, empty: 
     return found
 
 
-def shift_of_points(proposals: Any, labels: Labels, score: Any, threshold: float) -> dict[int, float]:
+def shift_of_points(proposals: ArrayLike, labels: Labels, score: ArrayLike, threshold: float) -> dict[int, float]:
     """First update: for each click, the weighted mean distance to the middles of its proposals above `threshold`.
 
     score [M] is sigmoid(center). Key -1 gathers proposals without a click, whose "time" is 0; nobody reads it.

@@ -7,11 +7,11 @@ the order of equals to an unstable sort, the first in the input wins here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 from .published import contrast_of_run, upgrade_resolution
 from .twins import nms, segment_iou
@@ -19,14 +19,14 @@ from .twins import nms, segment_iou
 F64 = npt.NDArray[np.float64]
 
 
-def classes_of_video(video_score: Any, threshold: float) -> npt.NDArray[np.int64]:
+def classes_of_video(video_score: ArrayLike, threshold: float) -> npt.NDArray[np.int64]:
     """The video gate of both: classes scored `threshold` or more, or the best one where there is none."""
     video_score = np.asarray(video_score)
     passed = np.flatnonzero(video_score >= threshold)
     return passed if len(passed) else np.array([int(np.argmax(video_score))])
 
 
-def active_runs(track: Any, threshold: float) -> list[tuple[int, int]]:
+def active_runs(track: ArrayLike, threshold: float) -> list[tuple[int, int]]:
     """LACP: runs [first, last] of samples > 0 once those below `threshold` are zeroed.
 
     A track whose only active sample is the first has no run: the released code asks `[0].any()`.
@@ -39,13 +39,13 @@ def active_runs(track: Any, threshold: float) -> list[tuple[int, int]]:
 
 
 def proposals_of_video(
-    score: Any,
-    video_score: Any,
+    score: ArrayLike,
+    video_score: Sequence[float] | F64,
     classes: Sequence[int],
     *,
     threshold: float,
     snippets_per_second: float,
-    agnostic: Any = None,
+    agnostic: ArrayLike | None = None,
     scale: int = 24,
     gamma: float = 0.2,
 ) -> list[F64]:
@@ -71,13 +71,13 @@ def proposals_of_video(
 
 
 def lacp_detections(
-    fused: Any,
-    agnostic: Any,
-    video_score: Any,
+    fused: ArrayLike,
+    agnostic: ArrayLike,
+    video_score: Sequence[float] | F64,
     *,
     class_threshold: float,
-    class_levels: Any,
-    agnostic_levels: Any,
+    class_levels: Iterable[float],
+    agnostic_levels: Iterable[float],
     snippets_per_second: float,
     scale: int = 24,
 ) -> tuple[F64, F64]:
@@ -108,7 +108,7 @@ def lacp_detections(
     return np.concatenate([empty, *raw]), np.concatenate([empty, *kept])
 
 
-DECAYS: dict[str, Callable[[F64, float], Any]] = {
+DECAYS: dict[str, Callable[[F64, float], F64]] = {
     "gaussian": lambda iou, sigma: np.exp(-(iou**2) / sigma),
     "linear": lambda iou, sigma: np.where(iou > 0.7, 1 - iou, 1.0),
     "hard": lambda iou, sigma: np.where(iou > 0.7, 0.0, 1.0),
@@ -116,7 +116,7 @@ DECAYS: dict[str, Callable[[F64, float], Any]] = {
 
 
 def soft_nms_rows(
-    segments: Any, scores: Any, sigma: float = 0.3, *, method: str = "gaussian"
+    segments: ArrayLike, scores: ArrayLike, sigma: float = 0.3, *, method: str = "gaussian"
 ) -> tuple[npt.NDArray[np.int64], F64]:
     """TSPNet `soft_nms`: "+1" lengths, all rows emitted; each pick swaps places with the first of what is left.
 
@@ -136,7 +136,7 @@ def soft_nms_rows(
     return np.array(picked, np.int64), np.array(decayed, np.float64)
 
 
-def boundary_adaption(segments: Any, scores: Any, threshold: float = 0.4) -> F64:
+def boundary_adaption(segments: ArrayLike, scores: ArrayLike, threshold: float = 0.4) -> F64:
     """TSPNet `boundary_adaption`: segments [M, 2], scores [M] -> [M, 2]. NaN where a cluster's weights sum to 0."""
     segments, scores = np.asarray(segments, np.float64), np.asarray(scores, np.float64)
     out = segments.copy()
@@ -153,7 +153,7 @@ def boundary_adaption(segments: Any, scores: Any, threshold: float = 0.4) -> F64
     return np.asarray(out)
 
 
-def fused_scores(cas: Any, attention: Any, center: Any) -> tuple[F64, F64]:
+def fused_scores(cas: ArrayLike, attention: ArrayLike, center: ArrayLike) -> tuple[F64, F64]:
     """TSPNet at test: logits cas [C+1, M], attention and center [1, M] -> (video score [C], fused score [M, C+1])."""
     cas, gate, weight = np.asarray(cas, np.float64), _sigmoid(attention), _sigmoid(center)
     probability = np.exp(cas - cas.max(0))
@@ -163,10 +163,10 @@ def fused_scores(cas: Any, attention: Any, center: Any) -> tuple[F64, F64]:
 
 
 def tspnet_detections(
-    cas: Any,
-    attention: Any,
-    center: Any,
-    proposals: Any,
+    cas: ArrayLike,
+    attention: ArrayLike,
+    center: ArrayLike,
+    proposals: ArrayLike,
     *,
     video_threshold: float,
     refine_threshold: float = 0.4,
@@ -187,5 +187,5 @@ def tspnet_detections(
     return video_score, classes, np.concatenate([np.zeros((0, 4)), *rows])
 
 
-def _sigmoid(value: Any) -> F64:
+def _sigmoid(value: ArrayLike) -> F64:
     return np.asarray(1 / (1 + np.exp(-np.asarray(value, np.float64))))

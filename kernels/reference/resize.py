@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 
 def coverage(cells: int, begin: float, length: float, pixels: int) -> npt.NDArray[np.float64]:
@@ -18,7 +17,7 @@ def coverage(cells: int, begin: float, length: float, pixels: int) -> npt.NDArra
 
 
 def resize_area(
-    image: Any, height: int, width: int, *, crop: tuple[float, float, float, float] | None = None
+    image: ArrayLike, height: int, width: int, *, crop: tuple[float, float, float, float] | None = None
 ) -> npt.NDArray[np.float32]:
     """uint8 [H, W, C] -> float32 [height, width, C]: the mean over each cell of the window."""
     image = np.asarray(image, np.float64)

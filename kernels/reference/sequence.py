@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
+from numpy.typing import ArrayLike
 
 from .published import contrast_of_run
 
 
 def beam_search(
-    track: Any, kinds: list[int], first_seed: list[int], last_seed: list[int], *, budget: int = 25
+    track: ArrayLike, kinds: list[int], first_seed: list[int], last_seed: list[int], *, budget: int = 25
 ) -> tuple[list[int], float]:
     """Borders of alternating runs over one class track [T] (0 background, 1 action).
 

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from numpy.typing import ArrayLike
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
+Levels = Sequence[float] | F64
+Labels = Sequence[int] | I64 | None  # None: a track of one class
 
 
-def segment_iou(a: Any, b: Any, *, length_offset: float = 0.0) -> F64:
+def segment_iou(a: ArrayLike, b: ArrayLike, *, length_offset: float = 0.0) -> F64:
     """[N, 2], [M, 2] -> [N, M]."""
     a, b = np.asarray(a, np.float64).reshape(-1, 2), np.asarray(b, np.float64).reshape(-1, 2)
     inter = np.minimum(a[:, None, 1], b[None, :, 1]) - np.maximum(a[:, None, 0], b[None, :, 0]) + length_offset
@@ -21,7 +24,7 @@ def segment_iou(a: Any, b: Any, *, length_offset: float = 0.0) -> F64:
     return np.where(union > 0, inter / np.where(union > 0, union, 1.0), 0.0)
 
 
-def nms(segments: Any, scores: Any, *, iou_threshold: float, length_offset: float = 0.0) -> I64:
+def nms(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float, length_offset: float = 0.0) -> I64:
     """Greedy suppression, best first; ties to the earlier."""
     segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
     order = list(np.argsort(-scores, kind="stable"))
@@ -36,7 +39,7 @@ def nms(segments: Any, scores: Any, *, iou_threshold: float, length_offset: floa
 
 
 def soft_nms(
-    segments: Any, scores: Any, *, sigma: float = 0.3, min_score: float = 0.0, length_offset: float = 0.0
+    segments: ArrayLike, scores: ArrayLike, *, sigma: float = 0.3, min_score: float = 0.0, length_offset: float = 0.0
 ) -> tuple[I64, F64]:
     """Gaussian decay; ties to the earlier."""
     segments = np.asarray(segments, np.float64).reshape(-1, 2)
@@ -55,7 +58,7 @@ def soft_nms(
     return np.array(picked, np.int64), np.array(decayed, np.float64)
 
 
-def adapt_boundaries(segments: Any, scores: Any, *, iou_threshold: float = 0.4) -> F64:
+def adapt_boundaries(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float = 0.4) -> F64:
     """ABA over all pairs."""
     segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
     out = segments.copy()
@@ -74,7 +77,7 @@ def adapt_boundaries(segments: Any, scores: Any, *, iou_threshold: float = 0.4) 
     return np.asarray(out, np.float64)
 
 
-def find_runs(track: Any, thresholds: Any) -> tuple[F64, I64]:
+def find_runs(track: ArrayLike, thresholds: Levels) -> tuple[F64, I64]:
     """Runs above each threshold on the linear interpolant."""
     track = np.asarray(track, np.float64)
     segments, which = [], []
@@ -92,7 +95,7 @@ def find_runs(track: Any, thresholds: Any) -> tuple[F64, I64]:
     return np.array(segments, np.float64).reshape(-1, 2), np.array(which, np.int64)
 
 
-def _integral(values: F64, low: float, high: float) -> Any:
+def _integral(values: F64, low: float, high: float) -> F64:
     """Integral of the interpolant of values [T, ...] over [low, high], piece by piece."""
     length = len(values)
     low, high = (min(max(x, -0.5), length - 0.5) for x in (low, high))
@@ -105,14 +108,14 @@ def _integral(values: F64, low: float, high: float) -> Any:
     return total
 
 
-def _value(values: F64, x: float) -> Any:
+def _value(values: F64, x: float) -> F64:
     x = min(max(x, 0.0), len(values) - 1.0)
     t = min(int(x), len(values) - 2) if len(values) > 1 else 0
     after = min(t + 1, len(values) - 1)
-    return values[t] + (x - t) * (values[after] - values[t])
+    return np.asarray(values[t] + (x - t) * (values[after] - values[t]))
 
 
-def segment_mean(track: Any, segments: Any, *, labels: Any = None) -> F64:
+def segment_mean(track: ArrayLike, segments: ArrayLike, *, labels: Labels = None) -> F64:
     """Mean of the interpolant inside each segment."""
     track = np.asarray(track, np.float64)
     out = []
@@ -124,7 +127,7 @@ def segment_mean(track: Any, segments: Any, *, labels: Any = None) -> F64:
 
 
 def outer_inner_contrast(
-    track: Any, segments: Any, *, margin: float = 0.25, max_margin: float = np.inf, labels: Any = None
+    track: ArrayLike, segments: ArrayLike, *, margin: float = 0.25, max_margin: float = np.inf, labels: Labels = None
 ) -> F64:
     """Mean inside minus mean in the margins."""
     track = np.asarray(track, np.float64)
@@ -142,7 +145,7 @@ def outer_inner_contrast(
 
 
 def pool_segments(
-    features: Any, segments: Any, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf
+    features: ArrayLike, segments: ArrayLike, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf
 ) -> npt.NDArray[np.float32]:
     """Mean of the interpolant in each bin; outside the features it is zero."""
     features = np.asarray(features, np.float64)
@@ -161,21 +164,21 @@ def pool_segments(
     return np.array(out, np.float32).reshape(-1, bins, features.shape[1])
 
 
-def fuse_confidence(class_probability: Any, attention: Any, center: Any) -> F64:
+def fuse_confidence(class_probability: ArrayLike, attention: ArrayLike, center: ArrayLike) -> F64:
     """Product."""
     attended = (np.ravel(attention) * np.ravel(center))[:, None]
     return np.asarray(np.asarray(class_probability, np.float64) * attended)
 
 
 def average_precision(
-    truth_video: Any,
-    truth_label: Any,
-    truth_segments: Any,
-    video: Any,
-    label: Any,
-    segments: Any,
-    scores: Any,
-    thresholds: Any,
+    truth_video: ArrayLike,
+    truth_label: ArrayLike,
+    truth_segments: ArrayLike,
+    video: ArrayLike,
+    label: ArrayLike,
+    segments: ArrayLike,
+    scores: ArrayLike,
+    thresholds: Levels,
     *,
     videos: int,
     classes: int,

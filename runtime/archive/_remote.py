@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import re
 from pathlib import Path, PurePosixPath
-from typing import Any, BinaryIO
+from typing import IO, Any
 
 from ..credentials.redact import clean
 from ..errors import InputError, MissingDependencyError
@@ -98,7 +98,7 @@ def find_remote(address: str) -> list[Item]:
     return items
 
 
-def fetch(address: str, into: BinaryIO) -> str:
+def fetch(address: str, into: IO[bytes]) -> str:
     """Copy a remote file in blocks. Returns its SHA-256. Raises InputError."""
     system, path = _open(address)
     digest = hashlib.sha256()

@@ -179,7 +179,7 @@ def _local_copy(item: Item, path: str) -> Iterator[tuple[Path, str]]:
         yield local, sha256_file(local) if local.is_file() and item.stamp else ""
         return
     with tempfile.NamedTemporaryFile(prefix="punctum-", suffix=suffix_of(path)) as spool:
-        digest = fetch(path, spool)  # type: ignore[arg-type]
+        digest = fetch(path, spool)
         yield Path(spool.name), digest
 
 

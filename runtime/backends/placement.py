@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from ..session.engine import Backend
+    from ..session.engine import Backend, Placement
 
-Placement = dict[str, dict[str, dict[str, int]]]
-"""Graph -> provider -> operator -> number of nodes."""
 RECORD = "session.record_ep_graph_assignment_info"
 # Operators that providers leave to the CPU on purpose: arithmetic on sizes, a few numbers per run. Every GPU provider
 # has kernels for all of them, so a node of this kind that works on rows stays on the GPU.
@@ -23,12 +22,27 @@ SIZE_OPERATORS = frozenset(
 )
 
 
-def session_placement(session: Any) -> dict[str, dict[str, int]]:
+class _Node(Protocol):
+    """A node of a graph, as ONNX Runtime reports it."""
+
+    domain: str
+    op_type: str
+
+
+class _Part(Protocol):
+    """The nodes of a graph that one provider runs."""
+
+    ep_name: str
+
+    def get_nodes(self) -> Sequence[_Node]: ...
+
+
+def session_placement(session: object) -> dict[str, dict[str, int]]:
     """Provider -> operator -> number of nodes, as the session was partitioned (before the provider fuses nodes).
 
     Empty where this ONNX Runtime does not report it, or where the session was opened without `RECORD`.
     """
-    report = getattr(session, "get_provider_graph_assignment_info", None)
+    report: Callable[[], Sequence[_Part]] | None = getattr(session, "get_provider_graph_assignment_info", None)
     if report is None:
         return {}
     try:
@@ -48,7 +62,7 @@ def fallback_nodes(placement: dict[str, dict[str, int]]) -> dict[str, int]:
 
 def placement_counts(backend: Backend) -> dict[str, int]:
     """Provider -> number of nodes over all graphs; {} for a backend that does not report its placement."""
-    report: Any = getattr(backend, "placement", None)
+    report: Callable[[], Placement] | None = getattr(backend, "placement", None)
     counts: dict[str, int] = {}
     for graph in (report() if report is not None else {}).values():
         if not isinstance(graph, dict) or not all(isinstance(ops, dict) for ops in graph.values()):
@@ -70,5 +84,5 @@ def engine_record(backend: Backend) -> dict[str, str]:
     return {**record, "choice": choice} if choice else record
 
 
-def _operator(node: Any) -> str:
+def _operator(node: _Node) -> str:
     return f"{node.domain}.{node.op_type}" if node.domain not in ("", "ai.onnx") else str(node.op_type)

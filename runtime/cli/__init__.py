@@ -75,7 +75,7 @@ def _run(arguments: list[str]) -> int:
 
     # typer carries its own copy of click since 0.26 and used the separate package before: reach the base by name.
     bases = typer.BadParameter.__mro__
-    usage_error: type[Exception] = next(k for k in bases if k.__name__ == "ClickException")  # type: ignore[assignment]
+    usage_error = next(k for k in bases if k.__name__ == "ClickException" and issubclass(k, Exception))
     try:
         result = build().main(arguments, prog_name="punctum", standalone_mode=False)
         if result == _process.INTERRUPTED:  # how newer versions of typer report an interrupt

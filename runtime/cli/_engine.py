@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+from .options import Panel
 from .terminal import say
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from ..bundle.reader import Bundle
     from ..localizer import Localizer
 
-_PANEL: dict[str, Any] = {"rich_help_panel": "Engine"}
+_PANEL: Panel = {"rich_help_panel": "Engine"}
 _KNOWN = {"cpu", "cuda", "tensorrt", "ort-tensorrt", "auto"}
 
 Device = Annotated[
@@ -124,7 +125,7 @@ class EngineChoice:
         return opened
 
 
-def announce(backend: Any) -> None:
+def announce(backend: object) -> None:
     """Say what "auto" chose, and why."""
     choice = getattr(backend, "choice", "")
     if choice:

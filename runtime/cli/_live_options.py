@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ..errors import InputError
+from .options import Panel
 
 LIVE_PANEL = "Live (with --stream)"
-_LIVE: dict[str, Any] = {"rich_help_panel": LIVE_PANEL}
+_LIVE: Panel = {"rich_help_panel": LIVE_PANEL}
 
 Stream = Annotated[
     bool,

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ._parameters import in_options
-from .options import check_score
+from .options import Panel, check_score, one_of
 from .terminal import say
+
+if TYPE_CHECKING:
+    from ..convert._options import Annotations, Clicks, Names, SameVideo
 
 _FORMS = "events, parquet, activitynet, activitynet-truth, csv, webvtt, srt, elan, elan-text, labelstudio, cvat, "
 _FORMS += "boris, via, soccernet, thumos, frames"
 # convert.BACKGROUND, which --help need not import.
 _BACKGROUND = ("background", "SIL", "action_start", "action_end")
-_READ: dict[str, Any] = {"rich_help_panel": "Reading the input"}
-_WRITE: dict[str, Any] = {"rich_help_panel": "Writing the output"}
+_READ: Panel = {"rich_help_panel": "Reading the input"}
+_WRITE: Panel = {"rich_help_panel": "Writing the output"}
 
 
 def convert(
@@ -120,29 +123,23 @@ def convert(
     """
     from ..convert import BACKGROUND, ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run
-    from ..errors import InputError
     from ..files.outputs import to_standard_output
 
-    for option, value, allowed in (
-        ("--clicks", clicks, ("marked", "all", "none")),
-        ("--names", names, ("value", "tier")),
-        ("--annotations", annotations, ("last", "all")),
-        ("--same-video", same_video, ("refuse", "apart", "merge")),
-    ):
-        if value not in allowed:
-            raise InputError(
-                "convert-option", f"{option} {value!r} is not a valid value", ", ".join(allowed), f"correct {option}"
-            )
+    code = "convert-option"
+    read_clicks: Clicks = one_of("--clicks", clicks, ("marked", "all", "none"), code=code)
+    read_names: Names = one_of("--names", names, ("value", "tier"), code=code)
+    read_annotations: Annotations = one_of("--annotations", annotations, ("last", "all"), code=code)
+    read_videos: SameVideo = one_of("--same-video", same_video, ("refuse", "apart", "merge"), code=code)
     if min_score is not None:
         check_score(min_score)
     rates = read_rates(fps)
     reading = ReadOptions(
         rates,
         video,
-        clicks,  # type: ignore[arg-type]
-        names,  # type: ignore[arg-type]
-        annotations,  # type: ignore[arg-type]
-        same_video,  # type: ignore[arg-type]
+        read_clicks,
+        read_names,
+        read_annotations,
+        read_videos,
         label_column,
         tuple(background) if background else BACKGROUND,
     )

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +18,13 @@ from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, Precision, Threads
 from .options import check_score, refuse
 from .terminal import cell, console, echo_json
+
+if TYPE_CHECKING:
+    from ..events.event import Event
+    from .demo_video import Summary
+
+Row = tuple[str, float, float, "Event | None", float]
+"""An action of the ground truth (class, start, end), the event that matches it, and their tIoU."""
 
 
 def demo(
@@ -78,7 +86,7 @@ def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, 
     events = [e for e in localizer.stream(iter(chunks), stream="demo") if e.score >= min_score]
     spent = time.perf_counter() - began
     events.sort(key=lambda e: e.start)
-    rows = []
+    rows: list[Row] = []
     segments = np.array([[e.start, e.end] for e in events]).reshape(-1, 2)
     taken: set[int] = set()
     for label, start, end in sequence.actions:
@@ -93,7 +101,7 @@ def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, 
             taken.add(best)
         rows.append((LABELS[label], start, end, events[best] if best >= 0 else None, float(iou)))
     extra = [e for i, e in enumerate(events) if i not in taken]
-    record = {
+    record: Summary = {
         "bundle": bundle.id,
         "actions": len(rows),
         "found": sum(1 for row in rows if row[3] is not None),
@@ -109,7 +117,7 @@ def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, 
     _show(rows, extra, record)
 
 
-def _show(rows: list, extra: list, record: dict) -> None:  # type: ignore[type-arg]
+def _show(rows: Sequence[Row], extra: Sequence[Event], record: Summary) -> None:
     from rich.table import Table
 
     table = Table(title="actions in the sequence, and the events found")

@@ -8,20 +8,43 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import InputError
 from ..text.display import counted
 from .terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
+    from ..bundle.reader import Bundle
     from ..events.event import Event
-    from ..report import Action
+    from ..report import Action, RecordingReport, ThumbnailTaker
+    from ..sources.video import VideoSource
     from ._engine import EngineChoice
 
 UNSEEN = 2_000_003  # added to the seed: the included bundle was trained on videos of small seeds
 MAX_DELAY_S = 1.0
 FLOOR = 0.167  # threshold with the best F1 of the included bundle on unseen videos (benchmarks)
+
+
+class Summary(TypedDict):
+    """What a demo found, for JSON."""
+
+    bundle: str
+    actions: int
+    found: int
+    false_alarms: int
+    mean_iou: float
+    ready_s: float
+    real_time_factor: float
+    events: list[object]
+
+
+class VideoSummary(Summary):
+    """As `Summary`, with the files and when the first event was reported."""
+
+    video: str
+    report: str
+    first_event_s: float | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +67,7 @@ def demo_video(
     from ..live import LiveOptions
     from ..report import Action, write_report
     from ..report.recording import need_jinja
+    from ..sources.items import Chunk
     from ..sources.open import video_source
     from ..synthetic.video import LABELS, render
     from ..synthetic.video.dataset import encode
@@ -66,19 +90,19 @@ def demo_video(
         ready_s = time.perf_counter() - began
         if not as_json:
             echo(f"{out / video.name}: {seconds:.0f} s, {counted(len(truth), 'action')}, ready after {ready_s:.1f} s")
-        source: Any = video_source(str(video), bundle, spec=engine.spec())
+        source = video_source(str(video), bundle, spec=engine.spec())
         pictures = _tap(source)
         live = LiveOptions(max_delay_s=MAX_DELAY_S)
         floor = FLOOR if min_score is None else min_score
-        events, first_s = [], None
+        events: list[Event] = []
+        first_s: float | None = None
         began_stream = time.perf_counter()
         reported: set[str] = set()
         session = localizer.session(stream=video.stem, live=live)
         source.open()
         try:
             for item in source.items():
-                rows = getattr(item, "rows", None)
-                fresh = [] if rows is None else session.push(rows, at=item.at, lost=item.lost)
+                fresh = session.push(item.rows, at=item.at, lost=item.lost) if isinstance(item, Chunk) else []
                 first_s = time.perf_counter() - began if fresh and first_s is None else first_s
                 events += fresh
                 if not as_json:
@@ -101,7 +125,7 @@ def demo_video(
     finals = [e for e in events if e.phase == "final" and e.score >= floor]
     rows_ = _matches(truth, finals)
     found = [m for m in rows_ if m.event is not None]
-    record = {
+    record: VideoSummary = {
         "bundle": bundle.id,
         "video": str(out / video.name),
         "report": str(out / report.name),
@@ -138,7 +162,7 @@ def _check_out(out: Path) -> None:
     )
 
 
-def _tap(source: Any) -> Any:
+def _tap(source: VideoSource) -> ThumbnailTaker:
     """Pictures for the report, taken while the frames pass by."""
     from ..report import ThumbnailTaker
     from ..report.thumbnails import TappedFrames
@@ -188,16 +212,16 @@ def _matches(truth: Sequence[Action], finals: Sequence[Event]) -> list[_Match]:
 
 
 def _report(
-    bundle: Any,
+    bundle: Bundle,
     engine: EngineChoice,
     video: Path,
     events: Sequence[Event],
     truth: Sequence[Action],
-    pictures: Any,
+    pictures: ThumbnailTaker,
     stages: dict[str, float],
     floor: float,
     shown: Path,
-) -> Any:
+) -> RecordingReport:
     """The page. Tracks and proposals are made again from the whole recording, as `punctum report` does."""
     from dataclasses import replace
 
@@ -209,7 +233,7 @@ def _report(
     return replace(made, thumbnails=pictures.thumbnails, stages=stages, max_delay_s=MAX_DELAY_S, min_score=floor)
 
 
-def _show(rows: Sequence[_Match], record: dict[str, Any]) -> None:
+def _show(rows: Sequence[_Match], record: VideoSummary) -> None:
     from rich.table import Table
 
     table = Table(title="actions in the video, and the final events that found them")

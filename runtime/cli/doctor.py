@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,6 +14,8 @@ from .options import refuse
 from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from ..doctor import DoctorReport
 
 
@@ -56,7 +58,7 @@ def doctor(
         raise typer.Exit(1)
 
 
-def show(report: DoctorReport, out: Any = None) -> None:
+def show(report: DoctorReport, out: Console | None = None) -> None:
     """Print sections, problems and devices. Colour is never the only sign."""
     from rich.text import Text
 
@@ -98,7 +100,7 @@ def show(report: DoctorReport, out: Any = None) -> None:
         line("no", f"{finding.area.lower()} does not work here: {finding.text}", "red")
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     if value is None:
         return "no limit"
     return f"{value:g}" if isinstance(value, float) else str(value)

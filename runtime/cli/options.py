@@ -4,12 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from typing import Any
+from typing import TypedDict, TypeVar
 
 import typer
 
 from ..errors import InputError
 from ..text.display import counted
+
+T = TypeVar("T", bound=str)
+
+
+class Panel(TypedDict):
+    """Where the help shows a parameter."""
+
+    rich_help_panel: str
+
+
+def one_of(option: str, value: str, allowed: tuple[T, ...], *, code: str) -> T:
+    """The value of an option that takes one of a few words. Raises InputError for another."""
+    for word in allowed:
+        if value == word:
+            return word
+    raise InputError(code, f"{option} {value!r} is not a valid value", ", ".join(allowed), f"correct {option}")
 
 
 def is_given(context: typer.Context, name: str) -> bool:
@@ -45,8 +61,8 @@ def refuse(
 
 def names_of(context: typer.Context, panel: str) -> list[str]:
     """The parameters that the help shows in one panel."""
-    found: list[Any] = [p for p in context.command.params if getattr(p, "rich_help_panel", None) == panel]
-    return [parameter.name for parameter in found]
+    found = [p for p in context.command.params if getattr(p, "rich_help_panel", None) == panel]
+    return [str(parameter.name) for parameter in found]
 
 
 def check_score(min_score: float) -> None:

@@ -53,7 +53,8 @@ def report(
     from ..errors import InputError
     from ..files.outputs import REPORT, Output
     from ..report import build_report, report_dataset, report_recording
-    from ..report.recording import need_jinja, read_actions, read_events
+    from ..report.given import read_actions, read_events
+    from ..report.recording import need_jinja
 
     need_jinja()
     if (input is None) == (data is None):

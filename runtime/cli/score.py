@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 from ._parameters import in_options
 from ._video import Fps
-from .options import check_score, refuse
+from .options import Panel, check_score, refuse
 from .terminal import echo, echo_json, say
 
-_WHERE: dict[str, Any] = {"rich_help_panel": "Where it runs"}
+_WHERE: Panel = {"rich_help_panel": "Where it runs"}
 
 
 def score(

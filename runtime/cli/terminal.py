@@ -26,7 +26,7 @@ def echo(text: str) -> None:
     to_standard_output(_encoded(printable(text) + "\n"))
 
 
-def echo_json(record: Any) -> None:
+def echo_json(record: object) -> None:
     """Print a record as one line of JSON, in ASCII, on standard output."""
     to_standard_output(json.dumps(record) + "\n")
 

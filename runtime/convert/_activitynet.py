@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
+from ..text.json_types import JsonObject
 from ._events import event_losses, no_confidence
 from ._json import brief, number, parse_json, positive
 from ._model import Mark, Timelines, counted, gather
@@ -29,7 +29,7 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong("the list of videos is not an object", _ALLOWED)
     fps: dict[str, float] = {}
     duration: dict[str, float] = {}
-    entries: dict[str, Any] = videos
+    entries: JsonObject = videos
     notes = []
     if truth:
         marked = 0
@@ -51,14 +51,14 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, videos=names, fps=fps, duration=duration, notes=notes)
 
 
-def _rows(
-    source: Source, entries: dict[str, Any], names: dict[str, str], *, scored: bool
-) -> Iterator[tuple[str, Mark]]:
+def _rows(source: Source, entries: JsonObject, names: dict[str, str], *, scored: bool) -> Iterator[tuple[str, Mark]]:
     for video, items in entries.items():
         if not isinstance(items, list):
             raise source.wrong(f"the entry of {video[:80]} is {type(items).__name__}, not a list", _ALLOWED)
         for row, item in enumerate(items):
             try:
+                if not isinstance(item, dict) or not isinstance(item["segment"], list):
+                    raise TypeError(f"{brief(item)} has no segment")
                 start, end = (number(x) for x in item["segment"])
                 score = number(item["score"]) if scored else None
                 label = item["label"]
@@ -84,9 +84,9 @@ def write_results(lines: Timelines, options: WriteOptions) -> Written:
 
 def write_truth(lines: Timelines, options: WriteOptions) -> Written:
     """Ground truth, with duration and fps where they are known."""
-    database: dict[str, Any] = {}
+    database: dict[str, dict[str, object]] = {}
     for video, marks in lines.by_video().items():
-        entry: dict[str, Any] = {}
+        entry: dict[str, object] = {}
         seconds = lines.duration.get(video, options.rates.duration.get(video))
         rate = options.rates.known(video, lines.fps.get(video))
         if seconds is not None:

@@ -10,8 +10,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
+from ..text.json_types import JsonObject, JsonValue
 from ..text.names import media_name
 from ._json import brief, listed, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
@@ -41,7 +42,7 @@ class Coded:
     kind: str
 
 
-def looks_like_boris(found: Any) -> bool:
+def looks_like_boris(found: JsonValue) -> TypeGuard[JsonObject]:
     """Whether JSON may be a project of BORIS."""
     return isinstance(found, dict) and {"behaviors_conf", "observations"} <= found.keys()
 
@@ -53,7 +54,7 @@ def read_project(source: Source, options: ReadOptions) -> Timelines:
         raise source.wrong("it is not a project of BORIS", _ALLOWED)
     behaviours = [record(behaviour) for behaviour in record(found["behaviors_conf"]).values()]
     kinds = {text_of(behaviour.get("code")): text_of(behaviour.get("type")) for behaviour in behaviours}
-    reels: list[tuple[str, dict[str, Any], list[Media]]] = []
+    reels: list[tuple[str, JsonObject, list[Media]]] = []
     counts: Counter[str] = Counter()
     for name, observation in record(found["observations"]).items():
         media = _media(source, name, record(observation), counts)
@@ -80,7 +81,7 @@ def notes_of(counts: Counter[str]) -> list[str]:
     return [what.replace("{n}", counted(n, what.partition("|")[0])).partition("|")[2] for what, n in counts.items()]
 
 
-def _media(source: Source, name: str, observation: dict[str, Any], counts: Counter[str]) -> list[Media]:
+def _media(source: Source, name: str, observation: JsonObject, counts: Counter[str]) -> list[Media]:
     if observation.get("type") not in ("MEDIA", None):
         counts["observation|left out: {n} without media (live, or of images)"] += 1
         return []
@@ -107,7 +108,7 @@ def _media(source: Source, name: str, observation: dict[str, Any], counts: Count
     return media
 
 
-def _number(source: Source, name: str, value: Any) -> float:
+def _number(source: Source, name: str, value: JsonValue) -> float:
     try:
         return number(value)
     except ValueError as error:
@@ -115,7 +116,7 @@ def _number(source: Source, name: str, value: Any) -> float:
 
 
 def _events(
-    source: Source, name: str, observation: dict[str, Any], kinds: dict[str, str], counts: Counter[str]
+    source: Source, name: str, observation: JsonObject, kinds: dict[str, str], counts: Counter[str]
 ) -> Iterator[Coded]:
     """Events with their kinds: of the state events of a subject, every second one is an end."""
     running: set[tuple[str, str, str]] = set()

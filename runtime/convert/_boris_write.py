@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
-from typing import Any
 
 from ..text.names import media_name
 from ._events import event_losses
@@ -14,6 +13,7 @@ from ._options import WriteOptions, Written
 
 _VERSION = "7.0"  # of the project format
 _POINT, _STATE = "Point event", "State event"
+Coded = tuple[float, str, str, str, str, int]  # time, subject, behaviour, modifiers, comment, frame
 
 
 def write_project(lines: Timelines, options: WriteOptions) -> Written:
@@ -27,7 +27,7 @@ def write_project(lines: Timelines, options: WriteOptions) -> Written:
         if label in both:
             codes[_click_code(label, lines.classes)] = (_POINT, label)
         codes[label] = (_POINT if click and label not in both else _STATE, label)
-    observations: dict[str, Any] = {}
+    observations: dict[str, dict[str, object]] = {}
     subjects: dict[str, None] = {}
     assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (`media`)"]
     for video, marks in lines.by_video().items():
@@ -75,8 +75,8 @@ def _click_code(label: str, classes: Iterable[str]) -> str:
 
 def _coded(
     marks: list[Mark], both: set[str], classes: Iterable[str], rate: float, subjects: dict[str, None]
-) -> list[list[Any]]:
-    events: list[list[Any]] = []
+) -> list[Coded]:
+    events: list[Coded] = []
     ends: dict[str, list[float]] = {}
     for mark in sorted(marks, key=lambda m: m.start):
         subject, code = "", mark.label
@@ -90,11 +90,11 @@ def _coded(
         if subject:
             subjects.setdefault(subject)
         for time in (mark.start, *(() if mark.end is None else (mark.end,))):
-            events.append([time, subject, code, "", "", round(time * rate)])
+            events.append((time, subject, code, "", "", round(time * rate)))
     return sorted(events, key=lambda e: e[0])
 
 
-def _observation(media: str, seconds: float, rate: float, events: list[list[Any]]) -> dict[str, Any]:
+def _observation(media: str, seconds: float, rate: float, events: list[Coded]) -> dict[str, object]:
     return {
         "file": {"1": [media], **{str(n): [] for n in range(2, 9)}},
         "type": "MEDIA",
@@ -121,6 +121,6 @@ def _observation(media: str, seconds: float, rate: float, events: list[list[Any]
     }
 
 
-def _behaviour(code: str, kind: str) -> dict[str, Any]:
+def _behaviour(code: str, kind: str) -> dict[str, object]:
     facts = {"type": kind, "key": "", "code": code, "description": "", "color": "", "category": "", "modifiers": {}}
     return {**facts, "excluded": "", "coding map": ""}

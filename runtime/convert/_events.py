@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
@@ -89,7 +88,7 @@ def write_parquet(lines: Timelines, options: WriteOptions) -> Written:
     from ..archive.tables import EventRows, events_schema, load_pyarrow, to_bytes
 
     pa = load_pyarrow()
-    rows: dict[str, Any] = {}
+    rows: dict[str, EventRows] = {}
     degraded = 0
     for event in _events(lines):
         rows.setdefault(event.stream, EventRows(event.stream)).add([event])

@@ -18,7 +18,8 @@ from ._elan import read_elan, write_elan
 from ._elan_text import read_elan_text, write_elan_text
 from ._events import read_events, write_events, write_parquet
 from ._framewise import read_frames, write_frames
-from ._labelstudio import read_labelstudio, write_labelstudio
+from ._labelstudio import read_labelstudio
+from ._labelstudio_write import write_labelstudio
 from ._model import Timelines
 from ._options import ReadOptions, Source, WriteOptions, Written
 from ._soccernet import read_soccernet, write_soccernet

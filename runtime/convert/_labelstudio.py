@@ -1,8 +1,7 @@
 """Label Studio: tasks with ranges of frames (`timelinelabels`), many videos in one file.
 
-Writes files to import: a video whose annotations all have a confidence as predictions, to be corrected; others as
-annotations. Reads exports (JSON, JSON-MIN and CSV) and written files. Frames count from 1, and both ends belong to a
-range, as in Label Studio's own code. Actions and clicks have controls of their own ("actions", "clicks"); in other
+Reads exports (JSON, JSON-MIN and CSV) and the files of `_labelstudio_write`. Frames count from 1, and both ends belong
+to a range, as in Label Studio's own code. Actions and clicks have controls of their own ("actions", "clicks"); in other
 projects a range of a single frame is a click. Regions of audio are in seconds.
 """
 
@@ -11,30 +10,29 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TypeGuard
 from urllib.parse import unquote
 
 from ..text.delimited import Table, TableError, column_key, read_table
+from ..text.json_types import JsonObject, JsonValue
 from ..text.names import media_path
-from ._events import event_losses
-from ._frames import frame_losses, span_in_frames
 from ._json import brief, number, parse_json, positive, record, text_of
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
-from ._options import ReadOptions, Source, WriteOptions, Written
+from ._options import ReadOptions, Source
 
-_ACTIONS, _CLICKS, _VIDEO = "actions", "clicks", "video"
+ACTIONS, CLICKS, VIDEO = "actions", "clicks", "video"
 _ALLOWED = (
     'a list of tasks: {"data": {"video": ...}, "annotations": [{"result": [{"type": "timelinelabels", "value": '
     '{"ranges": [{"start", "end"}], "timelinelabels": [...]}}]}]}, or an export as JSON-MIN'
 )
 _UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # what Label Studio puts before the name of an uploaded file
-Region = tuple[str, str, dict[str, Any], float | None]  # place, control, value, score
+Region = tuple[str, str, JsonObject, float | None]  # place, control, value, score
 
 
-def looks_like_tasks(record: Any) -> bool:
+def looks_like_tasks(record: JsonValue) -> TypeGuard[list[JsonObject]]:
     """Whether JSON may be an export of Label Studio."""
     if not isinstance(record, list) or not record or not all(isinstance(task, dict) for task in record):
         return False
@@ -77,7 +75,7 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, videos=videos, fps=fps, notes=notes)
 
 
-def _table_tasks(source: Source) -> list[dict[str, Any]]:
+def _table_tasks(source: Source) -> list[JsonObject]:
     """The rows of a CSV export as tasks of JSON-MIN, which have the same content."""
     try:
         table = read_table(source.text())
@@ -87,7 +85,7 @@ def _table_tasks(source: Source) -> list[dict[str, Any]]:
     for row in table.rows:
         if row.problem:
             raise source.wrong(f"line {row.line} has {row.problem}", _ALLOWED)
-        task: dict[str, Any] = {}
+        task: JsonObject = {}
         for name, cell in zip(table.header, row.cells, strict=False):
             task[name] = cell
             if cell.strip()[:1] in ("[", "{"):
@@ -101,16 +99,16 @@ def _table_tasks(source: Source) -> list[dict[str, Any]]:
     return tasks
 
 
-def _float(value: Any) -> float | None:
+def _float(value: JsonValue) -> float | None:
     try:
         return number(value)
     except ValueError:
         return None
 
 
-def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[str]) -> list[dict[str, Any]]:
+def _chosen(tasks: list[JsonObject], options: ReadOptions, counts: Counter[str]) -> list[JsonObject]:
     """JSON-MIN and CSV have one entry per annotation: merge those of each task, or keep the last."""
-    entries: dict[str, list[dict[str, Any]]] = {}
+    entries: dict[str, list[JsonObject]] = {}
     for position, task in enumerate(tasks):
         short = "data" not in task and "annotation_id" in task and "id" in task
         entries.setdefault(f"{brief(task['id'])} {_address(task)}" if short else f"#{position}", []).append(task)
@@ -122,7 +120,7 @@ def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[s
         if len(group) == 1:
             chosen.append(group[0])
             continue
-        spans: dict[str, Any] = {}
+        spans: dict[str, list[JsonValue]] = {}
         for task in group:
             for control, values in _minimal(task).items():
                 spans.setdefault(control, []).extend(values)
@@ -131,7 +129,7 @@ def _chosen(tasks: list[dict[str, Any]], options: ReadOptions, counts: Counter[s
 
 
 def _regions(
-    source: Source, where: str, task: dict[str, Any], options: ReadOptions, counts: Counter[str]
+    source: Source, where: str, task: JsonObject, options: ReadOptions, counts: Counter[str]
 ) -> Iterator[Region]:
     """The regions of a task that are used."""
     if "data" not in task:
@@ -157,8 +155,7 @@ def _regions(
     for one in chosen:
         for row, item in enumerate(_records(source, where, one, "result")):
             place = f"{where}, result {row}"
-            region: Any = item.get("value")
-            score: Any = item.get("score")
+            region, score = item.get("value"), item.get("score")
             if not isinstance(region, dict) or not _is_span(region):
                 counts[f"left out: {{n}} result(s) of type {text_of(item.get('type'))[:40]}"] += 1
                 continue
@@ -170,7 +167,7 @@ def _marks(
     source: Source,
     where: str,
     control: str,
-    value: dict[str, Any],
+    value: JsonObject,
     score: float | None,
     video: str,
     options: ReadOptions,
@@ -198,10 +195,10 @@ def _marks(
     if not labels:
         counts["left out: {n} region(s) without a class"] += 1
     for start, end in numbers:
-        click = control == _CLICKS
+        click = control == CLICKS
         if framed:
             rate = options.rates.need(video, where, fps.get(video))
-            if control != _ACTIONS and not click and start == end and options.clicks == "marked":
+            if control != ACTIONS and not click and start == end and options.clicks == "marked":
                 counts[
                     "{n} range(s) of a single frame: read as clicks (with `clicks=none`: as actions of one frame)"
                 ] += 1
@@ -215,91 +212,39 @@ def _marks(
             yield Mark(video, label, max(middle, 0.0), None, score) if click else Mark(video, label, start, end, score)
 
 
-def write_labelstudio(lines: Timelines, options: WriteOptions) -> Written:
-    """Write tasks to import, with the frame rate in their data. Raises InputError if it is unknown."""
-    tasks = []
-    lost: list[str] = []
-    for video, marks in lines.by_video().items():
-        rate = options.rates.need(video, "Label Studio", lines.fps.get(video))
-        task: dict[str, Any] = {"data": {_VIDEO: options.media_of(video), "fps": rate, "video_id": video}}
-        scores = [m.score for m in marks if m.score is not None]
-        if marks and len(scores) == len(marks):
-            version = " ".join(["punctum", *sorted({m.event.bundle for m in marks if m.event})])
-            mean = sum(scores) / len(scores)
-            task["predictions"] = [{"model_version": version, "score": mean, "result": _results(marks, rate)}]
-        elif marks:
-            task["annotations"] = [{"result": _results(marks, rate)}]
-        tasks.append(task)
-        lost += frame_losses(marks, rate)
-    assumed = [] if options.media else [f"videos called {options.media_of('<video>')} (`media`)"]
-    controls = [name for name, n in ((_ACTIONS, lines.actions), (_CLICKS, lines.clicks)) if n] or [_ACTIONS]
-    assumed.append(f"a project with this labeling configuration: {setup(lines.classes, controls)}")
-    text = json.dumps(tasks, ensure_ascii=False, indent=1) + "\n"
-    return Written(text, (*event_losses(lines.marks), *dict.fromkeys(lost)), tuple(assumed))
-
-
-def setup(classes: Sequence[str], controls: Sequence[str]) -> str:
-    """The labeling configuration for the tasks."""
-    from xml.sax.saxutils import quoteattr
-
-    labels = "".join(f"<Label value={quoteattr(label)}/>" for label in classes)
-    return (
-        f'<View><Video name="{_VIDEO}" value="${_VIDEO}" frameRate="$fps"/>'
-        + "".join(f'<TimelineLabels name="{c}" toName="{_VIDEO}">{labels}</TimelineLabels>' for c in controls)
-        + "</View>"
-    )
-
-
-def _results(marks: list[Mark], fps: float) -> list[dict[str, Any]]:
-    found = []
-    for position, mark in enumerate(marks):
-        first, behind = span_in_frames(mark.start, mark.start if mark.end is None else mark.end, fps)
-        value = {"ranges": [{"start": first + 1, "end": behind}], "timelinelabels": [mark.label]}
-        result: dict[str, Any] = {
-            "id": f"punctum-{position}",
-            "type": "timelinelabels",
-            "from_name": _CLICKS if mark.is_click else _ACTIONS,
-            "to_name": _VIDEO,
-            "origin": "manual" if mark.score is None else "prediction",
-            "value": value,
-        }
-        found.append(result if mark.score is None else {**result, "score": mark.score})
-    return found
-
-
-def _is_span(value: dict[str, Any]) -> bool:
+def _is_span(value: JsonObject) -> bool:
     """Whether a value is ranges of frames or a region of audio. A span of text has start, end and labels too."""
     audio = "start" in value and "text" not in value and isinstance(value.get("labels"), list)
     return isinstance(value.get("timelinelabels"), list) or audio
 
 
-def _is_phantom(value: dict[str, Any]) -> bool:
+def _is_phantom(value: JsonObject) -> bool:
     """Whether a value is a video rectangle, exported a second time as timeline labels of its class."""
     return "ranges" not in value and "start" not in value and "sequence" in value
 
 
-def _minimal(task: dict[str, Any]) -> dict[str, list[dict[str, Any]]]:
+def _minimal(task: JsonObject) -> dict[str, list[JsonObject]]:
     """Controls with spans of a task exported as JSON-MIN."""
     spans = {name: [v for v in _objects(values) if _is_span(v)] for name, values in task.items()}
     return {name: values for name, values in spans.items() if values}
 
 
-def _objects(values: Any) -> list[dict[str, Any]]:
+def _objects(values: JsonValue) -> list[JsonObject]:
     return values if isinstance(values, list) and all(isinstance(v, dict) for v in values) else []
 
 
-def _records(source: Source, where: str, holder: dict[str, Any], name: str) -> list[dict[str, Any]]:
+def _records(source: Source, where: str, holder: JsonObject, name: str) -> list[JsonObject]:
     items = holder.get(name) or []
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
         raise source.wrong(f"{where[len(source.name) :].strip()}: {name} is not a list of objects", _ALLOWED)
     return items
 
 
-def _address(data: dict[str, Any]) -> str:
+def _address(data: JsonObject) -> str:
     """Where the media of a task is."""
-    texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != _VIDEO) if isinstance(v, str) and v.strip()]
+    texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != VIDEO) if isinstance(v, str) and v.strip()]
     known = [v for v in texts if media_path(_path(v)) is not None] or [v for v in texts if "/" in v]
-    return data[_VIDEO] if texts and data.get(_VIDEO) == texts[0] else next(iter(known or texts), "")
+    return data[VIDEO] if texts and data.get(VIDEO) == texts[0] else next(iter(known or texts), "")
 
 
 def _path(address: str) -> str:
@@ -307,7 +252,7 @@ def _path(address: str) -> str:
     return path.partition("?d=")[2] or path.partition("?")[0]
 
 
-def _video_of(data: dict[str, Any]) -> str:
+def _video_of(data: JsonObject) -> str:
     """Our own name for it, else the name of its file without the ending."""
     if isinstance(name := data.get("video_id"), str) and name.strip():
         return name

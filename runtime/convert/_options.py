@@ -99,14 +99,14 @@ def read_rates(text: str | None) -> Rates:
         ) from None
 
 
-def _rate(value: Any, what: str) -> float:
+def _rate(value: str | float, what: str) -> float:
     rate = parse_rate(value)
     if not 1e-6 <= rate <= 1e6:
         raise InputError("fps", f"The frame rate of {what} is {rate:g}", "a positive number", "correct it")
     return rate
 
 
-def _duration(value: Any) -> float:
+def _duration(value: str | float) -> float:
     seconds = float(value)
     if not 0 < seconds <= LATEST_S:
         raise ValueError(f"the duration of a video is {seconds:g} s")

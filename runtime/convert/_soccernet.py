@@ -13,9 +13,10 @@ import re
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import Any
+from typing import TypeGuard
 
 from ..errors import InputError
+from ..text.json_types import JsonObject, JsonValue
 from ._events import event_losses
 from ._frames import grid_losses
 from ._json import brief, listed, number, parse_json, record, text_of
@@ -28,7 +29,7 @@ _VIDEOS = "punctum_videos"  # what videos are called whose names are not those o
 _ALLOWED = '{"UrlLocal": game, "annotations": [{"gameTime": "1 - 00:13", "label", "position": ms}]}'
 
 
-def looks_like_soccernet(found: Any) -> bool:
+def looks_like_soccernet(found: JsonValue) -> TypeGuard[JsonObject]:
     """Whether JSON may hold instants of a game."""
     if not isinstance(found, dict):
         return False
@@ -79,7 +80,7 @@ def read_soccernet(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, notes=notes)
 
 
-def _instant(item: dict[str, Any], counts: Counter[str]) -> tuple[int, float]:
+def _instant(item: JsonObject, counts: Counter[str]) -> tuple[int, float]:
     """Half and second. Raises ValueError."""
     text = text_of(item.get("gameTime"))
     clock = _GAME_TIME.match(text)
@@ -129,7 +130,7 @@ def write_soccernet(lines: Timelines, options: WriteOptions) -> Written:
         else:
             entry |= {"team": "not applicable", "visibility": "visible"}
         entries.append(entry)
-    made: dict[str, Any] = {"UrlLocal": game_of(lines.videos[0]) if lines.videos else ""}
+    made: dict[str, object] = {"UrlLocal": game_of(lines.videos[0]) if lines.videos else ""}
     if any(not _HALF.match(video) for video in lines.videos):
         made[_VIDEOS] = {halves[video]: video for video in lines.videos}
     made["predictions" if scored else "annotations"] = entries

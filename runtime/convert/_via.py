@@ -12,8 +12,9 @@ import json
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TypeGuard
 
+from ..text.json_types import JsonObject, JsonValue
 from ..text.names import media_name
 from ._events import event_losses
 from ._json import brief, listed, number, parse_json, record, text_of
@@ -34,12 +35,12 @@ class _Segment:
 
     where: str
     origin: Origin
-    times: list[Any]
+    times: list[JsonValue]
     spatial: bool
-    values: dict[str, Any]
+    values: JsonObject
 
 
-def looks_like_via(found: Any) -> bool:
+def looks_like_via(found: JsonValue) -> TypeGuard[JsonObject]:
     """Whether JSON may be a project of VIA 3."""
     return isinstance(found, dict) and {"metadata", "view", "file"} <= found.keys()
 
@@ -92,7 +93,7 @@ def read_via(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, videos=names[: len(origins)], labels=known, notes=notes)
 
 
-def _of_project(source: Source, found: dict[str, Any]) -> Iterator[_Segment]:
+def _of_project(source: Source, found: JsonObject) -> Iterator[_Segment]:
     for mid, item in record(found["metadata"]).items():
         where = f"metadata {mid[:40]!r}"
         if not isinstance(item, dict) or not isinstance(item.get("z", []), list):
@@ -101,7 +102,7 @@ def _of_project(source: Source, found: dict[str, Any]) -> Iterator[_Segment]:
         yield _Segment(where, origin, item.get("z", []), bool(listed(item.get("xy"))), record(item.get("av")))
 
 
-def _origin(source: Source, found: dict[str, Any], vid: str) -> Origin:
+def _origin(source: Source, found: JsonObject, vid: str) -> Origin:
     files = listed(record(record(found["view"]).get(vid)).get("fid_list"))
     file = record(record(found["file"]).get(str(files[0]))) if files else {}
     address = text_of(file.get("fname")).strip() or text_of(file.get("src")).strip()
@@ -111,8 +112,8 @@ def _origin(source: Source, found: dict[str, Any], vid: str) -> Origin:
     return Origin(media_name(address), path, f"view {vid}")
 
 
-def _of_table(source: Source) -> tuple[dict[str, Any], list[_Segment]]:
-    attributes: dict[str, Any] = {}
+def _of_table(source: Source) -> tuple[JsonObject, list[_Segment]]:
+    attributes: JsonObject = {}
     lines = []
     for line in source.text().split("\n"):
         name, _, rest = line.lstrip("# ").partition("=")
@@ -146,15 +147,16 @@ def _of_table(source: Source) -> tuple[dict[str, Any], list[_Segment]]:
     return attributes, segments
 
 
-def _cell(source: Source, where: str, text: str) -> Any:
+def _cell(source: Source, where: str, text: str) -> JsonValue:
     try:
-        return json.loads(text)
+        found: JsonValue = json.loads(text)
     except (ValueError, RecursionError):
         raise source.wrong(f"{where}: {text[:60]!r} is not JSON", _COLUMNS) from None
+    return found
 
 
 def _attribute(
-    source: Source, attributes: dict[str, Any], segments: list[_Segment], column: str | None
+    source: Source, attributes: JsonObject, segments: list[_Segment], column: str | None
 ) -> tuple[list[str], list[str]]:
     """The attributes that hold the class, and a note where others might."""
     named = {aid: text_of(record(a).get("aname")) or text_of(a) or aid for aid, a in attributes.items()}
@@ -177,7 +179,7 @@ def _attribute(
     return chosen, []
 
 
-def _labels(attribute: dict[str, Any], value: str) -> list[str]:
+def _labels(attribute: JsonObject, value: str) -> list[str]:
     """The text of an option, of several where boxes were checked, or what was typed."""
     options = record(attribute.get("options"))
     parts = value.split(",") if attribute.get("type") == _CHECKBOX else [value]

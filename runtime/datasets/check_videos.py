@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..errors import InputError, PunctumError
 
@@ -81,7 +81,6 @@ def _packets(path: Path) -> tuple[float, float, int]:
     import av
 
     begin, end, damaged = math.inf, 0.0, 0
-    container: Any
     try:
         # Not as options: see VideoReader.open.
         with av.open(str(path), container_options={"protocol_whitelist": "file,crypto,data"}) as container:

@@ -20,6 +20,7 @@ from ..features.features import Features, check_features, load_features
 from ..text.name_index import NameIndex
 from .feature_files import check_name, feature_files, find_video, header_dim, why_missing
 from .layouts import find_points, first_of, published, read_facts, read_rates
+from .splits import check_distinct, listed, split_folder
 from .tables import PointRow, read_json, read_list, read_points, scan_points
 from .truth import Truth, marked, read_truth
 
@@ -106,15 +107,15 @@ class Dataset:
             check_name(name, value)
         if split is not None:
             check_name("split", split)
-        base = _split_folder(folder, split, need_features)
+        base = split_folder(folder, split, need_features)
         points_file = find_points(folder, points)
         facts = read_facts(folder, points_file)
         truth_file = first_of(folder / "gt.json", folder / "gt_full.json")
         videos = first_of(base / facts.video_folder, folder / facts.video_folder)
-        train = tuple(_listed(base, train_list, "train"))
-        test = tuple(_listed(base, test_list, "test"))
-        _distinct(base, train_list, train)
-        _distinct(base, test_list, test)
+        train = tuple(listed(base, train_list, "train"))
+        test = tuple(listed(base, test_list, "test"))
+        check_distinct(base, train_list, train)
+        check_distinct(base, test_list, test)
         dim = facts.feature_dim
         if need_features and dim == 0:
             dim = next((d for v in train + test if (d := header_dim(feature_files(base / "features", v)))), 0)
@@ -268,36 +269,6 @@ class Dataset:
         return read_truth(self.truth_file, videos, self.labels)
 
 
-def _split_folder(folder: Path, split: str | None, need_features: bool) -> Path:
-    base = folder / split if split else folder
-    splits = sorted({path.parent.name for path in folder.glob("*/features") if path.is_dir()})
-    if not base.is_dir():
-        raise InputError(
-            "split-missing", f"{base} is not a folder", ", ".join(splits) or "no splits in this folder", "check `split`"
-        )
-    if (base / "features").is_dir():
-        return base
-    if splits and not split:
-        raise InputError(
-            "split-needed", f"{folder} has splits, and `split` is not set", ", ".join(splits), "set `split`"
-        )
-    if not need_features:
-        return base
-    if (base / "videos").is_dir():
-        raise InputError(
-            "features-missing",
-            f"{base} contains videos and no features",
-            required="features/<video>.npy",
-            next_step="train on the videos with `punctum train`, or extract features with `punctum features`",
-        )
-    raise InputError(
-        "features-missing",
-        f"{base} has no features folder",
-        required="features/<video>.npy",
-        next_step="check the path",
-    )
-
-
 def _other_dimension(path: Path, data: npt.NDArray[np.float32], dim: int) -> InputError:
     if data.shape[0] == dim:
         return InputError(
@@ -312,32 +283,3 @@ def _other_dimension(path: Path, data: npt.NDArray[np.float32], dim: int) -> Inp
         required=f"dimension {dim}, as the data set states",
         next_step="correct feature_dim in dataset.json, or extract the file again",
     )
-
-
-def _distinct(base: Path, name: str, videos: tuple[str, ...]) -> None:
-    """Raise InputError for two spellings of one name in a list, because the video would be used twice."""
-    if pair := NameIndex(videos, media=True).twice():
-        places = (("videos", ""), ("features", ".npy"))
-        if any(all((base / place / f"{v}{ending}").is_file() for v in pair) for place, ending in places):
-            return
-        raise InputError(
-            "list-duplicate",
-            f"{base / name} lists {pair[0]!r} and {pair[1]!r}, which are the same video",
-            required="every video once",
-            next_step="remove one of the two lines",
-        )
-
-
-def _listed(base: Path, name: str, subset: str) -> list[str]:
-    """Videos of a list. Only a list with the default name may be missing."""
-    path = base / name
-    if name == f"{subset}.txt":
-        path = first_of(path, base / f"split_{subset}.txt")
-        if not path.exists():
-            return []
-    elif not path.is_file():
-        lists = ", ".join(sorted(p.name for p in base.glob("*.txt")))
-        raise InputError(
-            "list-missing", f"{path} does not exist", lists or "no lists in this folder", f"check `{subset}_list`"
-        )
-    return list(dict.fromkeys(read_list(path)))

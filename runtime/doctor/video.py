@@ -6,7 +6,7 @@ import importlib.util
 import itertools
 import tempfile
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from ..machine.findings import Facts
 from ..machine.host import Host
@@ -51,7 +51,7 @@ def _versions() -> dict[str, str]:
     return {"FFmpeg": _ffmpeg(av), "decoders": ", ".join(name for name in CODECS if name in av.codecs_available)}
 
 
-def _ffmpeg(av: Any) -> str:
+def _ffmpeg(av: ModuleType) -> str:
     release = getattr(av, "ffmpeg_version_info", None) or "release not stated"
     parts = (f"{name} {'.'.join(map(str, numbers))}" for name, numbers in sorted(av.library_versions.items()))
     return f"{release} ({', '.join(part for part in parts if part.startswith(('libavcodec', 'libavformat')))})"
@@ -85,7 +85,7 @@ def _write(clip: Path) -> None:
     import numpy as np
 
     with av.open(str(clip), "w") as container:
-        stream: Any = container.add_stream("mpeg4", rate=_RATE)
+        stream = container.add_stream("mpeg4", rate=_RATE)
         stream.width = stream.height = _SIZE
         stream.pix_fmt = "yuv420p"
         for k in range(_COUNT):

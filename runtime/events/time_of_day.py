@@ -45,6 +45,17 @@ class FixedStart:
 
     unix_s: float
 
+    @classmethod
+    def at(cls, start: datetime | None) -> FixedStart | None:
+        """From a time with an offset from UTC; None: not known. Raises InputError for a time without an offset."""
+        if start is None:
+            return None
+        if start.tzinfo is None:
+            raise InputError(
+                "start-utc", f"The time {start} has no offset from UTC", "a time with tzinfo", "add tzinfo=UTC"
+            )
+        return cls(start.timestamp())
+
     def offset(self, media_s: float) -> float | None:
         return self.unix_s
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -57,7 +57,11 @@ class Features:
         )
 
 
-def check_features(value: Any, *, dim: int | None = None, name: str = "features") -> F32:
+FeatureRows: TypeAlias = Features | npt.ArrayLike
+"""Features with their time base, or only their rows [T, D]."""
+
+
+def check_features(value: npt.ArrayLike, *, dim: int | None = None, name: str = "features") -> F32:
     """Check features and convert them to a contiguous float32 array.
 
     Args:
@@ -98,11 +102,11 @@ def check_features(value: Any, *, dim: int | None = None, name: str = "features"
     finite = np.isfinite(data)
     if not finite.all():
         row, column = np.argwhere(~finite)[0]
-        value = array[row, column]
+        wrong = array[row, column]
         raise InputError(
             "features-not-finite",
-            f"{name} hold {value} at snippet {row}, column {column}"
-            + (", which float32 cannot hold" if np.isfinite(value) else ""),
+            f"{name} hold {wrong} at snippet {row}, column {column}"
+            + (", which float32 cannot hold" if np.isfinite(wrong) else ""),
             "finite numbers",
             "check the extractor",
         )
@@ -128,9 +132,8 @@ def load_features(
     if not path.is_file():
         raise InputError("features-missing", f"{path} is not a file", "a .npy or .npz file", "check the path")
     try:
-        array = np.load(path, allow_pickle=False)
-        if isinstance(array, np.lib.npyio.NpzFile):
-            array = _member(array, path, key)
+        found = np.load(path, allow_pickle=False)
+        array = _member(found, path, key) if isinstance(found, np.lib.npyio.NpzFile) else found
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - NumPy's parser lets many types of exception through
@@ -148,7 +151,7 @@ def load_features(
     return Features(data, float(stride_s), float(start_s))
 
 
-def _member(archive: Any, path: Path, key: str) -> Any:
+def _member(archive: np.lib.npyio.NpzFile, path: Path, key: str) -> npt.ArrayLike:
     """The array of a `.npz` file that holds the features."""
     with archive:
         names = list(archive.files)

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
     from ._render import build_report, write_report
     from ._tracks import proposals_of, thin_proposals, tracks_of
     from .facts import bundle_facts, machine_facts
-    from .recording import read_actions, read_events, report_recording
+    from .given import read_actions, read_events
+    from .recording import report_recording
     from .thumbnails import ThumbnailTaker, encode_jpeg
 
 _MODULES = {
@@ -47,8 +48,8 @@ _MODULES = {
     "encode_jpeg": "thumbnails",
     "evaluate_events": "_dataset",
     "machine_facts": "facts",
-    "read_actions": "recording",
-    "read_events": "recording",
+    "read_actions": "given",
+    "read_events": "given",
     "report_dataset": "_dataset",
     "report_recording": "recording",
     "thin_proposals": "_tracks",

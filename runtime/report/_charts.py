@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -18,17 +18,18 @@ if TYPE_CHECKING:
     from ._model import Curve, EvaluatedRecording
 
 F64 = npt.NDArray[np.float64]
+Scale = Callable[[float], float]  # from a value to pixels
 COLOURS, PATTERNS = 8, 4
 DOTS = 500  # maximum in the alignment plot
 
 
-def markup(parts: Sequence[Any]) -> Markup:
+def markup(parts: Sequence[Markup]) -> Markup:
     from markupsafe import Markup
 
     return Markup("").join(parts)
 
 
-def tag(name: str, *children: Any, **attributes: Any) -> Markup:
+def tag(name: str, *children: str, **attributes: str | float | None) -> Markup:
     """One element. In attribute names, "_" becomes "-" and `class_` is class. Everything is escaped."""
     from markupsafe import Markup, escape
 
@@ -41,7 +42,7 @@ def tag(name: str, *children: Any, **attributes: Any) -> Markup:
     return Markup("<{0}{1}>{2}</{0}>").format(name, Markup(text), inside)
 
 
-def _number(value: Any) -> str:
+def _number(value: str | float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
@@ -61,7 +62,7 @@ def patterns(count: int) -> Markup:
     for index in range(min(count, COLOURS * PATTERNS)):
         kind = pattern(index)
         ground = tag("rect", width=6, height=6, class_="pf")
-        drawn: list[Any] = {
+        drawn: list[Markup] = {
             0: [],
             1: [tag("path", d="M-1 7L7 -1M-2 2L2 -2M4 8L8 4", class_="pl")],
             2: [tag("circle", cx=3, cy=3, r=1.3, class_="pd")],
@@ -99,7 +100,7 @@ def nice(low: float, high: float, count: int = 5) -> list[float]:
 
 def _frame(
     width: int, height: int, label: str, x: tuple[float, float], y: tuple[float, float], names: tuple[str, str]
-) -> tuple[list[Any], Any, Any]:
+) -> tuple[list[Markup], Scale, Scale]:
     """Axes of a chart: (parts, x to pixels, y to pixels)."""
     left, right, top, bottom = 40, 10, 24, 34
     span_x, span_y = max(x[1] - x[0], 1e-12), max(y[1] - y[0], 1e-12)
@@ -110,7 +111,7 @@ def _frame(
     def to_y(value: float) -> float:
         return height - bottom - (value - y[0]) / span_y * (height - top - bottom)
 
-    parts: list[Any] = []
+    parts: list[Markup] = []
     for value in nice(*y, 4):
         parts.append(
             tag("line", x1=float(left), x2=float(width - right), y1=to_y(value), y2=to_y(value), class_="grid")
@@ -125,7 +126,7 @@ def _frame(
     return parts, to_x, to_y
 
 
-def _chart(parts: Sequence[Any], width: int, height: int, label: str) -> Markup:
+def _chart(parts: Sequence[Markup], width: int, height: int, label: str) -> Markup:
     return tag("svg", *parts, viewBox=f"0 0 {width} {height}", class_="chart", role="img", aria_label=label)
 
 
@@ -170,7 +171,7 @@ def stages(seconds: Mapping[str, float], media_s: float) -> Markup:
     width, row = 400, 28
     rates = {name: 1000.0 * s / media_s if media_s > 0 else 0.0 for name, s in seconds.items()}
     top, whole = max([*rates.values(), 1e-9]), max(sum(rates.values()), 1e-12)
-    parts: list[Any] = []
+    parts: list[Markup] = []
     for k, (name, rate) in enumerate(rates.items()):
         y = 4.0 + k * row
         long = 150.0 * rate / top
@@ -208,7 +209,8 @@ def alignment_plot(found: Alignment) -> Markup:
     if len(order) > DOTS:
         order = order[np.linspace(0, len(order) - 1, DOTS).round().astype(int)]
     dots = "".join(f"M{to_x(found.confidence[i]):.1f} {to_y(found.iou[i]):.1f}h0" for i in order)
-    parts.append(tag("path", d=dots, class_="dots") if dots else "")
+    if dots:
+        parts.append(tag("path", d=dots, class_="dots"))
     groups = np.array_split(np.argsort(found.confidence, kind="stable"), 10) if len(found.iou) else []
     means = [(float(found.confidence[g].mean()), float(found.iou[g].mean()), len(g)) for g in groups if len(g)]
     parts.append(
@@ -225,7 +227,7 @@ def mini(recording: EvaluatedRecording, labels: tuple[str, ...], min_score: floa
     """A recording in two lines: true actions above, events with at least `min_score` below."""
     place = {label: k for k, label in enumerate(labels)}
     scale = 1000.0 / max(recording.duration_s, 1e-9)
-    parts: list[Any] = [tag("rect", x=0, y=13, width=1000, height=1, class_="grid-fill")]
+    parts = [tag("rect", x=0, y=13, width=1000, height=1, class_="grid-fill")]
     for a in recording.truth:
         k, x = place[a.label], a.start * scale
         title = tag("title", f"true {a.label}: {a.start:.2f} to {a.end:.2f} s")

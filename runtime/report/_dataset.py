@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 from punctum import kernels
 
 from ..backends.options import CPU, EngineSpec
@@ -18,7 +19,7 @@ from ..evaluation.online import best_operating_point
 from ..events.event import Event
 from ._model import Action, Curve, DatasetReport, EvaluatedRecording
 from .facts import bundle_facts, machine_facts
-from .recording import Footage, read_footage, run_footage
+from .footage import Footage, read_footage, run_footage
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -171,7 +172,7 @@ def curves(truth: Truth, found: Detections, tious: Sequence[float] = CURVES) -> 
     return tuple(result)
 
 
-def _curve(label: str, tiou: float, hit: np.ndarray, total: int) -> Curve:  # type: ignore[type-arg]
+def _curve(label: str, tiou: float, hit: npt.NDArray[np.bool_], total: int) -> Curve:
     """Interpolated as for average precision: at each recall, the best precision at this or a higher recall."""
     hits = np.cumsum(hit.astype(np.float64))
     recall = np.concatenate([[0.0], hits / total])

@@ -6,7 +6,6 @@ import base64
 import json
 import math
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -22,7 +21,7 @@ FINAL = 2
 PHASES = ("open", "update", "final", "retracted")
 
 
-def recording_data(report: RecordingReport, min_score: float) -> tuple[dict[str, Any], tuple[str, ...]]:
+def recording_data(report: RecordingReport, min_score: float) -> tuple[dict[str, object], tuple[str, ...]]:
     """Data for the script, and notes about omissions. Times are in seconds, rounded to milliseconds."""
     index = {label: k for k, label in enumerate(report.labels)}
     events, notes = _events(report, index)
@@ -30,7 +29,7 @@ def recording_data(report: RecordingReport, min_score: float) -> tuple[dict[str,
     if factor > 1:
         notes.append(f"Tracks show the minimum and maximum of every {factor} snippets.")
     proposals = sorted(report.proposals, key=lambda c: c.score)
-    data = {
+    data: dict[str, object] = {
         "title": report.title,
         "start": _ms(report.start_s),
         "end": _ms(report.start_s + report.duration_s),
@@ -49,7 +48,7 @@ def recording_data(report: RecordingReport, min_score: float) -> tuple[dict[str,
     return data, tuple(notes)
 
 
-def to_script(data: Any) -> str:
+def to_script(data: object) -> str:
     """JSON that is safe inside a script element, whatever its strings contain."""
     text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     for character in ("<", ">", "&", "\u2028", "\u2029"):
@@ -97,7 +96,7 @@ def thinning(tracks: Sequence[TrackSpan]) -> int:
     return 1 if size <= CELLS else math.ceil(2 * size / CELLS)
 
 
-def _events(report: RecordingReport, index: dict[str, int]) -> tuple[list[list[Any]], list[str]]:
+def _events(report: RecordingReport, index: dict[str, int]) -> tuple[list[list[object]], list[str]]:
     groups = group_events(report.events)
     notes = []
     if len(groups) > EVENTS:
@@ -107,7 +106,7 @@ def _events(report: RecordingReport, index: dict[str, int]) -> tuple[list[list[A
         groups = [groups[k] for k in sorted(order)]
         events = "event" if left_out == 1 else "events"
         notes.append(f"This page does not show {left_out:,} {events} with scores up to {highest:.3g}.")
-    entries = []
+    entries: list[list[object]] = []
     for group in groups:
         last, revisions = group[-1], group
         if len(revisions) > REVISIONS:
@@ -122,7 +121,7 @@ def _events(report: RecordingReport, index: dict[str, int]) -> tuple[list[list[A
     return entries, notes
 
 
-def _track(track: TrackSpan, labels: int, factor: int) -> dict[str, Any]:
+def _track(track: TrackSpan, labels: int, factor: int) -> dict[str, object]:
     """Columns one after the other, one byte per value (0 to 255); thinned tracks have minimum and maximum."""
     values = np.clip(np.nan_to_num(track.values), 0.0, 1.0)
     parts = [values]

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -109,8 +109,8 @@ class RecordingReport:
     stages: Mapping[str, float] = field(default_factory=dict)
     max_delay_s: float | None = None
     min_score: float | None = None
-    bundle: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
+    bundle: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    machine: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -175,8 +175,8 @@ class DatasetReport:
     min_score: float
     f1: float
     stages: Mapping[str, float] = field(default_factory=dict)
-    bundle: Mapping[str, Any] = field(default_factory=dict)
-    machine: Mapping[str, Any] = field(default_factory=dict)
+    bundle: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    machine: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -191,7 +191,7 @@ def check_span(start_s: float, duration_s: float) -> None:
         )
 
 
-def check_labels(known: tuple[str, ...], used: Any, what: str) -> None:
+def check_labels(known: tuple[str, ...], used: Iterable[str], what: str) -> None:
     """Raise InputError for a class outside `known`."""
     strange = sorted(set(used) - set(known))
     if strange:

@@ -5,23 +5,40 @@ from __future__ import annotations
 import base64
 import hashlib
 import math
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, TypedDict
 
 import numpy as np
+import numpy.typing as npt
 
 from .._version import __version__
 from ..files.atomic import atomic_write
 from . import _charts
 from ._dataset import POOLED
 from ._embed import choose_min_score, group_events, recording_data, to_script
-from ._model import Curve, DatasetReport, RecordingReport
+from ._model import Curve, DatasetReport, EvaluatedRecording, RecordingReport
 from .facts import shown
 from .recording import need_jinja
 
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
 SCRIPTS = ("core.js", "lanes.js", "timeline.js", "table.js")
 LISTED = 400  # maximum number of recordings of a data set, worst first
+
+
+class Listed(TypedDict):
+    """A recording of a data set in the list: counts at tIoU 0.5 and the minimum score, and its picture."""
+
+    name: str
+    length: str
+    actions: int
+    found: int
+    missed: int
+    alarms: int
+    picture: Markup
 
 
 def build_report(report: RecordingReport | DatasetReport) -> str:
@@ -56,7 +73,7 @@ def _sha(text: str) -> str:
     return "'sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() + "'"
 
 
-def _page(template: str, values: dict[str, Any]) -> str:
+def _page(template: str, values: Mapping[str, object]) -> str:
     jinja2 = need_jinja()
     names = ("base.html.j2", "facts.html.j2", template)
     environment = jinja2.Environment(
@@ -82,7 +99,7 @@ def _page(template: str, values: dict[str, Any]) -> str:
     )
 
 
-def _recording(report: RecordingReport) -> dict[str, Any]:
+def _recording(report: RecordingReport) -> dict[str, object]:
     markup = need_jinja().utils.markupsafe.Markup
     min_score = choose_min_score(report)
     data, notes = recording_data(report, min_score)
@@ -114,7 +131,7 @@ def _recording(report: RecordingReport) -> dict[str, Any]:
     }
 
 
-def _dataset(report: DatasetReport) -> dict[str, Any]:
+def _dataset(report: DatasetReport) -> dict[str, object]:
     result = report.evaluation
     panels: dict[str, list[Curve]] = {}
     for curve in report.curves:
@@ -159,7 +176,7 @@ def _dataset(report: DatasetReport) -> dict[str, Any]:
     }
 
 
-def _listed(recording: Any, report: DatasetReport) -> dict[str, Any]:
+def _listed(recording: EvaluatedRecording, report: DatasetReport) -> Listed:
     """Counts of one recording at tIoU 0.5 and the minimum score, and its picture."""
     from ..datasets.dataset import Truth
     from ..evaluation.average_precision import Detections
@@ -186,7 +203,7 @@ def _listed(recording: Any, report: DatasetReport) -> dict[str, Any]:
     }
 
 
-def _spread(values: Any) -> dict[str, float]:
+def _spread(values: npt.NDArray[np.float64]) -> dict[str, float]:
     return {
         "median": float(np.median(values)),
         "95 %": float(np.quantile(values, 0.95)),

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ..machine.cores import usable_cores
 from ..text.display import counted
@@ -16,10 +16,12 @@ from ..text.display import counted
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
 
+Facts = Mapping[str, Mapping[str, object]]
+"""Sections of names and values."""
 _LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydantic", "jinja2")
 
 
-def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
+def bundle_facts(bundle: Bundle) -> Facts:
     """Facts from the manifest of a bundle: sections of names and values."""
     m = bundle.manifest
     features = m.features.model_dump(exclude={"fingerprint"}, exclude_defaults=True)
@@ -28,7 +30,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
         features |= {f"fingerprint {k}": v for k, v in m.features.fingerprint.model_dump().items() if v != ()}
     locator = {"receptive field, snippets": f"{m.locator.left} left, {m.locator.right} right"}
     backbone = getattr(m, "backbone", None)
-    sections: dict[str, dict[str, Any]] = {
+    sections: dict[str, Mapping[str, object]] = {
         "Identity": {"id": m.id, "name": m.name, "version": m.version, "schema": m.schema_version},
         "Classes": {counted(len(m.labels), "class", "classes"): ", ".join(m.labels)},
         "Features": {**features, **locator},
@@ -46,7 +48,7 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     return sections
 
 
-def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> dict[str, dict[str, Any]]:
+def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> Facts:
     """The machine of the measurements, without host name and user name, because reports are shared."""
     versions = {"punctum": _punctum(), "Python": f"{platform.python_implementation()} {platform.python_version()}"}
     for library in _LIBRARIES:
@@ -54,7 +56,7 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
             versions[library] = metadata.version(library)
         except metadata.PackageNotFoundError:
             continue
-    hardware = {
+    hardware: dict[str, object] = {
         "processor": _processor(),
         "usable cores": f"{usable_cores():g}",
         "memory": _memory(),
@@ -67,9 +69,9 @@ def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp
     return {"Machine": {k: v for k, v in hardware.items() if v}, "Versions": versions}
 
 
-def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(record: Mapping[str, object], prefix: str = "") -> dict[str, object]:
     """Flatten nested mappings; names become "a / b"."""
-    flat: dict[str, Any] = {}
+    flat: dict[str, object] = {}
     for key, value in record.items():
         name = f"{prefix}{key}".replace("_", " ") if not prefix else f"{prefix} / {str(key).replace('_', ' ')}"
         if isinstance(value, Mapping):
@@ -79,7 +81,7 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return flat
 
 
-def shown(value: Any) -> str:
+def shown(value: object) -> str:
     """A value for display: short numbers, lists without brackets."""
     if isinstance(value, bool):
         return "yes" if value else "no"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import time
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,7 @@ from ._model import Thumbnail
 
 if TYPE_CHECKING:
     from ..video import Gap, Sampled, VideoInfo
+    from ..video._frames import FrameSource, Policy
 
 HEIGHT = 72  # pixels
 MOST = 200  # maximum per recording; about a megabyte
@@ -44,7 +45,7 @@ def encode_jpeg(image: npt.NDArray[np.uint8], *, height: int = HEIGHT, aspect: f
     small = frame.reformat(width=columns, height=rows, format="yuvj420p")
     target = io.BytesIO()
     with av.open(target, mode="w", format="mjpeg") as container:
-        stream: Any = container.add_stream("mjpeg", rate=1)
+        stream = container.add_stream("mjpeg", rate=1)
         stream.width, stream.height, stream.pix_fmt = columns, rows, "yuvj420p"
         stream.options = {"qmin": str(_QUALITY), "qmax": str(_QUALITY)}
         small.pts = None
@@ -88,28 +89,29 @@ class ThumbnailTaker:
 class TappedFrames:
     """A FrameSource that passes frames on and offers them to a ThumbnailTaker. start_s: media time of the first one."""
 
-    def __init__(self, frames: Any, taker: ThumbnailTaker, *, start_s: float = 0.0) -> None:
+    def __init__(self, frames: FrameSource, taker: ThumbnailTaker, *, start_s: float = 0.0) -> None:
         self._frames, self._taker, self._start_s = frames, taker, start_s
-        self.name: str = frames.name
-        self.live: bool = frames.live
+        self.name, self.live = frames.name, frames.live
 
     @property
     def info(self) -> VideoInfo:
-        info: VideoInfo = self._frames.info
-        return info
+        return self._frames.info
 
     @property
     def dropped(self) -> dict[str, int]:
-        dropped: dict[str, int] = self._frames.dropped
-        return dropped
+        return self._frames.dropped
+
+    @property
+    def policy(self) -> Policy:
+        return self._frames.policy
 
     @property
     def lost_at_start_s(self) -> float:
-        return float(self._frames.lost_at_start_s)
+        return self._frames.lost_at_start_s
 
     @property
     def unplaced(self) -> int:
-        return int(self._frames.unplaced)
+        return self._frames.unplaced
 
     def open(self) -> None:
         self._frames.open()

@@ -18,6 +18,7 @@ from ..datatypes import compact
 from ..errors import InputError
 from ..files.atomic import atomic_write
 from ..sinks.rotation import Mark, cut_to_snapshot
+from ..sources.items import Position
 
 MAGIC = b"punctum-run\n"
 VERSION = 1
@@ -28,7 +29,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 # The fields of a position in each source: counts, or the name of a file.
-_POSITIONS: dict[str, dict[str, Any]] = {
+_POSITIONS: dict[str, dict[str, object]] = {
     "RowFile": {"row": Count},
     "ChunkFolder": {"file": str, "row": Count | None},
     "FramedFile": {"byte": Count, "record": Count},
@@ -66,7 +67,7 @@ class Checkpoint:
     """
 
     source: str
-    position: dict[str, Any] | None
+    position: Position | None
     event_bytes: int
     reported: tuple[str, ...]
     session: bytes

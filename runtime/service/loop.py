@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from ..errors import EngineError, InputError, PunctumError, SourceLostError
 from ..events.event import Event
@@ -19,13 +19,13 @@ from ..session.session import Session
 from ..sinks import Sink
 from ..sinks.lines import EventFile
 from ..sinks.mqtt import MqttSink
-from ..sources.items import Bad, Begin, Chunk, Source
+from ..sources.items import Bad, Begin, Chunk, Position, Source
 from ..text.display import counted
 from .checkpoint import Checkpoint
 from .event_filter import EventFilter
 from .monitor import Monitor
 from .snapshots import SnapshotWriter, check_options, check_source
-from .summary import losses, skipped_chunks, undelivered
+from .summary import dropped_connections, losses, processed, skipped_chunks, undelivered
 
 OnBad = Literal["skip", "stop"]
 MAX_WARNINGS = 10
@@ -74,7 +74,7 @@ class Loop:
     stop: threading.Event = field(default_factory=threading.Event)
     rotate: threading.Event = field(default_factory=threading.Event)
     session: Session | None = None
-    position: dict[str, Any] | None = None
+    position: Position | None = None
     skipped: dict[str, int] = field(default_factory=dict)
     finals: int = 0
     retracted: int = 0
@@ -283,19 +283,13 @@ class Loop:
 
     def summary(self, how: str) -> str:
         """One line about the whole run. how: what ended it."""
-        refused = ", ".join(f"{n} {reason}" for reason, n in sorted(getattr(self.source, "refused", {}).items()))
-        how += f"; connections dropped: {refused}" if refused else ""
+        how += dropped_connections(getattr(self.source, "refused", {}))
         if self.session is None:
             return f"no features came; ended by {how}"
-        stats = self.session.stats
-        skipped = ", ".join(f"{count} {reason}" for reason, count in sorted(self.skipped.items())) or "0"
         failed = f"{counted(self.engine_failures, 'failure')} of the engine; " if self.engine_failures else ""
-        return (
-            f"{self.session.stream}: {counted(stats.snippets, 'snippet')}, {stats.media_s:.1f} s of media, "
-            f"{self.finals} final and {counted(self.retracted, 'retracted event')}, {counted(stats.gaps, 'gap')} "
-            f"({counted(stats.dropped, 'snippet')}), chunks skipped: {skipped}; {failed}"
-            f"real-time factor {stats.real_time_factor:.5f}; ended by {how}"
-        )
+        done = processed(self.session.stats, finals=self.finals, retracted=self.retracted, skipped=self.skipped)
+        factor = f"real-time factor {self.session.stats.real_time_factor:.5f}"
+        return f"{self.session.stream}: {done}; {failed}{factor}; ended by {how}"
 
     def loss(self) -> str:
         """Which parts of the stream are missing from the events, in words; an empty string if none are."""

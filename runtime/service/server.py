@@ -134,8 +134,8 @@ class MetricsServer:
         for key, _ in self._selector.select(max(min(waits), 0.0) if waits else None):
             if key.fileobj is self._listener:
                 self._accept()
-            elif key.fileobj is not self._woken:
-                client = self._clients.get(key.fileobj)  # type: ignore[call-overload]
+            elif isinstance(key.fileobj, socket.socket) and key.fileobj is not self._woken:
+                client = self._clients.get(key.fileobj)
                 if client is not None:
                     self._tend(client)
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import time
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError, PunctumError
 from ..live import LiveOptions
 from ..session.session import Session
+from ..sources.items import Position, count_in
 from .checkpoint import Checkpoint
 
 UNSAVED_S = 60.0  # a run continues for so long while its snapshot cannot be written
@@ -98,12 +98,12 @@ def _other_options(theirs: str, ours: str, parameter: str) -> InputError:
     )
 
 
-def _check_position(position: dict[str, Any] | None, session: Session) -> None:
+def _check_position(position: Position | None, session: Session) -> None:
     """Raises InputError where the session and the position of one snapshot cannot belong together."""
     taken, place = session.stats.snippets, position or {}
-    row = place.get("row") if "file" not in place else None  # of a file of rows, from which nothing was taken twice
     wrong = position is None and taken > 0
-    if row is not None:
+    if place.get("row") is not None and "file" not in place:  # of a file of rows, from which nothing was taken twice
+        row = count_in(place, "row")
         wrong = row < taken or (row > taken and not session.stats.gaps)
     if wrong:
         raise InputError(

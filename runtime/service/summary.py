@@ -14,6 +14,29 @@ if TYPE_CHECKING:
     from ..sources.video import VideoStats
 
 
+def processed(stats: Stats, *, finals: int, retracted: int, skipped: Mapping[str, int]) -> str:
+    """What went in and came out, in words.
+
+    Args:
+        stats: The counters of the session.
+        finals: Number of final events.
+        retracted: Number of events that were withdrawn.
+        skipped: Chunks that were not used, by reason.
+    """
+    left = ", ".join(f"{count} {reason}" for reason, count in sorted(skipped.items())) or "0"
+    return (
+        f"{counted(stats.snippets, 'snippet')}, {stats.media_s:.1f} s of media, "
+        f"{finals} final and {counted(retracted, 'retracted event')}, {counted(stats.gaps, 'gap')} "
+        f"({counted(stats.dropped, 'snippet')}), chunks skipped: {left}"
+    )
+
+
+def dropped_connections(refused: Mapping[str, int]) -> str:
+    """Senders whose connections were dropped, by reason; an empty string if there are none."""
+    parts = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))
+    return f"; connections dropped: {parts}" if parts else ""
+
+
 def losses(stats: Stats, video: VideoStats | None) -> str:
     """Which media are missing from the result, in words; an empty string if none are.
 

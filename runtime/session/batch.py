@@ -15,7 +15,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from ..datatypes import compact
 from ..errors import EngineError, PunctumError
@@ -23,7 +22,7 @@ from ..events.event import Event
 from ..features.features import Features
 from .dispatch import STACKED_ROWS, locate_stacked, run_jobs
 from .engine import Backend, batch_locator
-from .jobs import Job, LocateJob, Steps
+from .jobs import Job, LocateJob, Result, Steps
 from .lockstep import run_lockstep
 from .offline import localize
 from .plan import Plan
@@ -89,18 +88,16 @@ def _localize_alone(plan: Plan, backend: Backend, item: BatchItem) -> None:
             return
 
 
-def _run_jobs(jobs: Sequence[Job], backend: Backend, *, pad_end: bool) -> list[Any]:
+def _run_jobs(jobs: Sequence[Job], backend: Backend, *, pad_end: bool) -> list[Result]:
     """Results of jobs. pad_end: every stream continues after its window."""
-    results: list[Any] = [None] * len(jobs)
+    results: list[Result | None] = [None] * len(jobs)
     many = batch_locator(backend)
     if many is not None:
         for part, pad_front in _stacks(jobs, pad_end=pad_end):
             if len(part) > 1:
                 locate_stacked(part, jobs, many, results, pad_front=pad_front)
-    rest = [i for i, result in enumerate(results) if result is None]
-    for i, result in zip(rest, run_jobs([jobs[i] for i in rest], backend), strict=True):
-        results[i] = result
-    return results
+    rest = iter(run_jobs([job for job, result in zip(jobs, results, strict=True) if result is None], backend))
+    return [next(rest) if result is None else result for result in results]
 
 
 def _stacks(jobs: Sequence[Job], *, pad_end: bool) -> list[tuple[list[int], bool]]:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
@@ -44,7 +42,7 @@ class RowBuffer:
         """Memory held, in bytes."""
         return int(self._data.nbytes)
 
-    def append(self, rows: npt.NDArray[Any]) -> None:
+    def append(self, rows: F32) -> None:
         """Add rows [n, width] at the end."""
         count = len(rows)
         if self._high + count > len(self._data):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import SupportsFloat
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
-from ..features.features import Features, check_features
+from ..features.features import FeatureRows, Features, check_features
 from ..features.media_clock import MAX_MEDIA_S, check_media_time
 from ..text.display import counted
 from .plan import Plan
@@ -20,7 +20,7 @@ MOST_FRAMES = 2**50  # lost in one snippet; sums stay exact
 
 
 def check_chunk(
-    features: Any, at: float | None, plan: Plan, *, now_s: float | None
+    features: FeatureRows, at: float | None, plan: Plan, *, now_s: float | None
 ) -> tuple[npt.NDArray[np.float32], float | None]:
     """Check a chunk.
 
@@ -90,7 +90,7 @@ def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, i
     return checked
 
 
-def _number(at: Any) -> float:
+def _number(at: SupportsFloat) -> float:
     try:
         return float(at)
     except (TypeError, ValueError):

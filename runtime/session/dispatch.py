@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from typing import TypeVar, TypeVarTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import EngineError, PunctumError
 from .engine import Backend, batch_locator, length_buckets
-from .jobs import Job, LocateJob, ScoreJob, Steps
+from .jobs import Job, LocateJob, Result, ScoreJob, Steps
 from .outputs import join_tracks, scorer_output
 
 F32 = npt.NDArray[np.float32]
 T = TypeVar("T")
+Arguments = TypeVarTuple("Arguments")
 STACKED_ROWS = 16_384
 """Maximum number of rows in one run of the locator: bounds memory; larger runs are not faster."""
 JOINED_ROWS = 1024
@@ -37,7 +38,7 @@ def drive(steps: Steps[T], backend: Backend) -> T:
         steps.close()
 
 
-def run_job(job: Job, backend: Backend) -> Any:
+def run_job(job: Job, backend: Backend) -> Result:
     """The result of one job. Raises EngineError."""
     if isinstance(job, LocateJob):
         extra = padding(len(job.features), length_buckets(backend)) if job.inner else 0
@@ -47,12 +48,12 @@ def run_job(job: Job, backend: Backend) -> Any:
     return scorer_output(output, len(job.labels))
 
 
-def run_jobs(jobs: Sequence[Job], backend: Backend) -> list[Any]:
+def run_jobs(jobs: Sequence[Job], backend: Backend) -> list[Result]:
     """The results of jobs from several sessions, in as few runs as possible without changing any result.
 
     Raises EngineError.
     """
-    results: list[Any] = [None] * len(jobs)
+    results: list[Result | None] = [None] * len(jobs)
     many = batch_locator(backend)
     if many is not None:
         windows = [i for i, job in enumerate(jobs) if isinstance(job, LocateJob) and job.inner]
@@ -71,7 +72,7 @@ def run_jobs(jobs: Sequence[Job], backend: Backend) -> list[Any]:
     return [run_job(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
 
 
-def call_engine(run: Callable[..., Any], *arguments: Any) -> Any:
+def call_engine(run: Callable[[*Arguments], T], *arguments: *Arguments) -> T:
     """Call a method of the engine. Any exception that is not a PunctumError becomes an EngineError."""
     try:
         return run(*arguments)
@@ -100,7 +101,7 @@ def locate_stacked(
     part: Sequence[int],
     jobs: Sequence[Job],
     locate_many: Callable[[F32], tuple[F32, F32]],
-    results: list[Any],
+    results: list[Result | None],
     *,
     pad_front: bool,
 ) -> None:
@@ -131,7 +132,7 @@ def _batches(indices: list[int], sizes: list[int]) -> list[list[int]]:
     return batches
 
 
-def _score_joined(part: list[int], jobs: Sequence[Job], backend: Backend, results: list[Any]) -> None:
+def _score_joined(part: list[int], jobs: Sequence[Job], backend: Backend, results: list[Result | None]) -> None:
     """Concatenate windows and shift their segments: exact, because no pooling leaves an inner window."""
     joined = [job for i in part if isinstance(job := jobs[i], ScoreJob)]
     offsets = np.concatenate([[0], np.cumsum([len(job.features) for job in joined])])

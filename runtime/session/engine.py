@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,6 +19,8 @@ import numpy.typing as npt
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 LocateMany = Callable[[F32], tuple[F32, F32]]
+Placement = dict[str, dict[str, dict[str, int]]]
+"""Graph -> provider -> operator -> number of nodes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +100,7 @@ class Engine(BatchBackend, Protocol):
     precision: str
     choice: str
 
-    def placement(self) -> dict[str, Any]:
+    def placement(self) -> Placement:
         """Which part of the device runs which nodes of each graph, as data for JSON."""
         ...
 
@@ -138,7 +140,7 @@ def warm_engine(backend: Backend, shapes: Sequence[Shape]) -> None:
         warm(shapes)
 
 
-def node_placement(backend: Backend) -> dict[str, Any]:
+def node_placement(backend: Backend) -> Placement:
     """`Engine.placement` of a backend, or an empty dictionary."""
-    placement: Callable[[], dict[str, Any]] | None = getattr(backend, "placement", None)
+    placement: Callable[[], Placement] | None = getattr(backend, "placement", None)
     return {} if placement is None else placement()

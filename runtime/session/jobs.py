@@ -59,5 +59,7 @@ class ScoreJob:
 Job = LocateJob | ScoreJob
 ScorerOutput = tuple[F32, F32, F32]
 """Class probability [M, C], attention [M] and center score [M]."""
-Steps = Generator[list[Job], list[Any], T]
+Result = F32 | ScorerOutput
+"""Of a LocateJob its tracks, of a ScoreJob a `ScorerOutput`."""
+Steps = Generator[list[Job], list[Any], T]  # list[Result], whose types the steps know by their jobs
 """Part of a session's work: yields jobs, is sent their results in the same order, and returns a T."""

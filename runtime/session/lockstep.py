@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 from ..errors import PunctumError
-from .jobs import Job, Steps
+from .jobs import Job, Result, Steps
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
@@ -28,7 +28,7 @@ class Outcome(Generic[K, T]):
     answered: set[K] = field(default_factory=set)
 
 
-def run_lockstep(steps: Mapping[K, Steps[T]], run_jobs: Callable[[Sequence[Job]], list[Any]]) -> Outcome[K, T]:
+def run_lockstep(steps: Mapping[K, Steps[T]], run_jobs: Callable[[Sequence[Job]], list[Result]]) -> Outcome[K, T]:
     """Run several sessions' steps to their ends, round by round.
 
     In each round the jobs of all sessions that have not come to their end are run together. If such a run fails, all
@@ -41,7 +41,7 @@ def run_lockstep(steps: Mapping[K, Steps[T]], run_jobs: Callable[[Sequence[Job]]
     outcome: Outcome[K, T] = Outcome()
     waiting: dict[K, list[Job]] = {}
 
-    def advance(key: K, results: list[Any] | None) -> None:
+    def advance(key: K, results: list[Result] | None) -> None:
         try:
             waiting[key] = next(steps[key]) if results is None else steps[key].send(results)
         except StopIteration as stop:

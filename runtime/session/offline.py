@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import Any
 
 import numpy as np
 
 from ..errors import EngineError
 from ..events.event import Event
+from ..features.features import FeatureRows
 from .engine import Backend
 from .plan import Plan, Stats
 from .session import Session
@@ -26,7 +26,7 @@ class Localization(list[Event]):
         super().__init__(events)
         self.stats = stats
 
-    def __reduce__(self) -> tuple[Any, ...]:
+    def __reduce__(self) -> tuple[type[Localization], tuple[list[Event], Stats]]:
         return Localization, (list(self), self.stats)
 
 
@@ -57,7 +57,9 @@ class Recording:
         """Statistics so far."""
         return self._session.stats
 
-    def push(self, features: Any, *, at: float | None = None, lost: Sequence[tuple[int, int]] = ()) -> list[Event]:
+    def push(
+        self, features: FeatureRows, *, at: float | None = None, lost: Sequence[tuple[int, int]] = ()
+    ) -> list[Event]:
         """Take the next features, with the arguments of `Session.push`."""
         events = retry_once(partial(self._session.push, features, at=at, lost=lost))
         if self._gated is None:
@@ -78,7 +80,7 @@ class Recording:
 
 
 def localize(
-    plan: Plan, backend: Backend, features: Any, *, stream: str = "", start_s: float = 0.0, run_id: str = ""
+    plan: Plan, backend: Backend, features: FeatureRows, *, stream: str = "", start_s: float = 0.0, run_id: str = ""
 ) -> Localization:
     """The final events of one recording whose features are in memory. features: [T, D] or `Features`."""
     recording = Recording(plan, backend, stream=stream, start_s=start_s, run_id=run_id)

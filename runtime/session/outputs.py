@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -17,7 +16,7 @@ F32 = npt.NDArray[np.float32]
 ROUNDING = 1e-3  # tolerance of probabilities beyond 0..1: one step of float16 above 1
 
 
-def join_tracks(output: Any, rows: tuple[int, ...]) -> F32:
+def join_tracks(output: Iterable[npt.ArrayLike], rows: tuple[int, ...]) -> F32:
     """The locator's output, class tracks [*rows, C] and actionness [*rows], as one array [*rows, C + 1]."""
     try:
         class_track, actionness = (np.asarray(part, np.float32) for part in output)
@@ -31,7 +30,7 @@ def join_tracks(output: Any, rows: tuple[int, ...]) -> F32:
     return np.concatenate([class_track, actionness.reshape(*rows, 1)], axis=-1, dtype=np.float32)
 
 
-def scorer_output(output: Any, count: int) -> ScorerOutput:
+def scorer_output(output: Iterable[npt.ArrayLike], count: int) -> ScorerOutput:
     """The center scorer's output for `count` proposals, as float32 arrays [M, C], [M] and [M]."""
     try:
         probability, attention, center = (np.asarray(part, np.float32) for part in output)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from ..bundle.config import PostProcess
 from ..live import LiveOptions
+
+if TYPE_CHECKING:
+    from ..bundle.reader import Bundle
 
 BLOCK = 2048
 """Maximum number of new snippets in one run of the locator: bounds memory when a long recording is pushed at once."""
@@ -39,6 +43,21 @@ class Plan:
     post: PostProcess
     bundle_id: str
     overhang_s: float = 0.0
+
+    @classmethod
+    def of(cls, bundle: Bundle) -> Plan:
+        """The configuration that a bundle states."""
+        manifest = bundle.manifest
+        return cls(
+            labels=tuple(bundle.labels),
+            dim=manifest.features.dim,
+            stride_s=manifest.features.stride_s,
+            left=manifest.locator.left,
+            right=manifest.locator.right,
+            post=manifest.post,
+            bundle_id=bundle.id,
+            overhang_s=manifest.backbone.overhang_s if manifest.backbone else 0.0,
+        )
 
     @property
     def context(self) -> int:

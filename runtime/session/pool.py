@@ -22,10 +22,10 @@ import threading
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
 
 from ..errors import InputError, PunctumError
 from ..events.event import Event
+from ..features.features import FeatureRows
 from ..text.display import counted
 from .chunk import time_backwards
 from .dispatch import drive, run_jobs
@@ -102,7 +102,7 @@ class Pool:
                 self._count_run_ids(stream, restored)
             self._ended.pop(stream, None)
 
-    def put(self, stream: str, features: Any, *, at: float | None = None) -> bool:
+    def put(self, stream: str, features: FeatureRows, *, at: float | None = None) -> bool:
         """Queue the next features of a stream. A new name is opened; a stream that ended must be opened again.
 
         Args:

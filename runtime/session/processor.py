@@ -15,7 +15,6 @@ import numpy.typing as npt
 
 from ..events.event import Event
 from ..live import LiveOptions
-from .buffer import RowBuffer
 from .emit import EventContext, final_events, provisional_events
 from .jobs import Steps
 from .locate import extend_tracks
@@ -25,7 +24,6 @@ from .provisional import report_provisional
 from .reporter import Change, Reporter, ReporterMark
 from .score import score_islands
 from .section import Section, SectionMark
-from .state import Rows, SessionState
 
 F32 = npt.NDArray[np.float32]
 
@@ -165,44 +163,6 @@ class StreamProcessor:
         """End the stream without the engine: retract every action that is not final."""
         self.closed = True
         return self._provisional(self.reporter.retract_outside([]))
-
-    def state(self) -> SessionState:
-        """The state as a value."""
-        section = self.section
-        return SessionState(
-            stream=self.stream,
-            run_id=self.run_id,
-            resets=self.resets,
-            start_s=section.start_s,
-            live=self.live,
-            degraded=self.degraded,
-            closed=self.closed,
-            started=self.started,
-            snippets_before=self.snippets_before,
-            dropped_before=self.dropped_before,
-            lost_frames=tuple(section.lost_frames),
-            open=tuple(finder.open for finder in section.finders),
-            pending=tuple(section.pending),
-            actions=tuple(self.reporter.mark().actions),
-            action_count=self.reporter.action_count,
-            stats=self.stats.copy(),
-            features=Rows(section.features.base, section.features.rows.copy()),
-            tracks=Rows(section.tracks.base, section.tracks.rows.copy()),
-        )
-
-    def load(self, state: SessionState) -> None:
-        """Continue from a checked state."""
-        plan, section = self.plan, self.section
-        self.degraded, self.resets, self.stats = state.degraded, state.resets, state.stats.copy()
-        self.closed, self.started = state.closed, state.started
-        self.snippets_before, self.dropped_before = state.snippets_before, state.dropped_before
-        self.reporter.rewind(ReporterMark(list(state.actions), state.action_count))
-        section.features = RowBuffer(plan.dim, base=state.features.base, rows=state.features.values)
-        section.tracks = RowBuffer(len(plan.labels) + 1, base=state.tracks.base, rows=state.tracks.values)
-        section.advanced = state.advanced(plan)
-        for finder, start in zip(section.finders, state.open, strict=True):
-            finder.open = start
-        section.pending, section.lost_frames = list(state.pending), list(state.lost_frames)
 
     def _push(self, rows: F32, at: float | None, lost: Sequence[tuple[int, int]]) -> Steps[list[Event]]:
         stride, events = self.plan.stride_s, list[Event]()

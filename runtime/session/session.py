@@ -24,7 +24,6 @@ with one run. If a step fails, everything that the call has changed is undone.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -32,6 +31,7 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..events.event import Event
 from ..events.run_id import check_run_id
+from ..features.features import FeatureRows
 from ..features.media_clock import check_media_time
 from ..live import LiveOptions
 from .chunk import check_chunk, check_lost
@@ -42,6 +42,7 @@ from .jobs import Steps
 from .plan import Plan, Stats
 from .post import class_scores
 from .processor import StreamProcessor
+from .processor_state import load_state, state_of
 from .state import SessionState, check_state
 
 F32 = npt.NDArray[np.float32]
@@ -130,7 +131,7 @@ class Session:
         """
         session = cls(plan, backend, stream=state.stream, start_s=state.start_s, live=state.live, run_id=state.run_id)
         check_state(state, plan)
-        session._stream.load(state)
+        load_state(session._stream, state)
         return session
 
     def __repr__(self) -> str:
@@ -201,7 +202,9 @@ class Session:
         """Memory held for this stream, in bytes."""
         return self._stream.section.nbytes
 
-    def push(self, features: Any, *, at: float | None = None, lost: Sequence[tuple[int, int]] = ()) -> list[Event]:
+    def push(
+        self, features: FeatureRows, *, at: float | None = None, lost: Sequence[tuple[int, int]] = ()
+    ) -> list[Event]:
         """Take the next features and return the events to report.
 
         Args:
@@ -264,13 +267,13 @@ class Session:
 
     def state(self) -> SessionState:
         """The state as a value; see `from_state`."""
-        return self._stream.state()
+        return state_of(self._stream)
 
     def video_scores(self) -> F32:
         """Scores [C] of an offline stream for `gate="video"`: the mean of the highest eighth of each class track."""
         return class_scores(self._stream.class_tracks, len(self.plan.labels))
 
-    def check(self, features: Any, at: float | None = None) -> tuple[F32, float | None]:
+    def check(self, features: FeatureRows, at: float | None = None) -> tuple[F32, float | None]:
         """The checks of `push`: rows float32 [n, D], and the media time of the first or None. Changes nothing."""
         stream = self._stream  # its attributes are read directly: this runs at every push
         if stream.closed:

@@ -10,7 +10,7 @@ import hashlib
 import json
 import struct
 from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import numpy.typing as npt
@@ -96,7 +96,7 @@ class _Header(_Strict):
     """Field names are part of the format."""
 
     version: int
-    plan: dict[str, Any]
+    plan: dict[str, object]
     stream: str
     run_id: str = Field(pattern=r"^[A-Za-z0-9._-]{0,64}$")
     resets: Count
@@ -185,8 +185,8 @@ def decode(data: bytes, plan: Plan) -> SessionState:
     )
 
 
-def _plan_record(plan: Plan) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads(json.dumps({**asdict(plan), "post": plan.post.model_dump(mode="json")}))
+def _plan_record(plan: Plan) -> dict[str, object]:
+    record: dict[str, object] = json.loads(json.dumps({**asdict(plan), "post": plan.post.model_dump(mode="json")}))
     return record
 
 

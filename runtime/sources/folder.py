@@ -12,12 +12,24 @@ import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError
 from ..features.media_clock import MAX_MEDIA_S
 from ..text.display import as_utf8
-from .items import BLOCK_ROWS, POLL_S, TRANSIENT, Bad, Begin, Chunk, Item, ReadRetry, missing, unreadable
+from .items import (
+    BLOCK_ROWS,
+    POLL_S,
+    TRANSIENT,
+    Bad,
+    Begin,
+    Chunk,
+    Item,
+    Position,
+    ReadRetry,
+    count_in,
+    missing,
+    unreadable,
+)
 from .npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
@@ -80,12 +92,12 @@ class ChunkFolder:
     def _names(self) -> list[str]:
         return sorted(p.name for p in self.path.iterdir() if p.suffix == ".npy" and not p.name.startswith("."))
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         yield Begin(as_utf8(self.path.resolve().name), self._start_s)
-        last, row = ("", None) if position is None else (str(position["file"]), position["row"])
+        last = "" if position is None else str(position["file"])
         known: set[str] | None = None
-        if last and row is not None:
-            yield from self._chunks(last, int(row))
+        if last and position is not None and position["row"] is not None:
+            yield from self._chunks(last, count_in(position, "row"))
         quiet = time.monotonic()
         while True:
             try:
@@ -108,7 +120,7 @@ class ChunkFolder:
                         required="ascending names",
                         next_step="number the chunks with leading zeros",
                     )
-                    yield Bad(late, name, {"file": last, "row": None}, "late")
+                    yield Bad(late, name, _end_of(last), "late")
                     continue
                 last = name
                 yield from self._chunks(name, 0)
@@ -123,14 +135,14 @@ class ChunkFolder:
             yield None
 
     def _chunks(self, name: str, row: int) -> Iterator[Item]:
-        path, end = self.path / name, {"file": name, "row": None}
+        path, end = self.path / name, _end_of(name)
         match = _TIME.search(name)
         at = float(match.group(1)) if match else None
         while True:
             try:
                 for chunk in self._read(path, row, at):
                     yield chunk
-                    row = chunk.position["row"] or row
+                    row = count_in(chunk.position, "row") if chunk.position["row"] else row
                 self._retry.success()
                 return
             except InputError as error:
@@ -145,7 +157,7 @@ class ChunkFolder:
 
     def _read(self, path: Path, row: int, at: float | None) -> Iterator[Chunk]:
         """Yield the rows of one file from `row` on. Raises InputError, OSError."""
-        end, began = {"file": path.name, "row": None}, time.perf_counter()
+        end, began = _end_of(path.name), time.perf_counter()
         if at is not None and abs(at) > MAX_MEDIA_S:
             raise InputError(
                 "chunk-time",
@@ -174,10 +186,15 @@ class ChunkFolder:
                         "features-unreadable", f"{path} was truncated while it was read", next_step="check the writer"
                     )
                 first, row = row, row + len(rows)
-                position = end if row >= total else {"file": path.name, "row": row}
+                position: Position = end if row >= total else {"file": path.name, "row": row}
                 time_of = None if at is None else at + first * self._stride_s
                 yield Chunk(rows, time_of, f"{path}, from snippet {first}", position, time.perf_counter() - began)
                 began = time.perf_counter()
+
+
+def _end_of(name: str) -> Position:
+    """The position after the last row of a chunk."""
+    return {"file": name, "row": None}
 
 
 def chunk_name(number: int, at: float | None = None) -> str:

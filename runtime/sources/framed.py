@@ -8,14 +8,14 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..errors import InputError
 from ..text.display import short
 from .acceptor import READ_BYTES
 from .frame_parser import FrameParser
 from .framing import Header
-from .items import POLL_S, Begin, Chunk, Item, unreadable
+from .items import POLL_S, Begin, Chunk, Item, Position, count_in, unreadable
 
 Read = Callable[[], "bytes | None"]
 """Returns the next bytes, b"" at the end, None if nothing arrived for POLL_S seconds."""
@@ -80,7 +80,7 @@ class FramedStream:
                 at = first_at if record.at is None else record.at
                 first_at = None
                 where = f"record {record.number} at byte {record.offset}"
-                position = {"byte": record.end_offset, "record": record.number}
+                position: Position = {"byte": record.end_offset, "record": record.number}
                 yield Chunk(record.rows, at, where, position, time.perf_counter() - began)
                 began = time.perf_counter()
         parser.finish()
@@ -122,7 +122,7 @@ class StandardInput(FramedStream):
                 next_step="pipe the output of a sender into it",
             )
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         handle = 0 if self._descriptor is None else self._descriptor
 
         def read() -> bytes | None:
@@ -155,7 +155,7 @@ class FramedFile(FramedStream):
             self._file.close()
             self._file = None
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         if self._file is None:
             self.open()
         file = self._file
@@ -170,7 +170,7 @@ class FramedFile(FramedStream):
                 return
             self._check(header)
             yield Begin(header.name, header.start_s)
-            byte, number = int(position["byte"]) or parser.offset, int(position["record"])
+            byte, number = count_in(position, "byte") or parser.offset, count_in(position, "record")
             parser = FrameParser(header=header, offset=byte, number=number)
             file.seek(byte)
 

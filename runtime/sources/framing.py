@@ -42,7 +42,6 @@ import math
 import struct
 import zlib
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -142,7 +141,7 @@ def encode_header(*, dim: int, stride_s: float, start_s: float = 0.0, name: str 
     return head + CRC_STRUCT.pack(zlib.crc32(head))
 
 
-def encode_record(rows: Any, *, at: float | None = None) -> bytes:
+def encode_record(rows: npt.ArrayLike, *, at: float | None = None) -> bytes:
     """Encode one data record.
 
     Args:

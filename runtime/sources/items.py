@@ -8,7 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from ..datatypes import by_value
 from ..errors import InputError, SourceLostError
 from ..features.media_clock import MAX_MEDIA_S
 from ..text.display import printable
+from ..text.json_types import JsonValue
 
 _log = logging.getLogger(__name__)
 
@@ -26,6 +27,18 @@ RETRY_S, MAX_PAUSE_S = 60.0, 5.0  # of `ReadRetry`
 TRANSIENT = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR, errno.EIO, errno.ESTALE}
 TRANSIENT |= {errno.ETIMEDOUT, errno.EHOSTDOWN, errno.ENOTCONN}
 POLL_S = 0.1  # seconds that a source waits before it returns control to the caller
+
+
+Position: TypeAlias = dict[str, JsonValue]
+"""Where to continue in a source; its fields depend on the kind of source. JSON."""
+
+
+def count_in(position: Position, field: str) -> int:
+    """A count in a position. Raises KeyError and TypeError."""
+    value = position[field]
+    if not isinstance(value, int | float | str):
+        raise TypeError(f"{field} is {value!r}")
+    return int(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +66,7 @@ class Chunk:
     rows: F32
     at: float | None
     where: str
-    position: dict[str, Any] = field(default_factory=dict)
+    position: Position = field(default_factory=dict)
     read_s: float = 0.0
     lost: tuple[tuple[int, int], ...] = ()
 
@@ -69,7 +82,7 @@ class Bad:
 
     error: InputError
     where: str
-    position: dict[str, Any] = field(default_factory=dict)
+    position: Position = field(default_factory=dict)
     reason: str = "unreadable"
 
 
@@ -88,7 +101,7 @@ class Source(Protocol):
         """Open and check the source. Raises InputError."""
         ...
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         """Yield a Begin, then chunks, and None when nothing arrived for a while. Ends with the stream.
 
         Args:

@@ -10,14 +10,13 @@ import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 from ..errors import InputError, SourceLostError
 from ..text.display import printable
 from .acceptor import READ_BYTES, Acceptor, Sender
 from .framed import FramedStream, Read
 from .framing import encode_token
-from .items import POLL_S, Begin, Chunk, Item
+from .items import POLL_S, Begin, Chunk, Item, Position
 
 _log = logging.getLogger(__name__)
 
@@ -132,7 +131,7 @@ class Listener(FramedStream):
                 if (status.st_dev, status.st_ino) == self._identity:
                     self._address.unlink()
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         if self._acceptor is None:
             self.open()
         acceptor = self._acceptor

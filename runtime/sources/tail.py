@@ -6,11 +6,11 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from ..errors import InputError
 from ..text.display import as_utf8, counted, were
-from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, ReadRetry, missing, unreadable
+from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Position, ReadRetry, count_in, missing, unreadable
 from .npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
 
 
@@ -54,13 +54,13 @@ class RowFile:
             self._file.close()
             self._file = None
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         if self._file is None:
             self.open()
         file = self._file
         if file is None:
             return
-        row = 0 if position is None else int(position["row"])
+        row = 0 if position is None else count_in(position, "row")
         yield Begin(as_utf8(self.path.stem), self._start_s)
         layout: RowLayout | None = raw_layout(self._dim) if self.path.suffix in RAW_SUFFIXES else None
         quiet = time.monotonic()

@@ -19,7 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import PunctumError
-from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item
+from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Position, count_in
 from .media import stream_name
 from .snippets import Break, Frame, SnippetBuilder, VideoStats
 
@@ -112,7 +112,7 @@ class VideoSource:
         """Number of snippets per call of the backbone."""
         return self._batch
 
-    def items(self, position: dict[str, Any] | None = None) -> Iterator[Item]:
+    def items(self, position: Position | None = None) -> Iterator[Item]:
         """Yield Begin, then chunks, and None when nothing arrived for a while. Errors are raised after all chunks."""
         from ..backbone.extractor import Extractor
 
@@ -120,7 +120,7 @@ class VideoSource:
         self._thread.start()
         yield Begin(self.stream, self.start_s)
         extractor = Extractor(self.backbone, batch=self._batch)
-        extractor.skip = 0 if position is None else int(position["snippet"])
+        extractor.skip = 0 if position is None else count_in(position, "snippet")
         snippets = SnippetBuilder(
             extractor,
             self.backbone.spec,

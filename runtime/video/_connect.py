@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..credentials.redact import Address
 from ..errors import InputError, SourceLostError
@@ -13,8 +13,13 @@ from ._frames import VideoInfo, VideoOptions
 from ._guard import Refused
 from ._http import HttpSource
 from ._http_body import HttpBody
+from ._opening import Input
 from .decode import VideoReader
 
+if TYPE_CHECKING:
+    from ._stamps import VideoPacket
+
+END_SLACK_S = 1.0  # a recording that is served as a stream is complete if no more than this is missing
 SEGMENT_S = 15.0  # longest wait for the next HLS segment; segments last 2 to 10 s
 PACED = 0.5  # a live server spends at least this fraction of the media time on sending
 # Formats that FFmpeg may detect in an HTTP body: none that opens other files or addresses by itself, except HLS, whose
@@ -59,7 +64,7 @@ class HttpReader(VideoReader):
 
     _body: HttpBody | None
 
-    def _input(self) -> Any:
+    def _input(self) -> Input:
         """Return what FFmpeg reads, and set the format where the content type of the server decides it."""
         self._http.arm(self._limits[0])
         body = self._body = self._http.first()
@@ -107,7 +112,7 @@ class HttpReader(VideoReader):
         if cut is not None and self.ended_by is None:
             self.ended_by = explain(cut, self._address, reading=True)
 
-    def _read(self) -> Any:
+    def _read(self) -> VideoPacket | None:
         self._http.arm(self._limits[1])
         return super()._read()
 
@@ -134,6 +139,19 @@ class HttpReader(VideoReader):
         super().close()
         if self._body is not None:
             self._body.close()
+
+
+def is_whole(connection: Connection, media_s: float, announced_s: float | None) -> bool:
+    """Whether a connection over HTTP that ended without a fault has delivered its whole stream.
+
+    Args:
+        connection: The connection; only an `HttpReader` can tell an end from an interruption.
+        media_s: Length of the video received, in seconds.
+        announced_s: Length according to the header.
+    """
+    if announced_s is not None and media_s >= announced_s - END_SLACK_S:
+        return True
+    return not isinstance(connection, HttpReader) or connection.complete(media_s)
 
 
 def read_limit(address: Address, options: VideoOptions) -> float:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ._frames import U8
+
+if TYPE_CHECKING:
+    from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
 
@@ -26,7 +29,7 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._busy = threading.Lock()
 
-    def __call__(self, frame: Any) -> U8:
+    def __call__(self, frame: VideoFrame) -> U8:
         with self._busy:
             converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
         return np.asarray(converted.to_ndarray(), np.uint8)
@@ -47,7 +50,7 @@ class DecodedFrame:
 
     def __init__(
         self,
-        frame: Any,
+        frame: VideoFrame,
         convert: Converter,
         turn: Turn,
         lost: int,
@@ -58,7 +61,8 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
-        self._frame, self._convert, self._turn = frame, convert, turn
+        self._frame: VideoFrame | None = frame
+        self._convert, self._turn = convert, turn
         self._image: U8 | None = None
 
     def image(self) -> U8:
@@ -79,7 +83,7 @@ class Turn:
     degrees: int = 0
 
     @classmethod
-    def of(cls, frame: Any) -> Turn:
+    def of(cls, frame: VideoFrame) -> Turn:
         """From the display matrix of a frame: x' = a x + c y, y' = b x + d y, rounded to a multiple of 90 degrees.
 
         Not called for every frame: access to the side data creates a reference cycle, and megabytes then wait for the

@@ -162,13 +162,23 @@ def _wrong(name: str, value: object, allowed: str) -> InputError:
 class FrameSource(Protocol):
     """A source of frames. Call `frames` once after each `open`."""
 
-    name: str
-    """Name for messages; contains no credentials."""
-    live: bool
-    info: VideoInfo
-    """Set by `open`."""
-    dropped: dict[str, int]
-    """Number of losses and corrections by reason."""
+    @property
+    def name(self) -> str:
+        """Name for messages; contains no credentials."""
+        ...
+
+    @property
+    def live(self) -> bool: ...
+
+    @property
+    def info(self) -> VideoInfo:
+        """Set by `open`."""
+        ...
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Number of losses and corrections by reason."""
+        ...
 
     @property
     def lost_at_start_s(self) -> float:
@@ -180,9 +190,11 @@ class FrameSource(Protocol):
         """Number of frames lost after the last item; known at the end."""
         ...
 
-    policy: Policy
-    """Behavior of a full buffer after this source, set by `open`. Does not follow from `live`: HLS delivers many
-    seconds at once and its server waits, so dropping what does not fit would lose most of it."""
+    @property
+    def policy(self) -> Policy:
+        """Behavior of a full buffer after this source, set by `open`. Does not follow from `live`: HLS delivers many
+        seconds at once and its server waits, so dropping what does not fit would lose most of it."""
+        ...
 
     def open(self) -> None:
         """Open the source and wait for the first frame. Raises InputError."""

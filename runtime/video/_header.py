@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, SupportsFloat
 
 from ..errors import InputError
 from ._containers import not_a_video
 from ._time import FALLBACK_RATE, TimeBase
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.stream import Disposition, Stream
+    from av.video.stream import VideoStream
 
 _NO_TIMESTAMPS, _DISCONTINUOUS = 0x0080, 0x0200  # AVFMT_NOTIMESTAMPS, AVFMT_TS_DISCONT
 MAX_PIXELS = 1 << 26  # per frame, 8192 x 8192: a few bytes of a malicious file can declare a frame of any size
 MAX_STREAMS = 256
 
 
-def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
+def choose_stream(container: InputContainer, name: str, *, rate: float | None) -> VideoStream:
     """Return the video stream of an opened container.
 
     Args:
@@ -42,7 +47,7 @@ def choose_stream(container: Any, name: str, *, rate: float | None) -> Any:
             next_step="check how it was recorded",
         )
     best = container.streams.best("video")
-    stream = best if best in streams else streams[0]
+    stream = next((one for one in streams if one == best), streams[0])
     if stream.codec_context is None:
         raise InputError(
             "video-codec",
@@ -91,10 +96,21 @@ class Header:
     """
 
     def __init__(
-        self, container: Any, stream: Any, *, live: bool, rate: float | None, recorded: bool | None = None
+        self,
+        container: InputContainer,
+        stream: VideoStream,
+        *,
+        live: bool,
+        rate: float | None,
+        recorded: bool | None = None,
     ) -> None:
         self._container, self._stream, self._live, self._declared_rate = container, stream, live, rate
         self._recorded = recorded
+
+    @property
+    def form(self) -> str:
+        """FFmpeg's name of the container format."""
+        return self._container.format.name
 
     @property
     def stamped(self) -> bool:
@@ -121,7 +137,7 @@ class Header:
             estimate = estimate if 0.01 <= estimate <= 1000 else FALLBACK_RATE
             return self._declared_rate or self._codec_rate or estimate
         rates = [self._stream.average_rate, self._stream.guessed_rate, self._stream.base_rate]
-        if self._container.format.name == "avi":
+        if self.form == "avi":
             rates[:2] = rates[1::-1]  # the average counts chunks without data
         for rate in rates:
             if 0.01 <= number(rate) <= 1000:
@@ -143,7 +159,7 @@ class Header:
     def video_s(self) -> float | None:
         """Length of the video in seconds according to the header; None if only that of the container is declared."""
         length = 0 if self._first_fragment else self._stream.duration or 0
-        if self._container.format.name == "avi":  # FFmpeg halves the length of a truncated file, not the count
+        if self.form == "avi":  # FFmpeg halves the length of a truncated file, not the count
             length = max(length, self._stream.frames)
         if length and self._stream.time_base:
             return float(length * self._stream.time_base)
@@ -159,7 +175,7 @@ class Header:
     def _first_fragment(self) -> bool:
         """Whether lengths are those of the first fragment only: FFmpeg reads no further in a fragmented MP4 without
         seeking."""
-        return not self.recorded and self._container.format.name.startswith("mov") and not self._stream.frames
+        return not self.recorded and self.form.startswith("mov") and not self._stream.frames
 
     def time_base(self, *, starts: bool, first_s: float | None, arrival: bool) -> TimeBase:
         """Return how time stamps of this container become media time.
@@ -182,7 +198,7 @@ class Header:
         if whole_s is not None and start_s is not None:
             most_s = start_s + whole_s
             # Some programs write the time of the last frame into a Matroska header, others the length.
-            if self._container.format.name.startswith("matroska"):
+            if self.form.startswith("matroska"):
                 early_s = max(start_s, 0.0)
         if self.video_s is not None and begin_s is not None:
             end_s = begin_s + self.video_s
@@ -203,12 +219,12 @@ class Header:
         return self.rate
 
 
-def is_stamped(container: Any) -> bool:
+def is_stamped(container: InputContainer) -> bool:
     """Return whether a container carries time stamps, or a rate that replaces them."""
     return not int(container.format.flags) & _NO_TIMESTAMPS
 
 
-def number(rational: Any) -> float:
+def number(rational: SupportsFloat | None) -> float:
     """Convert a rational of PyAV to a float; 0 if it is absent or undefined."""
     try:
         return float(rational) if rational else 0.0
@@ -216,5 +232,5 @@ def number(rational: Any) -> float:
         return 0.0
 
 
-def _kind(stream: Any, cover: Any) -> str:
+def _kind(stream: Stream, cover: Disposition) -> str:
     return "a cover image" if stream.disposition & cover else str(stream.type)

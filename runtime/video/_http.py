@@ -14,12 +14,11 @@ import urllib.error
 import urllib.request
 from collections import deque
 from collections.abc import Sequence
-from typing import Any
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 from ._guard import Guard, Refused, check_protocol
 from ._http_body import HttpBody
-from ._http_client import Watchdog, client, cut, quoted
+from ._http_client import Watchdog, WatchedRequest, client, cut, quoted
 from ._http_nested import Bytes, data_uri, decryptor
 
 MAX_PLAYLIST = 16 << 20
@@ -56,7 +55,7 @@ class HttpSource:
             self.head, body.records = b"", True
         return body
 
-    def nested(self, url: str, flags: int, options: dict[str, str]) -> Any:
+    def nested(self, url: str, flags: int, options: dict[str, str]) -> HttpBody | Bytes:
         """Open an entry of a playlist, for FFmpeg's `io_open`.
 
         An entry that cannot be reached is returned as an empty file, because FFmpeg skips missing segments.
@@ -83,7 +82,7 @@ class HttpSource:
             self.check_deadline()
             return Bytes(b"")
 
-    def playlist(self, body: HttpBody) -> Any:
+    def playlist(self, body: HttpBody) -> Bytes:
         """Return a playlist as a file. It is read as a whole, because its last line shows whether it is complete."""
         data = body.read_all(MAX_PLAYLIST)
         body.close()
@@ -119,10 +118,9 @@ class HttpSource:
         headers = {"User-Agent": "punctum", "Accept": "*/*", "Accept-Encoding": "identity"}
         if first is not None:
             headers["Range"] = f"bytes={first}-{end - 1 if end else ''}"
-        request = urllib.request.Request(quoted(url), headers=headers)
         seconds = min(self.limits[0], max(self._deadline - time.monotonic(), 0.01))
         with Watchdog(seconds) as watchdog:
-            request.watchdog = watchdog  # type: ignore[attr-defined]  # read by the connection
+            request = WatchedRequest(quoted(url), headers, watchdog)
             try:
                 response: http.client.HTTPResponse = self._opener.open(request, timeout=self.limits[1])
             except urllib.error.HTTPError as error:

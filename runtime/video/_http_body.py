@@ -7,7 +7,7 @@ import re
 import time
 import urllib.error
 import zlib
-from typing import Any, Protocol
+from typing import Protocol
 
 from ._guard import Refused
 from ._http_nested import Bytes
@@ -26,6 +26,15 @@ class Requests(Protocol):
 
     def request(self, url: str, first: int | None, end: int = 0) -> http.client.HTTPResponse: ...
     def check_deadline(self) -> None: ...
+
+
+class Decoder(Protocol):
+    """What `zlib.decompressobj` returns."""
+
+    @property
+    def eof(self) -> bool: ...
+    def decompress(self, data: bytes, /) -> bytes: ...
+    def flush(self) -> bytes: ...
 
 
 class HttpBody:
@@ -52,11 +61,12 @@ class HttpBody:
         self._ahead = b""
         self.records = False
         """Whether this is the first body of its source, whose first bytes are stored in `source.head`."""
-        self._decode: Any = None
+        self._decode: Decoder | None = None
         self._ranges = not sequential
-        self._response: Any = self._open(first)
-        self.name = self._response.geturl()
-        self.kind = self._response.headers.get_content_type()
+        response = self._open(first)
+        self._response: http.client.HTTPResponse | Bytes = response
+        self.name = response.geturl()
+        self.kind = response.headers.get_content_type()
 
     def _open(self, first: int) -> http.client.HTTPResponse:
         try:
@@ -131,7 +141,7 @@ class HttpBody:
         while True:
             began = time.monotonic()
             try:
-                data: bytes = self._response.read1(size)
+                data = self._response.read1(size)
             except http.client.HTTPException:  # a truncated or invalid chunk
                 raise ConnectionResetError("the response was cut off") from None
             if self._pos or self._ahead:
@@ -142,7 +152,7 @@ class HttpBody:
                 self._record(data)
                 return data
             try:
-                decoded: bytes = self._decode.decompress(data) if data else self._decode.flush()
+                decoded = self._decode.decompress(data) if data else self._decode.flush()
             except zlib.error:
                 raise ConnectionResetError("the compressed response is damaged") from None
             if not data and not self._decode.eof:

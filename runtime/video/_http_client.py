@@ -10,8 +10,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ._guard import Guard, check_protocol
@@ -149,9 +148,27 @@ def _first(addresses: tuple[str, ...], port: int, timeout: float) -> socket.sock
     raise fault
 
 
-def _connection(kind: type[_Plain], guard: Guard, request: Any) -> Any:
-    def connect(host: str, **options: Any) -> _Plain:
-        connection = kind(host, **options)
+class WatchedRequest(urllib.request.Request):
+    """A request whose connection a watchdog may cut.
+
+    Args:
+        url: What to request.
+        headers: Its headers.
+        watchdog: Limits the time until the response.
+        hops: Redirects that led to it.
+    """
+
+    def __init__(self, url: str, headers: dict[str, str], watchdog: Watchdog, *, hops: int = 0) -> None:
+        super().__init__(url, headers=headers)
+        self.watchdog, self.hops = watchdog, hops
+
+
+def _connection(kind: type[_Plain], guard: Guard, request: urllib.request.Request) -> Callable[..., _Plain]:
+    if not isinstance(request, WatchedRequest):
+        raise TypeError("a request without a watchdog")
+
+    def connect(host: str, *, timeout: float) -> _Plain:
+        connection = kind(host, timeout=timeout)
         connection.guard, connection.watchdog = guard, request.watchdog
         connection._proxied = request.has_proxy() or getattr(request, "_tunnel_host", None) is not None
         return connection
@@ -190,7 +207,9 @@ class _Https(urllib.request.HTTPSHandler):
 class _Redirects(urllib.request.BaseHandler):
     """Follows redirects within http and https. Their targets are checked when the connection is made."""
 
-    def http_error_302(self, req: Any, fp: Any, code: int, msg: str, headers: Any) -> Any:
+    def http_error_302(
+        self, req: WatchedRequest, fp: http.client.HTTPResponse, code: int, msg: str, headers: http.client.HTTPMessage
+    ) -> http.client.HTTPResponse:
         target = headers.get("Location")
         fp.close()  # its body is not needed and may be endless
         if not target:
@@ -200,11 +219,10 @@ class _Redirects(urllib.request.BaseHandler):
             check_protocol(target)
         except ValueError:  # brackets that do not match, for example
             raise OSError(f"redirect to an invalid address (HTTP {code})") from None
-        hops = getattr(req, "hops", 0) + 1
-        if hops > MAX_REDIRECTS:
+        if req.hops == MAX_REDIRECTS:
             raise OSError(f"more than {MAX_REDIRECTS} redirects")
-        request: Any = urllib.request.Request(quoted(target), headers=req.headers)
-        request.watchdog, request.hops = req.watchdog, hops
-        return self.parent.open(request, timeout=req.timeout)  # type: ignore[attr-defined]
+        request = WatchedRequest(quoted(target), req.headers, req.watchdog, hops=req.hops + 1)
+        response: http.client.HTTPResponse = self.parent.open(request, timeout=req.timeout)
+        return response
 
     http_error_301 = http_error_303 = http_error_307 = http_error_308 = http_error_302

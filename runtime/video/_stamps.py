@@ -5,10 +5,19 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from av.index import IndexEntries
+    from av.packet import Packet
+    from av.stream import Stream
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
     from ._decoded import DecodedFrame
+
+    VideoPacket = Packet[VideoStream] | Packet[Stream]  # of the video stream, or in a live source of any
+    Packets = Iterator[Packet[VideoStream]] | Iterator[Packet[Stream]]
 
 _BLOCKED_S = 0.004  # a packet that took at least this long was not buffered
 _BURST = 64  # frames that may have been read ahead
@@ -47,13 +56,13 @@ class Stamper:
         self.missing = 0
         """Number of frames that are missing according to the container but not yet counted as lost."""
 
-    def note(self, packet: Any) -> None:
+    def note(self, packet: VideoPacket) -> None:
         """Record a video packet before it is decoded."""
         if packet.dts is not None and packet.time_base:
             self._seen.append(float(packet.dts * packet.time_base))
 
     def stamp(
-        self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
+        self, frame: VideoFrame, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
         """Return the presentation time of a frame in seconds (None if unknown) and its duration (0 if unknown).
 
@@ -126,12 +135,12 @@ class AviStamper(Stamper):
 
     _HEAD = 8  # bytes of a chunk header; index entries point to it, packets start after it
 
-    def __init__(self, base: float, index: Any, *, period_s: float = 0.0) -> None:
+    def __init__(self, base: float, index: IndexEntries, *, period_s: float = 0.0) -> None:
         super().__init__(base, decoding_only=True, period_s=period_s)
         self._index, self._places = index, dict[int, int]()
         self._shift = 0  # frames missing so far
 
-    def note(self, packet: Any) -> None:
+    def note(self, packet: VideoPacket) -> None:
         super().note(packet)
         if packet.dts is None or packet.pos is None:
             return
@@ -146,7 +155,7 @@ class AviStamper(Stamper):
             self._shift = stamp - packet.dts
 
     def stamp(
-        self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
+        self, frame: VideoFrame, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
         at, shown_s = super().stamp(frame, lost=lost, held=held, queued=queued, damaged=damaged)
         return None if at is None else at + self._shift * self._base, shown_s
@@ -160,13 +169,13 @@ class CountingStamper(Stamper):
         self._period_s, self._next = period_s, 0
         self._packets, self._whole = 0, True
 
-    def note(self, packet: Any) -> None:
+    def note(self, packet: VideoPacket) -> None:
         self._packets += 1
         if self._packets == 1:
             self._whole = bool(packet.is_keyframe)
 
     def stamp(
-        self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
+        self, frame: VideoFrame, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
         if not self._next and not self._whole:  # starts inside a group of pictures (GOP): count the undecodable packets
             lost = max(lost, self._packets - 1 - held - queued)
@@ -179,7 +188,7 @@ class ArrivalStamper(Stamper):
     """Live sources without time stamps, such as MJPEG over HTTP: the time of arrival."""
 
     def stamp(
-        self, frame: Any, *, lost: int, held: int, queued: int = 0, damaged: bool = False
+        self, frame: VideoFrame, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
         return time.monotonic(), 0.0
 

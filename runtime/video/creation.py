@@ -19,8 +19,7 @@ def creation_time(name: str) -> str:
     reader = VideoReader(address, dropped={}, live=False)
     reader.open()
     try:
-        tags = [reader._container.metadata, reader._stream.metadata]
-        created = next((tag["creation_time"] for tag in tags if tag.get("creation_time")), None)
+        created = next((tag["creation_time"] for tag in reader.tags if tag.get("creation_time")), None)
     finally:
         reader.close()
     if created is None:

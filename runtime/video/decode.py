@@ -1,25 +1,29 @@
-"""Decoding with PyAV: bytes to upright RGB frames with time stamps. Damaged packets are skipped and counted.
-
-PyAV is imported when the first source is opened.
-"""
+"""Decoding with PyAV: bytes to upright RGB frames with time stamps. Damaged packets are skipped and counted."""
 
 from __future__ import annotations
 
 import errno
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ..credentials.redact import Address
-from ..errors import InputError, MissingDependencyError
-from ._containers import SELF_CONTAINED
+from ..errors import InputError
 from ._decoded import Converter, DecodedFrame, Turn, pixel_aspect
 from ._faults import Fault, explain
 from ._frames import VideoInfo
-from ._header import MAX_PIXELS, MAX_STREAMS, Header, choose_stream, number, too_many_streams
+from ._header import MAX_PIXELS, Header, choose_stream, number, too_many_streams
+from ._opening import Input, OpenEntry, ffmpeg_name, load_av, open_container
 from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
 from ._time import TimeBase
+
+if TYPE_CHECKING:
+    from av.container import InputContainer
+    from av.video.frame import VideoFrame
+    from av.video.stream import VideoStream
+
+    from ._stamps import Packets, VideoPacket
 
 MAX_SIDE = 16384  # pixels; a damaged header may claim any size
 MAX_FAULTS = 1000  # unreadable packets in a row after which a file counts as ended
@@ -54,14 +58,11 @@ class VideoReader:
         self._address, self._dropped, self._live = address, dropped, live
         self._options, self._form, self._limits, self._threads = options or {}, form, limits, threads
         self._declared_rate = rate
-        self._container: Any = None
-        self._stream: Any = None
-        self._header: Any = None
+        self._container: InputContainer | None = None
         self._turn = Turn()
         self._rotation: int | None = None
         self._size, self._aspect = (0, 0), 1.0
-        self._convert: Any = None
-        self._packets: Iterator[Any] | None = None
+        self._packets: Packets | None = None
         self._lost = 0
         self._faults = 0
         self._damaged = False  # data was corrupt or missing since the last frame
@@ -73,32 +74,29 @@ class VideoReader:
         self.ended_by: Fault | None = None
         """Why `decoded_frames` stopped, if not at the end of the stream."""
 
+    _stream: VideoStream  # set by `open`, as the next two
+    _header: Header
+    _convert: Converter
+    _io_open: OpenEntry | None = None  # opens the entries of a playlist
+    _recorded: bool | None = None  # whether the source has a known end; None: ask FFmpeg
+
     def open(self) -> None:
         """Raises InputError."""
         av = load_av()
         self._convert = Converter()
         if self._address.secret:
             av.logging.set_level(None)  # messages of FFmpeg contain addresses
-        named: dict[str, Any] = {}
-        if int(av.__version__.partition(".")[0]) < 19:
-            named["metadata_errors"] = "replace"  # the default of later versions
         fault: Fault | None = None
         began = self._opened_at = time.monotonic()
         try:
-            target = self._input()
-            options = {**self._options, "max_streams": str(MAX_STREAMS + 1)}
-            if self._address.kind == "file":
-                options["format_whitelist"] = SELF_CONTAINED
-            # Not as `options`, which apply to every stream as well: PyAV 17.0 frees memory that it never allocated if
-            # streams are found late, as in MPEG-PS, FLV and HLS.
-            self._container = av.open(
+            target = self._input()  # may set options, form and limits
+            container = self._container = open_container(
                 target,
-                mode="r",
-                format=self._form,
-                container_options=options,
-                timeout=self._limits,
+                self._address,
+                options=self._options,
+                form=self._form,
+                limits=self._limits,
                 io_open=self._io_open,
-                **named,
             )
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
@@ -107,23 +105,26 @@ class VideoReader:
         if fault is not None:
             raise fault.error()
         try:
-            self._stream = choose_stream(self._container, self._address.shown, rate=self._declared_rate)
+            self._stream = choose_stream(container, self._address.shown, rate=self._declared_rate)
         except InputError:
             self.close()
             raise
         self._header = Header(
-            self._container, self._stream, live=self._live, rate=self._declared_rate, recorded=self._recorded
+            container, self._stream, live=self._live, rate=self._declared_rate, recorded=self._recorded
         )
         # Frame threads delay the output by one frame each, which is too much for a live source.
-        self._stream.thread_type = "SLICE" if self._live else "AUTO"
+        kinds = av.codec.context.ThreadType
+        self._stream.thread_type = kinds.SLICE if self._live else kinds.AUTO
         self._stream.thread_count = self._threads
 
-    _io_open: Callable[[str, int, dict[str, str]], Any] | None = None  # opens the entries of a playlist
-    _recorded: bool | None = None  # whether the source has a known end; None: ask FFmpeg
-
-    def _input(self) -> Any:
+    def _input(self) -> Input:
         """Return what FFmpeg opens: an address or a file object. Subclasses may set options and form here."""
         return ffmpeg_name(self._address)
+
+    @property
+    def tags(self) -> tuple[dict[str, str], dict[str, str]]:
+        """Metadata of the container and of its video stream."""
+        return self._container.metadata if self._container is not None else {}, self._stream.metadata
 
     @property
     def announced(self) -> int:
@@ -147,7 +148,7 @@ class VideoReader:
     def _time_base(self, first: DecodedFrame) -> TimeBase:
         """How stamps of this container become media time."""
         late_s = self._stamper.late_s
-        base: TimeBase = self._header.time_base(
+        base = self._header.time_base(
             starts=self._address.kind not in ("rtsp", "camera"),
             first_s=first.raw_s if self._first_s is None or late_s else self._first_s,
             arrival=isinstance(self._stamper, ArrivalStamper),
@@ -193,9 +194,11 @@ class VideoReader:
             yield from self._decode(packet)
         yield from self._decode(None)
 
-    def _read(self) -> Any:
+    def _read(self) -> VideoPacket | None:
         """Return the next video packet, None at the end. Live: of any stream, so that the caller regains control."""
         if self._packets is None:
+            if self._container is None:
+                return None
             self._packets = self._container.demux() if self._live else self._container.demux(self._stream)
         try:
             for packet in self._packets:
@@ -205,7 +208,7 @@ class VideoReader:
             pass  # at the end, PyAV asks for streams that appeared after opening because of damaged data
         return None
 
-    def _decode(self, packet: Any) -> Iterator[DecodedFrame | None]:
+    def _decode(self, packet: VideoPacket | None) -> Iterator[DecodedFrame | None]:
         av = load_av()
         stamper = self._stamper
         if packet is not None:
@@ -221,7 +224,7 @@ class VideoReader:
                 stamper.missing = 0
             if not self.frames:
                 self._note(packet)
-        frames: list[Any] = []
+        frames: list[VideoFrame] = []
         try:
             frames = self._stream.decode(packet)
         except EOFError:
@@ -260,7 +263,7 @@ class VideoReader:
     def _make_stamper(self) -> Stamper:
         base, header = number(self._stream.time_base), self._header
         if header.stamped:
-            if self._container.format.name != "avi":
+            if header.form != "avi":
                 return Stamper(base)
             rate = number(self._stream.guessed_rate)  # the average counts the empty chunks of a late start
             return AviStamper(base, self._stream.index_entries, period_s=1 / rate if 0.01 <= rate <= 1000 else 0.0)
@@ -268,7 +271,7 @@ class VideoReader:
             return CountingStamper(base, 1 / header.rate)
         return ArrivalStamper(base)
 
-    def _note(self, packet: Any) -> None:
+    def _note(self, packet: VideoPacket) -> None:
         """Remember the earliest time stamp up to the first frame."""
         stamp = packet.dts if packet.pts is None else packet.pts
         if stamp is not None and packet.time_base and not packet.is_discard:
@@ -288,17 +291,3 @@ class VideoReader:
         self._packets = None
         if container is not None:
             container.close()
-
-
-def ffmpeg_name(address: Address) -> str:
-    """Return the address in the form that FFmpeg expects; a file name never selects a protocol."""
-    return f"file:{address.target}" if address.kind == "file" else address.target
-
-
-def load_av() -> Any:
-    """Import PyAV. Raises MissingDependencyError."""
-    try:
-        import av
-    except ImportError:
-        raise MissingDependencyError("av", "video", "video input") from None
-    return av

@@ -17,8 +17,9 @@ from ._decoded import DecodedFrame
 from ._faults import explain
 from ._frames import Gap, Policy, Sampled, VideoInfo, VideoOptions
 from ._header import MAX_PIXELS
+from ._opening import load_av
 from ._time import FALLBACK_RATE
-from .decode import VideoReader, load_av
+from .decode import VideoReader
 from .sampler import Cell, check_fps
 from .timeline import Timeline
 

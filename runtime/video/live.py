@@ -7,7 +7,6 @@ time of the interruption, and a Gap reports it.
 from __future__ import annotations
 
 import math
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -16,17 +15,16 @@ from ..credentials.redact import Address
 from ..errors import InputError
 from . import _exit, _live_faults
 from ._cells import CellBuffer
-from ._connect import Connection, error_fault, http_source, make_reader, read_limit
+from ._connect import END_SLACK_S, Connection, error_fault, http_source, is_whole, make_reader, read_limit
 from ._decoded import DecodedFrame
 from ._faults import Fault
 from ._frames import POLL_S, Gap, Policy, Sampled, VideoInfo, VideoOptions
-from .decode import load_av
+from ._opening import load_av
+from ._retries import Retries
 from .files import log_warning, make_timeline, show, warn_of_rate
 from .sampler import Cell, check_fps
 from .timeline import Timeline
 
-END_SLACK_S = 1.0  # a recording that is served as a stream is complete if no more than this is missing
-STEADY_S = 10.0  # if a connection lasted at least this long, its loss starts a new series of attempts
 CLOSE_S = 1.0  # time beyond the read time-out for the thread to notice a stop request
 
 
@@ -148,7 +146,7 @@ class LiveFrames:
 
     def _session(self) -> Fault | None:
         """Connect, read and reconnect until the stream has ended (None) or all attempts have failed."""
-        attempt, tried_from, reason = 0, time.monotonic(), ""
+        retries, reason = Retries(self._options), ""
         last: Fault | None = None
         while not self._stop.is_set():
             before, began = self._seen, time.monotonic()
@@ -163,28 +161,20 @@ class LiveFrames:
                 return fault  # a recording that is reopened would start from the beginning
             self.trouble = fault.given
             if not self._ready.is_set():
-                if time.monotonic() - tried_from >= self._options.reconnect_s:
+                if retries.exhausted:
                     return fault
-                if not attempt:
+                if not retries.attempts:
                     self._warn(f"{fault.given}. Retrying for {self._options.reconnect_s:g} s.")
             elif self._seen > before:  # there were frames: a new loss
-                last, tried_from = fault, time.monotonic()
-                attempt = 0 if time.monotonic() - began > STEADY_S else attempt
+                last = fault
+                retries.renew(lasted_s=time.monotonic() - began)
                 reason = "stall" if fault.code in ("video-timeout", "video-stall") else "reconnected"
                 self._count("connections-lost")
                 self._warn(f"{fault.given}. Retrying for {self._options.reconnect_s:g} s.")
-            if time.monotonic() - tried_from >= self._options.reconnect_s:
+            if retries.exhausted:
                 return _live_faults.lost(self.name, self._options.reconnect_s, fault)
-            attempt += 1
-            self._stop.wait(self._pause(attempt, tried_from))
+            self._stop.wait(retries.next_pause())
         return None
-
-    def _pause(self, attempt: int, tried_from: float) -> float:
-        """Return the pause before an attempt in seconds: doubled each time, with jitter, within the time limit."""
-        base = min(self._options.backoff_s * 2 ** min(attempt - 1, 30), self._options.max_backoff_s)
-        left = tried_from + self._options.reconnect_s - time.monotonic()
-        pause: float = min(base * random.uniform(0.75, 1.25), left)
-        return max(0.0, pause)
 
     def _connection(self, reason: str) -> Fault | None:
         """Read one connection to its end. Returns None if the stream has ended, otherwise the fault."""
@@ -290,22 +280,13 @@ class LiveFrames:
         self._announced = getattr(connection, "announced", 0)
         if not begun:
             return fault or _live_faults.no_frames(self.name)
-        whole = self.info.duration_s
-        if self._address.kind == "rtsp" and whole:
-            over = self._last_raw - self._first_raw >= whole - END_SLACK_S
-        elif self._address.kind == "http":
-            complete = getattr(connection, "complete", None)  # of `HttpReader`
-            media_s = self._last_raw - self._first_raw + self._timeline.clock.period_s
-            over = fault is None and (
-                complete is None
-                or not self._options.reconnect_s
-                or complete(media_s)
-                or (whole is not None and media_s >= whole - END_SLACK_S)
-            )
-        else:
-            over = False
-        if over:
+        kind, whole, spanned_s = self._address.kind, self.info.duration_s, self._last_raw - self._first_raw
+        if kind == "rtsp" and whole and spanned_s >= whole - END_SLACK_S:
             return None
+        if kind == "http" and fault is None:
+            media_s = spanned_s + self._timeline.clock.period_s
+            if not self._options.reconnect_s or is_whole(connection, media_s, whole):
+                return None
         return fault or _live_faults.ended(self.name)
 
     def _count(self, reason: str, count: int = 1) -> None:

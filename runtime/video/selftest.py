@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import InputError, PunctumError
 from ._frames import Gap
-from .decode import load_av
+from ._opening import load_av
 
 _FRAMES, _RATE, _SIDE = 12, 12, 64
 

@@ -12,7 +12,8 @@ pytest.importorskip("torch", reason="export needs torch")
 pytest.importorskip("onnxscript", reason="export needs onnxscript")
 
 import torch
-from punctum.export.graphs.backbone import TOLERANCE, backbone_files, export_backbone, import_module, load_exported
+from punctum.export.graphs.backbone import TOLERANCE, backbone_files, export_backbone, load_exported
+from punctum.export.graphs.torch_module import import_module
 from punctum.runtime import Bundle, InputError, Localizer, PunctumError
 from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.backbone.folder import SPEC_FILE

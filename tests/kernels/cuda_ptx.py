@@ -31,13 +31,14 @@ def compile_all(capability: tuple[int, int], *, double: bool) -> dict[str, str]:
     import numba
     from numba import cuda
     from numba.cuda import dispatcher
-    from punctum.kernels.cuda import _kernels
+    from punctum.kernels.cuda import _inspect, _kernels
 
     # Functions that a kernel calls are compiled for the current device, and here is none.
     dispatcher.get_current_device = lambda: types.SimpleNamespace(compute_capability=capability)
     kinds = (numba.float64, numba.int64) if double else (numba.float32, numba.int32)
     wanted = signatures(*kinds)
-    return {name: cuda.compile_ptx(getattr(_kernels, name).py_func, wanted[name], cc=capability)[0] for name in KERNELS}
+    found = {**vars(_kernels), **vars(_inspect)}
+    return {name: cuda.compile_ptx(found[name].py_func, wanted[name], cc=capability)[0] for name in KERNELS}
 
 
 if __name__ == "__main__":

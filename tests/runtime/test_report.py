@@ -231,7 +231,8 @@ def test_tracks_and_candidates_are_those_of_the_session(bundle):
 
 
 def test_a_gap_is_told_and_drawn(bundle):
-    from punctum.runtime.report.recording import Footage, _notes, run_footage
+    from punctum.runtime.report.footage import Footage, run_footage
+    from punctum.runtime.report.recording import _notes
 
     data = make_sequence(8, seconds=40).features
     footage = Footage([Features(data[:200], 0.1), Features(data[200:], 0.1, start_s=30.0)], lost=3)

@@ -22,6 +22,7 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.video import Gap, Sampled, VideoInfo, VideoOptions, open_frames
 from punctum.runtime.video._connect import ffmpeg_options
 from punctum.runtime.video._faults import Fault, explain
+from punctum.runtime.video._retries import Retries
 from punctum.runtime.video.live import LiveFrames
 
 from tests.helpers import video_corpus as corpus
@@ -145,14 +146,17 @@ def test_a_source_that_never_comes_back_is_given_up_in_time() -> None:
 
 
 def test_pauses_double_up_to_a_limit_with_jitter_and_end_with_the_attempts() -> None:
-    source, _ = live([], VideoOptions(backoff_s=0.5, max_backoff_s=4.0, reconnect_s=1e6))
-    now = time.monotonic()
-    for attempt, base in enumerate([0.5, 1.0, 2.0, 4.0, 4.0, 4.0], start=1):
-        pauses = [source._pause(attempt, now) for _ in range(50)]
+    series = [Retries(VideoOptions(backoff_s=0.5, max_backoff_s=4.0, reconnect_s=1e6)) for _ in range(50)]
+    for base in [0.5, 1.0, 2.0, 4.0, 4.0, 4.0]:
+        pauses = [retries.next_pause() for retries in series]
         assert 0.75 * base <= min(pauses) < max(pauses) <= 1.25 * base
-    source, _ = live([], VideoOptions(reconnect_s=5.0))
-    assert source._pause(20, time.monotonic() - 4.9) <= 0.1
-    assert source._pause(20, time.monotonic() - 9.0) == 0
+    retries = Retries(VideoOptions(reconnect_s=5.0))
+    retries.attempts, retries._since = 19, time.monotonic() - 4.9
+    assert not retries.exhausted
+    assert retries.next_pause() <= 0.1
+    retries._since = time.monotonic() - 9.0
+    assert retries.exhausted
+    assert retries.next_pause() == 0
 
 
 def test_a_stall_is_found_and_declared() -> None:

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...errors import PunctumError
-from ...session.engine import F32, I64, Shape
+from ...session.engine import F32, I64, Placement, Shape
 from ..graph_io import SCORER_INPUTS, TERMS, TRACKS, graph_mismatch, neutral_terms, warmup_proposals, warmup_window
 from ..options import CPU, EngineSpec
-from ..placement import Placement, session_placement
+from ..placement import session_placement
 from ..runner import Array, Runner, TensorInfo
 from .session import make_runner, open_session, unavailable
 

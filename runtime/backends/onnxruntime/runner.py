@@ -6,12 +6,13 @@ import contextlib
 import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from types import ModuleType
 
 import numpy as np
 
 from ..failures import engine_failed
 from ..runner import Array
+from .protocols import OrtSession, OrtValue
 
 MAX_BINDINGS = 8  # shapes whose buffers are kept; a live stream has one once it is under way
 
@@ -19,7 +20,7 @@ MAX_BINDINGS = 8  # shapes whose buffers are kept; a live stream has one once it
 class PlainRunner:
     """`InferenceSession.run`, and as thread-safe."""
 
-    def __init__(self, session: Any) -> None:
+    def __init__(self, session: OrtSession) -> None:
         self._session = session
         self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
@@ -45,10 +46,12 @@ class BoundRunner:
         max_bindings: Shapes whose buffers are kept.
     """
 
-    def __init__(self, ort: Any, session: Any, *, place: str, index: int = 0, max_bindings: int = MAX_BINDINGS) -> None:
+    def __init__(
+        self, ort: ModuleType, session: OrtSession, *, place: str, index: int = 0, max_bindings: int = MAX_BINDINGS
+    ) -> None:
         self._ort, self._session, self._place, self._index = ort, session, place, index
         self._max_bindings = max_bindings
-        self._bindings: OrderedDict[tuple[Any, ...], _Binding] = OrderedDict()
+        self._bindings: OrderedDict[tuple[object, ...], _Binding] = OrderedDict()
         self._lock = threading.Lock()
         self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
@@ -77,12 +80,18 @@ class _Binding:
     """Buffers for one set of shapes."""
 
     def __init__(
-        self, ort: Any, session: Any, arrays: Mapping[str, Array], outputs: Sequence[str], place: str, index: int
+        self,
+        ort: ModuleType,
+        session: OrtSession,
+        arrays: Mapping[str, Array],
+        outputs: Sequence[str],
+        place: str,
+        index: int,
     ) -> None:
         self._session, self._outputs = session, outputs
         self._binding = session.io_binding()
-        self._inputs: dict[str, Any] = {}
-        self._results: list[Any] = []
+        self._inputs: dict[str, OrtValue] = {}
+        self._results: Sequence[OrtValue] = ()
         for name, array in arrays.items():
             value = ort.OrtValue.ortvalue_from_shape_and_type(array.shape, array.dtype.type, place, index)
             self._binding.bind_ortvalue_input(name, value)
@@ -104,7 +113,7 @@ class _Binding:
 
 
 @contextlib.contextmanager
-def quiet(ort: Any) -> Iterator[None]:
+def quiet(ort: ModuleType) -> Iterator[None]:
     """Suppress ONNX Runtime's own lines on standard error: failures are raised."""
     ort.set_default_logger_severity(4)
     try:

@@ -7,7 +7,7 @@ import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 from ...bundle.graph_scan import check_graph
 from ...errors import InputError, MissingDependencyError
@@ -17,6 +17,7 @@ from ..failures import failure_text
 from ..options import CPU, Device, EngineOptions, EngineSpec
 from ..placement import RECORD, fallback_nodes, session_placement
 from ..runner import Runner
+from .protocols import OrtSession, OrtSettings
 from .runner import BoundRunner, PlainRunner, quiet
 
 PROVIDERS = {
@@ -28,7 +29,7 @@ _STRICT = "session.disable_cpu_ep_fallback"
 _REFUSED = "assigned to the default CPU EP"
 
 
-def open_session(graph: bytes, name: str, spec: EngineSpec = CPU, *, purpose: str = "running a graph") -> Any:
+def open_session(graph: bytes, name: str, spec: EngineSpec = CPU, *, purpose: str = "running a graph") -> OrtSession:
     """An inference session of one graph.
 
     ONNX Runtime itself falls back: a CUDA provider whose libraries are missing leaves a session on the CPU and a line
@@ -59,7 +60,8 @@ def open_session(graph: bytes, name: str, spec: EngineSpec = CPU, *, purpose: st
     settings = session_options(ort, threads=spec.threads, options=spec.options)
     if spec.place.kind == "cpu":
         with loading(name):
-            return ort.InferenceSession(graph, settings, providers=[PROVIDERS["cpu"]])
+            session: OrtSession = ort.InferenceSession(graph, settings, providers=[PROVIDERS["cpu"]])
+        return session
     return _open_gpu(ort, graph, name, spec.place, settings, spec.options)
 
 
@@ -68,14 +70,14 @@ def open_runner(graph: bytes, name: str, spec: EngineSpec, *, purpose: str) -> R
     return make_runner(open_session(graph, name, spec, purpose=purpose), spec.place)
 
 
-def make_runner(session: Any, device: Device) -> Runner:
+def make_runner(session: OrtSession, device: Device) -> Runner:
     """How a session is run on its device."""
     if device.kind == "cpu":
         return PlainRunner(session)
     return BoundRunner(import_onnxruntime("running on a GPU"), session, place="cuda", index=device.index)
 
 
-def import_onnxruntime(purpose: str) -> Any:
+def import_onnxruntime(purpose: str) -> ModuleType:
     """The module onnxruntime, with its telemetry off unless the user enables it. Import it nowhere else.
 
     Raises:
@@ -84,9 +86,10 @@ def import_onnxruntime(purpose: str) -> Any:
     """
     switch_off_telemetry()
     try:
-        import onnxruntime as ort
+        import onnxruntime
     except ImportError:
         raise MissingDependencyError("onnxruntime", "cpu", purpose) from None
+    ort: ModuleType = onnxruntime
     if not hasattr(ort, "InferenceSession"):
         raise InputError(
             "onnxruntime-broken",
@@ -98,7 +101,7 @@ def import_onnxruntime(purpose: str) -> Any:
     return ort
 
 
-def session_options(ort: Any, *, threads: int, options: EngineOptions) -> Any:
+def session_options(ort: ModuleType, *, threads: int, options: EngineOptions) -> OrtSettings:
     """ONNX Runtime's session options; `backends.options` has the measurements behind the defaults."""
     settings = ort.SessionOptions()
     settings.intra_op_num_threads = threads
@@ -111,7 +114,8 @@ def session_options(ort: Any, *, threads: int, options: EngineOptions) -> Any:
     settings.add_session_config_entry(RECORD, "1")
     settings.add_session_config_entry("session.load_model_format", "ONNX")  # the format that `check_graph` reads
     settings.log_severity_level = 3
-    return settings
+    made: OrtSettings = settings
+    return made
 
 
 def provider_options(device: Device, options: EngineOptions) -> dict[str, str]:
@@ -156,7 +160,9 @@ def loading(name: str) -> Iterator[None]:
         ) from None
 
 
-def _open_gpu(ort: Any, graph: bytes, name: str, device: Device, settings: Any, options: EngineOptions) -> Any:
+def _open_gpu(
+    ort: ModuleType, graph: bytes, name: str, device: Device, settings: OrtSettings, options: EngineOptions
+) -> OrtSession:
     provider = PROVIDERS[device.kind]
     if provider not in ort.get_available_providers():
         raise unavailable(device, f"{provider} is not in this build of ONNX Runtime")
@@ -177,12 +183,15 @@ def _open_gpu(ort: Any, graph: bytes, name: str, device: Device, settings: Any, 
     return session
 
 
-def _open_strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str, dict[str, str]]]) -> Any:
+def _open_strictly(
+    ort: ModuleType, graph: bytes, settings: OrtSettings, chain: list[tuple[str, dict[str, str]]]
+) -> OrtSession | str:
     """A session, or as text why it could not be opened. ONNX Runtime's own strict setting is tried first."""
     for strict in ("1", "0"):
         settings.add_session_config_entry(_STRICT, strict)
         try:
-            return ort.InferenceSession(graph, settings, providers=chain, enable_fallback=0)
+            session: OrtSession = ort.InferenceSession(graph, settings, providers=chain, enable_fallback=0)
+            return session
         except Exception as error:  # noqa: BLE001 - ONNX Runtime raises plain RuntimeErrors of many types
             text = str(error)
             if _REFUSED not in text:
@@ -190,7 +199,7 @@ def _open_strictly(ort: Any, graph: bytes, settings: Any, chain: list[tuple[str,
     return "it leaves nodes to the CPU"
 
 
-def _check_nodes(session: Any, name: str, device: Device) -> None:
+def _check_nodes(session: OrtSession, name: str, device: Device) -> None:
     """Raise InputError where work on rows was placed on the CPU, and where the placement is unknown."""
     placement = session_placement(session)
     if not placement:
@@ -227,7 +236,7 @@ def unavailable(device: Device, why: str) -> InputError:
     return InputError("device-unavailable", f"Device {device} does not run here: {reasons}", next_step=fixes)
 
 
-def preload(ort: Any) -> None:
+def preload(ort: ModuleType) -> None:
     """Load CUDA and cuDNN from NVIDIA's wheels where those are installed; else the loader searches its own places."""
     load = getattr(ort, "preload_dlls", None)
     if load is not None and any((Path(folder) / "nvidia").is_dir() for folder in sys.path):

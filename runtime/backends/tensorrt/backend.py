@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...session.engine import F32, I64, Shape
+from ...session.engine import F32, I64, Placement, Shape
 from ...text.display import counted
 from ..graph_io import SCORER_INPUTS, TERMS, TRACKS, graph_mismatch, neutral_terms, warmup_proposals, warmup_window
 from ..options import EngineSpec
-from ..placement import Placement
 from ..runner import Array
 from .opener import EngineLoader
 from .profiles import no_profile, split, split_window

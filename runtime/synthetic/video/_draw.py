@@ -8,14 +8,19 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import numpy.typing as npt
 from punctum.kernels._jit import jit
+
+F32 = npt.NDArray[np.float32]
+F64 = npt.NDArray[np.float64]
+U8 = npt.NDArray[np.uint8]
 
 BINS = 256  # entries of an outline: radius over angle, mean about 1
 STRIPES, SECTORS, HALVES, RINGS = 0, 1, 2, 3  # textures of a body
 
 
 @jit
-def paint_backdrop(canvas, texture, shift_y, shift_x):  # type: ignore[no-untyped-def]
+def paint_backdrop(canvas: F32, texture: F32, shift_y: float, shift_x: float) -> None:
     """The part of `texture` float32 [H + 2m, W + 2m, 3] that a camera moved by (shift_y, shift_x) sees."""
     height, width, _ = canvas.shape
     top = (texture.shape[0] - height) // 2 - shift_y
@@ -34,7 +39,16 @@ def paint_backdrop(canvas, texture, shift_y, shift_x):  # type: ignore[no-untype
 
 
 @jit
-def paint_block(canvas, texture, top, left, bottom, right, shift_y, shift_x):  # type: ignore[no-untyped-def]
+def paint_block(
+    canvas: F32,
+    texture: F32,
+    top: float,
+    left: float,
+    bottom: float,
+    right: float,
+    shift_y: float,
+    shift_x: float,
+) -> None:
     """An upright rectangle that hides what was painted before; its texture moves with it."""
     height, width, _ = canvas.shape
     top, bottom, left, right = top + shift_y, bottom + shift_y, left + shift_x, right + shift_x
@@ -49,9 +63,20 @@ def paint_block(canvas, texture, top, left, bottom, right, shift_y, shift_x):  #
 
 
 @jit
-def paint_shape(  # type: ignore[no-untyped-def]
-    canvas, cx, cy, radius, turn, stretch, axis, alpha, outline, texture, frequency, colours
-):
+def paint_shape(
+    canvas: F32,
+    cx: float,
+    cy: float,
+    radius: float,
+    turn: float,
+    stretch: float,
+    axis: float,
+    alpha: float,
+    outline: F32,
+    texture: int,
+    frequency: float,
+    colours: F32,
+) -> None:
     """A star-shaped body: `outline` [BINS] gives its rim over the angle in units of `radius`.
 
     stretch: how much longer it is along `axis` (radians), at equal area. colours float32 [2, 3], of its texture.
@@ -91,7 +116,9 @@ def paint_shape(  # type: ignore[no-untyped-def]
 
 
 @jit
-def paint_bone(canvas, x0, y0, x1, y1, thick, alpha, colour):  # type: ignore[no-untyped-def]
+def paint_bone(
+    canvas: F32, x0: float, y0: float, x1: float, y1: float, thick: float, alpha: float, colour: F32
+) -> None:
     """A limb: everything within `thick` of the line from (x0, y0) to (x1, y1)."""
     height, width, _ = canvas.shape
     dx, dy = x1 - x0, y1 - y0
@@ -108,7 +135,18 @@ def paint_bone(canvas, x0, y0, x1, y1, thick, alpha, colour):  # type: ignore[no
 
 
 @jit
-def paint_figure(canvas, cx, cy, radius, turn, stretch, axis, alpha, limbs, colours):  # type: ignore[no-untyped-def]
+def paint_figure(
+    canvas: F32,
+    cx: float,
+    cy: float,
+    radius: float,
+    turn: float,
+    stretch: float,
+    axis: float,
+    alpha: float,
+    limbs: F64,
+    colours: F32,
+) -> None:
     """A stick figure of half height `radius`, upright at turn 0. limbs [4]: left arm, right arm, left leg, right leg,
     radians from hanging down, outwards."""
     ca, sa, ct, st = math.cos(axis), math.sin(axis), math.cos(turn), math.sin(turn)
@@ -135,7 +173,7 @@ def paint_figure(canvas, cx, cy, radius, turn, stretch, axis, alpha, limbs, colo
 
 
 @jit
-def expose(canvas, gain, slope, noise, top, left, out):  # type: ignore[no-untyped-def]
+def expose(canvas: F32, gain: float, slope: float, noise: F32, top: int, left: int, out: U8) -> None:
     """Simulate the camera: light (times `gain`, and `slope` more at the right than at the left), noise, bytes."""
     height, width, _ = canvas.shape
     for i in range(height):

@@ -160,7 +160,7 @@ def any_form(folder: Path) -> Target:
 
 def report_events(folder: Path) -> Target:
     """`punctum report --events` and `punctum eval --detections` read events on their own."""
-    from punctum.runtime.report.recording import read_events
+    from punctum.runtime.report.given import read_events
 
     file = folder / "v.jsonl"
 
