@@ -14,6 +14,7 @@ from ._guard import Refused
 from ._http import HttpSource
 from ._http_body import HttpBody
 from ._opening import Input
+from ._selection import Shows
 from .decode import VideoReader
 
 if TYPE_CHECKING:
@@ -37,6 +38,7 @@ class Connection(Protocol):
     """One connection to a live source. All methods are called from one thread. See `VideoReader`."""
 
     ended_by: Fault | None
+    shows: Shows | None
 
     @property
     def lost(self) -> int: ...

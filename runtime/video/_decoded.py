@@ -73,6 +73,25 @@ class DecodedFrame:
         return self._image
 
 
+class OmittedFrame(DecodedFrame):
+    """A frame that was not decoded because no cell should show it.
+
+    If damage moves the frames in time and a cell shows it nevertheless, the frame before it takes its place.
+    """
+
+    __slots__ = ("_before",)
+
+    def __init__(
+        self, before: DecodedFrame, lost: int, raw_s: float, duration_s: float, damaged: bool
+    ) -> None:
+        self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
+        self.aspect, self.damaged = before.aspect, damaged
+        self._before = before
+
+    def image(self) -> U8:
+        return self._before.image()
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """How to turn frames upright: transpose, then mirror left-right, then up-down. degrees: counter-clockwise."""

@@ -1,4 +1,8 @@
-"""Decoding with PyAV: bytes to upright RGB frames with time stamps. Damaged packets are skipped and counted."""
+"""Decoding with PyAV: bytes to upright RGB frames with time stamps. Damaged packets are skipped and counted.
+
+Packets that are not needed for any frame on the sampling grid are not decoded, see `_selection`. Their frames take part
+in the time line like all others, but without an image.
+"""
 
 from __future__ import annotations
 
@@ -10,12 +14,14 @@ from typing import TYPE_CHECKING
 
 from ..credentials.redact import Address
 from ..errors import InputError
-from ._decoded import Converter, DecodedFrame, Turn, pixel_aspect
+from ._decoded import Converter, DecodedFrame, OmittedFrame, Turn, pixel_aspect
 from ._faults import Fault, explain
 from ._frames import VideoInfo
 from ._header import MAX_PIXELS, Header, choose_stream, number, too_many_streams
 from ._opening import Input, OpenEntry, ffmpeg_name, load_av, open_container
-from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
+from ._references import references
+from ._selection import Selection, Shows
+from ._stamps import ArrivalStamper, Stamper, make_stamper, spread
 from ._time import TimeBase
 
 if TYPE_CHECKING:
@@ -41,6 +47,12 @@ class VideoReader:
         limits: Time limits in seconds for opening and for each read.
         threads: Number of decoder threads; 0 lets FFmpeg choose.
         rate: Frames per second of a stream without time stamps.
+
+    Attributes:
+        shows: Whether a cell may show a frame; set by the owner once it can tell. None decodes every packet.
+        frames: Frames so far.
+        omitted: Of these, frames that were not decoded.
+        ended_by: Why `decoded_frames` stopped, if not at the end of the stream.
     """
 
     def __init__(
@@ -69,10 +81,11 @@ class VideoReader:
         self._first_s: float | None = None  # earliest stamp among the packets up to the first frame
         self._stamper = Stamper(0.0)
         self._opened_at = self._read_s = 0.0  # when opening began; time spent waiting for the last packet
-        self.frames = 0
-        """Frames decoded so far."""
+        self._selection: Selection | None = None
+        self._latest: DecodedFrame | None = None
+        self.shows: Shows | None = None
+        self.frames = self.omitted = 0
         self.ended_by: Fault | None = None
-        """Why `decoded_frames` stopped, if not at the end of the stream."""
 
     _stream: VideoStream  # set by `open`, as the next two
     _header: Header
@@ -164,7 +177,8 @@ class VideoReader:
 
     def decoded_frames(self) -> Iterator[DecodedFrame | None]:
         """Yield frames in presentation order, and None for each packet without a frame. See `ended_by` afterwards."""
-        self._stamper = self._make_stamper()
+        self._stamper = make_stamper(self._stream, self._header, self._declared_rate)
+        self._selection = self._select()
         if isinstance(self._stamper, ArrivalStamper):
             return spread(self._all(), lambda: self._read_s, since=self._opened_at)
         return self._all()
@@ -182,6 +196,7 @@ class VideoReader:
                 fault = explain(error, self._address, waited_s=waited_s, limit_s=self._limits[1], reading=True)
             self._read_s = time.monotonic() - began
             if fault is not None:
+                yield from self._next(None)
                 self._faults += 1
                 self._damaged = True
                 self._count("unreadable")
@@ -191,8 +206,11 @@ class VideoReader:
                 continue
             if packet is None:
                 break
-            yield from self._decode(packet)
+            yield from self._next(packet)
+        yield from self._next(None)
         yield from self._decode(None)
+        if self._selection is not None:
+            yield from self._passed(self._selection.rest())
 
     def _read(self) -> VideoPacket | None:
         """Return the next video packet, None at the end. Live: of any stream, so that the caller regains control."""
@@ -208,33 +226,23 @@ class VideoReader:
             pass  # at the end, PyAV asks for streams that appeared after opening because of damaged data
         return None
 
-    def _decode(self, packet: VideoPacket | None) -> Iterator[DecodedFrame | None]:
-        av = load_av()
-        stamper = self._stamper
+    def _next(self, packet: VideoPacket | None) -> Iterator[DecodedFrame | None]:
+        """Process a packet once the one after it is known; None processes the last one."""
+        if packet is not None and packet.stream.index != self._stream.index:
+            yield None
+            return
+        if self._selection is not None:
+            packet = self._selection.take(packet)
         if packet is not None:
-            if packet.stream.index != self._stream.index:
-                yield None
-                return
-            if packet.is_corrupt:  # bytes are missing around it; the rest may still decode
-                self._count("corrupt-packets")
-                self._damaged = True
-            stamper.note(packet)
-            if stamper.missing:
-                self._lose("missing", stamper.missing)
-                stamper.missing = 0
-            if not self.frames:
-                self._note(packet)
-        frames: list[VideoFrame] = []
-        try:
-            frames = self._stream.decode(packet)
-        except EOFError:
-            pass  # already flushed
-        except (av.FFmpegError, ValueError, RuntimeError):
-            self._faults += 1
-            self._lose("not-decodable")
+            yield from self._decode(packet)
+
+    def _decode(self, packet: VideoPacket | None) -> Iterator[DecodedFrame | None]:
+        frames = [] if packet is not None and self._omits(packet) else self._send(packet)
         any_frame, context = False, self._stream.codec_context
         queued = 0 if self._live else max(int(context.thread_count) - 1, 0)
         for frame in frames:
+            if self._selection is not None:
+                yield from self._passed(self._selection.presented(frame.pts))
             if frame.width * frame.height > MAX_PIXELS:
                 self._lose("too-large")
                 continue
@@ -248,28 +256,70 @@ class VideoReader:
                 self._size = (frame.width, frame.height)
                 aspect = pixel_aspect(number(self._stream.sample_aspect_ratio))
                 self._aspect = 1 / aspect if self._turn.transpose else aspect
-            raw_s, shown_s = stamper.stamp(
+            raw_s, shown_s = self._stamper.stamp(
                 frame, lost=self._lost, held=context.reorder_depth, queued=queued, damaged=self._damaged
             )
             decoded = DecodedFrame(
                 frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged
             )
-            self._lost, self._faults, self._damaged, any_frame = 0, 0, False, True
-            self.frames += 1
-            yield decoded
+            self._latest, any_frame = decoded, True
+            yield self._count_frame(decoded)
         if not any_frame:
             yield None
 
-    def _make_stamper(self) -> Stamper:
-        base, header = number(self._stream.time_base), self._header
-        if header.stamped:
-            if header.form != "avi":
-                return Stamper(base)
-            rate = number(self._stream.guessed_rate)  # the average counts the empty chunks of a late start
-            return AviStamper(base, self._stream.index_entries, period_s=1 / rate if 0.01 <= rate <= 1000 else 0.0)
-        if header.recorded or self._declared_rate:
-            return CountingStamper(base, 1 / header.rate)
-        return ArrivalStamper(base)
+    def _omits(self, packet: VideoPacket) -> bool:
+        """Take note of a packet, and return whether it is left out."""
+        stamper = self._stamper
+        if packet.is_corrupt:  # bytes are missing around it; the rest may still decode
+            self._count("corrupt-packets")
+            self._damaged = True
+        stamper.note(packet)
+        if stamper.missing:
+            self._lose("missing", stamper.missing)
+            stamper.missing = 0
+        if not self.frames:
+            self._note(packet)
+        return self._selection is not None and self._selection.omits(packet)
+
+    def _send(self, packet: VideoPacket | None) -> list[VideoFrame]:
+        """Decode a packet, or with None what the decoder still holds."""
+        try:
+            return self._stream.decode(packet)
+        except EOFError:
+            pass  # already flushed
+        except (load_av().FFmpegError, ValueError, RuntimeError):
+            self._faults += 1
+            self._lose("not-decodable")
+        return []
+
+    def _passed(self, stamps: list[tuple[float, float]]) -> Iterator[DecodedFrame]:
+        """Yield frames that were not decoded. Should one be shown after all, it shows the frame before it."""
+        for raw_s, shown_s in stamps if self._latest is not None else ():
+            self._stamper.omit(raw_s)
+            self.omitted += 1
+            yield self._count_frame(OmittedFrame(self._latest, self._lost, raw_s, shown_s, self._damaged))
+
+    def _count_frame(self, frame: DecodedFrame) -> DecodedFrame:
+        self._lost, self._faults, self._damaged = 0, 0, False
+        self.frames += 1
+        return frame
+
+    def _select(self) -> Selection | None:
+        """Return what selects the packets to decode; None if all are decoded.
+
+        All are where a packet cannot wait for the next one, and where time stamps do not simply come from the packets.
+        """
+        context, base = self._stream.codec_context, number(self._stream.time_base)
+        waits = self._header.recorded or self._form == "hls"
+        reader = references(context.codec.canonical_name, context.extradata or b"")
+        if reader is None or not base or not waits or type(self._stamper) is not Stamper:
+            return None
+        return Selection(reader, base, self._shows)
+
+    def _shows(self, before_s: float, at_s: float, next_s: float) -> bool:
+        if self.shows is None or not self._stamper.in_order:
+            return True
+        return self.shows(before_s, at_s, next_s)
 
     def _note(self, packet: VideoPacket) -> None:
         """Remember the earliest time stamp up to the first frame."""
@@ -282,6 +332,8 @@ class VideoReader:
         self._lost += count
         self._damaged = True
         self._count(reason, count)
+        if self._selection is not None:
+            self._selection.disturb()
 
     def _count(self, reason: str, count: int = 1) -> None:
         self._dropped[reason] = self._dropped.get(reason, 0) + count
