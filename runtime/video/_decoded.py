@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
+_KEPT = 24 << 20  # bytes; an image of 8 megapixels
 
 
 class Converter:
@@ -28,11 +29,22 @@ class Converter:
 
         self._reformatter = VideoReformatter()
         self._busy = threading.Lock()
+        keep_freed_images()
 
     def __call__(self, frame: VideoFrame) -> U8:
         with self._busy:
             converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
         return np.asarray(converted.to_ndarray(), np.uint8)
+
+
+def keep_freed_images() -> None:
+    """Let the memory of one image serve for the next.
+
+    The allocator of glibc returns a block of this size to the system when it is freed, and every page of the next image
+    then costs a page fault: 0.10 to 0.15 s per 80 images of 720p in a virtual machine. Once a larger block was freed,
+    the allocator keeps blocks up to that size. The block is never touched and takes no memory.
+    """
+    np.empty(_KEPT, np.uint8)
 
 
 class DecodedFrame:
@@ -81,9 +93,7 @@ class OmittedFrame(DecodedFrame):
 
     __slots__ = ("_before",)
 
-    def __init__(
-        self, before: DecodedFrame, lost: int, raw_s: float, duration_s: float, damaged: bool
-    ) -> None:
+    def __init__(self, before: DecodedFrame, lost: int, raw_s: float, duration_s: float, damaged: bool) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = before.aspect, damaged
         self._before = before

@@ -102,8 +102,8 @@ class Stamper:
 
     @property
     def in_order(self) -> bool:
-        """Whether all time stamps are presentation time stamps that never ran backwards."""
-        return not (self._bad_pts or self._bad_dts or self._recent_pts or self._recent_dts)
+        """Whether no presentation time stamp ran backwards so far, so that every frame has its own."""
+        return not (self._bad_pts or self._recent_pts)
 
     def omit(self, pts_s: float) -> None:
         """Note the presentation time in seconds of a frame that was not decoded."""
