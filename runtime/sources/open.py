@@ -95,6 +95,7 @@ def open_source(
         "overflow": overflow is not None,
         "transport": frames is not None and frames.transport != "tcp",
         "allow_hosts": frames is not None and bool(frames.allow_hosts),
+        "decoder": frames is not None and frames.decoder != "software",
     }
     refuse_options(address, [name for name, is_set in used.items() if is_set])
     if is_video_input(address):
@@ -238,6 +239,7 @@ _FEATURES = {
     "overflow": "waits for the reader",
     "transport": "is not an RTSP stream",
     "allow_hosts": "follows no redirects",
+    "decoder": "is not decoded",
 }
 _NOT_LOST = {"reconnect_s": "cannot be lost"}
 
@@ -265,7 +267,7 @@ def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
         if scheme == "camera":
             return "a camera", _CAMERAS | {"transport": "is not an RTSP stream"}
         reasons = {"follow": "is read to its end", "idle_s": "is read to its end"}
-        unfit = {name: why for name, why in _FEATURES.items() if name != "overflow"}
+        unfit = {name: why for name, why in _FEATURES.items() if name not in ("overflow", "decoder")}
         return "a video file", unfit | _NOT_LOST | reasons
     if address == "-":
         return "standard input", _FEATURES | _NOT_LOST | _SENDERS

@@ -38,12 +38,12 @@ class Connection(Protocol):
     """One connection to a live source. All methods are called from one thread. See `VideoReader`."""
 
     ended_by: Fault | None
-    shows: Shows | None
 
     @property
     def lost(self) -> int: ...
     def open(self) -> None: ...
     def info(self, first: DecodedFrame) -> VideoInfo: ...
+    def watch(self, shows: Shows) -> None: ...
     def decoded_frames(self) -> Iterator[DecodedFrame | None]: ...
     def close(self) -> None: ...
 
@@ -60,6 +60,7 @@ class HttpReader(VideoReader):
             options={"format_whitelist": FORMS},
             limits=source.limits,
             threads=options.threads,
+            decoder=options.decoder,
             rate=options.rate,
         )
         self._io_open = source.nested
@@ -207,6 +208,7 @@ def make_reader(
         form=form,
         limits=(options.open_timeout_s, read_limit(address, options)),
         threads=options.threads,
+        decoder=options.decoder,
         rate=options.rate,
     )
 
@@ -226,6 +228,8 @@ def error_fault(error: InputError) -> Fault:
         "video-rate",
         "video-size",
         "video-streams",
+        "decoder-missing",
+        "decoder-codec",
     }
     return Fault.of(error, passing=error.code not in final, answers=not isinstance(error, SourceLostError))
 

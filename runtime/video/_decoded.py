@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
+_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "nv16": "yuv422p", "nv24": "yuv444p"}
 _KEPT = 24 << 20  # bytes; an image of 8 megapixels
 
 
@@ -22,17 +23,24 @@ class Converter:
 
     The conversion method of a frame would create a thread pool for each frame, which costs more than it gains. Plain
     bilinear chroma interpolation returns the same bytes in FFmpeg 7.1 to 8.1; the "accurate" mode does not.
+
+    Args:
+        semi_planar: Whether frames come from hardware, which interleaves the chroma planes. They are separated first:
+            FFmpeg then takes the same path as for frames of its own decoders, and returns the same bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, semi_planar: bool = False) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
+        self._separator = VideoReformatter() if semi_planar else None
         self._busy = threading.Lock()
         keep_freed_images()
 
     def __call__(self, frame: VideoFrame) -> U8:
         with self._busy:
+            if self._separator is not None and frame.format.name in _PLANAR:
+                frame = self._separator.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
             converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
         return np.asarray(converted.to_ndarray(), np.uint8)
 

@@ -196,7 +196,7 @@ class H265:
                 only &= sub_layer == self._layers
             elif 16 <= kind <= 23:
                 only = False
-                # Bit 1 of the slice: pictures that still wait for their turn are not shown, which skipping would change.
+                # The flag: pictures that wait for their turn are never shown. Leaving some out changes which ones.
                 self.sound &= not unit[2] & 64
             elif kind not in self._PASSIVE or (kind >= 39 and _has_film_grain(_plain(unit[2:], len(unit)))):
                 only = False

@@ -82,6 +82,7 @@ class FileFrames:
             options=_OPTIONS,
             limits=limits,
             threads=self._options.threads,
+            decoder=self._options.decoder,
             rate=self._options.rate,
         )
         self._open(reader)
@@ -90,6 +91,8 @@ class FileFrames:
         self._first = next((frame for frame in self._decoded if frame is not None), None)
         if self._first is None:
             self.close()
+            if reader.strict and "not-decodable" in self.dropped:
+                raise reader.unsuited()
             raise InputError(
                 "video-no-frames",
                 f"{self.name} contains no decodable frame{_counts(self.dropped)}",
@@ -101,7 +104,7 @@ class FileFrames:
         self.info = reader.info(self._first)
         self._timeline = make_timeline(self.info, self._fps, self._options)
         if not self._decode_all:
-            reader.shows = self._timeline.shows
+            reader.watch(self._timeline.shows)
         warn_of_rate(self.name, self.info, self._warn)
 
     def _open(self, reader: VideoReader) -> None:

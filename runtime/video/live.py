@@ -218,13 +218,13 @@ class LiveFrames:
             lost_s = self._first_raw - self._last_raw if arrival else time.monotonic() - self._seen
             self._warn(f"{self.name} is back after {max(lost_s, 0.0):.1f} s.")
             self._put(self._timeline.resume(lost_s))
-            connection.shows = self._timeline.shows
+            connection.watch(self._timeline.shows)
             return
         self.info = connection.info(first)
         if self._address.kind == "http" and (self.info.duration_s or getattr(connection, "recording", False)):
             self.live = False
         self._timeline = self._new_timeline()
-        connection.shows = self._timeline.shows
+        connection.watch(self._timeline.shows)
         warn_of_rate(self.name, self.info, self._warn)
         self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=self.policy)
         self._ready.set()
