@@ -51,8 +51,8 @@ def run(
         typer.Argument(
             metavar="INPUT",
             help="A video, a .npy file of features, a folder of either, or an http(s):// address. With --stream also "
-            "rtsp://, camera:/dev/video0, - (standard input), tcp://host:port, unix:///path, raw float32 files and "
-            "framed files.",
+            "rtsp://, camera:/dev/video0, gst:PIPELINE (GStreamer), - (standard input), tcp://host:port, unix:///path, "
+            "raw float32 files and framed files.",
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file. Default: standard output (-).")] = None,

@@ -10,6 +10,7 @@ from ..errors import InputError, SourceLostError
 from ._decoded import DecodedFrame
 from ._faults import Fault, explain
 from ._frames import VideoInfo, VideoOptions
+from ._gst_reader import GstReader
 from ._guard import Refused
 from ._http import HttpSource
 from ._http_body import HttpBody
@@ -188,7 +189,7 @@ def http_source(address: Address, options: VideoOptions) -> HttpSource | None:
 
 def make_reader(
     address: Address, options: VideoOptions, dropped: dict[str, int], source: HttpSource | None = None
-) -> VideoReader:
+) -> Connection:
     """Create a reader of the source without opening it.
 
     Args:
@@ -197,6 +198,8 @@ def make_reader(
         dropped: Counters by reason, shared with the reader.
         source: Result of `http_source`.
     """
+    if address.kind == "gst":
+        return GstReader(address, options, dropped)
     if source is not None:
         return HttpReader(source, address, options, dropped)
     chosen, form = ffmpeg_options(address, options)
@@ -229,6 +232,8 @@ def error_fault(error: InputError) -> Fault:
         "video-size",
         "video-streams",
         "decoder-missing",
+        "gst-missing",
+        "gst-pipeline",
         "decoder-codec",
     }
     return Fault.of(error, passing=error.code not in final, answers=not isinstance(error, SourceLostError))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ._frames import U8
+from ._raw import RawPicture
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -37,7 +38,8 @@ class Converter:
         self._busy = threading.Lock()
         keep_freed_images()
 
-    def __call__(self, frame: VideoFrame) -> U8:
+    def __call__(self, picture: VideoFrame | RawPicture) -> U8:
+        frame = picture.frame() if isinstance(picture, RawPicture) else picture
         with self._busy:
             if self._separator is not None and frame.format.name in _PLANAR:
                 frame = self._separator.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
@@ -70,7 +72,7 @@ class DecodedFrame:
 
     def __init__(
         self,
-        frame: VideoFrame,
+        frame: VideoFrame | RawPicture,
         convert: Converter,
         turn: Turn,
         lost: int,
@@ -81,13 +83,15 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
-        self._frame: VideoFrame | None = frame
+        self._frame: VideoFrame | RawPicture | None = frame
         self._convert, self._turn = convert, turn
         self._image: U8 | None = None
 
     def image(self) -> U8:
         """Return uint8 [H, W, 3], RGB, upright, C-contiguous."""
         if self._image is None:
+            if self._frame is None:
+                raise RuntimeError("a frame without pixels")
             self._image = self._turn(self._convert(self._frame))
             self._frame = None  # releases its buffer to the pool of the decoder
         return self._image
