@@ -18,7 +18,7 @@ MANY = 6  # maximum entries of a list that are shown
 
 def compact(cls: type[T]) -> type[T]:
     """Class decorator for `@dataclass(repr=False)`: adds a repr of bounded length."""
-    cls.__repr__ = _repr  # type: ignore[assignment]
+    cls.__repr__ = _repr  # type: ignore[assignment]  # of a function that takes any dataclass
     return cls
 
 
@@ -28,7 +28,7 @@ def by_value(cls: type[T]) -> type[T]:
     Two objects are equal if all fields are. Arrays are compared element by element, and NaN equals itself. Objects are
     not hashable, because arrays are not. A class without a repr of its own gets that of `compact`.
     """
-    cls.__eq__ = _eq  # type: ignore[assignment]
+    cls.__eq__ = _eq  # type: ignore[assignment]  # as in `compact`
     cls.__hash__ = _refuse  # type: ignore[assignment,method-assign]
     return cls if "__repr__" in vars(cls) else compact(cls)
 

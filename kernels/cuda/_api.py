@@ -46,7 +46,7 @@ def _groups(segments: Given, scores: Given, group_offsets: Given) -> tuple[Handl
     seg = check_array(segments, "segments", REALS, (None, 2))
     value = check_array(scores, "scores", REALS, (seg.shape[0],))
     if not on_device(group_offsets):
-        return seg, value, None, offsets_of(group_offsets, seg.shape[0])
+        return seg, value, None, offsets_of(np.asarray(group_offsets), seg.shape[0])
     handle = check_array(group_offsets, "group_offsets", INTEGERS, (None,))
     if not handle.shape[0]:
         return seg, value, None, offsets_of([], seg.shape[0])

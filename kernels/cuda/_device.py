@@ -37,15 +37,17 @@ def opened(handle: Handle) -> NumbaArray:
     if SIMULATED:
         from numba.cuda.simulator.cudadrv.devicearray import FakeCUDAArray
 
-        if getattr(handle.owner, "__cuda_ndarray__", False):
-            return handle.owner
-        return FakeCUDAArray(np.asarray(_HostView(handle)))
-    return cuda.as_cuda_array(handle.owner)
+        known = getattr(handle.owner, "__cuda_ndarray__", False)
+        array: NumbaArray = handle.owner if known else FakeCUDAArray(np.asarray(_HostView(handle)))
+    else:
+        array = cuda.as_cuda_array(handle.owner)
+    return array
 
 
 def empty(shape: int | tuple[int, ...], dtype: npt.DTypeLike = np.float64) -> NumbaArray:
     """New memory on the current device."""
-    return cuda.device_array(shape, dtype)
+    array: NumbaArray = cuda.device_array(shape, dtype)
+    return array
 
 
 def threads_for(largest: int) -> int:

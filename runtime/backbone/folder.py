@@ -11,6 +11,7 @@ from ..bundle.graph_scan import check_graph
 from ..bundle.limits import FILE_BYTES, MANIFEST_BYTES
 from ..errors import InputError
 from ..text.display import shown
+from ..text.json_types import JsonValue
 from ..text.strict_json import parse_json
 
 SPEC_FILE = "backbone.json"
@@ -46,7 +47,7 @@ def read_spec(path: str | Path) -> BackboneSpec:
     return parse_spec(read_spec_file(path), path)
 
 
-def read_spec_file(path: str | Path) -> object:
+def read_spec_file(path: str | Path) -> JsonValue:
     """The JSON document of a spec file. Raises InputError."""
     path = Path(path)
     if not path.is_file():

@@ -93,5 +93,5 @@ def _run(arguments: list[str]) -> int:
     except usage_error as error:
         message = str(getattr(error, "message", ""))
         error.message = "\n".join(printable(line) for line in message.splitlines())  # type: ignore[attr-defined]
-        error.show()  # type: ignore[attr-defined]
+        error.show()  # type: ignore[attr-defined]  # of click, whose type is found by name above
         return 2

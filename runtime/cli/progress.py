@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, TypeVar
+from typing import Any, TypeVar
 
 from .terminal import console
-
-if TYPE_CHECKING:
-    from rich.progress import Progress
 
 T = TypeVar("T")
 
@@ -26,7 +23,7 @@ class ProgressBar:
     """
 
     def __init__(self, title: str, total: float, *, done: float = 0.0, unit: str = "", visible: bool = True) -> None:
-        self._bar: Progress | None = None
+        self._bar: Any = None  # rich takes whole numbers only, by its types
         shown = console(stderr=True)
         if not (visible and shown.is_terminal):
             return

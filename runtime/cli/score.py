@@ -101,7 +101,7 @@ def score(
         labels=tuple(label or ()),
         threads=threads,
         engine_options=choice.options(),
-        engine=engine,  # type: ignore[arg-type]
+        engine=engine,  # type: ignore[arg-type]  # checked by ArchiveOptions
         address=address,
         workers=workers,
         gpus=gpus_per_worker,

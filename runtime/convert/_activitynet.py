@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from ..text.json_types import JsonObject
 from ._events import event_losses, no_confidence
-from ._json import brief, number, parse_json, positive
+from ._json import brief, number, parse_json, positive, record
 from ._model import Mark, Timelines, counted, gather
 from ._naming import Origin, settle
 from ._options import ReadOptions, Source, WriteOptions, Written
@@ -20,11 +20,11 @@ _ALLOWED = (
 
 def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
     """Read detections or ground truth, whichever the file contains."""
-    record = parse_json(source)
-    if not isinstance(record, dict) or ("results" in record) == ("database" in record):
+    found = parse_json(source)
+    if not isinstance(found, dict) or ("results" in found) == ("database" in found):
         raise source.wrong("it must contain either results or a database", _ALLOWED)
-    truth = "database" in record
-    videos = record["database" if truth else "results"]
+    truth = "database" in found
+    videos = found["database" if truth else "results"]
     if not isinstance(videos, dict):
         raise source.wrong("the list of videos is not an object", _ALLOWED)
     fps: dict[str, float] = {}
@@ -40,7 +40,7 @@ def read_activitynet(source: Source, options: ReadOptions) -> Timelines:
                 if value := positive(entry.get(name)):
                     table[video] = value
             marked += "subset" in entry
-        entries = {video: entry.get("annotations", []) for video, entry in videos.items()}
+        entries = {video: record(entry).get("annotations", []) for video, entry in videos.items()}
         if marked:
             notes.append(f"left out: which subset {counted(marked, 'video')} belongs to")
     names = settle(source.name, [Origin(video.strip(), owner=repr(video)) for video in videos], options.same_video)

@@ -86,9 +86,10 @@ def _media(source: Source, name: str, observation: JsonObject, counts: Counter[s
         counts["observation|left out: {n} without media (live, or of images)"] += 1
         return []
     players = observation.get("file")
-    files = players.get("1") if isinstance(players, dict) else players
-    if not isinstance(files, list) or not all(isinstance(file, str) and file.strip() for file in files):
-        raise source.wrong(f"observation {name[:60]!r}: media {brief(files)}", _ALLOWED)
+    reel = players.get("1") if isinstance(players, dict) else players
+    files = [file for file in reel if isinstance(file, str) and file.strip()] if isinstance(reel, list) else []
+    if not isinstance(reel, list) or len(files) < len(reel):
+        raise source.wrong(f"observation {name[:60]!r}: media {brief(reel)}", _ALLOWED)
     if isinstance(players, dict) and any(listed(v) for k, v in players.items() if k != "1"):
         counts["observation|{n} with several players: times are those of the first"] += 1
     info = record(observation.get("media_info"))
@@ -126,16 +127,18 @@ def _events(
     found: list[tuple[float, str, tuple[str, str, str], bool]] = []
     for row, item in enumerate(items):
         where = f"observation {name[:60]!r}, event {row}"
-        if not isinstance(item, list) or len(item) < 4 or not all(isinstance(text, str) for text in item[1:4]):
+        texts = [text for text in item[1:4] if isinstance(text, str)] if isinstance(item, list) else []
+        if not isinstance(item, list) or len(texts) < 3:
             raise source.wrong(f"{where}: {brief(item)}", _ALLOWED)
-        kind = kinds.get(item[2])
+        subject, behaviour, modifiers = texts
+        kind = kinds.get(behaviour)
         if kind is None:
-            raise source.wrong(f"{where}: the behaviour {item[2][:60]!r} is not among those of the project", _ALLOWED)
+            raise source.wrong(f"{where}: the behaviour {behaviour[:60]!r} is not among those of the project", _ALLOWED)
         try:
             time = number(item[0])
         except ValueError as error:
             raise source.wrong(f"{where}: {error}", _ALLOWED) from None
-        found.append((time, where, (item[1], item[2], item[3]), kind.lower().startswith("state")))
+        found.append((time, where, (subject, behaviour, modifiers), kind.lower().startswith("state")))
     found.sort(key=lambda event: event[0])  # as in BORIS: events added later are at the end of the file
     for time, where, key, lasting in found:
         state = "POINT"

@@ -34,9 +34,8 @@ Region = tuple[str, str, JsonObject, float | None]  # place, control, value, sco
 
 def looks_like_tasks(record: JsonValue) -> TypeGuard[list[JsonObject]]:
     """Whether JSON may be an export of Label Studio."""
-    if not isinstance(record, list) or not record or not all(isinstance(task, dict) for task in record):
-        return False
-    return all("data" in task for task in record) or any(_minimal(task) for task in record)
+    tasks = _objects(record)
+    return bool(tasks) and (all("data" in task for task in tasks) or any(_minimal(task) for task in tasks))
 
 
 def looks_like_table(table: Table) -> bool:
@@ -49,15 +48,15 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
     """Read the ranges of all tasks of an export as JSON, JSON-MIN or CSV. Annotations take precedence over predictions;
     cancelled ones are ignored."""
     json_text = source.text().lstrip()[:1] in ("", "[", "{")
-    tasks = parse_json(source) if json_text else _table_tasks(source)
-    if not looks_like_tasks(tasks):
+    found = parse_json(source) if json_text else _table_tasks(source)
+    if not looks_like_tasks(found):
         raise source.wrong("it is not a list of tasks", _ALLOWED)
-    if options.video is not None and len(tasks) > 1:
-        raise source.wrong(f"`video` is set, but there are {counted(len(tasks), 'task')}", "one task")
+    if options.video is not None and len(found) > 1:
+        raise source.wrong(f"`video` is set, but there are {counted(len(found), 'task')}", "one task")
     counts: Counter[str] = Counter()
     rows: list[tuple[str, Mark]] = []
     fps: dict[str, float] = {}
-    tasks = _chosen(tasks, options, counts)
+    tasks = _chosen(found, options, counts)
     origins = []
     for position, task in enumerate(tasks):
         name = f"task {text_of(task.get('id')) or brief(task.get('id', position))}"
@@ -75,13 +74,13 @@ def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
     return gather(rows, videos=videos, fps=fps, notes=notes)
 
 
-def _table_tasks(source: Source) -> list[JsonObject]:
+def _table_tasks(source: Source) -> list[JsonValue]:
     """The rows of a CSV export as tasks of JSON-MIN, which have the same content."""
     try:
         table = read_table(source.text())
     except TableError as error:
         raise source.wrong(str(error), _ALLOWED) from None
-    tasks = []
+    tasks: list[JsonValue] = []
     for row in table.rows:
         if row.problem:
             raise source.wrong(f"line {row.line} has {row.problem}", _ALLOWED)
@@ -145,8 +144,8 @@ def _regions(
         counts["left out: {n} cancelled annotation(s)"] += len(existing) - len(chosen)
     if existing and task.get("predictions"):
         counts["left out: predictions of {n} annotated task(s)"] += 1
-    if not existing and isinstance(task.get("predictions"), list):
-        chosen = [one for one in task["predictions"] if isinstance(one, dict)]  # some exports contain numbers here
+    if not existing and isinstance(predicted := task.get("predictions"), list):
+        chosen = [one for one in predicted if isinstance(one, dict)]  # some exports contain numbers here
         if chosen:
             counts["{n} task(s) without annotations: predictions are read instead"] += 1
     if len(chosen) > 1 and options.annotations == "last":
@@ -180,14 +179,14 @@ def _marks(
         return
     framed = "ranges" in value
     try:
-        labels = value["timelinelabels" if framed else "labels"]
-        if not isinstance(labels, list) or not all(isinstance(label, str) for label in labels):
-            raise ValueError(f"{brief(labels)} is not a list of classes")
-        spans = (
-            [(r.get("start"), r.get("end")) for r in value["ranges"]] if framed else [(value["start"], value["end"])]
-        )
-        numbers = [tuple(number(x) for x in (a if a is not None else b, b if b is not None else a)) for a, b in spans]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        given = value["timelinelabels" if framed else "labels"]
+        labels = [label for label in given if isinstance(label, str)] if isinstance(given, list) else []
+        if not isinstance(given, list) or len(labels) < len(given):
+            raise ValueError(f"{brief(given)} is not a list of classes")
+        numbers = [
+            (number(b if a is None else a), number(a if b is None else b)) for a, b in _spans(value, framed=framed)
+        ]
+    except (KeyError, ValueError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise source.wrong(f"{where[len(source.name) :].strip()}: {what}", _ALLOWED) from None
     if not numbers:
@@ -212,6 +211,16 @@ def _marks(
             yield Mark(video, label, max(middle, 0.0), None, score) if click else Mark(video, label, start, end, score)
 
 
+def _spans(value: JsonObject, *, framed: bool) -> list[tuple[JsonValue, JsonValue]]:
+    """Starts and ends as written. Raises KeyError and ValueError."""
+    if not framed:
+        return [(value["start"], value["end"])]
+    ranges = _objects(value["ranges"])
+    if not ranges and value["ranges"] != []:
+        raise ValueError(f"{brief(value['ranges'])} is not a list of ranges")
+    return [(one.get("start"), one.get("end")) for one in ranges]
+
+
 def _is_span(value: JsonObject) -> bool:
     """Whether a value is ranges of frames or a region of audio. A span of text has start, end and labels too."""
     audio = "start" in value and "text" not in value and isinstance(value.get("labels"), list)
@@ -230,12 +239,14 @@ def _minimal(task: JsonObject) -> dict[str, list[JsonObject]]:
 
 
 def _objects(values: JsonValue) -> list[JsonObject]:
-    return values if isinstance(values, list) and all(isinstance(v, dict) for v in values) else []
+    """A list of objects; an empty one for anything else."""
+    found = [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+    return found if isinstance(values, list) and len(found) == len(values) else []
 
 
 def _records(source: Source, where: str, holder: JsonObject, name: str) -> list[JsonObject]:
-    items = holder.get(name) or []
-    if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
+    items = _objects(holder.get(name))
+    if holder.get(name) and not items:
         raise source.wrong(f"{where[len(source.name) :].strip()}: {name} is not a list of objects", _ALLOWED)
     return items
 
@@ -244,7 +255,7 @@ def _address(data: JsonObject) -> str:
     """Where the media of a task is."""
     texts = [v for k, v in sorted(data.items(), key=lambda kv: kv[0] != VIDEO) if isinstance(v, str) and v.strip()]
     known = [v for v in texts if media_path(_path(v)) is not None] or [v for v in texts if "/" in v]
-    return data[VIDEO] if texts and data.get(VIDEO) == texts[0] else next(iter(known or texts), "")
+    return texts[0] if texts and data.get(VIDEO) == texts[0] else next(iter(known or texts), "")
 
 
 def _path(address: str) -> str:

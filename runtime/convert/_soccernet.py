@@ -56,15 +56,16 @@ def read_soccernet(source: Source, options: ReadOptions) -> Timelines:
         for row, item in enumerate(items):
             where = f"annotation {row}"
             try:
-                half, start = _instant(record(item), counts)
-                label = item["label"]
+                entry = record(item)
+                half, start = _instant(entry, counts)
+                label = entry["label"]
                 if not isinstance(label, str):
                     raise TypeError(f"label {brief(label)}")
-                score = number(item["confidence"]) if predicted and "confidence" in item else None
+                score = number(entry["confidence"]) if predicted and "confidence" in entry else None
             except (KeyError, TypeError, ValueError) as error:
                 what = f"no {error}" if isinstance(error, KeyError) else str(error)
                 raise source.wrong(f"{where}: {brief(item)} ({what})", _ALLOWED) from None
-            counts["team"] += "team" in item or "visibility" in item
+            counts["team"] += "team" in entry or "visibility" in entry
             video = text_of(called.get(str(half))) or f"{game}/{half}"
             yield source.at(where), Mark(video, label, start, None, score)
 

@@ -96,10 +96,11 @@ def read_via(source: Source, options: ReadOptions) -> Timelines:
 def _of_project(source: Source, found: JsonObject) -> Iterator[_Segment]:
     for mid, item in record(found["metadata"]).items():
         where = f"metadata {mid[:40]!r}"
-        if not isinstance(item, dict) or not isinstance(item.get("z", []), list):
+        times = item.get("z", []) if isinstance(item, dict) else None
+        if not isinstance(item, dict) or not isinstance(times, list):
             raise source.wrong(f"{where}: {brief(item)}", _ALLOWED)
         origin = _origin(source, found, str(item.get("vid", "")))
-        yield _Segment(where, origin, item.get("z", []), bool(listed(item.get("xy"))), record(item.get("av")))
+        yield _Segment(where, origin, times, bool(listed(item.get("xy"))), record(item.get("av")))
 
 
 def _origin(source: Source, found: JsonObject, vid: str) -> Origin:

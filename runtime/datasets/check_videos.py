@@ -89,7 +89,7 @@ def _packets(path: Path) -> tuple[float, float, int]:
             for packet in container.demux(stream):
                 damaged += bool(packet.is_corrupt)
                 at = packet.pts if packet.pts is not None else packet.dts
-                if at is not None:
+                if at is not None and stream.time_base is not None:
                     begin = min(begin, float(at * stream.time_base) - origin)
                     end = max(end, float((at + (packet.duration or 0)) * stream.time_base) - origin)
     except (av.FFmpegError, OSError, IndexError):

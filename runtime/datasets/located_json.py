@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 from bisect import bisect_right
-from json.decoder import JSONDecoder, JSONObject  # type: ignore[attr-defined]
-from json.scanner import py_make_scanner  # type: ignore[attr-defined]
+from json.decoder import JSONDecoder, JSONObject  # type: ignore[attr-defined]  # not in the types of json
+from json.scanner import py_make_scanner  # type: ignore[attr-defined]  # nor this
 from typing import Any
 
 

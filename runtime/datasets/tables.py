@@ -33,6 +33,23 @@ def read_text(path: Path) -> str:
     return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
 
 
+def read_input(path: Path, code: str, *, required: str, parameter: str) -> str:
+    """The text of a file that the caller names. Raises InputError.
+
+    Args:
+        path: The file.
+        code: The code of the error.
+        required: What the file has to be.
+        parameter: The parameter that names it.
+    """
+    try:
+        return read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            code, f"{path} cannot be read ({error})", required=required, next_step=f"check `{parameter}`"
+        ) from None
+
+
 def read_json(path: Path) -> Any:
     """Read JSON. Raises InputError if the file is missing or damaged, or an object contains a key twice."""
     try:

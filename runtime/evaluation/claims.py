@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets.dataset import Truth
-from ..datasets.tables import read_text
+from ..datasets.tables import read_input
 from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
@@ -139,15 +139,7 @@ def read_claims(path: str | Path, truth: Truth) -> Claims:
         InputError: The file is not as required; the message names the line.
     """
     path = Path(path)
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "detections-unreadable",
-            f"{path} cannot be read ({error})",
-            required="JSON Lines of events",
-            next_step="check `detections`",
-        ) from None
+    text = read_input(path, "detections-unreadable", required="JSON Lines of events", parameter="detections")
     if SCHEMA not in text.lstrip().split("\n", 1)[0]:
         raise InputError(
             "detections-no-phases",

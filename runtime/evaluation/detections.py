@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets.dataset import Truth
-from ..datasets.tables import parse_json, read_text
+from ..datasets.tables import parse_json, read_input
 from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
@@ -82,15 +82,7 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
             score or time is not finite, or a segment ends before it starts. The message names the place.
     """
     path = Path(path)
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "detections-unreadable",
-            f"{path} cannot be read ({error})",
-            required="a JSON or JSON Lines file",
-            next_step="check `detections`",
-        ) from None
+    text = read_input(path, "detections-unreadable", required="a JSON or JSON Lines file", parameter="detections")
     if not text.strip():
         raise InputError(
             "detections-empty",

@@ -18,7 +18,7 @@ from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
 from ..evaluation.online import best_operating_point
 from ..events.event import Event
 from ._model import Action, Curve, DatasetReport, EvaluatedRecording
-from .facts import bundle_facts, machine_facts
+from .facts import Facts, bundle_facts, machine_facts
 from .footage import Footage, read_footage, run_footage
 
 if TYPE_CHECKING:
@@ -109,8 +109,8 @@ def evaluate_events(
     name: str = "",
     subset: str = "test",
     stages: dict[str, float] | None = None,
-    bundle: dict[str, dict[str, object]] | None = None,
-    machine: dict[str, dict[str, object]] | None = None,
+    bundle: Facts | None = None,
+    machine: Facts | None = None,
 ) -> DatasetReport:
     """The report of existing final events.
 

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features.features import Features
-from ..session.dispatch import run_job
+from ..session.dispatch import run_locator, run_scorer
 from ..session.islands import IslandFinder
 from ..session.jobs import LocateJob
 from ..session.plan import BLOCK
@@ -26,12 +26,12 @@ MOST = 4000  # maximum number of proposals in a report; more are indistinguishab
 def tracks_of(localizer: Localizer, span: Features) -> TrackSpan:
     """Class tracks and actionness [T, C + 1] of a span, computed in blocks with full context on both sides."""
     plan, rows = localizer.plan, span.data
-    parts = [np.zeros((0, len(plan.labels) + 1), np.float32)]
+    parts: list[F32] = [np.zeros((0, len(plan.labels) + 1), np.float32)]
     for at in range(0, len(rows), BLOCK):
         stop = min(at + BLOCK, len(rows))
         low, high = max(at - plan.left, 0), min(stop + plan.right, len(rows))
         job = LocateJob(np.ascontiguousarray(rows[low:high]), inner=at - low >= plan.left)
-        parts.append(run_job(job, localizer.backend)[at - low : stop - low])
+        parts.append(run_locator(job, localizer.backend)[at - low : stop - low])
     return TrackSpan(np.concatenate(parts), plan.stride_s, span.start_s)
 
 
@@ -55,7 +55,7 @@ def proposals_of(localizer: Localizer, span: Features, tracks: TrackSpan) -> lis
             )
             if not len(proposals.label):
                 continue
-            scores = fuse(proposals, None if job is None else run_job(job, localizer.backend), post)
+            scores = fuse(proposals, None if job is None else run_scorer(job, localizer.backend), post)
             seconds = span.start_s + (window.low + proposals.segments + 0.5) * plan.stride_s
             found += [Proposal(label, float(a), float(b), float(s)) for (a, b), s in zip(seconds, scores, strict=True)]
     return found

@@ -8,7 +8,7 @@ import platform
 from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..machine.cores import usable_cores
 from ..text.display import counted
@@ -21,7 +21,7 @@ Facts = Mapping[str, Mapping[str, object]]
 _LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydantic", "jinja2")
 
 
-def bundle_facts(bundle: Bundle) -> Facts:
+def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     """Facts from the manifest of a bundle: sections of names and values."""
     m = bundle.manifest
     features = m.features.model_dump(exclude={"fingerprint"}, exclude_defaults=True)
@@ -30,7 +30,7 @@ def bundle_facts(bundle: Bundle) -> Facts:
         features |= {f"fingerprint {k}": v for k, v in m.features.fingerprint.model_dump().items() if v != ()}
     locator = {"receptive field, snippets": f"{m.locator.left} left, {m.locator.right} right"}
     backbone = getattr(m, "backbone", None)
-    sections: dict[str, Mapping[str, object]] = {
+    sections: dict[str, dict[str, Any]] = {
         "Identity": {"id": m.id, "name": m.name, "version": m.version, "schema": m.schema_version},
         "Classes": {counted(len(m.labels), "class", "classes"): ", ".join(m.labels)},
         "Features": {**features, **locator},
@@ -48,7 +48,7 @@ def bundle_facts(bundle: Bundle) -> Facts:
     return sections
 
 
-def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> Facts:
+def machine_facts(*, device: str = "cpu", threads: int = 1, precision: str = "fp32") -> dict[str, dict[str, Any]]:
     """The machine of the measurements, without host name and user name, because reports are shared."""
     versions = {"punctum": _punctum(), "Python": f"{platform.python_implementation()} {platform.python_version()}"}
     for library in _LIBRARIES:

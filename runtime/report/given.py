@@ -24,18 +24,10 @@ def read_events(path: str | Path, stream: str, labels: tuple[str, ...]) -> tuple
     Raises:
         InputError: A line is invalid, or the file has several streams and none of this name.
     """
-    from ..datasets.tables import read_text
+    from ..datasets.tables import read_input
 
     path = Path(path)
-    try:
-        text = read_text(path)
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "events-unreadable",
-            f"{path} cannot be read ({error})",
-            required="JSON Lines of events",
-            next_step="check `events`",
-        ) from None
+    text = read_input(path, "events-unreadable", required="JSON Lines of events", parameter="events")
     streams: dict[str, list[Event]] = {}
     for number, line in enumerate(text.split("\n"), 1):
         if not line.strip():

@@ -11,10 +11,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import MissingDependencyError
+from ..video import Sampled
 from ._model import Thumbnail
 
 if TYPE_CHECKING:
-    from ..video import Gap, Sampled, VideoInfo
+    from ..video import Gap, VideoInfo
     from ..video._frames import FrameSource, Policy
 
 HEIGHT = 72  # pixels
@@ -118,8 +119,8 @@ class TappedFrames:
 
     def frames(self) -> Iterator[Sampled | Gap | None]:
         for item in self._frames.frames():
-            if hasattr(item, "image"):
-                self._taker.offer(item.image, self._start_s + item.at, getattr(item, "aspect", 1.0))
+            if isinstance(item, Sampled):
+                self._taker.offer(item.image, self._start_s + item.at, item.aspect)
             yield item
 
     def close(self) -> None:

@@ -29,7 +29,7 @@ Count = Annotated[int, Field(ge=0, le=2**53)]
 
 
 # The fields of a position in each source: counts, or the name of a file.
-_POSITIONS: dict[str, dict[str, object]] = {
+_POSITIONS: dict[str, dict[str, Any]] = {
     "RowFile": {"row": Count},
     "ChunkFolder": {"file": str, "row": Count | None},
     "FramedFile": {"byte": Count, "record": Count},

@@ -135,9 +135,9 @@ class MetricsServer:
             if key.fileobj is self._listener:
                 self._accept()
             elif isinstance(key.fileobj, socket.socket) and key.fileobj is not self._woken:
-                client = self._clients.get(key.fileobj)
-                if client is not None:
-                    self._tend(client)
+                waiting = self._clients.get(key.fileobj)
+                if waiting is not None:
+                    self._tend(waiting)
 
     def _accept(self) -> None:
         try:

@@ -10,7 +10,7 @@ import numpy.typing as npt
 
 from ..errors import EngineError, PunctumError
 from .engine import Backend, batch_locator, length_buckets
-from .jobs import Job, LocateJob, Result, ScoreJob, Steps
+from .jobs import Job, LocateJob, Result, ScoreJob, ScorerOutput, Steps
 from .outputs import join_tracks, scorer_output
 
 F32 = npt.NDArray[np.float32]
@@ -40,10 +40,18 @@ def drive(steps: Steps[T], backend: Backend) -> T:
 
 def run_job(job: Job, backend: Backend) -> Result:
     """The result of one job. Raises EngineError."""
-    if isinstance(job, LocateJob):
-        extra = padding(len(job.features), length_buckets(backend)) if job.inner else 0
-        rows = np.pad(job.features, ((extra, 0), (0, 0))) if extra else job.features
-        return join_tracks(call_engine(backend.locate, rows), (len(rows),))[extra:]
+    return run_locator(job, backend) if isinstance(job, LocateJob) else run_scorer(job, backend)
+
+
+def run_locator(job: LocateJob, backend: Backend) -> F32:
+    """The tracks of one window. Raises EngineError."""
+    extra = padding(len(job.features), length_buckets(backend)) if job.inner else 0
+    rows = np.pad(job.features, ((extra, 0), (0, 0))) if extra else job.features
+    return join_tracks(call_engine(backend.locate, rows), (len(rows),))[extra:]
+
+
+def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
+    """The terms of the score of one window's proposals. Raises EngineError."""
     output = call_engine(backend.score, job.features, job.tracks, job.segments, job.labels)
     return scorer_output(output, len(job.labels))
 

@@ -8,14 +8,14 @@ import select
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import InputError
 from ..text.display import short
 from .acceptor import READ_BYTES
 from .frame_parser import FrameParser
 from .framing import Header
-from .items import POLL_S, Begin, Chunk, Item, Position, count_in, unreadable
+from .items import POLL_S, Begin, Chunk, Item, Position, count_in
+from .source_file import SourceFile
 
 Read = Callable[[], "bytes | None"]
 """Returns the next bytes, b"" at the end, None if nothing arrived for POLL_S seconds."""
@@ -142,25 +142,16 @@ class FramedFile(FramedStream):
     ) -> None:
         super().__init__(str(path), dim=dim, stride_s=stride_s, idle_s=idle_s if follow else None)
         self.path, self._follow = path, follow
-        self._file: BinaryIO | None = None
+        self._file = SourceFile(path)
 
     def open(self) -> None:
-        try:
-            self._file = self.path.open("rb")
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        self._file.open()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
 
     def items(self, position: Position | None = None) -> Iterator[Item]:
-        if self._file is None:
-            self.open()
-        file = self._file
-        if file is None:
-            return
+        file = self._file.open()
         parser = FrameParser()
         if position is not None:
             parser.feed(file.read(READ_BYTES))

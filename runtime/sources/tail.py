@@ -6,12 +6,12 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
 
 from ..errors import InputError
 from ..text.display import as_utf8, counted, were
-from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Position, ReadRetry, count_in, missing, unreadable
+from .items import BLOCK_ROWS, POLL_S, Begin, Chunk, Item, Position, ReadRetry, count_in, missing
 from .npy import RAW_SUFFIXES, RowLayout, npy_layout, raw_layout
+from .source_file import SourceFile
 
 
 class RowFile:
@@ -33,7 +33,7 @@ class RowFile:
     ) -> None:
         self.path, self.name = path, str(path)
         self._dim, self._start_s, self._follow, self._idle_s = dim, start_s, follow, idle_s
-        self._file: BinaryIO | None = None
+        self._file = SourceFile(path)
         self._retry = ReadRetry(str(path))
 
     @property
@@ -44,22 +44,13 @@ class RowFile:
     def open(self) -> None:
         if not self.path.is_file():
             raise missing(f"{self.path} is not a file", "a file of features")
-        try:
-            self._file = self.path.open("rb")
-        except OSError as error:
-            raise unreadable(self.path, error) from None
+        self._file.open()
 
     def close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        self._file.close()
 
     def items(self, position: Position | None = None) -> Iterator[Item]:
-        if self._file is None:
-            self.open()
-        file = self._file
-        if file is None:
-            return
+        file = self._file.open()
         row = 0 if position is None else count_in(position, "row")
         yield Begin(as_utf8(self.path.stem), self._start_s)
         layout: RowLayout | None = raw_layout(self._dim) if self.path.suffix in RAW_SUFFIXES else None

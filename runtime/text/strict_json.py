@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from .display import shown
+from .json_types import JsonObject, JsonValue
 
 JSON_DEPTH = 64
 """Maximum nesting of a document, checked before anything recurses into it."""
 
 
-def parse_json(data: bytes) -> Any:
+def parse_json(data: bytes) -> JsonValue:
     """Parse a document. Raises ValueError with a readable reason for any invalid bytes."""
     try:
         text = data.decode("utf-8")
@@ -20,7 +21,7 @@ def parse_json(data: bytes) -> Any:
     if text.startswith("\ufeff"):
         raise ValueError("it begins with a byte order mark")
     try:
-        found = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
+        found: JsonValue = json.loads(text, object_pairs_hook=_object, parse_constant=_constant, parse_float=_float)
     except json.JSONDecodeError as error:
         raise ValueError(f"{error.msg} at line {error.lineno}, column {error.colno}") from None
     except RecursionError:
@@ -29,8 +30,8 @@ def parse_json(data: bytes) -> Any:
     return found
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    made: dict[str, Any] = {}
+def _object(pairs: list[tuple[str, JsonValue]]) -> JsonObject:
+    made: JsonObject = {}
     for key, value in pairs:
         if key in made:
             raise ValueError(f"the key {shown(key, 60)!r} appears twice")
@@ -49,7 +50,7 @@ def _constant(name: str) -> NoReturn:
     raise ValueError(f"{name} is not a number of JSON")
 
 
-def _check_depth(document: Any) -> None:
+def _check_depth(document: JsonValue) -> None:
     level = [document]
     for _ in range(JSON_DEPTH):
         level = [

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from ._frames import U8
 from ._raw import RawPicture
 
 if TYPE_CHECKING:
+    from av.sidedata.sidedata import SideDataContainer
     from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
@@ -68,7 +69,7 @@ class DecodedFrame:
         damaged: Whether data before it was corrupt or missing.
     """
 
-    __slots__ = ("_convert", "_frame", "_image", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
+    __slots__ = ("_convert", "_picture", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
 
     def __init__(
         self,
@@ -83,18 +84,15 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
-        self._frame: VideoFrame | RawPicture | None = frame
+        self._picture: VideoFrame | RawPicture | U8 = frame
         self._convert, self._turn = convert, turn
-        self._image: U8 | None = None
 
     def image(self) -> U8:
         """Return uint8 [H, W, 3], RGB, upright, C-contiguous."""
-        if self._image is None:
-            if self._frame is None:
-                raise RuntimeError("a frame without pixels")
-            self._image = self._turn(self._convert(self._frame))
-            self._frame = None  # releases its buffer to the pool of the decoder
-        return self._image
+        if not isinstance(self._picture, np.ndarray):
+            # The frame is forgotten, which releases its buffer to the pool of the decoder.
+            self._picture = self._turn(self._convert(self._picture))
+        return self._picture
 
 
 class OmittedFrame(DecodedFrame):
@@ -132,7 +130,8 @@ class Turn:
         """
         from av.sidedata.sidedata import Type
 
-        matrix = frame.side_data.get(Type.DISPLAYMATRIX)
+        # By PyAV's own types this is a dictionary of motion vectors only.
+        matrix = cast("SideDataContainer", frame.side_data).get(Type.DISPLAYMATRIX)
         if matrix is None:
             return cls()
         a, b, _, c, d = (int(value) for value in np.frombuffer(bytes(matrix)[:36], "<i4")[:5])

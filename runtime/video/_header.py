@@ -191,8 +191,8 @@ class Header:
         start = self._container.start_time
         start_s = None if start is None or not starts else start / 1e6
         whole_s = self._whole_s
-        begin_s = self._stream.start_time
-        begin_s = start_s if begin_s is None else float(begin_s * self._stream.time_base)
+        begin, base = self._stream.start_time, self._stream.time_base
+        begin_s = start_s if begin is None or base is None else float(begin * base)
         end_s = most_s = None
         early_s = 0.0
         if whole_s is not None and start_s is not None:

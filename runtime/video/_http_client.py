@@ -10,7 +10,7 @@ import ssl
 import threading
 import time
 import urllib.request
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, MutableMapping
 from urllib.parse import quote, unquote, urljoin, urlsplit
 
 from ._guard import Guard, check_protocol
@@ -129,7 +129,7 @@ class _Secure(_Plain, http.client.HTTPSConnection):
         self.sock = sock
         name = self.host
         if getattr(self, "_tunnel_host", None):
-            self._tunnel()  # type: ignore[attr-defined]
+            self._tunnel()  # type: ignore[attr-defined]  # as in http.client.HTTPSConnection.connect
             name = self._tunnel_host  # type: ignore[attr-defined]
         # The default of FFmpeg: many cameras have self-signed certificates.
         context = ssl.create_default_context()
@@ -158,7 +158,7 @@ class WatchedRequest(urllib.request.Request):
         hops: Redirects that led to it.
     """
 
-    def __init__(self, url: str, headers: dict[str, str], watchdog: Watchdog, *, hops: int = 0) -> None:
+    def __init__(self, url: str, headers: MutableMapping[str, str], watchdog: Watchdog, *, hops: int = 0) -> None:
         super().__init__(url, headers=headers)
         self.watchdog, self.hops = watchdog, hops
 

@@ -10,9 +10,19 @@ import http.server
 import re
 import threading
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+from punctum.runtime.errors import InputError
+from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
+
+from . import video_corpus as corpus
+from . import video_peers as peers
+
+FPS = 10.0
+OFFLINE = VideoOptions(reconnect_s=0.0)
 USER, PASSWORD = "viewer", "hunter2@/:x"
 
 
@@ -37,6 +47,35 @@ class Server(http.server.ThreadingHTTPServer):
         self.shutdown()
         self.server_close()
         self.thread.join(5)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Recordings to serve."""
+    folder = tmp_path_factory.mktemp("site")
+    corpus.encode(folder / "a.ts", 50)
+    corpus.encode(folder / "b.ts", 50, keyframes=7)
+    corpus.encode(folder / "end.mp4", 50)
+    corpus.encode(folder / "first.mp4", 50, muxer={"movflags": "faststart"})
+    return folder
+
+
+@pytest.fixture
+def server(folder: Path) -> Iterator[Server]:
+    """Serves `folder`."""
+    one = Server(folder)
+    yield one
+    one.stop()
+
+
+def read(address: str, options: VideoOptions = OFFLINE) -> tuple[list[Sampled | Gap], InputError | None]:
+    """What comes from an address, and the error that ended it."""
+    return peers.drain(open_frames(address, fps=FPS, options=options))
+
+
+def told(items: list[Sampled | Gap]) -> list[tuple[float, int]]:
+    """Time and number of each picture."""
+    return [(item.at, corpus.number(item.image)) for item in items if isinstance(item, Sampled)]
 
 
 class Handler(http.server.BaseHTTPRequestHandler):

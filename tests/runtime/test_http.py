@@ -7,7 +7,6 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,41 +15,16 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError
-from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
+from punctum.runtime.video import Gap, VideoOptions, open_frames
 
 from tests.helpers import http_servers, video_corpus, video_peers
 
 corpus, peers, servers = video_corpus, video_peers, http_servers
 Handler, Server = servers.Handler, servers.Server
-FPS = 10.0
-OFFLINE = VideoOptions(reconnect_s=0.0)
+FPS, OFFLINE = servers.FPS, servers.OFFLINE
+folder, server, read, told = servers.folder, servers.server, servers.read, servers.told
 LIVE = VideoOptions(reconnect_s=1.5, backoff_s=0.05, max_backoff_s=0.2)
 USER, PASSWORD = servers.USER, servers.PASSWORD
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    corpus.encode(folder / "a.ts", 50)
-    corpus.encode(folder / "b.ts", 50, keyframes=7)
-    corpus.encode(folder / "end.mp4", 50)
-    corpus.encode(folder / "first.mp4", 50, muxer={"movflags": "faststart"})
-    return folder
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    one = Server(folder)
-    yield one
-    one.stop()
-
-
-def read(address: str, options: VideoOptions = OFFLINE) -> tuple[list[Sampled | Gap], InputError | None]:
-    return peers.drain(open_frames(address, fps=FPS, options=options))
-
-
-def told(items: list[Sampled | Gap]) -> list[tuple[float, int]]:
-    return [(item.at, corpus.number(item.image)) for item in items if isinstance(item, Sampled)]
 
 
 @pytest.mark.parametrize("options", [OFFLINE, LIVE])
@@ -91,7 +65,7 @@ def test_a_camera_that_closes_cleanly_is_opened_again(server: Server) -> None:
     """It sends no faster than real time, so the end of the connection is not the end of a recording."""
     source = open_frames(server.url("paced/a.ts"), fps=FPS, options=LIVE)
     items = []
-    for item in source.frames():  # type: ignore[attr-defined]
+    for item in source.frames():
         if item is not None:
             items.append(item)
         if len(items) == 5:
@@ -143,7 +117,7 @@ def test_hls_without_an_end_is_lost_when_its_server_forgets_it(server: Server) -
     source = open_frames(server.url("live/x.m3u8"), fps=FPS, options=LIVE)
     items = []
     with pytest.raises(InputError) as caught:
-        for item in source.frames():  # type: ignore[attr-defined]
+        for item in source.frames():
             if item is not None:
                 items.append(item)
                 server.leads_to = "gone"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import socket
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError
-from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
+from punctum.runtime.video import VideoOptions
 from punctum.runtime.video._guard import Guard, Refused
 from punctum.runtime.video._http import HttpSource
 
@@ -21,33 +20,8 @@ from tests.helpers import http_servers, video_corpus, video_peers
 
 corpus, peers, servers = video_corpus, video_peers, http_servers
 Handler, Server = servers.Handler, servers.Server
-FPS = 10.0
-OFFLINE = VideoOptions(reconnect_s=0.0)
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    corpus.encode(folder / "a.ts", 50)
-    corpus.encode(folder / "b.ts", 50, keyframes=7)
-    corpus.encode(folder / "end.mp4", 50)
-    corpus.encode(folder / "first.mp4", 50, muxer={"movflags": "faststart"})
-    return folder
-
-
-@pytest.fixture
-def server(folder: Path) -> Iterator[Server]:
-    one = Server(folder)
-    yield one
-    one.stop()
-
-
-def read(address: str, options: VideoOptions = OFFLINE) -> tuple[list[Sampled | Gap], InputError | None]:
-    return peers.drain(open_frames(address, fps=FPS, options=options))
-
-
-def told(items: list[Sampled | Gap]) -> list[tuple[float, int]]:
-    return [(item.at, corpus.number(item.image)) for item in items if isinstance(item, Sampled)]
+FPS, OFFLINE = servers.FPS, servers.OFFLINE
+folder, server, read, told = servers.folder, servers.server, servers.read, servers.told
 
 
 def test_credentials_stay_with_the_host_they_were_given_for(server: Server, folder: Path) -> None:

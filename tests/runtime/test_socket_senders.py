@@ -35,16 +35,7 @@ def test_a_header_without_features_begins_no_stream(
     run: Callable[..., Running], address: str, sent: bytes, reason: str, reconnect_s: float | None
 ) -> None:
     running = run(address, reconnect_s=reconnect_s)
-    with dial(running.source.name) as probe:
-        probe.sendall(sent)
-        if reason == "probe":
-            probe.shutdown(socket.SHUT_WR)
-        running.wait(lambda: bool(running.refused))
-    with dial(running.source.name) as sender:
-        sender.sendall(GOOD)
-        running.thread.join(30)
-    assert running.error is None
-    assert [type(item) for item in running.items] == [Begin, Chunk]
+    _shared.refuse_then_read(running, sent, ends=reason == "probe")
     assert running.items[0].start_s == 0.0  # type: ignore[attr-defined]
     assert running.refused == {reason: 1}
 

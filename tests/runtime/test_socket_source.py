@@ -78,6 +78,20 @@ class Running:
         assert not self.thread.is_alive()
 
 
+def refuse_then_read(running: Running, sent: bytes, *, ends: bool) -> None:
+    """A connection that is no sender comes, and after it one that is. ends: the first says that nothing more comes."""
+    with dial(running.source.name) as probe:
+        probe.sendall(sent)
+        if ends:
+            probe.shutdown(socket.SHUT_WR)
+        running.wait(lambda: bool(running.refused))
+    with dial(running.source.name) as sender:
+        sender.sendall(GOOD)
+        running.thread.join(30)
+    assert running.error is None
+    assert [type(item) for item in running.items] == [Begin, Chunk]
+
+
 @pytest.fixture
 def run() -> Iterator[Callable[..., Running]]:
     made: list[Running] = []
@@ -120,16 +134,7 @@ def test_what_is_no_sender_is_dropped_and_counted(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     running = run(address, reconnect_s=reconnect_s)
-    with dial(running.source.name) as probe:
-        probe.sendall(sent)
-        if reason == "probe":
-            probe.shutdown(socket.SHUT_WR)
-        running.wait(lambda: bool(running.refused))
-    with dial(running.source.name) as sender:
-        sender.sendall(GOOD)
-        running.thread.join(30)
-    assert running.error is None
-    assert [type(item) for item in running.items] == [Begin, Chunk]
+    refuse_then_read(running, sent, ends=reason == "probe")
     expected = "token" if sent.startswith(b"PNCA") else reason
     assert running.refused == {expected: 1}
     assert "dropped a connection from" in caplog.text

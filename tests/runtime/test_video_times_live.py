@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import http.server
 import threading
@@ -16,7 +17,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError
-from punctum.runtime.video import Gap, VideoOptions, open_frames
+from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 
 from tests.helpers import video_times as odd
 
@@ -112,48 +113,53 @@ class _Camera(http.server.BaseHTTPRequestHandler):
         pass
 
 
+@contextlib.contextmanager
+def _serving(handler: type[http.server.BaseHTTPRequestHandler], path: str) -> Iterator[str]:
+    """A server with this handler; gives the address of the path."""
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.daemon_threads = True
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_address[1]}/{path}"
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def _until_the_end(address: str, options: VideoOptions) -> list[Sampled | Gap]:
+    """Everything that comes until the sender is switched off."""
+    items: list[Sampled | Gap] = []
+    with contextlib.closing(open_frames(address, fps=10.0, options=options)) as source:
+        with contextlib.suppress(InputError):
+            for item in source.frames():
+                items += [] if item is None else [item]
+    return items
+
+
 @pytest.mark.parametrize("rate", [None, 10.0])
 def test_mjpeg_of_a_camera_runs_at_the_rate_at_which_it_arrives(rate: float | None, made: Path) -> None:
     data = (made / "raw.mjpeg").read_bytes()
     _Camera.pictures = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:31]]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}/video"
-    source = open_frames(address, fps=10.0, options=VideoOptions(reconnect_s=0, rate=rate))
-    items = []
-    try:
-        for item in source.frames():
-            items += [] if item is None else [item]
-    except InputError:
-        pass  # the camera is switched off
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
+    with _serving(_Camera, "video") as address:
+        items = _until_the_end(address, VideoOptions(reconnect_s=0, rate=rate))
     assert items[-1].at == pytest.approx(2.9, abs=0.6)
 
 
 def test_media_time_of_a_camera_without_stamps_goes_on_by_the_clock_over_a_loss(made: Path) -> None:
     data = (made / "raw.mjpeg").read_bytes()
     _Camera.pictures = [b"\xff\xd8\xff" + part for part in data.split(b"\xff\xd8\xff")[1:16]]
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), _Camera)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     options = VideoOptions(reconnect_s=5, backoff_s=0.5, max_backoff_s=0.5)
-    source = open_frames(f"http://127.0.0.1:{server.server_address[1]}/video", fps=10.0, options=options)
-    begun, ended, at, reconnected = time.monotonic(), 0.0, 0.0, 0
-    try:
+    with (
+        _serving(_Camera, "video") as address,
+        contextlib.closing(open_frames(address, fps=10.0, options=options)) as source,
+    ):
+        begun, ended, at, reconnected = time.monotonic(), 0.0, 0.0, 0
         for item in source.frames():
             if item is not None:
                 at, ended = item.at, time.monotonic()
                 reconnected += isinstance(item, Gap)
             if reconnected == 2 and at > 4.5:
                 break
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
     assert reconnected == 2
     assert at == pytest.approx(ended - begun, abs=0.7)
 
@@ -179,21 +185,8 @@ def test_what_opening_reads_ahead_of_a_stream_without_stamps_took_its_time_too(m
             except OSError:
                 pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Encoder)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    address = f"http://127.0.0.1:{server.server_address[1]}/live.h264"
-    source = open_frames(address, fps=10.0, options=VideoOptions(reconnect_s=0))
-    items = []
-    try:
-        for item in source.frames():
-            items += [] if item is None else [item]
-    except InputError:
-        pass  # the encoder is switched off
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
+    with _serving(Encoder, "live.h264") as address:
+        items = _until_the_end(address, VideoOptions(reconnect_s=0))
     assert items[-1].at == pytest.approx(2.9, abs=0.6)
     shown = [odd.level(item.image) for item in items if not isinstance(item, Gap)]
     assert len(set(shown[:10])) >= 6  # not all of it in the first cell
@@ -218,19 +211,6 @@ def test_a_recording_without_stamps_that_comes_all_at_once_is_named(
                 self.wfile.write(b"%x\r\n%s\r\n" % (len(part), part))
             self.wfile.write(b"0\r\n\r\n")
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Chunks)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    source = open_frames(
-        f"http://127.0.0.1:{server.server_address[1]}/x.mjpeg", fps=10.0, options=VideoOptions(reconnect_s=0)
-    )
-    try:
-        for _ in source.frames():
-            pass
-    except InputError:
-        pass
-    finally:
-        source.close()
-        server.shutdown()
-        server.server_close()
+    with _serving(Chunks, "x.mjpeg") as address:
+        _until_the_end(address, VideoOptions(reconnect_s=0))
     assert "set its frame rate with `rate`" in caplog.text

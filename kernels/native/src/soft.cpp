@@ -5,6 +5,7 @@
 #include <cstring>
 #include <limits>
 
+#include "exp_series.h"
 #include "kernels.h"
 
 namespace punctum {
@@ -26,8 +27,8 @@ inline double float_of(std::uint64_t bits) {
   return value;
 }
 
-// exp of x <= 0 as a series that is exact to a rounding for |y| <= ln 2 / 2, gives exactly 1 at 0, and has no branch:
-// the same operations as in Python, so the same bits. Adding `round` leaves the integer k in the low bits.
+// exp of x <= 0 without a branch: the same operations as in Python, so the same bits. Adding `round` leaves the integer
+// k in the low bits.
 inline double decay(double x) {
   constexpr double round = 6755399441055744.0;
   constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
@@ -35,20 +36,8 @@ inline double decay(double x) {
   const double shifted = safe * 1.4426950408889634 + round;
   const double k = shifted - round;
   const double y = safe - k * ln2_high - k * ln2_low;
-  double p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0;
-  p = p * y + 1.0 / 3628800.0;
-  p = p * y + 1.0 / 362880.0;
-  p = p * y + 1.0 / 40320.0;
-  p = p * y + 1.0 / 5040.0;
-  p = p * y + 1.0 / 720.0;
-  p = p * y + 1.0 / 120.0;
-  p = p * y + 1.0 / 24.0;
-  p = p * y + 1.0 / 6.0;
-  p = p * y + 0.5;
-  p = p * y + 1.0;
-  p = p * y + 1.0;
   const double power = float_of((static_cast<std::uint64_t>(bits_of(shifted)) + 1023u) << 52);
-  return safe > -708.0 ? p * power : 0.0;
+  return safe > -708.0 ? exp_series(y) * power : 0.0;
 }
 
 // One cluster, by columns, so that a pick runs down plain arrays.

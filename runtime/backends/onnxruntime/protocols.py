@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
-from ..runner import Array, TensorInfo
+from ..runner import Array, Runner
 
 
 class OrtValue(Protocol):
@@ -24,16 +24,23 @@ class IoBinding(Protocol):
     def get_outputs(self) -> Sequence[OrtValue]: ...
 
 
-class OrtSession(Protocol):
-    """`onnxruntime.InferenceSession`."""
+@runtime_checkable
+class BindableSession(Runner, Protocol):
+    """A session that can leave inputs and outputs on its device."""
 
-    def run(self, output_names: Sequence[str] | None, input_feed: Mapping[str, Array]) -> list[Array]: ...
-    def get_inputs(self) -> Sequence[TensorInfo]: ...
-    def get_outputs(self) -> Sequence[TensorInfo]: ...
-    def get_providers(self) -> Sequence[str]: ...
-    def disable_fallback(self) -> None: ...
     def io_binding(self) -> IoBinding: ...
     def run_with_iobinding(self, iobinding: IoBinding) -> None: ...
+
+
+class OrtSession(BindableSession, Protocol):
+    """`onnxruntime.InferenceSession`."""
+
+    def run(self, outputs: Sequence[str] | None, feeds: Mapping[str, Array]) -> list[Array]:
+        """As `Runner.run`; None: all outputs."""
+        ...
+
+    def get_providers(self) -> Sequence[str]: ...
+    def disable_fallback(self) -> None: ...
 
 
 class OrtSettings(Protocol):

@@ -11,8 +11,8 @@ from types import ModuleType
 import numpy as np
 
 from ..failures import engine_failed
-from ..runner import Array
-from .protocols import OrtSession, OrtValue
+from ..runner import Array, Runner
+from .protocols import BindableSession, OrtValue
 
 MAX_BINDINGS = 8  # shapes whose buffers are kept; a live stream has one once it is under way
 
@@ -20,7 +20,7 @@ MAX_BINDINGS = 8  # shapes whose buffers are kept; a live stream has one once it
 class PlainRunner:
     """`InferenceSession.run`, and as thread-safe."""
 
-    def __init__(self, session: OrtSession) -> None:
+    def __init__(self, session: Runner) -> None:
         self._session = session
         self.get_inputs, self.get_outputs = session.get_inputs, session.get_outputs
 
@@ -47,7 +47,7 @@ class BoundRunner:
     """
 
     def __init__(
-        self, ort: ModuleType, session: OrtSession, *, place: str, index: int = 0, max_bindings: int = MAX_BINDINGS
+        self, ort: ModuleType, session: BindableSession, *, place: str, index: int = 0, max_bindings: int = MAX_BINDINGS
     ) -> None:
         self._ort, self._session, self._place, self._index = ort, session, place, index
         self._max_bindings = max_bindings
@@ -82,7 +82,7 @@ class _Binding:
     def __init__(
         self,
         ort: ModuleType,
-        session: OrtSession,
+        session: BindableSession,
         arrays: Mapping[str, Array],
         outputs: Sequence[str],
         place: str,

@@ -17,7 +17,7 @@ from ..failures import failure_text
 from ..options import CPU, Device, EngineOptions, EngineSpec
 from ..placement import RECORD, fallback_nodes, session_placement
 from ..runner import Runner
-from .protocols import OrtSession, OrtSettings
+from .protocols import BindableSession, OrtSession, OrtSettings
 from .runner import BoundRunner, PlainRunner, quiet
 
 PROVIDERS = {
@@ -70,10 +70,12 @@ def open_runner(graph: bytes, name: str, spec: EngineSpec, *, purpose: str) -> R
     return make_runner(open_session(graph, name, spec, purpose=purpose), spec.place)
 
 
-def make_runner(session: OrtSession, device: Device) -> Runner:
-    """How a session is run on its device."""
+def make_runner(session: Runner, device: Device) -> Runner:
+    """How a session, or what stands for one on the CPU, is run on its device."""
     if device.kind == "cpu":
         return PlainRunner(session)
+    if not isinstance(session, BindableSession):
+        raise TypeError(f"{type(session).__name__} cannot keep arrays on {device}")
     return BoundRunner(import_onnxruntime("running on a GPU"), session, place="cuda", index=device.index)
 
 

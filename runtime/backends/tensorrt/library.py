@@ -94,7 +94,7 @@ class Library:
         base: Any = self.api.ILogger
         severity = base.Severity
 
-        class Log(base):  # type: ignore[misc]
+        class Log(base):  # type: ignore[misc]  # the library is known at run time only
             def __init__(self) -> None:
                 base.__init__(self)
 

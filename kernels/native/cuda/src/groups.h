@@ -9,6 +9,8 @@
 
 #include <cstdint>
 
+#include "exp_series.h"
+
 #ifdef __CUDACC__
 #define PUNCTUM_DEVICE __device__ __forceinline__
 #else
@@ -46,7 +48,7 @@ PUNCTUM_DEVICE double iou_of(double s0, double e0, double s1, double e1, double 
   return all > 0.0 ? inter / all : 0.0;
 }
 
-// exp of x <= 0: the series of soft.cpp, operation by operation.
+// exp of x <= 0, as in soft.cpp.
 PUNCTUM_DEVICE double decay(double x) {
   constexpr double round = 6755399441055744.0;
   constexpr double ln2_high = 6.93147180369123816490e-01, ln2_low = 1.90821492927058770002e-10;
@@ -54,19 +56,7 @@ PUNCTUM_DEVICE double decay(double x) {
   const double shifted = x * 1.4426950408889634 + round;
   const double k = shifted - round;
   const double y = x - k * ln2_high - k * ln2_low;
-  double p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0;
-  p = p * y + 1.0 / 3628800.0;
-  p = p * y + 1.0 / 362880.0;
-  p = p * y + 1.0 / 40320.0;
-  p = p * y + 1.0 / 5040.0;
-  p = p * y + 1.0 / 720.0;
-  p = p * y + 1.0 / 120.0;
-  p = p * y + 1.0 / 24.0;
-  p = p * y + 1.0 / 6.0;
-  p = p * y + 0.5;
-  p = p * y + 1.0;
-  p = p * y + 1.0;
-  return p * power_of_two(shifted);
+  return exp_series(y) * power_of_two(shifted);
 }
 
 // The best member so far: highest score, then lowest index; -1 is nobody.
