@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from av.codec.hwaccel import HWAccel
     from av.video.codeccontext import VideoCodecContext
 
+UNUSED = "no decoder of this PyAV uses it"
 _PROBED = ("h264", "hevc", "av1", "vp9", "mjpeg")  # a device opens with any codec that it decodes
 
 
@@ -32,7 +33,7 @@ def trouble(kind: str) -> str:
 
     if kind not in built_in():
         return "the FFmpeg libraries of this PyAV were built without it"
-    reason = "it decodes no video codec"
+    reason = UNUSED
     for codec in _PROBED:
         try:
             context = av.CodecContext.create(codec, "r", hwaccel=HWAccel(kind, allow_software_fallback=False))

@@ -72,7 +72,7 @@ class Layout:
             tall = _up(rows, 2) if index == 0 and self.form in ("I420", "NV12") else rows
             source = np.frombuffer(data, np.uint8, (rows - 1) * stride + row, at)
             source = np.lib.stride_tricks.as_strided(source, (rows, row), (stride, 1), writeable=False)
-            target = np.frombuffer(plane, np.uint8)[: rows * plane.line_size].reshape(rows, plane.line_size)
+            target = np.frombuffer(memoryview(plane), np.uint8)[: rows * plane.line_size].reshape(rows, plane.line_size)
             target[:, :row] = source
             at += tall * stride
         frame.colorspace = self.matrix
