@@ -143,7 +143,12 @@ def score_archive(
     _check_labels(bundle, options)
     bundle.check_precision(options.precision)
     items = find_items(list(inputs), kind=options.kind, split=options.split, root=options.root)
-    if options.fps is not None and not any(item.kind == "video" for item in items):
+    videos = any(item.kind == "video" for item in items)
+    if options.decoder is not None and not videos:
+        raise InputError(
+            "option-unfit", "`decoder` has no effect, because there are no videos", "videos", "leave out `decoder`"
+        )
+    if options.fps is not None and not videos:
         raise InputError(
             "video-rate",
             f"`fps={options.fps:g}` has no effect, because there are no videos",

@@ -134,6 +134,7 @@ class StreamOptions:
     labels: tuple[str, ...] = ()
     stats: bool = False
     fps: float | None = None
+    decoder: str | None = None
 
     def __post_init__(self) -> None:
         _check_choice("overflow", "--overflow", self.overflow, ("wait", "drop_oldest", "degrade"))

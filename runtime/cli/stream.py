@@ -118,7 +118,7 @@ def _build(
     from ..service.monitor import Monitor
     from ..sources.media import is_address
     from ..sources.open import open_source, refuse_options
-    from ..video import VideoOptions
+    from ..video import SOFTWARE, VideoOptions
 
     credentials = Credentials.load(options.credentials_file)
     sockets = address.startswith(("tcp://", "unix://"))
@@ -133,10 +133,13 @@ def _build(
         )
     if options.rtsp_transport is not None:
         refuse_options(address, ["transport"])
+    if options.decoder is not None:
+        refuse_options(address, ["decoder"])
     health.waiting_for("opening the source")
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",
         allow_hosts=options.allow_hosts,
+        decoder=options.decoder or SOFTWARE,
         user=credentials.source.user,
         password=credentials.source.password,
         retry_start=True,

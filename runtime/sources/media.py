@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,8 @@ from ..text.display import as_utf8, printable
 from .framing import MAGIC, TOKEN_MAGIC
 from .npy import RAW_SUFFIXES
 
-LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
+LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:", "gst:")
+_PLACE = re.compile(r"(?:location|uri|device)\s*=\s*(?P<text>\"[^\"]*\"|'[^']*'|[^\s!]+)")  # in a pipeline
 _RAW = b"\x00\x00\x00\x01"  # start code of H.264 and H.265
 _MAGIC = (
     *(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75"),
@@ -83,7 +85,13 @@ def passed_over(folder: Path, taken: Sequence[Path]) -> list[str]:
 
 
 def stream_name(name: str) -> str:
-    """Return the name of a stream in events: the stem of a file, or host and path of an address without credentials."""
+    """Return the name of a stream in events: the stem of a file, or host and path of an address without credentials.
+
+    A pipeline has the name of its source.
+    """
+    if name.startswith("gst:"):
+        place = _PLACE.search(name)
+        return stream_name(place["text"].strip("\"'")) if place else "gst"
     if "://" not in name:
         return as_utf8(name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem)
     from ..credentials.redact import HIDDEN, redact
