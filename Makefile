@@ -4,7 +4,7 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
 LOCKED = $(PIP) install --require-hashes
 HERE = $(PIP) install --no-deps --no-build-isolation -e .
-.PHONY: demo test test-docs lint types docs bench wheel wheels release clean
+.PHONY: demo test test-slow test-docs lint types docs bench wheel wheels release clean
 
 demo: .venv-demo/ready
 	@echo "demo: a rendered video as a stream, then the page of the report"
@@ -13,12 +13,21 @@ demo: .venv-demo/ready
 # One thread a process: the tests train tiny networks, and threads would wait for each other. A process more than there
 # are cores, 4 at most: many tests wait for other programs.
 TEST_PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); [ $$cores -gt 3 ] && echo 4 || echo $$((cores + 1)))
-test: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "not documentation"
+# The slow tests and the code of the documentation have targets of their own. Compiled kernels save every process the
+# seconds that loading Numba takes; the tests of the kernels run both forms.
+RUN_TESTS = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+test: .venv/ready kernels/_compiled.json
+	$(RUN_TESTS) -m "not documentation and not slow"
+
+test-slow: .venv/ready kernels/_compiled.json
+	$(RUN_TESTS) -m "slow and not documentation"
+
+kernels/_compiled.json: .venv/ready $(wildcard kernels/*.py)
+	.venv/bin/python -m punctum.kernels._ahead kernels
 
 # The code blocks of README and docs, and the examples.
-test-docs: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m documentation tests/docs tests/examples
+test-docs: .venv/ready kernels/_compiled.json
+	$(RUN_TESTS) -m documentation tests/docs tests/examples
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -91,4 +100,4 @@ release: .venv/ready .venv-release/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-sbom .venv-release build dist *.egg-info
+	rm -rf .venv .venv-demo .venv-docs .venv-sbom .venv-release build dist *.egg-info kernels/_compiled*

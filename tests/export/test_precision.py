@@ -306,6 +306,7 @@ def videos(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_backbone_has_a_fingerprint_of_its_own(videos):
     from punctum.runtime.backbone.backbone import VideoBackbone
 
@@ -335,6 +336,7 @@ def _noisy(graph: bytes) -> bytes:
     return model.SerializeToString()
 
 
+@pytest.mark.slow
 def test_a_backbone_that_costs_too_much_stays_fp32(videos, monkeypatch):
     bundle = Bundle.load(ASSETS / "default")
     usual = variants.AccuracyReference.measure

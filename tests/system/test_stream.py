@@ -257,6 +257,7 @@ def test_disk_full_on_the_event_file(features, tmp_path):
     assert out.read_bytes().endswith(b"\n")
 
 
+@pytest.mark.slow
 def test_killed_and_restored(features, tmp_path):
     """kill -9 again and again in mid-stream: no event lost, none doubled, provisional ones included."""
     np.save(tmp_path / "whole.npy", features)

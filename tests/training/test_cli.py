@@ -222,6 +222,7 @@ def test_without_torch_the_message_names_the_extra(toy, tmp_path, capsys, monkey
     assert "punctum[train]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_default_recipe_trains_on_another_locators_proposals(toy, tmp_path, capsys):
     database = json.loads((toy / "gt.json").read_text())["database"]
     results = {
