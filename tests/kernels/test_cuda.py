@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from punctum import kernels
 
+pytest.importorskip("numba", reason="the kernels for GPUs are compiled by Numba")
 HERE = Path(__file__).parent
 
 

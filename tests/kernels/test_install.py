@@ -6,6 +6,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 
 def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
@@ -14,6 +16,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
 
 
 def test_works_without_any_place_for_a_cache(tmp_path):
+    pytest.importorskip("numba", reason="kernels are compiled on first use by Numba")
     blocked = tmp_path / "file"
     blocked.write_text("not a folder")
     code = "from punctum import kernels; print(kernels.nms([[0, 1]], [1.0], iou_threshold=0.5))"
