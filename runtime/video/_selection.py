@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Shows = Callable[[float, float, float], bool]
 """Whether a cell may show a frame, given the time stamps in seconds of the frame before it, of itself, and of the next
 one; True in doubt."""
-_WARM = 16  # packets at the start that are all decoded
+_WARM = 4  # packets at the start that are all decoded
 _CALM = 64  # packets after something odd that are all decoded
 _KNOWN = 128  # time stamps to remember, more than any decoder reorders
 _REACH_S = 2.0  # a time stamp further from all others is odd
@@ -87,10 +87,11 @@ class Selection:
             return False
         if self._pause or self._to_key or not self._reader.sound:
             self._pause = max(self._pause - 1, 0)
-        elif self._free and self._is_hidden(pts):
+        elif self._free and len(self._omitted) < _KNOWN and self._is_hidden(pts):
             insort(self._omitted, (pts, packet.duration or 0))
             return True
         insort(self._due, pts)
+        del self._due[:-_KNOWN]
         return False
 
     def _is_hidden(self, pts: int) -> bool:
