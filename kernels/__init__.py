@@ -12,26 +12,33 @@ from ._adapt import adapt_boundaries, adapt_groups
 from ._contrast import outer_inner_contrast, segment_mean
 from ._form import KernelForm, form, use
 from ._fuse import fuse_confidence
+from ._islands import Islands, OpenIslands, find_islands
 from ._match import average_precision, match_detections
 from ._overlap import segment_iou
 from ._pool import bin_edges, pool_segments
+from ._propose import IslandProposals, propose_islands
 from ._resize import resize_area
 from ._runs import find_runs, find_runs_many
 from ._sequence import search_sequence, select_seeds
+from ._settle import settle_islands
 from ._suppress import nms, soft_nms, suppress_groups
 from ._validate import KernelInputError, KernelsUnavailableError
 from ._warmup import ROLES, warm_up
 
 __all__ = [
     "ROLES",
+    "IslandProposals",
+    "Islands",
     "KernelForm",
     "KernelInputError",
     "KernelsUnavailableError",
+    "OpenIslands",
     "adapt_boundaries",
     "adapt_groups",
     "average_precision",
     "bin_edges",
     "cuda",
+    "find_islands",
     "find_runs",
     "find_runs_many",
     "form",
@@ -40,11 +47,13 @@ __all__ = [
     "nms",
     "outer_inner_contrast",
     "pool_segments",
+    "propose_islands",
     "resize_area",
     "search_sequence",
     "segment_iou",
     "segment_mean",
     "select_seeds",
+    "settle_islands",
     "soft_nms",
     "suppress_groups",
     "use",

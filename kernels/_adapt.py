@@ -9,7 +9,7 @@ from . import cuda
 from ._jit import jit
 from ._order import order_in_groups
 from ._overlap import iou_of
-from ._validate import F64, offsets_of, positive, segments_of, vector_of
+from ._validate import F64, I64, offsets_of, positive, segments_of, vector_of
 
 
 @jit("f8[:, ::1](f8[:, ::1], f8[::1], i8[::1], i8[::1], i8[::1], f8)")
@@ -82,11 +82,15 @@ def adapt_groups(
     seg = segments_of(segments)
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))
-    threshold = positive(iou_threshold, "iou_threshold")
-    by_start = order_in_groups(np.ascontiguousarray(seg[:, 0]), offsets)
-    by_score = order_in_groups(value, offsets, descending=True)
-    adapted: F64 = _adapt(seg, value, offsets, by_start, by_score, threshold)
-    return adapted
+    return adapted(seg, value, offsets, positive(iou_threshold, "iou_threshold"))
+
+
+def adapted(segments: F64, scores: F64, offsets: I64, threshold: float) -> F64:
+    """`adapt_groups` of arguments that are checked."""
+    by_start = order_in_groups(np.ascontiguousarray(segments[:, 0]), offsets)
+    by_score = order_in_groups(scores, offsets, descending=True)
+    moved: F64 = _adapt(segments, scores, offsets, by_start, by_score, threshold)
+    return moved
 
 
 def adapt_boundaries(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float = 0.4) -> F64:

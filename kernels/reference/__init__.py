@@ -4,6 +4,7 @@
 """
 
 from . import published
+from .islands import find_islands
 from .resize import resize_area
 from .twins import (
     adapt_boundaries,
@@ -21,6 +22,7 @@ from .twins import (
 __all__ = [
     "adapt_boundaries",
     "average_precision",
+    "find_islands",
     "find_runs",
     "fuse_confidence",
     "nms",

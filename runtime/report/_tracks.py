@@ -9,11 +9,12 @@ import numpy as np
 import numpy.typing as npt
 
 from ..features.features import Features
-from ..session.dispatch import run_locator, run_scorer
+from ..session.dispatch import run_locator
 from ..session.islands import IslandFinder
-from ..session.jobs import LocateJob
+from ..session.jobs import LocateJob, ScoreJob
 from ..session.plan import BLOCK
-from ..session.post import fuse, prepare_island
+from ..session.post import fuse, propose
+from ..session.score_runs import run_scorer
 from ._model import Proposal, TrackSpan
 
 if TYPE_CHECKING:
@@ -40,24 +41,24 @@ def proposals_of(localizer: Localizer, span: Features, tracks: TrackSpan) -> lis
     plan, post, total = localizer.plan, localizer.plan.post, len(span.data)
     longest = int(post.max_island_s // plan.stride_s)
     found: list[Proposal] = []
-    for c, label in enumerate(plan.labels):
-        finder = IslandFinder(c, post.class_thresholds[0], longest)
-        for island in finder.feed(np.ascontiguousarray(tracks.values[:, c]), 0, 0) + finder.finish(total):
-            window = island.window(plan.context, first=0, known=total)
-            proposals, job = prepare_island(
-                span.data[window.low : window.high],
-                np.ascontiguousarray(tracks.values[window.low : window.high]),
-                c,
-                window.bounds,
-                post,
-                stride_s=plan.stride_s,
-                inner=False,
-            )
-            if not len(proposals.label):
-                continue
-            scores = fuse(proposals, None if job is None else run_scorer(job, localizer.backend), post)
-            seconds = span.start_s + (window.low + proposals.segments + 0.5) * plan.stride_s
-            found += [Proposal(label, float(a), float(b), float(s)) for (a, b), s in zip(seconds, scores, strict=True)]
+    finder = IslandFinder(len(plan.labels), post.class_thresholds[0], longest)
+    for island in finder.feed(np.ascontiguousarray(tracks.values), 0, 0, final=True):
+        c, label = island.label, plan.labels[island.label]
+        window = island.window(plan.context, first=0, known=total)
+        values = np.ascontiguousarray(tracks.values[window.low : window.high])
+        proposals = propose(values[:, :-1], values[:, -1], post, stride_s=plan.stride_s, label=c, bounds=window.bounds)
+        if not len(proposals.label):
+            continue
+        job = ScoreJob(
+            span.data[window.low : window.high],
+            values,
+            proposals.segments.astype(np.float32),
+            proposals.label,
+            inner=False,
+        )
+        scores = fuse(proposals, run_scorer(job, localizer.backend) if post.fusion.needs_head else None, post)
+        seconds = span.start_s + (window.low + proposals.segments + 0.5) * plan.stride_s
+        found += [Proposal(label, float(a), float(b), float(s)) for (a, b), s in zip(seconds, scores, strict=True)]
     return found
 
 

@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 from ..backends.placement import placement_counts
 from ..errors import MissingDependencyError
 from ..events.event import Event
-from ..session.engine import locate_windows
+from ..session.engine import locate_windows, step_locator
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
-    from ..session.engine import F32, I64, Backend
+    from ..session.engine import F32, I64, Backend, Stepper
     from ..session.plan import Stats
 
 MAX_STREAMS = 64
@@ -225,5 +225,21 @@ class _Counted:
         self._count(len(windows))
         return locate_windows(self._backend, windows)
 
+    def stepper(self, *, ahead: bool) -> Stepper | None:
+        stepper = step_locator(self._backend, ahead=ahead)
+        return None if stepper is None else _CountedStepper(stepper, self._count)
+
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         return self._backend.score(features, tracks, segments, labels)
+
+
+class _CountedStepper:
+    """A step counts as a window of each of its streams."""
+
+    def __init__(self, stepper: Stepper, count: Callable[[float], None]) -> None:
+        self._stepper, self._count = stepper, count
+        self.state_size, self.ahead = stepper.state_size, stepper.ahead
+
+    def step(self, features: F32, states: F32) -> tuple[F32, F32, F32]:
+        self._count(len(states))
+        return self._stepper.step(features, states)

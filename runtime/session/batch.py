@@ -94,8 +94,10 @@ def _run_jobs(jobs: Sequence[Job], backend: Backend, *, pad_end: bool) -> list[R
     many = batch_locator(backend)
     if many is not None:
         for part, pad_front in _stacks(jobs, pad_end=pad_end):
+            windows = [job for i in part if isinstance(job := jobs[i], LocateJob)]
             if len(part) > 1:
-                locate_stacked(part, jobs, many, results, pad_front=pad_front)
+                for i, tracks in zip(part, locate_stacked(windows, many, pad_front=pad_front), strict=True):
+                    results[i] = tracks
     rest = iter(run_jobs([job for job, result in zip(jobs, results, strict=True) if result is None], backend))
     return [next(rest) if result is None else result for result in results]
 

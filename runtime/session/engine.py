@@ -4,7 +4,8 @@ A session depends on these protocols alone; the implementations are in `punctum.
 post-processing are not part of an engine, so results do not differ between engines beyond rounding.
 
 Two methods are required: `Backend.locate` and `Backend.score`. Everything else is optional. The functions at the end of
-this module (`batch_locator`, `locate_windows`, `length_buckets`, `warm_engine`, `node_placement`) do without it.
+this module (`batch_locator`, `locate_windows`, `step_locator`, `length_buckets`, `warm_engine`, `node_placement`) do
+without it.
 """
 
 from __future__ import annotations
@@ -89,7 +90,46 @@ class BatchBackend(Backend, Protocol):
         ...
 
 
-class Engine(BatchBackend, Protocol):
+class Stepper(Protocol):
+    """The locator for streams: takes the new snippets of each and the state that the last step has left.
+
+    Attributes:
+        state_size: Number of values S of one stream's state.
+        ahead: Rows after the settled ones.
+    """
+
+    state_size: int
+    ahead: int
+
+    def step(self, features: F32, states: F32) -> tuple[F32, F32, F32]:
+        """Advance B streams by n snippets.
+
+        With K snippets known before the step and K' = K + n after it, the rows belong to snippets K - right to
+        K' - right + ahead. Those before K' - right are settled, and equal those that `Backend.locate` returns for a
+        window with the whole context; the others are as if the stream ended at K'.
+
+        A state of zeros is good for a step of at least left + right snippets, which leaves the state of a stream that
+        has been advanced from its beginning.
+
+        Args:
+            features: float32 [B, n, D].
+            states: float32 [B, S].
+
+        Returns:
+            Class tracks [B, n + ahead, C], actionness [B, n + ahead] and the next states [B, S].
+        """
+        ...
+
+
+class StepBackend(Backend, Protocol):
+    """A backend whose locator can advance streams without the context of their windows."""
+
+    def stepper(self, *, ahead: bool) -> Stepper | None:
+        """The locator for streams; None if this one needs whole windows. ahead: with rows that are not settled."""
+        ...
+
+
+class Engine(BatchBackend, StepBackend, Protocol):
     """A backend opened from a bundle, with everything that is optional in a `Backend`.
 
     Attributes:
@@ -122,6 +162,12 @@ def locate_windows(backend: Backend, windows: F32) -> tuple[F32, F32]:
         return many(windows)
     tracks, actionness = zip(*(backend.locate(window) for window in windows), strict=True)
     return np.stack(tracks), np.stack(actionness)
+
+
+def step_locator(backend: Backend, *, ahead: bool) -> Stepper | None:
+    """`StepBackend.stepper` of a backend, or None."""
+    stepper: Callable[..., Stepper | None] | None = getattr(backend, "stepper", None)
+    return None if stepper is None else stepper(ahead=ahead)
 
 
 def length_buckets(backend: Backend) -> tuple[int, ...]:

@@ -10,10 +10,12 @@ a pause.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from punctum import kernels
 
 F32 = npt.NDArray[np.float32]
 _HALF = 0.5  # from a snippet's centre to its border
@@ -105,92 +107,70 @@ class Island:
 
 
 class IslandFinder:
-    """Finds the islands of one class track as it grows.
+    """Finds the islands of all class tracks as they grow."""
 
-    Attributes:
-        open: Where the island that is open now started, or None. This is all the state there is.
-    """
+    __slots__ = ("_longest", "_open", "_threshold")
 
-    __slots__ = ("_label", "_longest", "_threshold", "open")
-
-    def __init__(self, label: int, threshold: float, longest: int, *, open: Endpoint | None = None) -> None:
-        """A finder for one class.
+    def __init__(self, classes: int, threshold: float, longest: int) -> None:
+        """A finder that has found nothing.
 
         Args:
-            label: Index of the class.
+            classes: Number of class tracks.
             threshold: The lowest threshold of the class tracks.
             longest: Maximum length of an island in snippets.
-            open: Where the island that is open started, or None.
         """
-        self._label = label
-        self._threshold = np.float32(threshold)
+        self._threshold = threshold
         self._longest = max(int(longest), 2)
-        self.open = open
+        self._open = kernels.OpenIslands.none(classes)
 
-    def copy(self) -> IslandFinder:
-        """An independent copy, to continue on a provisional track."""
-        return IslandFinder(self._label, float(self._threshold), self._longest, open=self.open)
+    @property
+    def open(self) -> list[Endpoint | None]:
+        """For each class where its open island started, or None. This is all the state there is."""
+        starts = zip(*(column.tolist() for column in self._open), strict=True)
+        return [None if index < 0 else Endpoint(index, offset, edge) for index, offset, edge in starts]
 
-    def feed(self, track: F32, base: int, first: int) -> list[Island]:
-        """Continue on a track and return the islands that closed.
+    @open.setter
+    def open(self, starts: Sequence[Endpoint | None]) -> None:
+        islands = kernels.OpenIslands.none(len(starts))
+        for c, start in enumerate(starts):
+            if start is not None:
+                islands.snippet[c], islands.offset[c], islands.edge[c] = start.index, start.offset, start.edge
+        self._open = islands
 
-        While no island is open, the call may be left out if no new value is above the threshold.
+    @property
+    def oldest(self) -> int | None:
+        """The first snippet of the islands that are open; None if there is none."""
+        return min((index for index in self._open.snippet.tolist() if index >= 0), default=None)
+
+    def mark(self) -> kernels.OpenIslands:
+        """The present state, for `rewind`."""
+        return self._open.copy()
+
+    def rewind(self, mark: kernels.OpenIslands) -> None:
+        """Undo everything since `mark`."""
+        self._open = mark.copy()
+
+    def ahead(self) -> IslandFinder:
+        """An independent copy, to continue on provisional tracks."""
+        copy = IslandFinder(0, self._threshold, self._longest)
+        copy._open = self._open.copy()
+        return copy
+
+    def feed(self, tracks: F32, base: int, first: int, *, final: bool = False) -> list[Island]:
+        """Continue on the tracks and return the islands that closed, by class and time.
 
         Args:
-            track: float32 [n], of which value 0 belongs to snippet `base`.
-            base: See `track`.
-            first: The first snippet whose value is new.
+            tracks: float32 [n, C] or wider, of which row 0 belongs to snippet `base`.
+            base: See `tracks`.
+            first: The first snippet whose values are new.
+            final: The section has ended with these tracks: open islands end at the outer edge of the last snippet.
         """
-        closed: list[Island] = []
-        above = track[first - base :] > self._threshold
-        at, stop = first, first + len(above)
-        while at < stop:
-            rest = above[at - first :]
-            if self.open is None:
-                rise = int(np.argmax(rest))
-                if not rest[rise]:
-                    break
-                at += rise
-                self.open = Endpoint.edge_before(at) if at == 0 else self._crossing(track, base, at)
-                at += 1
-                continue
-            fall = int(np.argmin(rest))
-            fell = not rest[fall]
-            index = at + fall if fell else stop
-            limit = self.open.index + self._longest
-            if index > limit and limit < stop:
-                self._cut(track, base, limit, closed)
-                at = limit + 1
-                continue
-            if not fell:
-                break
-            end = self._crossing(track, base, index)
-            closed.append(Island(self._label, self.open, end, index))
-            self.open = None
-            at = index + 1
-        return closed
-
-    def finish(self, total: int) -> list[Island]:
-        """The section has ended after `total` snippets: an open island ends at the outer edge of the last one."""
-        if self.open is None or total <= 0:
-            return []
-        island = Island(self._label, self.open, Endpoint.edge_after(total - 1), total - 1)
-        self.open = None
-        return [island]
-
-    def _crossing(self, track: F32, base: int, index: int) -> Endpoint:
-        """Where the linear interpolation between index - 1 and index meets the threshold."""
-        before, after = float(track[index - 1 - base]), float(track[index - base])
-        return Endpoint(index - 1, (float(self._threshold) - before) / (after - before))
-
-    def _cut(self, track: F32, base: int, limit: int, closed: list[Island]) -> None:
-        """Cut an island that is too long after the lowest value in the second half of the permitted length.
-
-        The cut lies between two snippets and is an edge for both sides, like the ends of a section: the contrast of an
-        action that never ends must not be computed against the same action beyond the cut.
-        """
-        start = self.open or Endpoint.edge_before(0)
-        first = start.index + self._longest // 2
-        at = first + int(np.argmin(track[first - base : limit - base]))
-        closed.append(Island(self._label, start, Endpoint.edge_after(at), limit))
-        self.open = Endpoint.edge_before(at + 1)
+        places, offsets = kernels.find_islands(
+            tracks, self._open, base=base, first=first, threshold=self._threshold, longest=self._longest, final=final
+        )
+        return [
+            Island(label, Endpoint(start, near, before > 0), Endpoint(end, far, after > 0), closed_at)
+            for (label, start, before, end, after, closed_at), (near, far) in zip(
+                places.tolist(), offsets.tolist(), strict=True
+            )
+        ]

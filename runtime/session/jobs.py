@@ -38,6 +38,28 @@ class LocateJob:
 
 @compact
 @dataclass(slots=True, eq=False, repr=False)
+class StepJob:
+    """The next snippets of a stream, for a locator that continues from a state. Its result: `Stepped`.
+
+    Attributes:
+        window: float32 [n, D], the window with the whole context, to begin, and for a locator without a state.
+        start: First row of the window whose tracks are wanted.
+        stop: One after the last: the end of the window with `ahead`, and otherwise that of its settled rows.
+        ahead: Tracks that are not settled are wanted too.
+        fresh: Number of rows at the end of the window that came after `state`.
+        state: float32 [S], as the last step left it; None to begin.
+    """
+
+    window: F32
+    start: int
+    stop: int
+    ahead: bool
+    fresh: int
+    state: F32 | None
+
+
+@compact
+@dataclass(slots=True, eq=False, repr=False)
 class ScoreJob:
     """Proposals of one window for the center scorer. Its result: a `ScorerOutput`.
 
@@ -56,10 +78,13 @@ class ScoreJob:
     inner: bool
 
 
-Job = LocateJob | ScoreJob
+Job = LocateJob | StepJob | ScoreJob
 ScorerOutput = tuple[F32, F32, F32]
 """Class probability [M, C], attention [M] and center score [M]."""
-Result = F32 | ScorerOutput
-"""Of a LocateJob its tracks, of a ScoreJob a `ScorerOutput`."""
+Stepped = tuple[F32, F32 | None]
+"""The tracks that were wanted, [stop - start, C + 1], and the state for the next step; without a state, those of the
+whole window and None."""
+Result = F32 | Stepped | ScorerOutput
+"""Of a LocateJob its tracks, of a StepJob `Stepped`, of a ScoreJob a `ScorerOutput`."""
 Steps = Generator[list[Job], list[Any], T]  # list[Result], whose types the steps know by their jobs
 """Part of a session's work: yields jobs, is sent their results in the same order, and returns a T."""

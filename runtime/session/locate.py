@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from .jobs import LocateJob, Steps
+from .jobs import LocateJob, StepJob, Steps
 from .outputs import check_tracks
 from .plan import BLOCK, Plan
-from .section import Section
+from .section import Carried, Section
 
 
 def extend_tracks(section: Section, plan: Plan, *, final: bool, provisional: bool) -> Steps[None]:
@@ -27,6 +27,20 @@ def extend_tracks(section: Section, plan: Plan, *, final: bool, provisional: boo
     end = known if provisional else settled
     section.provisional = section.provisional[:0]
     at = section.tracks.end
+    before, section.carried = section.carried, None
+    if not final and at >= plan.left and at < end <= at + BLOCK and settled - at <= plan.left + plan.right:
+        low = at - plan.left
+        fresh, state = (known - before.known, before.state) if before is not None else (0, None)
+        window = section.features.slice(low, known)
+        step = StepJob(window, at - low, end - low, ahead=provisional, fresh=fresh, state=state)
+        ((rows, state),) = yield [step]
+        check_tracks(rows, ((known - low if state is None else end - at), len(plan.labels) + 1))
+        if state is None:
+            rows = rows[at - low : end - low]
+        section.tracks.append(rows[: settled - at])
+        section.provisional = rows[settled - at :]
+        section.carried = None if state is None else Carried(known, state)
+        return
     while at < end:
         stop = min(at + BLOCK, end)
         low, high = max(at - plan.left, 0), min(stop + plan.right, known)

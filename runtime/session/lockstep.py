@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 from ..errors import PunctumError
@@ -11,6 +13,8 @@ from .jobs import Job, Result, Steps
 
 K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
+GROUPS = 2  # of sessions for each worker, so that one waits while another is advanced
+MOST_TOGETHER = 32  # sessions in a group
 
 
 @dataclass(slots=True)
@@ -28,20 +32,27 @@ class Outcome(Generic[K, T]):
     answered: set[K] = field(default_factory=set)
 
 
-def run_lockstep(steps: Mapping[K, Steps[T]], run_jobs: Callable[[Sequence[Job]], list[Result]]) -> Outcome[K, T]:
+def run_lockstep(
+    steps: Mapping[K, Steps[T]], run_jobs: Callable[[Sequence[Job]], list[Result]], *, workers: int = 1
+) -> Outcome[K, T]:
     """Run several sessions' steps to their ends, round by round.
 
     In each round the jobs of all sessions that have not come to their end are run together. If such a run fails, all
     sessions in it fail with the same error.
 
+    With several workers the sessions are divided into groups, each with rounds of its own: while workers run the jobs
+    of some groups, this thread advances the sessions of others.
+
     Args:
         steps: The steps of each session.
-        run_jobs: Runs jobs on the engine and returns their results in order. Raises PunctumError.
+        run_jobs: Runs jobs on the engine and returns their results in order. Raises PunctumError. Called from other
+            threads if there are several workers.
+        workers: Threads that run jobs; 1: this thread does everything.
     """
     outcome: Outcome[K, T] = Outcome()
-    waiting: dict[K, list[Job]] = {}
+    keys = list(steps)
 
-    def advance(key: K, results: list[Result] | None) -> None:
+    def advance(key: K, results: list[Result] | None, waiting: dict[K, list[Job]]) -> None:
         try:
             waiting[key] = next(steps[key]) if results is None else steps[key].send(results)
         except StopIteration as stop:
@@ -49,23 +60,51 @@ def run_lockstep(steps: Mapping[K, Steps[T]], run_jobs: Callable[[Sequence[Job]]
         except PunctumError as error:
             outcome.errors[key] = error
 
+    def begin(members: Sequence[K]) -> dict[K, list[Job]]:
+        waiting: dict[K, list[Job]] = {}
+        for key in members:
+            advance(key, None, waiting)
+        return waiting
+
+    def proceed(answered: dict[K, list[Job]], run: Callable[[], list[Result]]) -> dict[K, list[Job]]:
+        """The jobs of the next round, given how to get the results of this one."""
+        waiting: dict[K, list[Job]] = {}
+        try:
+            results = run()
+        except PunctumError as error:
+            outcome.errors |= dict.fromkeys(answered, error)
+            return waiting
+        first = 0
+        for key, jobs in answered.items():
+            outcome.answered.add(key)
+            advance(key, results[first : first + len(jobs)], waiting)
+            first += len(jobs)
+        return waiting
+
     try:
-        for key in steps:
-            advance(key, None)
-        while waiting:
-            round_ = dict(waiting)
-            waiting.clear()
-            try:
-                results = run_jobs([job for jobs in round_.values() for job in jobs])
-            except PunctumError as error:
-                outcome.errors |= dict.fromkeys(round_, error)
-                break
-            first = 0
-            for key, jobs in round_.items():
-                outcome.answered.add(key)
-                advance(key, results[first : first + len(jobs)])
-                first += len(jobs)
+        if workers == 1:
+            waiting = begin(keys)
+            while waiting:
+                waiting = proceed(waiting, partial(run_jobs, _jobs_of(waiting)))
+            return outcome
+        with ThreadPoolExecutor(workers) as executor:
+            running: dict[Future[list[Result]], dict[K, list[Job]]] = {}
+
+            def submit(waiting: dict[K, list[Job]]) -> None:
+                if waiting:
+                    running[executor.submit(run_jobs, _jobs_of(waiting))] = waiting
+
+            size = min(max(-(-len(keys) // (GROUPS * workers)), 1), MOST_TOGETHER)
+            for at in range(0, len(keys), size):
+                submit(begin(keys[at : at + size]))
+            while running:
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    submit(proceed(running.pop(future), future.result))
     finally:
-        for running in steps.values():
-            running.close()  # undoes what has not come to its end
+        for one in steps.values():
+            one.close()  # undoes what has not come to its end
     return outcome
+
+
+def _jobs_of(waiting: Mapping[K, list[Job]]) -> list[Job]:
+    return [job for jobs in waiting.values() for job in jobs]

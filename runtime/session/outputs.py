@@ -30,6 +30,24 @@ def join_tracks(output: Iterable[npt.ArrayLike], rows: tuple[int, ...]) -> F32:
     return np.concatenate([class_track, actionness.reshape(*rows, 1)], axis=-1, dtype=np.float32)
 
 
+def stepped_output(output: object, rows: tuple[int, ...], states: tuple[int, ...]) -> tuple[F32, F32]:
+    """The output of a step: tracks [*rows, C + 1] and next states, which must be finite, as later steps use them."""
+    if not isinstance(output, tuple | list) or len(output) != 3:
+        raise wrong_shape("The locator returned no class tracks, actionness and states", "three arrays")
+    tracks = join_tracks(output[:2], rows)
+    after = np.asarray(output[2], np.float32)
+    if after.shape != states:
+        raise wrong_shape(f"The locator returned states {after.shape}", str(states))
+    if not np.isfinite(after.sum(dtype=np.float64)):
+        raise EngineError(
+            "tracks-not-finite",
+            "The locator returned NaN or infinity",
+            "finite states",
+            "check the features and the bundle",
+        )
+    return tracks, after
+
+
 def scorer_output(output: Iterable[npt.ArrayLike], count: int) -> ScorerOutput:
     """The center scorer's output for `count` proposals, as float32 arrays [M, C], [M] and [M]."""
     try:

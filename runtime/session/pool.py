@@ -246,7 +246,7 @@ class Pool:
         """Run all turns together, and those that fail again one by one. Returns the streams that still fail."""
         policy = self.options.policy
         steps = {name: self._streams[name].serve(turn, policy) for name, turn in turns.items()}
-        outcome = run_lockstep(steps, partial(run_jobs, backend=self._backend))
+        outcome = run_lockstep(steps, partial(run_jobs, backend=self._backend), workers=self.options.workers)
         for name in outcome.answered:
             turns[name].answered = True
         failed = dict(outcome.errors)

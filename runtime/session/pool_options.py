@@ -10,6 +10,7 @@ from ..errors import InputError
 from ..events.run_id import check_run_id
 from ..live import LiveOptions
 
+MOST_WORKERS = 256
 Policy = Literal["wait", "drop_oldest", "degrade"]
 
 
@@ -25,6 +26,9 @@ class PoolOptions:
         max_streams: Maximum number of open streams.
         turn_s: Seconds of media that one stream is served in a step, so that a long queue does not starve others.
         live: When to report provisional events; None: final events only.
+        workers: Threads that run the engine. With two or more, sessions are advanced while the engine runs for others,
+            and its methods are called from several threads at once. On a CPU: one for each core, and an engine with
+            `threads=1`.
         run_id: Part of every event id, see `Session`. A stream name that is opened again gets a counter after it.
 
     Raises:
@@ -43,6 +47,7 @@ class PoolOptions:
     turn_s: float = 1.0
     live: LiveOptions | None = None
     run_id: str = ""
+    workers: int = 1
 
     def __post_init__(self) -> None:
         check_run_id(self.run_id)
@@ -58,6 +63,13 @@ class PoolOptions:
                 raise InputError(
                     "pool-options", f"`{name}` is {value}", "a positive number of seconds", f"set `{name}`"
                 )
+        if not 1 <= self.workers <= MOST_WORKERS:
+            raise InputError(
+                "pool-options",
+                f"`workers` is {self.workers}",
+                f"1 to {MOST_WORKERS}",
+                "set `workers`: one for each core",
+            )
         if self.max_streams < 1:
             raise InputError("pool-options", f"`max_streams` is {self.max_streams}", "1 or more", "set `max_streams`")
 

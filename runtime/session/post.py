@@ -13,7 +13,7 @@ from punctum import kernels
 from ..bundle.config import PostProcess
 from ..datatypes import by_value
 from ..errors import PunctumError
-from .jobs import ScoreJob, ScorerOutput
+from .jobs import ScorerOutput
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -157,40 +157,60 @@ def suppress(segments: F64, scores: F64, post: PostProcess) -> tuple[F64, F64]:
     return segments[kept], scores
 
 
-def prepare_island(
-    features: F32,
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class IslandProposals:
+    """Proposals of several islands, one island after the other.
+
+    Attributes:
+        every: Their proposals; segments are in the coordinates of each island's window.
+        ends: int64 [G + 1]; island g has the proposals ends[g] to ends[g + 1].
+    """
+
+    every: Proposals
+    ends: I64
+
+    def of(self, g: int) -> slice:
+        """The proposals of one island."""
+        return slice(int(self.ends[g]), int(self.ends[g + 1]))
+
+
+def propose_islands(
     tracks: F32,
-    label: int,
-    bounds: tuple[float, float],
+    islands: Sequence[tuple[int, int, int]],
+    bounds: Sequence[tuple[float, float]],
     post: PostProcess,
     *,
     stride_s: float,
-    inner: bool,
-) -> tuple[Proposals, ScoreJob | None]:
-    """The proposals of one island, and the job that scores them (None if the center scorer is not needed).
+) -> IslandProposals:
+    """The proposals of islands, each in its own window: `propose` of each, in one call.
 
     Args:
-        features: float32 [T, D] of the island's window.
         tracks: float32 [T, C + 1].
-        label: Class of the island.
-        bounds: Start and end of the island, in snippets from the centre of the window's first snippet.
+        islands: Class, first row and one after the last row of each window.
+        bounds: Start and end of each island, in snippets from the centre of its window's first snippet.
         post: The settings.
         stride_s: Seconds of media from one snippet to the next.
-        inner: The window holds the whole context on both sides; see `islands.Window`.
     """
-    proposals = propose(tracks[:, :-1], tracks[:, -1], post, stride_s=stride_s, label=label, bounds=bounds)
-    if not post.fusion.needs_head or not len(proposals.label):
-        return proposals, None
-    job = ScoreJob(features, tracks, proposals.segments.astype(np.float32), proposals.label, inner)
-    return proposals, job
+    segments, contrast, inner, ends = kernels.propose_islands(
+        tracks,
+        islands,
+        bounds,
+        thresholds=post.class_thresholds,
+        action_thresholds=post.actionness_thresholds,
+        margin=post.contrast_margin,
+        max_margin=post.right_context_s / stride_s,
+        most=post.max_proposals,
+    )
+    labels = np.repeat(np.array([label for label, _, _ in islands], np.int64), np.diff(ends))
+    base = inner if post.fusion.base > 0 else np.zeros(len(labels))
+    return IslandProposals(Proposals(segments, labels, contrast, base), ends)
 
 
 def finish_islands(
-    islands: Sequence[Proposals], outputs: Sequence[ScorerOutput], post: PostProcess
+    islands: IslandProposals, outputs: Sequence[ScorerOutput], post: PostProcess
 ) -> list[tuple[F64, F64]]:
     """Fusion, boundary adaptation and suppression, for all islands in one call of each kernel.
-
-    Many islands are small, and a call costs more than the work on one of them.
 
     Args:
         islands: The proposals of each island.
@@ -201,28 +221,21 @@ def finish_islands(
     Returns:
         For each island segments [K, 2] in the coordinates of its window and scores [K], best first.
     """
-    if not islands:
-        return []
-    every = islands[0]
-    if len(islands) > 1:
-        parts = zip(*((p.segments, p.label, p.contrast, p.base) for p in islands), strict=True)
-        every = Proposals(*map(np.concatenate, parts))
+    every, ends = islands.every, islands.ends
     if not len(every.label):
-        return [(island.segments, np.zeros(0)) for island in islands]
+        return [(every.segments, np.zeros(0))] * (len(ends) - 1)
     output = outputs[0] if len(outputs) == 1 else None
     if len(outputs) > 1:
         probability, attention, center = map(np.concatenate, zip(*outputs, strict=True))
         output = (probability, attention, center)
     scores = fuse(every, output, post)
-    ends = np.cumsum([0, *(len(island.label) for island in islands)])
     if post.suppression != "soft":
         return [suppress(every.segments[a:b], scores[a:b], post) for a, b in pairwise(ends)]
-    segments = every.segments
-    if post.adapt:
-        segments = kernels.adapt_groups(segments, scores, ends, iou_threshold=post.adapt_iou)
-    kept, scores, ends = kernels.suppress_groups(segments, scores, ends, sigma=post.sigma, min_score=post.min_score)
-    segments = segments[kept]
-    return [(segments[a:b], scores[a:b]) for a, b in pairwise(ends)]
+    adapt_iou = post.adapt_iou if post.adapt else None
+    segments, scores, ends = kernels.settle_islands(
+        every.segments, scores, ends, adapt_iou=adapt_iou, sigma=post.sigma, min_score=post.min_score
+    )
+    return [(segments[a:b], scores[a:b]) for a, b in pairwise(ends.tolist())]
 
 
 def reduce_scoring(post: PostProcess) -> PostProcess:

@@ -23,7 +23,7 @@ def state_of(stream: StreamProcessor) -> SessionState:
         snippets_before=stream.snippets_before,
         dropped_before=stream.dropped_before,
         lost_frames=tuple(section.lost_frames),
-        open=tuple(finder.open for finder in section.finders),
+        open=tuple(section.finder.open),
         pending=tuple(section.pending),
         actions=tuple(stream.reporter.mark().actions),
         action_count=stream.reporter.action_count,
@@ -43,6 +43,5 @@ def load_state(stream: StreamProcessor, state: SessionState) -> None:
     section.features = RowBuffer(plan.dim, base=state.features.base, rows=state.features.values)
     section.tracks = RowBuffer(len(plan.labels) + 1, base=state.tracks.base, rows=state.tracks.values)
     section.advanced = state.advanced(plan)
-    for finder, start in zip(section.finders, state.open, strict=True):
-        finder.open = start
+    section.finder.open = list(state.open)
     section.pending, section.lost_frames = list(state.pending), list(state.lost_frames)

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 
 from ..bundle.config import PostProcess
-from .islands import Island
 from .jobs import ScoreJob, ScorerOutput, Steps
 from .outputs import check_scores
 from .plan import Plan
-from .post import Proposals, finish_islands, prepare_island
+from .post import finish_islands, propose_islands
 from .reporter import Change, Reporter
 from .section import Section
-
-F32 = npt.NDArray[np.float32]
 
 
 def report_provisional(
@@ -29,65 +25,41 @@ def report_provisional(
         reporter: Knows what was reported before.
         prefix: How event ids begin.
     """
-    islands = islands_so_far(section, post)
+    # The settled tracks, then those of the snippets that are not.
+    base, settled = section.tracks.base, section.tracks.end
+    tracks = np.concatenate([section.tracks.rows, section.provisional])
+    # Closed islands whose context is incomplete, and the islands as they would be if the section ended now.
+    islands = section.pending + section.finder.ahead().feed(tracks, base, settled, final=True)
     if not islands:
         return reporter.retract_outside([])
-    windows = [island.window(plan.context, first=section.tracks.base, known=section.features.end) for island in islands]
-    first, last = min(w.low for w in windows), max(w.high for w in windows)
-    features, tracks = section.features.slice(first, last), _tracks(section, first, last)
-    proposals: list[Proposals] = []
-    to_score: list[tuple[int, Proposals]] = []
-    for island, window in zip(islands, windows, strict=True):
-        rows = slice(window.low - first, window.high - first)
-        found, job = prepare_island(
-            features[rows], tracks[rows], island.label, window.bounds, post, stride_s=plan.stride_s, inner=False
-        )
-        proposals.append(found)
-        if job is not None:
-            to_score.append((window.low, found))
+    windows = [island.window(plan.context, first=base, known=section.features.end) for island in islands]
+    found = propose_islands(
+        tracks,
+        [(island.label, w.low - base, w.high - base) for island, w in zip(islands, windows, strict=True)],
+        [w.bounds for w in windows],
+        post,
+        stride_s=plan.stride_s,
+    )
     outputs: list[ScorerOutput] = []
-    if to_score:
+    if post.fusion.needs_head and len(found.every.label):
         # One window around all islands. This differs from scoring each in its own window only for an island that was
         # cut, beyond the cut; final scores are computed in the island's own window.
-        job = ScoreJob(
-            features,
-            tracks,
-            np.concatenate([(found.segments + (low - first)).astype(np.float32) for low, found in to_score]),
-            np.concatenate([found.label for _, found in to_score]),
-            False,
-        )
+        first, last = min(w.low for w in windows), max(w.high for w in windows)
+        shift = np.repeat([float(w.low - first) for w in windows], np.diff(found.ends))
+        segments = (found.every.segments + shift[:, None]).astype(np.float32)
+        rows = tracks[first - base : last - base]
+        job = ScoreJob(section.features.slice(first, last), rows, segments, found.every.label, False)
         outputs = yield [job]
         check_scores(outputs, [job], len(plan.labels), post.fusion)
     changes: list[Change] = []
-    scored = finish_islands(proposals, outputs, post)
+    scored = finish_islands(found, outputs, post)
     for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
+        if not len(scores) or scores[0] < reporter.least_score:
+            continue
         seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
         own = f"{prefix}/{plan.labels[island.label]}"
         changes += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own)
+    if not reporter.actions:
+        return changes
     spans = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
     return changes + reporter.retract_outside(spans)
-
-
-def islands_so_far(section: Section, post: PostProcess) -> list[Island]:
-    """Closed islands whose context is incomplete, and the islands in the provisional tracks."""
-    known, first, base = section.features.end, section.tracks.end, section.tracks.base
-    tail = section.provisional
-    islands = list(section.pending)
-    level = np.float32(post.class_thresholds[0])
-    active = (tail[:, :-1].max(axis=0) > level).tolist() if len(tail) else [False] * len(section.finders)
-    for c, finder in enumerate(section.finders):
-        if not active[c] and finder.open is None:
-            continue
-        ahead = finder.copy()
-        low = max(first - 1 if finder.open is None else finder.open.index, base)
-        column = np.concatenate([section.tracks.slice(low, first)[:, c], tail[:, c]])
-        islands += ahead.feed(column, low, first)
-        islands += ahead.finish(known)
-    return islands
-
-
-def _tracks(section: Section, low: int, high: int) -> F32:
-    """Tracks of snippets [low, high), settled ones followed by provisional ones."""
-    settled = section.tracks.end
-    tail = section.provisional[max(low - settled, 0) : max(high - settled, 0)]
-    return np.concatenate([section.tracks.slice(low, min(high, settled)), tail])

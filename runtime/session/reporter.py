@@ -8,12 +8,12 @@ a chunk arrives, so they too are the same for any chunking.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from punctum import kernels
 
 from ..events.event import Phase
 from ..live import SLACK_S, LiveOptions
@@ -67,6 +67,7 @@ class Reporter:
     Attributes:
         actions: Reported actions that are neither final nor retracted.
         action_count: Number of actions reported so far.
+        least_score: Segments below this score are not reported.
     """
 
     def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
@@ -81,6 +82,7 @@ class Reporter:
         self.options = options
         self.actions: list[ReportedAction] = []
         self.action_count = 0
+        self.least_score = min(options.report_score, options.open_score)
         self._tick_s, self._overhang_s = tick_s, overhang_s
         self._limit_s = max(options.max_delay_s or 0.0, tick_s)
         # An end estimate moves by a fraction of a snippet from tick to tick, so the last tick in time may be too late.
@@ -106,13 +108,15 @@ class Reporter:
         """
         if self.options.max_delay_s is None:
             return []
-        likely = np.flatnonzero(scores >= min(self.options.report_score, self.options.open_score))
+        count = int(np.count_nonzero(scores >= self.least_score))  # they come first
+        if not count:
+            return []
+        spans, values = segments[:count].tolist(), scores[:count].tolist()
         changes: list[Change] = []
         same_class = [a for a in self.actions if a.label == label]
-        earlier = self._match(same_class, segments[likely], now_s)
+        earlier = self._match(same_class, spans, now_s)
         running = False
-        for k, action in zip(likely, earlier, strict=True):
-            start, end, score = float(segments[k, 0]), float(segments[k, 1]), float(scores[k])
+        for (start, end), score, action in zip(spans, values, earlier, strict=True):
             ended = end < now_s - SLACK_S
             if ended and end + self.options.max_delay_s >= now_s + self._tick_s + self._margin_s - SLACK_S:
                 continue  # a later tick is still in time and knows more
@@ -153,7 +157,7 @@ class Reporter:
             for a in self.actions
             if a.label == label and span[0] - SLACK_S <= (a.start + a.end) / 2 <= span[1] + SLACK_S
         ]
-        completed = self._match(inside, segments, span[1])
+        completed = self._match(inside, segments.tolist(), span[1])
         for action, (start, end), score in zip(completed, segments, scores, strict=True):
             if action is not None:
                 self._revise(action, float(start), float(end), float(score), True)
@@ -187,22 +191,32 @@ class Reporter:
         action.revision += 1
 
     @staticmethod
-    def _match(actions: list[ReportedAction], segments: F64, now_s: float) -> list[ReportedAction | None]:
+    def _match(
+        actions: list[ReportedAction], segments: Sequence[Sequence[float]], now_s: float
+    ) -> list[ReportedAction | None]:
         """For each segment, best first, the action not yet matched that overlaps it most; None below SAME_IOU.
 
         A running action reaches up to now_s: the tick, or the end of a closed island.
         """
         matches: list[ReportedAction | None] = [None] * len(segments)
-        if not actions or not len(segments):
-            return matches
-        spans = np.array([[a.start, a.end if a.ended else max(a.end, now_s)] for a in actions])
-        overlap = kernels.segment_iou(np.ascontiguousarray(segments), spans)
-        for k in range(len(segments)):
-            best = int(np.argmax(overlap[k]))
-            if overlap[k, best] >= SAME_IOU:
-                matches[k] = actions[best]
-                overlap[:, best] = -1.0
+        free = [(a.start, a.end if a.ended else max(a.end, now_s), a) for a in actions]
+        for k, (start, end) in enumerate(segments):
+            if not free:
+                break
+            overlaps = [_overlap(start, end, low, high) for low, high, _ in free]
+            most = max(overlaps)
+            if most >= SAME_IOU:
+                matches[k] = free.pop(overlaps.index(most))[2]
         return matches
+
+
+def _overlap(start: float, end: float, low: float, high: float) -> float:
+    """Intersection over union, as `kernels.segment_iou` computes it, for the few segments that are compared here."""
+    intersection = min(end, high) - max(start, low)
+    if intersection <= 0.0:
+        return 0.0
+    union = (end - start) + (high - low) - intersection
+    return intersection / union if union > 0.0 else 0.0
 
 
 def _copy(action: ReportedAction) -> ReportedAction:

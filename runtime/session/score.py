@@ -13,7 +13,7 @@ from .islands import Island
 from .jobs import ScoreJob, Steps
 from .outputs import check_scores
 from .plan import Plan, Stats
-from .post import Proposals, finish_islands, prepare_island
+from .post import finish_islands, propose_islands
 from .section import Section
 
 F64 = npt.NDArray[np.float64]
@@ -35,29 +35,29 @@ def score_islands(
         For each island segments [K, 2] in seconds of media time and scores [K], best first.
     """
     began = time.perf_counter()
-    lows, proposals, jobs = list[int](), list[Proposals](), list[ScoreJob]()
-    for island in islands:
-        window = island.window(plan.context, first=section.tracks.base, known=section.tracks.end)
-        found, job = prepare_island(
-            section.features.slice(window.low, window.high),
-            np.ascontiguousarray(section.tracks.slice(window.low, window.high)),
-            island.label,
-            window.bounds,
-            post,
-            stride_s=plan.stride_s,
-            inner=window.inner,
-        )
-        lows.append(window.low)
-        proposals.append(found)
-        if job is not None:
-            jobs.append(job)
+    windows = [island.window(plan.context, first=section.tracks.base, known=section.tracks.end) for island in islands]
+    base, jobs = section.tracks.base, list[ScoreJob]()
+    found = propose_islands(
+        section.tracks.rows,
+        [(island.label, w.low - base, w.high - base) for island, w in zip(islands, windows, strict=True)],
+        [w.bounds for w in windows],
+        post,
+        stride_s=plan.stride_s,
+    )
+    if post.fusion.needs_head:
+        for g, window in enumerate(windows):
+            rows, low, high = found.of(g), window.low, window.high
+            segments, labels = found.every.segments[rows].astype(np.float32), found.every.label[rows]
+            if len(labels):
+                tracks = np.ascontiguousarray(section.tracks.slice(low, high))
+                jobs.append(ScoreJob(section.features.slice(low, high), tracks, segments, labels, window.inner))
     asked = time.perf_counter()
     outputs = (yield list(jobs)) if jobs else []
     check_scores(outputs, jobs, len(plan.labels), post.fusion)
     answered = time.perf_counter()
     scored = [
-        (section.start_s + (low + segments + 0.5) * plan.stride_s, scores)
-        for low, (segments, scores) in zip(lows, finish_islands(proposals, outputs, post), strict=True)
+        (section.start_s + (window.low + segments + 0.5) * plan.stride_s, scores)
+        for window, (segments, scores) in zip(windows, finish_islands(found, outputs, post), strict=True)
     ]
     stats.score_s += answered - asked
     stats.post_s += asked - began + time.perf_counter() - answered

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from punctum import kernels
 
 from .buffer import BufferMark, RowBuffer
 from .islands import Endpoint, Island, IslandFinder
@@ -18,6 +19,18 @@ from .plan import Plan
 
 F32 = npt.NDArray[np.float32]
 MOST_SNIPPETS = 4e15  # indices and their sums stay exact in float64
+
+
+class Carried(NamedTuple):
+    """What a locator keeps from one step to the next. It follows from the features, so a snapshot leaves it out.
+
+    Attributes:
+        known: Number of snippets that it has seen.
+        state: float32 [S], never changed.
+    """
+
+    known: int
+    state: F32
 
 
 class SectionMark(NamedTuple):
@@ -28,7 +41,8 @@ class SectionMark(NamedTuple):
     features: BufferMark
     tracks: BufferMark
     provisional: F32
-    open: list[Endpoint | None]
+    carried: Carried | None
+    open: kernels.OpenIslands
     pending: list[Island]
     lost_frames: list[tuple[int, int]]
 
@@ -43,7 +57,8 @@ class Section:
         tracks: float32 [n, C + 1], the latest tracks: classes, then actionness. They end before the features, by the
             right receptive field of the locator.
         provisional: float32 [n, C + 1], tracks of the snippets after `tracks`, computed as if the stream ended now.
-        finders: One for each class.
+        carried: What the locator has kept of the snippets so far, if it works in steps.
+        finder: Finds the islands of all classes.
         pending: Closed islands whose context on the right is not known yet.
         lost_frames: Pairs (snippet, video frames missing in it).
     """
@@ -53,8 +68,9 @@ class Section:
         "_plan",
         "_stride_s",
         "advanced",
+        "carried",
         "features",
-        "finders",
+        "finder",
         "lost_frames",
         "pending",
         "provisional",
@@ -71,7 +87,8 @@ class Section:
         self.features = RowBuffer(plan.dim)
         self.tracks = RowBuffer(len(plan.labels) + 1)
         self.provisional: F32 = np.zeros((0, len(plan.labels) + 1), np.float32)
-        self.finders = [IslandFinder(c, plan.post.class_thresholds[0], longest) for c in range(len(plan.labels))]
+        self.carried: Carried | None = None
+        self.finder = IslandFinder(len(plan.labels), plan.post.class_thresholds[0], longest)
         self.pending: list[Island] = []
         self.lost_frames: list[tuple[int, int]] = []
 
@@ -83,7 +100,8 @@ class Section:
     @property
     def nbytes(self) -> int:
         """Memory held, in bytes."""
-        return self.features.nbytes + self.tracks.nbytes + int(self.provisional.nbytes)
+        kept = 0 if self.carried is None else self.carried.state.nbytes
+        return self.features.nbytes + self.tracks.nbytes + int(self.provisional.nbytes) + kept
 
     def time_of(self, endpoint: Endpoint) -> float:
         """Media time of an island's start or end, in seconds."""
@@ -105,17 +123,8 @@ class Section:
             first: The first snippet whose tracks are new.
             final: The section ends here, and with it every open island.
         """
-        # Most classes are below the threshold most of the time, and cost nothing but the maximum over all classes.
-        base, classes = self.tracks.base, len(self._plan.labels)
-        fresh = self.tracks.rows[first - base :, :classes]
-        if len(fresh):
-            active = (fresh.max(axis=0) > self._level).tolist()
-            for c, finder in enumerate(self.finders):
-                if active[c] or finder.open is not None:
-                    self.pending += finder.feed(self.tracks.rows[:, c], base, first)
-        if final:
-            for finder in self.finders:
-                self.pending += finder.finish(self.tracks.end)
+        if final or self.tracks.end > first:
+            self.pending += self.finder.feed(self.tracks.rows, self.tracks.base, first, final=final)
 
     def take_complete(self, *, final: bool) -> list[Island]:
         """Remove the islands from `pending` whose whole context is known, and return them.
@@ -133,7 +142,7 @@ class Section:
 
     def is_active(self) -> bool:
         """Whether an island is open, or the provisional tracks would open one."""
-        if any(finder.open is not None for finder in self.finders):
+        if self.finder.oldest is not None:
             return True
         return len(self.provisional) > 0 and bool(self.provisional[:, :-1].max() > self._level)
 
@@ -141,9 +150,9 @@ class Section:
         """Drop what neither an open or pending island nor the next locator window can read."""
         plan = self._plan
         oldest = self.tracks.end - 1
-        for finder in self.finders:
-            if finder.open is not None and finder.open.index < oldest:
-                oldest = finder.open.index
+        begun = self.finder.oldest
+        if begun is not None:
+            oldest = min(oldest, begun)
         for island in self.pending:
             oldest = min(oldest, island.start.index)
         oldest -= plan.context + 1
@@ -160,7 +169,8 @@ class Section:
             self.features.mark(),
             self.tracks.mark(),
             self.provisional,
-            [finder.open for finder in self.finders],
+            self.carried,
+            self.finder.mark(),
             self.pending.copy(),
             self.lost_frames.copy(),
         )
@@ -168,8 +178,8 @@ class Section:
     def rewind(self, mark: SectionMark) -> None:
         """Undo everything since `mark`."""
         self.start_s, self.advanced, self.provisional = mark.start_s, mark.advanced, mark.provisional
+        self.carried = mark.carried
         self.features.rewind(mark.features)
         self.tracks.rewind(mark.tracks)
-        for finder, start in zip(self.finders, mark.open, strict=True):
-            finder.open = start
+        self.finder.rewind(mark.open)
         self.pending, self.lost_frames = mark.pending, mark.lost_frames

@@ -30,6 +30,50 @@ class SmoothingBackend:
         return probability.astype(np.float32), np.ones(len(labels), np.float32), center.astype(np.float32)
 
 
+CONTEXT = SmoothingBackend.left + SmoothingBackend.right
+
+
+def step(features, states, ahead):
+    """The same engine in steps. Its state is the context."""
+    new, left = features.shape[1], SmoothingBackend.left
+    rows = np.concatenate([states.reshape(len(states), CONTEXT, DIM), features], axis=1)
+    found = [SmoothingBackend().locate(window) for window in rows]
+    kept = slice(left, left + new + (SmoothingBackend.right if ahead else 0))
+    tracks, actionness = (np.stack([part[kept] for part in parts]) for parts in zip(*found, strict=True))
+    return tracks, actionness, rows[:, new:].reshape(states.shape)
+
+
+class Stepper:
+    """See `engine.Stepper`. run: such as `step`."""
+
+    state_size = CONTEXT * DIM
+
+    def __init__(self, run, *, ahead):
+        self._run, self._ahead = run, ahead
+        self.ahead = SmoothingBackend.right if ahead else 0
+
+    def step(self, features, states):
+        return self._run(features, states, self._ahead)
+
+
+class SteppingBackend(SmoothingBackend):
+    """The engine with windows and steps. shapes: of the features, by method."""
+
+    def __init__(self):
+        self.shapes = {"locate": [], "step": []}
+
+    def locate(self, features):
+        self.shapes["locate"].append(features.shape)
+        return super().locate(features)
+
+    def stepper(self, *, ahead):
+        return Stepper(self.run_step, ahead=ahead)
+
+    def run_step(self, features, states, ahead):
+        self.shapes["step"].append(features.shape)
+        return step(features, states, ahead)
+
+
 def localizer(backend=None, *, overhang_s=0.0, **post) -> Localizer:
     """Around the fake engine, at 10 snippets a second."""
     settings = {"right_context_s": 0.5, "max_island_s": 3.0, "class_thresholds": (0.2, 0.4, 0.6, 0.8)} | post

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 from hypothesis import strategies as st
 
@@ -34,12 +36,20 @@ KINDS = ("raise", "memory", "nan", "above", "below", "huge", "short", "ragged", 
 
 
 class Flaky(fakes.SmoothingBackend):
-    """Fails at some of its calls, counted from 0: {call: how}. many: it takes stacks of windows, too."""
+    """Fails at some of its calls, counted from 0: {call: how}.
 
-    def __init__(self, failures=(), *, many=True):
+    many: it takes stacks of windows, too. steps: it also works in steps.
+    """
+
+    def __init__(self, failures=(), *, many=True, steps=False):
         self.failures, self.calls = dict(failures), 0
         if many:
             self.locate_many = self._locate_many
+        if steps:
+            self.stepper = partial(fakes.Stepper, self._step)
+
+    def _step(self, features, states, ahead):
+        return self._answer(fakes.step, features, states, ahead)
 
     def _answer(self, run, *arguments):
         kind = self.failures.get(self.calls)

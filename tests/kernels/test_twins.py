@@ -162,3 +162,126 @@ def test_empty_input_gives_empty_output():
     assert kernels.adapt_boundaries(none, []).shape == (0, 2)
     assert kernels.pool_segments(np.zeros((4, 3)), none).shape == (0, 12, 3)
     assert kernels.find_runs([], [0.5])[0].shape == (0, 2)
+
+
+@st.composite
+def islands_of_tracks(draw):
+    """Tracks with actionness, and islands in windows of them, some cut by their bounds."""
+    length, classes = draw(st.integers(1, 30)), draw(st.integers(1, 3))
+    values = hnp.arrays(np.float32, (length, classes + 1), elements=st.integers(0, 20).map(lambda k: k / 20))
+    islands, bounds = [], []
+    for _ in range(draw(st.integers(0, 5))):
+        low = draw(st.integers(0, length - 1))
+        high = draw(st.integers(low + 1, length))
+        start = draw(st.sampled_from([-0.5, 0.25, 2.0]))
+        islands.append((draw(st.integers(0, classes - 1)), low, high))
+        bounds.append((start, start + draw(st.sampled_from([0.0, 1.5, 40.0]))))
+    return draw(values), islands, bounds
+
+
+@given(
+    islands_of_tracks(),
+    st.sampled_from([(0.05,), (0.1, 0.3, 0.5, 0.9)]),
+    st.sampled_from([(), (0.2, 0.6)]),
+    st.sampled_from([1, 3, 500]),
+)
+def test_proposals_of_islands_are_those_of_the_single_calls(case, levels, actions, most):
+    tracks, islands, bounds = case
+    settings = {"thresholds": levels, "action_thresholds": actions, "margin": 0.25, "max_margin": 3.0, "most": most}
+    got = kernels.propose_islands(tracks, islands, bounds, **settings)
+    assert len(got.offsets) == len(islands) + 1
+    for g, ((label, low, high), cut) in enumerate(zip(islands, bounds, strict=True)):
+        column, action = tracks[low:high, label], tracks[low:high, -1]
+        runs = [kernels.find_runs(column, levels)[0], *([kernels.find_runs(action, actions)[0]] if actions else [])]
+        segments = np.clip(np.concatenate(runs), *cut)
+        segments = segments[segments[:, 1] - segments[:, 0] > 1e-6]
+        contrast = kernels.outer_inner_contrast(column, segments, margin=0.25, max_margin=3.0)
+        twin = reference.outer_inner_contrast(column, segments, margin=0.25, max_margin=3.0)
+        np.testing.assert_allclose(contrast, twin, atol=1e-9)
+        best = np.sort(np.argsort(-contrast, kind="stable")[:most])
+        own = slice(got.offsets[g], got.offsets[g + 1])
+        np.testing.assert_array_equal(got.segments[own], segments[best])
+        np.testing.assert_array_equal(got.contrast[own], contrast[best])
+        np.testing.assert_array_equal(got.inner[own], kernels.segment_mean(column, segments)[best])
+
+
+@pytest.mark.parametrize("island", [(2, 0, 3), (-1, 0, 3), (0, -1, 3), (0, 0, 5), (0, 2, 2)])
+def test_islands_outside_the_tracks_are_refused(island):
+    with pytest.raises(kernels.KernelInputError, match="island"):
+        kernels.propose_islands(np.zeros((4, 2), np.float32), [island], [(0.0, 1.0)], thresholds=[0.5])
+    with pytest.raises(kernels.KernelInputError, match="float32"):
+        kernels.propose_islands(np.zeros((4, 2)), [(0, 0, 3)], [(0.0, 1.0)], thresholds=[0.5])
+
+
+@given(
+    hnp.arrays(
+        np.float32, st.tuples(st.integers(1, 40), st.integers(1, 4)), elements=st.integers(0, 20).map(lambda k: k / 20)
+    ),
+    st.sampled_from([0.05, 0.5]),
+    st.sampled_from([2, 3, 7, 100]),
+    st.lists(st.integers(0, 9), max_size=8),
+    st.booleans(),
+)
+def test_islands_of_growing_tracks(tracks, threshold, longest, sizes, final):
+    """In any parts, of which the kernel keeps no more than it needs."""
+    classes = tracks.shape[1]
+    islands, found, known = kernels.OpenIslands.none(classes), [[] for _ in range(classes)], 0
+    for size in [*sizes, len(tracks)]:
+        stop = min(known + size, len(tracks))
+        oldest = min([known - 1, *(k for k in islands.snippet.tolist() if k >= 0)])
+        base, ends = max(oldest, 0), final and stop == len(tracks) and size == len(tracks)
+        got = kernels.find_islands(
+            tracks[base:stop].copy(), islands, base=base, first=known, threshold=threshold, longest=longest, final=ends
+        )
+        for (c, start, near_edge, end, far_edge, closed), (near, far) in zip(*got, strict=True):
+            found[c].append(((start, near, bool(near_edge)), (end, far, bool(far_edge)), closed))
+        known = stop
+    for c in range(classes):
+        assert found[c] == reference.find_islands(tracks[:, c], threshold, longest, final=final)
+
+
+def test_many_islands_at_once():
+    """More than there is room for at first: the call is repeated, from the state before it."""
+    tracks = np.tile(np.array([[0.0, 1.0], [1.0, 0.0]], np.float32), (3000, 1))
+    got = kernels.find_islands(
+        tracks, kernels.OpenIslands.none(2), base=0, first=0, threshold=0.5, longest=9, final=True
+    )
+    assert len(got.places) == len(reference.find_islands(tracks[:, 0], 0.5, 9, final=True)) + 3000
+
+
+def test_tracks_that_do_not_reach_back_are_refused():
+    islands = kernels.OpenIslands.none(1)
+    islands.snippet[0] = 3
+    tracks = np.ones((4, 1), np.float32)
+    settings = {"threshold": 0.5, "longest": 9}
+    with pytest.raises(kernels.KernelInputError, match="reach back"):
+        kernels.find_islands(tracks, islands, base=4, first=6, **settings)
+    with pytest.raises(kernels.KernelInputError, match="reach back"):
+        kernels.find_islands(tracks, kernels.OpenIslands.none(1), base=4, first=4, **settings)
+    with pytest.raises(kernels.KernelInputError, match="float32"):
+        kernels.find_islands(np.ones((4, 1)), islands, base=0, first=0, **settings)
+
+
+@given(st.lists(scored(most=12), max_size=5), st.sampled_from([None, 0.4]), st.sampled_from([0.0, 0.2]))
+def test_settling_is_adaptation_and_suppression(cases, adapt_iou, floor):
+    offsets = np.cumsum([0, *(len(s) for _, s in cases)])
+    segments = np.concatenate([np.zeros((0, 2)), *(c[0] for c in cases)])
+    scores = np.concatenate([np.zeros(0), *(c[1] for c in cases)])
+    got = kernels.settle_islands(segments, scores, offsets, adapt_iou=adapt_iou, sigma=0.3, min_score=floor)
+    moved = segments if adapt_iou is None else kernels.adapt_groups(segments, scores, offsets, iou_threshold=adapt_iou)
+    kept, value, ends = kernels.suppress_groups(moved, scores, offsets, sigma=0.3, min_score=floor)
+    for a, b in zip(got, (moved[kept], value, ends), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("wrong", ["segments", "scores", "offsets", "partition"])
+def test_settling_refuses_other_arrays(wrong):
+    arrays = {"segments": np.zeros((2, 2)), "scores": np.zeros(2), "offsets": np.array([0, 2])}
+    if wrong == "scores":
+        arrays["scores"] = np.array([0.5, np.nan])
+    elif wrong == "partition":
+        arrays["offsets"] = np.array([0, 3])
+    else:
+        arrays[wrong] = arrays[wrong].astype(np.float32)
+    with pytest.raises(kernels.KernelInputError):
+        kernels.settle_islands(**arrays, adapt_iou=0.4, sigma=0.3, min_score=0.0)

@@ -40,11 +40,17 @@ def persist(call, session, failed):
 
 
 @settings(max_examples=40)
-@given(st.integers(0, 1000), st.lists(st.integers(0, 30), min_size=1, max_size=10), FAILURES, st.sampled_from(LIVE))
-def test_a_call_that_failed_can_be_repeated_exactly(seed, sizes, failures, live):
+@given(
+    st.integers(0, 1000),
+    st.lists(st.integers(0, 30), min_size=1, max_size=10),
+    FAILURES,
+    st.sampled_from(LIVE),
+    st.booleans(),
+)
+def test_a_call_that_failed_can_be_repeated_exactly(seed, sizes, failures, live, steps):
     features = fakes.recording(seed, sum(sizes))
     said = []
-    for engine in (Flaky(), Flaky(failures)):
+    for engine in (Flaky(steps=steps), Flaky(failures, steps=steps)):
         session = fakes.localizer(engine, fusion=fakes.WITH_HEAD).session(stream="s", live=live)
         failed: list[int] = []
         said.append([event for call in calls_of(session, features, sizes) for event in persist(call, session, failed)])

@@ -56,11 +56,20 @@ def concluded(events):
 
 
 @settings(max_examples=30, deadline=None)
-@given(st.integers(0, 1000), FAILURES, st.sampled_from(LIVE), st.booleans(), st.sampled_from(["wait", "drop_oldest"]))
-def test_a_pool_loses_nothing_undeclared(seed, failures, live, many, policy):
+@given(
+    st.integers(0, 1000),
+    FAILURES,
+    st.sampled_from(LIVE),
+    st.booleans(),
+    st.booleans(),
+    st.sampled_from(["wait", "drop_oldest"]),
+    st.sampled_from([1, 1, 2]),
+)
+def test_a_pool_loses_nothing_undeclared(seed, failures, live, many, steps, policy, workers):
     data = {f"s{k}": fakes.recording(seed + k, 60 + 11 * k) for k in range(3)}
-    engine = Flaky(failures, many=many)
-    pool = fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(PoolOptions(policy=policy, live=live, max_queue_s=2.0))
+    engine = Flaky(failures, many=many, steps=steps)
+    options = PoolOptions(policy=policy, live=live, max_queue_s=2.0, workers=workers)
+    pool = fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(options)
     events, _ = serve(pool, data)
     concluded(events)
     for name, rows in data.items():
@@ -78,13 +87,14 @@ def test_a_pool_loses_nothing_undeclared(seed, failures, live, many, policy):
             same(finals, [e for e in alone if e.phase == "final"][: len(finals)])
 
 
+@pytest.mark.parametrize("steps", [False, True])
 @pytest.mark.parametrize("live", LIVE)
-def test_one_failure_at_every_call_of_a_pool_costs_nothing(live):
+def test_one_failure_at_every_call_of_a_pool_costs_nothing(live, steps):
     data = {f"s{k}": fakes.recording(k, 50) for k in range(3)}
-    engine = Flaky()
+    engine = Flaky(steps=steps)
     expected, _ = serve(fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live)), data)
     for at in range(0, engine.calls, 1 if live is None else 3):
-        flaky = Flaky({at: KINDS[at % len(KINDS)]})
+        flaky = Flaky({at: KINDS[at % len(KINDS)]}, steps=steps)
         pool = fakes.localizer(flaky, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live))
         events, raised = serve(pool, data)
         assert raised == 0

@@ -84,8 +84,8 @@ def test_mismatches_name_what_differs():
 
 def test_profiles_cover_all_that_a_session_asks():
     """The longest block of a recording, the longest island, and as many streams as are stacked."""
-    from punctum.runtime.session.dispatch import JOINED_ROWS
     from punctum.runtime.session.plan import BLOCK
+    from punctum.runtime.session.score_runs import JOINED_ROWS
 
     for name in ("demo", "default"):
         bundle = Bundle.load(ASSETS / name)

@@ -14,6 +14,7 @@ from ..options import CPU, EngineSpec
 from ..placement import session_placement
 from ..runner import Array, Runner, TensorInfo
 from .session import make_runner, open_session, unavailable
+from .steps import OnnxStepper, StepGraphs
 
 if TYPE_CHECKING:
     from ...bundle.graphs import BundleGraphs
@@ -48,6 +49,7 @@ class OnnxBackend:
         self._stacks = len(locator.get_inputs()[0].shape) == 3
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
         self._classes, self._dim = classes, dim
+        self._steps: StepGraphs | None = None
         self.requested, self.actual = spec.device, str(spec.place)
         self.precision, self.buckets = spec.precision, spec.options.buckets
 
@@ -67,6 +69,8 @@ class OnnxBackend:
         if center is not None:
             _check_scorer(center, graphs)
         backend = cls(locator, center, classes=graphs.classes, dim=graphs.dim, spec=spec)
+        if spec.place.kind == "cpu" and backend._stacks:
+            backend._steps = StepGraphs(graphs, spec, backend.locate)
         if spec.place.kind != "cpu":
             try:  # libraries that load on first use, such as cuDNN, would otherwise fail in the first real run
                 backend.warm([Shape(64), Shape(64, proposals=4)])
@@ -89,6 +93,10 @@ class OnnxBackend:
             return np.stack([p for p, _ in parts]), np.stack([a for _, a in parts])
         class_track, actionness = self._locator.run(TRACKS, {"features": windows})
         return class_track, actionness
+
+    def stepper(self, *, ahead: bool) -> OnnxStepper | None:
+        """The locator for streams, opened at the first call. On a GPU streams run whole windows."""
+        return None if self._steps is None else self._steps.get(ahead=ahead)
 
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         """Score proposals in one window. Without a scorer every term is 1."""

@@ -127,6 +127,9 @@ class TensorRTBackend:
         parts = [self._locator.run(TRACKS, {"features": windows[part]}) for part in split(count, largest)]
         return _joined([p for p, _ in parts]), _joined([a for _, a in parts])
 
+    def stepper(self, *, ahead: bool) -> None:
+        """None: streams run whole windows."""
+
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         """Score proposals in one window. Without a scorer every term is 1; without proposals nothing is run.
 

@@ -77,8 +77,9 @@ def plan_sizes(plan: Plan, *, lengths: Sequence[int] = (), proposals: Sequence[i
     Raises:
         InputError: Bounds that do not increase, or that are too small for any locator window.
     """
-    from ...session.dispatch import JOINED_ROWS, STACKED_ROWS
+    from ...session.dispatch import STACKED_ROWS
     from ...session.plan import BLOCK, HOP_S
+    from ...session.score_runs import JOINED_ROWS
 
     typical = plan.left + max(math.floor(HOP_S / plan.stride_s), 1) + plan.right
     _check_bounds("engine-lengths", "lengths", lengths)
