@@ -54,6 +54,7 @@ def _tracks(rng: np.random.Generator, most: int) -> dict[str, Any]:
     low, high = rng.uniform(0, 1, 2)
     action, background = kernels.select_seeds(scored, points, action_threshold=low, background_threshold=high)
     return {
+        **_islands(rng, tracks),
         "runs": kernels.find_runs_many(tracks, [0.1, 0.5, 0.9]),
         "contrast": kernels.outer_inner_contrast(tracks, segments, labels=labels, max_margin=5),
         "mean": kernels.segment_mean(tracks, segments, labels=labels),
@@ -62,6 +63,23 @@ def _tracks(rng: np.random.Generator, most: int) -> dict[str, Any]:
         "seeds": (action, background),
         "sequence": kernels.search_sequence(scored, action, background),
     }
+
+
+def _islands(rng: np.random.Generator, tracks: np.ndarray) -> dict[str, Any]:
+    length, classes = tracks.shape
+    still_open, half = kernels.OpenIslands.none(classes), length // 2
+    level, longest = float(rng.uniform(0.2, 0.8)), int(rng.integers(2, 40))
+    first = kernels.find_islands(tracks[:half], still_open, base=0, first=0, threshold=level, longest=longest)
+    rest = kernels.find_islands(tracks, still_open, base=0, first=half, threshold=level, longest=longest, final=True)
+    wide = np.concatenate([tracks, tracks[:, :1]], axis=1)
+    found = kernels.propose_islands(
+        wide, [(0, 0, length), (classes - 1, 0, length)], [(-0.5, length - 0.5), (0.0, length / 2)],
+        thresholds=[0.1, 0.5], action_thresholds=[0.3], max_margin=5, most=7,
+    )  # fmt: skip
+    settled = kernels.settle_islands(
+        found.segments, np.abs(found.contrast), found.offsets, adapt_iou=0.4, sigma=0.3, min_score=0.0
+    )
+    return {"islands": (first, rest), "proposals": found, "settled": settled}
 
 
 def _evaluation(rng: np.random.Generator, most: int) -> dict[str, Any]:
