@@ -7,8 +7,8 @@ HERE = $(PIP) install --no-deps --no-build-isolation -e .
 .PHONY: demo test test-slow test-docs lint types docs bench wheel wheels release clean
 
 demo: .venv-demo/ready
-	@echo "demo: a rendered video as a stream, then the page of the report"
-	.venv-demo/bin/punctum demo --out out/demo
+	@echo "demo: running a rendered video as a stream, and writing the page of the report"
+	@.venv-demo/bin/punctum demo --out out/demo
 
 # One thread a process: the tests train tiny networks, and threads would wait for each other. A process more than there
 # are cores, 4 at most: many tests wait for other programs.
@@ -64,15 +64,20 @@ wheels: .venv-release/ready
 release: .venv/ready .venv-release/ready
 	.ci/release .venv-release/bin/python
 
-# Engine, video and report: what runs in the field needs no torch.
-# It shows what it installs. Files are compiled to bytecode when they are imported, which is less than all.
+# Engine, video and report: what runs in the field needs no torch. Shows what it installs. NumPy and Numba come first, so
+# that the kernels of the demo are compiled while the rest is installed. Modules become bytecode when they are imported.
+DEMO_PIP = .venv-demo/bin/python -m pip --disable-pip-version-check install --no-compile --no-deps --require-hashes
+DEMO_KERNELS = $(if $(filter demo,$(MAKECMDGOALS)),.venv-demo/bin/python -c "from punctum import kernels; kernels.warm_up('demo')",true)
 .venv-demo/ready: pyproject.toml locks/demo.txt
 	@echo "demo: making the environment .venv-demo"
-	$(PYTHON) -m venv .venv-demo
-	@echo "demo: installing the engine, video and report libraries into it"
-	.venv-demo/bin/python -m pip --disable-pip-version-check install --no-compile --require-hashes -r locks/demo.txt
-	.venv-demo/bin/python $(HERE)
-	touch $@
+	@$(PYTHON) -m venv .venv-demo
+	@echo "demo: installing NumPy and Numba"
+	@awk '/^[a-z]/ { keep = /^(numpy|numba|llvmlite|setuptools)==/ } keep' locks/demo.txt >.venv-demo/first.txt
+	@$(DEMO_PIP) -r .venv-demo/first.txt
+	@.venv-demo/bin/python $(HERE)
+	@echo "demo: compiling kernels, while the libraries of the engine, video and report are installed"
+	@$(DEMO_KERNELS) & $(DEMO_PIP) -r locks/demo.txt; status=$$?; wait; exit $$status
+	@touch $@
 
 .venv-docs/ready: pyproject.toml locks/docs.txt
 	$(PYTHON) -m venv .venv-docs
