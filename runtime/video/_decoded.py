@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
 _PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "nv16": "yuv422p", "nv24": "yuv444p"}
-_KEPT = 24 << 20  # bytes; an image of 8 megapixels
 
 
 class Converter:
@@ -37,7 +36,6 @@ class Converter:
         self._reformatter = VideoReformatter()
         self._separator = VideoReformatter() if semi_planar else None
         self._busy = threading.Lock()
-        keep_freed_images()
 
     def __call__(self, picture: VideoFrame | RawPicture) -> U8:
         frame = picture.frame() if isinstance(picture, RawPicture) else picture
@@ -46,16 +44,6 @@ class Converter:
                 frame = self._separator.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
             converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
         return np.asarray(converted.to_ndarray(), np.uint8)
-
-
-def keep_freed_images() -> None:
-    """Let the memory of one image serve for the next.
-
-    The allocator of glibc returns a block of this size to the system when it is freed, and every page of the next image
-    then costs a page fault: 0.10 to 0.15 s per 80 images of 720p in a virtual machine. Once a larger block was freed,
-    the allocator keeps blocks up to that size. The block is never touched and takes no memory.
-    """
-    np.empty(_KEPT, np.uint8)
 
 
 class DecodedFrame:
