@@ -175,7 +175,7 @@ def _copy_backbone(source: Path, target: Path) -> Record:
     if (target / "backbone.json").is_file() and VideoBackbone.load(target).digest != opened.digest:
         raise InputError(
             "resume-differs",
-            f"the run was started with {target}, and {source} is another backbone",
+            f"The run was started with {target}, and {source} is another backbone",
             required="the same backbone",
             next_step="start over with `fresh=True`",
         )

@@ -122,7 +122,7 @@ def evaluate(
         bundle, dataset = None, bundle
     if dataset is None or (bundle is None and detections is None):
         raise InputError(
-            "arguments", "too few arguments", "BUNDLE DATASET, or DATASET with --detections", "see punctum eval --help"
+            "arguments", "Too few arguments", "BUNDLE DATASET, or DATASET with --detections", "see punctum eval --help"
         )
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")

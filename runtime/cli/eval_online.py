@@ -39,7 +39,7 @@ def online_delays(
         (recorded and tick_s is not None, "--tick with a bundle: a recording has its own"),
     ):
         if given:
-            raise InputError("arguments", "these options cannot be combined", allowed, "see punctum eval --help")
+            raise InputError("arguments", "These options cannot be combined", allowed, "see punctum eval --help")
     text = DELAYS if text is None else text
     try:
         numbers = [float(part) for part in text.split(",")]
@@ -173,7 +173,7 @@ def known_labels(labels: Sequence[str], data: Dataset) -> None:
     if unknown:
         raise InputError(
             "label-unknown",
-            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
+            f"The bundle knows {', '.join(unknown)}, which {data.name} does not",
             ", ".join(data.labels),
             "judge the bundle on the data set it was trained for",
         )
@@ -227,10 +227,10 @@ def _print(record: dict[str, Any], shown: Console) -> None:
     table.add_row("actions never reported", *(number(row["detection_delay_s"]["never"]) for row in columns))
     table.add_section()
     for key, name, form in (
-        ("false_alarms_per_hour", "false alarms an hour", ".0f"),
-        ("duplicates_per_hour", "duplicates an hour", ".0f"),
+        ("false_alarms_per_hour", "false alarms per hour", ".0f"),
+        ("duplicates_per_hour", "duplicates per hour", ".0f"),
         ("first_seen_open", "events first seen open", ".2f"),
-        ("revisions_per_event", "revisions an event", ".2f"),
+        ("revisions_per_event", "revisions per event", ".2f"),
         ("retractions_per_event", "events retracted", ".2f"),
         ("real_time_factor", "real-time factor", ".4f"),
     ):

@@ -282,7 +282,7 @@ def _recordings(
     from ..backbone.backbone import VideoBackbone, no_backbone
     from ..credentials.redact import Address
     from ..errors import InputError
-    from ..sources.media import find_videos, is_address, passed_over
+    from ..sources.media import find_videos, inside, is_address, passed_over
     from ..sources.open import is_video_input
     from ._video import no_decoder, no_fps
 
@@ -297,7 +297,7 @@ def _recordings(
             "features-missing",
             f"{path} contains no .npy file and no video",
             "a file, or a folder of .npy files or of videos",
-            "check the path",
+            inside(path) or "check the path",
         )
     if videos or is_video_input(input):
         if bundle.manifest.backbone is None:

@@ -230,6 +230,8 @@ def _sinks(
         keep = None if checkpoint is None else checkpoint.cut_to_snapshot(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)
         stack.callback(loop.event_file.close)
+        if checkpoint is None and loop.event_file.length:
+            say(f"note: {options.out} contains events already; those of this run are appended")
         yield loop.event_file
     elif target is None or options.out is not None:
         yield StandardOutput()

@@ -165,7 +165,7 @@ class Loop:
             if begin.start_s < self.session.now_s - 0.5 * self.localizer.plan.stride_s:
                 raise SourceLostError(  # a new run would accept it
                     "time-backwards",
-                    f"the sender came back at {begin.start_s:.3f} s after features up to {self.session.now_s:.3f} s",
+                    f"The sender came back at {begin.start_s:.3f} s after features up to {self.session.now_s:.3f} s",
                     "media time that increases",
                     "let the sender continue its clock, or start a new run for a new recording",
                 )
@@ -173,7 +173,7 @@ class Loop:
     def _push(self, chunk: Chunk) -> None:
         session = self.session
         if session is None:
-            raise PunctumError("source-order", "a chunk came before the beginning of its stream")
+            raise PunctumError("source-order", "A chunk came before the beginning of its stream")
         stride_s = self.localizer.plan.stride_s
         if isinstance(self.time_of_day, Arrival) and len(chunk.rows):
             at = session.now_s if chunk.at is None else chunk.at

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..text.display import as_utf8, printable
+from ..text.display import as_utf8, printable, shown
 from .framing import MAGIC, TOKEN_MAGIC
 from .npy import RAW_SUFFIXES
 
@@ -73,6 +73,20 @@ def find_videos(folder: Path) -> list[Path]:
             if videos:
                 return videos
     return []
+
+
+def inside(folder: Path, *, one: bool = False) -> str:
+    """Where the recordings are in a folder that is a data set, as advice; "" for any other folder.
+
+    Args:
+        folder: A folder without recordings of its own.
+        one: A single recording is wanted, and not their folder.
+    """
+    below = folder / "features"
+    found = sorted(below.glob("*.npy"))[:1] if below.is_dir() else []
+    if not found:
+        return ""
+    return f"this is a data set: name {shown(found[0] if one else below)}"
 
 
 def passed_over(folder: Path, taken: Sequence[Path]) -> list[str]:

@@ -393,7 +393,7 @@ def test_data_that_does_not_fit(data, tmp_path):
         for file in (folder / "features").iterdir():
             np.save(file, np.load(file) * 10)
 
-    with pytest.raises(InputError, match="training features of"):
+    with pytest.raises(InputError, match="Training features of"):
         add_variants(bundle, ["int8"], open_data(bundle, harmed("louder", louder), None))
 
     def narrower(folder):

@@ -56,7 +56,7 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
     if not parts:
         raise InputError(
             "footage-short",
-            f"no video of {footage.name} has {store.spec.stride_s:g} s without a gap",
+            f"No video of {footage.name} has {store.spec.stride_s:g} s without a gap",
             required="videos of at least some seconds",
             next_step="add footage",
         )

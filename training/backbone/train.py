@@ -145,7 +145,7 @@ def load_start(net: BackboneNet, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             "backbone-start",
-            f"training cannot start from {path.name} ({plain(error)[:300]})",
+            f"Training cannot start from {path.name} ({plain(error)[:300]})",
             required="the weights that ship, with the default channels, dim and snippet_frames",
             next_step='use the default sizes, or set "start": "random" in the recipe',
         ) from None
