@@ -22,7 +22,9 @@ Stream = Annotated[
 MaxDelay = Annotated[
     float | None,
     typer.Option(
-        help="Maximum reporting delay in seconds after the end of an action. Default: final events only.", **_LIVE
+        help="Maximum reporting delay in seconds after the end of an action that is recognized by then. Default: final "
+        "events only.",
+        **_LIVE,
     ),
 ]
 Follow = Annotated[

@@ -57,7 +57,13 @@ def run(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file. Default: standard output (-).")] = None,
     format: Annotated[str, typer.Option(help="Output format: jsonl or activitynet.")] = "jsonl",
-    min_score: Annotated[float, typer.Option(help="Report events with at least this score.")] = 0.0,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            help="Report events with at least this score. With --stream --max-delay, an action is reported from the "
+            "first time that its score reaches it, and retracted if its final score does not."
+        ),
+    ] = 0.0,
     label: Annotated[list[str] | None, typer.Option("--label", help="Report this class only. May be repeated.")] = None,
     device: Device = "cpu",
     precision: Precision = "fp32",

@@ -211,15 +211,22 @@ def video_source(
     """Open a video with the backbone of a bundle. See `open_source`.
 
     Raises:
-        InputError: The bundle has no backbone, or the video cannot be opened.
+        InputError: There is no bundle, or it has no backbone, or the video cannot be opened.
     """
     from ..backbone.backbone import VideoBackbone, no_backbone
     from ..credentials.redact import Address
     from ..video import VideoOptions
     from .video import open_video
 
-    if bundle is None or bundle.manifest.backbone is None:
-        raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
+    if bundle is None:
+        raise InputError(
+            "bundle-without-backbone",
+            f"{Address.parse(address).shown} is a video, and no bundle was given to compute its features",
+            required="a bundle with a backbone (`punctum export --backbone`, or `punctum train` on videos)",
+            next_step="pass `bundle=`",
+        )
+    if bundle.manifest.backbone is None:
+        raise no_backbone(bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, spec)
     frames = frames or VideoOptions()
     if reconnect_s is not None:

@@ -41,7 +41,7 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
         InputError: a video cannot be read, a click lies outside its video, or there is too little footage.
         TrainingInterrupted: after Ctrl-C.
     """
-    reporter.begin("reading", len(footage.videos), 0)
+    reporter.begin("reading", len(footage.videos), 0, unit="video")
     parts: list[ClickedSpan] = []
     labelled = footage.points is not None
     try:

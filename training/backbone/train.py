@@ -60,7 +60,7 @@ def train_backbone(
         exporter: writes the graph.
         resume: continue an interrupted run, or return the summary of a finished one.
         fresh: discard what the folder holds.
-        quiet: no progress bar.
+        quiet: no progress.
         frames: folder for prepared frames, which later runs reuse; None: in `out`, deleted at the end.
         threads: of torch; 0: chosen by timing the first steps; None: as torch is set.
 
