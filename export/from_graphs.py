@@ -28,6 +28,7 @@ from pydantic import ValidationError
 
 from ._arguments import check_field, check_labels, check_number, check_post, check_provenance, check_whole
 from ._interface import check_locator_graph, check_module, check_scorer_graph
+from ._libraries import check_installed
 from ._names import check_bundle_name, check_new_folder
 from ._samples import Sample, fingerprint, read_sample
 from ._trials import check_graphs, check_parity
@@ -151,9 +152,7 @@ def _export(module: object, dim: int, classes: int) -> bytes:
         raise MissingDependencyError("torch", "export", "A module as `locator`") from None
     if not isinstance(module, nn.Module):
         raise _no_graph("locator", module)
-    from .exporter import OnnxExporter
-
-    OnnxExporter().check_installed("A module as `locator`")
+    check_installed("A module as `locator`")
     from .graphs.export import export_locator
 
     batches = check_module(module, dim, classes)
