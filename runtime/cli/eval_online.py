@@ -71,7 +71,7 @@ def eval_online(
     as_json: bool,
     engine: EngineChoice,
 ) -> None:
-    """Judge a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
+    """Evaluate a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
     from ..evaluation.figures import draw_online
 
     if detections is not None:
@@ -152,7 +152,7 @@ def _streamed(
 def _recorded(
     path: Path, data: Dataset, truth: Truth, delays: tuple[float, ...], thresholds: Sequence[float]
 ) -> tuple[Rows, dict[str, Any], int]:
-    """Judge one recorded run at every deadline."""
+    """Evaluate one recorded run at every deadline."""
     from ..evaluation.online import evaluate_claims, read_claims
 
     claims = read_claims(path, truth)
@@ -175,12 +175,12 @@ def known_labels(labels: Sequence[str], data: Dataset) -> None:
             "label-unknown",
             f"The bundle knows {', '.join(unknown)}, which {data.name} does not",
             ", ".join(data.labels),
-            "judge the bundle on the data set it was trained for",
+            "evaluate the bundle on the data set it was trained for",
         )
 
 
 def media_hours(data: Dataset, truth: Truth) -> float | None:
-    """Length of all judged videos as the truth file states it; None where it does not."""
+    """Length of all evaluated videos as the truth file states it; None where it does not."""
     from ..datasets.dataset import read_json
 
     database = read_json(data.truth_file)["database"]
@@ -248,7 +248,7 @@ def _print(record: dict[str, Any], shown: Console) -> None:
         shown.print(
             counted(
                 record["videos_ignored"],
-                "stream in the file that is not judged",
-                "streams in the file that are not judged",
+                "stream in the file that is not evaluated",
+                "streams in the file that are not evaluated",
             )
         )
