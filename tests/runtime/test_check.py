@@ -112,6 +112,14 @@ def test_points_by_line(folder):
     }
 
 
+@pytest.mark.parametrize(
+    ("column", "advice"), [("time_s", "check the time"), ("point", "check the frame number and fps")]
+)
+def test_a_point_outside_its_video_names_what_was_written(folder, column, advice):
+    (folder / "points.csv").write_text(f"class,video_id,{column}\nwave,v0,99999\n")
+    assert the(check_dataset(folder), "point-outside-video").fix.startswith(advice)
+
+
 def test_negative_points_and_points_just_behind_the_end(folder):
     rows = make.point_rows([f"v{i}" for i in range(7)])
     rows[1][4], rows[4][4] = -1, 203  # 203 / 20 fps = 10.15 s of 10 s: the last snippet was cut off
