@@ -4,20 +4,30 @@ PYTHON ?= python3
 PIP = -m pip --disable-pip-version-check -q
 LOCKED = $(PIP) install --require-hashes
 HERE = $(PIP) install --no-deps --no-build-isolation -e .
-.PHONY: demo test test-docs lint types docs bench wheel release clean
+.PHONY: demo test test-slow test-docs lint types docs bench wheel wheels release clean
 
 demo: .venv-demo/ready
-	.venv-demo/bin/punctum demo --out out/demo
+	@echo "demo: running a rendered video as a stream, and writing the page of the report"
+	@.venv-demo/bin/punctum demo --out out/demo
 
 # One thread a process: the tests train tiny networks, and threads would wait for each other. A process more than there
 # are cores, 4 at most: many tests wait for other programs.
 TEST_PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); [ $$cores -gt 3 ] && echo 4 || echo $$((cores + 1)))
-test: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m "not documentation"
+# The slow tests and the code of the documentation have targets of their own. Compiled kernels save every process the
+# seconds that loading Numba takes; the tests of the kernels run both forms.
+RUN_TESTS = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+test: .venv/ready kernels/_compiled.json
+	$(RUN_TESTS) -m "not documentation and not slow"
+
+test-slow: .venv/ready kernels/_compiled.json
+	$(RUN_TESTS) -m "slow and not documentation"
+
+kernels/_compiled.json: .venv/ready $(wildcard kernels/*.py)
+	@.venv/bin/python -m punctum.kernels._ahead kernels || echo 'kernels: not compiled (needs a C compiler); the tests use the JIT'
 
 # The code blocks of README and docs, and the examples.
-test-docs: .venv/ready
-	OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile -m documentation tests/docs tests/examples
+test-docs: .venv/ready kernels/_compiled.json
+	$(RUN_TESTS) -m documentation tests/docs tests/examples
 
 lint: .venv/ready
 	.venv/bin/ruff check .
@@ -46,16 +56,28 @@ wheel: .venv-demo/ready .venv-sbom/ready
 	  -o "$$(ls dist/*.whl | sed 's/-py3-none-any\.whl$$//').cdx.json" .venv-demo/bin/python
 	.venv-demo/bin/python .ci/inventory.py sbom dist/*.cdx.json --wheel dist/*.whl
 
+# Wheels with compiled kernels in dist/, one for each supported Python of this machine, each tried out without Numba.
+wheels: .venv-release/ready
+	.venv-release/bin/python .ci/compiled dist
+
 # Wheel and source distribution, checked and installed on every supported Python of this machine. Uploads nothing.
 release: .venv/ready .venv-release/ready
 	.ci/release .venv-release/bin/python
 
-# Engine, video and report: what runs in the field needs no torch.
+# Engine, video and report: what runs in the field needs no torch. Shows what it installs. NumPy and Numba come first, so
+# that the kernels of the demo are compiled while the rest is installed. Modules become bytecode when they are imported.
+DEMO_PIP = .venv-demo/bin/python -m pip --disable-pip-version-check install --no-compile --no-deps --require-hashes
+DEMO_KERNELS = $(if $(filter demo,$(MAKECMDGOALS)),.venv-demo/bin/python -c "from punctum import kernels; kernels.warm_up('demo')",true)
 .venv-demo/ready: pyproject.toml locks/demo.txt
-	$(PYTHON) -m venv .venv-demo
-	.venv-demo/bin/python $(LOCKED) -r locks/demo.txt
-	.venv-demo/bin/python $(HERE)
-	touch $@
+	@echo "demo: making the environment .venv-demo"
+	@$(PYTHON) -m venv .venv-demo
+	@echo "demo: installing NumPy and Numba"
+	@awk '/^[a-z]/ { keep = /^(numpy|numba|llvmlite|setuptools)==/ } keep' locks/demo.txt >.venv-demo/first.txt
+	@$(DEMO_PIP) -r .venv-demo/first.txt
+	@.venv-demo/bin/python $(HERE)
+	@echo "demo: compiling kernels, while the libraries of the engine, video and report are installed"
+	@$(DEMO_KERNELS) & $(DEMO_PIP) -r locks/demo.txt; status=$$?; wait; exit $$status
+	@touch $@
 
 .venv-docs/ready: pyproject.toml locks/docs.txt
 	$(PYTHON) -m venv .venv-docs
@@ -83,4 +105,4 @@ release: .venv/ready .venv-release/ready
 	touch $@
 
 clean:
-	rm -rf .venv .venv-demo .venv-docs .venv-sbom .venv-release build dist *.egg-info
+	rm -rf .venv .venv-demo .venv-docs .venv-sbom .venv-release build dist *.egg-info kernels/_compiled*

@@ -3,6 +3,9 @@
 The address of the public repository is `repository` in the table [tool.punctum] of pyproject.toml, or the environment
 variable PUNCTUM_PROJECT_URL, which has priority. Without an address, the description contains no links to files of the
 repository and no pictures, and the metadata has no project URLs.
+
+With PUNCTUM_COMPILE_KERNELS=1 the wheel is one for this platform and Python: it holds the kernels compiled ahead of
+time, and Numba is no requirement but the extra `jit`. See docs/releasing.md.
 """
 
 from __future__ import annotations
@@ -10,12 +13,17 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
+import subprocess
+import sys
+import tempfile
 import tomllib
 from pathlib import Path
 from types import ModuleType
 from urllib.parse import urlsplit
 
-from setuptools import setup
+from setuptools import Distribution, Extension, setup
+from setuptools.command.build_ext import build_ext
 from setuptools.command.build_py import build_py
 from setuptools.command.sdist import sdist
 
@@ -25,6 +33,8 @@ REVISION = Path("runtime", "cli", "_revision.py")
 PICTURE = re.compile(r"!\[(?P<text>[^\]]*)\]\((?P<target>[^)\s]+)\)")
 LINK = re.compile(r"(?<!!)\[(?P<text>[^\]]+)\]\((?P<target>[^)\s]+)\)")
 FENCE = re.compile(r"(^```.*?^```[^\n]*$)", re.M | re.S)
+COMPILE = os.environ.get("PUNCTUM_COMPILE_KERNELS", "0") not in ("", "0")
+NUMBA = "numba==0.68.1"  # what compiles the kernels of a release
 ABSOLUTE = re.compile(r"[a-z][a-z0-9+.-]*:", re.I)
 
 
@@ -100,6 +110,42 @@ class SourceWithRevision(sdist):
         record_revision(Path(base_dir, *REVISION.parent.parts))
 
 
+class CompileKernels(build_ext):
+    """Runs `punctum.kernels._ahead` in a process of its own, on a copy of the kernels that is importable as punctum."""
+
+    def build_extension(self, ext: Extension) -> None:
+        target = Path(self.get_ext_fullpath(ext.name)).resolve().parent
+        target.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory() as work:
+            shutil.copytree(ROOT / "kernels", Path(work, "punctum", "kernels"), ignore=shutil.ignore_patterns("native"))
+            # In that folder, so that no path of this machine gets into the extension.
+            environment = os.environ | {"PYTHONPATH": os.pathsep.join([work, *sys.path]), "NUMBA_CACHE_DIR": work}
+            command = [sys.executable, "-m", "punctum.kernels._ahead", str(target)]
+            if subprocess.run(command, cwd=work, env=environment).returncode:
+                raise SystemExit("setup.py: the kernels could not be compiled ahead of time")
+
+    def get_outputs(self) -> list[str]:
+        record = Path(self.get_ext_fullpath("punctum.kernels._compiled")).with_name("_compiled.json")
+        return [*super().get_outputs(), str(record)]
+
+
+class PlatformDistribution(Distribution):
+    """Metadata of a wheel with compiled kernels: Numba is left to the extra."""
+
+    def parse_config_files(self, *arguments: object, **named: object) -> None:
+        super().parse_config_files(*arguments, **named)
+        self.install_requires = [r for r in self.install_requires if not re.match(r"numba\b", r)]
+        self.metadata.install_requires = self.install_requires
+
+
+def compiled_options() -> dict[str, object]:
+    """What `setup` needs for a wheel with compiled kernels; nothing for the pure one."""
+    if not COMPILE:
+        return {}
+    extension = Extension("punctum.kernels._compiled", sources=[])
+    return {"ext_modules": [extension], "distclass": PlatformDistribution, "setup_requires": [NUMBA]}
+
+
 def version() -> str:
     text = (ROOT / "runtime" / "_version.py").read_text(encoding="utf-8")
     found = re.search(r'__version__ = "([^"]+)"', text)
@@ -111,8 +157,9 @@ def version() -> str:
 if __name__ == "__main__":
     URL = project_url()
     setup(
-        cmdclass={"build_py": BuildWithRevision, "sdist": SourceWithRevision},
+        cmdclass={"build_py": BuildWithRevision, "build_ext": CompileKernels, "sdist": SourceWithRevision},
         long_description=description((ROOT / "README.md").read_text(encoding="utf-8"), URL, f"v{version()}"),
         long_description_content_type="text/markdown",
         project_urls=project_urls(URL),
+        **compiled_options(),
     )

@@ -96,7 +96,7 @@ def main() -> None:
     for words in (["run"], ["run", "nowhere"], ["convert", "--nosuch"], ["nosuch"], ["demo", "--seconds", "x"]):
         refused(*words)
     record = json.loads(punctum("doctor", "--json"))
-    if not record["runs"] or record["sections"].get("Video", {}).get("a made clip", "").split(",")[0] != "opens":
+    if not record["runs"] or record["sections"].get("Video", {}).get("test clip", "").split(",")[0] != "read":
         sys.exit(f"smoke: doctor finds a fault: {json.dumps(record['sections'])}\n{record['findings']}")
     demo = json.loads(punctum("demo", "--seconds", "15", "--out", "demo", "--json"))
     bundle = run("-c", "from punctum.runtime.bundle.reader import SHIPPED; print(SHIPPED)").strip()

@@ -1,6 +1,6 @@
 """Train a locator of your own in PyTorch, put it into a bundle, and run it with punctum's session.
 
-    pip install 'punctum[train,export,cpu]'
+    pip install 'punctum[export]'
     punctum data make-demo --out demo-data --count 24
     python own_locator.py demo-data own-bundle
 
@@ -68,6 +68,7 @@ def main(folder: str, out: str) -> None:
         dim=data.feature_dim,
         stride_s=data.stride_s,
         receptive_field=(REACH, REACH),
+        sample=data,
         name="own-locator",
     )
     print(bundle.id)

@@ -6,14 +6,18 @@ import re
 from pathlib import Path
 
 from punctum.runtime import InputError
+from punctum.runtime.text.display import shown
 
 
-def check_bundle_name(*names: str) -> None:
+def check_bundle_name(name: str, version: str) -> None:
     """Raises InputError for a name or a version that cannot be part of a bundle id."""
-    for value in names:
-        if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
+    for parameter, value in (("name", name), ("version", version)):
+        if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", value):
             raise InputError(
-                "bundle-name", f"name or version {value!r}", "letters, digits, dots, dashes", "set --name and --version"
+                "bundle-name",
+                f"`{parameter}` is {shown(repr(value), 80)}",
+                "letters, digits, dots, dashes and underscores, beginning with a letter or a digit",
+                f"choose another `{parameter}`",
             )
 
 
@@ -21,4 +25,6 @@ def check_new_folder(out: str | Path, *, replace: bool) -> None:
     """Raises InputError for a path that exists, unless it is an empty folder or may be replaced."""
     path = Path(out)
     if path.exists() and not replace and (not path.is_dir() or any(path.iterdir())):
-        raise InputError("output-exists", f"{path} exists already", "a new folder", "choose another --out or --replace")
+        raise InputError(
+            "output-exists", f"{path} exists already", "a new folder", "choose another `out`, or set `replace`"
+        )

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from punctum.runtime.errors import MissingDependencyError
+from ._libraries import check_installed
 
 if TYPE_CHECKING:
     from punctum.runtime.bundle.backbone_spec import BackboneSpec
     from punctum.training import Run
     from torch import nn
-
-LIBRARIES = ("onnx", "onnxscript", "onnxruntime")
-"""What exporting needs besides torch, all in the extra `export`."""
 
 
 class OnnxExporter:
@@ -22,9 +18,7 @@ class OnnxExporter:
 
     def check_installed(self, purpose: str) -> None:
         """Raise MissingDependencyError for the first library of the extra `export` that is not installed."""
-        for library in LIBRARIES:
-            if find_spec(library) is None:
-                raise MissingDependencyError(library, "export", purpose)
+        check_installed(purpose)
 
     def backbone_files(self, module: nn.Module, spec: BackboneSpec) -> dict[str, bytes]:
         """The graph and the spec of a backbone folder; see `graphs.backbone.backbone_files`."""

@@ -1,8 +1,8 @@
-"""A bundle from a locator trained elsewhere, a torch module or an ONNX file, checked against what a session needs.
+"""A bundle from a locator trained elsewhere, a torch module or an ONNX graph, checked against what a session needs.
 
 A session runs the locator on windows. Row t of its output may therefore depend on features t - left .. t + right alone,
 and every output lies in 0..1. Both are measured here, since a bundle that breaks either rule would give other events
-live than offline.
+live than offline. `_arguments` checks what is given, `_interface` the tensors of graphs, `_trials` runs them.
 """
 
 from __future__ import annotations
@@ -11,36 +11,45 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeGuard
 
-import numpy as np
-import numpy.typing as npt
-from punctum.runtime import Bundle, FeatureSpec, InputError, Localizer, PostProcess, PunctumError, __version__
+from punctum.runtime import (
+    Bundle,
+    FeatureSpec,
+    InputError,
+    Localizer,
+    PostProcess,
+    __version__,
+)
+from punctum.runtime.backends.failures import failure_text
+from punctum.runtime.bundle import limits
 from punctum.runtime.bundle.config import Graph
-from punctum.runtime.bundle.manifest import invalid_manifest
 from punctum.runtime.bundle.writer import assemble_bundle, save_bundle
+from punctum.runtime.errors import MissingDependencyError
 from pydantic import ValidationError
 
+from ._arguments import check_field, check_labels, check_number, check_post, check_provenance, check_whole
+from ._interface import check_locator_graph, check_module, check_scorer_graph
+from ._libraries import check_installed
 from ._names import check_bundle_name, check_new_folder
-from .graphs.onnx_file import read_onnx
+from ._samples import Sample, fingerprint, read_sample
+from ._trials import check_graphs, check_parity
+from .graphs.onnx_file import has_onnx, read_file, read_onnx
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from torch import nn
-
-F32 = npt.NDArray[np.float32]
-BLOCK = 48  # rows that are computed twice, in two windows
-TOLERANCE = 1e-4  # between two windows, and between a module and its graph; outputs are in 0..1
-COUNTS = (0, 1, 7)  # proposals that a scorer is tried with
 
 
 def bundle_from_graphs(
     out: str | Path,
     *,
-    locator: nn.Module | str | Path | bytes,
+    locator: nn.Module | ModelProto | str | Path | bytes,
     labels: Sequence[str],
     dim: int,
     stride_s: float,
     receptive_field: tuple[int, int],
-    scorer: str | Path | bytes | None = None,
+    scorer: ModelProto | str | Path | bytes | None = None,
     backbone: str | Path | None = None,
+    sample: Sample | None = None,
     post: PostProcess | None = None,
     name: str = "own",
     version: str = "1.0.0",
@@ -52,8 +61,9 @@ def bundle_from_graphs(
     Args:
         out: New bundle folder.
         locator: A torch module that maps float32 ``features`` [B, T, dim] to ``(class_track [B, T, C],
-            actionness [B, T])``, or an ONNX graph (a file or its bytes) with an input and outputs of these names. B and
-            T are free; all outputs are probabilities in 0..1.
+            actionness [B, T])``, or an ONNX graph (a file, its bytes, or an ``onnx.ModelProto``) with an input and
+            outputs of these names. T must be dynamic; B may be dynamic or 1, and a graph may leave it out. All outputs
+            are probabilities in 0..1.
         labels: The C class names, in the order of the columns of ``class_track``.
         dim: Columns of the features.
         stride_s: Seconds from one feature row (snippet) to the next.
@@ -62,6 +72,10 @@ def bundle_from_graphs(
         scorer: An ONNX graph that scores proposals; see the reference page on graphs. Without it, proposals are ranked
             by the locator's tracks.
         backbone: Backbone folder, so that the bundle takes video and not features alone.
+        sample: Features of the kind that the locator was trained on, some hundred rows or more: an array [n, dim], a
+            ``.npy`` or ``.npz`` file, ``Features``, or a data set (its folder, or a ``Dataset``). The checks are made
+            with them, and the manifest states their mean, deviation and quantiles as the fingerprint of the features.
+            Without it, the checks use random features of many scales, and the manifest has no fingerprint.
         post: Post-processing. By default proposals are ranked by their contrast, and with a scorer also by its center
             score.
         name: Name of the bundle.
@@ -74,16 +88,25 @@ def bundle_from_graphs(
 
     Raises:
         InputError: A graph does not have the inputs and outputs above, its outputs leave 0..1, it reads beyond
-            ``receptive_field``, the folder exists, or a name is unusable.
-        MissingDependencyError: ONNX Runtime, or torch for a module, is not installed.
+            ``receptive_field``, the folder exists, or another argument is unusable.
+        PunctumError: The exported graph does not compute what the module does.
+        MissingDependencyError: ONNX Runtime, or torch or onnx for a module, is not installed.
     """
     check_bundle_name(name, version)
+    names, field, facts = check_labels(labels), check_field(receptive_field), check_provenance(provenance)
+    dim = check_whole("dim", dim, 1, limits.DIMENSION)
+    stride_s = check_number("stride_s", stride_s, limits.LEAST_STRIDE_S, limits.MOST_STRIDE_S)
+    post = check_post(post, scored=scorer is not None)
     check_new_folder(out, replace=replace)
-    left, right = receptive_field
-    spec = FeatureSpec(dim=dim, stride_s=stride_s)
-    files = {"locator.onnx": _graph_bytes(locator) if _is_graph(locator) else _export(locator, dim)}
+    rows = None if sample is None else read_sample(sample, dim)
+    spec = FeatureSpec(dim=dim, stride_s=stride_s, fingerprint=None if rows is None else fingerprint(rows))
+    files = {"locator.onnx": _graph_bytes(locator) if _is_graph(locator) else _export(locator, dim, len(names))}
+    check_locator_graph(files["locator.onnx"], dim, len(names))
     if scorer is not None:
+        if not _is_graph(scorer):
+            raise _no_graph("scorer", scorer)
         files["center.onnx"] = _graph_bytes(scorer)
+        check_scorer_graph(files["center.onnx"])
     video = None
     if backbone is not None:
         from .graphs.backbone import load_exported
@@ -96,113 +119,94 @@ def bundle_from_graphs(
         bundle = assemble_bundle(
             name=name,
             version=version,
-            labels=tuple(labels),
+            labels=names,
             features=spec,
-            locator=Graph(file="locator.onnx", left=left, right=right),
+            locator=Graph(file="locator.onnx", left=field[0], right=field[1]),
             center=None if scorer is None else Graph(file="center.onnx"),
-            post=post or _default_post(scorer is not None),
+            post=post,
             files=files,
             precision={},
-            provenance={**(provenance or {}), "exporter": __version__},
+            provenance={**facts, "exporter": __version__},
             backbone=None if video is None else video.spec,
             source=f"the bundle for {out}",
         )
     except ValidationError as error:
-        raise invalid_manifest(f"the bundle for {out}", error) from None
+        first = str(error.errors(include_input=False, include_url=False, include_context=False)[0]["msg"])
+        raise InputError(
+            "bundle-argument",
+            f"These arguments do not fit together: {first.removeprefix('Value error, ')}",
+            next_step="correct `receptive_field`, `stride_s`, `post` or `backbone`",
+        ) from None
     localizer = Localizer(bundle)
-    check_graphs(localizer)
+    probes = check_graphs(localizer, files["locator.onnx"], rows)
     if not _is_graph(locator):
-        _check_parity(locator, localizer)
+        check_parity(locator, localizer, probes)
     save_bundle(bundle, out, replace=replace)
     return bundle
 
 
-def check_graphs(localizer: Localizer) -> None:
-    """Run both graphs on random features. Raises InputError where they break the rules that a session relies on."""
-    backend, plan = localizer.backend, localizer.plan
-    left, right = plan.left, plan.right
-    features = _random((left + right + 3 * BLOCK, plan.dim))
-    for length in (1, 2, BLOCK):
-        _check_range(backend.locate(features[:length]), "locator", length)
-    whole = backend.locate(features)
-    _check_range(whole, "locator", len(features))
-    inner = slice(left + BLOCK, left + 2 * BLOCK)
-    window = backend.locate(features[inner.start - left : inner.stop + right])
-    apart = max(float(np.abs(a[inner] - b[left : left + BLOCK]).max()) for a, b in zip(whole, window, strict=True))
-    if apart > TOLERANCE:
-        raise InputError(
-            "receptive-field",
-            f"`receptive_field` is ({left}, {right}) snippets, but the locator's output at a row changes by "
-            f"{apart:.2g} with features outside of it",
-            required="an output that depends on these snippets only, without statistics of the whole video",
-            next_step="state a larger `receptive_field`, or bound what the network reads",
-        )
-    tracks = np.concatenate([whole[0], whole[1][:, None]], axis=1)
-    for count in COUNTS:
-        segments = np.stack([np.arange(count) * 2.0, np.arange(count) * 2.0 + 3.0], axis=1).astype(np.float32)
-        labels = np.arange(count, dtype=np.int64) % len(plan.labels)
-        _check_range(backend.score(features, tracks, segments, labels), "scorer", count)
-
-
-def _check_range(outputs: tuple[Any, ...], part: str, size: int) -> None:
-    for value in outputs:
-        if len(value) != size or not np.isfinite(value).all() or (value.size and (value.min() < 0 or value.max() > 1)):
-            raise InputError(
-                "graph-output",
-                f"the {part} returns an array of shape {value.shape} for an input of length {size}"
-                + (f", with values from {value.min():.3g} to {value.max():.3g}" if value.size else ""),
-                "as many rows as the input, with probabilities in 0..1",
-                "end the network in a sigmoid or softmax, and keep its time resolution",
-            )
-
-
-def _default_post(scored: bool) -> PostProcess:
-    post = PostProcess()
-    if not scored:
-        return post
-    return post.model_copy(update={"fusion": post.fusion.model_copy(update={"center": 1.0})})
-
-
-def _export(module: nn.Module, dim: int) -> bytes:
+def _export(module: object, dim: int, classes: int) -> bytes:
+    try:
+        from torch import nn
+    except ImportError:
+        raise MissingDependencyError("torch", "export", "A module as `locator`") from None
+    if not isinstance(module, nn.Module):
+        raise _no_graph("locator", module)
+    check_installed("A module as `locator`")
     from .graphs.export import export_locator
 
+    batches = check_module(module, dim, classes)
+    required = (
+        f"features [B, T, {dim}] -> (class_track [B, T, {classes}], actionness [B, T]), without loops over T and "
+        "without control flow on values"
+    )
+    next_step = "export it to ONNX yourself, with a dynamic T, and pass the file"
     try:
-        return export_locator(module.eval(), dim)
+        graph = export_locator(module, dim, batches=batches)
     except Exception as error:
+        why = f"{type(error).__name__}: {failure_text(error, 500)}"
         raise InputError(
             "locator-module",
-            f"the module cannot be exported with any number and length of windows ({type(error).__name__}: {error})",
-            f"features [B, T, {dim}] -> (class_track [B, T, C], actionness [B, T]), without control flow on values",
-            "export it to ONNX yourself and pass the file",
+            f"The module cannot be exported for windows of any length ({why})",
+            required=required,
+            next_step=next_step,
         ) from error
+    try:
+        check_locator_graph(graph, dim, classes)
+    except InputError as error:
+        if error.code != "graph-shape":
+            raise
+        raise InputError(
+            "locator-module",
+            f"Exporting the module fixed the length of its windows, for example by a loop over T. {error.given}",
+            required=required,
+            next_step=next_step,
+        ) from None
+    return graph
 
 
-def _check_parity(module: nn.Module, localizer: Localizer) -> None:
-    """Raises PunctumError where the graph does not compute what the module does."""
-    import torch
-
-    for length in (1, 2, 97):
-        features = _random((length, localizer.plan.dim))
-        with torch.no_grad():
-            expected = [output[0].numpy() for output in module(torch.from_numpy(features[None]))]
-        found = localizer.backend.locate(features)
-        worst = max(float(np.abs(a - b).max()) for a, b in zip(expected, found, strict=True))
-        if worst > TOLERANCE:
-            raise PunctumError(
-                "parity",
-                f"the exported graph differs from the module by {worst:.2e}",
-                f"at most {TOLERANCE:.0e}",
-                "export it to ONNX yourself and pass the file",
-            )
+def _is_graph(value: object) -> TypeGuard[ModelProto | str | Path | bytes]:
+    return isinstance(value, str | Path | bytes) or _is_proto(value)
 
 
-def _random(shape: tuple[int, ...]) -> F32:
-    return np.random.default_rng(0).normal(0, 1, shape).astype(np.float32)
+def _is_proto(value: object) -> TypeGuard[ModelProto]:
+    return type(value).__name__ == "ModelProto" and hasattr(value, "SerializeToString")
 
 
-def _is_graph(value: object) -> TypeGuard[str | Path | bytes]:
-    return isinstance(value, str | Path | bytes)
+def _graph_bytes(graph: ModelProto | str | Path | bytes) -> bytes:
+    if isinstance(graph, bytes):
+        return graph
+    if _is_proto(graph):
+        data: bytes = graph.SerializeToString(deterministic=True)
+        return data
+    return read_onnx(graph) if has_onnx() else read_file(graph)
 
 
-def _graph_bytes(graph: str | Path | bytes) -> bytes:
-    return graph if isinstance(graph, bytes) else read_onnx(graph)
+def _no_graph(parameter: str, value: object) -> InputError:
+    module = "a torch module, " if parameter == "locator" else ""
+    return InputError(
+        "bundle-argument",
+        f"`{parameter}` is an object of type {type(value).__name__}",
+        required=f"{module}an ONNX file, its bytes, or an onnx.ModelProto",
+        next_step=f"pass one of these as `{parameter}`",
+    )

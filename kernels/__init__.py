@@ -2,13 +2,15 @@
 
 Coordinates: "snippet-centre coordinates" have x = t at the centre of snippet t, which covers
 [t - 0.5, t + 0.5); seconds = start_s + (x + 0.5) * stride_s. Kernels that only compare segments accept any unit.
-Nothing is compiled on import; the first call compiles or loads from the cache, `warm_up()` does all at once.
+The wheels for a platform hold the kernels compiled; elsewhere Numba compiles them on first use, and `warm_up` all that
+are needed for a purpose at once. `form()` tells which of the two runs. Nothing is compiled on import.
 `cuda` contains the kernels for arrays that are already on a GPU; importing it loads no CUDA library.
 """
 
 from . import cuda
 from ._adapt import adapt_boundaries, adapt_groups
 from ._contrast import outer_inner_contrast, segment_mean
+from ._form import KernelForm, form, use
 from ._fuse import fuse_confidence
 from ._islands import Islands, OpenIslands, find_islands
 from ._match import average_precision, match_detections
@@ -20,13 +22,16 @@ from ._runs import find_runs, find_runs_many
 from ._sequence import search_sequence, select_seeds
 from ._settle import settle_islands
 from ._suppress import nms, soft_nms, suppress_groups
-from ._validate import KernelInputError
-from ._warmup import warm_up
+from ._validate import KernelInputError, KernelsUnavailableError
+from ._warmup import ROLES, warm_up
 
 __all__ = [
+    "ROLES",
     "IslandProposals",
     "Islands",
+    "KernelForm",
     "KernelInputError",
+    "KernelsUnavailableError",
     "OpenIslands",
     "adapt_boundaries",
     "adapt_groups",
@@ -36,6 +41,7 @@ __all__ = [
     "find_islands",
     "find_runs",
     "find_runs_many",
+    "form",
     "fuse_confidence",
     "match_detections",
     "nms",
@@ -50,5 +56,6 @@ __all__ = [
     "settle_islands",
     "soft_nms",
     "suppress_groups",
+    "use",
     "warm_up",
 ]

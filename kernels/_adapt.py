@@ -7,58 +7,55 @@ from numpy.typing import ArrayLike
 
 from . import cuda
 from ._jit import jit
-from ._order import argsort_stable
-from ._overlap import iou_of, sort_sweep
+from ._order import order_in_groups
+from ._overlap import iou_of
 from ._validate import F64, I64, offsets_of, positive, segments_of, vector_of
 
 
-@jit
-def _adapt_group(segments, scores, threshold, out):  # type: ignore[no-untyped-def]
+@jit("f8[:, ::1](f8[:, ::1], f8[::1], i8[::1], i8[::1], i8[::1], f8)")
+def _adapt(segments, scores, offsets, by_start, by_score, threshold):  # type: ignore[no-untyped-def]
+    """by_start, by_score: the rows of each group in these orders."""
     n = len(scores)
-    order, reach = sort_sweep(segments)
-    start, end, score, rank = np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.int64)
-    for r in range(n):
-        i = order[r]
-        start[r], end[r], score[r], rank[i] = segments[i, 0], segments[i, 1], scores[i], r
+    out = segments.copy()
+    start, end, score = np.empty(n), np.empty(n), np.empty(n)
+    reach, rank, locked = np.empty(n), np.empty(n, np.int64), np.zeros(n, np.bool_)
     # IoU > t leaves room for a start at most length (1/t - 1) earlier and length (1 - t) later.
     slack = 1.0 + 1e-9  # above the rounding of IoU
     left = (1.0 / threshold - 1.0) * slack if threshold > 0.0 else np.inf
     right = (1.0 - threshold) * slack
-    # The published code reverses an ascending sort, so the order of equal scores is arbitrary there.
-    by_score = argsort_stable(scores, True)
-    locked = np.zeros(n, np.bool_)
-    for q in range(n):
-        p = rank[by_score[q]]
-        s, e = start[p], end[p]
-        if locked[p] or e <= s:
-            continue
-        low, high = p, p + 1
-        while low > 0 and reach[low - 1] > s and s - start[low - 1] <= left * (e - s):
-            low -= 1
-        while high < n and start[high] - s <= right * (e - s):
-            high += 1
-        weight, near, far = 0.0, 0.0, 0.0
-        for r in range(low, high):
-            iou = iou_of(s, e, start[r], end[r], 0.0)
-            if iou > threshold:
-                w = iou * score[r]
-                weight += w
-                # Offsets relative to the segment: exact even on streams that have run for days.
-                near += w * (start[r] - s)
-                far += w * (end[r] - e)
-                locked[r] = True
-        if weight > 0.0:
-            near, far = s + near / weight, e + far / weight
-            if near <= far:  # negative scores of some locators could swap start and end
-                out[order[p], 0], out[order[p], 1] = near, far
-
-
-@jit
-def _adapt_groups(segments, scores, offsets, threshold):  # type: ignore[no-untyped-def]
-    out = segments.copy()
     for g in range(len(offsets) - 1):
         a, b = offsets[g], offsets[g + 1]
-        _adapt_group(segments[a:b], scores[a:b], threshold, out[a:b])
+        top = -np.inf
+        for r in range(a, b):
+            i = by_start[r]
+            start[r], end[r], score[r], rank[i] = segments[i, 0], segments[i, 1], scores[i], r
+            top = max(top, end[r])
+            reach[r] = top
+        # The published code reverses an ascending sort, so the order of equal scores is arbitrary there.
+        for q in range(a, b):
+            p = rank[by_score[q]]
+            s, e = start[p], end[p]
+            if locked[p] or e <= s:
+                continue
+            low, high = p, p + 1
+            while low > a and reach[low - 1] > s and s - start[low - 1] <= left * (e - s):
+                low -= 1
+            while high < b and start[high] - s <= right * (e - s):
+                high += 1
+            weight, near, far = 0.0, 0.0, 0.0
+            for r in range(low, high):
+                iou = iou_of(s, e, start[r], end[r], 0.0)
+                if iou > threshold:
+                    w = iou * score[r]
+                    weight += w
+                    # Offsets relative to the segment: exact even on streams that have run for days.
+                    near += w * (start[r] - s)
+                    far += w * (end[r] - e)
+                    locked[r] = True
+            if weight > 0.0:
+                near, far = s + near / weight, e + far / weight
+                if near <= far:  # negative scores of some locators could swap start and end
+                    out[by_score[q], 0], out[by_score[q], 1] = near, far
     return out
 
 
@@ -90,7 +87,9 @@ def adapt_groups(
 
 def adapted(segments: F64, scores: F64, offsets: I64, threshold: float) -> F64:
     """`adapt_groups` of arguments that are checked."""
-    moved: F64 = _adapt_groups(segments, scores, offsets, threshold)
+    by_start = order_in_groups(np.ascontiguousarray(segments[:, 0]), offsets)
+    by_score = order_in_groups(scores, offsets, descending=True)
+    moved: F64 = _adapt(segments, scores, offsets, by_start, by_score, threshold)
     return moved
 
 

@@ -13,7 +13,7 @@ from ._jit import jit
 from ._validate import F64, index_of, matrix_of, positive, segments_of
 
 
-@jit
+@jit("void(f8[:, ::1], f8[:, ::1], i8[::1], f8, f8, f8[::1], f8[::1])", writes=("inner", "outer"))
 def _contrast(columns, segments, labels, margin, max_margin, inner, outer):  # type: ignore[no-untyped-def]
     n_columns, length = columns.shape
     totals = np.empty(columns.shape)

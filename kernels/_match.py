@@ -20,12 +20,14 @@ from ._overlap import iou_of
 from ._validate import F64, I64, index_of, segments_of, vector_of
 
 
-@jit
+@jit("void(i8[::1], f8[:, ::1], i8[::1], i8[::1], f8[:, ::1], f8[::1], u1[:, ::1])", writes=("hit",))
 def _match(pred_group, pred_segments, order, truth_offsets, truth_segments, thresholds, hit):  # type: ignore[no-untyped-def]
     """hit[k, r] = 1 where the detection of rank r is a true positive at threshold k."""
     levels = len(thresholds)
     taken = np.zeros((levels, len(truth_segments)), np.bool_)
-    lowest = thresholds.min()
+    lowest = thresholds[0]
+    for k in range(1, levels):
+        lowest = min(lowest, thresholds[k])
     for r in range(len(order)):
         i = order[r]
         a = truth_offsets[pred_group[i]]
@@ -54,7 +56,7 @@ def _match(pred_group, pred_segments, order, truth_offsets, truth_segments, thre
                     break
 
 
-@jit
+@jit("void(u1[:, ::1], i8[::1], i8[::1], f8[:, ::1])", writes=("out",))
 def _areas(hit, class_offsets, truth_count, out):  # type: ignore[no-untyped-def]
     levels = hit.shape[0]
     for c in range(len(truth_count)):

@@ -7,46 +7,25 @@ suppression.
 
 from __future__ import annotations
 
-from typing import Any
-
-import numba
 import numpy as np
-from numba.core import types
-from numba.extending import intrinsic
 
 from ._jit import jit
+from ._validate import F64, I64
 
 SMALL = 32  # below this, counting digits costs more than moving entries one by one
 MIDDLE = 512
 
 
-if getattr(numba.config, "DISABLE_JIT", False):  # plain Python, for debugging and coverage
+@jit
+def bits_of(value):  # type: ignore[no-untyped-def]
+    """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
+    return np.float64(value).view(np.int64)
 
-    def bits_of(value: Any) -> Any:
-        """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
-        return np.float64(value).view(np.int64)
 
-    def float_of(bits: Any) -> Any:
-        """Inverse of `bits_of`."""
-        return np.int64(bits).view(np.float64)
-
-else:
-
-    def _cast(target: Any) -> Any:
-        def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
-            return builder.bitcast(arguments[0], context.get_value_type(target))
-
-        return generate
-
-    @intrinsic
-    def bits_of(typing_context, value):  # type: ignore[no-untyped-def]
-        """The bits of a float64 as int64: among values >= 0 they are ordered as the values are."""
-        return types.int64(types.float64), _cast(types.int64)
-
-    @intrinsic
-    def float_of(typing_context, bits):  # type: ignore[no-untyped-def]
-        """Inverse of `bits_of`."""
-        return types.float64(types.int64), _cast(types.float64)
+@jit
+def float_of(bits):  # type: ignore[no-untyped-def]
+    """Inverse of `bits_of`."""
+    return np.int64(bits).view(np.float64)
 
 
 @jit
@@ -80,7 +59,7 @@ def _sort_bits(key, order, low, shift, bits, digit):  # type: ignore[no-untyped-
     return key, order
 
 
-@jit
+@jit("i8[::1](f8[::1], b1)")
 def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
     """Order of finite float64 `values`; among equals the earlier one first, in both directions."""
     n = len(values)
@@ -111,5 +90,30 @@ def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
         key[j], order[j] = bits, item
         budget -= i - j
         if budget < 0:
-            return _sort_bits(key, order, low, np.uint64(0), 64, digit)[1]
+            return _sort_bits(key, order, low, np.uint64(0), np.int64(64), digit)[1]
+    return order
+
+
+@jit("i8[::1](i8[::1], i8[::1])")
+def _by_group(order, offsets):  # type: ignore[no-untyped-def]
+    """The indices of each group, in the order in which they come in `order`."""
+    n = len(order)
+    group, out = np.empty(n, np.int64), np.empty(n, np.int64)
+    place = np.empty(len(offsets), np.int64)
+    for g in range(len(offsets) - 1):
+        place[g] = offsets[g]
+        for i in range(offsets[g], offsets[g + 1]):
+            group[i] = g
+    for r in range(n):
+        g = group[order[r]]
+        out[place[g]] = order[r]
+        place[g] += 1
+    return out
+
+
+def order_in_groups(values: F64, offsets: I64, *, descending: bool = False) -> I64:
+    """`argsort_stable` within each of many groups: index [N], rows offsets[g] to offsets[g + 1] are of group g."""
+    order: I64 = argsort_stable(values, descending)
+    if len(offsets) > 2:
+        order = _by_group(order, offsets)
     return order

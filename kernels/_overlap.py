@@ -1,8 +1,8 @@
-"""Overlap of one-dimensional segments, and the neighbour lists that keep suppression local.
+"""Overlap of one-dimensional segments.
 
-ABA and soft-NMS need only pairs that overlap. Segments sorted by start, with the running maximum of
-the ends, bound each segment's neighbours to a contiguous window: the cost follows local overlap and a ten
-times longer video costs ten times as much, not a hundred.
+Suppression needs only pairs that overlap. Segments sorted by start, with the running maximum of the ends, bound each
+segment's neighbours to a contiguous window: the cost follows local overlap and a ten times longer video costs ten times
+as much, not a hundred. The sorting is a kernel of its own, so that it is compiled once and not as a part of each other.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._jit import jit
-from ._order import argsort_stable
 from ._validate import F64, segments_of
 
 
@@ -25,42 +24,13 @@ def iou_of(s0: float, e0: float, s1: float, e1: float, extra: float) -> float:
     return inter / union if union > 0.0 else 0.0
 
 
-@jit
+@jit("f8[:, ::1](f8[:, ::1], f8[:, ::1], f8)")
 def _iou_matrix(a, b, extra):  # type: ignore[no-untyped-def]
     out = np.empty((len(a), len(b)))
     for i in range(len(a)):
         for j in range(len(b)):
             out[i, j] = iou_of(a[i, 0], a[i, 1], b[j, 0], b[j, 1], extra)
     return out
-
-
-@jit
-def sort_sweep(segments):  # type: ignore[no-untyped-def]
-    """Order by start, and for each rank the largest end among all ranks up to it."""
-    reach = np.empty(len(segments))
-    for r in range(len(segments)):
-        reach[r] = segments[r, 0]
-    order = argsort_stable(reach, False)
-    top = -np.inf
-    for r in range(len(order)):
-        top = max(top, segments[order[r], 1])
-        reach[r] = top
-    return order, reach
-
-
-@jit
-def window_of(segments, order, reach, rank, extra):  # type: ignore[no-untyped-def]
-    """Ranks [low, high) that may overlap the segment at `rank`; a superset, bounded by sorted order."""
-    n = len(order)
-    start = segments[order[rank], 0]
-    end = segments[order[rank], 1]
-    low = rank
-    while low > 0 and reach[low - 1] + extra > start:
-        low -= 1
-    high = rank + 1
-    while high < n and segments[order[high], 0] - extra < end:
-        high += 1
-    return low, high
 
 
 def segment_iou(a: ArrayLike, b: ArrayLike, *, length_offset: float = 0.0) -> F64:

@@ -32,7 +32,7 @@ def _add_integral(features, total, x, sign, out):  # type: ignore[no-untyped-def
         out[d] += sign * (total[t, d] + (f - half) * features[t, d] + half * features[t + 1, d])
 
 
-@jit
+@jit("void(f4[:, ::1], f8[:, ::1], f4[:, :, ::1])", writes=("out",))
 def _pool(features, edges, out):  # type: ignore[no-untyped-def]
     n, width = features.shape
     total = np.empty((n, width))

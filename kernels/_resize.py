@@ -41,7 +41,7 @@ def _shrink(row, left, step, width, channels, scale, out):  # type: ignore[no-un
             out[j, c] = total * share
 
 
-@jit
+@jit("void(u1[:, :, ::1], f8, f8, f8, f8, f4[::1], f4[:, :, ::1])", writes=("row", "out"))
 def _resize(image, top, left, step_y, step_x, row, out):  # type: ignore[no-untyped-def]
     """Rows first: adding whole rows is a plain loop over bytes, and leaves few rows to go through pixel by pixel."""
     height, width, channels = image.shape

@@ -13,7 +13,7 @@ from ._jit import jit
 from ._validate import F64, I64, matrix_of, vector_of
 
 
-@jit
+@jit("i8(f8[:, ::1], f8[::1], f8[:, ::1], i8[::1], i8[::1], b1)", writes=("segments", "classes", "levels"))
 def _runs(tracks, thresholds, segments, classes, levels, write):  # type: ignore[no-untyped-def]
     """Fill (or, with write False, only count) the runs, sorted by class, threshold, start."""
     length, n_classes = tracks.shape

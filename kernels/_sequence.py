@@ -11,56 +11,89 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._jit import jit
-from ._validate import F64, KernelInputError, matrix_of
+from ._validate import F64, KernelInputError, matrix_of, vector_of
+
+ZERO = np.int64(0)  # a plain 0 as an argument would be a type of its own, and compile the helper once more
 
 
 @jit
+def _peak(track, column, first, end):  # type: ignore[no-untyped-def]
+    """The first snippet of [first, end) with the highest value in a column."""
+    best = first
+    for t in range(first + 1, end):
+        if track[t, column] > track[best, column]:
+            best = t
+    return best
+
+
+@jit
+def _fill(out, first, end, value):  # type: ignore[no-untyped-def]
+    for t in range(first, end):
+        out[t] = value
+
+
+@jit
+def _extend(track, points, clicks, t, threshold, action, background):  # type: ignore[no-untyped-def]
+    """The click at t, and the action seeds on both sides of it."""
+    length, classes = points.shape
+    for c in range(classes):
+        action[t, c] = points[t, c]
+    for step in (-1, 1):
+        s = t + step
+        while 0 <= s < length and track[s, classes] <= threshold and background[s] == 0 and clicks[s] == 0:
+            for c in range(classes):
+                action[s, c] = points[t, c]
+            s += step
+
+
+@jit(
+    "void(f8[:, ::1], f8[:, ::1], f8, f8, f8[:, ::1], f8[::1])",
+    writes=("action", "background"),
+)
 def _seeds(track, points, action_threshold, background_threshold, action, background):  # type: ignore[no-untyped-def]
     length, classes = points.shape
-    bkg = track[:, classes]
-    places = np.flatnonzero(points.sum(axis=1) > 0)
-    if len(places) == 0:
+    clicks, places, count = np.zeros(length), np.empty(length, np.int64), 0
+    for t in range(length):
+        for c in range(classes):
+            clicks[t] += points[t, c]
+        if clicks[t] > 0:
+            places[count] = t
+            count += 1
+    if count == 0:
         return
-    first, last = places[0], places[-1]
+    first, last = places[0], places[count - 1]
     if first > 0:  # everything up to the last confident background snippet, or up to the most confident one
         stop = -1
         for t in range(first):
-            if bkg[t] >= background_threshold:
+            if track[t, classes] >= background_threshold:
                 stop = t
         if stop < 0:
-            stop = int(np.argmax(bkg[:first]))
-        background[: stop + 1] = 1
+            stop = _peak(track, classes, ZERO, first)
+        _fill(background, ZERO, stop + 1, 1.0)
     if last < length - 1:
         start = -1
         for t in range(length - 1, last, -1):
-            if bkg[t] >= background_threshold:
+            if track[t, classes] >= background_threshold:
                 start = t
         if start < 0:
-            start = last + 1 + int(np.argmax(bkg[last + 1 :]))
-        background[start:] = 1
-    for k in range(len(places) - 1):
+            start = _peak(track, classes, last + 1, length)
+        _fill(background, start, length, 1.0)
+    for k in range(count - 1):
         a, b = places[k] + 1, places[k + 1]
         if b <= a:
             continue
-        low, high, count = -1, -1, 0
+        low, high, found = -1, -1, 0
         for t in range(a, b):
-            if bkg[t] >= background_threshold:
+            if track[t, classes] >= background_threshold:
                 if low < 0:
                     low = t
                 high = t
-                count += 1
-        if count >= 2:
-            background[low : high + 1] = 1
-        else:
-            background[a + np.argmax(bkg[a:b])] = 1
-    for k in range(len(places)):
-        t = places[k]
-        action[t] = points[t]
-        for step in (-1, 1):
-            s = t + step
-            while 0 <= s < length and bkg[s] <= action_threshold and background[s] == 0 and points[s].sum() == 0:
-                action[s] = points[t]
-                s += step
+                found += 1
+        if found < 2:
+            low = high = _peak(track, classes, a, b)
+        _fill(background, low, high + 1, 1.0)
+    for k in range(count):
+        _extend(track, points, clicks, places[k], action_threshold, action, background)
 
 
 @jit
@@ -78,26 +111,26 @@ def _contrast(total, start, end):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _best_sequence(track, kind, first_seed, last_seed, out):  # type: ignore[no-untyped-def]
+def _best_sequence(track, kind, first_seed, last_seed, runs, out, column):  # type: ignore[no-untyped-def]
     """Borders that maximise the summed contrast; runs i = 0..n-1 alternate and own [first_seed, last_seed]."""
-    length, runs = len(track), len(kind)
-    total = np.zeros(length + 1)
+    length = len(track)
+    total, inverse = np.zeros(length + 1), np.zeros(length + 1)
     for t in range(length):
-        total[t + 1] = total[t] + track[t]
-    inverse = np.arange(length + 1) - total
-    score = np.full((runs, length), -np.inf)
+        total[t + 1] = total[t] + track[t, column]
+        inverse[t + 1] = (t + 1) - total[t + 1]
+    score = np.empty((runs, length))
     parent = np.zeros((runs, length), np.int64)
     for i in range(runs):
+        _fill(score[i], ZERO, length, -np.inf)
         high = length - 1 if i == runs - 1 else first_seed[i + 1] - 1
         low = length - 1 if i == runs - 1 else last_seed[i]
+        sums = total if kind[i] == 1 else inverse
         for end in range(low, high + 1):
             if i == 0:
-                sums = total if kind[i] == 1 else inverse
-                score[i, end] = _contrast(sums, 0, end)
+                score[i, end] = _contrast(sums, ZERO, end)
                 continue
             best = -np.inf
             for before in range(last_seed[i - 1], first_seed[i]):
-                sums = total if kind[i] == 1 else inverse
                 value = score[i - 1, before] + _contrast(sums, before + 1, end)
                 if value >= best:
                     best = value
@@ -106,7 +139,8 @@ def _best_sequence(track, kind, first_seed, last_seed, out):  # type: ignore[no-
     end = length - 1
     for i in range(runs - 1, -1, -1):
         start = 0 if i == 0 else parent[i, end] + 1
-        out[start : end + 1] = kind[i]
+        for t in range(start, end + 1):
+            out[t, column] = kind[i]
         end = start - 1
     return score[runs - 1, length - 1] / runs
 
@@ -145,27 +179,28 @@ def _runs_of(own, other, kind, first_seed, last_seed):  # type: ignore[no-untype
     return count
 
 
-@jit
+@jit("f8(f8[:, ::1], f8[:, ::1], f8[::1], f8[:, ::1])", writes=("out",))
 def _search(track, action, background, out):  # type: ignore[no-untyped-def]
     length, classes = action.shape
-    total = 0.0
-    count = 0
+    score, count = 0.0, 0
+    own, other = np.empty(length, np.bool_), np.empty(length, np.bool_)
     kind = np.zeros(2 * length + 1, np.int64)
     first_seed = np.zeros(2 * length + 1, np.int64)
     last_seed = np.zeros(2 * length + 1, np.int64)
     for c in range(classes):
-        own = action[:, c] > 0
-        if not own.any():
-            continue
-        other = background > 0
-        for k in range(classes):
-            if k != c:
-                other |= action[:, k] > 0
-        runs = _runs_of(own, other, kind, first_seed, last_seed)
-        column = np.ascontiguousarray(track[:, c]).astype(np.float64)
-        total += _best_sequence(column, kind[:runs], first_seed[:runs], last_seed[:runs], out[:, c])
-        count += 1
-    return total / max(count, 1)
+        clicked = False
+        for t in range(length):
+            own[t] = action[t, c] > 0
+            clicked = clicked or own[t]
+            other[t] = background[t] > 0
+            for k in range(classes):
+                if k != c and action[t, k] > 0:
+                    other[t] = True
+        if clicked:
+            runs = _runs_of(own, other, kind, first_seed, last_seed)
+            score += _best_sequence(track, kind, first_seed, last_seed, runs, out, c)
+            count += 1
+    return score / max(count, 1)
 
 
 def _check(track: ArrayLike, seeds: ArrayLike, name: str) -> tuple[F64, F64]:
@@ -226,5 +261,10 @@ def search_sequence(
     """
     values, marks = _check(track, action, "action")
     out = np.zeros_like(marks)
-    score = _search(values, marks, np.ascontiguousarray(background, np.float64), out)
+    others = vector_of(background, "background")
+    if len(others) != len(values):
+        raise KernelInputError(
+            f"background has {len(others)} entries", f"{len(values)}, one per snippet", "check background"
+        )
+    score = _search(values, marks, others, out)
     return out, float(score)

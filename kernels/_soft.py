@@ -10,11 +10,14 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 
 from ._jit import jit
-from ._order import argsort_stable, bits_of, float_of
+from ._order import bits_of, float_of, order_in_groups
 from ._overlap import iou_of
+from ._validate import F64, I64
 
 BLOCK = 64
 LANES = 8  # blocks are processed in multiples of a vector; what is beyond their end is dead
@@ -137,21 +140,13 @@ def block_size(k):  # type: ignore[no-untyped-def]
     return max(BLOCK, (int(np.sqrt(k)) + LANES) // LANES * LANES)
 
 
-@jit
-def _pick_group(segments, scores, sigma, floor, extra, out_index, out_score):  # type: ignore[no-untyped-def]
-    """Soft-NMS of scores >= 0 (lower ones never reach `floor` >= 0). Returns how many were picked."""
-    m = len(scores)
-    start, end, score, index = np.empty(m), np.empty(m), np.empty(m), np.empty(m, np.int64)
-    final = np.empty(m)
-    for i in range(m):
-        final[i] = segments[i, 0]
-    order = argsort_stable(final, False)
-    n = 0
-    for r in range(m):
-        i = order[r]
-        if scores[i] >= floor:  # scores only fall: what starts below never counts
-            start[n], end[n], score[n], index[n] = segments[i, 0], segments[i, 1], scores[i] + 0.0, i
-            n += 1
+@jit("f8[::1](f8[:, ::1], f8[::1], i8[::1], i8[::1], f8, f8, f8)")
+def _decayed(segments, scores, offsets, by_start, sigma, floor, extra):  # type: ignore[no-untyped-def]
+    """The score at which each segment is picked within its group; DEAD if it is not. Scores below `floor` >= 0 never
+    count. by_start: the rows of each group by their starts."""
+    n = len(scores)
+    start, end, score, index = np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.int64)
+    final = np.empty(n)
     room = n + block_size(n) + LANES
     work = (np.empty(room), np.empty(room), np.empty(room), np.empty(room, np.int64))
     most = n // BLOCK + 1
@@ -163,40 +158,40 @@ def _pick_group(segments, scores, sigma, floor, extra, out_index, out_score):  #
         np.empty(most, np.int64),
         np.empty(most, np.int64),
     )
-    for i in range(m):
+    for i in range(n):
         final[i] = DEAD
-    a = 0
-    while a < n:
-        b = a + 1
-        reach = end[a]
-        while b < n and reach - start[b] + extra > 0.0:
-            reach = max(reach, end[b])
-            b += 1
-        if b == a + 1:
-            final[index[a]] = score[a]
-        else:
-            members = (start[a:b], end[a:b], score[a:b], index[a:b])
-            _pick_cluster(members, work, blocks, floor, extra, -1.0 / sigma, final)
-        a = b
-    # Within a cluster picks fall by (score, then index), so sorting by that is the order of picking over all.
-    count = 0
-    for i in range(m):
-        if final[i] >= 0.0:
-            out_index[count], final[count] = i, final[i]
-            count += 1
-    order = argsort_stable(final[:count], True)
-    for r in range(count):
-        index[r], out_score[r] = out_index[order[r]], final[order[r]]
-    for r in range(count):
-        out_index[r] = index[r]
-    return count
+    for g in range(len(offsets) - 1):
+        count = 0
+        for r in range(offsets[g], offsets[g + 1]):
+            i = by_start[r]
+            if scores[i] >= floor:  # scores only fall: what starts below never counts
+                start[count], end[count] = segments[i, 0], segments[i, 1]
+                score[count], index[count] = scores[i] + 0.0, i
+                count += 1
+        a = 0
+        while a < count:
+            b = a + 1
+            reach = end[a]
+            while b < count and reach - start[b] + extra > 0.0:
+                reach = max(reach, end[b])
+                b += 1
+            if b == a + 1:
+                final[index[a]] = score[a]
+            else:
+                members = (start[a:b], end[a:b], score[a:b], index[a:b])
+                _pick_cluster(members, work, blocks, floor, extra, -1.0 / sigma, final)
+            a = b
+    return final
 
 
-@jit
-def _pick_plainly(segments, scores, sigma, floor, extra, out_index, out_score):  # type: ignore[no-untyped-def]
-    """Soft-NMS by its definition, for negative scores, which decay lets rise towards 0. Quadratic."""
+@jit("f8[::1](f8[:, ::1], f8[::1], f8, f8, f8, i8[::1])", writes=("picked",))
+def _plain(segments, scores, sigma, floor, extra, picked):  # type: ignore[no-untyped-def]
+    """Soft-NMS of one group by its definition, for negative scores, which decay lets rise towards 0. Quadratic.
+
+    Returns the decayed scores in the order of picking; `picked` gets their indices.
+    """
     n = len(scores)
-    score = scores.copy()
+    score, decayed = scores.copy(), np.empty(n)
     alive = np.ones(n, np.bool_)
     for count in range(n):
         best = -1
@@ -204,38 +199,45 @@ def _pick_plainly(segments, scores, sigma, floor, extra, out_index, out_score): 
             if alive[i] and (best < 0 or score[i] > score[best]):
                 best = i
         if score[best] < floor:
-            return count
+            return decayed[:count]
         alive[best] = False
-        out_index[count], out_score[count] = best, score[best]
+        picked[count], decayed[count] = best, score[best]
         for i in range(n):
             if alive[i]:
                 iou = iou_of(segments[best, 0], segments[best, 1], segments[i, 0], segments[i, 1], extra)
                 score[i] *= np.exp(-(iou * iou) / sigma)
-    return n
+    return decayed
 
 
-@jit
-def soft_groups(segments, scores, offsets, sigma, floor, extra):  # type: ignore[no-untyped-def]
+def soft_groups(
+    segments: F64, scores: F64, offsets: I64, sigma: float, floor: float, extra: float
+) -> tuple[I64, F64, I64]:
     """Soft-NMS within each group: (index [K], decayed score [K], offsets of the groups in the output)."""
-    n = len(scores)
-    out_index = np.empty(n, np.int64)
-    out_score = np.empty(n)
-    out_offsets = np.zeros(len(offsets), np.int64)
-    total = 0
-    for g in range(len(offsets) - 1):
-        a, b = offsets[g], offsets[g + 1]
-        if a < b:
-            room = total + b - a
-            seg, value, index, decayed = segments[a:b], scores[a:b], out_index[total:room], out_score[total:room]
-            lowest = 0.0
-            for i in range(b - a):
-                lowest = min(lowest, value[i])
-            if floor < 0.0 and lowest < 0.0:
-                count = _pick_plainly(seg, value, sigma, floor, extra, index, decayed)
-            else:
-                count = _pick_group(seg, value, sigma, max(floor, 0.0), extra, index, decayed)
-            for i in range(total, total + count):
-                out_index[i] += a
-            total += count
-        out_offsets[g + 1] = total
-    return out_index[:total], out_score[:total], out_offsets
+    if floor < 0.0 and len(scores) and scores.min() < 0.0:
+        return _one_by_one(segments, scores, offsets, sigma, floor, extra)
+    by_start = order_in_groups(np.ascontiguousarray(segments[:, 0]), offsets)
+    final = _decayed(segments, scores, offsets, by_start, sigma, max(floor, 0.0), extra)
+    picked = np.flatnonzero(final >= 0.0)
+    ends = np.searchsorted(picked, offsets).astype(np.int64)
+    # Within a cluster picks fall by (score, then index), so sorting by that is the order of picking over all.
+    index = picked[order_in_groups(final[picked], ends, descending=True)]
+    return index, final[index], ends
+
+
+def _one_by_one(
+    segments: F64, scores: F64, offsets: I64, sigma: float, floor: float, extra: float
+) -> tuple[I64, F64, I64]:
+    """Groups with negative scores by the definition, the others as usual."""
+    indices, values, ends = [np.zeros(0, np.int64)], [np.zeros(0)], [0]
+    for a, b in itertools.pairwise(offsets.tolist()):
+        own, value = np.ascontiguousarray(segments[a:b]), np.ascontiguousarray(scores[a:b])
+        if len(value) and value.min() < 0.0:
+            index = np.empty(b - a, np.int64)
+            decayed = _plain(own, value, sigma, floor, extra, index)
+            index = index[: len(decayed)]
+        else:
+            index, decayed, _ = soft_groups(own, value, np.array([0, b - a]), sigma, 0.0, extra)
+        indices.append(index + a)
+        values.append(decayed)
+        ends.append(ends[-1] + len(index))
+    return np.concatenate(indices), np.concatenate(values), np.array(ends, np.int64)

@@ -12,33 +12,39 @@ from numpy.typing import ArrayLike
 from . import cuda
 from ._jit import jit
 from ._order import argsort_stable
-from ._overlap import iou_of, sort_sweep, window_of
+from ._overlap import iou_of
 from ._soft import soft_groups
 from ._validate import F64, I64, offsets_of, positive, segments_of, vector_of
 
 
-@jit
-def _hard(segments, scores, threshold, extra):  # type: ignore[no-untyped-def]
-    n = len(scores)
-    order, reach = sort_sweep(segments)
-    rank = np.empty(n, np.int64)
+@jit("i8[::1](f8[:, ::1], i8[::1], i8[::1], f8, f8)")
+def _hard(segments, by_start, by_score, threshold, extra):  # type: ignore[no-untyped-def]
+    n = len(by_start)
+    start, end, reach, rank = np.empty(n), np.empty(n), np.empty(n), np.empty(n, np.int64)
+    top = -np.inf
     for r in range(n):
-        rank[order[r]] = r
-    by_score = argsort_stable(scores, True)
+        i = by_start[r]
+        start[r], end[r], rank[i] = segments[i, 0], segments[i, 1], r
+        top = max(top, end[r])
+        reach[r] = top
     dropped = np.zeros(n, np.bool_)
     selected = np.empty(n, np.int64)
     count = 0
     for q in range(n):
         i = by_score[q]
-        if dropped[i]:
+        p = rank[i]
+        if dropped[p]:
             continue
         selected[count] = i
         count += 1
-        low, high = window_of(segments, order, reach, rank[i], extra)
+        low, high = p, p + 1
+        while low > 0 and reach[low - 1] + extra > start[p]:
+            low -= 1
+        while high < n and start[high] - extra < end[p]:
+            high += 1
         for r in range(low, high):
-            j = order[r]
-            if iou_of(segments[i, 0], segments[i, 1], segments[j, 0], segments[j, 1], extra) >= threshold:
-                dropped[j] = True
+            if iou_of(start[p], end[p], start[r], end[r], extra) >= threshold:
+                dropped[r] = True
     return selected[:count]
 
 
@@ -64,7 +70,9 @@ def nms(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float, length_
     """
     seg = segments_of(segments)
     threshold = positive(iou_threshold, "iou_threshold", zero=False)
-    kept: I64 = _hard(seg, vector_of(scores, "scores", len(seg)), threshold, float(length_offset))
+    by_score = argsort_stable(vector_of(scores, "scores", len(seg)), True)
+    by_start = argsort_stable(np.ascontiguousarray(seg[:, 0]), False)
+    kept: I64 = _hard(seg, by_start, by_score, threshold, float(length_offset))
     return kept
 
 
@@ -137,5 +145,4 @@ def suppress_groups(
     value = vector_of(scores, "scores", len(seg))
     offsets = offsets_of(group_offsets, len(seg))
     sigma = positive(sigma, "sigma", zero=False)
-    picks: tuple[I64, F64, I64] = soft_groups(seg, value, offsets, sigma, float(min_score), float(length_offset))
-    return picks
+    return soft_groups(seg, value, offsets, sigma, float(min_score), float(length_offset))

@@ -29,12 +29,32 @@ class KernelInputError(ValueError):
         self.given, self.allowed, self.next_step, self.required = given, allowed, next_step, required
 
 
+class KernelsUnavailableError(ImportError):
+    """The kernels cannot run: no compiled form fits this machine, and Numba is not installed.
+
+    Args:
+        given: What is wrong, as a sentence.
+        required: What is missing. Printed as "Required: ...".
+        next_step: What to do about it. Printed as "Next: ...".
+    """
+
+    def __init__(self, given: str, required: str, next_step: str) -> None:
+        super().__init__(f"{given}. Required: {required}. Next: {next_step}.")
+        self.given, self.required, self.next_step = given, required, next_step
+
+
+def _plain(value: ArrayLike, dtype: Any) -> Any:
+    """Contiguous and aligned, of this type: what the kernels are compiled for."""
+    array = np.ascontiguousarray(value, dtype=dtype)
+    return array if array.flags.aligned else array.copy()
+
+
 def _array(value: ArrayLike, name: str, dtype: Any, ndim: tuple[int, ...]) -> Any:
     try:
         array = np.asarray(value)
         if array.dtype.kind not in "fiub":
             raise TypeError(f"dtype {array.dtype}")
-        array = np.ascontiguousarray(array, dtype=dtype)
+        array = _plain(array, dtype)
     except (TypeError, ValueError) as error:
         raise KernelInputError(f"{name} is not a numeric array ({error})", "numbers", f"convert {name}") from None
     if array.ndim not in ndim:
@@ -74,7 +94,7 @@ def vector_of(value: ArrayLike, name: str, length: int | None = None) -> F64:
 
 def index_of(value: ArrayLike, name: str, length: int, below: int) -> I64:
     """Convert to int64 [length] with values in [0, below)."""
-    array = np.ascontiguousarray(value, dtype=np.int64)
+    array: I64 = _plain(value, np.int64)
     if array.shape != (length,):
         raise KernelInputError(f"{name} has shape {array.shape}", f"[{length}]", f"check {name}")
     if length and (array.min() < 0 or array.max() >= below):
@@ -92,7 +112,7 @@ def matrix_of(value: ArrayLike, name: str, dtype: Any = np.float64) -> Any:
 
 def offsets_of(value: ArrayLike, length: int) -> I64:
     """Convert to group offsets, int64 [G + 1]: first 0, last `length`, never decreasing."""
-    array = np.ascontiguousarray(value, dtype=np.int64)
+    array: I64 = _plain(value, np.int64)
     if array.ndim != 1 or len(array) < 1 or array[0] != 0 or array[-1] != length or (np.diff(array) < 0).any():
         raise KernelInputError("group_offsets is not a partition", f"0 = o[0] <= ... <= o[-1] = {length}", "rebuild it")
     return array

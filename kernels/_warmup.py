@@ -1,31 +1,59 @@
-"""Compile (or load from the cache) every kernel before the first real input: explicit, never on import."""
+"""Make kernels ready before the first real input: explicit, never on import."""
 
 from __future__ import annotations
 
-import numpy as np
+import importlib
+from pathlib import Path
+
+from ._form import JIT, form
+from ._jit import KERNELS, exported
+from ._validate import KernelInputError
+
+_SORTING = ("order_argsort_stable", "order_by_group")
+_SESSION = (*_SORTING, "adapt_adapt", "islands_find", "propose_propose", "soft_decayed")
+_DRAWING = ("draw_paint_backdrop", "draw_paint_block", "draw_paint_shape", "draw_paint_figure", "draw_expose")
+ROLES = {
+    "run": (*_SESSION, "resize_resize"),
+    "train": ("sequence_seeds", "sequence_search", "overlap_iou_matrix"),
+    "eval": ("match_match", "match_areas", "overlap_iou_matrix"),
+    "demo": (*_SESSION, "resize_resize", *_DRAWING),
+}
+"""What is done, and the kernels that it needs with default settings: running a bundle, training, evaluation, and the
+demo, which draws its video."""
 
 
-def warm_up() -> None:
-    """Run every kernel once on a tiny input. Call it before a service reports that it is ready."""
-    from . import _adapt, _contrast, _islands, _match, _overlap, _pool, _propose, _resize, _runs, _sequence, _suppress
+def warm_up(*roles: str, into: Path | None = None) -> None:
+    """Make kernels ready. Call it before a service reports that it is ready.
 
-    segments = np.array([[0.0, 2.0], [1.0, 3.0]])
-    scores = np.array([0.9, 0.4])
-    track = np.array([0.0, 1.0, 0.5, 0.0], np.float32)
-    group = np.zeros(2, np.int64)
-    _overlap.segment_iou(segments, segments)
-    _suppress.nms(segments, scores, iou_threshold=0.5)
-    _suppress.soft_nms(segments, scores)
-    _adapt.adapt_boundaries(segments, scores)
-    _runs.find_runs(track, [0.1, 0.4])
-    _contrast.outer_inner_contrast(track, segments)
-    _islands.find_islands(
-        np.ones((2, 1), np.float32), _islands.OpenIslands.none(1), base=0, first=0, threshold=0.5, longest=2
-    )
-    _propose.propose_islands(np.ones((4, 2), np.float32), [(0, 0, 4)], [(0.0, 3.0)], thresholds=[0.5])
-    _pool.pool_segments(track[:, None], segments)
-    _match.average_precision(group, group, segments, group, group, segments, scores, [0.5], videos=1, classes=1)
-    tracks = np.array([[0.1, 0.9], [0.8, 0.1], [0.1, 0.9]])
-    action, background = _sequence.select_seeds(tracks, [[0.0], [1.0], [0.0]])
-    _sequence.search_sequence(tracks, action, background)
-    _resize.resize_area(np.zeros((2, 2, 3), np.uint8), 1, 1)
+    Kernels that are compiled ahead of time are ready at once. Others are compiled by Numba, or loaded from its cache.
+
+    Args:
+        roles: "run", "train", "eval", "demo". None: every kernel there is.
+        into: Folder to cache the kernels in, and to read them from, instead of the usual ones (NUMBA_CACHE_DIR, beside
+            the kernels, the user's).
+
+    Raises:
+        KernelInputError: a role has another name.
+        KernelsUnavailableError: the kernels cannot run here.
+    """
+    unknown = sorted(set(roles) - set(ROLES))
+    if unknown:
+        raise KernelInputError(f"The role is {unknown[0]!r}", ", ".join(ROLES), "change the role")
+    if form().name != JIT:
+        return
+    if "demo" in roles or not roles:
+        importlib.import_module(f"{__package__}._draw")
+    from ._numba import make_ready
+
+    names = dict.fromkeys(name for role in roles for name in ROLES[role])
+    kernels = [KERNELS[name] for name in names] if roles else exported()
+    if into is None:
+        make_ready(kernels)
+        return
+    from . import _cache
+
+    _cache.keep_in(into)
+    try:
+        make_ready(kernels)
+    finally:
+        _cache.keep_in(None)

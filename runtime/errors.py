@@ -80,7 +80,7 @@ class MissingDependencyError(PunctumError):
     def __init__(self, library: str, extra: str, purpose: str) -> None:
         super().__init__(
             "missing-dependency",
-            f"{purpose} needs {library}, which is not installed",
+            f"{purpose[:1].upper()}{purpose[1:]} needs {library}, which is not installed",
             required=f"an environment with {library}",
             next_step=f"pip install 'punctum[{extra}]'",
         )

@@ -17,7 +17,8 @@ class LiveOptions:
 
     Attributes:
         max_delay_s: Maximum reporting delay in seconds of media time: an action that has ended is first reported at
-            most this long after its end, or one snippet after it where a snippet is longer. None: final events only.
+            most this long after its end, or one snippet after it where a snippet is longer. Actions whose score reaches
+            `report_score` only later are left to the final event. None: final events only.
         report_score: Provisional events below this score are not reported.
         open_score: Actions that still run are not reported below this score.
         tick_s: Seconds of media between two rounds of provisional events; by default a third of `max_delay_s`.

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 def warm_up(localizer: Localizer, live: LiveOptions | None = None) -> None:
-    """Compile or load every kernel, run every graph at the shapes of `stream_shapes`, and process a short synthetic
-    stream. Call it before a service reports that it is ready.
+    """Make the kernels of a session ready, run every graph at the shapes of `stream_shapes`, and process a short
+    synthetic stream. Call it before a service reports that it is ready.
 
     Raises:
         InputError: The bundle can only process whole recordings.
     """
     from punctum import kernels
 
-    kernels.warm_up()
+    kernels.warm_up("run")
     warm_engine(localizer.backend, stream_shapes(localizer, live))
     plan = localizer.plan
     session = localizer.session(live=live)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,3 +36,16 @@ def golden_dir(request: pytest.FixtureRequest) -> Path:
     if not folder.is_dir():
         pytest.skip(f"no golden vectors at {folder}")
     return folder
+
+
+@pytest.fixture(scope="module", params=["jit", "compiled"])
+def kernel_form(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Run the tests of a module with each form of the kernels; the compiled one where this installation has it."""
+    from punctum import kernels
+
+    try:
+        kernels.use(request.param)
+    except kernels.KernelsUnavailableError as error:
+        pytest.skip(str(error))
+    yield request.param
+    kernels.use("")

@@ -13,7 +13,7 @@ from typing import Protocol
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_write
-from punctum.runtime.text.display import as_utf8
+from punctum.runtime.text.display import as_utf8, counted
 
 from .backbone.config import BackboneConfig
 from .backbone.exporter import BackboneExporter
@@ -65,7 +65,7 @@ def train_on_videos(
         resume: continue an interrupted run at the stage and step where it stopped.
         fresh: discard what the folder holds.
         device: "cpu" or "cuda", for the locator and the center scorer.
-        quiet: no progress bar.
+        quiet: no progress.
         name: of the bundle; by default that of the data set.
         threads: of torch, see `train_run`.
 
@@ -108,12 +108,14 @@ def make_features(data: Dataset, footage: Footage, backbone: Path, out: Path, *,
         footage: its training videos and clicks.
         backbone: the backbone folder.
         out: folder of the new data set.
-        quiet: no progress bar.
+        quiet: no progress.
     """
     from punctum.runtime.backbone.backbone import VideoBackbone
-    from punctum.runtime.cli.progress import track
+    from punctum.runtime.cli.progress import say_stage, track
     from punctum.runtime.datasets.extraction import extract_features
 
+    if not quiet:
+        say_stage(f"features: {counted(len(footage.videos), 'video')}")
     opened = VideoBackbone.load(backbone)
     spec = opened.spec
     result = extract_features(
@@ -175,7 +177,7 @@ def _copy_backbone(source: Path, target: Path) -> Record:
     if (target / "backbone.json").is_file() and VideoBackbone.load(target).digest != opened.digest:
         raise InputError(
             "resume-differs",
-            f"the run was started with {target}, and {source} is another backbone",
+            f"The run was started with {target}, and {source} is another backbone",
             required="the same backbone",
             next_step="start over with `fresh=True`",
         )

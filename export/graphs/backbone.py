@@ -111,7 +111,7 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
         if spec_file is not None:
             raise InputError(
                 "backbone-spec",
-                "a spec file does not apply to a backbone folder",
+                "A spec file does not apply to a backbone folder",
                 f"one of them: a backbone folder contains its spec, {SPEC_FILE}",
                 "leave the spec file out",
             )
@@ -185,7 +185,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
         raise InputError(
             "backbone-module",
-            f"the module fails on clips {tuple(clips.shape)}: {failure_text(error, 600)}",
+            f"The module fails on clips {tuple(clips.shape)}: {failure_text(error, 600)}",
             "a module that takes clips of the spec's shape",
             "correct layout, clip_frames, height, width, or colour",
         ) from None
@@ -193,7 +193,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
         given = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__
         raise InputError(
             "backbone-module",
-            f"the module returns {given} for 3 clips",
+            f"The module returns {given} for 3 clips",
             required="a tensor [3, D]",
             next_step="wrap the module, or remove its last layer",
         )
@@ -203,7 +203,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
     except Exception as error:
         raise InputError(
             "backbone-module",
-            f"the module cannot be exported with any number of clips: {failure_text(error, 600)}",
+            f"The module cannot be exported with any number of clips: {failure_text(error, 600)}",
             "a module without control flow on values or on the number of clips",
             "export it to ONNX yourself and use the ONNX file with its spec",
         ) from error
@@ -223,7 +223,7 @@ def check_backbone_parity(module: nn.Module, spec: BackboneSpec, graph: bytes) -
         if difference > allowed:
             raise PunctumError(
                 "parity",
-                f"the exported backbone differs from the module by {difference:.2e} for {count} clips",
+                f"The exported backbone differs from the module by {difference:.2e} for {count} clips",
                 required=f"at most {allowed:.0e}",
                 next_step="report this, or export the module to ONNX yourself",
             )

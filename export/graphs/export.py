@@ -92,11 +92,15 @@ def export_module(
     return data
 
 
-def export_locator(module: nn.Module, dim: int) -> bytes:
-    """features [B, T, dim], B windows of one length -> class_track [B, T, C], actionness [B, T]."""
+def export_locator(module: nn.Module, dim: int, *, batches: bool = True) -> bytes:
+    """features [B, T, dim], B windows of one length -> class_track [B, T, C], actionness [B, T].
+
+    Without `batches`, B is 1.
+    """
     many, length = torch.export.Dim("B", min=1, max=1 << 16), torch.export.Dim("T", min=1, max=1 << 20)
-    shapes = ({0: many, 1: length},)
-    return export_module(module, (torch.randn(3, 37, dim),), shapes, ["features"], ["class_track", "actionness"])
+    shapes = ({0: many, 1: length} if batches else {1: length},)
+    example = torch.randn(3 if batches else 1, 37, dim)
+    return export_module(module, (example,), shapes, ["features"], ["class_track", "actionness"])
 
 
 def export_center(module: nn.Module, dim: int, classes: int) -> bytes:

@@ -31,7 +31,7 @@ def middle_frame(spec: BackboneSpec) -> int:
     if place < 0:
         raise InputError(
             "backbone-spec",
-            f"a clip of {spec.clip_frames} frames does not contain the middle frame of a snippet of {size} frames",
+            f"A clip of {spec.clip_frames} frames does not contain the middle frame of a snippet of {size} frames",
             f"{size - size // 2 + spec.right_frames} or more",
             "set clip_frames, or image to mean",
         )
@@ -149,5 +149,5 @@ def _ends(model: Any, spec: BackboneSpec, name: str) -> tuple[str, str, int, int
 
 def _unfit(name: str, given: str, allowed: str) -> InputError:
     return InputError(
-        "graph-mismatch", f"the image network {name} {given}", allowed, "export it again, or correct spec"
+        "graph-mismatch", f"The image network {name} {given}", allowed, "export it again, or correct spec"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,6 +13,27 @@ from punctum.runtime.text.display import shown
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+
+
+def has_onnx() -> bool:
+    """Whether the package onnx is installed. Without it, a graph that is one file can be read and not changed."""
+    return find_spec("onnx") is not None
+
+
+def read_file(path: str | Path) -> bytes:
+    """The bytes of a file that should be ONNX. Raises InputError if it does not exist or cannot be read."""
+    path = Path(path)
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        why = "does not exist"
+    except IsADirectoryError:
+        why = "is a folder"
+    except (OSError, ValueError) as error:
+        why = f"cannot be read ({failure_text(error)})"
+    raise InputError(
+        "graph-unreadable", f"The file {shown(path)} {why}", required="an .onnx file", next_step="check the path"
+    )
 
 
 def read_onnx(path: str | Path) -> bytes:
@@ -26,10 +48,10 @@ def read_onnx(path: str | Path) -> bytes:
     import onnx
     from google.protobuf.message import DecodeError, EncodeError
 
-    path = Path(path)
+    path, data = Path(path), read_file(path)
     try:
-        model = onnx.load_from_string(path.read_bytes())  # `onnx.load` guesses other formats from the name
-    except (DecodeError, OSError, ValueError) as error:
+        model = onnx.load_from_string(data)  # `onnx.load` guesses other formats from the name
+    except (DecodeError, ValueError) as error:
         raise _unreadable(path, failure_text(error)) from None
     if not model.HasField("graph"):
         raise _unreadable(path, "it contains no graph")
@@ -38,7 +60,7 @@ def read_onnx(path: str | Path) -> bytes:
     except (OSError, ValueError, RuntimeError, TypeError, onnx.checker.ValidationError) as error:
         raise InputError(
             "backbone-weights",
-            f"the weights that {shown(path)} stores in another file cannot be read: {failure_text(error)}",
+            f"The weights that {shown(path)} stores in another file cannot be read: {failure_text(error)}",
             "the file with the weights, beside the .onnx file and with the name that it had at export",
             "copy both, or export with external_data=False",
         ) from None

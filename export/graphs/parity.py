@@ -44,7 +44,7 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
     backend = TorchBackend(run.locator, run.center)
     rng = np.random.default_rng(0)
     spec = run.feature_spec
-    deviation = spec.fingerprint.std if spec.fingerprint else 1.0
+    mean, deviation = (spec.fingerprint.mean, spec.fingerprint.std) if spec.fingerprint else (0.0, 1.0)
     report: dict[str, Any] = {
         "locator": {},
         "center": {},
@@ -53,7 +53,7 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
         "torch": torch.__version__,
     }
     for length in LENGTHS:
-        features = (rng.normal(0, 1, (length, spec.dim)) * deviation).astype(np.float32)
+        features = (mean + deviation * rng.normal(0, 1, (length, spec.dim))).astype(np.float32)
         expected = backend.locate(features)
         single = [part[0] for part in sessions[0].run(None, {"features": features[None]})]
         report["locator"][f"T={length}"] = _difference(expected, single)
@@ -77,7 +77,7 @@ def check_parity(run: Run, locator: bytes, center: bytes | None) -> dict[str, An
     if worst > TOLERANCE:
         raise PunctumError(
             "parity",
-            f"the exported graphs differ from the model by {worst:.2e}",
+            f"The exported graphs differ from the model by {worst:.2e}",
             required=f"at most {TOLERANCE:.0e}",
             next_step="report this",
         )
@@ -89,6 +89,6 @@ def _difference(expected: Sequence[F32], outputs: Sequence[F32]) -> float:
     for a, b in zip(expected, outputs, strict=True):
         if a.shape != b.shape:
             raise PunctumError(
-                "parity-shape", f"a graph returned {b.shape}", f"{a.shape}", "report this: the graph has a fixed length"
+                "parity-shape", f"A graph returned {b.shape}", f"{a.shape}", "report this: the graph has a fixed length"
             )
     return max((float(np.abs(a - b).max()) for a, b in zip(expected, outputs, strict=True) if a.size), default=0.0)

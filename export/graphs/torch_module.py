@@ -52,7 +52,7 @@ def import_module(source: str, options: TorchOptions) -> nn.Module:
         except AttributeError:
             names = ", ".join(name for name, _ in module.named_children())
             raise InputError(
-                "backbone-drop", f"the module has no submodule {drop!r}", names, "correct torch.drop"
+                "backbone-drop", f"The module has no submodule {drop!r}", names, "correct torch.drop"
             ) from None
     return module
 

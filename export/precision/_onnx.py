@@ -80,7 +80,7 @@ def finish(model: ModelProto) -> bytes:
         onnx.checker.check_model(model, full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         raise PunctumError(
-            "precision-graph", f"the converted graph is not valid ({failure_text(error)})", "", "report this"
+            "precision-graph", f"The converted graph is not valid ({failure_text(error)})", "", "report this"
         ) from error
     data: bytes = model.SerializeToString(deterministic=True)
     return data

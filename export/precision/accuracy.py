@@ -115,7 +115,7 @@ def _confident(events: Events, labels: tuple[str, ...]) -> tuple[Truth, float]:
     if not rows:
         raise InputError(
             "accuracy-empty",
-            "the fp32 bundle finds no event in the test videos, and there is no ground truth",
+            "The fp32 bundle finds no event in the test videos, and there is no ground truth",
             required="test videos with actions, or gt.json",
             next_step="check the data set",
         )

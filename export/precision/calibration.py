@@ -151,7 +151,7 @@ def _check_features(bundle: Bundle, data: Dataset, mean: float, std: float) -> N
     if abs(mean - known.mean) > TOLERANCE * known.std or abs(std - known.std) > TOLERANCE * known.std:
         raise InputError(
             "calibration-features",
-            f"training features of {data.name} have mean {mean:.3g} and standard deviation {std:.3g}",
+            f"Training features of {data.name} have mean {mean:.3g} and standard deviation {std:.3g}",
             required=f"about {known.mean:.3g} and {known.std:.3g}, as in the training of the bundle",
             next_step="use the data set that the run was trained on",
         )

@@ -37,7 +37,7 @@ def open_data(bundle: Bundle, folder: str | Path, split: str | None) -> Dataset:
     if unknown:
         raise InputError(
             "label-unknown",
-            f"the bundle has classes that {data.name} does not have: {', '.join(unknown)}",
+            f"The bundle has classes that {data.name} does not have: {', '.join(unknown)}",
             required=", ".join(data.labels),
             next_step="use the data set that the run was trained on",
         )
@@ -45,7 +45,7 @@ def open_data(bundle: Bundle, folder: str | Path, split: str | None) -> Dataset:
     if not data.only_videos and data.feature_dim not in (0, spec.dim):
         raise InputError(
             "features-dimension",
-            f"features of {data.name} have dimension {data.feature_dim}",
+            f"Features of {data.name} have dimension {data.feature_dim}",
             required=f"{spec.dim}, as in the bundle",
             next_step="use the data set that the run was trained on",
         )

@@ -151,7 +151,7 @@ def _measured(
     if not graphs:
         raise InputError(
             "precision-nothing",
-            f"no graph of {bundle.source} has a layer large enough for {name}",
+            f"No graph of {bundle.source} has a layer large enough for {name}",
             required="a layer with 512 weights or more",
             next_step="leave it out: it would gain nothing",
         )

@@ -66,7 +66,7 @@ class TritonModel:
         except grpc.InferenceServerException as error:
             raise InputError(
                 "triton-model",
-                f"the server has no ready model {name} ({error.message()})",
+                f"The server has no ready model {name} ({error.message()})",
                 "a model of a repository that `punctum export --triton` wrote",
                 "load the repository in the server, or pass the name that it was exported with",
             ) from None
@@ -109,7 +109,7 @@ class TritonModel:
             except self._grpc.InferenceServerException as error:
                 raise PunctumError(
                     "triton-failed",
-                    f"a request to {self.name} failed: {error.message()}",
+                    f"A request to {self.name} failed: {error.message()}",
                     f"an answer within {self._timeout_s:g} s",
                     "see the server's log",
                 ) from None
@@ -183,7 +183,7 @@ def _open(bundle: Bundle, url: str, part: Part, name: str | None, timeout_s: flo
         from tritonclient import grpc
     except ImportError:
         raise InputError(
-            "missing-dependency", "tritonclient is not installed", "", "pip install 'tritonclient[grpc]'"
+            "missing-dependency", "Tritonclient is not installed", "", "pip install 'tritonclient[grpc]'"
         ) from None
     client = grpc.InferenceServerClient(url)
     try:
@@ -191,7 +191,7 @@ def _open(bundle: Bundle, url: str, part: Part, name: str | None, timeout_s: flo
     except grpc.InferenceServerException as error:
         raise InputError(
             "triton-unreachable",
-            f"no Triton server answers at {url} ({error.message()})",
+            f"No Triton server answers at {url} ({error.message()})",
             "host:port of its gRPC service, 8001 by default",
             "check the address, and the server's log",
         ) from None

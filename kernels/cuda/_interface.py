@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypedDict
@@ -9,7 +11,7 @@ from typing import Any, Protocol, TypedDict
 import numpy as np
 import numpy.typing as npt
 
-from .._validate import KernelInputError
+from .._validate import KernelInputError, KernelsUnavailableError
 
 REALS = {"<f4": "float32", "<f8": "float64"}
 INTEGERS = {"<i4": "int32", "<i8": "int64"}
@@ -83,7 +85,7 @@ def check_array(value: object, name: str, kinds: dict[str, str], shape: tuple[in
     """Check an array before anything is launched; shape: None stands for any length.
 
     Raises KernelInputError for an array on the host, another dtype or shape, gaps between elements, a mask, an
-    interface older than version 2 and a stream that the interface forbids.
+    interface older than version 2 and a stream that the interface forbids; KernelsUnavailableError without Numba.
     """
     found = interface_of(value)
     if found is None:
@@ -112,6 +114,12 @@ def check_array(value: object, name: str, kinds: dict[str, str], shape: tuple[in
     if len(size) != len(shape) or any(want is not None and want != got for got, want in zip(size, shape, strict=True)):
         wanted = ", ".join("any" if want is None else str(want) for want in shape)
         raise KernelInputError(f"{name} has shape {list(size)}", f"[{wanted}]", f"check {name}")
+    if "numba" not in sys.modules and importlib.util.find_spec("numba") is None:
+        raise KernelsUnavailableError(
+            f"{name} is on a CUDA device, and Numba, which compiles the kernels for it, is not installed",
+            "Numba and numba-cuda",
+            "pip install 'punctum[jit]' numba-cuda",
+        )
     if not _contiguous(size, found.get("strides"), int(typestr[2:])):
         raise KernelInputError(
             f"{name} has strides {found['strides']}", "elements without gaps, row after row", f"make {name} contiguous"

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 from ..backends.options import EngineOptions, EngineSpec
 from ..errors import InputError
-from ..video import MAX_RATE
+from ..video import DECODERS, MAX_RATE, SOFTWARE
 
 FORMATS = ("parquet", "jsonl", "activitynet")
 KINDS = ("auto", "features", "video", "all")
@@ -18,7 +18,7 @@ KINDS = ("auto", "features", "video", "all")
 class ArchiveOptions:
     """Options of `score_archive`.
 
-    The first four and `fps` determine the results: all results in a folder have the same values of these.
+    The first four, `fps` and `decoder` determine the results: all results in a folder have the same values of these.
 
     Attributes:
         device: Device of the inference engine.
@@ -40,6 +40,7 @@ class ArchiveOptions:
         replace: Discard results of another bundle or other options in the folder.
         rehash: Read all files to detect changes, instead of comparing size and time.
         fps: Frame rate of videos without timestamps.
+        decoder: Decoder of videos, see `VideoOptions`. None: software.
 
     Raises:
         InputError: A value is out of range.
@@ -64,6 +65,7 @@ class ArchiveOptions:
     replace: bool = False
     rehash: bool = False
     fps: float | None = None
+    decoder: str | None = None
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.min_score) and 0 <= self.min_score <= 1):
@@ -76,6 +78,8 @@ class ArchiveOptions:
             raise InputError(
                 "video-option", f"`fps` is {self.fps}", f"0.01 to {MAX_RATE:g} frames per second", "change `fps`"
             )
+        if self.decoder not in (None, *DECODERS):
+            raise InputError("decoder", f"`decoder` is {self.decoder!r}", ", ".join(DECODERS), "change `decoder`")
         if self.threads < 1:
             raise InputError("threads", f"`threads` is {self.threads}", "1 or more", "change `threads`")
         if not (math.isfinite(self.gpus) and self.gpus >= 0):
@@ -96,10 +100,14 @@ class ArchiveOptions:
 
     def settings(self) -> dict[str, Any]:
         """The options that results depend on, for JSON."""
-        settings = {
+        settings: dict[str, Any] = {
             "device": self.device,
             "precision": self.precision,
             "min_score": self.min_score,
             "labels": sorted(self.labels),
         }
-        return settings if self.fps is None else {**settings, "fps": self.fps}
+        if self.fps is not None:
+            settings["fps"] = self.fps
+        if self.decoder not in (None, SOFTWARE):
+            settings["decoder"] = self.decoder
+        return settings

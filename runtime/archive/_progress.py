@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import TextIO
 
-from ..text.display import counted, were
+from ..text.display import counted, duration, were
 from ._items import Outcome
 
 
@@ -100,15 +100,3 @@ class Progress:
         with contextlib.suppress(OSError):  # a full or closed standard error must not end the run
             self._stream.write(text)
             self._stream.flush()
-
-
-def duration(seconds: float) -> str:
-    """ "45 s", "12 min", "3 h 20 min", "5 d 4 h"."""
-    minutes = round(seconds / 60)
-    if minutes < 2:
-        return f"{max(round(seconds), 0)} s"
-    if minutes < 120:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60} min"
-    return f"{minutes // 1440} d {minutes % 1440 // 60} h"

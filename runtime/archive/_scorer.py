@@ -143,10 +143,12 @@ class Scorer:
     def _video(self, item: Item, path: Path, digest: str) -> Scored:
         from ..backbone.backbone import VideoBackbone
         from ..sources.video import coalesce, open_video
+        from ..video import SOFTWARE, VideoOptions
 
         if self._backbone is None:
             self._backbone = VideoBackbone.open(self.bundle, self.options.spec)
-        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", fps=self.options.fps)) as source:
+        frames = VideoOptions(rate=self.options.fps, decoder=self.options.decoder or SOFTWARE)
+        with contextlib.closing(open_video(str(path), self._backbone, overflow="wait", options=frames)) as source:
             done = self._score_chunks(item, digest, coalesce(source.items()))
         return Scored(replace(done.record, lost=source.stats.lost), done.rows)
 

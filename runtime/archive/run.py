@@ -13,14 +13,14 @@ from .._version import __version__
 from ..bundle.reader import Bundle
 from ..errors import InputError, PunctumError
 from ..machine.cores import whole_cores
-from ..text.display import counted, printable, were
+from ..text.display import counted, duration, printable, were
 from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task
 from ._ledger import Archive
 from ._open import open_archive
 from ._options import ArchiveOptions
-from ._progress import Progress, duration
+from ._progress import Progress
 from ._workers import run_local
 from .inputs import find_items
 from .results import write_results
@@ -143,7 +143,12 @@ def score_archive(
     _check_labels(bundle, options)
     bundle.check_precision(options.precision)
     items = find_items(list(inputs), kind=options.kind, split=options.split, root=options.root)
-    if options.fps is not None and not any(item.kind == "video" for item in items):
+    videos = any(item.kind == "video" for item in items)
+    if options.decoder is not None and not videos:
+        raise InputError(
+            "option-unfit", "`decoder` has no effect, because there are no videos", "videos", "leave out `decoder`"
+        )
+    if options.fps is not None and not videos:
         raise InputError(
             "video-rate",
             f"`fps={options.fps:g}` has no effect, because there are no videos",

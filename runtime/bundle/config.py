@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import math
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from ..errors import InputError
+from ..text.display import shown
 from . import limits
+
+QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
+"""Quantiles of the features that a fingerprint states."""
 
 
 class Model(BaseModel):
@@ -16,7 +21,40 @@ class Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore", allow_inf_nan=False)
 
 
-class Fusion(Model):
+class Settings(Model):
+    """Fields that a user states in Python. The constructor refuses unknown names, which a manifest may contain."""
+
+    if not TYPE_CHECKING:  # type checkers know the fields
+
+        def __init__(self, **values: Any) -> None:
+            kind, known = type(self).__name__, type(self).model_fields
+            unknown = next((name for name in values if name not in known), None)
+            if unknown is not None:
+                raise InputError(
+                    "setting-unknown",
+                    f"{kind} has no setting {shown(unknown, 60)}",
+                    ", ".join(known),
+                    "correct the name",
+                )
+            for name, value in values.items():
+                inner = known[name].annotation
+                if isinstance(value, dict) and isinstance(inner, type) and issubclass(inner, Settings):
+                    values[name] = inner(**value)
+            try:
+                super().__init__(**values)
+            except ValidationError as error:
+                first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+                where = shown(".".join(str(part) for part in first["loc"]), 120)
+                message = str(first["msg"]).removeprefix("Value error, ")
+                raise InputError(
+                    "setting-invalid", f"{kind}: {where}: {message}", next_step="correct the value"
+                ) from None
+
+        # pydantic then calls it for constructors only, and not for the fields of a manifest that is read.
+        __init__.__pydantic_base_init__ = True
+
+
+class Fusion(Settings):
     """Exponents of the fused score, the product of term ** exponent; 0 omits a term.
 
     The published rule is class_probability = attention = center = 1 and all others 0.
@@ -33,7 +71,7 @@ class Fusion(Model):
         return self.class_probability > 0 or self.attention > 0 or self.center > 0
 
 
-class PostProcess(Model):
+class PostProcess(Settings):
     """From tracks to events. Lengths in seconds; thresholds on tracks in 0..1."""
 
     class_thresholds: tuple[float, ...] = tuple(round(0.05 * k, 2) for k in range(1, 19))

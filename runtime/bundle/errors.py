@@ -28,6 +28,18 @@ def missing_file(source: str, name: str) -> InputError:
     )
 
 
+def not_a_bundle(
+    source: str, hint: str = "check the path; a bundle is written by `punctum train` or `punctum export`"
+) -> InputError:
+    """The error for a folder or zip without a manifest. hint: the next step."""
+    return InputError(
+        "bundle-file-missing",
+        f"{source} is not a bundle: it has no manifest.json",
+        required="a bundle folder or zip",
+        next_step=hint,
+    )
+
+
 def changed_file(given: str) -> InputError:
     """The error for a file that is not the one that was exported."""
     return InputError("bundle-file-changed", given, required="the files as exported", next_step=_COPY_AGAIN)

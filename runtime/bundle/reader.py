@@ -13,7 +13,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..text.display import shown
 from . import limits
-from .errors import changed_file, unlisted_file, unreadable
+from .errors import changed_file, not_a_bundle, unlisted_file, unreadable
 from .files import BundleFiles, FolderFiles, ZipFiles
 from .graph_scan import check_graph
 from .graphs import BundleGraphs, PartGraph
@@ -145,6 +145,8 @@ class Bundle:
                 with resources.as_file(resources.files("punctum.runtime") / "assets" / SHIPPED) as folder:
                     return cls._verify(str(folder), FolderFiles(folder), wanted)
             if path.is_dir():
+                if not (path / MANIFEST).exists() and (path / "bundle" / MANIFEST).is_file():  # a run of training
+                    raise not_a_bundle(source, f"use {shown(path / 'bundle', 500)}")
                 return cls._verify(source, FolderFiles(path), wanted)
             if path.is_file() and zipfile.is_zipfile(path):
                 with zipfile.ZipFile(path) as archive:
@@ -163,7 +165,12 @@ class Bundle:
 
     @classmethod
     def _verify(cls, source: str, files: BundleFiles, wanted: str | None) -> Bundle:
-        text = files.read(MANIFEST, limits.MANIFEST_BYTES)
+        try:
+            text = files.read(MANIFEST, limits.MANIFEST_BYTES)
+        except InputError as error:
+            if error.code != "bundle-file-missing":
+                raise
+            raise not_a_bundle(source) from None
         digest = hashlib.sha256(text).hexdigest()
         if wanted is not None and digest != wanted:
             raise InputError(

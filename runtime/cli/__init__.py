@@ -47,11 +47,12 @@ def invoke(arguments: list[str]) -> int:
     (interrupted)."""
     from ..text.warning_lines import warning_lines
     from . import _process
+    from ._compiling import compile_notices
     from ._parameters import forget_options, in_options
 
     forget_options()
     try:
-        with warning_lines(in_options):
+        with warning_lines(in_options), compile_notices():
             return _run(arguments)
     except KeyboardInterrupt:
         return _process.interrupted()

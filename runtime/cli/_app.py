@@ -32,7 +32,7 @@ def _version(value: bool) -> None:
 
 def build() -> Any:
     """The whole command line, as a click group."""
-    from . import bench, convert, data, demo, doctor, eval, features, report, run, score
+    from . import bench, convert, data, demo, doctor, eval, features, report, run, score, warm_up
     from . import build as engines
 
     app = typer.Typer(
@@ -62,6 +62,7 @@ def build() -> Any:
     app.command("doctor")(doctor.doctor)
     app.command("bench")(bench.bench)
     app.command("build")(engines.build)
+    app.command("warm-up")(warm_up.warm_up)
     app.add_typer(data.app, name="data", help="Check and generate data sets.")
     for point in metadata.entry_points(group="punctum.commands"):
         app.command(point.name)(point.load())

@@ -21,7 +21,7 @@ def run_id_of(given: str | None, *, live: bool) -> str:
         return ""
     if not given:
         raise InputError(
-            "run-id", "the run id is empty", "a text, new, or none", "use --run-id none for event ids without a run id"
+            "run-id", "The run id is empty", "a text, new, or none", "use --run-id none for event ids without a run id"
         )
     check_run_id(given)
     return given

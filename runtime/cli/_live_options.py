@@ -22,7 +22,9 @@ Stream = Annotated[
 MaxDelay = Annotated[
     float | None,
     typer.Option(
-        help="Maximum reporting delay in seconds after the end of an action. Default: final events only.", **_LIVE
+        help="Maximum reporting delay in seconds after the end of an action that is recognized by then. Default: final "
+        "events only.",
+        **_LIVE,
     ),
 ]
 Follow = Annotated[
@@ -134,6 +136,7 @@ class StreamOptions:
     labels: tuple[str, ...] = ()
     stats: bool = False
     fps: float | None = None
+    decoder: str | None = None
 
     def __post_init__(self) -> None:
         _check_choice("overflow", "--overflow", self.overflow, ("wait", "drop_oldest", "degrade"))

@@ -112,6 +112,10 @@ def unexpected(error: BaseException) -> int:
             for line in "".join(traceback.format_exception(error)).splitlines():
                 print(printable(line), file=sys.stderr)
     name, text = type(error).__name__, plain(error)[:1000]
+    kernels: Any = sys.modules.get("punctum.kernels")
+    if kernels is not None and isinstance(error, kernels.KernelsUnavailableError):
+        complain("kernels-unavailable", text)
+        return 2
     if isinstance(error, MemoryError):
         detail = text and f" ({text})"
         complain("out-of-memory", f"there is not enough memory{detail}. Next: process less at a time, or add memory.")

@@ -1,4 +1,4 @@
-"""The option --fps of commands that read videos."""
+"""The options --fps and --decoder of commands that read videos."""
 
 from __future__ import annotations
 
@@ -15,6 +15,21 @@ Fps = Annotated[
         "that the video declares, else 25. Live streams use the time of arrival."
     ),
 ]
+
+Decoder = Annotated[
+    str | None,
+    typer.Option(
+        help="Decoder of videos: software (default), auto, or a hardware decoder such as cuda, vaapi, videotoolbox or "
+        "d3d11va, which must then decode the video. `punctum doctor` lists those of this machine."
+    ),
+]
+
+
+def no_decoder(name: str) -> InputError:
+    """The error for --decoder with input that is not a video."""
+    return InputError(
+        "option-unfit", f"--decoder has no effect on {name}, which is not a video", "a video", "leave --decoder out"
+    )
 
 
 def no_fps(fps: float, name: str) -> InputError:

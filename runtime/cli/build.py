@@ -71,7 +71,7 @@ def build(
         return
     if bundle is None:
         raise InputError(
-            "bundle-missing", "no bundle was given", required="BUNDLE", next_step="punctum build BUNDLE --out ENGINES"
+            "bundle-missing", "No bundle was given", required="BUNDLE", next_step="punctum build BUNDLE --out ENGINES"
         )
     from ..backends.tensorrt.build import BuildRequest, build_engines
     from ..backends.tensorrt.store import default_folder

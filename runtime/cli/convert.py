@@ -43,7 +43,11 @@ def convert(
     ] = None,
     target: Annotated[
         str | None,
-        typer.Option("--to", metavar="FORM", help="Format of the output. Default: from the ending of its name."),
+        typer.Option(
+            "--to",
+            metavar="FORM",
+            help="Format of the output. Default: from its name: gt.json is activitynet-truth, else by the ending.",
+        ),
     ] = None,
     fps: Annotated[
         str | None,
@@ -117,7 +121,7 @@ def convert(
 
     For correction in ELAN: punctum convert events.jsonl to-correct/ --to elan
 
-    From ELAN to ground truth: punctum convert to-correct/ gt.json --to activitynet-truth
+    From ELAN, or a table of start and end times, to ground truth: punctum convert to-correct/ gt.json
 
     From Label Studio to clicks for training: punctum convert export.json points.csv --fps 25
     """

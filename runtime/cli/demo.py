@@ -78,7 +78,7 @@ def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, 
     with resources.as_file(resources.files("punctum.runtime") / "assets" / "demo") as folder:
         bundle = Bundle.load(folder)
     localizer = engine.localizer(bundle)
-    kernels.warm_up()
+    kernels.warm_up("run")
     ready_s = time.perf_counter() - began
     sequence = make_sequence(1_000_003 + seed, seconds=seconds)
     began = time.perf_counter()

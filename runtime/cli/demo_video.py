@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypedDict
 
 from ..errors import InputError
 from ..text.display import counted
-from .terminal import cell, console, echo, echo_json
+from .terminal import cell, console, echo, echo_json, say
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -61,12 +61,15 @@ def demo_video(
 ) -> None:
     """Raises InputError and PunctumError; MissingDependencyError where ONNX Runtime, PyAV or jinja2 is absent."""
     began = time.perf_counter()
+    from punctum import kernels
+
     from ..bundle.reader import SHIPPED, Bundle
     from ..errors import MissingDependencyError
     from ..files.atomic import atomic_folder
     from ..live import LiveOptions
     from ..report import Action, write_report
     from ..report.recording import need_jinja
+    from ..service.event_filter import EventFilter
     from ..sources.items import Chunk
     from ..sources.open import video_source
     from ..synthetic.video import LABELS, render
@@ -81,7 +84,10 @@ def demo_video(
     except ImportError:
         raise MissingDependencyError("av", "video", "the demo with a video (or use --sensors)") from None
     need_jinja()
+    kernels.warm_up("demo")
     warm_up(localizer, LiveOptions(max_delay_s=MAX_DELAY_S))
+    if not as_json:
+        say(f"rendering a video of {seconds:.0f} s")
     scene = render(UNSEEN + seed, seconds=seconds)
     truth = [Action(LABELS[c], start, end) for c, start, end in scene.actions]
     with atomic_folder(out, replace=True) as draft:
@@ -97,7 +103,8 @@ def demo_video(
         events: list[Event] = []
         first_s: float | None = None
         began_stream = time.perf_counter()
-        reported: set[str] = set()
+        passing = EventFilter(min_score=floor)
+        passed: list[Event] = []
         session = localizer.session(stream=video.stem, live=live)
         source.open()
         try:
@@ -105,12 +112,14 @@ def demo_video(
                 fresh = session.push(item.rows, at=item.at, lost=item.lost) if isinstance(item, Chunk) else []
                 first_s = time.perf_counter() - began if fresh and first_s is None else first_s
                 events += fresh
+                passed += (shown := passing(fresh))
                 if not as_json:
-                    _print_events(fresh, floor, truth, reported)
+                    _print_events(shown, truth)
             fresh = session.flush()
             events += fresh
+            passed += (shown := passing(fresh))
             if not as_json:
-                _print_events(fresh, floor, truth, reported)
+                _print_events(shown, truth)
         finally:
             source.close()
         spent = time.perf_counter() - began_stream
@@ -121,8 +130,10 @@ def demo_video(
             "live reports": session.stats.report_s,
         }
         report = draft / "report.html"
+        if not as_json:
+            say("writing the report")
         write_report(report, _report(bundle, engine, video, events, truth, pictures, stages, floor, out / video.name))
-    finals = [e for e in events if e.phase == "final" and e.score >= floor]
+    finals = [e for e in passed if e.phase == "final"]
     rows_ = _matches(truth, finals)
     found = [m for m in rows_ if m.event is not None]
     record: VideoSummary = {
@@ -136,7 +147,7 @@ def demo_video(
         "ready_s": ready_s,
         "first_event_s": first_s,
         "real_time_factor": spent / seconds,
-        "events": [json.loads(e.to_json()) for e in events if e.score >= floor],
+        "events": [json.loads(e.to_json()) for e in passed],
     }
     if as_json:
         echo_json(record)
@@ -172,12 +183,9 @@ def _tap(source: VideoSource) -> ThumbnailTaker:
     return taker
 
 
-def _print_events(events: Sequence[Event], floor: float, truth: Sequence[Action], reported: set[str]) -> None:
+def _print_events(events: Sequence[Event], truth: Sequence[Action]) -> None:
     """Print one line per report: when it was made, its content, and the matching action of the ground truth."""
     for e in events:
-        if (e.score < floor and e.id not in reported) or (e.phase == "retracted" and e.id not in reported):
-            continue
-        reported.add(e.id)
         best = max((_iou(a, e) for a in truth if a.label == e.label), default=0.0)
         match = f"true, IoU {best:.2f}" if best >= 0.1 else "no such action"
         running = " ..." if not e.ended else ""

@@ -74,21 +74,19 @@ def show(report: DoctorReport, out: Console | None = None) -> None:
             out.print(cell(f"  {key:<{width}}  {_shown(value)}"))
     out.print()
     wanted = report.requested.partition(":")[0]
-    for finding in report.findings:
-        # What keeps another device from running is no problem of who does not want it.
-        other = bool(finding.devices) and wanted != "auto" and not finding.blocks(wanted)
-        about = f"{finding.area}: {finding.text}"
-        if other:
-            line("other", f"({', '.join(finding.devices)}) {about}")
-        else:
-            line(finding.level, about, "red" if finding.level == "problem" else "yellow")
+    # What keeps another device from running is no problem of who does not want it: that device has one line below.
+    own = [f for f in report.findings if not f.devices or wanted == "auto" or f.blocks(wanted)]
+    for finding in own:
+        line(finding.level, f"{finding.area}: {finding.text}", "red" if finding.level == "problem" else "yellow")
         if finding.fix:
             line("", f"fix: {in_options(finding.fix)}")
-    if report.findings:
+    if own:
         out.print()
-    for status in report.devices:
+    for status in sorted(report.devices, key=lambda status: not status.runs):
         state = "runs" if status.runs and status.tried else "may run" if status.runs else "no"
         line(state, f"{status.device}: {status.reason}", "green" if status.runs else "")
+    if len(own) < len(report.findings):
+        line("", "what another device needs: add --device and its name, or --device auto for all")
     out.print()
     status = report.status
     device = f"{status.device} ({report.requested})" if report.requested == "auto" else report.requested

@@ -122,7 +122,7 @@ def evaluate(
         bundle, dataset = None, bundle
     if dataset is None or (bundle is None and detections is None):
         raise InputError(
-            "arguments", "too few arguments", "BUNDLE DATASET, or DATASET with --detections", "see punctum eval --help"
+            "arguments", "Too few arguments", "BUNDLE DATASET, or DATASET with --detections", "see punctum eval --help"
         )
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")
@@ -236,11 +236,11 @@ def _print(record: dict[str, Any], shown: Console) -> None:
     )
     for key, one, many in (
         ("videos_without_detections", "video without a detection", "videos without a detection"),
-        ("videos_ignored", "video in the file that is not judged", "videos in the file that are not judged"),
+        ("videos_ignored", "video in the file that is not evaluated", "videos in the file that are not evaluated"),
         (
             "detections_of_classes_without_truth",
-            "detection of a class without truth here, not judged",
-            "detections of classes without truth here, not judged",
+            "detection of a class without truth here, not evaluated",
+            "detections of classes without truth here, not evaluated",
         ),
     ):
         if counts[key]:

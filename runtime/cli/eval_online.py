@@ -39,7 +39,7 @@ def online_delays(
         (recorded and tick_s is not None, "--tick with a bundle: a recording has its own"),
     ):
         if given:
-            raise InputError("arguments", "these options cannot be combined", allowed, "see punctum eval --help")
+            raise InputError("arguments", "These options cannot be combined", allowed, "see punctum eval --help")
     text = DELAYS if text is None else text
     try:
         numbers = [float(part) for part in text.split(",")]
@@ -71,7 +71,7 @@ def eval_online(
     as_json: bool,
     engine: EngineChoice,
 ) -> None:
-    """Judge a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
+    """Evaluate a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
     from ..evaluation.figures import draw_online
 
     if detections is not None:
@@ -152,7 +152,7 @@ def _streamed(
 def _recorded(
     path: Path, data: Dataset, truth: Truth, delays: tuple[float, ...], thresholds: Sequence[float]
 ) -> tuple[Rows, dict[str, Any], int]:
-    """Judge one recorded run at every deadline."""
+    """Evaluate one recorded run at every deadline."""
     from ..evaluation.online import evaluate_claims, read_claims
 
     claims = read_claims(path, truth)
@@ -173,14 +173,14 @@ def known_labels(labels: Sequence[str], data: Dataset) -> None:
     if unknown:
         raise InputError(
             "label-unknown",
-            f"the bundle knows {', '.join(unknown)}, which {data.name} does not",
+            f"The bundle knows {', '.join(unknown)}, which {data.name} does not",
             ", ".join(data.labels),
-            "judge the bundle on the data set it was trained for",
+            "evaluate the bundle on the data set it was trained for",
         )
 
 
 def media_hours(data: Dataset, truth: Truth) -> float | None:
-    """Length of all judged videos as the truth file states it; None where it does not."""
+    """Length of all evaluated videos as the truth file states it; None where it does not."""
     from ..datasets.dataset import read_json
 
     database = read_json(data.truth_file)["database"]
@@ -227,10 +227,10 @@ def _print(record: dict[str, Any], shown: Console) -> None:
     table.add_row("actions never reported", *(number(row["detection_delay_s"]["never"]) for row in columns))
     table.add_section()
     for key, name, form in (
-        ("false_alarms_per_hour", "false alarms an hour", ".0f"),
-        ("duplicates_per_hour", "duplicates an hour", ".0f"),
+        ("false_alarms_per_hour", "false alarms per hour", ".0f"),
+        ("duplicates_per_hour", "duplicates per hour", ".0f"),
         ("first_seen_open", "events first seen open", ".2f"),
-        ("revisions_per_event", "revisions an event", ".2f"),
+        ("revisions_per_event", "revisions per event", ".2f"),
         ("retractions_per_event", "events retracted", ".2f"),
         ("real_time_factor", "real-time factor", ".4f"),
     ):
@@ -248,7 +248,7 @@ def _print(record: dict[str, Any], shown: Console) -> None:
         shown.print(
             counted(
                 record["videos_ignored"],
-                "stream in the file that is not judged",
-                "streams in the file that are not judged",
+                "stream in the file that is not evaluated",
+                "streams in the file that are not evaluated",
             )
         )

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
-from ._video import Fps
+from ._video import Decoder, Fps
 from .progress import track
 from .terminal import echo, echo_json, say
 
@@ -24,6 +24,7 @@ def features(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     fps: Fps = None,
+    decoder: Decoder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the record of every video as JSON.")] = False,
 ) -> None:
     """Extract features of videos, exactly as punctum run computes them. An interrupted extraction is resumed.
@@ -33,13 +34,15 @@ def features(
     from ..backbone.backbone import open_backbone
     from ..datasets.extraction import collect_videos, extract_features, failed
     from ..files.outputs import check_folder
+    from ..video import SOFTWARE, VideoOptions
 
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
     out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
     made = open_backbone(backbone, engine.spec(), expect_sha256=expect_sha256)
     announce(made)
-    extraction = extract_features(made, files, out, watch=lambda videos: track(videos, "features"), fps=fps)
+    frames = VideoOptions(decoder=decoder or SOFTWARE, rate=fps)
+    extraction = extract_features(made, files, out, watch=lambda videos: track(videos, "features"), options=frames)
     if as_json:
         echo_json(extraction.record)
     else:

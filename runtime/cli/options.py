@@ -76,5 +76,5 @@ def check_labels(labels: Iterable[str], known: Iterable[str]) -> None:
     for label in labels:
         if label not in known:
             raise InputError(
-                "label-unknown", f"the bundle has no class {label!r}", ", ".join(known), "set --label to one of these"
+                "label-unknown", f"The bundle has no class {label!r}", ", ".join(known), "set --label to one of these"
             )

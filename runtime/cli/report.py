@@ -60,7 +60,7 @@ def report(
     if (input is None) == (data is None):
         raise InputError(
             "arguments",
-            "INPUT and --data exclude each other" if data else "neither INPUT nor --data was given",
+            "INPUT and --data exclude each other" if data else "Neither INPUT nor --data was given",
             "one of the two",
             "punctum report BUNDLE INPUT, or punctum report BUNDLE --data DATASET",
         )

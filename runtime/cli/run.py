@@ -33,7 +33,7 @@ from ._live_options import (
     StreamOptions,
 )
 from ._recording import Recording
-from ._video import Fps
+from ._video import Decoder, Fps
 from .options import check_labels, check_score, names_of, refuse
 from .terminal import say
 
@@ -51,13 +51,19 @@ def run(
         typer.Argument(
             metavar="INPUT",
             help="A video, a .npy file of features, a folder of either, or an http(s):// address. With --stream also "
-            "rtsp://, camera:/dev/video0, - (standard input), tcp://host:port, unix:///path, raw float32 files and "
-            "framed files.",
+            "rtsp://, camera:/dev/video0, gst:PIPELINE (GStreamer), - (standard input), tcp://host:port, unix:///path, "
+            "raw float32 files and framed files.",
         ),
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file. Default: standard output (-).")] = None,
     format: Annotated[str, typer.Option(help="Output format: jsonl or activitynet.")] = "jsonl",
-    min_score: Annotated[float, typer.Option(help="Report events with at least this score.")] = 0.0,
+    min_score: Annotated[
+        float,
+        typer.Option(
+            help="Report events with at least this score. With --stream --max-delay, an action is reported from the "
+            "first time that its score reaches it, and retracted if its final score does not."
+        ),
+    ] = 0.0,
     label: Annotated[list[str] | None, typer.Option("--label", help="Report this class only. May be repeated.")] = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -67,6 +73,7 @@ def run(
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
     fps: Fps = None,
+    decoder: Decoder = None,
     run_id: Annotated[
         str | None,
         typer.Option(
@@ -154,6 +161,7 @@ def run(
             labels=tuple(label or ()),
             stats=stats,
             fps=fps,
+            decoder=decoder,
         )
         run_stream(bundle, input, options, engine)
         return
@@ -167,7 +175,8 @@ def run(
         engine=engine,
         fps=fps,
         stats=stats,
-        frames=_video_options(input, tuple(allow_host or ()), credentials_file),
+        frames=_video_options(input, tuple(allow_host or ()), credentials_file, decoder),
+        decoder=decoder,
         run_id=run_id,
         start_utc=start_utc,
     )
@@ -185,6 +194,7 @@ def _run_files(
     fps: float | None,
     stats: bool,
     frames: VideoOptions,
+    decoder: str | None,
     run_id: str | None,
     start_utc: str | None,
 ) -> None:
@@ -202,7 +212,7 @@ def _run_files(
     loaded = engine.load(bundle)
     localizer = engine.localizer(loaded)
     check_labels(label or (), localizer.labels)
-    recordings = _recordings(input, loaded, localizer, engine, fps, frames)
+    recordings = _recordings(input, loaded, localizer, engine, fps, frames, decoder)
     check_names([Path(r.name) for r in recordings])
     check_start(start_utc, len(recordings))
     run = run_id_of(run_id, live=False)
@@ -233,12 +243,14 @@ def _run_files(
         raise failed(errors, len(recordings))
 
 
-def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None) -> VideoOptions:
+def _video_options(
+    input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None, decoder: str | None
+) -> VideoOptions:
     """Options of a recording. It is not opened again when it breaks off, since it would start over."""
     from ..credentials.store import Credentials
     from ..errors import InputError
     from ..sources.media import is_address
-    from ..video import VideoOptions
+    from ..video import SOFTWARE, VideoOptions
 
     credentials = Credentials.load(credentials_file)
     given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
@@ -254,19 +266,31 @@ def _video_options(input: str, allow_hosts: tuple[str, ...], credentials_file: P
             "remove the others",
         )
     login = credentials.source
-    return VideoOptions(reconnect_s=0.0, allow_hosts=allow_hosts, user=login.user, password=login.password)
+    return VideoOptions(
+        reconnect_s=0.0,
+        allow_hosts=allow_hosts,
+        user=login.user,
+        password=login.password,
+        decoder=decoder or SOFTWARE,
+    )
 
 
 def _recordings(
-    input: str, bundle: Bundle, localizer: Localizer, engine: EngineChoice, fps: float | None, frames: VideoOptions
+    input: str,
+    bundle: Bundle,
+    localizer: Localizer,
+    engine: EngineChoice,
+    fps: float | None,
+    frames: VideoOptions,
+    decoder: str | None,
 ) -> list[Recording]:
     """The recordings of an input: its feature files, or its videos if there are none."""
     from ..backbone.backbone import VideoBackbone, no_backbone
     from ..credentials.redact import Address
     from ..errors import InputError
-    from ..sources.media import find_videos, is_address, passed_over
+    from ..sources.media import find_videos, inside, is_address, passed_over
     from ..sources.open import is_video_input
-    from ._video import no_fps
+    from ._video import no_decoder, no_fps
 
     if is_address(input) and not input.lower().startswith("http"):
         shown = Address.parse(input).shown
@@ -279,7 +303,7 @@ def _recordings(
             "features-missing",
             f"{path} contains no .npy file and no video",
             "a file, or a folder of .npy files or of videos",
-            "check the path",
+            inside(path) or "check the path",
         )
     if videos or is_video_input(input):
         if bundle.manifest.backbone is None:
@@ -294,4 +318,6 @@ def _recordings(
         return [Recording(name, localizer, backbone, frames, fps) for name in ([str(v) for v in videos] or [input])]
     if fps is not None:
         raise no_fps(fps, input)
+    if decoder is not None:
+        raise no_decoder(input)
     return [Recording(str(file), localizer, None, frames) for file in (features or [path])]

@@ -9,7 +9,7 @@ import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
 from ._parameters import in_options
-from ._video import Fps
+from ._video import Decoder, Fps
 from .options import Panel, check_score, refuse
 from .terminal import echo, echo_json, say
 
@@ -73,6 +73,7 @@ def score(
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
     fps: Fps = None,
+    decoder: Decoder = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
 ) -> None:
     """Find the actions in an archive of recordings. Run the same command again to resume an interrupted run.
@@ -113,6 +114,7 @@ def score(
         replace=replace,
         rehash=rehash,
         fps=fps,
+        decoder=decoder,
     )
     summary = score_archive(choice.load(bundle), inputs, out, options)
     if as_json:

@@ -118,7 +118,7 @@ def _build(
     from ..service.monitor import Monitor
     from ..sources.media import is_address
     from ..sources.open import open_source, refuse_options
-    from ..video import VideoOptions
+    from ..video import SOFTWARE, VideoOptions
 
     credentials = Credentials.load(options.credentials_file)
     sockets = address.startswith(("tcp://", "unix://"))
@@ -133,10 +133,13 @@ def _build(
         )
     if options.rtsp_transport is not None:
         refuse_options(address, ["transport"])
+    if options.decoder is not None:
+        refuse_options(address, ["decoder"])
     health.waiting_for("opening the source")
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",
         allow_hosts=options.allow_hosts,
+        decoder=options.decoder or SOFTWARE,
         user=credentials.source.user,
         password=credentials.source.password,
         retry_start=True,
@@ -227,6 +230,8 @@ def _sinks(
         keep = None if checkpoint is None else checkpoint.cut_to_snapshot(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)
         stack.callback(loop.event_file.close)
+        if checkpoint is None and loop.event_file.length:
+            say(f"note: {options.out} contains events already; those of this run are appended")
         yield loop.event_file
     elif target is None or options.out is not None:
         yield StandardOutput()

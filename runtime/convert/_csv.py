@@ -66,6 +66,10 @@ _LENGTH = ("duration_s", "duration", "duration_ms")
 _START_FRAME = ("start_frame", "begin_frame")
 _END_FRAME = ("stop_frame", "end_frame")
 _SCORE = ("score", "confidence")
+_RENAME = (
+    "rename the columns, or name that of the class with `label_column` (and set `video` if all rows are of one video); "
+    "set `source_form` if it is no such table"
+)
 _ALLOWED = "columns class, video_id and time_s (clicks), or class, video_id, start_s, end_s and perhaps score (actions)"
 
 
@@ -100,10 +104,12 @@ def read_csv(source: Source, options: ReadOptions) -> Timelines:
     except TableError as error:
         raise source.wrong(str(error), "a table with one header line") from None
     except ValueError as error:
-        raise source.wrong(f"line {table.line} {error} (it has: {table.written})", _ALLOWED) from None
+        raise source.wrong(f"line {table.line} {error} (it has: {table.written})", _ALLOWED, _RENAME) from None
     if columns.video is None and options.video is None:
         raise source.wrong(
-            f"line {table.line} names no column of videos", f"{_ALLOWED}; or `video`, for a file of one video"
+            f"line {table.line} names no column of videos (it has: {table.written})",
+            _ALLOWED,
+            "rename the column with the video, or set `video` if all rows are of one video",
         )
     if columns.video is not None and options.video is not None:
         raise source.wrong("`video` is set, but the table has a column of videos", "one of the two")
@@ -174,8 +180,9 @@ def _columns(table: Table, label_column: str | None) -> _Columns:
         times, frames = (first, last), True
     elif start is None and end is None and (loose := find(*_LOOSE_TIME)) is not None:
         times = (loose,)
-    if not label or not times:
-        raise ValueError("does not have the required columns")
+    lacking = [what for what, there in (("the class", label), ("times", times)) if not there]
+    if lacking:
+        raise ValueError(f"has no column that is known for {' or '.join(lacking)}")
     score = find(*_SCORE) if len(times) > 1 else None
     return _Columns(label, find(*_VIDEO), times, frames, lasting, score, tuple(notes))
 

@@ -104,6 +104,7 @@ _BY_ENDING = {
     ".zip": "cvat",
     ".boris": "boris",
 }
+_BY_NAME = {"gt.json": "activitynet-truth", "gt_full.json": "activitynet-truth"}  # names in data sets
 _WRITTEN = {**_BY_ENDING, ".csv": "csv", ".tsv": "csv", ".xml": "cvat"}
 
 
@@ -135,8 +136,10 @@ def detect_source(source: Source) -> tuple[Format, str]:
 
 
 def detect_target(path: Path) -> tuple[Format, str]:
-    """The format of a file to write, by its extension, and how it was detected. Raises InputError."""
+    """The format of a file to write, by its name or extension, and how it was detected. Raises InputError."""
     ending = path.suffix.lower()
+    if name := _BY_NAME.get(path.name.lower()):
+        return FORMATS[name], f"by its name {path.name}"
     if ending in _WRITTEN and ending != ".zip":
         return FORMATS[_WRITTEN[ending]], f"by its extension {ending}"
     fitting = [form.name for form in FORMATS.values() if ending in form.endings]

@@ -194,14 +194,11 @@ class Source:
             )
         return text.replace("\r\n", "\n").replace("\r", "\n")
 
-    def wrong(self, what: str, required: str) -> InputError:
+    def wrong(
+        self, what: str, required: str, next_step: str = "fix the file, or set its format with `source_form`"
+    ) -> InputError:
         """The error of a file that does not have the format."""
-        return InputError(
-            "convert-form",
-            f"{self.name}: {what}",
-            required=required,
-            next_step="fix the file, or set its format with `source_form`",
-        )
+        return InputError("convert-form", f"{self.name}: {what}", required=required, next_step=next_step)
 
     def at(self, where: str) -> str:
         """A place in this file, for messages."""

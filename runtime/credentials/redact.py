@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote
 from ..errors import InputError
 
 HIDDEN = "***"
-Kind = Literal["file", "http", "rtsp", "camera"]
+Kind = Literal["file", "http", "rtsp", "camera", "gst"]
 _SCHEMES: dict[str, Kind] = {"rtsp": "rtsp", "rtsps": "rtsp", "http": "http", "https": "http"}
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://")
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^\s'\"<>]+")
@@ -25,6 +25,11 @@ _KEY_FOLDER = re.compile(
 )
 # A path segment that looks generated: a JWT, a long hexadecimal number, or mixed letters and digits.
 _KEY_SEGMENT = re.compile(r"eyJ[\w-]{8,}.*|[0-9A-Fa-f]{32,}|(?=[^/]*[0-9])(?=[^/]*[a-z])(?=[^/]*[A-Z])[\w~+=%-]{20,}")
+# Properties of GStreamer elements whose values are secret: user-id, user-pw, passphrase, access-token, ...
+_PROPERTY = re.compile(
+    r"(?i)(?P<key>(?<![\w-])[\w:-]*(?:auth|cookie|key|login|pass|pw|secret|token|user)[\w-]*\s*=\s*(?:\([^()]*\)\s*)?)"
+    r"(?P<value>\"(?:\\.|[^\"\\])*\"|'[^']*'|[^\s\"'!]+)"
+)
 
 
 class Address:
@@ -35,12 +40,14 @@ class Address:
     def __init__(self, kind: Kind, target: str, shown: str) -> None:
         self.kind, self.shown = kind, shown
         self._target = target
-        self._secrets = _secrets(target) if kind in ("http", "rtsp") else ()
+        self._secrets = (
+            _secrets(target) if kind in ("http", "rtsp") else _pipeline_secrets(target) if kind == "gst" else ()
+        )
 
     @classmethod
     def parse(cls, text: str) -> Address:
-        """Parse a path, file://, http(s)://, rtsp(s)://, or camera:/dev/video0. Raises InputError."""
-        allowed = "a path, http://, https://, rtsp://, rtsps://, or camera:/dev/video0"
+        """Parse a path, file://, http(s)://, rtsp(s)://, camera:/dev/video0, or gst:PIPELINE. Raises InputError."""
+        allowed = "a path, http://, https://, rtsp://, rtsps://, camera:/dev/video0, or gst:PIPELINE"
         if not text or "\0" in text:
             raise InputError("video-address", f"{text!r} is not an address", allowed, "name a video file or a stream")
         if text.startswith("camera:"):
@@ -51,6 +58,13 @@ class Address:
                     "video-address", f"{device!r} is not a camera", "camera:0 or camera:/dev/video0", "correct it"
                 )
             return cls("camera", device, f"camera:{device}")
+        if text.startswith("gst:"):
+            pipeline = text.removeprefix("gst:").strip().rstrip("!").rstrip()
+            if not pipeline:
+                raise InputError(
+                    "video-address", "The pipeline is empty", "gst: and elements of GStreamer", "name its elements"
+                )
+            return cls("gst", pipeline, f"gst:{redact_pipeline(pipeline)}")
         scheme = _SCHEME.match(text)
         if scheme is None:
             return cls("file", text, text)
@@ -106,6 +120,19 @@ def redact(url: str) -> str:
     if scheme is None:
         return url
     return scheme[0] + "".join(HIDDEN if hidden else text for text, hidden in _parts(url[scheme.end() :]))
+
+
+def redact_pipeline(text: str) -> str:
+    """A pipeline of GStreamer without the secrets of its addresses and the values of properties that look secret."""
+    return clean(_PROPERTY.sub(lambda match: match["key"] + HIDDEN, text))
+
+
+def _pipeline_secrets(text: str) -> tuple[str, ...]:
+    """Texts of a pipeline that must never be shown, longest first."""
+    found = {secret for match in _URL.finditer(text) for secret in _secrets(match[0])}
+    for match in _PROPERTY.finditer(text):
+        found |= {match["value"], match["value"].strip("\"'")}
+    return tuple(sorted((secret for secret in found if len(secret) > 2), key=len, reverse=True))
 
 
 def clean(text: str) -> str:

@@ -80,7 +80,7 @@ def _text(path: Path, what: str) -> str:
         return data.decode()
     except (OSError, UnicodeDecodeError) as error:
         why = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
-    raise InputError("credentials", f"cannot read {path} ({what}): {why}", "a readable text file", "check the path")
+    raise InputError("credentials", f"Cannot read {path} ({what}): {why}", "a readable text file", "check the path")
 
 
 def _read(path: Path) -> dict[str, dict[str, str]]:

@@ -102,8 +102,11 @@ def _check_lists(data: Dataset, train_list: str, test_list: str, result: CheckRe
         if not (data.train if subset == "train" else data.test):
             if subset == "train":
                 result.error("list-missing", path, "no training videos listed", "write one video id per line")
+            elif path.exists():
+                result.warn("list-empty", path, "no videos listed", "write one video per line to evaluate with them")
             else:
-                result.warn("list-empty", path, "no videos listed", "write one video id per line")
+                fix = "nothing for training; to evaluate, list test videos, one per line"
+                result.warn("list-empty", base / name, f"no {name}", fix)
             continue
         for line, video in _numbered(path):
             if video in lines[subset]:
@@ -253,7 +256,7 @@ def _check_row(
             data.points_file,
             f"{time_s:.3f} s ({'as written' if row.seconds else f'frame {row.frame:g}'}) is outside "
             f"{'' if data.only_videos else 'the features of '}{video} ({begin_s:.3f} to {end_s:.3f} s)",
-            "check the frame number and fps"
+            ("check the time" if row.seconds else "check the frame number and fps")
             + (
                 ""
                 if data.only_videos

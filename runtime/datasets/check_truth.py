@@ -10,6 +10,7 @@ from ..text.display import short
 from ..text.name_index import NameIndex
 from .located_json import LocatedDict, parse_located
 from .tables import read_text
+from .truth import MAKE_TRUTH
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -35,8 +36,8 @@ def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], 
         result.warn(
             "truth-missing",
             path,
-            "no ground truth: this data set can be used for training, not for evaluation",
-            "add gt.json",
+            f"no {path.name}: this data set can be used for training, not for evaluation",
+            f"nothing for training; to evaluate, {MAKE_TRUTH}",
         )
         return 0
     try:

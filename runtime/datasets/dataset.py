@@ -22,7 +22,7 @@ from .feature_files import check_name, feature_files, find_video, header_dim, wh
 from .layouts import find_points, first_of, published, read_facts, read_rates
 from .splits import check_distinct, listed, split_folder
 from .tables import PointRow, read_json, read_list, read_points, scan_points
-from .truth import Truth, marked, read_truth
+from .truth import Truth, marked, read_record, read_truth
 
 __all__ = ["Dataset", "Point", "Truth", "read_json", "read_list", "read_points", "read_truth", "scan_points"]
 
@@ -258,7 +258,7 @@ class Dataset:
         """
         videos = self.test if subset == "test" else self.train
         if not videos:
-            videos = marked(read_json(self.truth_file), subset)
+            videos = marked(read_record(self.truth_file), subset)
         if not videos:
             raise InputError(
                 "list-missing",

@@ -18,9 +18,11 @@ from ..errors import InputError, PunctumError
 from ..files.atomic import atomic_write, sha256_file
 from ..files.outputs import check_folder
 from ..text.display import as_utf8, counted, printable, were
+from ..video import SOFTWARE
 
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone
+    from ..video import VideoOptions
 
 _log = logging.getLogger(__name__)
 
@@ -103,7 +105,7 @@ def extract_features(
     out: Path,
     *,
     watch: Callable[[Sequence[Path]], Iterable[Path]] | None = None,
-    fps: float | None = None,
+    options: VideoOptions | None = None,
 ) -> Extraction:
     """Write out/<video>.npy, float32 [T, D], and out/features.json. Each file is written atomically.
 
@@ -115,7 +117,7 @@ def extract_features(
         videos: Video files.
         out: Folder of the features.
         watch: Wraps the list of videos, for a progress bar.
-        fps: Frame rate of videos without timestamps, see `VideoOptions.rate`.
+        options: Options of the videos.
 
     Returns:
         The result; videos that failed are in `errors`.
@@ -146,12 +148,12 @@ def extract_features(
         name = as_utf8(video.stem)
         target = out / f"{name}.npy"
         try:
-            source = _source(video, fps)
+            source = _source(video, options)
             entry = done.get(name)
             if entry is not None and entry["source"] == source and _is_whole(target, entry):
                 result.reused.append(name)
                 continue
-            rows, facts = read_features(backbone, video, fps=fps)
+            rows, facts = read_features(backbone, video, options=options)
         except PunctumError as error:
             result.errors[name] = error
             if len(videos) > 1:
@@ -166,7 +168,9 @@ def extract_features(
     return result
 
 
-def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = None) -> tuple[F32, dict[str, Any]]:
+def read_features(
+    backbone: VideoBackbone, video: Path, *, options: VideoOptions | None = None
+) -> tuple[F32, dict[str, Any]]:
     """Features float32 [T, D] of one video with filled gaps, and its entry in the record. Raises InputError."""
     from ..sources.video import coalesce, open_video
 
@@ -174,7 +178,7 @@ def read_features(backbone: VideoBackbone, video: Path, *, fps: float | None = N
     parts: list[F32] = []
     gaps: list[tuple[float, float]] = []
     count = filled = 0
-    with contextlib.closing(open_video(str(video), backbone, overflow="wait", fps=fps)) as source:
+    with contextlib.closing(open_video(str(video), backbone, overflow="wait", options=options)) as source:
         for chunk in coalesce(source.items()):
             # Rows are placed by media time. As in a session, a row within half a snippet of the end is the next one.
             missing = 0 if chunk.at is None else round(chunk.at / stride) - count
@@ -255,13 +259,17 @@ def _check_foreign(out: Path, videos: Sequence[Path]) -> None:
             )
 
 
-def _source(video: Path, fps: float | None) -> dict[str, Any]:
-    """Facts that features depend on: the file, the frame rate and the rules of media time."""
+def _source(video: Path, options: VideoOptions | None) -> dict[str, Any]:
+    """Facts that features depend on: the file, the frame rate, the decoder and the rules of media time."""
     from ..video.files import video_files
 
     (path,) = video_files(video)
     facts = {"name": as_utf8(path.name), "bytes": path.stat().st_size, "sha256": sha256_file(path), "time": TIME_RULE}
-    return facts if fps is None else {**facts, "fps": fps}
+    if options is not None and options.rate is not None:
+        facts["fps"] = options.rate
+    if options is not None and options.decoder != SOFTWARE:
+        facts["decoder"] = options.decoder
+    return facts
 
 
 def _is_whole(target: Path, entry: dict[str, Any]) -> bool:

@@ -16,6 +16,24 @@ from ..text.display import short
 from ..text.name_index import NameIndex
 from .tables import read_json
 
+MAKE_TRUTH = (
+    "run `punctum convert TABLE.csv DATASET/gt.json` on a table of the actions in the test videos with the columns "
+    "video, label, start and end"
+)
+"""The advice where there is no ground truth."""
+
+
+def read_record(path: Path) -> Any:
+    """The content of a ground truth file. Raises InputError, with how to make one if there is none."""
+    if not path.exists():
+        raise InputError(
+            "truth-missing",
+            f"{path} does not exist",
+            required="the start and end of the actions in the test videos (training needs none)",
+            next_step=MAKE_TRUTH,
+        )
+    return read_json(path)
+
 
 @by_value
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -57,7 +75,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
     Raises:
         InputError: A video is missing, a class is not in `labels`, or a segment ends before it starts.
     """
-    record = read_json(path)
+    record = read_record(path)
     index = {label: i for i, label in enumerate(labels)}
     owner, which, segments = [], [], []
     try:

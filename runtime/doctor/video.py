@@ -1,4 +1,4 @@
-"""Check video support: which PyAV and FFmpeg are installed, and whether they read a small test clip."""
+"""Check video support: PyAV, its FFmpeg and decoders, GStreamer, and whether a small test clip can be read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from types import ModuleType
 
+from ..errors import InputError
 from ..machine.findings import Facts
 from ..machine.host import Host
 from ..machine.wheels import installed
@@ -48,7 +49,32 @@ def examine_video(host: Host, facts: Facts) -> None:
 def _versions() -> dict[str, str]:
     import av
 
-    return {"FFmpeg": _ffmpeg(av), "decoders": ", ".join(name for name in CODECS if name in av.codecs_available)}
+    return {
+        "FFmpeg": _ffmpeg(av),
+        "decoders": ", ".join(name for name in CODECS if name in av.codecs_available),
+        "hardware decoders": _hardware(),
+        "GStreamer": _gstreamer(),
+    }
+
+
+def _hardware() -> str:
+    """The values of the option `decoder` besides software, and why some cannot be used."""
+    from ..video._hardware import UNUSED, built_in, trouble
+
+    why = {kind: trouble(kind) for kind in built_in()}
+    parts = [f"{kind} (not usable: {reason})" if reason else kind for kind, reason in why.items() if reason != UNUSED]
+    return ", ".join(parts) or "none in this build of PyAV"
+
+
+def _gstreamer() -> str:
+    """Version and decoders of GStreamer, for sources gst:PIPELINE."""
+    from ..video._gst import describe
+
+    try:
+        version, elements = describe()
+    except InputError as error:
+        return f"not available to Python ({error.given})"
+    return f"{version} with {', '.join(elements) or 'none of the known decoders'}"
 
 
 def _ffmpeg(av: ModuleType) -> str:

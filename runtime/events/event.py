@@ -21,7 +21,7 @@ class Event:
         stream: Name of the stream or recording.
         id: Identifies the action in all its events.
         revision: 0 in the first event of an action, and one more in each later one.
-        phase: "open" (the action still runs), "update" (it may still change), "final", or "retracted".
+        phase: "open" (first report: the action runs), "update" (it may still change), "final", or "retracted".
         label: Class.
         score: Confidence.
         start: Start of the action.

@@ -180,7 +180,7 @@ def check_standard_output() -> None:
     """Raises PunctumError where standard output was closed before the program began."""
     if sys.stdout is None or getattr(sys.stdout, "was_closed", False):
         raise PunctumError(
-            "stdout-closed", "standard output is closed", required="an open output", next_step="set `out` to a file"
+            "stdout-closed", "Standard output is closed", required="an open output", next_step="set `out` to a file"
         )
 
 
@@ -205,7 +205,7 @@ def to_standard_output(data: bytes | str) -> None:
         discard_standard_output()
         raise PunctumError(
             "events-write-failed",
-            f"cannot write to standard output ({error})",
+            f"Cannot write to standard output ({error})",
             required="free space, and a reader of the output",
             next_step="free space, or set `out` to another file",
         ) from error

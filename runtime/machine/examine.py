@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from .findings import Facts, Finding
 from .gpu import examine_driver, examine_tensorrt
 from .host import Host
+from .kernels import examine_kernels
 from .onnxruntime import examine_onnxruntime
-from .system import examine_cache, examine_jetson, examine_system
+from .system import examine_jetson, examine_system
 from .wheels import examine_wheels
 
 
@@ -30,9 +29,7 @@ def examine_host(host: Host, facts: Facts, *, threads: int = 1) -> bool:
     examine_driver(host, facts, build, jetson=jetson)
     rtx_only = examine_tensorrt(host, facts, packages, build)
     if host.local:
-        from punctum import kernels
-
-        examine_cache(host, facts, package=Path(kernels.__path__[0]))
+        examine_kernels(host, facts)
     return rtx_only
 
 

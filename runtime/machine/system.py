@@ -1,11 +1,10 @@
-"""The system: cores that this process may use, Jetson or not, and a folder for Numba's cache."""
+"""The system: cores that this process may use, Jetson or not."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-from pathlib import Path
 
 from ..text.display import counted
 from .cores import quota_cores, usable_cores
@@ -65,32 +64,6 @@ def examine_jetson(host: Host, facts: Facts) -> bool:
         'use `device="tensorrt"` with JetPack\'s TensorRT (run `punctum build` on this machine), or `device="cpu"`',
     )
     return True
-
-
-def examine_cache(host: Host, facts: Facts, *, package: Path) -> None:
-    """The folder in which Numba caches compiled kernels. package: the folder of the kernels."""
-    named = host.environ.get("NUMBA_CACHE_DIR", "")
-    home = host.environ.get("XDG_CACHE_HOME") or (f"{host.environ['HOME']}/.cache" if host.environ.get("HOME") else "")
-    folders = [Path(named)] if named else [package / "__pycache__", *([Path(home) / "numba"] if home else [])]
-    usable = next((folder for folder in folders if _writable(folder)), None)
-    compiled = sum(1 for folder in folders[:1] if folder.is_dir() for _ in folder.rglob("*.nbi"))
-    facts.record("Numba cache", folder=str(usable) if usable else "none", compiled_kernels=compiled)
-    if usable is None:
-        facts.note(
-            "Numba cache",
-            f"{' or '.join(map(str, folders))} cannot be written: every start compiles all kernels again (about half a "
-            "minute)",
-            "set NUMBA_CACHE_DIR to a folder that this account may write",
-        )
-
-
-def _writable(folder: Path) -> bool:
-    """Whether files can be created in a folder, or the folder itself can be created."""
-    while not folder.exists():
-        if folder.parent == folder:
-            return False
-        folder = folder.parent
-    return folder.is_dir() and os.access(folder, os.W_OK | os.X_OK)
 
 
 def _processor(host: Host) -> str:

@@ -72,7 +72,7 @@ def report_dataset(
             "evaluate the bundle on a data set with the same classes",
         )
     truth = data.truth(subset)
-    kernels.warm_up()
+    kernels.warm_up("run", "eval")
     events: dict[str, list[Event]] = {}
     lengths: dict[str, float] = {}
     stages: dict[str, float] = {}

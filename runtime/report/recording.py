@@ -54,7 +54,7 @@ def report_recording(
 
     name = as_utf8(Path(path).stem)
     localizer = Localizer.open(bundle, spec)
-    kernels.warm_up()
+    kernels.warm_up("run")
     footage = read_footage(bundle, localizer, path, spec=spec, fps=fps)
     missing = _missing(footage)
     if missing and warn is not None:

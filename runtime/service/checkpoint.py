@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -48,6 +48,7 @@ class _Header(BaseModel):
     event_inode: Annotated[int, Field(ge=0, lt=2**64)] = 0
     event_tail: str = ""
     rotated: tuple[tuple[Count, Annotated[int, Field(ge=0, lt=2**64)], str], ...] = ()
+    hidden: dict[str, Count] = {}
 
 
 @compact
@@ -64,6 +65,7 @@ class Checkpoint:
         event_inode: Which file the event file was.
         event_tail: How it ended; see `sinks.rotation`.
         rotated: (bytes, inode, tail) of event files that were rotated away since.
+        hidden: For those of `reported` that did not pass at once, how many reports came before.
     """
 
     source: str
@@ -74,6 +76,7 @@ class Checkpoint:
     event_inode: int = 0
     event_tail: str = ""
     rotated: tuple[tuple[int, int, str], ...] = ()
+    hidden: dict[str, int] = field(default_factory=dict)
 
     def cut_to_snapshot(self, path: Path) -> int:
         """Remove what the event files have beyond this snapshot. Returns the length of `path`. Raises InputError."""
@@ -133,6 +136,7 @@ class Checkpoint:
             header.event_inode,
             header.event_tail,
             header.rotated,
+            header.hidden,
         )
 
 

@@ -25,7 +25,7 @@ from .checkpoint import Checkpoint
 from .event_filter import EventFilter
 from .monitor import Monitor
 from .snapshots import SnapshotWriter, check_options, check_source
-from .summary import dropped_connections, losses, processed, skipped_chunks, undelivered
+from .summary import dropped_connections, losses, processed, real_time_factor, skipped_chunks, undelivered
 
 OnBad = Literal["skip", "stop"]
 MAX_WARNINGS = 10
@@ -88,7 +88,7 @@ class Loop:
         session = self.localizer.restore(checkpoint.session)
         check_options(checkpoint, session, live=self.live, name=self.name, run_id=self.run_id)
         self.session, self.position, self._snapshots.last = session, checkpoint.position, checkpoint
-        self.event_filter.reported = set(checkpoint.reported)
+        self.event_filter.reported = {id: checkpoint.hidden.get(id, 0) for id in checkpoint.reported}
         self.monitor.begin(session.now_s)
 
     def run(self) -> str:
@@ -165,7 +165,7 @@ class Loop:
             if begin.start_s < self.session.now_s - 0.5 * self.localizer.plan.stride_s:
                 raise SourceLostError(  # a new run would accept it
                     "time-backwards",
-                    f"the sender came back at {begin.start_s:.3f} s after features up to {self.session.now_s:.3f} s",
+                    f"The sender came back at {begin.start_s:.3f} s after features up to {self.session.now_s:.3f} s",
                     "media time that increases",
                     "let the sender continue its clock, or start a new run for a new recording",
                 )
@@ -173,7 +173,7 @@ class Loop:
     def _push(self, chunk: Chunk) -> None:
         session = self.session
         if session is None:
-            raise PunctumError("source-order", "a chunk came before the beginning of its stream")
+            raise PunctumError("source-order", "A chunk came before the beginning of its stream")
         stride_s = self.localizer.plan.stride_s
         if isinstance(self.time_of_day, Arrival) and len(chunk.rows):
             at = session.now_s if chunk.at is None else chunk.at
@@ -275,6 +275,7 @@ class Loop:
             self.session.snapshot(),
             self.event_file.inode,
             self.event_file.tail(),
+            hidden={id: count for id, count in self.event_filter.reported.items() if count},
         )
         self._snapshots.write(self.snapshot, checkpoint)
 
@@ -288,7 +289,7 @@ class Loop:
             return f"no features came; ended by {how}"
         failed = f"{counted(self.engine_failures, 'failure')} of the engine; " if self.engine_failures else ""
         done = processed(self.session.stats, finals=self.finals, retracted=self.retracted, skipped=self.skipped)
-        factor = f"real-time factor {self.session.stats.real_time_factor:.5f}"
+        factor = f"real-time factor {real_time_factor(self.session.stats, getattr(self.source, 'stats', None)):.5f}"
         return f"{self.session.stream}: {done}; {failed}{factor}; ended by {how}"
 
     def loss(self) -> str:

@@ -81,7 +81,7 @@ class MetricsServer:
         except (OSError, UnicodeError) as error:
             raise InputError(
                 "metrics-address",
-                f"cannot serve metrics on {address} ({error})",
+                f"Cannot serve metrics on {address} ({error})",
                 required="an address of this machine that is not in use",
                 next_step="choose another port or address",
             ) from None

@@ -59,7 +59,7 @@ def check_source(checkpoint: Checkpoint, source: str) -> None:
     if checkpoint.source != source:
         raise InputError(
             "snapshot-source",
-            f"the snapshot was made with source {checkpoint.source[:120]}",
+            f"The snapshot was made with source {checkpoint.source[:120]}",
             source,
             "use the same source, or remove the snapshot to start over",
         )
@@ -92,7 +92,7 @@ def check_options(
 def _other_options(theirs: str, ours: str, parameter: str) -> InputError:
     return InputError(
         "snapshot-options",
-        f"the snapshot is of a run {theirs}",
+        f"The snapshot is of a run {theirs}",
         f"the options of this run, here {ours}",
         f"set the same {parameter}, or remove the snapshot to start over",
     )
@@ -108,7 +108,7 @@ def _check_position(position: Position | None, session: Session) -> None:
     if wrong:
         raise InputError(
             "snapshot-unreadable",
-            f"the session of the snapshot has processed {taken} snippets, which contradicts position {position}",
+            f"The session of the snapshot has processed {taken} snippets, which contradicts position {position}",
             required="a snapshot file that punctum wrote and nobody edited",
             next_step="remove it, and the events of that run, to start over",
         )

@@ -31,6 +31,18 @@ def processed(stats: Stats, *, finals: int, retracted: int, skipped: Mapping[str
     )
 
 
+def real_time_factor(stats: Stats, video: VideoStats | None) -> float:
+    """Seconds of computation per second of media, from the input to the events: decoding and backbone count, waiting
+    for the source does not.
+
+    Args:
+        stats: The counters of the session.
+        video: The counters of the video source; None for features.
+    """
+    before = 0.0 if video is None else sum(video.seconds().values())
+    return stats.real_time_factor + (before / stats.media_s if stats.media_s else 0.0)
+
+
 def dropped_connections(refused: Mapping[str, int]) -> str:
     """Senders whose connections were dropped, by reason; an empty string if there are none."""
     parts = ", ".join(f"{n} {reason}" for reason, n in sorted(refused.items()))

@@ -123,6 +123,6 @@ class Stats:
 
     @property
     def real_time_factor(self) -> float:
-        """Seconds of computation per second of media. Below 1, processing keeps up with the stream."""
+        """Seconds of computation per second of media, from features to events. Below 1, it keeps up with the stream."""
         total = self.locate_s + self.islands_s + self.score_s + self.post_s + self.report_s
         return total / self.media_s if self.media_s else 0.0

@@ -1,6 +1,6 @@
 """Provisional events: what a stream reports about an action before the action's island has closed.
 
-    (nothing) -> open (the action still runs) -> update (it has ended, but may change) -> final | retracted
+    (nothing) -> open (the action still runs) -> update (it has changed, or ended) -> final | retracted
 
 Every step but the last may be left out. Provisional events are made on a grid of media time ("ticks") and not whenever
 a chunk arrives, so they too are the same for any chunking.

@@ -86,7 +86,7 @@ class EventFile:
             return os.open(target, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o666)
         except OSError as error:
             raise InputError(
-                "events-file", f"cannot open {self.path} ({error})", "a writable file", "choose another path"
+                "events-file", f"Cannot open {self.path} ({error})", "a writable file", "choose another path"
             ) from None
 
     def _lock(self, handle: int) -> None:
@@ -95,7 +95,7 @@ class EventFile:
         except BlockingIOError:
             raise InputError(
                 "events-in-use",
-                f"another process is writing to {self.path}",
+                f"Another process is writing to {self.path}",
                 "one writer per file",
                 "choose another path, or end the other run",
             ) from None
@@ -225,7 +225,7 @@ class EventFile:
         )
         return PunctumError(
             "events-write-failed",
-            f"cannot write events to {self.path} ({error})",
+            f"Cannot write events to {self.path} ({error})",
             required="free space in a writable folder",
             next_step=f"free space and run again; {valid}",
         )

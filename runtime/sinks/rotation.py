@@ -80,7 +80,7 @@ def _find(path: Path, mark: Mark) -> Path:
         return path  # `EventFile` reports that it is too short
     raise InputError(
         "events-rotated",
-        f"the event file of the snapshot, with {counted(mark.bytes, 'byte')}, is not at {path} or next to it",
+        f"The event file of the snapshot, with {counted(mark.bytes, 'byte')}, is not at {path} or next to it",
         required="that file, uncompressed, under its name or one that begins with it",
         next_step="put it back, or remove the snapshot to start over; in logrotate use delaycompress with snapshots",
     )
@@ -102,7 +102,7 @@ def _refuse_in_use(place: Path) -> None:
             fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise InputError(
-                "events-in-use", f"another process is writing to {place}", "one run per snapshot", "end that run first"
+                "events-in-use", f"Another process is writing to {place}", "one run per snapshot", "end that run first"
             ) from None
         except OSError:
             return  # a file system without locks

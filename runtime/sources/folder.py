@@ -30,6 +30,7 @@ from .items import (
     missing,
     unreadable,
 )
+from .media import inside
 from .npy import npy_layout
 
 _TIME = re.compile(r"@(-?\d+(?:\.\d+)?)\.npy$")
@@ -83,7 +84,7 @@ class ChunkFolder:
             raise missing(
                 f"{self.path} contains no .npy file",
                 "a folder of .npy chunks",
-                "check the path, or wait for chunks with `follow=True`",
+                inside(self.path, one=True) or "check the path, or wait for chunks with `follow=True`",
             )
 
     def close(self) -> None:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from ..errors import InputError
-from ..text.display import as_utf8, printable
+from ..text.display import as_utf8, printable, shown
 from .framing import MAGIC, TOKEN_MAGIC
 from .npy import RAW_SUFFIXES
 
-LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:")
+LIVE_SCHEMES = ("rtsp://", "rtsps://", "http://", "https://", "camera:", "gst:")
+_PLACE = re.compile(r"(?:location|uri|device)\s*=\s*(?P<text>\"[^\"]*\"|'[^']*'|[^\s!]+)")  # in a pipeline
 _RAW = b"\x00\x00\x00\x01"  # start code of H.264 and H.265
 _MAGIC = (
     *(b"\x1a\x45\xdf\xa3", b"FLV\x01", b"OggS", b"\x00\x00\x01\xba", b"\x30\x26\xb2\x75"),
@@ -73,6 +75,20 @@ def find_videos(folder: Path) -> list[Path]:
     return []
 
 
+def inside(folder: Path, *, one: bool = False) -> str:
+    """Where the recordings are in a folder that is a data set, as advice; "" for any other folder.
+
+    Args:
+        folder: A folder without recordings of its own.
+        one: A single recording is wanted, and not their folder.
+    """
+    below = folder / "features"
+    found = sorted(below.glob("*.npy"))[:1] if below.is_dir() else []
+    if not found:
+        return ""
+    return f"this is a data set: name {shown(found[0] if one else below)}"
+
+
 def passed_over(folder: Path, taken: Sequence[Path]) -> list[str]:
     """Return the names of other files in the folder of `taken`, except tables and texts that often accompany videos."""
     companions = {".csv", ".tsv", ".json", ".jsonl", ".txt", ".md", ".srt", ".vtt", ".eaf", ".xml"}
@@ -83,7 +99,13 @@ def passed_over(folder: Path, taken: Sequence[Path]) -> list[str]:
 
 
 def stream_name(name: str) -> str:
-    """Return the name of a stream in events: the stem of a file, or host and path of an address without credentials."""
+    """Return the name of a stream in events: the stem of a file, or host and path of an address without credentials.
+
+    A pipeline has the name of its source.
+    """
+    if name.startswith("gst:"):
+        place = _PLACE.search(name)
+        return stream_name(place["text"].strip("\"'")) if place else "gst"
     if "://" not in name:
         return as_utf8(name.removeprefix("camera:") if name.startswith("camera:") else Path(name).stem)
     from ..credentials.redact import HIDDEN, redact

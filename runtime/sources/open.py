@@ -63,7 +63,7 @@ def open_source(
 
     Args:
         address: "-", "tcp://host:port", "unix:///path", a folder, or a file. With a bundle that has a backbone also a
-            video file, rtsp://, http(s):// or camera:/dev/video0.
+            video file, rtsp://, http(s)://, camera:/dev/video0 or gst:PIPELINE.
         dim: Dimension of the features. Default: that of the bundle.
         stride_s: Seconds per snippet. Default: that of the bundle.
         start_s: Media time of the first snippet in seconds if the source does not declare it.
@@ -95,6 +95,7 @@ def open_source(
         "overflow": overflow is not None,
         "transport": frames is not None and frames.transport != "tcp",
         "allow_hosts": frames is not None and bool(frames.allow_hosts),
+        "decoder": frames is not None and frames.decoder != "software",
     }
     refuse_options(address, [name for name, is_set in used.items() if is_set])
     if is_video_input(address):
@@ -175,7 +176,7 @@ def _select(
             "source-address",
             f"The address {address!r} has an unknown form",
             "-, tcp://host:port, unix:///path, a folder, a .npy, raw or framed file, or as video a file, rtsp://, "
-            "http(s)://, camera:/dev/video0",
+            "http(s)://, camera:/dev/video0, gst:PIPELINE",
             "correct the address",
         )
     path = Path(address)
@@ -210,15 +211,22 @@ def video_source(
     """Open a video with the backbone of a bundle. See `open_source`.
 
     Raises:
-        InputError: The bundle has no backbone, or the video cannot be opened.
+        InputError: There is no bundle, or it has no backbone, or the video cannot be opened.
     """
     from ..backbone.backbone import VideoBackbone, no_backbone
     from ..credentials.redact import Address
     from ..video import VideoOptions
     from .video import open_video
 
-    if bundle is None or bundle.manifest.backbone is None:
-        raise no_backbone("without a name" if bundle is None else bundle.id, Address.parse(address).shown)
+    if bundle is None:
+        raise InputError(
+            "bundle-without-backbone",
+            f"{Address.parse(address).shown} is a video, and no bundle was given to compute its features",
+            required="a bundle with a backbone (`punctum export --backbone`, or `punctum train` on videos)",
+            next_step="pass `bundle=`",
+        )
+    if bundle.manifest.backbone is None:
+        raise no_backbone(bundle.id, Address.parse(address).shown)
     backbone = VideoBackbone.open(bundle, spec)
     frames = frames or VideoOptions()
     if reconnect_s is not None:
@@ -229,6 +237,12 @@ def video_source(
 # Parameters without effect by kind of source, and the reason, as the end of "which ...".
 _FILES = {"idle_s": "waits only with `follow=True`"}
 _CAMERAS = {"follow": "never ends by itself", "allow_hosts": "is opened by FFmpeg without this check"}
+_PIPELINES = {
+    "follow": "never ends by itself",
+    "allow_hosts": "is opened by GStreamer without this check",
+    "transport": "names its transport in the pipeline",
+    "decoder": "names its decoder in the pipeline",
+}
 _HTTP = {"follow": "is read to its end"}
 _SENDERS = {
     "start_s": "declares its own start",
@@ -238,6 +252,7 @@ _FEATURES = {
     "overflow": "waits for the reader",
     "transport": "is not an RTSP stream",
     "allow_hosts": "follows no redirects",
+    "decoder": "is not decoded",
 }
 _NOT_LOST = {"reconnect_s": "cannot be lost"}
 
@@ -262,10 +277,12 @@ def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
             return "an RTSP stream", _CAMERAS
         if scheme in ("http", "https"):
             return "video over HTTP", _HTTP | {"transport": "is not an RTSP stream"}
+        if scheme == "gst":
+            return "a GStreamer pipeline", _PIPELINES
         if scheme == "camera":
             return "a camera", _CAMERAS | {"transport": "is not an RTSP stream"}
         reasons = {"follow": "is read to its end", "idle_s": "is read to its end"}
-        unfit = {name: why for name, why in _FEATURES.items() if name != "overflow"}
+        unfit = {name: why for name, why in _FEATURES.items() if name not in ("overflow", "decoder")}
         return "a video file", unfit | _NOT_LOST | reasons
     if address == "-":
         return "standard input", _FEATURES | _NOT_LOST | _SENDERS

@@ -79,6 +79,18 @@ def were(number: int) -> str:
     return "was" if number == 1 else "were"
 
 
+def duration(seconds: float) -> str:
+    """ "45 s", "12 min", "3 h 20 min", "5 d 4 h"."""
+    minutes = round(seconds / 60)
+    if minutes < 2:
+        return f"{max(round(seconds), 0)} s"
+    if minutes < 120:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60} min"
+    return f"{minutes // 1440} d {minutes % 1440 // 60} h"
+
+
 def _spelled(character: str) -> str:
     return character.encode("unicode_escape").decode()
 

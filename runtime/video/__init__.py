@@ -8,14 +8,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .._lazy import lazy_names
-from ._frames import MAX_RATE, FrameSource, Gap, Sampled, VideoInfo, VideoOptions
+from ._frames import DECODERS, MAX_RATE, SOFTWARE, FrameSource, Gap, Sampled, VideoInfo, VideoOptions
 
 if TYPE_CHECKING:
     from .files import video_files
     from .open import open_frames
 
 __all__ = [
+    "DECODERS",
     "MAX_RATE",
+    "SOFTWARE",
     "FrameSource",
     "Gap",
     "Sampled",

@@ -10,10 +10,12 @@ from ..errors import InputError, SourceLostError
 from ._decoded import DecodedFrame
 from ._faults import Fault, explain
 from ._frames import VideoInfo, VideoOptions
+from ._gst_reader import GstReader
 from ._guard import Refused
 from ._http import HttpSource
 from ._http_body import HttpBody
 from ._opening import Input
+from ._selection import Shows
 from .decode import VideoReader
 
 if TYPE_CHECKING:
@@ -42,6 +44,7 @@ class Connection(Protocol):
     def lost(self) -> int: ...
     def open(self) -> None: ...
     def info(self, first: DecodedFrame) -> VideoInfo: ...
+    def watch(self, shows: Shows) -> None: ...
     def decoded_frames(self) -> Iterator[DecodedFrame | None]: ...
     def close(self) -> None: ...
 
@@ -58,6 +61,7 @@ class HttpReader(VideoReader):
             options={"format_whitelist": FORMS},
             limits=source.limits,
             threads=options.threads,
+            decoder=options.decoder,
             rate=options.rate,
         )
         self._io_open = source.nested
@@ -185,7 +189,7 @@ def http_source(address: Address, options: VideoOptions) -> HttpSource | None:
 
 def make_reader(
     address: Address, options: VideoOptions, dropped: dict[str, int], source: HttpSource | None = None
-) -> VideoReader:
+) -> Connection:
     """Create a reader of the source without opening it.
 
     Args:
@@ -194,6 +198,8 @@ def make_reader(
         dropped: Counters by reason, shared with the reader.
         source: Result of `http_source`.
     """
+    if address.kind == "gst":
+        return GstReader(address, options, dropped)
     if source is not None:
         return HttpReader(source, address, options, dropped)
     chosen, form = ffmpeg_options(address, options)
@@ -205,6 +211,7 @@ def make_reader(
         form=form,
         limits=(options.open_timeout_s, read_limit(address, options)),
         threads=options.threads,
+        decoder=options.decoder,
         rate=options.rate,
     )
 
@@ -224,6 +231,10 @@ def error_fault(error: InputError) -> Fault:
         "video-rate",
         "video-size",
         "video-streams",
+        "decoder-missing",
+        "gst-missing",
+        "gst-pipeline",
+        "decoder-codec",
     }
     return Fault.of(error, passing=error.code not in final, answers=not isinstance(error, SourceLostError))
 

@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ._frames import U8
+from ._raw import RawPicture
 
 if TYPE_CHECKING:
     from av.sidedata.sidedata import SideDataContainer
     from av.video.frame import VideoFrame
 
 MAX_ASPECT = 16.0  # a larger ratio of the sides of a pixel means a damaged header
+_PLANAR = {"nv12": "yuv420p", "p010le": "yuv420p10le", "nv16": "yuv422p", "nv24": "yuv444p"}
 
 
 class Converter:
@@ -22,16 +24,24 @@ class Converter:
 
     The conversion method of a frame would create a thread pool for each frame, which costs more than it gains. Plain
     bilinear chroma interpolation returns the same bytes in FFmpeg 7.1 to 8.1; the "accurate" mode does not.
+
+    Args:
+        semi_planar: Whether frames come from hardware, which interleaves the chroma planes. They are separated first:
+            FFmpeg then takes the same path as for frames of its own decoders, and returns the same bytes.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, *, semi_planar: bool = False) -> None:
         from av.video.reformatter import VideoReformatter
 
         self._reformatter = VideoReformatter()
+        self._separator = VideoReformatter() if semi_planar else None
         self._busy = threading.Lock()
 
-    def __call__(self, frame: VideoFrame) -> U8:
+    def __call__(self, picture: VideoFrame | RawPicture) -> U8:
+        frame = picture.frame() if isinstance(picture, RawPicture) else picture
         with self._busy:
+            if self._separator is not None and frame.format.name in _PLANAR:
+                frame = self._separator.reformat(frame, format=_PLANAR[frame.format.name], threads=1)
             converted = self._reformatter.reformat(frame, format="rgb24", interpolation="BILINEAR", threads=1)
         return np.asarray(converted.to_ndarray(), np.uint8)
 
@@ -51,7 +61,7 @@ class DecodedFrame:
 
     def __init__(
         self,
-        frame: VideoFrame,
+        frame: VideoFrame | RawPicture,
         convert: Converter,
         turn: Turn,
         lost: int,
@@ -62,7 +72,7 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
-        self._picture: VideoFrame | U8 = frame
+        self._picture: VideoFrame | RawPicture | U8 = frame
         self._convert, self._turn = convert, turn
 
     def image(self) -> U8:
@@ -71,6 +81,23 @@ class DecodedFrame:
             # The frame is forgotten, which releases its buffer to the pool of the decoder.
             self._picture = self._turn(self._convert(self._picture))
         return self._picture
+
+
+class OmittedFrame(DecodedFrame):
+    """A frame that was not decoded because no cell should show it.
+
+    If damage moves the frames in time and a cell shows it nevertheless, the frame before it takes its place.
+    """
+
+    __slots__ = ("_before",)
+
+    def __init__(self, before: DecodedFrame, lost: int, raw_s: float, duration_s: float, damaged: bool) -> None:
+        self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
+        self.aspect, self.damaged = before.aspect, damaged
+        self._before = before
+
+    def image(self) -> U8:
+        return self._before.image()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,13 @@ from ._time import TimeBase
 U8 = npt.NDArray[np.uint8]
 Policy = Literal["wait", "drop_oldest"]
 MAX_RATE = 1000.0
+SOFTWARE, AUTO = "software", "auto"
+HARDWARE = (
+    *("videotoolbox", "mediacodec", "d3d11va", "d3d12va", "dxva2", "vaapi", "cuda", "qsv", "vdpau", "vulkan"),
+    *("amf", "drm"),
+)
+"""FFmpeg's names of hardware decoders, in the order in which `auto` tries them: that of the platform itself first."""
+DECODERS = (AUTO, SOFTWARE, *HARDWARE)
 POLL_S = 0.1  # seconds that a live source waits before it returns control to the caller
 
 
@@ -67,6 +74,7 @@ class VideoInfo:
         codec: FFmpeg's name of the codec.
         rotation: Rotation that was applied, in degrees counter-clockwise.
         live: Whether the source is live.
+        decoder: The decoder that is at work, one of `DECODERS`: "software", or the kind of hardware.
         time: Time information of the container.
     """
 
@@ -77,6 +85,7 @@ class VideoInfo:
     codec: str
     rotation: int
     live: bool
+    decoder: str = SOFTWARE
     time: TimeBase = field(default_factory=TimeBase)
 
 
@@ -88,6 +97,8 @@ class VideoOptions:
         max_hold_s: Longest time that a frame stays on screen; a longer silence is a Gap.
         threads: Number of decoder threads; 0 lets FFmpeg choose. More threads use more CPU time in total; set it
             only if one core cannot decode the video in time.
+        decoder: "software"; a hardware decoder of FFmpeg, such as "cuda" or "vaapi", which must then decode the video;
+            or "auto": hardware if there is some that decodes it, else software.
         open_timeout_s: Time limit for the first frame.
         read_timeout_s: Time limit for the next data (HLS: at least 15 s, because its segments arrive whole).
         stall_s: Time limit for the next frame.
@@ -113,6 +124,7 @@ class VideoOptions:
 
     max_hold_s: float = 1.0
     threads: int = 1
+    decoder: str = SOFTWARE
     open_timeout_s: float = 10.0
     read_timeout_s: float = 5.0
     stall_s: float = 10.0
@@ -149,6 +161,8 @@ class VideoOptions:
             )
         if self.threads < 0:
             raise _wrong("threads", self.threads, "0 or more")
+        if self.decoder not in DECODERS:
+            raise InputError("decoder", f"`decoder` is {self.decoder!r}", ", ".join(DECODERS), "change `decoder`")
         if self.policy not in (None, "wait", "drop_oldest"):
             raise _wrong("policy", self.policy, "wait or drop_oldest")
         if self.transport not in ("tcp", "udp"):

@@ -14,6 +14,7 @@ from ._http_body import HttpBody
 from ._http_nested import Bytes
 
 if TYPE_CHECKING:
+    from av.codec.hwaccel import HWAccel
     from av.container import InputContainer
 
 Input: TypeAlias = str | HttpBody | Bytes
@@ -44,6 +45,7 @@ def open_container(
     form: str | None,
     limits: tuple[float, float],
     io_open: OpenEntry | None,
+    accelerator: HWAccel | None = None,
 ) -> InputContainer:
     """Open a container, of which a malicious one can neither open other files nor demand memory without bound.
 
@@ -54,6 +56,7 @@ def open_container(
         form: FFmpeg's name of the container format. None detects it.
         limits: Time limits in seconds for opening and for each read.
         io_open: Opens the entries of a playlist.
+        accelerator: Decodes in hardware; None in software.
 
     Raises:
         av.FFmpegError, OSError, ValueError, RuntimeError: It cannot be opened.
@@ -68,6 +71,13 @@ def open_container(
     # Not as `options`, which apply to every stream as well: PyAV 17.0 frees memory that it never allocated if streams
     # are found late, as in MPEG-PS, FLV and HLS.
     container: InputContainer = av.open(
-        target, mode="r", format=form, container_options=options, timeout=limits, io_open=io_open, **named
+        target,
+        mode="r",
+        format=form,
+        container_options=options,
+        timeout=limits,
+        io_open=io_open,
+        hwaccel=accelerator,
+        **named,
     )
     return container

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from av.video.stream import VideoStream
 
     from ._decoded import DecodedFrame
+    from ._header import Header
 
     VideoPacket = Packet[VideoStream] | Packet[Stream]  # of the video stream, or in a live source of any
     Packets = Iterator[Packet[VideoStream]] | Iterator[Packet[Stream]]
@@ -98,6 +99,15 @@ class Stamper:
         if pts is not None and (dts is None or not doubtful):
             return pts, shown_s
         return dts, shown_s
+
+    @property
+    def in_order(self) -> bool:
+        """Whether no presentation time stamp ran backwards so far, so that every frame has its own."""
+        return not (self._bad_pts or self._recent_pts)
+
+    def omit(self, pts_s: float) -> None:
+        """Note the presentation time in seconds of a frame that was not decoded."""
+        self._last_pts = pts_s
 
     def _count_reversals(self, late_pts: bool, late_dts: bool, held: int) -> None:
         """Count time stamps that run backwards: permanently, or after damage only until order returns."""
@@ -191,6 +201,26 @@ class ArrivalStamper(Stamper):
         self, frame: VideoFrame, *, lost: int, held: int, queued: int = 0, damaged: bool = False
     ) -> tuple[float | None, float]:
         return time.monotonic(), 0.0
+
+
+def make_stamper(stream: VideoStream, header: Header, rate: float | None) -> Stamper:
+    """Return what gives the frames of an opened stream their time stamps.
+
+    Args:
+        stream: The stream.
+        header: Its header.
+        rate: Frames per second that the caller has set; None if not set.
+    """
+    base = float(stream.time_base or 0)
+    if header.stamped:
+        if header.form != "avi":
+            return Stamper(base)
+        usual = stream.guessed_rate  # the average counts the empty chunks of a late start
+        usual_rate = float(usual) if usual else 0.0
+        return AviStamper(base, stream.index_entries, period_s=1 / usual_rate if 0.01 <= usual_rate <= 1000 else 0.0)
+    if header.recorded or rate:
+        return CountingStamper(base, 1 / header.rate)
+    return ArrivalStamper(base)
 
 
 def spread(

@@ -65,6 +65,11 @@ class MediaClock:
         """Whether data was damaged within the last few frames."""
         return self._damage_window > 0
 
+    @property
+    def shift(self) -> float | None:
+        """Media time minus time stamp, as long as one follows the other; None where it does not."""
+        return None if self._estimated_s or self._damage_window else self._offset
+
     def advance(self, raw: float | None, *, damaged: bool = False) -> Tick:
         """Return the media time of the next frame.
 

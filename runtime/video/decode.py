@@ -1,4 +1,4 @@
-"""Decoding with PyAV: bytes to upright RGB frames with time stamps. Damaged packets are skipped and counted."""
+"""Reading a video with PyAV: from an address to upright RGB frames with time stamps."""
 
 from __future__ import annotations
 
@@ -10,22 +10,23 @@ from typing import TYPE_CHECKING
 
 from ..credentials.redact import Address
 from ..errors import InputError
-from ._decoded import Converter, DecodedFrame, Turn, pixel_aspect
+from ._decoded import Converter, DecodedFrame
+from ._decoding import Decoding
 from ._faults import Fault, explain
-from ._frames import VideoInfo
-from ._header import MAX_PIXELS, Header, choose_stream, number, too_many_streams
+from ._frames import AUTO, SOFTWARE, VideoInfo
+from ._hardware import Accelerator, open_decoder, unsuited
+from ._header import Header, choose_stream, too_many_streams
 from ._opening import Input, OpenEntry, ffmpeg_name, load_av, open_container
-from ._stamps import ArrivalStamper, AviStamper, CountingStamper, Stamper, spread
+from ._selection import Shows
+from ._stamps import ArrivalStamper, Stamper, make_stamper, spread
 from ._time import TimeBase
 
 if TYPE_CHECKING:
     from av.container import InputContainer
-    from av.video.frame import VideoFrame
     from av.video.stream import VideoStream
 
     from ._stamps import Packets, VideoPacket
 
-MAX_SIDE = 16384  # pixels; a damaged header may claim any size
 MAX_FAULTS = 1000  # unreadable packets in a row after which a file counts as ended
 
 
@@ -40,7 +41,11 @@ class VideoReader:
         form: FFmpeg's name of the container format. None detects it.
         limits: Time limits in seconds for opening and for each read.
         threads: Number of decoder threads; 0 lets FFmpeg choose.
+        decoder: See `VideoOptions`.
         rate: Frames per second of a stream without time stamps.
+
+    Attributes:
+        ended_by: Why `decoded_frames` stopped, if not at the end of the stream.
     """
 
     def __init__(
@@ -53,29 +58,22 @@ class VideoReader:
         form: str | None = None,
         limits: tuple[float, float] = (10.0, 5.0),
         threads: int = 0,
+        decoder: str = SOFTWARE,
         rate: float | None = None,
     ) -> None:
         self._address, self._dropped, self._live = address, dropped, live
         self._options, self._form, self._limits, self._threads = options or {}, form, limits, threads
-        self._declared_rate = rate
+        self._declared_rate, self._decoder = rate, decoder
+        self._accelerator: Accelerator | None = None
         self._container: InputContainer | None = None
-        self._turn = Turn()
-        self._rotation: int | None = None
-        self._size, self._aspect = (0, 0), 1.0
         self._packets: Packets | None = None
-        self._lost = 0
-        self._faults = 0
-        self._damaged = False  # data was corrupt or missing since the last frame
-        self._first_s: float | None = None  # earliest stamp among the packets up to the first frame
-        self._stamper = Stamper(0.0)
+        self._decoding: Decoding | None = None
         self._opened_at = self._read_s = 0.0  # when opening began; time spent waiting for the last packet
-        self.frames = 0
-        """Frames decoded so far."""
         self.ended_by: Fault | None = None
-        """Why `decoded_frames` stopped, if not at the end of the stream."""
 
-    _stream: VideoStream  # set by `open`, as the next two
+    _stream: VideoStream  # set by `open`, as the next three
     _header: Header
+    _stamper: Stamper
     _convert: Converter
     _io_open: OpenEntry | None = None  # opens the entries of a playlist
     _recorded: bool | None = None  # whether the source has a known end; None: ask FFmpeg
@@ -83,7 +81,8 @@ class VideoReader:
     def open(self) -> None:
         """Raises InputError."""
         av = load_av()
-        self._convert = Converter()
+        self._accelerator = open_decoder(self._decoder)
+        self._convert = Converter(semi_planar=self._accelerator is not None)
         if self._address.secret:
             av.logging.set_level(None)  # messages of FFmpeg contain addresses
         fault: Fault | None = None
@@ -97,6 +96,7 @@ class VideoReader:
                 form=self._form,
                 limits=self._limits,
                 io_open=self._io_open,
+                accelerator=None if self._accelerator is None else self._accelerator.context,
             )
         except (av.FFmpegError, OSError, ValueError, RuntimeError) as error:
             fault = explain(error, self._address, waited_s=time.monotonic() - began, limit_s=self._limits[0])
@@ -106,6 +106,8 @@ class VideoReader:
             raise fault.error()
         try:
             self._stream = choose_stream(container, self._address.shown, rate=self._declared_rate)
+            if self.strict and not self._stream.codec_context.is_hwaccel:
+                raise self.unsuited()
         except InputError:
             self.close()
             raise
@@ -117,6 +119,15 @@ class VideoReader:
         self._stream.thread_type = kinds.SLICE if self._live else kinds.AUTO
         self._stream.thread_count = self._threads
 
+    @property
+    def strict(self) -> bool:
+        """Whether a hardware decoder was named, which must then be used."""
+        return self._decoder not in (SOFTWARE, AUTO)
+
+    def unsuited(self) -> InputError:
+        """The error for a video that the named hardware decoder does not decode."""
+        return unsuited(self._decoder, self._address.shown, self._stream.codec_context.codec.canonical_name)
+
     def _input(self) -> Input:
         """Return what FFmpeg opens: an address or a file object. Subclasses may set options and form here."""
         return ffmpeg_name(self._address)
@@ -126,9 +137,24 @@ class VideoReader:
         """Metadata of the container and of its video stream."""
         return self._container.metadata if self._container is not None else {}, self._stream.metadata
 
+    def watch(self, shows: Shows) -> None:
+        """Decode only what is needed from now on. shows: whether a cell may show a frame."""
+        if self._decoding is not None:
+            self._decoding.shows = shows
+
+    @property
+    def frames(self) -> int:
+        """Frames so far."""
+        return 0 if self._decoding is None else self._decoding.frames
+
+    @property
+    def omitted(self) -> int:
+        """Of these, frames that were not decoded, because no cell shows them and no other frame needs them."""
+        return 0 if self._decoding is None else self._decoding.omitted
+
     @property
     def announced(self) -> int:
-        """Number of frames in the header beyond those decoded; 0 without a frame count."""
+        """Number of frames in the header beyond those so far; 0 without a frame count."""
         return max(int(self._stream.frames or 0) - self.frames, 0)
 
     def info(self, first: DecodedFrame) -> VideoInfo:
@@ -140,17 +166,19 @@ class VideoReader:
             rate=self._header.rate,
             duration_s=self._header.duration_s,
             codec=str(self._stream.codec_context.name),
-            rotation=self._turn.degrees,
+            rotation=0 if self._decoding is None else self._decoding.turn.degrees,
             live=self._live,
+            decoder=SOFTWARE if self._accelerator is None else self._accelerator.at_work(self._stream.codec_context),
             time=self._time_base(first),
         )
 
     def _time_base(self, first: DecodedFrame) -> TimeBase:
         """How stamps of this container become media time."""
         late_s = self._stamper.late_s
+        first_s = None if self._decoding is None or late_s else self._decoding.first_s
         base = self._header.time_base(
             starts=self._address.kind not in ("rtsp", "camera"),
-            first_s=first.raw_s if self._first_s is None or late_s else self._first_s,
+            first_s=first.raw_s if first_s is None else first_s,
             arrival=isinstance(self._stamper, ArrivalStamper),
         )
         if late_s and base.end_s is not None:
@@ -159,17 +187,26 @@ class VideoReader:
 
     @property
     def lost(self) -> int:
-        """Number of frames lost since the last decoded frame."""
-        return self._lost
+        """Number of frames lost since the last frame."""
+        return 0 if self._decoding is None else self._decoding.lost
 
     def decoded_frames(self) -> Iterator[DecodedFrame | None]:
         """Yield frames in presentation order, and None for each packet without a frame. See `ended_by` afterwards."""
-        self._stamper = self._make_stamper()
-        if isinstance(self._stamper, ArrivalStamper):
-            return spread(self._all(), lambda: self._read_s, since=self._opened_at)
-        return self._all()
+        stamper = self._stamper = make_stamper(self._stream, self._header, self._declared_rate)
+        threads = int(self._stream.codec_context.thread_count)
+        decoding = self._decoding = Decoding(
+            self._stream,
+            stamper,
+            self._convert,
+            self._dropped,
+            queued=0 if self._live else max(threads - 1, 0),
+            waits=self._header.recorded or self._form == "hls",
+        )
+        if isinstance(stamper, ArrivalStamper):
+            return spread(self._all(decoding), lambda: self._read_s, since=self._opened_at)
+        return self._all(decoding)
 
-    def _all(self) -> Iterator[DecodedFrame | None]:
+    def _all(self, decoding: Decoding) -> Iterator[DecodedFrame | None]:
         av = load_av()
         while True:
             began = time.monotonic()
@@ -182,17 +219,16 @@ class VideoReader:
                 fault = explain(error, self._address, waited_s=waited_s, limit_s=self._limits[1], reading=True)
             self._read_s = time.monotonic() - began
             if fault is not None:
-                self._faults += 1
-                self._damaged = True
-                self._count("unreadable")
-                if self._live or self._faults >= MAX_FAULTS:
+                yield from decoding.take(None)
+                decoding.fail()
+                if self._live or decoding.faults >= MAX_FAULTS:
                     self.ended_by = fault
                     break
                 continue
             if packet is None:
                 break
-            yield from self._decode(packet)
-        yield from self._decode(None)
+            yield from decoding.take(packet)
+        yield from decoding.finish()
 
     def _read(self) -> VideoPacket | None:
         """Return the next video packet, None at the end. Live: of any stream, so that the caller regains control."""
@@ -207,84 +243,6 @@ class VideoReader:
         except IndexError:
             pass  # at the end, PyAV asks for streams that appeared after opening because of damaged data
         return None
-
-    def _decode(self, packet: VideoPacket | None) -> Iterator[DecodedFrame | None]:
-        av = load_av()
-        stamper = self._stamper
-        if packet is not None:
-            if packet.stream.index != self._stream.index:
-                yield None
-                return
-            if packet.is_corrupt:  # bytes are missing around it; the rest may still decode
-                self._count("corrupt-packets")
-                self._damaged = True
-            stamper.note(packet)
-            if stamper.missing:
-                self._lose("missing", stamper.missing)
-                stamper.missing = 0
-            if not self.frames:
-                self._note(packet)
-        frames: list[VideoFrame] = []
-        try:
-            frames = self._stream.decode(packet)
-        except EOFError:
-            pass  # already flushed
-        except (av.FFmpegError, ValueError, RuntimeError):
-            self._faults += 1
-            self._lose("not-decodable")
-        any_frame, context = False, self._stream.codec_context
-        queued = 0 if self._live else max(int(context.thread_count) - 1, 0)
-        for frame in frames:
-            if frame.width * frame.height > MAX_PIXELS:
-                self._lose("too-large")
-                continue
-            if frame.is_corrupt or not (0 < frame.width <= MAX_SIDE and 0 < frame.height <= MAX_SIDE):
-                self._lose("corrupt")
-                continue
-            if frame.rotation != self._rotation:
-                self._rotation, self._turn = frame.rotation, Turn.of(frame)
-                self._size = (0, 0)
-            if (frame.width, frame.height) != self._size:
-                self._size = (frame.width, frame.height)
-                aspect = pixel_aspect(number(self._stream.sample_aspect_ratio))
-                self._aspect = 1 / aspect if self._turn.transpose else aspect
-            raw_s, shown_s = stamper.stamp(
-                frame, lost=self._lost, held=context.reorder_depth, queued=queued, damaged=self._damaged
-            )
-            decoded = DecodedFrame(
-                frame, self._convert, self._turn, self._lost, raw_s, shown_s, self._aspect, self._damaged
-            )
-            self._lost, self._faults, self._damaged, any_frame = 0, 0, False, True
-            self.frames += 1
-            yield decoded
-        if not any_frame:
-            yield None
-
-    def _make_stamper(self) -> Stamper:
-        base, header = number(self._stream.time_base), self._header
-        if header.stamped:
-            if header.form != "avi":
-                return Stamper(base)
-            rate = number(self._stream.guessed_rate)  # the average counts the empty chunks of a late start
-            return AviStamper(base, self._stream.index_entries, period_s=1 / rate if 0.01 <= rate <= 1000 else 0.0)
-        if header.recorded or self._declared_rate:
-            return CountingStamper(base, 1 / header.rate)
-        return ArrivalStamper(base)
-
-    def _note(self, packet: VideoPacket) -> None:
-        """Remember the earliest time stamp up to the first frame."""
-        stamp = packet.dts if packet.pts is None else packet.pts
-        if stamp is not None and packet.time_base and not packet.is_discard:
-            at = float(stamp * packet.time_base)
-            self._first_s = at if self._first_s is None else min(self._first_s, at)
-
-    def _lose(self, reason: str, count: int = 1) -> None:
-        self._lost += count
-        self._damaged = True
-        self._count(reason, count)
-
-    def _count(self, reason: str, count: int = 1) -> None:
-        self._dropped[reason] = self._dropped.get(reason, 0) + count
 
     def close(self) -> None:
         container, self._container = self._container, None

@@ -41,6 +41,7 @@ class FileFrames:
         fps: Cells of the grid per second.
         options: Options of the source.
         warn: Called with each warning about media time; default: the log.
+        decode_all: Whether to decode frames that no cell shows as well, for comparison.
     """
 
     live = False
@@ -53,9 +54,11 @@ class FileFrames:
         fps: float,
         options: VideoOptions | None = None,
         warn: Callable[[str], None] | None = None,
+        decode_all: bool = False,
     ) -> None:
         check_fps(fps)
         self.name = address.shown
+        self._decode_all = decode_all
         self.info = VideoInfo(0, 0, 0.0, None, "", 0, False)
         self.dropped: dict[str, int] = {}
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
@@ -79,6 +82,7 @@ class FileFrames:
             options=_OPTIONS,
             limits=limits,
             threads=self._options.threads,
+            decoder=self._options.decoder,
             rate=self._options.rate,
         )
         self._open(reader)
@@ -87,6 +91,8 @@ class FileFrames:
         self._first = next((frame for frame in self._decoded if frame is not None), None)
         if self._first is None:
             self.close()
+            if reader.strict and "not-decodable" in self.dropped:
+                raise reader.unsuited()
             raise InputError(
                 "video-no-frames",
                 f"{self.name} contains no decodable frame{_counts(self.dropped)}",
@@ -97,6 +103,8 @@ class FileFrames:
             )
         self.info = reader.info(self._first)
         self._timeline = make_timeline(self.info, self._fps, self._options)
+        if not self._decode_all:
+            reader.watch(self._timeline.shows)
         warn_of_rate(self.name, self.info, self._warn)
 
     def _open(self, reader: VideoReader) -> None:

@@ -1,4 +1,4 @@
-"""Frames of RTSP, HTTP and HLS streams and USB cameras, read by a thread into a bounded buffer.
+"""Frames of RTSP, HTTP and HLS streams, USB cameras and GStreamer pipelines, read by a thread into a bounded buffer.
 
 A live source that breaks off is reopened, with growing pauses between attempts. Media time advances by the wall-clock
 time of the interruption, and a Gap reports it.
@@ -218,11 +218,16 @@ class LiveFrames:
             lost_s = self._first_raw - self._last_raw if arrival else time.monotonic() - self._seen
             self._warn(f"{self.name} is back after {max(lost_s, 0.0):.1f} s.")
             self._put(self._timeline.resume(lost_s))
+            connection.watch(self._timeline.shows)
             return
         self.info = connection.info(first)
-        if self._address.kind == "http" and (self.info.duration_s or getattr(connection, "recording", False)):
+        recording = getattr(connection, "recording", False)
+        if self._address.kind == "http" and (self.info.duration_s or recording):
             self.live = False
+        if self._address.kind == "gst" and recording:
+            self.live, self.policy = False, self._options.policy or "wait"
         self._timeline = self._new_timeline()
+        connection.watch(self._timeline.shows)
         warn_of_rate(self.name, self.info, self._warn)
         self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=self.policy)
         self._ready.set()
@@ -237,7 +242,7 @@ class LiveFrames:
 
     def _new_timeline(self) -> Timeline[DecodedFrame]:
         """Irregular steps mean lost frames only with cameras; the rule of files applies to HTTP."""
-        camera = self._address.kind != "http"
+        camera = self.live and self._address.kind != "http"
         return make_timeline(self.info, self._fps, self._options, rhythm=camera)
 
     @property
@@ -281,6 +286,8 @@ class LiveFrames:
         if not begun:
             return fault or _live_faults.no_frames(self.name)
         kind, whole, spanned_s = self._address.kind, self.info.duration_s, self._last_raw - self._first_raw
+        if kind == "gst" and fault is None and not self.live:
+            return None
         if kind == "rtsp" and whole and spanned_s >= whole - END_SLACK_S:
             return None
         if kind == "http" and fault is None:

@@ -8,7 +8,7 @@ from ._frames import FrameSource, VideoOptions
 
 
 def open_frames(address: str, *, fps: float, options: VideoOptions | None = None) -> FrameSource:
-    """Open the frames of a video: a file, http(s) (also HLS), rtsp(s), or a camera such as camera:/dev/video0.
+    """Open the frames of a video: a file, http(s) (also HLS), rtsp(s), a camera (camera:/dev/video0), or gst:PIPELINE.
 
     Args:
         address: Path or address of the video. Without a login in it, HTTP and RTSP use that of `options`, or else the

@@ -15,6 +15,7 @@ from ..errors import InputError
 from ._frames import Gap
 
 MAX_FPS = 1000.0
+_ROUNDING_S = 1e-6  # far more than the rounding of media times
 T = TypeVar("T")
 
 
@@ -80,6 +81,14 @@ class GridSampler(Generic[T]):
                 items.append(self._cell())
         self._frame, self._shown_at, self._shown_s = frame, at, duration_s
         return items
+
+    def shows(self, at: float, until: float) -> bool:
+        """Return whether a cell of this section may show a frame at media time `at` that the next one replaces at
+        `until`; both in seconds."""
+        if self._frame is None:
+            return True
+        begin, end = (time - self.tie_s - self._start for time in (at - _ROUNDING_S, until + _ROUNDING_S))
+        return (math.ceil(begin * self.fps - 0.5) + 0.5) / self.fps < end
 
     def finish(self, *, lost: int = 0) -> list[Cell[T] | Gap]:
         """Return the items up to the end of the last frame. Later frames begin a new stream."""

@@ -83,6 +83,19 @@ class Timeline(Generic[P]):
             return items
         return items + self._take(frame, self._tick(frame), lost, broken)
 
+    def shows(self, before_s: float, at_s: float, next_s: float) -> bool:
+        """Return whether a cell may show the frame with time stamp `at_s`, between two others; True in doubt.
+
+        Args:
+            before_s: Time stamp in seconds of the frame before it.
+            at_s: Its own.
+            next_s: That of the frame after it.
+        """
+        shift = self.clock.shift
+        if shift is None or self._held is not None or max(at_s - before_s, next_s - at_s) > self.hold_s / 2:
+            return True
+        return at_s + shift <= self.clock.last or self.sampler.shows(at_s + shift, next_s + shift)
+
     def resume(self, lost_s: float) -> list[Cell[P] | Gap]:
         """Continue after a reconnection, `lost_s` seconds after the last frame; see `MediaClock.resume`."""
         items = self.settle()

@@ -112,6 +112,7 @@ def test_an_ensemble_is_one_graph_of_the_networks_that_vote(trained):
     check_locator(module.eval(), locator_graph(module))
 
 
+@pytest.mark.slow
 def test_networks_that_smooth_differently_keep_the_form_of_torch():
     module = LocatorEnsemble([net(NETS["linear"]), net(NETS["embedded, deep"])])
     module.set_trained(2)
@@ -128,6 +129,7 @@ def test_every_kind_of_head_is_written_as_it_is(name):
     check_center(module, lean_center.write_center(module), close)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "config",
     [
@@ -142,6 +144,7 @@ def test_other_heads_keep_the_form_of_torch(config):
     check_center(module, center_graph(module))
 
 
+@pytest.mark.slow
 def test_the_written_graphs_are_smaller_and_the_same_every_time():
     import onnx
 

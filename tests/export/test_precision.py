@@ -306,6 +306,7 @@ def videos(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_a_backbone_has_a_fingerprint_of_its_own(videos):
     from punctum.runtime.backbone.backbone import VideoBackbone
 
@@ -335,6 +336,7 @@ def _noisy(graph: bytes) -> bytes:
     return model.SerializeToString()
 
 
+@pytest.mark.slow
 def test_a_backbone_that_costs_too_much_stays_fp32(videos, monkeypatch):
     bundle = Bundle.load(ASSETS / "default")
     usual = variants.AccuracyReference.measure
@@ -391,7 +393,7 @@ def test_data_that_does_not_fit(data, tmp_path):
         for file in (folder / "features").iterdir():
             np.save(file, np.load(file) * 10)
 
-    with pytest.raises(InputError, match="training features of"):
+    with pytest.raises(InputError, match="Training features of"):
         add_variants(bundle, ["int8"], open_data(bundle, harmed("louder", louder), None))
 
     def narrower(folder):

@@ -16,6 +16,8 @@ from punctum.runtime.errors import PunctumError
 
 from tests.fuzz.fuzzing import mutate, targets
 
+pytestmark = pytest.mark.slow
+
 LIMIT_S = 60  # one input; no reader needs a second, but machines stall
 
 

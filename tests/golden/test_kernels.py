@@ -7,6 +7,8 @@ import pytest
 from punctum import kernels
 from punctum.kernels.reference import published
 
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
 
 def cases(folder, kind):
     files = sorted(folder.glob(f"{kind}_[0-9]*.npz"))

@@ -7,6 +7,8 @@ import pytest
 from punctum import kernels
 from punctum.kernels.reference import published, published_labels, published_post
 
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
 SNIPPETS_A_FEATURE = 16  # `feature_fps` in the files is 16 x snippets per second
 PROPOSALS = [
     "proposal_oic_th0.0",

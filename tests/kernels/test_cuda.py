@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from punctum import kernels
 
+pytest.importorskip("numba", reason="the kernels for GPUs are compiled by Numba")
 HERE = Path(__file__).parent
 
 
@@ -23,6 +24,7 @@ def python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[s
     )
 
 
+@pytest.mark.slow
 def test_equal_to_the_cpu_kernels_in_the_simulator():
     done = python(
         "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", str(HERE / "cuda_cases.py"), NUMBA_ENABLE_CUDASIM="1"
@@ -42,6 +44,7 @@ def assembly() -> dict[str, dict[str, str]]:
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 def test_every_kernel_compiles_for_every_capability(assembly):
     assert {name[:5] for name in assembly} == {"sm_87", "sm_89", "sm_90"}
     for target, found in assembly.items():

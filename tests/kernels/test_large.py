@@ -11,6 +11,8 @@ from punctum.kernels import reference
 from punctum.kernels._order import argsort_stable
 from punctum.kernels._soft import BLOCK, block_size
 
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
 VALUES = st.one_of(
     st.floats(-1e6, 1e6),
     st.sampled_from([0.0, -0.0, 1.0, -1.0, 5e-324, 1e300]),

@@ -10,6 +10,8 @@ from hypothesis.extra import numpy as hnp
 from punctum import kernels
 from punctum.kernels import KernelInputError, reference
 
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
 SIZE = st.integers(1, 40)
 
 

@@ -5,11 +5,14 @@ from __future__ import annotations
 from itertools import product
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from punctum import kernels
 from punctum.kernels.reference.published import contrast_of_run
 from punctum.kernels.reference.sequence import beam_search
+
+pytestmark = pytest.mark.usefixtures("kernel_form")
 
 
 def exhaustive(track, kinds, first, last):

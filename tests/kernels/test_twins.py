@@ -10,6 +10,8 @@ from hypothesis.extra import numpy as hnp
 from punctum import kernels
 from punctum.kernels import reference
 
+pytestmark = pytest.mark.usefixtures("kernel_form")
+
 GRID = st.integers(-8, 40).map(lambda k: k / 4)
 
 

@@ -15,12 +15,14 @@ from tests.native import binding, twin
 MANY = int(os.environ.get("PUNCTUM_FUZZ_EXAMPLES", "40"))  # raise it for a long run
 
 
+@pytest.mark.slow
 @settings(max_examples=MANY, suppress_health_check=list(HealthCheck))
 @given(twin.CASES)
 def test_random_sessions_say_the_same(library, case):
     twin.Pair(library, case).run()
 
 
+@pytest.mark.slow
 def test_long_sessions_say_the_same(library):
     """What hypothesis seldom makes: thousands of snippets, many islands, long blocks for the locator at once."""
     post = twin.PostProcess(fusion=twin.Fusion(center=1, contrast=1), right_context_s=0.5, max_island_s=3.0)

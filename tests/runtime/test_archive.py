@@ -89,6 +89,7 @@ def test_portions_do_not_matter(bundle, recordings, wanted, tmp_path, group_item
         archives.same(found[name], events)
 
 
+@pytest.mark.slow
 def test_two_workers_give_the_same_bytes(bundle, recordings, scored, tmp_path):
     score(bundle, [recordings], tmp_path / "out", workers=2, formats=("parquet", "jsonl", "activitynet"))
     assert archives.content(tmp_path / "out") == archives.content(scored)

@@ -329,4 +329,5 @@ def test_a_video_without_a_backbone_says_what_to_do(tmp_path):
     with pytest.raises(InputError, match="--backbone") as error:
         open_source("rtsp://user:secret@cam/1", dim=4, stride_s=0.2)
     assert error.value.code == "bundle-without-backbone"
+    assert "pass `bundle=`" in str(error.value)
     assert "secret" not in str(error.value)

@@ -36,6 +36,7 @@ def varied(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 def test_variants_in_turns(varied):
     found = bench(varied, seconds=5, rounds=3)
     record = found.to_record()
@@ -101,6 +102,7 @@ def test_bad_input(given):
         bench(DEMO, **{"rounds": 1, "seconds": 1} | given)
 
 
+@pytest.mark.slow
 def test_the_command(varied, capsys, tmp_path):
     np.save(tmp_path / "rows.npy", noise_features(Bundle.load(DEMO), 60))
     given = ["bench", str(varied), "--rounds", "2", "--input", str(tmp_path / "rows.npy")]

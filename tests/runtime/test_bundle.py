@@ -70,6 +70,14 @@ def test_missing_things(folder, tmp_path):
     refused(folder, "bundle-file-missing")
     (folder / "manifest.json").unlink()
     refused(folder, "bundle-file-missing")
+    with pytest.raises(InputError, match=r"is not a bundle: it has no manifest\.json"):
+        Bundle.load(folder)
+
+
+def test_the_folder_of_a_training_run_names_its_bundle(folder):
+    folder.rename(folder.with_name("bundle"))
+    with pytest.raises(InputError, match=r"is not a bundle.*Next: use .*bundle\."):
+        Bundle.load(folder.parent)
 
 
 def test_changed_file(folder):

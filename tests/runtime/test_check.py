@@ -7,7 +7,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from punctum.runtime import InputError
 from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.datasets.located_json import parse_located
 
 from tests.helpers import datasets as make
@@ -110,6 +112,14 @@ def test_points_by_line(folder):
     }
 
 
+@pytest.mark.parametrize(
+    ("column", "advice"), [("time_s", "check the time"), ("point", "check the frame number and fps")]
+)
+def test_a_point_outside_its_video_names_what_was_written(folder, column, advice):
+    (folder / "points.csv").write_text(f"class,video_id,{column}\nwave,v0,99999\n")
+    assert the(check_dataset(folder), "point-outside-video").fix.startswith(advice)
+
+
 def test_negative_points_and_points_just_behind_the_end(folder):
     rows = make.point_rows([f"v{i}" for i in range(7)])
     rows[1][4], rows[4][4] = -1, 203  # 203 / 20 fps = 10.15 s of 10 s: the last snippet was cut off
@@ -153,6 +163,10 @@ def test_lists(folder):
     assert "2 files" in the(report, "features-unlisted").message
     (folder / "test.txt").write_text("\n")
     assert the(check_dataset(folder), "list-empty").severity == "warning"
+    (folder / "test.txt").unlink()
+    absent = the(check_dataset(folder), "list-empty")
+    assert (absent.severity, absent.message, Path(absent.file).name) == ("warning", "no test.txt", "test.txt")
+    assert "nothing for training" in absent.fix
 
 
 def test_truth_by_line(folder):
@@ -211,7 +225,11 @@ def test_truth_in_another_encoding_and_absent(folder):
     (folder / "gt.json").write_bytes(b'{"database": "\xff"}')
     assert the(check_dataset(folder), "json-unreadable").severity == "error"
     (folder / "gt.json").unlink()
-    assert the(check_dataset(folder), "truth-missing").severity == "warning"
+    absent = the(check_dataset(folder), "truth-missing")
+    assert (absent.severity, "punctum convert" in absent.fix) == ("warning", True)
+    with pytest.raises(InputError, match=r"gt\.json does not exist.*punctum convert") as caught:
+        Dataset.open(folder).truth()
+    assert caught.value.code == "truth-missing"
 
 
 def test_a_video_that_stands_twice_in_the_truth(folder):

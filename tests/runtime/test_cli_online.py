@@ -52,7 +52,7 @@ def test_recorded_stream(folder, recording, tmp_path, capsys):
 
     assert invoke([*arguments, "--per-class"]) == 0
     out = capsys.readouterr().out
-    for text in ("AP wave", "0.25 s", "offline", "detection delay, s, median", "false alarms an hour", "at least 0.9"):
+    for text in ("AP wave", "0.25 s", "offline", "detection delay, s, median", "false alarms per hour", "at least 0.9"):
         assert text in out
 
 

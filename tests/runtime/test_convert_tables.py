@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -298,3 +299,26 @@ def test_milliseconds_however_the_column_is_written(start, end):
 
 def test_clicks_in_milliseconds():
     assert told(read("csv", "video,label,Time (ms)\nv,a,1500\n")) == [("a", 1.5, None)]
+
+
+def test_a_table_of_actions_becomes_ground_truth_by_the_name(tmp_path, capsys):
+    (tmp_path / "table.csv").write_text("video,label,start,end\na.mp4,wave,0:01,2.5\n")
+    assert invoke(["convert", str(tmp_path / "table.csv"), str(tmp_path / "gt.json")]) == 0
+    assert "activitynet-truth" in capsys.readouterr().err
+    truth = read_truth(tmp_path / "gt.json", ("a",), ("wave",))
+    assert truth.segments.tolist() == [[1.0, 2.5]]
+
+
+@pytest.mark.parametrize(
+    ("header", "what"),
+    [
+        ("clip,motion,t1", "for the class or times .*--label-column.*--video.*--from"),
+        ("video,motion,time_s", "for the class .*--label-column"),
+        ("video,label,t1", "for times "),
+        ("clip,label,time_s", r"no column of videos \(it has: clip, label, time_s\).*--video"),
+    ],
+)
+def test_other_headers_name_the_options_for_columns(tmp_path, capsys, header, what):
+    (tmp_path / "table.csv").write_text(f"{header}\na,wave,1\n")
+    assert invoke(["convert", str(tmp_path / "table.csv"), str(tmp_path / "points.csv")]) == 2
+    assert re.search(what, capsys.readouterr().err)

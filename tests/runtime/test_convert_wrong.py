@@ -140,6 +140,7 @@ def test_what_cannot_be_converted(tmp_path):
     refused("form-no-clicks", "new/e.jsonl")
     refused("form-ambiguous", "new/x.json")
     refused("form-unknown", "new/x.abc")
+    refused("form-no-clicks", "new/gt.json")
     refused("form-unknown", "new/x", target_form="docx")
     refused("convert-many", "new/x.vtt")
     refused("convert-missing", "new/x.vtt", source=tmp_path / "nowhere.csv")

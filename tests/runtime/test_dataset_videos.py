@@ -82,6 +82,15 @@ def test_points_in_seconds(tmp_path):
     refused("points-columns", data.points, "time_s")
 
 
+def test_only_frame_numbers_need_a_rate(tmp_path):
+    folder = video_dataset(tmp_path / "d")
+    (folder / "dataset.json").write_text(json.dumps({"classes": list(make.LABELS)}))
+    refused("fps-missing", Dataset.open(folder, need_features=False).points, "no fps", "time_s")
+    assert "fps-missing" in {finding.code for finding in check_dataset(folder).errors}
+    (folder / "points.csv").write_text(f"class,video_id,time_s\n{make.LABELS[0]},v0,1.5\n")
+    assert Dataset.open(folder, need_features=False).points()["v0"][0].time_s == 1.5
+
+
 def test_check_of_a_video_data_set(tmp_path, monkeypatch):
     folder = video_dataset(tmp_path / "d")
     # tests/training/test_check_videos.py looks at files that are videos.

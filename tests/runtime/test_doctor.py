@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import struct
 import sys
@@ -13,6 +14,7 @@ from punctum.runtime.backends.options import Device, EngineSpec
 from punctum.runtime.backends.tensorrt import cuda
 from punctum.runtime.backends.tensorrt.key import Gpu
 from punctum.runtime.cli import invoke
+from punctum.runtime.cli.doctor import show
 from punctum.runtime.doctor import examine
 from punctum.runtime.doctor.run import _examine_rtx
 from punctum.runtime.errors import InputError
@@ -21,7 +23,8 @@ from punctum.runtime.machine.elf import needed
 from punctum.runtime.machine.examine import blocking_findings
 from punctum.runtime.machine.findings import Facts
 from punctum.runtime.machine.host import Host
-from punctum.runtime.machine.system import examine_cache
+from punctum.runtime.machine.kernels import examine_cache
+from rich.console import Console
 
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CUDA = ("libcublas.so.13", "libcudart.so.13", "libc.so.6", "libstdc++.so.6")
@@ -393,3 +396,16 @@ def test_a_gpu_that_rtx_does_not_run_on(monkeypatch, capability, fine):
     facts = Facts()
     _examine_rtx(facts)
     assert [('device="cuda"' in finding.fix) for finding in facts.blocking("tensorrt")] == ([] if fine else [True])
+
+
+@pytest.mark.parametrize(("device", "advised"), [("cpu", False), ("cuda", True), ("auto", True)])
+def test_a_device_that_nobody_asked_for_has_one_line(machine, device, advised):
+    machine.onnxruntime("onnxruntime", gpu=False)
+    out = io.StringIO()
+    show(machine.examine(device), Console(file=out, soft_wrap=True))
+    text = out.getvalue()
+    verdict = text[text.index("Video") :]
+    assert ("fix: pip uninstall -y onnxruntime" in text) == advised
+    assert verdict.count("has no CUDA provider") == (3 if device == "cuda" else 1 + advised)
+    assert ("add --device and its name" in text) == (device != "auto")
+    assert verdict.index("cpu: ") < verdict.index("cuda:0: ")

@@ -63,6 +63,19 @@ def test_without_pyav_features_still_run(monkeypatch):
     assert any("punctum[video]" in f.fix for f in report.findings)
 
 
+def test_decoders_of_hardware_and_of_gstreamer_are_listed(monkeypatch):
+    pytest.importorskip("av")
+    from punctum.runtime.video import _gst, _hardware
+
+    monkeypatch.setattr(_hardware, "built_in", lambda: ("vaapi", "cuda", "qsv"))
+    why = {"vaapi": "", "cuda": "operation not permitted", "qsv": _hardware.UNUSED}
+    monkeypatch.setattr(_hardware, "trouble", why.get)
+    monkeypatch.setattr(_gst, "describe", lambda: ("1.24.0", ("nvv4l2decoder", "vp9dec")))
+    video = examine().sections["Video"]
+    assert video["hardware decoders"] == "vaapi, cuda (not usable: operation not permitted)"
+    assert video["GStreamer"] == "1.24.0 with nvv4l2decoder, vp9dec"
+
+
 def test_a_folder_that_stands_for_a_machine_is_only_looked_at(tmp_path):
     site = tmp_path / "site"
     (site / "av-18.1.0.dist-info").mkdir(parents=True)

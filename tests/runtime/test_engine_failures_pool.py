@@ -11,6 +11,8 @@ from punctum.runtime.session.pool import PoolOptions
 
 from tests.helpers import flaky
 
+pytestmark = pytest.mark.slow
+
 fakes, Flaky, KINDS, FAILURES, same = flaky.fakes, flaky.Flaky, flaky.KINDS, flaky.FAILURES, flaky.same
 
 LIVE = (None, LiveOptions(max_delay_s=0.5))

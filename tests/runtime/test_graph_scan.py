@@ -159,6 +159,7 @@ def test_bytes_that_are_no_message(data):
     assert code(data) == "graph-unreadable"
 
 
+@pytest.mark.slow
 def test_depth_and_number_of_fields_are_bounded():
     data = b""
     for _ in range(MAX_DEPTH + 5):  # graphs in attributes of nodes of graphs

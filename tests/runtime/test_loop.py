@@ -6,7 +6,10 @@ import pytest
 from punctum.runtime import EngineError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.service.loop import Loop
+from punctum.runtime.service.summary import real_time_factor
+from punctum.runtime.session.plan import Stats
 from punctum.runtime.sources.items import Begin, Chunk
+from punctum.runtime.sources.snippets import VideoStats
 
 from tests.helpers import fakes
 
@@ -208,3 +211,10 @@ def test_a_snapshot_that_cannot_be_written_for_long_ends_the_run(tmp_path, full_
     with pytest.raises(PunctumError, match="cannot write"):
         loop.run()
     assert loop.session.stats.snippets < 100
+
+
+def test_the_real_time_factor_counts_what_comes_before_the_session():
+    stats, video = Stats(locate_s=1.0, post_s=0.5, media_s=10.0), VideoStats(decode_s=2.0, backbone_s=1.5)
+    assert real_time_factor(stats, None) == pytest.approx(0.15)
+    assert real_time_factor(stats, video) == pytest.approx(0.5)
+    assert real_time_factor(Stats(), VideoStats(decode_s=2.0)) == 0.0

@@ -12,7 +12,7 @@ import pytest
 from punctum.runtime import InputError
 from punctum.runtime.cli import invoke
 from punctum.runtime.report import Action, Proposal, ThumbnailTaker, TrackSpan, encode_jpeg, machine_facts
-from punctum.runtime.report import recording as _recording
+from punctum.runtime.report import given as _given
 
 from tests.helpers.reports import Page, event, small
 
@@ -153,4 +153,4 @@ def test_numbers_of_events_beyond_all_bounds_are_refused(number, tmp_path):
         f'"start":0,"end":{number},"emitted_at":1,"delay_s":0,"bundle":"b"}}\n'
     )
     with pytest.raises(InputError, match="line 1"):
-        _recording.read_events(file, "v", ("a",))
+        _given.read_events(file, "v", ("a",))

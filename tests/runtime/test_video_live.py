@@ -72,6 +72,9 @@ class Script:
     def info(self, first: Shot) -> VideoInfo:
         return VideoInfo(4, 4, RATE, None, "script", 0, True)
 
+    def watch(self, shows: object) -> None:
+        """All of its frames are decoded."""
+
     def decoded_frames(self) -> Iterator[Shot | None]:
         assert not isinstance(self.steps, Exception)
         for step in self.steps:

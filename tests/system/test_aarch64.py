@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name, parse_wheel_filename
 from packaging.version import Version
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 GLIBC = (28, 27, 26, 24, 17)  # the newest that is allowed: of RHEL 8, older than that of JetPack 5, 6 and 7
 ROUNDS = 4

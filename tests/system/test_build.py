@@ -36,6 +36,8 @@ from punctum.runtime.cli import invoke
 from punctum.runtime.errors import InputError
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 
+pytestmark = pytest.mark.slow
+
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 CAPABILITIES = ("8.6", "12.0")
 CLIP = (4, 3, 12, 16)

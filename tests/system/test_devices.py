@@ -57,6 +57,7 @@ def test_no_command_falls_back(rows, python, device):
     assert any(word in done.stderr for word in ("CUDA provider", "TensorRT provider", "driver")), done.stderr
 
 
+@pytest.mark.slow
 def test_auto_runs_and_says_on_what(rows, python):
     plain = punctum("run", DEMO, rows, python=python)
     auto = punctum("run", DEMO, rows, "--device", "auto", python=python)
@@ -67,6 +68,7 @@ def test_auto_runs_and_says_on_what(rows, python):
     assert len(auto.stdout.splitlines()) > 3
 
 
+@pytest.mark.slow
 def test_the_doctor_answers_by_its_exit_code(python):
     for device, code in (("cpu", 0), ("auto", 0), ("cuda", 1), ("tensorrt", 1)):
         done = punctum("doctor", DEMO, "--device", device, "--json", python=python)
@@ -75,6 +77,7 @@ def test_the_doctor_answers_by_its_exit_code(python):
         assert bool(told["findings"]) or not code
 
 
+@pytest.mark.slow
 def test_other_commands_are_as_strict(tmp_path):
     """Nothing is written where the device does not run."""
     for command in (

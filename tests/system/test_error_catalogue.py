@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import re
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -21,7 +23,7 @@ def errors() -> ModuleType:
     return module
 
 
-def test_code_catalogue_and_page_agree(errors):
+def test_code_catalogue_and_page_agree(errors: ModuleType) -> None:
     assert errors.differences() == []
 
 
@@ -52,7 +54,7 @@ report.warn("seventh", path, "message", "fix")
     assert codes == {"first", "second", "third", "fourth", "fifth", "sixth", "seventh", "eighth"}
 
 
-def test_every_code_that_is_no_literal_is_declared(errors):
+def test_every_code_that_is_no_literal_is_declared(errors: ModuleType) -> None:
     written, unknown = set(), []
     for name, tree in errors.parsed().items():
         for node in ast.walk(tree):
@@ -65,3 +67,44 @@ def test_every_code_that_is_no_literal_is_declared(errors):
                 unknown.append(f"{name}:{node.lineno}: {ast.unparse(code)}")
     assert unknown == []
     assert errors.COMPOSED.keys() <= written
+
+
+# Texts that callers complete to a sentence: "line 3 ...", "sender 1 sent ...".
+FRAGMENTS = ("line ", "sent ", "record ", "declared a token of ", "manifest.json in ")
+
+
+def _text(node: ast.AST) -> str:
+    """A text in the source, with `?` for what is put into it."""
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    if isinstance(node, ast.JoinedStr):
+        return "".join(_text(value) for value in node.values)
+    return _text(node.left) + _text(node.right) if isinstance(node, ast.BinOp) else "?"
+
+
+def _error_texts(errors: ModuleType) -> Iterator[tuple[str, bool, str]]:
+    """(place, whether it is the first sentence, text) of every text that an error is given."""
+    for name, tree in errors.parsed().items():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and errors.called_name(node) in errors.CLASSES:
+                for number, argument in enumerate([*node.args[1:], *(k.value for k in node.keywords)]):
+                    for part in (argument.body, argument.orelse) if isinstance(argument, ast.IfExp) else (argument,):
+                        yield f"{name}:{part.lineno}", number == 0, _text(part)
+
+
+def test_messages_begin_with_a_capital(errors: ModuleType) -> None:
+    assert [
+        (place, text)
+        for place, first, text in _error_texts(errors)
+        if first and text[:1].islower() and not text.startswith(FRAGMENTS)
+    ] == []
+
+
+def test_messages_of_the_library_name_parameters_and_no_options(errors: ModuleType) -> None:
+    """Options of other programs, and of commands that are to be typed, are in a whole command."""
+    commands = re.compile(r"`[^`]*`|(pip install|punctum build|punctum run|v4l2-ctl|ray start|server takes).*")
+    assert [
+        (place, text)
+        for place, _, text in _error_texts(errors)
+        if "/cli/" not in place and re.search(r"(?<!\w)--[a-z]", commands.sub("", text))
+    ] == []

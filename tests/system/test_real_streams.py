@@ -13,6 +13,8 @@ from punctum.runtime import Dataset, Localizer, PostProcess
 from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.live import LiveOptions
 
+pytestmark = pytest.mark.slow
+
 
 class NearestMean:
     """Class track = softmax of similarities to class means over nine smoothed snippets. Receptive field 4 + 4."""

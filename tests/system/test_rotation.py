@@ -21,6 +21,8 @@ pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.sinks.rotation import Mark, cut_to_snapshot
 from punctum.runtime.synthetic.sensors import make_sequence
 
+pytestmark = pytest.mark.slow
+
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
 PUNCTUM = [sys.executable, "-c", "from punctum.runtime.cli import main; main()", "run", BUNDLE]
 

@@ -248,6 +248,7 @@ def events(lines: str) -> list[tuple[str, float, float, float]]:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 def test_events_of_a_stream_are_those_of_its_file(serve: Serve, clip: Path, bundle: Path) -> None:
     _, port = serve(0, USER, PASSWORD)
     address = f"rtsp://{LOGIN}127.0.0.1:{port}/cam"
@@ -265,6 +266,7 @@ def test_events_of_a_stream_are_those_of_its_file(serve: Serve, clip: Path, bund
     assert "hunter2" not in runs[1].stdout + runs[1].stderr
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_run_goes_on_when_its_server_is_restarted(serve: Serve, bundle: Path) -> None:
     process, port = serve(0, USER, PASSWORD)

@@ -24,6 +24,8 @@ from punctum.runtime.cli import invoke
 
 from tests.helpers import archives
 
+pytestmark = pytest.mark.slow
+
 TESTS = Path(__file__).parent.parent
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}
 

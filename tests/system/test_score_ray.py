@@ -26,6 +26,8 @@ from punctum.runtime.cli import invoke
 
 from tests.helpers import archives
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 32
 ENVIRONMENT = {
     **os.environ,

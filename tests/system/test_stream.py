@@ -129,6 +129,25 @@ def stream(capsys, source: object, *arguments: object) -> tuple[int, list[Event]
     return code, read(text.out), text.err
 
 
+def test_a_second_run_into_the_same_file_says_that_it_appends(features, tmp_path, capsys):
+    np.save(tmp_path / "a.npy", features)
+    out, seen = tmp_path / "events.jsonl", []
+    for _ in range(2):
+        assert invoke(["run", BUNDLE, str(tmp_path / "a.npy"), "--stream", "--out", str(out)]) == 0
+        seen.append("contains events already" in capsys.readouterr().err)
+    assert seen == [False, True]
+    lines = out.read_text().splitlines()
+    assert lines[: len(lines) // 2] == lines[len(lines) // 2 :]
+
+
+@pytest.mark.parametrize(("live", "part"), [(False, "features"), (True, "features/a.npy")])
+def test_a_data_set_folder_is_recognized(features, tmp_path, capsys, live, part):
+    (tmp_path / "features").mkdir()
+    np.save(tmp_path / "features" / "a.npy", features[:20])
+    assert invoke(["run", BUNDLE, str(tmp_path), *(["--stream"] if live else [])]) == 2
+    assert f"name {tmp_path / part}." in flat(capsys.readouterr().err)
+
+
 def flat(text: str) -> str:
     return " ".join(text.split())
 
@@ -257,6 +276,7 @@ def test_disk_full_on_the_event_file(features, tmp_path):
     assert out.read_bytes().endswith(b"\n")
 
 
+@pytest.mark.slow
 def test_killed_and_restored(features, tmp_path):
     """kill -9 again and again in mid-stream: no event lost, none doubled, provisional ones included."""
     np.save(tmp_path / "whole.npy", features)

@@ -33,6 +33,8 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.synthetic.sensors import make_sequence
 from tritonclient import grpc
 
+pytestmark = pytest.mark.slow
+
 WHEEL = "nvidia-pytriton==0.7.0"
 ASSETS = Path(__file__).parents[2] / "runtime" / "assets"
 

@@ -185,6 +185,30 @@ def test_the_wheel_is_small_and_pure(wheel):
     assert sum(info.compress_size for info in wheel.infolist()) < 6 << 20
 
 
+def test_a_wheel_with_compiled_kernels_leaves_numba_to_the_extra(source, tmp_path):
+    """Its metadata alone: .ci/compiled builds such wheels. The pure wheel requires Numba."""
+    code = "import setuptools.build_meta as b, sys; b.prepare_metadata_for_build_wheel(sys.argv[1]); "
+    code += "print(b.get_requires_for_build_wheel(), file=sys.stderr)"
+    for switch, wanted in (
+        ("1", ['numba>=0.61; extra == "jit"']),
+        ("0", ["numba>=0.61", 'numba>=0.61; extra == "jit"']),
+    ):
+        folder = tmp_path / switch
+        folder.mkdir()
+        done = subprocess.run(
+            [sys.executable, "-c", code, str(folder)],
+            cwd=source,
+            env=os.environ | {"PUNCTUM_COMPILE_KERNELS": switch},
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 0, done.stderr
+        assert ("numba==" in done.stderr.splitlines()[-1]) == (switch == "1")
+        (file,) = folder.glob("*.dist-info/METADATA")
+        about = email.parser.Parser().parsestr(file.read_text())
+        assert [r for r in about.get_all("Requires-Dist") if r.startswith("numba")] == wanted
+
+
 def test_twins_of_the_kernels_work_from_the_wheel(wheel, tmp_path):
     wheel.extractall(tmp_path)
     code = (

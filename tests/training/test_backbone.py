@@ -82,6 +82,7 @@ def test_features_do_not_depend_on_the_batch_and_survive_black():
         assert torch.isfinite(net(-torch.ones(1, *config.spec().clip_shape))).all()
 
 
+@pytest.mark.slow
 def test_training_sees_the_clips_that_the_runtime_makes(clips: Path, tmp_path: Path):
     """Frames, clip borders and edges of training against the runtime's extractor, through the exported graph."""
     config = tiny(augmentation={name: 0 for name in Augmentation.model_fields if name != "mirror"} | {"mirror": False})

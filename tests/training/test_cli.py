@@ -26,6 +26,15 @@ def test_train_makes_a_run_and_prints_its_summary(toy, recipe_file, tmp_path, ca
     assert (out / "center.safetensors").is_file()
 
 
+@pytest.mark.parametrize("quiet", [False, True])
+def test_where_there_is_no_terminal_each_stage_is_a_line(toy, recipe_file, tmp_path, capsys, quiet):
+    arguments = ["train", str(toy), "--out", str(tmp_path / "run"), "--config", str(recipe_file), "--epochs", "1"]
+    assert run([*arguments, *["--quiet"] * quiet]) == 0
+    told = [line for line in capsys.readouterr().err.splitlines() if "kernels" not in line]
+    assert [line.partition(":")[0] for line in told if "left" not in line] == ([] if quiet else ["locator", "center"])
+    assert all("step" in line for line in told)
+
+
 @pytest.mark.parametrize(
     ("extra", "message"),
     [
@@ -222,6 +231,7 @@ def test_without_torch_the_message_names_the_extra(toy, tmp_path, capsys, monkey
     assert "punctum[train]" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_default_recipe_trains_on_another_locators_proposals(toy, tmp_path, capsys):
     database = json.loads((toy / "gt.json").read_text())["database"]
     results = {

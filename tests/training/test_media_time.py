@@ -70,6 +70,7 @@ def test_a_click_is_placed_on_the_picture_that_was_shown_then(late, tmp_path):
     assert caught.value.code == "point-outside-video"
 
 
+@pytest.mark.slow
 def test_features_begin_at_media_time_0(late, tmp_path):
     footage = Footage("late", {"late": late}, ("a",), {"late": [Point(0, 6.05)]})
     train_backbone(footage, RECIPE, tmp_path / "b", exporter=OnnxExporter(), quiet=True)

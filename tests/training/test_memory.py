@@ -31,6 +31,7 @@ sys.exit(code)
 """
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="ru_maxrss is in kilobytes on Linux only")
 def test_many_clicks_in_a_long_video_do_not_multiply_the_features(tmp_path):
     # 300 clicks give 18,000 candidates: 440 MB pooled, and 3 GB while that was computed in one go.

@@ -49,6 +49,7 @@ def test_float32_accumulation_is_close_for_ordinary_proposals():
     np.testing.assert_allclose(single.numpy(), kernels.pool_segments(x, segments), atol=2e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["center", "published"])
 def test_heads_export_with_dynamic_lengths_and_no_proposals(kind):
     onnxruntime = pytest.importorskip("onnxruntime")

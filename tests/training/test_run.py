@@ -107,6 +107,7 @@ def longer(small: TrainConfig, folder: Path) -> tuple[TrainConfig, Path]:
     return recipe, path
 
 
+@pytest.mark.slow
 def test_killed_twice_and_resumed_equals_undisturbed(toy, small, tmp_path):
     recipe, path = longer(small, tmp_path)
     out = tmp_path / "killed"
@@ -124,6 +125,7 @@ def test_killed_twice_and_resumed_equals_undisturbed(toy, small, tmp_path):
     assert not list((out / "state").glob("*"))
 
 
+@pytest.mark.slow
 def test_ctrl_c_leaves_a_usable_checkpoint_that_resumes_to_the_same_bits(toy, small, tmp_path):
     recipe, path = longer(small, tmp_path)
     out = tmp_path / "stopped"
@@ -221,6 +223,7 @@ def test_training_never_reads_the_truth_or_the_test_videos(toy, small, tmp_path)
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_partners_and_the_quality_head_make_a_run_that_resumes(toy, small, tmp_path):
     from punctum.training.config import HiddenLayer, LocatorConfig, NetworkRecipe, OptimConfig, QualityObjective
     from punctum.training.models.ensemble import LocatorEnsemble
@@ -250,6 +253,7 @@ def test_partners_and_the_quality_head_make_a_run_that_resumes(toy, small, tmp_p
     assert contents(tmp_path / "a") == contents(tmp_path / "b")
 
 
+@pytest.mark.slow
 def test_the_lacp_objective_trains_and_resumes(toy, small, tmp_path):
     from punctum.training.config import LacpObjective, OptimConfig
     from punctum.training.recipes import with_lacp

@@ -21,6 +21,8 @@ from punctum.training.engine.trainer import train_run
 from safetensors.numpy import load_file
 from torch import nn
 
+pytestmark = pytest.mark.slow
+
 
 class Slow:
     """A task whose step takes as long as `spent` says for the number of threads."""

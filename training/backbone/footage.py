@@ -70,7 +70,7 @@ def dataset_footage(data: Dataset, *, clicked: bool = True) -> Footage:
     if not videos:
         raise InputError(
             "list-missing",
-            f"data set {data.name} lists no training videos",
+            f"Data set {data.name} lists no training videos",
             required="a train.txt",
             next_step="check `train_list`",
         )

@@ -41,7 +41,7 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
         InputError: a video cannot be read, a click lies outside its video, or there is too little footage.
         TrainingInterrupted: after Ctrl-C.
     """
-    reporter.begin("reading", len(footage.videos), 0)
+    reporter.begin("reading", len(footage.videos), 0, unit="video")
     parts: list[ClickedSpan] = []
     labelled = footage.points is not None
     try:
@@ -56,7 +56,7 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
     if not parts:
         raise InputError(
             "footage-short",
-            f"no video of {footage.name} has {store.spec.stride_s:g} s without a gap",
+            f"No video of {footage.name} has {store.spec.stride_s:g} s without a gap",
             required="videos of at least some seconds",
             next_step="add footage",
         )

@@ -60,7 +60,7 @@ def train_backbone(
         exporter: writes the graph.
         resume: continue an interrupted run, or return the summary of a finished one.
         fresh: discard what the folder holds.
-        quiet: no progress bar.
+        quiet: no progress.
         frames: folder for prepared frames, which later runs reuse; None: in `out`, deleted at the end.
         threads: of torch; 0: chosen by timing the first steps; None: as torch is set.
 
@@ -145,7 +145,7 @@ def load_start(net: BackboneNet, path: Path) -> None:
     except (OSError, SafetensorError, RuntimeError) as error:
         raise InputError(
             "backbone-start",
-            f"training cannot start from {path.name} ({plain(error)[:300]})",
+            f"Training cannot start from {path.name} ({plain(error)[:300]})",
             required="the weights that ship, with the default channels, dim and snippet_frames",
             next_step='use the default sizes, or set "start": "random" in the recipe',
         ) from None

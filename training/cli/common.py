@@ -18,7 +18,12 @@ SEED_HELP = "Random seed; the same --seed and --threads give the same weights on
 THREADS_HELP = "CPU threads of torch; 0: one thread or all usable cores, whichever makes the first steps faster."
 RESUME_HELP = "Continue an interrupted run."
 FRESH_HELP = "Discard what the output folder holds."
-QUIET_HELP = "No progress bar and no summary."
+MINUTES_HELP = (
+    "upper bound of the backbone's training, in minutes that one current core would take. It is converted to steps by "
+    "the size of the network, so that the result does not depend on the machine. Footage and clicks bound it, too: "
+    "at most 6 passes over the footage and 3 steps per click [6]."
+)
+QUIET_HELP = "No progress and no summary."
 JSON_HELP = "Print the summary as JSON."
 
 

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+from punctum.runtime.cli.options import Panel
 from punctum.runtime.cli.terminal import echo, echo_json, say
 from punctum.runtime.text.display import counted
 
 from .common import (
     FRESH_HELP,
     JSON_HELP,
+    MINUTES_HELP,
     QUIET_HELP,
     RESUME_HELP,
     SEED_HELP,
@@ -31,6 +33,11 @@ if TYPE_CHECKING:
     from ..videos import Exporter
 
 
+_DATA_SET: Panel = {"rich_help_panel": "Data set"}
+_RECIPE: Panel = {"rich_help_panel": "Recipe"}
+_ABLATIONS: Panel = {"rich_help_panel": "Ablations"}
+
+
 def train_command(exporter: Exporter) -> Callable[..., None]:
     """The command function. exporter: writes the bundle of a run on videos."""
 
@@ -42,43 +49,59 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
             ),
         ],
         out: Annotated[Path, typer.Option("--out", "-o", help="Run folder to write.")],
-        split: Annotated[str | None, typer.Option(help="Split folder in the data set, e.g. split_1.")] = None,
-        points: Annotated[str, typer.Option(help="Points file in the data set: one click per action.")] = "points.csv",
-        train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",
-        proposals: Annotated[
-            Path | None,
-            typer.Option(help="Results of another base locator (ActivityNet JSON) to train the center scorer on."),
+        epochs: Annotated[
+            int | None,
+            typer.Option(
+                min=1, help="Epochs of locator and center scorer, not of the backbone (--minutes) [from the recipe]."
+            ),
         ] = None,
-        seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
-        objective: Annotated[str | None, typer.Option(help="Objective of the locator: points or lacp.")] = None,
-        epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every stage [from the recipe].")] = None,
-        no_center: Annotated[bool, typer.Option("--no-center", help="Ablation: no center scorer.")] = False,
-        no_adapt: Annotated[bool, typer.Option("--no-adapt", help="Ablation: no boundary adaptation (ABA).")] = False,
-        no_point_update: Annotated[
-            bool, typer.Option("--no-point-update", help="Ablation: no saliency point update; clicks stay in place.")
-        ] = False,
-        published_head: Annotated[
-            bool,
-            typer.Option("--published-head", help="The published head with its labels, losses, update and fusion."),
-        ] = False,
-        device: Annotated[str, typer.Option(help="cpu or cuda; there is no silent fallback.")] = "cpu",
-        threads: Annotated[int, typer.Option(min=0, help=THREADS_HELP)] = 0,
-        resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
-        fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
-        config: Annotated[
-            Path | None, typer.Option(help="Recipe file (JSON), as in field config of a run's config.json.")
-        ] = None,
+        minutes: Annotated[float | None, typer.Option(help=f"With videos: {MINUTES_HELP}")] = None,
         backbone: Annotated[
             Path | None, typer.Option(help="With videos: an existing backbone folder instead of training one.")
         ] = None,
-        minutes: Annotated[
-            float | None,
-            typer.Option(
-                help="With videos: maximum computing time of the backbone in minutes of one current core [6]."
-            ),
-        ] = None,
+        seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
+        device: Annotated[
+            str, typer.Option(help="cpu or cuda, for locator and center scorer; there is no silent fallback.")
+        ] = "cpu",
+        threads: Annotated[int, typer.Option(min=0, help=THREADS_HELP)] = 0,
+        resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
+        fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
         quiet: Annotated[bool, typer.Option("--quiet", help=QUIET_HELP)] = False,
         json_output: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+        split: Annotated[
+            str | None, typer.Option(help="Split folder in the data set, e.g. split_1.", **_DATA_SET)
+        ] = None,
+        points: Annotated[
+            str, typer.Option(help="Points file in the data set: one click per action.", **_DATA_SET)
+        ] = "points.csv",
+        train_list: Annotated[str, typer.Option(help="List of training videos.", **_DATA_SET)] = "train.txt",
+        proposals: Annotated[
+            Path | None,
+            typer.Option(
+                help="Results of another base locator (ActivityNet JSON) to train the center scorer on.", **_DATA_SET
+            ),
+        ] = None,
+        config: Annotated[
+            Path | None,
+            typer.Option(help="Recipe file (JSON), as in field config of a run's config.json.", **_RECIPE),
+        ] = None,
+        objective: Annotated[
+            str | None, typer.Option(help="Objective of the locator: points or lacp.", **_RECIPE)
+        ] = None,
+        no_center: Annotated[bool, typer.Option("--no-center", help="No center scorer.", **_ABLATIONS)] = False,
+        no_adapt: Annotated[
+            bool, typer.Option("--no-adapt", help="No boundary adaptation (ABA).", **_ABLATIONS)
+        ] = False,
+        no_point_update: Annotated[
+            bool,
+            typer.Option("--no-point-update", help="No saliency point update; clicks stay in place.", **_ABLATIONS),
+        ] = False,
+        published_head: Annotated[
+            bool,
+            typer.Option(
+                "--published-head", help="The published head with its labels, losses, update and fusion.", **_ABLATIONS
+            ),
+        ] = False,
     ) -> None:
         """Learn to find actions from one click per action.
 

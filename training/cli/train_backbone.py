@@ -12,6 +12,7 @@ from punctum.runtime.cli.terminal import echo_json
 from .common import (
     FRESH_HELP,
     JSON_HELP,
+    MINUTES_HELP,
     QUIET_HELP,
     RESUME_HELP,
     SEED_HELP,
@@ -40,12 +41,10 @@ def train_backbone_command(exporter: BackboneExporter) -> Callable[..., None]:
         train_list: Annotated[str, typer.Option(help="List of training videos of a data set.")] = "train.txt",
         no_points: Annotated[bool, typer.Option("--no-points", help="Learn from the footage without clicks.")] = False,
         seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
-        minutes: Annotated[
-            float | None, typer.Option(help="Maximum computing time in minutes of one current core [6].")
-        ] = None,
+        minutes: Annotated[float | None, typer.Option(help=MINUTES_HELP[0].upper() + MINUTES_HELP[1:])] = None,
         epochs: Annotated[
             float | None,
-            typer.Option(help="Passes over the footage; the number of clicks and --minutes set upper bounds [6]."),
+            typer.Option(help="Passes over the footage; 3 steps per click and --minutes are upper bounds [6]."),
         ] = None,
         size: Annotated[
             str | None, typer.Option(help="Size of the frames that the network takes, HEIGHTxWIDTH [48x64].")

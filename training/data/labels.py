@@ -63,7 +63,7 @@ def locate_clicks(
         worst = float(time[int(np.argmax(outside))])
         raise InputError(
             "point-outside-video",
-            f"video {video} has a click at {worst:.3f} s",
+            f"Video {video} has a click at {worst:.3f} s",
             f"{start_s:.3f} to {start_s + snippets * stride_s:.3f} s, the time that its features cover",
             "run `punctum data check` on the data set and correct the points file",
         )

@@ -68,7 +68,7 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
     if not dataset.train:
         raise InputError(
             "list-missing",
-            f"data set {dataset.name} lists no training videos",
+            f"Data set {dataset.name} lists no training videos",
             required="a list with one video per line",
             next_step="check `split` and `train_list`",
         )
@@ -97,7 +97,7 @@ def no_points(name: str, videos: int) -> InputError:
     """The error for a data set without a click in its training videos."""
     return InputError(
         "no-points",
-        f"data set {name} has {counted(videos, 'training video')} and not one point in them",
+        f"Data set {name} has {counted(videos, 'training video')} and not one point in them",
         required="at least one point in a training video",
         next_step="check `points` and `train_list`, or run `punctum data check`",
     )

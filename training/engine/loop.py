@@ -198,7 +198,7 @@ def _not_finite(stage: str, step: int, terms: dict[str, float]) -> PunctumError:
     shown = ", ".join(f"{name} {value:.4g}" for name, value in terms.items())
     return PunctumError(
         "loss-not-finite",
-        f"the {stage} loss is not finite at step {step + 1} ({shown})",
+        f"The {stage} loss is not finite at step {step + 1} ({shown})",
         required="finite losses",
         next_step="lower the learning rate (`optim.rate` in the recipe), or run `punctum data check` on the features",
     )

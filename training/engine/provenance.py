@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 import numpy as np
-from punctum.runtime.bundle.config import FeatureSpec, Fingerprint
+from punctum.runtime.bundle.config import QUANTILES, FeatureSpec, Fingerprint
 from punctum.runtime.files.atomic import sha256_file
 
 from ..config import TrainConfig
@@ -15,7 +15,6 @@ from ..data.videos import TrainingSet
 from ..models.checkpoint import SCHEMA
 from ..records import Record, digest, versions
 
-_QUANTILES = (0.01, 0.25, 0.5, 0.75, 0.99)
 _BLOCK = 1 << 20  # values converted to float64 at a time
 
 
@@ -66,5 +65,5 @@ def feature_statistics(data: TrainingSet) -> tuple[float, float, tuple[float, ..
     for x in flat:
         for at in range(0, len(x), _BLOCK):
             square += float(((x[at : at + _BLOCK].astype(np.float64) - mean) ** 2).sum())
-    quantiles = np.quantile(np.concatenate(flat), _QUANTILES, overwrite_input=True)
+    quantiles = np.quantile(np.concatenate(flat), QUANTILES, overwrite_input=True)
     return mean, math.sqrt(square / count), tuple(float(q) for q in quantiles)

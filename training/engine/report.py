@@ -1,4 +1,4 @@
-"""The log of a run, one JSON line per record in log.jsonl, and a progress bar on a terminal."""
+"""The log of a run, one JSON line per record in log.jsonl, and progress on standard error."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 from pathlib import Path
 from typing import Any
 
-from punctum.runtime.cli.progress import ProgressBar
+from punctum.runtime.cli.progress import ProgressBar, say_stage
 from punctum.runtime.files.atomic import atomic_write
+from punctum.runtime.text.display import counted
 
 
 class Reporter:
-    """Appends records to a JSON Lines file and draws a progress bar on standard error if that is a terminal."""
+    """Appends records to a JSON Lines file and shows progress on standard error: a bar, or lines without a terminal."""
 
     def __init__(self, log: Path, *, quiet: bool = False) -> None:
         self._log = log
@@ -40,8 +41,11 @@ class Reporter:
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
 
-    def begin(self, title: str, total: int, done: int) -> None:
-        self._bar = ProgressBar(title, total, done=done, visible=self._visible)
+    def begin(self, title: str, total: int, done: int, *, unit: str = "step") -> None:
+        """A stage begins. Where there is no terminal, a line says so at once."""
+        if self._visible:
+            say_stage(f"{title}: {counted(total, unit)}{f', {done} of them done before' if done else ''}")
+        self._bar = ProgressBar(title, total, done=done, unit=f"{unit}s", visible=self._visible)
 
     def advance(self, note: str) -> None:
         """Advance the bar by one. note: shown beside it."""

@@ -67,7 +67,7 @@ def train_run(
         resume: continue a run with the same recipe and data.
         fresh: discard what the folder holds.
         device: "cpu" or "cuda".
-        quiet: no progress bar.
+        quiet: no progress.
         threads: of torch on the CPU; 0: chosen by timing the first steps of each stage; None: as torch is set.
 
     Returns:

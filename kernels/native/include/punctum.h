@@ -146,7 +146,8 @@ typedef struct punctum_session_options {
   double start_s;        /* media time of the first snippet */
   int32_t mode;          /* PUNCTUM_MODE_... */
   int32_t keep_features; /* 1: features are pushed and kept as long as a window can need them */
-  double max_delay_s;    /* an action that ended is first reported at most this late; 0: final events only */
+  double max_delay_s;    /* an action that ended, and scores report_score, is first reported at most this late;
+                            0: final events only */
   double report_score;   /* provisional events below it are not reported */
   double open_score;     /* nor running ones below this */
   double tick_s;         /* distance of reports; 0: a third of max_delay_s */

@@ -1,5 +1,5 @@
 // Provisional reports about an action before its island has closed.
-//   nothing -> open (still runs) -> update (has ended; may change) -> final | retracted
+//   nothing -> open (still runs) -> update (has changed, or ended) -> final | retracted
 // Created on a grid of media time, independent of when chunks arrive.
 #pragma once
 

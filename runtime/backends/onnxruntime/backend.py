@@ -46,7 +46,9 @@ class OnnxBackend:
         self._sessions = {"locator": locator} | ({} if center is None else {"center": center})
         self._locator = make_runner(locator, spec.place)
         self._center = None if center is None else make_runner(center, spec.place)
-        self._stacks = len(locator.get_inputs()[0].shape) == 3
+        shape = locator.get_inputs()[0].shape
+        self._stacks = len(shape) == 3
+        self._batches = self._stacks and not isinstance(shape[0], int)  # a fixed B is 1, or `locate` fails
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
         self._classes, self._dim = classes, dim
         self._steps: StepGraphs | None = None
@@ -88,7 +90,7 @@ class OnnxBackend:
 
     def locate_many(self, windows: F32) -> tuple[F32, F32]:
         """Windows of one length [B, T, D] -> (class tracks [B, T, C], actionness [B, T]), in one run of the graph."""
-        if not self._stacks:
+        if not self._batches:
             parts = [self.locate(window) for window in windows]
             return np.stack([p for p, _ in parts]), np.stack([a for _, a in parts])
         class_track, actionness = self._locator.run(TRACKS, {"features": windows})

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from punctum.kernels import _draw
 
 from ...datatypes import compact
-from . import _draw
 from ._backdrop import MARGIN, Camera, make_camera, make_texture
 from ._stage import F32, Body, Stage
 

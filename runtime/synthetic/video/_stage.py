@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from punctum.kernels._draw import BINS
 
 from ...datatypes import compact
-from ._draw import BINS
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]

@@ -9,7 +9,8 @@ import math
 
 import numpy as np
 import numpy.typing as npt
-from punctum.kernels._jit import jit
+
+from ._jit import jit
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -19,7 +20,7 @@ BINS = 256  # entries of an outline: radius over angle, mean about 1
 STRIPES, SECTORS, HALVES, RINGS = 0, 1, 2, 3  # textures of a body
 
 
-@jit
+@jit("void(f4[:, :, ::1], f4[:, :, ::1], f8, f8)", writes=("canvas",))
 def paint_backdrop(canvas: F32, texture: F32, shift_y: float, shift_x: float) -> None:
     """The part of `texture` float32 [H + 2m, W + 2m, 3] that a camera moved by (shift_y, shift_x) sees."""
     height, width, _ = canvas.shape
@@ -38,7 +39,7 @@ def paint_backdrop(canvas: F32, texture: F32, shift_y: float, shift_x: float) ->
                 canvas[i, j, c] = (one - fy) * above + fy * below
 
 
-@jit
+@jit("void(f4[:, :, ::1], f4[:, :, ::1], f8, f8, f8, f8, f8, f8)", writes=("canvas",))
 def paint_block(
     canvas: F32,
     texture: F32,
@@ -62,7 +63,7 @@ def paint_block(
                 canvas[i, j, c] += cover * (texture[y, x, c] - canvas[i, j, c])
 
 
-@jit
+@jit("void(f4[:, :, ::1], f8, f8, f8, f8, f8, f8, f8, f4[::1], i8, f8, f4[:, ::1])", writes=("canvas",))
 def paint_shape(
     canvas: F32,
     cx: float,
@@ -82,7 +83,9 @@ def paint_shape(
     stretch: how much longer it is along `axis` (radians), at equal area. colours float32 [2, 3], of its texture.
     """
     height, width, _ = canvas.shape
-    low, high = outline.min(), outline.max()
+    low = high = outline[0]
+    for k in range(1, len(outline)):
+        low, high = min(low, outline[k]), max(high, outline[k])
     reach = radius * high * max(stretch, 1.0 / stretch) + 1.0
     ca, sa, ct, st = math.cos(axis), math.sin(axis), math.cos(turn), math.sin(turn)
     for i in range(max(int(cy - reach), 0), min(int(cy + reach) + 1, height)):
@@ -134,7 +137,7 @@ def paint_bone(
                     canvas[i, j, c] += np.float32(cover * (colour[c] - canvas[i, j, c]))
 
 
-@jit
+@jit("void(f4[:, :, ::1], f8, f8, f8, f8, f8, f8, f8, f8[::1], f4[:, ::1])", writes=("canvas",))
 def paint_figure(
     canvas: F32,
     cx: float,
@@ -172,7 +175,7 @@ def paint_figure(
     paint_bone(canvas, x[3], y[3], x[3], y[3], 0.21 * radius, alpha, colours[1])
 
 
-@jit
+@jit("void(f4[:, :, ::1], f8, f8, f4[:, :, ::1], i8, i8, u1[:, :, ::1])", writes=("out",))
 def expose(canvas: F32, gain: float, slope: float, noise: F32, top: int, left: int, out: U8) -> None:
     """Simulate the camera: light (times `gain`, and `slope` more at the right than at the left), noise, bytes."""
     height, width, _ = canvas.shape

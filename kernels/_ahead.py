@@ -1,0 +1,103 @@
+"""Compile the kernels ahead of time, into one extension module that needs NumPy and no Numba.
+
+    python -m punctum.kernels._ahead FOLDER
+
+Writes the extension and the record of what it was made from into FOLDER. setup.py runs this for the wheels of a
+platform. Numba's CC (numba.pycc) makes the extension; it needs a C compiler, and compiles for the interpreter that runs
+it. The environment variable PUNCTUM_KERNELS_LEVEL names another level of CPU than that of `LEVEL_OF`.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import os
+import sys
+import sysconfig
+import warnings
+from pathlib import Path
+from typing import Any
+
+from ._cpu import LEVELS, machine
+from ._jit import exported
+from ._sources import EXTENSION, RECORD, sources
+
+LEVEL_OF = {"x86_64": "x86-64-v3", "aarch64": "generic"}
+"""Architecture to the level of CPU that its wheels are for."""
+LEVEL = "PUNCTUM_KERNELS_LEVEL"
+
+
+def compile_ahead(folder: Path, level: str) -> Path:
+    """Compile every kernel with declared types for a level of CPU. Returns the extension.
+
+    Numba has to be imported with NUMBA_CPU_NAME set to the level, since it optimizes the kernels that others call
+    before it knows for what they are.
+    """
+    from numba import __version__
+    from numba.core.registry import cpu_target
+    from numba.pycc import CC, compiler
+
+    from ._numba import OPTIONS, signature_of
+
+    for name in ("_draw",):  # imported by no other module here
+        importlib.import_module(f"{__package__}.{name}")
+
+    def flags() -> Any:
+        made = _flags()
+        cpu_target.options.parse_as_flags(made, {"nopython": True, **OPTIONS})
+        return made
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        extension = CC(EXTENSION, source_module=sys.modules[__package__ or ""])
+    extension.output_dir, extension.target_cpu = str(folder), level
+    for kernel in exported():
+        extension.export(kernel.name, signature_of(kernel))(kernel.function)
+    _flags, compiler.Flags = compiler.Flags, flags  # CC has no options for them
+    try:
+        extension.compile()
+    finally:
+        compiler.Flags = _flags
+    record = {"level": level, "machine": machine(), "sources": sources(), "numba": __version__}
+    record |= {"kernels": [kernel.name for kernel in exported()]}
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    return folder / str(extension.output_file)
+
+
+def _anonymous(file: Path) -> None:
+    """Numba writes the paths of its own sources into messages: replace the folder by a text of the same length."""
+    import numba
+
+    if sys.platform.startswith("linux"):
+        folder = str(Path(numba.__file__).parents[1]).encode()
+        file.write_bytes(file.read_bytes().replace(folder, b"python".rjust(len(folder), b"/")))
+
+
+def _portable_flags() -> None:
+    """Flags of the C compiler and linker without a search path of libraries and without paths in messages."""
+    if sys.platform.startswith("linux"):
+        compiler = os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc"
+        os.environ.setdefault("LDSHARED", f"{compiler} -shared -Wl,--strip-all")
+        usual = os.environ.get("CFLAGS") or sysconfig.get_config_var("CFLAGS") or ""
+        site = importlib.util.find_spec("numba")
+        folders = [sys.base_prefix, *([str(Path(site.origin).parents[1])] if site and site.origin else [])]
+        os.environ["CFLAGS"] = " ".join([usual, "-DNDEBUG", *(f"-ffile-prefix-map={f}=." for f in folders)])
+
+
+def main() -> int:
+    folder = Path(sys.argv[1])
+    level = os.environ.get(LEVEL) or LEVEL_OF.get(machine(), "generic")
+    if level not in LEVELS:
+        print(f"{LEVEL} is {level!r}. Allowed: {', '.join(LEVELS)}.", file=sys.stderr)
+        return 2
+    os.environ |= {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""}
+    _portable_flags()
+    file = compile_ahead(folder, level)
+    _anonymous(file)
+    print(f"{file}: {len(exported())} kernels for {level}, {file.stat().st_size / 1e6:.2f} MB")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,45 @@
+"""`punctum warm-up`: compile kernels before the first run, for images and for machines that start often."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import InputError
+from ..files.outputs import check_folder
+from ..text.display import counted
+from .terminal import echo
+
+
+def warm_up(
+    role: Annotated[
+        list[str] | None,
+        typer.Option("--role", help="What will be done: run (default), train, eval or demo. May be repeated."),
+    ] = None,
+    into: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the compiled kernels; later runs find them there with NUMBA_CACHE_DIR."),
+    ] = None,
+) -> None:
+    """Compile the kernels that a role needs, unless they are part of the installation or compiled already.
+
+    Example: punctum warm-up --into /var/cache/punctum
+    """
+    from punctum import kernels
+
+    roles = role or ["run"]
+    for each in roles:
+        if each not in kernels.ROLES:
+            raise InputError("role", f"--role {each!r} is unknown", ", ".join(kernels.ROLES), "correct --role")
+    form = kernels.form()
+    if into is not None:
+        check_folder(into, [])
+    kernels.warm_up(*roles, into=into)
+    if form.name == "compiled":
+        echo(f"the kernels of this installation are compiled ahead of time ({form.level}); there is nothing to do")
+        return
+    names = {name for each in roles for name in kernels.ROLES[each]}
+    where = "" if into is None else f" in {into}"
+    echo(f"{counted(len(names), 'kernel')} for {', '.join(roles)} ready{where}")

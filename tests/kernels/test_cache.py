@@ -1,0 +1,85 @@
+"""Kernels that Numba compiles: when, where they are kept, and what is said about it."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+pytest.importorskip("numba", reason="kernels are compiled on first use by Numba")
+
+LISTEN = """
+import logging
+told = []
+class Keep(logging.Handler):
+    def emit(self, record):
+        told.append((record.kernel, record.number, record.total))
+log = logging.getLogger("punctum.kernels.compilation")
+log.addHandler(Keep())
+log.setLevel("INFO")
+from punctum import kernels
+"""
+RUNS = "print(kernels.find_runs([0.0, 1.0, 1.0, 0.0], [0.5])[0].tolist(), told)"
+READ_ONLY = """
+import errno
+from numba.core.caching import IndexDataCacheFile
+def save(*arguments):
+    raise OSError(errno.EROFS, "Read-only file system")
+IndexDataCacheFile.save = save
+"""
+COMPILED = "[[0.5, 2.5]] [('runs_runs', 1, 1), ('', 1, 1)]"
+LOADED = "[[0.5, 2.5]] []"
+
+
+def run(code: str, folder, **more: str) -> str:
+    """A fresh Python that compiles kernels and finds caches in a folder alone."""
+    environment = {"PUNCTUM_KERNELS": "jit", "NUMBA_CACHE_DIR": str(folder), "HOME": str(folder), "XDG_CACHE_HOME": ""}
+    beside = "from punctum.kernels import _cache\n_cache.HERE = __import__('pathlib').Path('/proc/none')\n"
+    done = subprocess.run(
+        [sys.executable, "-c", LISTEN + beside + code],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"NUMBA_DISABLE_JIT": "0"} | environment | more,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def test_a_kernel_is_compiled_once(tmp_path):
+    assert run(RUNS, tmp_path) == COMPILED
+    assert run(RUNS, tmp_path) == LOADED
+
+
+def test_a_read_only_cache_is_used(tmp_path):
+    run(RUNS, tmp_path)
+    assert run(READ_ONLY + RUNS, tmp_path) == LOADED
+    assert run(READ_ONLY + RUNS, tmp_path / "empty") == COMPILED
+    # What is read-only is searched first, and what is missing there is kept elsewhere.
+    home = tmp_path / "home"
+    run(RUNS, home)
+    assert run(RUNS, "/proc/none", HOME="/proc/none", XDG_CACHE_HOME=str(home)) == COMPILED
+    user = {"NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path / "base")}
+    assert run(RUNS, tmp_path, **user) == COMPILED
+    assert run(RUNS, tmp_path / "absent", XDG_CACHE_HOME=str(tmp_path / "base")) == LOADED
+
+
+def test_warm_up_writes_into_a_folder_although_it_is_cached_elsewhere(tmp_path):
+    run(RUNS, tmp_path / "usual")
+    code = (
+        "kernels._warmup.ROLES['run'] = ('runs_runs', 'overlap_iou_matrix')\n"
+        "from pathlib import Path; import sys\n"
+        f"kernels.warm_up('run', into=Path({str(tmp_path / 'image')!r}))\n"
+        "print(told)"
+    )
+    assert run(code, tmp_path / "usual") == "[('runs_runs', 1, 2), ('overlap_iou_matrix', 2, 2), ('', 2, 2)]"
+    assert run(RUNS, tmp_path / "image") == LOADED
+    assert {path.parent.name[:8] for path in (tmp_path / "image").rglob("*.nbi")} == {"punctum-"}
+
+
+def test_another_numba_keeps_its_own_cache(tmp_path):
+    hidden = "import sys; sys.modules['punctum.kernels._cache'] = None\n"
+    assert run(hidden + RUNS, tmp_path) == LOADED  # compiled, and not told
+    assert list(tmp_path.rglob("*.nbi"))
