@@ -116,7 +116,8 @@ def check_reach(reach: Reach, left: int, right: int, *, sampled: bool) -> None:
 def rounding(locate: Locate, features: F32, output: F64, rng: np.random.Generator) -> F64:
     """Effect of a last digit of the features on each column of the output."""
     digits = rng.choice(np.array([-1, 1], np.float32), features.shape) * np.float32(np.finfo(np.float32).eps)
-    return np.abs(columns(locate(features * (1 + digits))) - output).max(axis=0)
+    effect: F64 = np.abs(columns(locate(features * (1 + digits))) - output).max(axis=0)
+    return effect
 
 
 def _measure_one(locate: Locate, probe: Probe, left: int, right: int, reach: Reach, rng: np.random.Generator) -> None:
