@@ -56,7 +56,7 @@ def check_present(address: str) -> None:
         raise InputError("video-missing", f"The file {printable(address)} does not exist", next_step="check the path")
     raise InputError(
         "features-missing",
-        f"{printable(address)} does not exist",
+        f"{printable(address)} is not a file or folder",
         required="a video, a file of features, or a folder of either",
         next_step="check the path",
     )

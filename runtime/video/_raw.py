@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..datatypes import compact
+
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
 
@@ -80,7 +82,8 @@ class Layout:
         return frame
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class RawPicture:
     """The bytes of one picture."""
 

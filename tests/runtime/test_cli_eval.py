@@ -118,7 +118,7 @@ def test_wrong_truth(folder, detections, capsys):
 
 
 def test_wrong_arguments(folder, detections, tmp_path, capsys):
-    refused(invoke(["eval", str(folder)]), capsys, "too few arguments")
+    refused(invoke(["eval", str(folder)]), capsys, "Too few arguments")
     refused(invoke(["eval", "b", str(folder), "--detections", str(detections)]), capsys, "one of the two")
     refused(judge(tmp_path / "none", detections), capsys, "is not a folder")
     refused(invoke(["eval", str(folder), "--split", "split_9", "--detections", "x"]), capsys, "split_1")

@@ -115,7 +115,7 @@ def test_alive_and_ready_over_http():
         for name in ("punctum_windows_total", "punctum_deadline_missed_total", "punctum_stage_seconds_bucket"):
             assert name in text
         assert get(server.port, "/other")[0] == 404
-        with pytest.raises(InputError, match="cannot serve"):
+        with pytest.raises(InputError, match="Cannot serve"):
             MetricsServer(f"127.0.0.1:{server.port}", metrics, health)
     finally:
         server.close()

@@ -40,7 +40,7 @@ def test_bad_content_is_refused(changes, word):
 @pytest.mark.parametrize(
     ("arguments", "word"),
     [
-        ((), "neither INPUT nor --data"),
+        ((), "Neither INPUT nor --data"),
         (("{npy}", "--data", "{folder}"), "one of the two"),
         (("{npy}", "--split", "split_1"), "--split"),
         (("--data", "{folder}", "--truth", "{npy}"), "--truth"),

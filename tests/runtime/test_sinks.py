@@ -66,7 +66,7 @@ def test_other_files_are_left_alone(tmp_path):
 
 def test_one_writer_a_file(tmp_path):
     sink = EventFile(tmp_path / "e.jsonl")
-    with pytest.raises(InputError, match="another process"):
+    with pytest.raises(InputError, match="Another process"):
         EventFile(tmp_path / "e.jsonl")
     sink.close()
     EventFile(tmp_path / "e.jsonl").close()
@@ -142,5 +142,5 @@ def test_mqtt_addresses(monkeypatch):
 
 
 def test_folder_is_no_event_file(tmp_path: Path):
-    with pytest.raises(InputError, match="cannot open"):
+    with pytest.raises(InputError, match="Cannot open"):
         EventFile(tmp_path)

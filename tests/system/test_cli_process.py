@@ -64,7 +64,7 @@ def clean(done: subprocess.CompletedProcess[bytes], code: int) -> str:
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
 def test_a_full_standard_output(features, stream):
     told = clean(shell('"$@" > /dev/full', "run", BUNDLE, features, *stream), 1)
-    assert "cannot write to standard output" in told
+    assert "Cannot write to standard output" in told
     assert "Next: " in told
     assert told.count("error [") == 1
 
@@ -84,7 +84,7 @@ def test_a_closed_standard_output_of_other_commands(tmp_path):
     clean(shell('"$@" >&-', "--help"), 1)
     # The output is complete before the lost message is reported.
     told = clean(shell('"$@" >&-', "data", "make-demo", "--out", tmp_path / "d", "--count", "2"), 1)
-    assert "standard output is closed" in told
+    assert "Standard output is closed" in told
     assert (tmp_path / "d" / "dataset.json").is_file()
 
 

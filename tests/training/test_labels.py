@@ -51,5 +51,5 @@ def test_a_click_far_outside_is_refused_by_video_and_time(time):
     with pytest.raises(InputError) as caught:
         place([1.0, time], [0, 0])
     assert caught.value.code == "point-outside-video"
-    assert "video v" in str(caught.value)
+    assert "Video v" in str(caught.value)
     assert caught.value.exit_code == 2

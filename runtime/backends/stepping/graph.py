@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from ...datatypes import compact
 from .wire import Field, Fixed, Malformed, Value, int64s, numbers, read_fields, signed, write_fields
 
 Attribute = int | list[int] | Fixed | bytes
@@ -15,7 +16,8 @@ _NODE_INPUT, _NODE_OUTPUT, _NODE_NAME, _NODE_OPERATOR, _NODE_ATTRIBUTE, _NODE_DO
 _TYPE_INT, _TYPE_INTS = 2, 7
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Node:
     """One operator.
 
@@ -54,7 +56,8 @@ class Node:
         return encode_node(self.op, inputs, outputs, raw)
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class Tensor:
     """A constant: its dimensions, its values if they are int64, and how it is written."""
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from ...datatypes import compact
 from .graph import Graph, read_graph, write_graph
 from .rules import write_node
 from .wire import Malformed
@@ -25,7 +26,8 @@ from .writer import NotStepwiseError, Rows, Writer
 __all__ = ["NotStepwiseError", "StepGraph", "step_graph"]
 
 
-@dataclass(frozen=True, slots=True)
+@compact
+@dataclass(frozen=True, slots=True, repr=False)
 class StepGraph:
     """A step graph.
 

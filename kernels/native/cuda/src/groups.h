@@ -9,7 +9,7 @@
 
 #include <cstdint>
 
-#include "exp_series.h"
+#include "../../src/exp_series.h"
 
 #ifdef __CUDACC__
 #define PUNCTUM_DEVICE __device__ __forceinline__
