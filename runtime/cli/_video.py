@@ -1,12 +1,16 @@
-"""The options --fps and --decoder of commands that read videos."""
+"""The options of commands that read videos."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..errors import InputError
+
+if TYPE_CHECKING:
+    from ..video import VideoOptions
 
 Fps = Annotated[
     float | None,
@@ -39,4 +43,35 @@ def no_fps(fps: float, name: str) -> InputError:
         f"--fps has no effect on {name}, which is not a video",
         "a video without time stamps",
         "leave --fps out",
+    )
+
+
+def recording_options(
+    input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None, decoder: str | None
+) -> VideoOptions:
+    """Options of a recording. It is not opened again when it breaks off, since it would start over."""
+    from ..credentials.store import Credentials
+    from ..sources.media import is_address
+    from ..video import SOFTWARE, VideoOptions
+
+    credentials = Credentials.load(credentials_file)
+    given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
+    for option in [name for name, there in given.items() if there and not is_address(input)]:
+        raise InputError(
+            "option-unfit", f"{option} has no effect on files", "a source over HTTP", f"leave {option} out"
+        )
+    if not credentials.from_file <= {"source"}:
+        raise InputError(
+            "option-unfit",
+            "--credentials-file has tables other than [source], which only live runs use",
+            "[source]",
+            "remove the others",
+        )
+    login = credentials.source
+    return VideoOptions(
+        reconnect_s=0.0,
+        allow_hosts=allow_hosts,
+        user=login.user,
+        password=login.password,
+        decoder=decoder or SOFTWARE,
     )

@@ -33,7 +33,7 @@ from ._live_options import (
     StreamOptions,
 )
 from ._recording import Recording
-from ._video import Decoder, Fps
+from ._video import Decoder, Fps, recording_options
 from .options import check_labels, check_score, names_of, refuse
 from .terminal import say
 
@@ -175,7 +175,7 @@ def run(
         engine=engine,
         fps=fps,
         stats=stats,
-        frames=_video_options(input, tuple(allow_host or ()), credentials_file, decoder),
+        frames=recording_options(input, tuple(allow_host or ()), credentials_file, decoder),
         decoder=decoder,
         run_id=run_id,
         start_utc=start_utc,
@@ -241,38 +241,6 @@ def _run_files(
         target.write("".join(to_jsonl(events) for events in results.values()))
     if errors:
         raise failed(errors, len(recordings))
-
-
-def _video_options(
-    input: str, allow_hosts: tuple[str, ...], credentials_file: Path | None, decoder: str | None
-) -> VideoOptions:
-    """Options of a recording. It is not opened again when it breaks off, since it would start over."""
-    from ..credentials.store import Credentials
-    from ..errors import InputError
-    from ..sources.media import is_address
-    from ..video import SOFTWARE, VideoOptions
-
-    credentials = Credentials.load(credentials_file)
-    given = {"--allow-host": bool(allow_hosts), "--credentials-file": credentials_file is not None}
-    for option in [name for name, there in given.items() if there and not is_address(input)]:
-        raise InputError(
-            "option-unfit", f"{option} has no effect on files", "a source over HTTP", f"leave {option} out"
-        )
-    if not credentials.from_file <= {"source"}:
-        raise InputError(
-            "option-unfit",
-            "--credentials-file has tables other than [source], which only live runs use",
-            "[source]",
-            "remove the others",
-        )
-    login = credentials.source
-    return VideoOptions(
-        reconnect_s=0.0,
-        allow_hosts=allow_hosts,
-        user=login.user,
-        password=login.password,
-        decoder=decoder or SOFTWARE,
-    )
 
 
 def _recordings(

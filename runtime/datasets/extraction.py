@@ -265,11 +265,8 @@ def _source(video: Path, options: VideoOptions | None) -> dict[str, Any]:
 
     (path,) = video_files(video)
     facts = {"name": as_utf8(path.name), "bytes": path.stat().st_size, "sha256": sha256_file(path), "time": TIME_RULE}
-    if options is not None and options.rate is not None:
-        facts["fps"] = options.rate
-    if options is not None and options.decoder != SOFTWARE:
-        facts["decoder"] = options.decoder
-    return facts
+    given = {"fps": None, "decoder": None} if options is None else {"fps": options.rate, "decoder": options.decoder}
+    return facts | {name: value for name, value in given.items() if value not in (None, SOFTWARE)}
 
 
 def _is_whole(target: Path, entry: dict[str, Any]) -> bool:

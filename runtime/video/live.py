@@ -221,10 +221,8 @@ class LiveFrames:
             connection.watch(self._timeline.shows)
             return
         self.info = connection.info(first)
-        recording = getattr(connection, "recording", False)
-        if self._address.kind == "http" and (self.info.duration_s or recording):
-            self.live = False
-        if self._address.kind == "gst" and recording:
+        kind, recording = self._address.kind, getattr(connection, "recording", False)
+        if kind in ("http", "gst") and (recording or (kind == "http" and self.info.duration_s)):
             self.live, self.policy = False, self._options.policy or "wait"
         self._timeline = self._new_timeline()
         connection.watch(self._timeline.shows)

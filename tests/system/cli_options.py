@@ -30,7 +30,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--start-utc": "time of day in events; an error for several recordings and for live sources",
         "--stats": "line of times on standard error",
         "--fps": "rate of videos that carry no time stamps",
-        "--decoder": "which decoder reads videos; refused without one",
+        "--decoder": "decoder of videos; an error if it cannot be opened",
         "--stream": "live run",
         "--max-delay": "live: provisional events",
         "--follow": "live: waits at the end of a file",
@@ -70,7 +70,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--gpus-per-worker": "GPU of an actor; needs --engine ray",
         "--group-items": "size of groups",
         "--fps": "rate of videos that carry no time stamps",
-        "--decoder": "which decoder reads videos; refused without one",
+        "--decoder": "decoder of videos; an error if it cannot be opened",
         "--json": "form of the summary",
     },
     "convert": {
@@ -95,7 +95,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         **ENGINE,
         "--out": "folder of features",
         "--fps": "rate of videos that carry no time stamps",
-        "--decoder": "which decoder reads videos; refused without one",
+        "--decoder": "decoder of videos; an error if it cannot be opened",
         "--json": "form of the summary",
         "--expect-sha256": "digest that the bundle must have",
     },
@@ -286,6 +286,11 @@ REFUSED: list[tuple[str, str]] = [
     ("run {bundle} {features} --stream --snapshot {new}", "--snapshot"),
     ("run {bundle} {features} --stream --overflow nonsense", "--overflow"),
     ("run {bundle} {features} --stream --on-bad-chunk nonsense", "--on-bad-chunk"),
+    ("run {bundle} {features} --decoder software", "--decoder"),
+    ("run {bundle} {features} --stream --decoder software", "--decoder"),
+    ("run {bundle} gst:videotestsrc --stream --decoder software", "--decoder"),
+    ("score {bundle} {features} --out {new} --decoder auto", "--decoder"),
+    ("features {bundle} {folder} --out {new} --decoder nonsense", "--decoder"),
     *(
         (f"run {{bundle}} {{features}} --stream {option}", option.split()[0])
         for option in (
@@ -328,8 +333,6 @@ REFUSED: list[tuple[str, str]] = [
     ),
     ("demo --engines {folder}", "--engines"),
     ("demo --sensors --out {new}", "--out"),
-    ("score {bundle} {features} --out {new} --decoder software", "--decoder"),
-    ("run {bundle} {features} --decoder software", "--decoder"),
     ("score {bundle} {features} --out {new} --kind video", "--kind"),
     ("score {bundle} {features} --out {new} --split split_1", "--split"),
     ("score {bundle} {features} --out {new} --address auto", "--address"),
