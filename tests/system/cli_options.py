@@ -18,6 +18,7 @@ ENGINE = {
 LATENCY = {"--latency-first": "idle threads spin; refused with one thread, and with --device tensorrt"}
 
 OPTIONS: dict[str, dict[str, str]] = {
+    "warm-up": {"--into": "folder of the compiled kernels", "--role": "which kernels are compiled"},
     "run": {
         "--expect-sha256": "digest that the bundle must have",
         **ENGINE,
