@@ -37,11 +37,11 @@ def features(
     from ..video import SOFTWARE, VideoOptions
 
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
+    frames = VideoOptions(decoder=decoder or SOFTWARE, rate=fps)
     out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
     made = open_backbone(backbone, engine.spec(), expect_sha256=expect_sha256)
     announce(made)
-    frames = VideoOptions(decoder=decoder or SOFTWARE, rate=fps)
     extraction = extract_features(made, files, out, watch=lambda videos: track(videos, "features"), options=frames)
     if as_json:
         echo_json(extraction.record)
