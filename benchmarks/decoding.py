@@ -3,11 +3,11 @@
     python benchmarks/decoding.py [--fps 10] [--seconds 8] [--rounds 5] [--threads 1] [--only NAME,NAME]
                                   [--videos FILE...] [--json]
 
-Streams are encoded from procedural scenes, noise included; `--videos` measures files of your own instead. Each is
-decoded, converted and prepared for the network of the bundle `default` in two ways that take turns in one process:
-"all" decodes every packet, "selected" those that are needed. Both must give the same images, times and losses. Times
-are CPU seconds of the process per second of media, wall-clock time beside them; medians of the rounds, and the ratio is
-the median of those of the rounds, since others may use the machine.
+The streams are encoded from procedural scenes with noise; `--videos` measures your own files instead. Each stream is
+processed in two modes, up to the input of the backbone of the bundle `default`: "all" decodes every packet, "selected"
+only those that are needed. The modes alternate within one process and must produce the same images, times and losses.
+Reported are CPU seconds and wall-clock seconds per second of media, as medians over the rounds. The ratio is the median
+of the ratios of the rounds, because other programs may be using the machine.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Kernels that Numba compiles: when, where they are kept, and what is said about it."""
+"""Compilation of kernels by Numba: when it happens, where the results are cached, and what is reported."""
 
 from __future__ import annotations
 
