@@ -1,4 +1,4 @@
-"""What it saves to decode only the packets that frames on the sampling grid need, for each kind of stream.
+"""CPU time that is saved by decoding only the packets that the sampled frames need, for each kind of stream.
 
     python benchmarks/decoding.py [--fps 10] [--seconds 8] [--rounds 5] [--threads 1] [--only NAME,NAME]
                                   [--videos FILE...] [--json]
