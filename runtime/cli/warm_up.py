@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -36,6 +37,8 @@ def warm_up(
     form = kernels.form()
     if into is not None:
         check_folder(into, [])
+        if form.name != "compiled":
+            _check_writable(into)
     kernels.warm_up(*roles, into=into)
     if form.name == "compiled":
         echo(f"the kernels of this installation are compiled ahead of time ({form.level}); there is nothing to do")
@@ -43,3 +46,18 @@ def warm_up(
     names = {name for each in roles for name in kernels.ROLES[each]}
     where = "" if into is None else f" in {into}"
     echo(f"{counted(len(names), 'kernel')} for {', '.join(roles)} ready{where}")
+
+
+def _check_writable(folder: Path) -> None:
+    """Raise InputError for a folder that takes no files: compiling takes long, and Numba would save nothing."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(
+            "write-failed",
+            f"{folder} cannot be written ({error.strerror or error})",
+            required="a writable folder",
+            next_step="choose another folder for --into",
+        ) from None

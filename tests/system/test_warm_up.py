@@ -7,6 +7,7 @@ import logging
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from punctum import kernels
@@ -100,3 +101,12 @@ def test_doctor_tells_the_form(capsys):
     assert section["reason"] == form.reason
     assert ("CPU level" in section) == (form.name == "compiled")
     assert ("cached kernels" in section) == (form.name == "jit")
+
+
+def test_a_folder_that_cannot_be_written_is_refused_before_compiling(monkeypatch, capsys):
+    if not Path("/proc/self").is_dir():
+        pytest.skip("needs a folder that even root cannot write")
+    monkeypatch.setattr(kernels, "form", lambda: kernels.KernelForm("jit", "of this test"))
+    monkeypatch.setattr(kernels, "warm_up", lambda *_, **__: pytest.fail("it compiled"))
+    assert invoke(["warm-up", "--into", "/proc/nowhere"]) == 2
+    assert "[write-failed]" in capsys.readouterr().err
