@@ -78,6 +78,7 @@ def export_bundle(
             locator=Graph(file="locator.onnx", left=left, right=right),
             center=Graph(file="center.onnx") if run.center is not None else None,
             post=run.post,
+            calibration=run.calibration,
             files=files,
             precision={REFERENCE: PrecisionRecord(parity=worst)},
             provenance={**run.provenance, "exporter": __version__},

@@ -202,6 +202,7 @@ class TrainConfig(Recipe):
     post: PostProcess = Field(
         default_factory=lambda: PostProcess.model_validate({"fusion": {"center": 1.0, "contrast": 1.0}})
     )
+    folds: int = Field(default=3, ge=0, le=MAX_COUNT)  #: of videos, for the calibration of scores; 0: no calibration
     holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of the TRAINING videos kept for model selection
     select: Literal["last", "best"] = "last"  #: best: by clicks of the held-out videos
     evaluate_every: int = Field(default=50, ge=1, le=MAX_COUNT)  #: steps, with select = best

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..backends.options import EngineOptions, EngineSpec
+from ..bundle.operating_point import OperatingPoint
 from ..errors import InputError
 from ..video import DECODERS, MAX_RATE, SOFTWARE
 
@@ -18,12 +19,15 @@ KINDS = ("auto", "features", "video", "all")
 class ArchiveOptions:
     """Options of `score_archive`.
 
-    The first four, `fps` and `decoder` determine the results: all results in a folder have the same values of these.
+    The first seven, `fps` and `decoder` determine the results: all results in a folder have the same values of these.
 
     Attributes:
         device: Device of the inference engine.
         precision: Precision of the graphs.
-        min_score: Minimum score of events to keep.
+        min_score: Minimum score of events to keep; None: the default of the bundle.
+        target_precision: Instead of a minimum score: see `OperatingPoint`.
+        target_recall: Likewise.
+        false_alarms_per_hour: Likewise.
         labels: Classes to keep; empty: all.
         threads: Threads of the inference engine in each worker.
         engine_options: Options of the inference engine.
@@ -48,7 +52,10 @@ class ArchiveOptions:
 
     device: str = "cpu"
     precision: str = "fp32"
-    min_score: float = 0.0
+    min_score: float | None = None
+    target_precision: float | None = None
+    target_recall: float | None = None
+    false_alarms_per_hour: float | None = None
     labels: tuple[str, ...] = ()
     threads: int = 1
     engine_options: EngineOptions | None = None
@@ -68,8 +75,7 @@ class ArchiveOptions:
     decoder: str | None = None
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.min_score) and 0 <= self.min_score <= 1):
-            raise InputError("min-score", f"`min_score` is {self.min_score}", "0 to 1", "change `min_score`")
+        _ = self.operating_point
         for name, most in (("workers", 4096), ("group_items", 4096)):
             if not 0 <= getattr(self, name) <= most:
                 value = getattr(self, name)
@@ -94,6 +100,11 @@ class ArchiveOptions:
                     raise InputError(option, f"`{option}` is {value!r}", ", ".join(allowed), f"change `{option}`")
 
     @property
+    def operating_point(self) -> OperatingPoint:
+        """Which events are kept. Raises InputError for values that do not go together or are out of range."""
+        return OperatingPoint(self.min_score, self.target_precision, self.target_recall, self.false_alarms_per_hour)
+
+    @property
     def spec(self) -> EngineSpec:
         """Device, precision and threads of the engines."""
         return EngineSpec(self.device, self.precision, self.threads, self.engine_options or EngineOptions())
@@ -110,4 +121,7 @@ class ArchiveOptions:
             settings["fps"] = self.fps
         if self.decoder not in (None, SOFTWARE):
             settings["decoder"] = self.decoder
+        for name in ("target_precision", "target_recall", "false_alarms_per_hour"):
+            if getattr(self, name) is not None:
+                settings[name] = getattr(self, name)
         return settings

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..bundle.operating_point import minimum
 from ..bundle.reader import Bundle
 from ..errors import InputError, PunctumError
 from ..events.event import Event
@@ -37,6 +38,7 @@ class Scorer:
 
     def __init__(self, bundle: Bundle, options: ArchiveOptions) -> None:
         self.bundle, self.options = bundle, options
+        self.min_score = options.operating_point.of(bundle.manifest.calibration, bundle.labels)
         self.localizer = Localizer.open(bundle, options.spec)
         self._backbone: VideoBackbone | None = None
 
@@ -164,8 +166,8 @@ class Scorer:
         return Scored(replace(done.record, missing=spent.dropped), done.rows)
 
     def _selected(self, events: Sequence[Event]) -> list[Event]:
-        options = self.options
-        return [e for e in events if e.score >= options.min_score and (not options.labels or e.label in options.labels)]
+        labels = self.options.labels
+        return [e for e in events if e.score >= minimum(self.min_score, e.label) and (not labels or e.label in labels)]
 
 
 def _done(item: Item, digest: str, rows: EventRows, snippets: int, media_s: float) -> Scored:

@@ -46,6 +46,10 @@ WINDOW_VALUES = 1 << 28
 THRESHOLDS = 1_000
 PROPOSALS = 1 << 16
 """Proposals of one island and class; beyond that only the best are kept."""
+KNOTS = 256
+"""Knots of the calibration map of one class."""
+RATE = 1e9
+"""Events per hour."""
 EXPONENT = 100.0
 """Exponent of a term of the fused score."""
 FACTOR = 100.0

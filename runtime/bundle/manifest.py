@@ -14,6 +14,7 @@ from ..text.display import is_plain, short, shown
 from ..text.strict_json import parse_json
 from . import limits
 from .backbone_spec import BackboneSpec
+from .calibration import Calibration
 from .config import FeatureSpec, FileRecord, Graph, Model, PostProcess
 from .errors import invalid_field
 from .precision import REFERENCE, Precisions
@@ -37,6 +38,8 @@ class Manifest(Model):
     backbone: BackboneSpec | None = None
     """With a backbone the bundle takes video as well as features."""
     post: PostProcess
+    calibration: Calibration | None = None
+    """Without it, scores rank events, but are not probabilities."""
     files: dict[str, FileRecord]
     precision: Precisions = Field(default_factory=dict)
     provenance: dict[str, Any] = Field(default_factory=dict)
@@ -87,6 +90,13 @@ class Manifest(Model):
     @model_validator(mode="after")
     def _fits(self) -> Manifest:
         self._check_window()
+        if self.calibration is not None:
+            classes, reduced = len(self.calibration.classes), len(self.calibration.reduced)
+            if classes != len(self.labels) or reduced not in (0, classes):
+                raise ValueError(
+                    f"calibration has {classes} classes and {reduced} with reduced scoring, but the bundle has "
+                    f"{len(self.labels)} labels"
+                )
         if self.backbone is not None and not self.backbone.fits_stride(self.features.stride_s):
             raise ValueError(
                 f"the backbone gives a row every {short(self.backbone.stride_s)} s, and the locator takes one every "
@@ -128,12 +138,14 @@ def content_id(name: str, version: str, files: dict[str, FileRecord], rest: dict
 def identified(manifest: Manifest) -> dict[str, Any]:
     """The fields of a manifest that its id covers, besides the files.
 
-    Backbone and precision variants are included only where they exist, so that bundles without them keep the id that
-    they had before these fields were introduced.
+    Backbone, calibration and precision variants are included only where they exist, so that bundles without them keep
+    the id that they had before these fields were introduced.
     """
     parts = {"labels", "features", "locator", "center", "post"}
     if manifest.backbone is not None:
         parts.add("backbone")
+    if manifest.calibration is not None:
+        parts.add("calibration")
     if manifest.precisions != (REFERENCE,):
         parts.add("precision")
     return manifest.model_dump(mode="json", include=parts)

@@ -10,6 +10,7 @@ from typing import Any
 
 from ..files.atomic import atomic_folder
 from .backbone_spec import BackboneSpec
+from .calibration import Calibration
 from .config import FeatureSpec, FileRecord, Graph, PostProcess
 from .graph_scan import check_graph
 from .manifest import MANIFEST, Manifest, content_id, identified
@@ -30,6 +31,7 @@ def assemble_bundle(
     precision: Mapping[str, PrecisionRecord],
     provenance: dict[str, Any],
     backbone: BackboneSpec | None = None,
+    calibration: Calibration | None = None,
     source: str = "",
 ) -> Bundle:
     """A bundle in memory.
@@ -46,6 +48,7 @@ def assemble_bundle(
         precision: Variants by name.
         provenance: How the bundle was made.
         backbone: What the backbone expects, for a bundle that takes video.
+        calibration: From raw scores to probabilities.
         source: The bundle, for messages.
 
     Raises:
@@ -63,6 +66,7 @@ def assemble_bundle(
         center=center,
         backbone=backbone,
         post=post,
+        calibration=calibration,
         files=_records(files),
         precision=dict(precision),
         provenance=provenance,
@@ -94,7 +98,8 @@ def seal_bundle(draft: Manifest, files: Mapping[str, bytes], source: str = "") -
 
 def manifest_text(manifest: Manifest) -> bytes:
     """`manifest.json` as it is written. Its SHA-256 is that of the bundle."""
-    record = manifest.model_dump(mode="json", by_alias=True, exclude=None if manifest.backbone else {"backbone"})
+    absent = {name for name in ("backbone", "calibration") if getattr(manifest, name) is None}
+    record = manifest.model_dump(mode="json", by_alias=True, exclude=absent)
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 

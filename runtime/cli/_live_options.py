@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from ..bundle.operating_point import OperatingPoint
 from ..errors import InputError
 from .options import Panel
 
@@ -132,7 +133,7 @@ class StreamOptions:
     metrics: str | None = None
     snapshot: Path | None = None
     snapshot_every_s: float = 10.0
-    min_score: float = 0.0
+    operating_point: OperatingPoint = field(default_factory=OperatingPoint)
     labels: tuple[str, ...] = ()
     stats: bool = False
     fps: float | None = None

@@ -32,12 +32,14 @@ from ._live_options import (
     Stream,
     StreamOptions,
 )
+from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall
 from ._recording import Recording
 from ._video import Decoder, Fps, recording_options
-from .options import check_labels, check_score, names_of, refuse
+from .options import check_labels, names_of, refuse
 from .terminal import say
 
 if TYPE_CHECKING:
+    from ..bundle.operating_point import OperatingPoint
     from ..bundle.reader import Bundle
     from ..localizer import Localizer
     from ..video import VideoOptions
@@ -57,13 +59,10 @@ def run(
     ],
     out: Annotated[Path | None, typer.Option("--out", "-o", help="Output file. Default: standard output (-).")] = None,
     format: Annotated[str, typer.Option(help="Output format: jsonl or activitynet.")] = "jsonl",
-    min_score: Annotated[
-        float,
-        typer.Option(
-            help="Report events with at least this score. With --stream --max-delay, an action is reported from the "
-            "first time that its score reaches it, and retracted if its final score does not."
-        ),
-    ] = 0.0,
+    min_score: MinScore = None,
+    target_precision: TargetPrecision = None,
+    target_recall: TargetRecall = None,
+    false_alarms_per_hour: FalseAlarms = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="Report this class only. May be repeated.")] = None,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -122,7 +121,9 @@ def run(
         refuse(context, names_of(context, LIVE_PANEL), "without --stream", "add --stream", code="needs-stream")
         if format == "activitynet":
             refuse(context, ["run_id", "start_utc"], "with --format activitynet", "leave --format out")
-    check_score(min_score)
+    from ..bundle.operating_point import OperatingPoint
+
+    point = OperatingPoint(min_score, target_precision, target_recall, false_alarms_per_hour)
     engine = EngineChoice(
         device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
     ).checked()
@@ -157,7 +158,7 @@ def run(
             metrics=metrics,
             snapshot=snapshot,
             snapshot_every_s=snapshot_every,
-            min_score=min_score,
+            operating_point=point,
             labels=tuple(label or ()),
             stats=stats,
             fps=fps,
@@ -170,7 +171,7 @@ def run(
         input,
         out=out,
         format=format,
-        min_score=min_score,
+        point=point,
         label=label,
         engine=engine,
         fps=fps,
@@ -188,7 +189,7 @@ def _run_files(
     *,
     out: Path | None,
     format: str,
-    min_score: float,
+    point: OperatingPoint,
     label: list[str] | None,
     engine: EngineChoice,
     fps: float | None,
@@ -199,6 +200,7 @@ def _run_files(
     start_utc: str | None,
 ) -> None:
     """Process whole recordings, each on its own, and write their final events."""
+    from ..bundle.operating_point import minimum
     from ..datasets.extraction import check_names, failed
     from ..errors import InputError, PunctumError
     from ..files.outputs import ACTIVITYNET, EVENTS, STDOUT, Output
@@ -216,6 +218,7 @@ def _run_files(
     check_names([Path(r.name) for r in recordings])
     check_start(start_utc, len(recordings))
     run = run_id_of(run_id, live=False)
+    min_score = point.of(loaded.manifest.calibration, loaded.labels)
     results = {}
     errors: dict[str, PunctumError] = {}
     for recording in recordings:
@@ -229,7 +232,8 @@ def _run_files(
                 say(f"warning: [{error.code}] {error}")
             continue
         name = recording.stream
-        results[name] = [e for e in events if e.score >= min_score and (not label or e.label in label)]
+        kept = [e for e in events if e.score >= minimum(min_score, e.label)]
+        results[name] = [e for e in kept if not label or e.label in label]
         if stats:
             say(recording.statistics(len(events)))
         if target.is_stdout and format == "jsonl":

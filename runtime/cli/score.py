@@ -8,9 +8,10 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
+from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall
 from ._parameters import in_options
 from ._video import Decoder, Fps
-from .options import Panel, check_score, refuse
+from .options import Panel, refuse
 from .terminal import echo, echo_json, say
 
 _WHERE: Panel = {"rich_help_panel": "Where it runs"}
@@ -34,7 +35,10 @@ def score(
             help="Additional format: jsonl (events.jsonl) or activitynet (activitynet.json). May be repeated."
         ),
     ] = None,
-    min_score: Annotated[float, typer.Option(help="Keep events with at least this score.")] = 0.0,
+    min_score: MinScore = None,
+    target_precision: TargetPrecision = None,
+    target_recall: TargetRecall = None,
+    false_alarms_per_hour: FalseAlarms = None,
     label: Annotated[list[str] | None, typer.Option("--label", help="Keep this class only. May be repeated.")] = None,
     kind: Annotated[
         str,
@@ -89,7 +93,6 @@ def score(
         refuse(context, ["address", "gpus_per_worker"], "without --engine ray", "add --engine ray", code="needs-ray")
     if not any("://" in given or Path(given).is_dir() for given in inputs):
         refuse(context, ["kind", "split"], "without a folder among the inputs", "name a folder")
-    check_score(min_score)
     out = check_folder(out, [*inputs, bundle])
     choice = EngineChoice(
         device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
@@ -98,6 +101,9 @@ def score(
         device=device,
         precision=precision,
         min_score=min_score,
+        target_precision=target_precision,
+        target_recall=target_recall,
+        false_alarms_per_hour=false_alarms_per_hour,
         labels=tuple(label or ()),
         threads=threads,
         engine_options=choice.options(),

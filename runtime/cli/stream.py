@@ -135,6 +135,7 @@ def _build(
         refuse_options(address, ["transport"])
     if options.decoder is not None:
         refuse_options(address, ["decoder"])
+    min_score = options.operating_point.of(bundle.manifest.calibration, bundle.labels)
     health.waiting_for("opening the source")
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",
@@ -187,7 +188,7 @@ def _build(
         run_id=run_id,
         time_of_day=_time_of_day(options.start_utc, source, address),
         on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
-        event_filter=EventFilter(frozenset(options.labels), options.min_score),
+        event_filter=EventFilter(frozenset(options.labels), min_score),
         monitor=Monitor(metrics, health),
         notify=say,
         snapshot=options.snapshot,

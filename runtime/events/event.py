@@ -23,7 +23,7 @@ class Event:
         revision: 0 in the first event of an action, and one more in each later one.
         phase: "open" (first report: the action runs), "update" (it may still change), "final", or "retracted".
         label: Class.
-        score: Confidence.
+        score: Confidence, 0 to 1. With a calibrated bundle: the probability that an action of the class happened there.
         start: Start of the action.
         end: End of the action; while it runs, the latest instant seen.
         emitted_at: Media time at which everything that the event depends on had been seen.
@@ -36,6 +36,8 @@ class Event:
         start_utc: Time of day of `start`, ISO 8601 with milliseconds and Z; None if media time has no known relation
             to a clock.
         end_utc: Time of day of `end`.
+        raw_score: The score before calibration, which ranks events of one class alike; None if the bundle is not
+            calibrated.
 
     Example:
         >>> from punctum.runtime import Event
@@ -61,6 +63,7 @@ class Event:
     degraded: bool = False
     start_utc: str | None = None
     end_utc: str | None = None
+    raw_score: float | None = None
 
     def to_json(self) -> str:
         """One line of JSON, which `from_json` reads."""
@@ -112,7 +115,10 @@ class Event:
         for name in ("start_utc", "end_utc"):
             if getattr(self, name) is not None:
                 _need(name, getattr(self, name), str)
-        for name in ("score", "start", "end", "emitted_at", "delay_s"):
+        numbers = ["score", "start", "end", "emitted_at", "delay_s"]
+        if self.raw_score is not None:
+            numbers.append("raw_score")
+        for name in numbers:
             _need(name, getattr(self, name), int | float)
             float(
                 getattr(self, name)

@@ -22,12 +22,15 @@ def check_numbers(event: Event, *, limit: float = MAX_S) -> None:
     Raises:
         ValueError: What is wrong, without a final period.
     """
-    numbers = (event.start, event.end, event.score, event.emitted_at, event.delay_s)
+    names = ["start", "end", "score", "emitted_at", "delay_s"]
+    if event.raw_score is not None:
+        names.append("raw_score")
+    numbers = [getattr(event, name) for name in names]
     # Compared instead of converted: JSON's integers have no bound, and NaN lies within none.
     if not all(_is_number(x) and -limit <= x <= limit and not (x != x or abs(x) == math.inf) for x in numbers):
         listed = ", ".join(short(x)[:40] for x in numbers)
         within = f"within {limit:g} of 0" if math.isfinite(limit) else "finite"
-        raise ValueError(f"start, end, score, emitted_at and delay_s are {listed}; they must be {within}")
+        raise ValueError(f"{', '.join(names[:-1])} and {names[-1]} are {listed}; they must be {within}")
 
 
 def check_segment(start: float, end: float, score: float) -> None:

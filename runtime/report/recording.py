@@ -69,6 +69,7 @@ def report_recording(
     proposals: list[Proposal] = []
     for span, track in zip(footage.spans, tracks, strict=True):
         proposals += proposals_of(localizer, span, track)
+    calibration = bundle.manifest.calibration
     return RecordingReport(
         title=title or name,
         labels=localizer.labels,
@@ -83,6 +84,7 @@ def report_recording(
         thumbnails=footage.thumbnails,
         stages=stages,
         max_delay_s=max_delay_s,
+        min_score=None if calibration is None else min(each.min_score for each in calibration.classes),
         bundle=bundle_facts(bundle),
         machine=machine_facts(device=localizer.backend.actual, threads=spec.threads, precision=spec.precision),
         notes=_notes(footage, bundle, made, len(proposals)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+from ..bundle.operating_point import MinScore, minimum
 from ..events.event import Event
 
 
@@ -18,13 +19,13 @@ class EventFilter:
 
     Args:
         labels: Labels that pass; empty: all.
-        min_score: Score from which an event passes for the first time.
+        min_score: Score from which an event passes for the first time, for all classes or by class.
         reported: Actions that have passed and are still open: number of earlier reports that did not pass, by id. Part
             of a snapshot.
     """
 
     labels: frozenset[str] = frozenset()
-    min_score: float = 0.0
+    min_score: MinScore = 0.0
     reported: dict[str, int] = field(default_factory=dict)
 
     def __call__(self, events: Sequence[Event]) -> list[Event]:
@@ -34,7 +35,8 @@ class EventFilter:
     def _pass(self, event: Event) -> Event | None:
         if self.labels and event.label not in self.labels:
             return None
-        known, enough, phase = event.id in self.reported, event.score >= self.min_score, event.phase
+        known, phase = event.id in self.reported, event.phase
+        enough = event.score >= minimum(self.min_score, event.label)
         if not known and (not enough or phase == "retracted"):
             return None
         hidden = self.reported.pop(event.id, event.revision)

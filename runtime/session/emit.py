@@ -70,6 +70,7 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
         # A segment that comes within a snippet of a gap was cut off by it.
         cut_before = context.dropped_before > 0 and start < section.start_s + plan.stride_s
         cut_after = context.dropped_after > 0 and end > now_s - plan.stride_s
+        confidence, raw = plan.scores(island.label, float(score), degraded=context.degraded)
         events.append(
             Event(
                 stream=context.stream,
@@ -77,7 +78,7 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
                 revision=action.revision if action else 0,
                 phase="final",
                 label=label,
-                score=float(score),
+                score=confidence,
                 start=float(start),
                 end=float(end),
                 emitted_at=emitted_at,
@@ -87,6 +88,7 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
                 + section.frames_lost(start, end),
                 interrupted=bool(cut_before or cut_after),
                 degraded=context.degraded,
+                raw_score=raw,
             )
         )
     return events + provisional_events(context, retractions, known_s)
@@ -94,23 +96,27 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
 
 def provisional_events(context: EventContext, changes: list[Change], known_s: float) -> list[Event]:
     """Events that report changes. known_s: media time of the last snippet that they depend on."""
-    emitted_at = known_s + context.plan.overhang_s
-    return [
-        Event(
-            stream=context.stream,
-            id=action.id,
-            revision=action.revision,
-            phase=phase,
-            label=context.plan.labels[action.label],
-            score=action.score,
-            start=action.start,
-            end=action.end,
-            emitted_at=emitted_at,
-            delay_s=emitted_at - action.end,
-            bundle=context.plan.bundle_id,
-            ended=action.ended,
-            dropped=context.section.frames_lost(action.start, action.end),
-            degraded=context.degraded,
+    plan, events = context.plan, []
+    emitted_at = known_s + plan.overhang_s
+    for action, phase in changes:
+        confidence, raw = plan.scores(action.label, action.score, degraded=context.degraded)
+        events.append(
+            Event(
+                stream=context.stream,
+                id=action.id,
+                revision=action.revision,
+                phase=phase,
+                label=plan.labels[action.label],
+                score=confidence,
+                start=action.start,
+                end=action.end,
+                emitted_at=emitted_at,
+                delay_s=emitted_at - action.end,
+                bundle=plan.bundle_id,
+                ended=action.ended,
+                dropped=context.section.frames_lost(action.start, action.end),
+                degraded=context.degraded,
+                raw_score=raw,
+            )
         )
-        for action, phase in changes
-    ]
+    return events

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..bundle.calibration import Calibration
 from ..bundle.config import PostProcess
 from ..live import LiveOptions
 
@@ -33,6 +34,7 @@ class Plan:
         bundle_id: Identifies the bundle in events and snapshots.
         overhang_s: Media after a snippet's end that its features depend on, in seconds. Not 0 for a backbone whose
             clips are longer than the stride.
+        calibration: From raw scores to probabilities; None: events have raw scores.
     """
 
     labels: tuple[str, ...]
@@ -43,6 +45,7 @@ class Plan:
     post: PostProcess
     bundle_id: str
     overhang_s: float = 0.0
+    calibration: Calibration | None = None
 
     @classmethod
     def of(cls, bundle: Bundle) -> Plan:
@@ -57,7 +60,20 @@ class Plan:
             post=manifest.post,
             bundle_id=bundle.id,
             overhang_s=manifest.backbone.overhang_s if manifest.backbone else 0.0,
+            calibration=manifest.calibration,
         )
+
+    def scores(self, label: int, raw: float, *, degraded: bool) -> tuple[float, float | None]:
+        """The score of an event and its raw score; without calibration the raw score is the score, and None.
+
+        Args:
+            label: Index of the class.
+            raw: Result of fusion and suppression.
+            degraded: The event was scored with reduced effort.
+        """
+        if self.calibration is None:
+            return raw, None
+        return self.calibration.score(label, raw, degraded=degraded), raw
 
     @property
     def context(self) -> int:

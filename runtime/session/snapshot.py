@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import struct
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import Annotated
 
 import numpy as np
@@ -186,7 +186,10 @@ def decode(data: bytes, plan: Plan) -> SessionState:
 
 
 def _plan_record(plan: Plan) -> dict[str, object]:
-    record: dict[str, object] = json.loads(json.dumps({**asdict(plan), "post": plan.post.model_dump(mode="json")}))
+    # Without a calibration the field is left out: snapshots of earlier versions do not have it.
+    parts = {field.name: getattr(plan, field.name) for field in fields(plan)}
+    parts |= {name: parts[name].model_dump(mode="json") for name in ("post", "calibration") if parts[name] is not None}
+    record: dict[str, object] = json.loads(json.dumps({k: v for k, v in parts.items() if v is not None}))
     return record
 
 

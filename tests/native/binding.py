@@ -105,6 +105,8 @@ class NativeEvent(_Sized):
         ("delay_s", c.c_double),
         ("start_utc", c.c_char_p),
         ("end_utc", c.c_char_p),
+        ("raw_score", c.c_double),
+        ("has_raw_score", c.c_int32),
     )
 
 
@@ -185,6 +187,8 @@ def manifest_of(plan: Plan) -> dict[str, Any]:
         "center": {"file": "center.onnx"} if plan.post.fusion.needs_head else None,
         "post": plan.post.model_dump(mode="json"),
     }
+    if plan.calibration is not None:
+        manifest["calibration"] = plan.calibration.model_dump(mode="json")
     if plan.overhang_s:
         manifest["backbone"] = {"fps": 1 / plan.overhang_s, "right_frames": 1}
     return manifest
@@ -341,6 +345,7 @@ class NativeSession:
                     dropped=event.dropped,
                     interrupted=bool(event.interrupted),
                     degraded=bool(event.degraded),
+                    raw_score=event.raw_score if event.has_raw_score else None,
                 )
             )
             needed = c.c_size_t()
@@ -363,6 +368,8 @@ def difference(a: Sequence[Event], b: Sequence[Event]) -> str:
     for k, (x, y) in enumerate(zip(a, b, strict=False)):
         exact = ("stream", "id", "revision", "phase", "label", "bundle", "ended", "dropped", "interrupted", "degraded")
         if any(getattr(x, name) != getattr(y, name) for name in exact):
+            return f"event {k}:\n  {x}\n  {y}"
+        if (x.raw_score is None) != (y.raw_score is None) or abs((x.raw_score or 0.0) - (y.raw_score or 0.0)) > 1e-6:
             return f"event {k}:\n  {x}\n  {y}"
         close = ("score", "start", "end", "emitted_at", "delay_s")
         if any(abs(getattr(x, name) - getattr(y, name)) > 1e-6 for name in close):

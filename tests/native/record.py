@@ -18,7 +18,7 @@ from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.errors import InputError
 from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
-from punctum.runtime.session.jobs import LocateJob
+from punctum.runtime.session.jobs import LocateJob, StepJob
 from punctum.runtime.session.session import Session
 from punctum.runtime.session.snapshot import decode
 
@@ -46,6 +46,7 @@ def push(count: int, jump: float | None = None, lost: Any = ()) -> tuple[Any, ..
 
 def cases() -> Iterator[tuple[str, twin.Case]]:
     windows, live = binding.WINDOWS, LiveOptions(max_delay_s=0.6)
+    degraded = (push(40), ("degrade", True), push(40), ("degrade", False), push(30))
     chunks = tuple(push(n) for n in (0, 1, 40, 7, 33, 64))
     yield "tracks", case(calls=chunks)
     yield "tracks-live", case(calls=tuple(push(9) for _ in range(9)), live=live, seed=2)
@@ -54,11 +55,11 @@ def cases() -> Iterator[tuple[str, twin.Case]]:
     yield "windows", case(windows, chunks, seed=5)
     yield "windows-head-live", case(windows, (push(30), push(3), push(30)), post=post(fusion=HEAD), live=live, seed=6)
     yield "windows-not-kept", case(windows, chunks, post=post(fusion=HEAD), keep=False, seed=7)
+    yield "calibrated", case(calls=degraded, live=live, seed=12, calibrated="reduced", post=post(fusion=HEAD))
     breaks = (push(30, 0.0), push(20, 0.4), push(5, -0.7), push(25, 30.0), ("gap", 12.0), push(20), push(9, -0.4))
     yield "breaks", case(calls=breaks, live=live, seed=8)
     lost = (push(30, None, [(3, 2), (12, 1)]), push(40, None, [(0, 4), (39, 1)]), push(30, 5.0, [(1, 1)]))
     yield "lost-frames", case(calls=lost, seed=9)
-    degraded = (push(40), ("degrade", True), push(40), ("degrade", False), push(30))
     yield "degraded", case(windows, degraded, post=post(fusion=HEAD), live=live, seed=10)
     restored = (push(23), ("snapshot",), push(30), ("snapshot",), ("snapshot",), push(30))
     yield "restored", case(windows, restored, post=post(fusion=HEAD), live=LiveOptions(max_delay_s=1.0), seed=11)
@@ -148,6 +149,8 @@ class Recorder:
             return {"wants": wants, "events": [_event(event) for event in stop.value]}
 
     def _answer(self, job: Any, wants: list[dict[str, Any]]) -> Any:
+        if isinstance(job, StepJob):  # an engine without steps runs the whole window
+            return self._answer(LocateJob(job.window, inner=True), wants), None
         want: dict[str, Any] = {"rows": len(job.features), "inner": bool(job.inner)}
         if isinstance(job, LocateJob):
             class_track, actionness = self.engine.locate(job.features)

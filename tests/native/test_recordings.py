@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from punctum.runtime import PostProcess
+from punctum.runtime.bundle.calibration import Calibration
 from punctum.runtime.errors import InputError
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
@@ -56,9 +58,10 @@ class Python:
             PostProcess(**manifest["post"]),
             manifest["id"],
             overhang_s=backbone["right_frames"] / backbone["fps"] if backbone else 0.0,
+            calibration=Calibration(**manifest["calibration"]) if "calibration" in manifest else None,
         )
         case = twin.Case(plan.post, None, _mode(options), True, plan.stride_s, plan.overhang_s, 0.0, 0)
-        self.known, self.plan = plan, twin.plans(case)[1]
+        self.known, self.plan = plan, replace(twin.plans(case)[1], calibration=plan.calibration)
         self.engine = Answers(options["mode"] == "tracks")
         self.live = LiveOptions(
             max_delay_s=options["max_delay_s"] or None,

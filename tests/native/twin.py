@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from hypothesis import strategies as st
 from punctum.runtime import PostProcess
+from punctum.runtime.bundle.calibration import Calibration, ScoreMap
 from punctum.runtime.bundle.config import Fusion
 from punctum.runtime.errors import InputError
 from punctum.runtime.events.event import Event
@@ -62,6 +63,7 @@ class Case(NamedTuple):
     seed: int
     calls: tuple[tuple[Any, ...], ...] = ()
     run_id: str = ""
+    calibrated: Literal["", "full", "reduced"] = ""  # maps of full scoring, and of reduced scoring, too
     halves: bool = False  # tracks in steps of 1/2: they often cross 0.25 exactly half-way between snippets
 
 
@@ -90,9 +92,32 @@ def rows_of(rng: np.random.Generator, count: int, tracks: bool, *, halves: bool 
     return rows.astype(np.float32)
 
 
+def calibration(case: Case) -> Calibration | None:
+    """Random maps that rise strictly."""
+    if not case.calibrated:
+        return None
+    rng = np.random.default_rng([case.seed, 1])
+
+    def maps() -> list[ScoreMap]:
+        knots = rng.integers(2, 20, len(LABELS))
+        return [ScoreMap(raw=np.unique(rng.random(k)), score=np.unique(rng.random(k))) for k in knots]
+
+    return Calibration(classes=maps(), reduced=maps() if case.calibrated == "reduced" else ())
+
+
 def plans(case: Case) -> tuple[Plan, Plan]:
     """The plan that both know, and the one that the Python twin runs: in tracks mode the locator is behind it."""
-    plan = Plan(LABELS, DIM, case.stride_s, LEFT, RIGHT, case.post, "twin-1", overhang_s=case.overhang_s)
+    plan = Plan(
+        LABELS,
+        DIM,
+        case.stride_s,
+        LEFT,
+        RIGHT,
+        case.post,
+        "twin-1",
+        overhang_s=case.overhang_s,
+        calibration=calibration(case),
+    )
     if case.mode == binding.WINDOWS:
         return plan, plan
     return plan, replace(plan, left=0, right=0, overhang_s=plan.overhang_s + RIGHT * plan.stride_s)
@@ -272,5 +297,6 @@ CASES = st.builds(
     seed=st.integers(0, 2**32 - 1),
     calls=st.lists(CALLS, max_size=14).map(tuple),
     run_id=st.sampled_from(["", "a-1"]),
+    calibrated=st.sampled_from(["", "full", "reduced"]),
     halves=st.booleans(),
 )

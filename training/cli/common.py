@@ -61,8 +61,21 @@ def show_run(summary: Record, out: Path) -> None:
     for name, stage in summary["stages"].items():
         if "steps" in stage:
             echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
+        elif name == "calibration" and "folds" in stage:
+            echo(f"  {calibration_line(stage)}")
         else:
             echo(f"  {name}: already trained")
+
+
+def calibration_line(facts: Record) -> str:
+    """One line about what a bundle's scores are worth, from held-out training videos."""
+    if not facts.get("calibrated"):
+        return "calibration: none, for lack of clicks in at least two videos; scores only rank events"
+    return (
+        f"calibration: {counted(facts['folds'], 'fold')}; on held-out training videos a minimum score of "
+        f"{facts['min_score']:.2f} finds {facts['recall']:.0%} of the clicks, and {facts['precision']:.0%} of the "
+        "events are right"
+    )
 
 
 def show_backbone(summary: Record, out: Path) -> None:

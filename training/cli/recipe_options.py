@@ -22,6 +22,7 @@ def recipe_of(
     adapt: bool = True,
     point_update: bool = True,
     published: bool = False,
+    calibrate: bool = True,
 ) -> TrainConfig:
     """The recipe file (or `default`, or the default recipe) with the command's options applied.
 
@@ -35,6 +36,7 @@ def recipe_of(
         adapt: whether post-processing adapts boundaries (ABA).
         point_update: whether the saliency point update runs.
         published: use the published head with its labels, losses, update and fusion.
+        calibrate: whether further networks are trained for the calibration of scores.
 
     Raises:
         InputError: the file is wrong, or options exclude each other or have no effect.
@@ -65,6 +67,8 @@ def recipe_of(
         recipe = recipes.with_epochs(recipe, epochs)
     if not center:
         recipe = recipes.without_center(recipe)
+    if not calibrate:
+        recipe = recipe.model_copy(update={"folds": 0})
     if not adapt:
         recipe = recipe.model_copy(update={"post": recipe.post.model_copy(update={"adapt": False})})
     return recipe

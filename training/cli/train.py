@@ -96,6 +96,15 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
             bool,
             typer.Option("--no-point-update", help="No saliency point update; clicks stay in place.", **_ABLATIONS),
         ] = False,
+        no_calibration: Annotated[
+            bool,
+            typer.Option(
+                "--no-calibration",
+                help="Scores that only rank events: a third of the training time, but no probabilities and no default "
+                "minimum score.",
+                **_RECIPE,
+            ),
+        ] = False,
         published_head: Annotated[
             bool,
             typer.Option(
@@ -142,6 +151,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
             adapt=not no_adapt,
             point_update=not no_point_update,
             published=published_head,
+            calibrate=not no_calibration,
         )
         if proposals is not None and recipe.center is None:
             raise unfit("--proposals", "a recipe without a center scorer", "a center scorer to train")

@@ -18,9 +18,17 @@ class Reporter:
         self._log = log
         self._bar: ProgressBar | None = None
         self._visible = not quiet
+        self._prefix = ""
+
+    def within(self, name: str) -> Reporter:
+        """A reporter for training within a stage: same log and progress, with `name` before the names of its stages."""
+        inner = Reporter(self._log, quiet=not self._visible)
+        inner._prefix = f"{self._prefix}{name}/"
+        return inner
 
     def rewind(self, stage: str, step: int) -> None:
         """Drop the records of `stage` after `step`, and of later stages: a killed run logged more than it saved."""
+        stage = self._prefix + stage
         if not self._log.is_file():
             return
         remaining = []
@@ -38,11 +46,14 @@ class Reporter:
 
     def record(self, **fields: Any) -> None:
         """Append one record."""
+        if "stage" in fields:
+            fields["stage"] = f"{self._prefix}{fields['stage']}"
         with self._log.open("a", encoding="utf-8") as file:
             file.write(json.dumps(fields) + "\n")
 
     def begin(self, title: str, total: int, done: int, *, unit: str = "step") -> None:
         """A stage begins. Where there is no terminal, a line says so at once."""
+        title = self._prefix + title
         if self._visible:
             say_stage(f"{title}: {counted(total, unit)}{f', {done} of them done before' if done else ''}")
         self._bar = ProgressBar(title, total, done=done, unit=f"{unit}s", visible=self._visible)

@@ -11,7 +11,6 @@ from typing import TypeVar
 
 import numpy as np
 import torch
-from punctum.runtime.bundle.config import PostProcess
 from punctum.runtime.errors import InputError
 from punctum.runtime.session.post import propose
 from torch import nn
@@ -22,7 +21,7 @@ from ..data.proposals import VideoProposals, clean, read_proposals
 from ..data.videos import Sample, TrainingSet
 from ..models.build import build_center, build_locator
 from ..models.center import CenterHead, ProposalHead
-from ..models.checkpoint import CENTER_WEIGHTS, CONFIG, LOCATOR_WEIGHTS, POST, SUMMARY, seal
+from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, CONFIG, LOCATOR_WEIGHTS, POST, SUMMARY, seal
 from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.locator import LocatorNet
 from ..models.torch_backend import torch_device
@@ -31,7 +30,9 @@ from ..objectives.center_task import CenterTask, CenterVideo
 from ..objectives.points import PointsTask
 from ..objectives.quality_task import QualityTask
 from ..records import Record, write_json
+from .calibrate import Calibrator
 from .loop import run_stage
+from .post import post_of
 from .provenance import describe
 from .report import Reporter
 from .run_folder import STATE, prepare
@@ -41,7 +42,7 @@ from .task import Task
 from .threads import training_threads
 
 # Deleted in this order: without its summary a folder does not load.
-_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, "log.jsonl", CONFIG)
+_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, "log.jsonl", CONFIG)
 _COMPARED = ("config", "labels", "provenance")
 
 
@@ -122,21 +123,54 @@ class _Trainer:
         self.complete = (out / LOCATOR_WEIGHTS).is_file() and not (out / STATE).is_dir()
 
     def run(self, proposals: Path | None) -> Record:
-        config, data = self.config, self.data
-        dim, classes = data.feature_dim, len(data.labels)
-        locator = self._seeded(0, lambda: build_locator(config, dim=dim, classes=classes))
-        center = None
-        if config.center is not None:
-            center = self._seeded(1, self._new_center)
         if self.complete:
-            return self._already_complete(center)
-        if not self._train_locator(locator):
+            return self._already_complete()
+        if self.train(proposals) is None:
             return self._interrupted()
-        if center is not None and not self._train_center(center, locator, proposals):
+        if self.config.folds and not self._calibrate(proposals):
             return self._interrupted()
         summary = self._seal("complete")
         shutil.rmtree(self.out / STATE, ignore_errors=True)
         return summary
+
+    def train(self, proposals: Path | None) -> tuple[Locator, ProposalHead | None] | None:
+        """Train both networks. Returns None after a stop request."""
+        config, data = self.config, self.data
+        dim, classes = data.feature_dim, len(data.labels)
+        locator = self._seeded(0, lambda: build_locator(config, dim=dim, classes=classes))
+        center = None if config.center is None else self._seeded(1, self._new_center)
+        if not self._train_locator(locator):
+            return None
+        if center is not None and not self._train_center(center, locator, proposals):
+            return None
+        return locator, center
+
+    def _calibrate(self, proposals: Path | None) -> bool:
+        """Train on the videos of all folds but one in turn, and judge the rest. Returns False after a stop request."""
+        config = self.config
+
+        def train(data: TrainingSet, folder: Path) -> tuple[Locator, ProposalHead | None] | None:
+            (folder / STATE).mkdir(parents=True, exist_ok=True)
+            part = _Trainer(
+                data,
+                config,
+                folder,
+                self.device,
+                self.reporter.within(folder.name),
+                self.stop,
+                measure_threads=self.measure_threads,
+            )
+            return part.train(proposals)
+
+        post = post_of(config, center=config.center is not None)
+        calibrator = Calibrator(self.data, post, self.out / STATE, folds=config.folds, seed=config.seed)
+        if not calibrator.run(train):
+            return False
+        found = calibrator.calibration()
+        self.facts["calibration"] = calibrator.facts
+        if found is not None:
+            write_json(self.out / CALIBRATION, found.model_dump(mode="json"))
+        return True
 
     def _new_center(self) -> ProposalHead:
         data = self.data
@@ -247,9 +281,10 @@ class _Trainer:
             module: M = make().to(self.device)
         return module
 
-    def _already_complete(self, center: ProposalHead | None) -> Record:
+    def _already_complete(self) -> Record:
         names = ["locator"] + [f"locator{i + 2}" for i in range(len(self.config.partners))]
-        self.facts = {name: {"resumed": True} for name in (names if center is None else [*names, "center"])}
+        names += ["center"] * (self.config.center is not None) + ["calibration"] * (self.config.folds > 0)
+        self.facts = {name: {"resumed": True} for name in names}
         return self._seal("complete")
 
     def _interrupted(self) -> Record:
@@ -263,7 +298,7 @@ class _Trainer:
 
     def _seal(self, status: str) -> Record:
         center = self.config.center is not None and (self.out / CENTER_WEIGHTS).is_file()
-        write_json(self.out / POST, _post(self.config, center=center).model_dump(mode="json"))
+        write_json(self.out / POST, post_of(self.config, center=center).model_dump(mode="json"))
         summary = {
             "status": status,
             "seed": self.config.seed,
@@ -278,17 +313,3 @@ class _Trainer:
         }
         seal(self.out, summary)
         return summary
-
-
-def _post(config: TrainConfig, *, center: bool) -> PostProcess:
-    """Post-processing of the run; without a center scorer its terms are left out of the fusion."""
-    post = config.post
-    if config.center is not None:
-        post = post.model_copy(update={"context": config.center.context})
-    if not center:
-        weights = {"class_probability": 0.0, "attention": 0.0, "center": 0.0}
-        fusion = post.fusion.model_copy(update=weights)
-        if fusion.contrast == 0 and fusion.base == 0:
-            fusion = fusion.model_copy(update={"contrast": 1.0})
-        post = post.model_copy(update={"fusion": fusion})
-    return post

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from punctum.runtime.bundle.calibration import Calibration
 from punctum.runtime.bundle.config import FeatureSpec, PostProcess
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import sha256_file
@@ -26,9 +27,9 @@ from .ensemble import Locator
 from .weights import check_shapes, load_weights
 
 SCHEMA = "punctum.run/1"
-CONFIG, POST, SUMMARY = "config.json", "post.json", "summary.json"
+CONFIG, POST, CALIBRATION, SUMMARY = "config.json", "post.json", "calibration.json", "summary.json"
 LOCATOR_WEIGHTS, CENTER_WEIGHTS = "locator.safetensors", "center.safetensors"
-SEALED = (CONFIG, POST, LOCATOR_WEIGHTS, CENTER_WEIGHTS)
+SEALED = (CONFIG, POST, CALIBRATION, LOCATOR_WEIGHTS, CENTER_WEIGHTS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +42,7 @@ class Run:
         locator: the locator.
         center: the center scorer, or None.
         post: post-processing.
+        calibration: from raw scores to probabilities; None for a run that was stopped, or without calibration.
         feature_spec: what the features must be.
         labels: class names, in the order of the outputs.
         provenance: data set, digests and versions.
@@ -52,6 +54,7 @@ class Run:
     locator: Locator
     center: ProposalHead | None
     post: PostProcess
+    calibration: Calibration | None
     feature_spec: FeatureSpec
     labels: tuple[str, ...]
     provenance: Record
@@ -91,6 +94,9 @@ def load_run(path: str | Path) -> Run:
         spec = FeatureSpec.model_validate(record["feature_spec"])
         labels = _labels(record["labels"])
         post = PostProcess.model_validate(read_object(folder / POST))
+        calibration = None
+        if CALIBRATION in hashes:
+            calibration = Calibration.model_validate(read_object(folder / CALIBRATION))
         complete = summary["status"] == "complete"
         provenance = dict(record["provenance"])
     except (KeyError, TypeError, ValueError, ValidationError) as error:
@@ -119,7 +125,7 @@ def load_run(path: str | Path) -> Run:
         center = new_center()
         load_weights(folder / CENTER_WEIGHTS, center)
         center.eval()
-    return Run(folder, config, locator.eval(), center, post, spec, labels, provenance, complete)
+    return Run(folder, config, locator.eval(), center, post, calibration, spec, labels, provenance, complete)
 
 
 def _check_present(folder: Path) -> None:

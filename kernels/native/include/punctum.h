@@ -256,9 +256,11 @@ typedef struct punctum_event {
   double delay_s;      /* emitted_at - end */
   const char* start_utc; /* time of day, such as "2026-05-01T10:00:00.000Z": NULL from punctum_poll, for the library has */
   const char* end_utc;   /* no clock; set them before punctum_event_to_json if you know. Older programs lack both */
+  double raw_score;      /* score before calibration; has_raw_score 0: the bundle is not calibrated, and score is raw. */
+  int32_t has_raw_score; /* Older programs lack both */
 } punctum_event;
 #define PUNCTUM_EVENT_INIT \
-  {sizeof(punctum_event), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, NULL, NULL}
+  {sizeof(punctum_event), NULL, NULL, NULL, NULL, 0, 0, 0, 0, 0, 0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, NULL, NULL, 0.0, 0}
 
 /* The next event, in order; PUNCTUM_EMPTY when there is none. Events can be polled while a want is open. */
 PUNCTUM_API punctum_status punctum_poll(punctum_session* session, punctum_event* event,

@@ -290,6 +290,8 @@ punctum_status punctum_poll(punctum_session* session, punctum_event* event, punc
     out.interrupted = next.interrupted;
     out.degraded = next.degraded;
     out.score = next.score;
+    out.has_raw_score = session->plan->calibrated();
+    if (out.has_raw_score != 0) out.raw_score = next.raw_score;
     out.start = next.start;
     out.end = next.end;
     out.emitted_at = next.emitted_at;
@@ -381,6 +383,7 @@ punctum_status punctum_event_to_json(const punctum_event* event, char* text, siz
     const auto clock = [&](const char* name, const char* value) { value ? string(name, value) : (key(name), void(line += "null")); };
     clock("start_utc", e.start_utc);
     clock("end_utc", e.end_utc);
+    e.has_raw_score != 0 ? real("raw_score", e.raw_score) : (key("raw_score"), void(line += "null"));
     string("event", e.id);
     line += '}';
     *needed = line.size() + 1;

@@ -41,7 +41,8 @@ void append_final_events(const Section& section, const Island& island, const std
     event.id = report.id.empty() ? name + std::to_string(rank) : report.id;
     event.revision = report.revision;
     event.label = island.label;
-    event.score = scores[rank];
+    event.raw_score = scores[rank];
+    event.score = plan.calibrated_score(island.label, scores[rank], section.degraded);
     event.start = start;
     event.end = end;
     event.emitted_at = emitted_at;
@@ -62,7 +63,8 @@ void append_provisional_events(const Section& section, const std::vector<Report>
     event.revision = report.revision;
     event.phase = phase;
     event.label = report.label;
-    event.score = report.score;
+    event.raw_score = report.score;
+    event.score = section.plan.calibrated_score(report.label, report.score, section.degraded);
     event.start = report.start;
     event.end = report.end;
     event.emitted_at = known_at + section.plan.overhang_s;

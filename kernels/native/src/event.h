@@ -16,7 +16,7 @@ struct Event {
   Index label = 0, revision = 0, dropped = 0;
   std::int32_t phase = PUNCTUM_PHASE_FINAL;
   bool ended = true, interrupted = false, degraded = false;
-  double score = 0.0, start = 0.0, end = 0.0, emitted_at = 0.0, delay_s = 0.0;
+  double raw_score = 0.0, score = 0.0, start = 0.0, end = 0.0, emitted_at = 0.0, delay_s = 0.0;
 };
 
 // Video frames that are missing in a snippet of the section.

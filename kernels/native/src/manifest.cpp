@@ -173,6 +173,44 @@ PostProcess post_of(const Value& value) {
   return post;
 }
 
+// Knots that rise strictly between 0 and 1.
+std::vector<double> knots_of(const Part& part, const char* key) {
+  const Value& list = *part.get(key, true);
+  if (list.kind != Kind::array) invalid(part.where(key) + spelt(list), "a list of numbers");
+  std::vector<double> knots;
+  for (const Value& item : list.items) {
+    const bool fits = item.kind == Kind::number && item.number >= 0.0 && item.number <= 1.0;
+    if (!fits || (!knots.empty() && item.number <= knots.back())) {
+      invalid(part.where(key) + " holds" + spelt(item).substr(3), "numbers that rise and lie between 0 and 1");
+    }
+    knots.push_back(item.number);
+  }
+  return knots;
+}
+
+std::vector<ScoreMap> maps_of(const Part& part, const char* key, Index classes, bool required) {
+  const Value* list = part.get(key, required);
+  std::vector<ScoreMap> maps;
+  if (!list) return maps;
+  if (list->kind != Kind::array) invalid(part.where(key) + spelt(*list), "a list of maps");
+  for (const Value& item : list->items) {
+    const Part map(item, part.where(key) + "." + std::to_string(maps.size()));
+    maps.push_back({knots_of(map, "raw"), knots_of(map, "score")});
+    const ScoreMap& last = maps.back();
+    if (last.raw.size() < 2 || last.raw.size() > 256 || last.raw.size() != last.score.size()) {
+      invalid(map.where("raw") + " and score have " + std::to_string(last.raw.size()) + " and " +
+                  std::to_string(last.score.size()) + " knots",
+              "2 to 256 knots each");
+    }
+    double min_score = 0.0;
+    map.real("min_score", min_score, [](double x) { return x >= 0.0 && x <= 1.0; }, "0 to 1");
+  }
+  if (static_cast<Index>(maps.size()) != classes && (required || !maps.empty())) {
+    invalid(part.where(key) + " has " + std::to_string(maps.size()) + " maps", "one for each label");
+  }
+  return maps;
+}
+
 double overhang_of(const Value& value) {
   const Part part(value, "backbone");
   double fps = 0.0;
@@ -211,6 +249,11 @@ Plan read_manifest(std::string_view text) {
     plan.overhang_s = overhang_of(*backbone);
   }
   plan.post = post_of(*top.get("post", true));
+  if (const Value* value = top.get("calibration", false); value && value->kind != Kind::null) {
+    const Part part(*value, "calibration");
+    plan.calibration = maps_of(part, "classes", plan.classes(), true);
+    plan.reduced_calibration = maps_of(part, "reduced", plan.classes(), false);
+  }
   // Snippet indices stay exact, and sums of them never overflow.
   constexpr double most = 1e9;
   const double context = plan.post.right_context_s / plan.stride_s;

@@ -1,5 +1,6 @@
 #include "plan.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace punctum {
@@ -13,6 +14,20 @@ PostProcess PostProcess::simplified() const {
   post.fusion.class_probability = post.fusion.attention = post.fusion.center = 0.0;
   if (post.fusion.contrast == 0.0 && post.fusion.base == 0.0) post.fusion.contrast = 1.0;
   return post;
+}
+
+// The operations and their order are those of the Python package, so the results are the same bits.
+double ScoreMap::operator()(double value) const {
+  const auto k = static_cast<std::size_t>(std::upper_bound(raw.begin(), raw.end(), value) - raw.begin());
+  if (k == 0) return score.front();
+  if (k == raw.size()) return score.back();
+  return score[k - 1] + (score[k] - score[k - 1]) / (raw[k] - raw[k - 1]) * (value - raw[k - 1]);
+}
+
+double Plan::calibrated_score(Index label, double raw, bool degraded) const {
+  if (!calibrated()) return raw;
+  const auto& maps = degraded && !reduced_calibration.empty() ? reduced_calibration : calibration;
+  return maps[static_cast<std::size_t>(label)](raw);
 }
 
 Index Plan::context() const { return static_cast<Index>(std::ceil(post.right_context_s / stride_s)) + 1; }

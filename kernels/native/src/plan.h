@@ -35,6 +35,12 @@ struct PostProcess {
   PostProcess simplified() const;
 };
 
+// From the raw score of an event to the probability that its action happened: linear between knots, rising strictly.
+struct ScoreMap {
+  std::vector<double> raw, score;
+  double operator()(double value) const;
+};
+
 struct Plan {
   std::vector<std::string> labels;
   std::string bundle;
@@ -44,7 +50,12 @@ struct Plan {
   double overhang_s = 0.0;    // media beyond a snippet's end that its features need
   bool has_center = false;
   PostProcess post;
+  // A map per class, for full and for reduced scoring. Empty: scores are raw, or the maps of full scoring are used.
+  std::vector<ScoreMap> calibration, reduced_calibration;
 
+  bool calibrated() const { return !calibration.empty(); }
+  // The score of an event, from its raw score.
+  double calibrated_score(Index label, double raw, bool degraded) const;
   Index classes() const { return static_cast<Index>(labels.size()); }
   // Snippets beyond an island that its scoring may read, on either side (one more for interpolation).
   Index context() const;

@@ -28,6 +28,12 @@ std::vector<unsigned char> plan_bytes(const Plan& plan) {
              post.fusion.contrast, post.fusion.base, post.adapt_iou, post.sigma, post.nms_iou, post.min_score});
   out.flag(post.adapt);
   out.word(static_cast<std::uint64_t>(post.suppression), 1);
+  for (const auto* maps : {&plan.calibration, &plan.reduced_calibration}) {
+    for (const ScoreMap& map : *maps) {
+      out.reals(map.raw);
+      out.reals(map.score);
+    }
+  }
   return out.bytes;
 }
 

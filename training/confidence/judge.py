@@ -1,0 +1,78 @@
+"""Which events on held-out training videos are right, judged by clicks alone.
+
+An event is right if it holds a click of its class that no better event holds, and overlaps the pseudo segment of that
+click with a tIoU of at least 0.5. The second condition rejects events that are far too long or too short: a click
+alone would accept them. The pseudo segments come from the tracks of networks that have not seen the video.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from punctum import kernels
+from punctum.runtime.datatypes import by_value
+from punctum.runtime.events.event import Event
+
+from ..arrays import F64, I64
+
+TIOU = 0.5
+
+
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class JudgedEvents:
+    """Events of held-out videos.
+
+    Attributes:
+        label: int64 [N], class index.
+        raw: float64 [N], raw score.
+        right: bool [N].
+    """
+
+    label: I64
+    raw: F64
+    right: npt.NDArray[np.bool_]
+
+    @classmethod
+    def joined(cls, parts: Sequence[JudgedEvents]) -> JudgedEvents:
+        """The events of several videos."""
+        if not parts:
+            return cls(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))
+        return cls(
+            np.concatenate([p.label for p in parts]),
+            np.concatenate([p.raw for p in parts]),
+            np.concatenate([p.right for p in parts]),
+        )
+
+
+def judge(
+    events: Sequence[Event], labels: Sequence[str], click_label: I64, click_time: F64, pseudo: F64
+) -> JudgedEvents:
+    """Judge the events of one video.
+
+    Args:
+        events: final events with raw scores.
+        labels: class names.
+        click_label: int64 [K], class index of each click.
+        click_time: float64 [K], seconds.
+        pseudo: float64 [K, 2], pseudo segment of each click in seconds.
+    """
+    index = {label: k for k, label in enumerate(labels)}
+    label = np.array([index[e.label] for e in events], np.int64)
+    raw = np.array([e.score for e in events], np.float64)
+    segments = np.array([(e.start, e.end) for e in events], np.float64).reshape(-1, 2)
+    right = np.zeros(len(events), bool)
+    if len(events) and len(click_label):
+        fits = (label[:, None] == click_label) & (segments[:, :1] <= click_time) & (click_time <= segments[:, 1:])
+        fits &= kernels.segment_iou(segments, pseudo) >= TIOU
+        free = np.ones(len(click_label), bool)
+        middle = segments.mean(axis=1)
+        for k in np.argsort(-raw, kind="stable"):
+            candidates = np.flatnonzero(fits[k] & free)
+            if len(candidates):
+                free[candidates[np.argmin(np.abs(click_time[candidates] - middle[k]))]] = False
+                right[k] = True
+    return JudgedEvents(label, raw, right)
