@@ -7,7 +7,7 @@ The rule for live sources, which docs/reference/events.md explains:
    the section has been stamped.
 2. After that the anchor follows slow drift, by at most MOST_DRIFT seconds per second of media. Within a section events
    therefore keep their order, and a backward step of the system clock never makes them jump.
-3. A forward step of the system clock, such as the first synchronisation of a device without a battery, is followed at
+3. A forward step of the system clock, such as the first synchronization of a device without a battery, is followed at
    once. A backward step is absorbed by rule 2, or at the next gap or reconnection, which set a new anchor.
 4. Media that arrives faster than real time was not captured while it arrived and gets no time of day.
 """

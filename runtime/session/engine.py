@@ -65,7 +65,7 @@ class Backend(Protocol):
         Args:
             features: float32 [T, D].
             tracks: float32 [T, C + 1], class tracks followed by actionness.
-            segments: float32 [M, 2], start and end of each proposal in snippets, where 0 is the centre of the window's
+            segments: float32 [M, 2], start and end of each proposal in snippets, where 0 is the center of the window's
                 first snippet.
             labels: int64 [M], class of each proposal.
 

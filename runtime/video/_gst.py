@@ -8,7 +8,7 @@ from typing import Any
 from ..credentials.redact import Address
 from ..errors import InputError
 from ._faults import PLAYER, Fault
-from ._raw import FORMATS, Layout, colours
+from ._raw import FORMATS, Layout, colors
 
 SINK = "punctum_sink"
 # Decoders of the platforms that the documentation names.
@@ -66,7 +66,7 @@ def build(address: Address) -> tuple[Any, Any]:
 def layout(caps: Any) -> Layout:
     """Return the arrangement of pictures with these caps."""
     fields = caps.get_structure(0)
-    matrix, full = colours(fields.get_string("colorimetry"))
+    matrix, full = colors(fields.get_string("colorimetry"))
     return Layout(
         form=fields.get_string("format"),
         width=fields.get_int("width")[1],

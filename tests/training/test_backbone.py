@@ -147,7 +147,7 @@ def test_a_step_is_a_function_of_its_number():
     assert losses[0] == losses[1]
 
 
-def test_unlabelled_footage_teaches_no_class():
+def test_unlabeled_footage_teaches_no_class():
     config = tiny()
     part = ClickedSpan(span(), locate_clicks([], [], snippets=20, stride_s=0.2, start_s=0.0, video="v"), False)
     task = BackboneTask(BackboneModule(config, 2), [part, clicked(config, [2.0], [1])], 2, config)
