@@ -267,6 +267,7 @@ def test_truth_is_not_needed_and_then_fp32_is_the_measure(data, tmp_path):
         measure_reference(bundle, open_data(bundle, plain, None))
 
 
+@pytest.mark.slow
 def test_one_that_loses_too_much_is_refused_and_leaves_nothing(data, tmp_path, monkeypatch, capsys):
     usual = variants.measure_reference
     monkeypatch.setattr(variants, "measure_reference", lambda *a, **k: replace(usual(*a, **k), reference_map=1.0))

@@ -353,6 +353,7 @@ def test_files_that_are_refused(tmp_path, text, code):
         read_claims(tmp_path / "absent.jsonl", TRUTH)
 
 
+@pytest.mark.slow
 def test_the_figure_is_the_same_every_time(tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs the extra report")
     from punctum.runtime.evaluation.figures import plot_online

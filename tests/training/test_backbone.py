@@ -223,6 +223,7 @@ def test_views_that_agree_and_differ_between_clips_cost_less():
     assert vicreg(torch.zeros(64, 8), torch.zeros(64, 8)) > vicreg(good, good)
 
 
+@pytest.mark.slow
 def test_training_starts_from_what_ships(clips: Path, tmp_path: Path):
     config = BackboneConfig.model_validate({"batch": 2, "optim": {"steps": 1, "rate": 1e-9, "weight_decay": 0.0}})
     train_backbone(footage(clips), config, tmp_path / "b", exporter=FakeExporter(), quiet=True)
