@@ -130,6 +130,7 @@ def test_a_size_that_changes() -> None:
         ("filesrc location=/nowhere/clip.mp4 ! decodebin", "video-missing"),
         ("videotestsrc num-buffers=0", "video-no-frames"),
         ("videotestsrc is-live=true ! valve drop=true", "video-timeout"),
+        ("videotestsrc num-buffers=3 ! video/x-raw,width=16384,height=16384,format=GRAY8", "video-size"),
     ],
 )
 def test_what_does_not_work_is_said(pipeline: str, code: str) -> None:
@@ -137,6 +138,23 @@ def test_what_does_not_work_is_said(pipeline: str, code: str) -> None:
         items_of(f"gst:{pipeline}")
     assert caught.value.code == code
     assert caught.value.given
+
+
+@pytest.mark.parametrize("pipeline", ["filesrc location=/nowhere/clip.mp4 ! decodebin", "videotestsrc num-buffers=0"])
+def test_a_recording_that_fails_is_not_opened_again(pipeline: str, caplog: pytest.LogCaptureFixture) -> None:
+    patient = VideoOptions(open_timeout_s=2.0, read_timeout_s=1.0, reconnect_s=30.0, retry_start=True)
+    with caplog.at_level(logging.WARNING), pytest.raises(InputError) as caught:
+        items_of(f"gst:{pipeline}", options=patient)
+    assert not isinstance(caught.value, SourceLostError)
+    assert "Retrying" not in caplog.text
+
+
+def test_a_device_that_is_missing_may_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    gstreamer.need("v4l2src")
+    patient = VideoOptions(open_timeout_s=2.0, reconnect_s=0.5, retry_start=True)
+    with caplog.at_level(logging.WARNING), pytest.raises(SourceLostError):
+        items_of("gst:v4l2src device=/dev/video-none", options=patient)
+    assert "Retrying" in caplog.text
 
 
 def test_a_pipeline_that_falls_silent() -> None:
