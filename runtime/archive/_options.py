@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..arguments import SIZE_LIMIT, check_flag, check_number, check_size, check_text, check_type
 from ..backends.options import EngineOptions, EngineSpec
 from ..errors import InputError
 from ..video import DECODERS, MAX_RATE, SOFTWARE
@@ -68,6 +69,20 @@ class ArchiveOptions:
     decoder: str | None = None
 
     def __post_init__(self) -> None:
+        for name in ("min_score", "gpus"):
+            check_number(name, getattr(self, name))
+        check_number("fps", self.fps, optional=True)
+        for name in ("workers", "group_items", "threads"):
+            check_size(name, getattr(self, name), least=-SIZE_LIMIT)
+        for name in ("device", "precision", "engine", "kind"):
+            check_text(name, getattr(self, name))
+        for name in ("decoder", "address", "split", "root"):
+            check_text(name, getattr(self, name), optional=True)
+        for name in ("labels", "formats"):
+            check_type(name, getattr(self, name), (tuple, list), "a sequence of texts")
+        check_type("engine_options", self.engine_options, EngineOptions, "EngineOptions", optional=True)
+        for name in ("retry_failed", "replace", "rehash"):
+            check_flag(name, getattr(self, name))
         if not (math.isfinite(self.min_score) and 0 <= self.min_score <= 1):
             raise InputError("min-score", f"`min_score` is {self.min_score}", "0 to 1", "change `min_score`")
         for name, most in (("workers", 4096), ("group_items", 4096)):

@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from ..arguments import check_type
 from ..errors import InputError
 from .event import Event
 
@@ -50,6 +51,7 @@ class FixedStart:
         """From a time with an offset from UTC; None: not known. Raises InputError for a time without an offset."""
         if start is None:
             return None
+        check_type("start_utc", start, datetime, "a datetime", optional=True)
         if start.tzinfo is None:
             raise InputError(
                 "start-utc", f"The time {start} has no offset from UTC", "a time with tzinfo", "add tzinfo=UTC"

@@ -17,6 +17,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import wrong_argument
+
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 LocateMany = Callable[[F32], tuple[F32, F32]]
@@ -147,6 +149,13 @@ class Engine(BatchBackend, StepBackend, Protocol):
     def warm(self, shapes: Sequence[Shape]) -> None:
         """Run the graphs once with each shape, so that later runs of these shapes need no preparation."""
         ...
+
+
+def check_backend(backend: object) -> None:
+    """Raise InputError for an object without the two methods of a `Backend`."""
+    for name in ("locate", "score"):
+        if not callable(getattr(backend, name, None)):
+            raise wrong_argument("backend", backend, "an engine with the methods `locate` and `score`")
 
 
 def batch_locator(backend: Backend) -> LocateMany | None:
