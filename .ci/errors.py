@@ -1,7 +1,7 @@
-"""The catalogue of error codes: what the code raises, what docs/reference/errors.toml explains, and the page of both.
+"""The catalog of error codes: what the code raises, what docs/reference/errors.toml explains, and the page of both.
 
 python .ci/errors.py            write docs/reference/errors.md
-python .ci/errors.py --check    fail if the page is out of date, or the codes of catalogue and code differ
+python .ci/errors.py --check    fail if the page is out of date, or the codes of catalog and code differ
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CATALOGUE = ROOT / "docs" / "reference" / "errors.toml"
+CATALOG = ROOT / "docs" / "reference" / "errors.toml"
 PAGE = ROOT / "docs" / "reference" / "errors.md"
 FOLDERS = ("kernels", "runtime", "training", "export")
 
@@ -98,7 +98,7 @@ def _values(expression: ast.expr) -> Iterator[str]:
         yield from COMPOSED.get(ast.unparse(expression), ())
 
 
-def catalogue(path: Path = CATALOGUE) -> dict[str, dict[str, dict[str, str]]]:
+def catalog(path: Path = CATALOG) -> dict[str, dict[str, dict[str, str]]]:
     """Title of an area -> code -> its cause and fix."""
     areas = tomllib.loads(path.read_text(encoding="utf-8"))
     return {area["title"]: area["codes"] for area in areas.values()}
@@ -107,7 +107,7 @@ def catalogue(path: Path = CATALOGUE) -> dict[str, dict[str, dict[str, str]]]:
 def page() -> str:
     """The text of docs/reference/errors.md."""
     lines = [_HEAD]
-    for title, codes in catalogue().items():
+    for title, codes in catalog().items():
         lines.append(f"## {title}\n")
         for code in sorted(codes):
             entry = codes[code]
@@ -136,11 +136,11 @@ same codes.
 
 
 def differences() -> list[str]:
-    """What keeps catalogue, page and code from agreeing."""
+    """What keeps catalog, page and code from agreeing."""
     used = used_codes()
-    known = {code for codes in catalogue().values() for code in codes}
-    found = [f"{code} is not in {CATALOGUE.name} ({used[code][0]})" for code in sorted(used.keys() - known)]
-    found += [f"{code} is in {CATALOGUE.name}, and nothing raises it" for code in sorted(known - used.keys())]
+    known = {code for codes in catalog().values() for code in codes}
+    found = [f"{code} is not in {CATALOG.name} ({used[code][0]})" for code in sorted(used.keys() - known)]
+    found += [f"{code} is in {CATALOG.name}, and nothing raises it" for code in sorted(known - used.keys())]
     if not PAGE.is_file() or PAGE.read_text(encoding="utf-8") != page():
         found.append(f"{PAGE.name} is out of date: run python .ci/errors.py")
     return found

@@ -1,10 +1,10 @@
-"""What the installed wheels are and what they carry: licences, native libraries, FFmpeg's own word.
+"""What the installed wheels are and what they carry: licenses, native libraries, FFmpeg's own word.
 
 Run by the interpreter of an environment made from locks/demo.txt (`.venv-demo` of `make demo`):
 
-    python .ci/inventory.py write docs/reference/licences.md
+    python .ci/inventory.py write docs/reference/licenses.md
                                                         put the facts between the marks in the file
-    python .ci/inventory.py check docs/reference/licences.md
+    python .ci/inventory.py check docs/reference/licenses.md
                                                         exit code 1 where they are not those of this environment
     python .ci/inventory.py sbom BOM.json --wheel W.whl complete what cyclonedx-py wrote: version and hash of the wheel,
                                                         and the libraries inside the other wheels
@@ -25,7 +25,7 @@ from pathlib import Path
 BEGIN, END = "<!-- facts: begin -->", "<!-- facts: end -->"
 PLACE = ("CPython 3.11", "Linux", "x86_64")  # wheels differ by place; the facts are of this one
 TOOLS = {"pip", "punctum", "setuptools", "wheel"}
-# Licences as the projects of these libraries state them: the wheels' metadata do not name them one by one.
+# Licenses as the projects of these libraries state them: the wheels' metadata do not name them one by one.
 LIBRARIES = {
     "GPL-2.0-or-later": "libx264 libx265",
     "LGPL-3.0-or-later OR GPL-2.0-or-later": "libgmp libnettle libhogweed libunistring",
@@ -51,7 +51,7 @@ LIBRARIES = {
     "libtiff": "libtiff",
     "0BSD": "liblzma",
 }
-LICENCE_OF = {name: licence for licence, names in LIBRARIES.items() for name in names.split()}
+LICENSE_OF = {name: license for license, names in LIBRARIES.items() for name in names.split()}
 COPYLEFT = re.compile(r"\bL?GPL")
 
 
@@ -60,14 +60,14 @@ def wheels() -> list[metadata.Distribution]:
     return [found[name] for name in sorted(found) if name not in TOOLS]
 
 
-def licence(wheel: metadata.Distribution) -> str:
+def license(wheel: metadata.Distribution) -> str:
     """As the wheel declares it."""
     about = wheel.metadata
     if about.get("License-Expression"):
         return str(about["License-Expression"])
     named = [c.rsplit(" :: ", 1)[-1] for c in about.get_all("Classifier", []) if c.startswith("License ::")]
     text = (about.get("License") or "").strip().split("\n")[0]
-    return "; ".join(named) or (text if 0 < len(text) <= 60 else "see its licence file")
+    return "; ".join(named) or (text if 0 < len(text) <= 60 else "see its license file")
 
 
 def libraries(wheel: metadata.Distribution) -> list[tuple[str, str, Path]]:
@@ -82,7 +82,7 @@ def libraries(wheel: metadata.Distribution) -> list[tuple[str, str, Path]]:
 
 def unknown() -> list[str]:
     inside = [(wheel, name) for wheel in wheels() for name, _, _ in libraries(wheel)]
-    return [f"{name} in {wheel.metadata['Name']}" for wheel, name in inside if name not in LICENCE_OF]
+    return [f"{name} in {wheel.metadata['Name']}" for wheel, name in inside if name not in LICENSE_OF]
 
 
 def ffmpeg() -> list[str]:
@@ -94,17 +94,17 @@ def ffmpeg() -> list[str]:
     switches = [s for s in about["configuration"].split() if re.match(r"--enable-(gpl|nonfree|version3|libx26\d)", s)]
     return [
         f"PyAV {av.__version__} carries FFmpeg {getattr(av, 'ffmpeg_version_info', 'of unknown version')}.",
-        f'Its libraries report the licence "{about["license"]}" and were configured with {", ".join(switches)}.',
+        f'Its libraries report the license "{about["license"]}" and were configured with {", ".join(switches)}.',
     ]
 
 
 def facts() -> str:
-    rows = ["| wheel | version | declared licence | libraries of others inside |", "|---|---|---|---|"]
+    rows = ["| wheel | version | declared license | libraries of others inside |", "|---|---|---|---|"]
     for wheel in wheels():
         inside = sorted({name for name, _, _ in libraries(wheel)})
-        rows.append(f"| {wheel.metadata['Name']} | {wheel.version} | {licence(wheel)} | {', '.join(inside) or '-'} |")
+        rows.append(f"| {wheel.metadata['Name']} | {wheel.version} | {license(wheel)} | {', '.join(inside) or '-'} |")
     used = {name for wheel in wheels() for name, _, _ in libraries(wheel)}
-    rows += ["", "| licence | libraries inside wheels |", "|---|---|"]
+    rows += ["", "| license | libraries inside wheels |", "|---|---|"]
     for terms, names in LIBRARIES.items():
         if found := used & set(names.split()):
             rows.append(f"| {terms} | {', '.join(sorted(found))} |")
@@ -144,7 +144,7 @@ def complete(bom: Path, wheel: Path) -> str:
                     "name": name,
                     "bom-ref": f"{component['bom-ref']}#{file.name}",
                     "hashes": [{"alg": "SHA-256", "content": hashlib.sha256(file.read_bytes()).hexdigest()}],
-                    "licenses": [{"license": {"name": LICENCE_OF.get(name, "unknown")}}],
+                    "licenses": [{"license": {"name": LICENSE_OF.get(name, "unknown")}}],
                     **({"version": number} if number else {}),
                 }
                 for name, number, file in inside
@@ -162,7 +162,7 @@ def main() -> int:
     given = parser.parse_args()
     strange = unknown()
     if strange:
-        print(f"inventory: no licence is known here for {', '.join(strange)}: add it to LIBRARIES")
+        print(f"inventory: no license is known here for {', '.join(strange)}: add it to LIBRARIES")
         return 1
     if given.action == "sbom":
         print(complete(given.file, given.wheel))
@@ -178,7 +178,7 @@ def main() -> int:
     elif new != old:
         print(f"inventory: {given.file} is out of date: .venv-demo/bin/python .ci/inventory.py write {given.file}")
         return 1
-    copyleft = sum(bool(COPYLEFT.search(LICENCE_OF[n])) for w in wheels() for n, _, _ in libraries(w))
+    copyleft = sum(bool(COPYLEFT.search(LICENSE_OF[n])) for w in wheels() for n, _, _ in libraries(w))
     print(f"inventory: {len(wheels())} wheels, {copyleft} libraries under LGPL or GPL inside them")
     return 0
 

@@ -5,7 +5,7 @@
 mAP averaged over tIoU 0.1:0.7, offline and of what a stream had said 1 s after the end of each action. Confusion: for
 every class the share of its actions that are found (tIoU 0.3, above the score at which F1 is best), the share of its
 near misses (motions that imitate the class and are none) that are taken for it, and the class most often said
-instead. Beside it a linear model on mean colour, trained on the clicks of --train (the videos that
+instead. Beside it a linear model on mean color, trained on the clicks of --train (the videos that
 `benchmarks/make_default_bundle.py --work` leaves; without it, as many new ones).
 """
 
@@ -36,7 +36,7 @@ from punctum.training.data.videos import Sample, TrainingSet
 
 TIOU = 0.3
 DELAY_S = 1.0
-FPS, SIZE = 10.0, 2  # mean colour: frames a second, frames of a snippet
+FPS, SIZE = 10.0, 2  # mean color: frames a second, frames of a snippet
 
 
 def everything(data: Dataset) -> Truth:
@@ -82,8 +82,8 @@ def confusion(data: Dataset, truth: Truth, found: Detections) -> list[str]:
     return lines
 
 
-def mean_colour(path: Path) -> np.ndarray:
-    """float32 [T, 3]: mean colour of every snippet."""
+def mean_color(path: Path) -> np.ndarray:
+    """float32 [T, 3]: mean color of every snippet."""
     source = open_frames(str(path), fps=FPS)
     try:
         rows = [item.image.mean((0, 1)) for item in source.frames() if item is not None and not isinstance(item, Gap)]
@@ -94,11 +94,11 @@ def mean_colour(path: Path) -> np.ndarray:
 
 
 def linear(train: Path, data: Dataset, truth: Truth) -> float:
-    """mAP of a linear layer on mean colour, learned from clicks."""
+    """mAP of a linear layer on mean color, learned from clicks."""
     stride, learn = SIZE / FPS, Dataset.open(train, need_features=False)
     points, samples = learn.points(), []
     for video in learn.train:
-        rows = mean_colour(learn.video_file(video))
+        rows = mean_color(learn.video_file(video))
         mine = points.get(video, [])
         times, labels = [p.time_s for p in mine], [p.label for p in mine]
         clicks = locate_clicks(times, labels, snippets=len(rows), stride_s=stride, start_s=0.0, video=video)
@@ -108,7 +108,7 @@ def linear(train: Path, data: Dataset, truth: Truth) -> float:
     with tempfile.TemporaryDirectory() as work:
         train_run(made, recipe, Path(work) / "run", quiet=True)
         localizer = localizer_of(load_run(Path(work) / "run"))
-    events = {v: localizer.localize(mean_colour(data.video_file(v)), stream=v) for v in truth.videos}
+    events = {v: localizer.localize(mean_color(data.video_file(v)), stream=v) for v in truth.videos}
     return evaluate(truth, Detections.from_events(events, truth)).average
 
 
@@ -156,7 +156,7 @@ def main() -> None:
         if train is None:
             train = Path(work) / "train"
             write_videos(train, count=60, seed=3)
-        print(f"\nlinear on mean colour: mAP {linear(train, data, truth):.3f}")
+        print(f"\nlinear on mean color: mAP {linear(train, data, truth):.3f}")
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ def case(groups: int, seed: int) -> tuple[Any, Any, Any]:
     offsets = np.cumsum([0, *sizes])
     total = int(offsets[-1])
     span = np.repeat(sizes, sizes) / 2
-    centre = np.floor(rng.random(total) * span / 5) * 5 + rng.normal(0, 0.5, total)
+    center = np.floor(rng.random(total) * span / 5) * 5 + rng.normal(0, 0.5, total)
     length = rng.lognormal(1.0, 0.6, total)
-    return np.stack([centre - length / 2, centre + length / 2], 1), rng.random(total) ** 2, offsets
+    return np.stack([center - length / 2, center + length / 2], 1), rng.random(total) ** 2, offsets
 
 
 def median(call: Callable[[], object], *, least: int = 5, seconds: float = 1.0) -> float:

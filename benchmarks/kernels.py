@@ -37,10 +37,10 @@ def best(call: Callable[[], object], repeat: int = 3, clock: Callable[[], float]
 def video(proposals: int, seconds: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Proposals in nested clusters, as thresholds make them."""
     rng = np.random.default_rng(seed)
-    centres = rng.uniform(0, seconds, max(1, proposals // 10))
-    centre = rng.choice(centres, proposals) + rng.normal(0, 0.5, proposals)
+    centers = rng.uniform(0, seconds, max(1, proposals // 10))
+    center = rng.choice(centers, proposals) + rng.normal(0, 0.5, proposals)
     length = rng.lognormal(1.0, 0.6, proposals)
-    return np.stack([centre - length / 2, centre + length / 2], 1), rng.random(proposals)
+    return np.stack([center - length / 2, center + length / 2], 1), rng.random(proposals)
 
 
 def suppression(count: int, quick: bool) -> dict[str, float]:

@@ -2,10 +2,10 @@
 
     python benchmarks/scenes_baseline.py [--videos FOLDER] [--count 60] [--seed 1]
 
-Features of each quarter of a second: its mean colour; mean colour and how much consecutive frames differ
+Features of each quarter of a second: its mean color; mean color and how much consecutive frames differ
 (whole frame, then on a grid of 6 x 8 cells); and, as an upper bound, the state of the bodies as the renderer knows
 it. Each is learned from the clicks with a linear layer and with the default locator, without a head, and judged on
-the test videos. Mean colour has to be near useless (average mAP below 0.05). Without --videos, makes them.
+the test videos. Mean color has to be near useless (average mAP below 0.05). Without --videos, makes them.
 """
 
 from __future__ import annotations
@@ -45,19 +45,19 @@ def in_blocks(rows: np.ndarray) -> np.ndarray:
 
 
 def simple(path: Path) -> dict[str, np.ndarray]:
-    colours, energy, grids, before = [], [], [], None
+    colors, energy, grids, before = [], [], [], None
     for frame in frames_of(path):
-        colours.append(frame.mean(axis=(0, 1)))
+        colors.append(frame.mean(axis=(0, 1)))
         gray = frame.mean(axis=2)
         change = np.abs(gray - before) if before is not None else np.zeros_like(gray)
         energy.append([change.mean(), np.sqrt((change**2).mean())])
         grids.append(resize_area(np.clip(4 * change, 0, 255).astype(np.uint8)[..., None], 6, 8).ravel())
         before = gray
-    colour = in_blocks(np.array(colours))
+    colour = in_blocks(np.array(colors))
     return {
-        "mean colour": colour,
-        "mean colour, frame difference": np.hstack([colour, in_blocks(np.array(energy))]),
-        "mean colour, frame difference on a grid": np.hstack([colour, in_blocks(np.array(grids))]),
+        "mean color": colour,
+        "mean color, frame difference": np.hstack([colour, in_blocks(np.array(energy))]),
+        "mean color, frame difference on a grid": np.hstack([colour, in_blocks(np.array(grids))]),
     }
 
 

@@ -6,7 +6,7 @@ Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
   learned   the default of `punctum train`: backbone, then locator and head
   footage   the same without clicks in the backbone
   shipped   the weights that training starts from, as they ship; same locator and head
-  random    the same network with random weights, its normalisation fitted to the footage; same locator and head
+  random    the same network with random weights, its normalization fitted to the footage; same locator and head
   summary   the columns that need no learning alone, and the same locator and head
   energy    one number a snippet, how much consecutive frames differ; thresholded: for each class, the runs in which
             that number is likelier for the class's clicks than for the gaps between clicks
@@ -50,7 +50,7 @@ from punctum.training.objectives.points import even_targets
 
 BORDER_S = 0.4
 ROWS = 64  # snippets that the network computes at once
-FITTED = 12  # batches that the normalisation of random weights sees
+FITTED = 12  # batches that the normalization of random weights sees
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +131,7 @@ def as_shipped(split: Split) -> dict[str, np.ndarray]:
 
 
 def untrained(split: Split, seed: int) -> dict[str, np.ndarray]:
-    """Random weights. Their normalisation sees some footage, without which deep random layers say little."""
+    """Random weights. Their normalization sees some footage, without which deep random layers say little."""
     torch.manual_seed(seed)
     module = BackboneModule(split.config, 0)
     parts = []
@@ -231,7 +231,7 @@ def located(split: Split, features: dict[str, np.ndarray], seed: int) -> tuple[D
 def told_apart(split: Split, tracks: dict[str, np.ndarray]) -> float:
     """Area under the curve of the mean class track over units of video: actions of a class against all other units.
 
-    Mean over classes. A unit lies between two neighbouring borders (of actions, and cuts); BORDER_S next to each is
+    Mean over classes. A unit lies between two neighboring borders (of actions, and cuts); BORDER_S next to each is
     left out. So borders are given, and units are about as long in actions as elsewhere.
     """
     cuts = {v: np.flatnonzero(f[:, 1] > 0) * split.stride_s for v, f in cut_features(split).items()}

@@ -35,7 +35,7 @@ from punctum.runtime.video import Gap, open_frames
 FRAMES, COLUMNS = 16, 8  # images per sheet and per row
 AROUND_S = 1.0
 LOOK_FPS = 15.0
-GREEN, RED, BLUE, GREY = "#2a9d4b", "#d1383d", "#2f6fb5", "#9a9a9a"
+GREEN, RED, BLUE, GRAY = "#2a9d4b", "#d1383d", "#2f6fb5", "#9a9a9a"
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +210,7 @@ def sheet(judged: Judged, case: Case, path: Path) -> None:
         if not (loud or mine):
             continue
         (a, b), row = found.segments[k], 2 * found.label[k]
-        colour = (BLUE if judged.taken[k] >= 0 else RED) if loud else GREY
+        colour = (BLUE if judged.taken[k] >= 0 else RED) if loud else GRAY
         axis.barh(row, b - a, left=a, height=0.8, color=colour, alpha=0.9 if mine else 0.45)
         axis.text(a, row, f"{found.scores[k]:.2f}", fontsize=7, va="center", clip_on=True)
     names = [text for label in truth.labels for text in (f"{label}: said", f"{label}: truth")]

@@ -1,6 +1,6 @@
 """Pure array kernels of temporal action localization (Numba), each with a NumPy twin in `kernels.reference`.
 
-Coordinates: "snippet-centre coordinates" have x = t at the centre of snippet t, which covers
+Coordinates: "snippet-center coordinates" have x = t at the center of snippet t, which covers
 [t - 0.5, t + 0.5); seconds = start_s + (x + 0.5) * stride_s. Kernels that only compare segments accept any unit.
 The wheels for a platform hold the kernels compiled; elsewhere Numba compiles them on first use, and `warm_up` all that
 are needed for a purpose at once. `form()` tells which of the two runs. Nothing is compiled on import.

@@ -94,14 +94,14 @@ def adapted(segments: F64, scores: F64, offsets: I64, threshold: float) -> F64:
 
 
 def adapt_boundaries(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float = 0.4) -> F64:
-    """Move the best proposal of each cluster to the weighted mean of its neighbours (ABA).
+    """Move the best proposal of each cluster to the weighted mean of its neighbors (ABA).
 
     Proposals are visited from the highest score down. A proposal that is not locked moves to the mean of all original
     segments whose IoU with it is above `iou_threshold`, weighted by IoU x score, and locks them. A locked proposal
     keeps its original segment.
 
     Two cases in which the published code returns NaN keep their segment here: a proposal without length (its IoU with
-    itself is 0/0), and a neighbourhood in which all scores are 0.
+    itself is 0/0), and a neighborhood in which all scores are 0.
 
     Args:
         segments: [N, 2], start and end in any one unit.

@@ -2,25 +2,35 @@
 
 Numba's own cache gives up a folder that it cannot write to. Here a cache that was made while an image was built is used
 although it is read-only. Its files lie in a subfolder named after the sources of all kernels, so that versions of
-punctum share a folder, and an installation finds what another one at another path has compiled.
+punctum share a folder, and an installation finds what another one at another path has compiled. Numba's own cache also
+raises an error for files that are truncated or damaged. Here they are compiled again and replaced.
 """
 
 from __future__ import annotations
 
 import contextlib
 import functools
+import hashlib
 import os
+import pickle
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from numba.core.caching import CompileResultCacheImpl, FunctionCache, _Cache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, _Cache
 
 from ._jit import Kernel
 from ._sources import HERE, sources
 
 VARIABLE = "NUMBA_CACHE_DIR"
+_CHECKSUM_BYTES = hashlib.sha256().digest_size
 _only: Path | None = None
+_unsaved: dict[str, str] = {}
+
+
+def unsaved() -> dict[str, str]:
+    """The kernels that this process has compiled and could not save in any folder, with the reasons."""
+    return dict(_unsaved)
 
 
 def keep_in(folder: Path | None) -> None:
@@ -48,7 +58,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
     def __init__(self, kernel: Kernel, places: list[Path], missed: Callable[[], None]) -> None:
         self._places = [(place, _files(kernel, place / f"punctum-{_digest()}")) for place in places]
-        self._missed = missed
+        self._name, self._missed = kernel.name, missed
 
     @property
     def cache_path(self) -> str:
@@ -56,7 +66,7 @@ class KernelCache(_Cache):  # type: ignore[misc]
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         for _, files in self._places:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(Exception):  # whatever is in the file, it can be compiled again
                 found = files.load_overload(sig, target_context)
                 if found is not None:
                     return found
@@ -64,10 +74,16 @@ class KernelCache(_Cache):  # type: ignore[misc]
         return None
 
     def save_overload(self, sig: Any, data: Any) -> None:
-        for _, files in self._places:
-            with contextlib.suppress(OSError):
+        reasons = []
+        for place, files in self._places:
+            try:
                 files.save_overload(sig, data)
+            except OSError as error:
+                reasons.append(f"{place}: {error.strerror or error}")
+            else:
+                _unsaved.pop(self._name, None)
                 return
+        _unsaved[self._name] = "; ".join(reasons) or "there is no folder for them"
 
     def enable(self) -> None:
         for _, files in self._places:
@@ -116,4 +132,35 @@ def _files(kernel: Kernel, folder: Path) -> Any:
     class Cache(FunctionCache):  # type: ignore[misc]
         _impl_class = Files
 
-    return Cache(kernel.function)
+    cache = Cache(kernel.function)
+    base = cache._impl.filename_base
+    cache._cache_file = _CheckedFiles(str(folder), base, _digest())
+    return cache
+
+
+class _CheckedFiles(IndexDataCacheFile):  # type: ignore[misc]
+    """The index and the data of one kernel; data begin with a digest of their name and content."""
+
+    def _load_index(self) -> Any:
+        try:
+            return super()._load_index()
+        except OSError:
+            raise
+        except Exception:  # noqa: BLE001 - unpickling damaged bytes raises anything
+            return {}
+
+    def _save_data(self, name: str, data: Any) -> None:
+        content = self._dump(data)
+        with self._open_for_write(self._data_path(name)) as file:
+            file.write(_checksum(name, content) + content)
+
+    def _load_data(self, name: str) -> Any:
+        data = Path(self._data_path(name)).read_bytes()
+        content = data[_CHECKSUM_BYTES:]
+        if data[:_CHECKSUM_BYTES] != _checksum(name, content):
+            raise OSError(f"{name} is damaged")  # as if it were missing
+        return pickle.loads(content)
+
+
+def _checksum(name: str, content: bytes) -> bytes:
+    return hashlib.sha256(name.encode() + b"\0" + content).digest()

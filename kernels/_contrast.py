@@ -72,7 +72,7 @@ def outer_inner_contrast(
 
     Args:
         track: [T], or [T, C] with `labels`.
-        segments: [N, 2] in snippet-centre coordinates.
+        segments: [N, 2] in snippet-center coordinates.
         margin: width of each margin, as a fraction of the segment's length.
         max_margin: largest width of a margin, in snippets.
         labels: [N], the column of `track` for each segment.
@@ -100,7 +100,7 @@ def segment_mean(track: ArrayLike, segments: ArrayLike, *, labels: ArrayLike | N
 
     Args:
         track: [T], or [T, C] with `labels`.
-        segments: [N, 2] in snippet-centre coordinates.
+        segments: [N, 2] in snippet-center coordinates.
         labels: [N], the column of `track` for each segment.
 
     Returns:

@@ -1,6 +1,6 @@
 """Pixels of one frame: background, bodies, occluders, light and noise, each in one pass over the pixels it touches.
 
-Canvas float32 [H, W, 3] in 0..255; coordinates in pixels, y down, pixel (i, j) has its centre at (j + 0.5, i + 0.5).
+Canvas float32 [H, W, 3] in 0..255; coordinates in pixels, y down, pixel (i, j) has its center at (j + 0.5, i + 0.5).
 """
 
 from __future__ import annotations
@@ -76,11 +76,11 @@ def paint_shape(
     outline: F32,
     texture: int,
     frequency: float,
-    colours: F32,
+    colors: F32,
 ) -> None:
     """A star-shaped body: `outline` [BINS] gives its rim over the angle in units of `radius`.
 
-    stretch: how much longer it is along `axis` (radians), at equal area. colours float32 [2, 3], of its texture.
+    stretch: how much longer it is along `axis` (radians), at equal area. colors float32 [2, 3], of its texture.
     """
     height, width, _ = canvas.shape
     low = high = outline[0]
@@ -114,14 +114,12 @@ def paint_shape(
                 tone = math.sin(frequency * math.sqrt((x - 0.4 * radius) ** 2 + y * y) / radius) * radius / frequency
             mix = min(max(0.5 + tone, 0.0), 1.0)
             for c in range(3):
-                paint = mix * colours[0, c] + (1.0 - mix) * colours[1, c]
+                paint = mix * colors[0, c] + (1.0 - mix) * colors[1, c]
                 canvas[i, j, c] += np.float32(cover * (paint - canvas[i, j, c]))
 
 
 @jit
-def paint_bone(
-    canvas: F32, x0: float, y0: float, x1: float, y1: float, thick: float, alpha: float, colour: F32
-) -> None:
+def paint_bone(canvas: F32, x0: float, y0: float, x1: float, y1: float, thick: float, alpha: float, color: F32) -> None:
     """A limb: everything within `thick` of the line from (x0, y0) to (x1, y1)."""
     height, width, _ = canvas.shape
     dx, dy = x1 - x0, y1 - y0
@@ -134,7 +132,7 @@ def paint_bone(
             cover = alpha * min(max(thick - away + 0.5, 0.0), 1.0)
             if cover > 0.0:
                 for c in range(3):
-                    canvas[i, j, c] += np.float32(cover * (colour[c] - canvas[i, j, c]))
+                    canvas[i, j, c] += np.float32(cover * (color[c] - canvas[i, j, c]))
 
 
 @jit("void(f4[:, :, ::1], f8, f8, f8, f8, f8, f8, f8, f8[::1], f4[:, ::1])", writes=("canvas",))
@@ -148,7 +146,7 @@ def paint_figure(
     axis: float,
     alpha: float,
     limbs: F64,
-    colours: F32,
+    colors: F32,
 ) -> None:
     """A stick figure of half height `radius`, upright at turn 0. limbs [4]: left arm, right arm, left leg, right leg,
     radians from hanging down, outwards."""
@@ -167,12 +165,12 @@ def paint_figure(
         along, across = (wx * ca + wy * sa) * stretch, (wy * ca - wx * sa) / stretch
         x[k], y[k] = cx + along * ca - across * sa, cy + along * sa + across * ca
     thick = max(0.095 * radius, 0.9)
-    paint_bone(canvas, x[0], y[0], x[6], y[6], thick, alpha, colours[1])
-    paint_bone(canvas, x[0], y[0], x[7], y[7], thick, alpha, colours[1])
-    paint_bone(canvas, x[1], y[1], x[0], y[0], 1.5 * thick, alpha, colours[0])
-    paint_bone(canvas, x[2], y[2], x[4], y[4], thick, alpha, colours[0])
-    paint_bone(canvas, x[2], y[2], x[5], y[5], thick, alpha, colours[0])
-    paint_bone(canvas, x[3], y[3], x[3], y[3], 0.21 * radius, alpha, colours[1])
+    paint_bone(canvas, x[0], y[0], x[6], y[6], thick, alpha, colors[1])
+    paint_bone(canvas, x[0], y[0], x[7], y[7], thick, alpha, colors[1])
+    paint_bone(canvas, x[1], y[1], x[0], y[0], 1.5 * thick, alpha, colors[0])
+    paint_bone(canvas, x[2], y[2], x[4], y[4], thick, alpha, colors[0])
+    paint_bone(canvas, x[2], y[2], x[5], y[5], thick, alpha, colors[0])
+    paint_bone(canvas, x[3], y[3], x[3], y[3], 0.21 * radius, alpha, colors[1])
 
 
 @jit("void(f4[:, :, ::1], f8, f8, f4[:, :, ::1], i8, i8, u1[:, :, ::1])", writes=("out",))

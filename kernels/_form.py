@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._cpu import LEVELS, lacking, machine
-from ._jit import KERNELS, Kernel, provide
+from ._elf import is_cut_off
+from ._jit import KERNELS, Kernel, exported, provide
 from ._sources import EXTENSION, HERE, RECORD, sources
 from ._validate import KernelInputError, KernelsUnavailableError
 
 COMPILED, JIT = "compiled", "jit"
 VARIABLE = "PUNCTUM_KERNELS"
+_FIELDS = ("level", "machine", "sources")
 _EXTRA = "pip install 'punctum[jit]', or a wheel of punctum for this platform and Python"
 _lock = threading.RLock()
 
@@ -100,20 +102,27 @@ def obstacle() -> str:
     """Why the compiled form cannot run here, as a part of a sentence; "" where it can."""
     try:
         record = json.loads((HERE / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except OSError:
         return "this installation has no compiled kernels"
-    level, of, made_from = record.get("level"), record.get("machine"), record.get("sources")
+    except (ValueError, RecursionError):
+        record = None
+    if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in _FIELDS):
+        return f"the record of the compiled kernels, {RECORD}, is damaged"
+    level, of, made_from = (record[name] for name in _FIELDS)
     if of != machine() or level not in LEVELS:
         return f"the compiled kernels are for {of} ({level}), and this machine is {machine()}"
     if missing := lacking(level):
         return f"the compiled kernels need a CPU of the level {level}, and this one lacks {', '.join(missing)}"
     if made_from != sources():
         return "the compiled kernels were made from other sources"
+    if any(is_cut_off(file) for file in HERE.glob(f"{EXTENSION}.*.so")):  # loading it would end the process
+        return "the file of the compiled kernels is truncated"
     try:
-        importlib.import_module(_name())
+        module = importlib.import_module(_name())
     except ImportError as error:
         return f"the compiled kernels cannot be loaded ({error})"
-    return ""
+    lost = next((kernel.name for kernel in exported() if not hasattr(module, kernel.name)), "")
+    return lost and f"the compiled kernels lack {lost}"
 
 
 def _name() -> str:

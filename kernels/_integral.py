@@ -1,7 +1,7 @@
-"""Exact integrals of the linear interpolant of a track, in snippet-centre coordinates.
+"""Exact integrals of the linear interpolant of a track, in snippet-center coordinates.
 
-x = t is the centre of snippet t, which covers [t - 0.5, t + 0.5). Between centres the track is linear; from
-the first and last centre it runs on flat to the outer edges -0.5 and T - 0.5; outside it does not exist.
+x = t is the center of snippet t, which covers [t - 0.5, t + 0.5). Between centers the track is linear; from
+the first and last center it runs on flat to the outer edges -0.5 and T - 0.5; outside it does not exist.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from ._jit import jit
 
 @jit
 def cumulate(column, out):  # type: ignore[no-untyped-def]
-    """out[t] = integral from -0.5 to the centre t."""
+    """out[t] = integral from -0.5 to the center t."""
     out[0] = 0.5 * column[0]
     for t in range(1, len(column)):
         out[t] = out[t - 1] + 0.5 * (np.float64(column[t - 1]) + np.float64(column[t]))
@@ -38,7 +38,7 @@ def integral_to(column, total, x):  # type: ignore[no-untyped-def]
 
 @jit
 def value_at(column, x):  # type: ignore[no-untyped-def]
-    """The interpolant at x, flat beyond the first and last centre."""
+    """The interpolant at x, flat beyond the first and last center."""
     n = len(column)
     if x <= 0.0:
         return np.float64(column[0])

@@ -19,7 +19,7 @@ class OpenIslands(NamedTuple):
 
     Attributes:
         snippet: int64 [C]; -1 while no island is open.
-        offset: float64 [C], distance of the start from the centre of that snippet, in snippets.
+        offset: float64 [C], distance of the start from the center of that snippet, in snippets.
         edge: bool [C], the start is the beginning of the section, or a cut.
     """
 
@@ -43,7 +43,7 @@ class Islands(NamedTuple):
     Attributes:
         places: int64 [N, 6]: class; snippet and edge (0 or 1) of the start, the same of the end; the first snippet at
             which the end was known.
-        offsets: float64 [N, 2], distances of start and end from the centres of their snippets.
+        offsets: float64 [N, 2], distances of start and end from the centers of their snippets.
     """
 
     places: I64
@@ -52,7 +52,7 @@ class Islands(NamedTuple):
 
 @jit
 def _crossing(tracks, c, row, threshold):  # type: ignore[no-untyped-def]
-    """Where the interpolation between row - 1 and row meets the threshold, from the centre of row - 1."""
+    """Where the interpolation between row - 1 and row meets the threshold, from the center of row - 1."""
     before, after = np.float64(tracks[row - 1, c]), np.float64(tracks[row, c])
     return (np.float64(threshold) - before) / (after - before)
 

@@ -1,7 +1,7 @@
 """Overlap of one-dimensional segments.
 
 Suppression needs only pairs that overlap. Segments sorted by start, with the running maximum of the ends, bound each
-segment's neighbours to a contiguous window: the cost follows local overlap and a ten times longer video costs ten times
+segment's neighbors to a contiguous window: the cost follows local overlap and a ten times longer video costs ten times
 as much, not a hundred. The sorting is a kernel of its own, so that it is compiled once and not as a part of each other.
 """
 

@@ -67,7 +67,7 @@ def bin_edges(segments: ArrayLike, *, bins: int = 12, context: float = 0.25, max
         max_context: see `pool_segments`.
 
     Returns:
-        float64 [N, bins + 1] in snippet-centre coordinates.
+        float64 [N, bins + 1] in snippet-center coordinates.
 
     Raises:
         KernelInputError: bins is not a multiple of 6, or the segments are not valid.
@@ -100,7 +100,7 @@ def pool_segments(
 
     Args:
         features: [T, D].
-        segments: [N, 2] in snippet-centre coordinates.
+        segments: [N, 2] in snippet-center coordinates.
         bins: number of bins, a multiple of 6.
         context: width of each context, as a fraction of the segment's length. With the default all bins are equal.
         max_context: largest width of a context, in snippets.

@@ -23,7 +23,7 @@ class IslandProposals(NamedTuple):
     """Proposals of G islands, one island after the other.
 
     Attributes:
-        segments: float64 [M, 2], in snippet-centre coordinates of the island's own window.
+        segments: float64 [M, 2], in snippet-center coordinates of the island's own window.
         contrast: float64 [M], outer-inner contrast.
         inner: float64 [M], mean of the track inside the segment.
         offsets: int64 [G + 1]; island g has the rows offsets[g] to offsets[g + 1].
@@ -107,7 +107,7 @@ def propose_islands(
     Args:
         tracks: float32 [T, C + 1], finite: class tracks, then actionness.
         islands: (class, first row, one after the last row) of each.
-        bounds: start and end of each, in snippet-centre coordinates of its window; runs are cut to them.
+        bounds: start and end of each, in snippet-center coordinates of its window; runs are cut to them.
         thresholds: levels of the class track.
         action_thresholds: levels of actionness.
         margin: see `outer_inner_contrast`.

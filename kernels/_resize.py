@@ -1,7 +1,7 @@
 """Exact area resampling of images, so that the input of a network does not depend on the version of an image library.
 
 A result pixel is the mean of the source over the rectangle it covers. Pixels at its border count by the fraction
-inside. No filter, no rounding, no choice of corners; enlarging blends neighbours by the same rule.
+inside. No filter, no rounding, no choice of corners; enlarging blends neighbors by the same rule.
 """
 
 from __future__ import annotations

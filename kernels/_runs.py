@@ -61,7 +61,7 @@ def find_runs_many(tracks: ArrayLike, thresholds: ArrayLike) -> tuple[F64, I64, 
         thresholds: [K].
 
     Returns:
-        (segments float64 [R, 2] in snippet-centre coordinates, column int64 [R], threshold index int64 [R]), sorted by
+        (segments float64 [R, 2] in snippet-center coordinates, column int64 [R], threshold index int64 [R]), sorted by
         column, threshold and start.
 
     Raises:
@@ -85,7 +85,7 @@ def find_runs(track: ArrayLike, thresholds: ArrayLike) -> tuple[F64, I64]:
         thresholds: [K].
 
     Returns:
-        (segments float64 [R, 2] in snippet-centre coordinates, threshold index int64 [R]).
+        (segments float64 [R, 2] in snippet-center coordinates, threshold index int64 [R]).
 
     Raises:
         KernelInputError: an array has the wrong shape or contains NaN.

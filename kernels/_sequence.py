@@ -112,7 +112,7 @@ def _contrast(total, start, end):  # type: ignore[no-untyped-def]
 
 @jit
 def _best_sequence(track, kind, first_seed, last_seed, runs, out, column):  # type: ignore[no-untyped-def]
-    """Borders that maximise the summed contrast; runs i = 0..n-1 alternate and own [first_seed, last_seed]."""
+    """Borders that maximize the summed contrast; runs i = 0..n-1 alternate and own [first_seed, last_seed]."""
     length = len(track)
     total, inverse = np.zeros(length + 1), np.zeros(length + 1)
     for t in range(length):

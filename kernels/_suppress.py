@@ -79,7 +79,7 @@ def nms(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: float, length_
 def soft_nms(
     segments: ArrayLike, scores: ArrayLike, *, sigma: float = 0.3, min_score: float = 0.0, length_offset: float = 0.0
 ) -> tuple[I64, F64]:
-    """Gaussian soft-NMS: each pick multiplies the scores of its neighbours by exp(-iou^2 / sigma).
+    """Gaussian soft-NMS: each pick multiplies the scores of its neighbors by exp(-iou^2 / sigma).
 
     Args:
         segments: [N, 2], start and end in any one unit.

@@ -22,7 +22,7 @@ ROLES = {
 demo, which draws its video."""
 
 
-def warm_up(*roles: str, into: Path | None = None) -> None:
+def warm_up(*roles: str, into: Path | None = None) -> dict[str, str]:
     """Make kernels ready. Call it before a service reports that it is ready.
 
     Kernels that are compiled ahead of time are ready at once. Others are compiled by Numba, or loaded from its cache.
@@ -32,6 +32,10 @@ def warm_up(*roles: str, into: Path | None = None) -> None:
         into: Folder to cache the kernels in, and to read them from, instead of the usual ones (NUMBA_CACHE_DIR, beside
             the kernels, the user's).
 
+    Returns:
+        The kernels that are ready in this process, but could not be saved in any folder, with the reasons. Later
+        processes have to compile them again.
+
     Raises:
         KernelInputError: a role has another name.
         KernelsUnavailableError: the kernels cannot run here.
@@ -40,20 +44,21 @@ def warm_up(*roles: str, into: Path | None = None) -> None:
     if unknown:
         raise KernelInputError(f"The role is {unknown[0]!r}", ", ".join(ROLES), "change the role")
     if form().name != JIT:
-        return
+        return {}
     if "demo" in roles or not roles:
         importlib.import_module(f"{__package__}._draw")
     from ._numba import make_ready
 
     names = dict.fromkeys(name for role in roles for name in ROLES[role])
     kernels = [KERNELS[name] for name in names] if roles else exported()
-    if into is None:
+    try:
+        from . import _cache
+    except ImportError:  # a version of Numba whose cache is made differently: it keeps its own
         make_ready(kernels)
-        return
-    from . import _cache
-
+        return {}
     _cache.keep_in(into)
     try:
         make_ready(kernels)
     finally:
         _cache.keep_in(None)
+    return _cache.unsaved()

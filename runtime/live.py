@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from .arguments import check_number
 from .errors import InputError
 
 SLACK_S = 1e-6
@@ -40,12 +41,14 @@ class LiveOptions:
     def __post_init__(self) -> None:
         for name in ("max_delay_s", "tick_s"):
             value = getattr(self, name)
+            check_number(name, value, optional=True)
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise InputError(
                     "live-options", f"`{name}` is {value}", "a positive number of seconds, or None", f"set `{name}`"
                 )
         for name in ("report_score", "open_score"):
             value = getattr(self, name)
+            check_number(name, value)
             if not (math.isfinite(value) and value >= 0):
                 raise InputError("live-options", f"`{name}` is {value}", "0 or more", f"set `{name}`")
         if self.tick_s is not None and self.max_delay_s is not None and self.tick_s > self.max_delay_s:

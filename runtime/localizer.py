@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .arguments import check_stream_source
 from .bundle.config import PostProcess
 from .errors import InputError
 from .events.event import Event
 from .events.time_of_day import Arrival, FixedStart, stamped
 from .features.features import FeatureRows, Features
 from .live import LiveOptions
-from .session.engine import Backend
+from .session.engine import Backend, check_backend
 from .session.offline import Localization, Recording, localize, retry_once
 from .session.plan import Plan
 from .session.session import Session
@@ -65,7 +66,7 @@ class Localizer:
         """
         from .backends.options import EngineOptions, EngineSpec
 
-        self._open(bundle, EngineSpec(device, precision, threads, options or EngineOptions()))
+        self._open(bundle, EngineSpec(device, precision, threads, EngineOptions() if options is None else options))
 
     @classmethod
     def open(cls, bundle: Bundle, spec: EngineSpec) -> Localizer:
@@ -109,9 +110,21 @@ class Localizer:
             receptive_field: Snippets before and after a snippet that the locator reads.
             bundle_id: The bundle's id in events.
             overhang_s: Seconds of media after a snippet's end that its features depend on.
+
+        Raises:
+            InputError: An argument has a value that no bundle could have, or the engine lacks a method.
         """
-        left, right = receptive_field
-        return cls._of(backend, Plan(tuple(labels), dim, stride_s, left, right, post, bundle_id, overhang_s=overhang_s))
+        check_backend(backend)
+        plan = Plan.of_parts(
+            labels=labels,
+            dim=dim,
+            stride_s=stride_s,
+            receptive_field=receptive_field,
+            post=post,
+            bundle_id=bundle_id,
+            overhang_s=overhang_s,
+        )
+        return cls._of(backend, plan)
 
     @classmethod
     def _of(cls, backend: Backend, plan: Plan) -> Localizer:
@@ -245,6 +258,7 @@ class Localizer:
         """
         from .sources.items import Bad, Begin, Chunk
 
+        check_stream_source(source)
         session: Session | None = None
         arrival = None if start_utc or isinstance(source, Iterable) or source.replayable else Arrival()
         clock = arrival or FixedStart.at(start_utc)

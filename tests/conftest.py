@@ -38,7 +38,13 @@ def golden_dir(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module", params=["jit", "compiled"])
+# Compiling takes most of the time of these tests. Where there are compiled kernels, of the same source, the other form
+# belongs to the slow tests.
+ROOT = Path(__file__).resolve().parents[1]
+JIT = pytest.param("jit", marks=[pytest.mark.slow] if (ROOT / "kernels" / "_compiled.json").is_file() else [])
+
+
+@pytest.fixture(scope="module", params=[JIT, "compiled"])
 def kernel_form(request: pytest.FixtureRequest) -> Iterator[str]:
     """Run the tests of a module with each form of the kernels; the compiled one where this installation has it."""
     from punctum import kernels

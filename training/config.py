@@ -15,7 +15,7 @@ from .recipe import MAX_COUNT, MAX_SEED, MAX_SIZE, Recipe
 
 
 class Normalisation(Recipe):
-    """Normalisation of features, the first step of both networks. Statistics come from the training videos."""
+    """Normalization of features, the first step of both networks. Statistics come from the training videos."""
 
     unit_length: bool = False  #: divide every snippet by its Euclidean norm, before the statistics are taken
     standardise: bool = True  #: subtract the mean and divide by the standard deviation, per dimension
@@ -57,16 +57,16 @@ class PointsObjective(Recipe):
     kind: Literal["points"] = "points"
     background_share: float = Field(default=0.4, gt=0, le=1)  #: share of the gap between two clicks
     background_at: Annotated[float, Field(gt=0, lt=1)] | Literal["auto"] = 0.5
-    """Centre of the background in a gap, 0 (first click) to 1 (next click); "auto": estimated from the features."""
+    """Center of the background in a gap, 0 (first click) to 1 (next click); "auto": estimated from the features."""
     edge_background: Literal["auto", "always", "never", "before"] = "auto"
     """Background before the first and after the last click of a video; "before": only before the first; "auto": only
     if no video has a gap between two clicks."""
     background_weight: float | None = Field(default=None, gt=0, le=1)
     """Crops: weight of every background snippet; None: each gap has a total weight of 1."""
     balance: float = Field(default=0.0, ge=0, le=1)  #: crops: a click weighs (rarest count / class count) ** balance
-    smoothness: float = Field(default=0.05, ge=0)  #: weight of squared differences between neighbouring snippets
+    smoothness: float = Field(default=0.05, ge=0)  #: weight of squared differences between neighboring snippets
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
-    noise: float = Field(default=0.0, ge=0)  #: standard deviation, added to normalised features
+    noise: float = Field(default=0.0, ge=0)  #: standard deviation, added to normalized features
     hide_future: float = Field(default=0.0, ge=0, le=1)
     """Crops: share of windows whose later part is hidden, as in a stream."""
     sampling: Literal["sites", "crops"] = "sites"  #: single clicks and gaps, or whole windows
@@ -125,8 +125,8 @@ class CenterObjective(Recipe):
     saliency_weight: float = Field(default=20.0, ge=0)  #: of the squared error of center scores
     empty_label: float = Field(default=0.4, ge=0, le=1)  #: center label of a proposal without a click
     inside_logits: bool = False  #: published: attention scales the logits in training (defect P9)
-    normalise_rows: bool = True  #: published: False, several classes in a proposal count fully each
-    several: Literal["max", "first"] = "max"  #: of several clicks: the best centred, or the first in the file (P15)
+    normalize_rows: bool = True  #: published: False, several classes in a proposal count fully each
+    several: Literal["max", "first"] = "max"  #: of several clicks: the best centered, or the first in the file (P15)
     foreign: Literal["zero", "ignore"] = "zero"  #: a click of another class makes the center label 0
     crowded: Literal["divide", "ignore"] = "divide"  #: n clicks of the class divide the center label by n
     update: Literal["absolute", "published", "none"] = "absolute"  #: saliency point update (P1)
@@ -147,7 +147,7 @@ class QualityObjective(Recipe):
 
 
 class OptimConfig(Recipe):
-    """Optimiser, learning rate schedule and length of one training stage."""
+    """Optimizer, learning rate schedule and length of one training stage."""
 
     epochs: int = Field(default=300, ge=1, le=MAX_COUNT)  #: passes over the clicks, the snippets (crops) or the videos
     steps: int | None = Field(default=None, ge=1, le=MAX_COUNT)  #: number of steps; overrides epochs

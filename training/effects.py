@@ -68,7 +68,7 @@ def _head(head: CenterConfig) -> Iterator[IdleField]:
     if head.input_dropout not in (0.0, CenterConfig().input_dropout):
         yield "center.input_dropout", "the published head does not have it"
     if head.normalisation not in (Normalisation(), Normalisation(standardise=False, clip=None)):
-        yield "center.normalisation", "the published head does not normalise features"
+        yield "center.normalisation", "the published head does not normalize features"
 
 
 def _post(post: PostProcess) -> Iterator[IdleField]:

@@ -37,7 +37,7 @@ def load_config(path: Path) -> TrainConfig:
 
 
 def with_lacp(recipe: TrainConfig) -> TrainConfig:
-    """LACP's network and training (docs/method/lacp.md), with snippet-centre times and without its video gate.
+    """LACP's network and training (docs/method/lacp.md), with snippet-center times and without its video gate.
 
     The published hidden layer is as wide as its features (2048 units); here it has 256 units. The published 2,000
     steps of 16 videos are expressed as epochs.
@@ -70,7 +70,7 @@ def with_published_head(recipe: TrainConfig) -> TrainConfig:
             "center": CenterConfig(kind="published", normalisation=_RAW, dropout=0.5, input_dropout=0.0),
             "center_objective": CenterObjective(
                 inside_logits=True,
-                normalise_rows=False,
+                normalize_rows=False,
                 several="first",
                 foreign="ignore",
                 crowded="ignore",
@@ -111,7 +111,7 @@ def for_videos(clicks: int = 0) -> TrainConfig:
 
     Short recordings have few gaps between clicks, so background is also taken before the first click and in videos
     without clicks; not after the last click, since such recordings tend to end during the last action. With fewer
-    than `MANY_CLICKS` clicks the deeper networks memorise them, so only the network with the short receptive field
+    than `MANY_CLICKS` clicks the deeper networks memorize them, so only the network with the short receptive field
     remains. Measured by benchmarks/video_accuracy.py.
 
     Args:

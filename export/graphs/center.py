@@ -2,7 +2,7 @@
 
 * Embedding and pooling are both linear, so snippets are embedded once and pooling works on the few embedded columns.
   Its cost does not grow with proposals x bins x feature dimension.
-* The integral of the interpolant up to the edge of a bin is a combination of three neighbouring running sums. All edges
+* The integral of the interpolant up to the edge of a bin is a combination of three neighboring running sums. All edges
   of a proposal are gathered at once, and one small matrix product gives the means over its bins.
 """
 
@@ -13,7 +13,7 @@ import numpy.typing as npt
 from punctum.training.models.center import CenterHead, ProposalHead
 from torch import nn
 
-from .locator import array_of, normalised
+from .locator import array_of, normalized
 from .writer import DOUBLE, FLOAT, INT64, GraphWriter
 
 TAPS = 3
@@ -30,7 +30,7 @@ def write_center(head: CenterHead) -> bytes:
     config, members, classes = head.config, list(head.members), head.classes
     bins, count = config.bins, len(members)
     embed = np.concatenate([array_of(m.embed.weight) for m in members]).T
-    x = w.add("MatMul", normalised(w, "features", head.normalise), w.constant(embed))  # [T, K * E]
+    x = w.add("MatMul", normalized(w, "features", head.normalise), w.constant(embed))  # [T, K * E]
     means, length = _pooled(w, head, x)
     parts = [means] if count == 1 else w.add_several("Split", means, outputs=count, axis=2, num_outputs=count)
     width = w.constant([0, bins * config.embed], np.int64)
@@ -114,7 +114,7 @@ def _pooled(w: GraphWriter, head: CenterHead, x: str) -> tuple[str, str]:
     column = w.add("Reshape", edges, w.constant([0, bins + 1, 1], np.int64))
     position = w.add("Min", w.add("Max", column, number(-0.5)), last)
     cell = w.add("Max", w.add("Floor", position), number(0.0))
-    part = w.add("Sub", position, cell)  # negative before the first centre, where the interpolant is constant
+    part = w.add("Sub", position, cell)  # negative before the first center, where the interpolant is constant
     inside = w.add("Max", part, number(0.0))
     square = w.add("Mul", inside, inside)
     # With S the running sums of rows 0, 0, 1, ..., T - 1, T - 1 (the interpolant is constant beyond the ends), the

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from punctum.training.arrays import F32
 from punctum.training.models.ensemble import Locator, LocatorEnsemble, nets_of
-from punctum.training.models.locator import FeatureNormaliser, LocatorNet
+from punctum.training.models.locator import FeatureNormalizer, LocatorNet
 
 from .writer import END, FLOAT, GraphWriter
 
@@ -38,8 +38,8 @@ def fits(locator: Locator) -> bool:
     return len(kinds) == 1 and abs(sum(share for _, share in nets) - 1.0) < 1e-6
 
 
-def normalised(w: GraphWriter, x: str, norm: FeatureNormaliser) -> str:
-    """x [..., D] as `FeatureNormaliser` makes it."""
+def normalized(w: GraphWriter, x: str, norm: FeatureNormalizer) -> str:
+    """x [..., D] as `FeatureNormalizer` makes it."""
     config = norm.config
     if config.unit_length:
         size = w.add("ReduceL2", x, w.constant([-1], np.int64), keepdims=1)
@@ -64,7 +64,7 @@ def write_locator(locator: Locator) -> bytes:
         norm = net.normalise
         key = (norm.config, norm.mean.numpy(force=True).tobytes(), norm.deviation.numpy(force=True).tobytes())
         if key not in padded:
-            padded[key] = _padded(w, normalised(w, "features", norm), dim, left, right)
+            padded[key] = _padded(w, normalized(w, "features", norm), dim, left, right)
         x = padded[key]
         if (net.left, net.right) != (left, right):
             x = w.slice(x, 3, left - net.left, END if net.right == right else net.right - right)
@@ -139,7 +139,7 @@ def _mean(w: GraphWriter, x: str, weights: list[float]) -> str:
 
 
 def _smoothed(w: GraphWriter, x: str, right: int) -> str:
-    """One pass of a 3-point mean over axis 1, edges repeated; `right` of the two neighbours are later ones."""
+    """One pass of a 3-point mean over axis 1, edges repeated; `right` of the two neighbors are later ones."""
     padded = w.add("Pad", x, w.constant([0, 2 - right, 0, 0, right, 0], np.int64), mode="edge")
     parts = [w.slice(padded, 1, k, k - 2 if k < 2 else END) for k in range(3)]
     return w.add("Div", w.add("Add", w.add("Add", parts[0], parts[1]), parts[2]), w.constant(3.0))

@@ -65,7 +65,7 @@ class GraphWriter:
         return self.add("Slice", x, *ends, name=name)
 
     def finish(self, inputs: Mapping[str, tuple[int, Shape]], outputs: Mapping[str, Shape]) -> bytes:
-        """Serialise the model deterministically.
+        """Serialize the model deterministically.
 
         inputs: name -> (FLOAT or INT64, shape); outputs: name -> shape, of type float.
         """

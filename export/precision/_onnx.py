@@ -66,7 +66,7 @@ def _lift_constants(model: ModelProto) -> None:
 
 
 def finish(model: ModelProto) -> bytes:
-    """Serialise a model deterministically, without unused initializers and recorded shapes. Raises PunctumError if the
+    """Serialize a model deterministically, without unused initializers and recorded shapes. Raises PunctumError if the
     model is not valid."""
     import onnx
 

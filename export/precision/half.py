@@ -1,4 +1,4 @@
-"""fp32 graph -> fp16 graph, strongly typed: products in fp16, accumulation and normalisation in fp32.
+"""fp32 graph -> fp16 graph, strongly typed: products in fp16, accumulation and normalization in fp32.
 
 Convolutions, matrix products, and operators that only move or rectify their results run in fp16. Softmax, sigmoid,
 norms, means, cumulative sums and all arithmetic on time stay fp32, and so do inputs and outputs of the graph. There is
@@ -7,7 +7,7 @@ Node names play no role.
 
 ONNX Runtime has no fp16 kernels for the CPU: it computes such a graph in fp32 without rounding, which would hide the
 cost of fp16. `emulate_half` applies the same plan in fp32, with every fp16 tensor rounded by arithmetic that no
-optimiser removes; parity and mAP are measured on it. Sums inside a product are fp32 there, as in tensor cores.
+optimizer removes; parity and mAP are measured on it. Sums inside a product are fp32 there, as in tensor cores.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""fp32 graph -> int8 graph with Q/DQ pairs, by ONNX Runtime's static quantisation.
+"""fp32 graph -> int8 graph with Q/DQ pairs, by ONNX Runtime's static quantization.
 
 For the CPU: activations are uint8 with a zero point, weights int8 per channel with 7 bits. On x86 ONNX Runtime is fast
 for uint8 times int8 only (signed activations run no faster than fp32), and without VNNI it adds two products in 16
 bits: 2 * 255 * 64 fits, 2 * 255 * 127 would saturate silently. A bundle runs on any machine, hence 7 bits.
 
-For TensorRT: symmetric int8 for both, no quantised bias, and pairs before products only, since the builder fuses the
+For TensorRT: symmetric int8 for both, no quantized bias, and pairs before products only, since the builder fuses the
 nodes between a product and the next pair.
 
 Measured on a CPU with VNNI, one thread, real recordings: the locator takes 0.3 of the time of fp32 (almost all of it
@@ -52,7 +52,7 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
 
     Raises:
         InputError: the bytes are not an ONNX graph.
-        PunctumError: ONNX Runtime cannot quantise it.
+        PunctumError: ONNX Runtime cannot quantize it.
     """
     import_onnxruntime("quantizing")
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
@@ -91,14 +91,14 @@ def to_int8(graph: bytes, feeds: Sequence[Feed], *, style: Style, name: str = "t
             )
         except Exception as error:
             raise PunctumError(
-                "quantise-failed",
-                f"ONNX Runtime cannot quantise {name}: {failure_text(error)}",
+                "quantize-failed",
+                f"ONNX Runtime cannot quantize {name}: {failure_text(error)}",
                 "a graph of convolutions and matrix products",
                 "leave int8 out, or report this",
             ) from error
-        quantised = load(out.read_bytes(), name)
-    quantised.producer_name, quantised.producer_version, quantised.doc_string = "punctum", "", ""
-    return finish(quantised)
+        quantized = load(out.read_bytes(), name)
+    quantized.producer_name, quantized.producer_version, quantized.doc_string = "punctum", "", ""
+    return finish(quantized)
 
 
 def _name_products(model: ModelProto) -> list[str]:
@@ -150,7 +150,7 @@ class _FeedReader:
 
 @contextmanager
 def _quiet_root_logger() -> Iterator[None]:
-    """Silence the root logger, to which the quantiser writes advice, and restore it."""
+    """Silence the root logger, to which the quantizer writes advice, and restore it."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

@@ -87,7 +87,7 @@ def _difference(precision: str, expected: Sequence[F32], outputs: Sequence[F32])
                 "precision-overflow",
                 f"{precision} gives values that are not finite",
                 "a network whose values stay within the range of the precision (65504 for fp16)",
-                f"leave {precision} out, or train on normalised features",
+                f"leave {precision} out, or train on normalized features",
             )
         worst = max(worst, float(np.abs(a - b).max(initial=0.0)))
     return worst

@@ -7,7 +7,7 @@ import numpy as np
 from .._validate import F32
 
 Place = tuple[int, float, bool]
-"""A snippet, the distance from its centre, and whether it is an edge."""
+"""A snippet, the distance from its center, and whether it is an edge."""
 
 
 def find_islands(track: F32, threshold: float, longest: int, *, final: bool) -> list[tuple[Place, Place, int]]:

@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..arguments import SIZE_LIMIT, check_flag, check_number, check_size, check_text, check_type
 from ..backends.options import EngineOptions, EngineSpec
 from ..bundle.operating_point import OperatingPoint
 from ..errors import InputError
@@ -75,7 +76,21 @@ class ArchiveOptions:
     decoder: str | None = None
 
     def __post_init__(self) -> None:
-        _ = self.operating_point
+        check_number("gpus", self.gpus)
+        for name in ("min_score", "target_precision", "target_recall", "false_alarms_per_hour", "fps"):
+            check_number(name, getattr(self, name), optional=True)
+        for name in ("workers", "group_items", "threads"):
+            check_size(name, getattr(self, name), least=-SIZE_LIMIT)
+        for name in ("device", "precision", "engine", "kind"):
+            check_text(name, getattr(self, name))
+        for name in ("decoder", "address", "split", "root"):
+            check_text(name, getattr(self, name), optional=True)
+        for name in ("labels", "formats"):
+            check_type(name, getattr(self, name), (tuple, list), "a sequence of texts")
+        check_type("engine_options", self.engine_options, EngineOptions, "EngineOptions", optional=True)
+        for name in ("retry_failed", "replace", "rehash"):
+            check_flag(name, getattr(self, name))
+        _ = self.operating_point  # checks the values
         for name, most in (("workers", 4096), ("group_items", 4096)):
             if not 0 <= getattr(self, name) <= most:
                 value = getattr(self, name)

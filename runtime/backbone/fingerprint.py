@@ -1,7 +1,7 @@
 """The fingerprint of a backbone: statistics of its features for a reference clip that every machine draws alike.
 
 The clip is drawn in integer arithmetic, and its size is larger than the network's input and not a multiple of it.
-Cropping, resampling, colour order, normalisation, layout and the graph must all be right for the features to match.
+Cropping, resampling, color order, normalization, layout and the graph must all be right for the features to match.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ def check_fingerprint(backbone: ClipEncoder, expected: ClipFingerprint) -> None:
 def check_clips_apart(backbone: ClipEncoder, *, tolerance: float = 1e-4) -> None:
     """Check that the features of a clip do not depend on the other clips in the same run.
 
-    They do where a batch normalisation uses the statistics of the batch, while both offline and live, clips share runs
+    They do where a batch normalization uses the statistics of the batch, while both offline and live, clips share runs
     with others. The clips here differ in brightness and contrast, which such statistics reveal.
 
     Args:
@@ -132,6 +132,6 @@ def _check_same(backbone: ClipEncoder, apart: F64, together: F64, allowed: float
             f"The features of a clip from the backbone of {backbone.name} differ by {difference:.3g} when other clips "
             "share the run",
             f"at most {allowed:.1g}, whatever else is in the batch",
-            "use normalisation with stored statistics (for BatchNorm: track_running_stats=True and eval()), and no "
-            "quantisation by ranges of the batch; then export the backbone again",
+            "use normalization with stored statistics (for BatchNorm: track_running_stats=True and eval()), and no "
+            "quantization by ranges of the batch; then export the backbone again",
         )

@@ -1,4 +1,4 @@
-"""From a decoded frame to the input of a backbone: window, area resampling, colour, normalisation."""
+"""From a decoded frame to the input of a backbone: window, area resampling, color, normalization."""
 
 from __future__ import annotations
 

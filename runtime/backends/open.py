@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ..arguments import check_type
 from ..errors import InputError
 from .auto import open_on_device
 from .options import Device, EngineOptions, EngineSpec
@@ -47,11 +48,14 @@ def open_backend(
         >>> open_backend(Bundle.load("default")).actual
         'cpu'
     """
-    return open_engine(bundle, EngineSpec(device, precision, threads, options or EngineOptions()))
+    return open_engine(bundle, EngineSpec(device, precision, threads, EngineOptions() if options is None else options))
 
 
 def open_engine(bundle: Bundle, spec: EngineSpec) -> Engine:
     """The engine of a bundle; as `open_backend`, for a spec that was parsed before."""
+    from ..bundle.reader import Bundle
+
+    check_type("bundle", bundle, Bundle, "a Bundle")
     graphs = bundle.graphs(spec.precision)
     return open_on_device(spec, lambda one: _open_one(graphs, one))
 

@@ -16,10 +16,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 
+from ..arguments import SIZE_LIMIT, check_flag, check_size, check_text, check_type
 from ..errors import InputError
-from ..text.display import counted
+from ..text.display import counted, shown
 
 KINDS = ("cpu", "cuda", "tensorrt", "ort-tensorrt", "auto")
 ALLOWED = "cpu, cuda, tensorrt, ort-tensorrt (each but cpu also with a number, as cuda:1), auto"
@@ -47,10 +49,12 @@ class Device:
         Raises:
             InputError: The text names no device.
         """
+        check_text("device", text)
         kind, colon, number = text.partition(":")
         valid_number = not colon or (number.isascii() and number.isdecimal() and len(number) <= 3)
         if kind not in KINDS or not valid_number or (colon and kind in ("cpu", "auto")):
-            raise InputError("device-unknown", f"Unknown device {text!r}", ALLOWED, "set `device` to one of these")
+            named = shown(repr(text), 80)
+            raise InputError("device-unknown", f"Unknown device {named}", ALLOWED, "set `device` to one of these")
         return cls(kind, int(number) if colon else 0)
 
     def __str__(self) -> str:
@@ -64,7 +68,10 @@ def check_buckets(buckets: Iterable[int]) -> None:
     Raises:
         InputError: The lengths are not positive and strictly increasing, or there are too many.
     """
+    check_type("buckets", buckets, (list, tuple, range), "a list of lengths")
     lengths = list(buckets)
+    for length in lengths:
+        check_size("buckets", length, least=-SIZE_LIMIT)
     if lengths != sorted(set(lengths)) or any(n < 1 for n in lengths) or len(lengths) > MAX_BUCKETS:
         raise InputError(
             "buckets", f"Invalid buckets {lengths}", f"up to {MAX_BUCKETS} increasing lengths", "correct the list"
@@ -97,6 +104,13 @@ class EngineOptions:
     cache: Path | None = None
 
     def __post_init__(self) -> None:
+        for name in ("spinning", "arena", "mem_pattern"):
+            check_flag(name, getattr(self, name))
+        for name in ("engines", "cache"):
+            check_type(name, getattr(self, name), (str, PathLike), "a path", optional=True)
+            if isinstance(getattr(self, name), str):
+                object.__setattr__(self, name, Path(getattr(self, name)))
+        check_size("gpu_mem_limit", self.gpu_mem_limit, least=-SIZE_LIMIT, most=1 << 60, optional=True)
         check_buckets(self.buckets)
         if self.gpu_mem_limit is not None and self.gpu_mem_limit < 1 << 20:
             raise InputError(
@@ -135,6 +149,9 @@ class EngineSpec:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "place", Device.parse(self.device))
+        check_text("precision", self.precision)
+        check_size("threads", self.threads, least=-SIZE_LIMIT)
+        check_type("options", self.options, EngineOptions, "EngineOptions")
         if self.threads < 1:
             raise InputError("threads", f"{counted(self.threads, 'thread')} requested", "1 or more", "set `threads`")
 

@@ -52,7 +52,7 @@ class BackboneSpec(Model):
     height: int = Field(ge=1, le=limits.SIDE)
     width: int = Field(ge=1, le=limits.SIDE)
     resize: Literal["stretch", "short-side"] = "short-side"
-    """short-side: scaled until the image covers height x width, then cropped at the centre."""
+    """short-side: scaled until the image covers height x width, then cropped at the center."""
     colour: Literal["rgb", "bgr", "gray"] = "rgb"
     mean: tuple[float, ...] = (0.0, 0.0, 0.0)
     std: tuple[float, ...] = (1.0, 1.0, 1.0)
@@ -75,7 +75,7 @@ class BackboneSpec(Model):
     @model_validator(mode="after")
     def _consistent(self) -> BackboneSpec:
         if len(self.mean) != self.channels or len(self.std) != self.channels:
-            raise ValueError(f"mean and std need {self.channels} values for colour {self.colour!r}")
+            raise ValueError(f"mean and std need {self.channels} values for color {self.colour!r}")
         if any(value <= 0 for value in self.std):
             raise ValueError("std must be positive")
         if any(abs(value) > limits.SCALE for value in (*self.mean, *self.std)) or min(self.std) < 1 / limits.SCALE:

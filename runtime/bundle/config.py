@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any, Literal
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
@@ -52,6 +53,18 @@ class Settings(Model):
 
         # pydantic then calls it for constructors only, and not for the fields of a manifest that is read.
         __init__.__pydantic_base_init__ = True
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with other values, checked as by the constructor.
+
+        Raises:
+            InputError: A setting has an unknown name or an invalid value.
+        """
+        if update:
+            fields = {name: getattr(self, name) for name in type(self).model_fields}
+            checked = type(self)(**fields | dict(update))
+            update = {name: getattr(checked, name) for name in update}
+        return super().model_copy(update=update, deep=deep)
 
 
 class Fusion(Settings):

@@ -8,8 +8,10 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from importlib import resources
+from os import PathLike
 from pathlib import Path
 
+from ..arguments import check_text, check_type
 from ..errors import InputError
 from ..text.display import shown
 from . import limits
@@ -117,9 +119,9 @@ class Bundle:
         if precision not in self.manifest.precisions:
             raise InputError(
                 "precision-missing",
-                f"{self.source} has no precision {precision!r}",
+                f"{self.source} has no precision {shown(repr(precision), 80)}",
                 ", ".join(self.manifest.precisions),
-                f"add it with `punctum quantize {self.source} DATASET --out NEW --precision {precision}`",
+                f"add it with `punctum quantize {self.source} DATASET --out NEW --precision {shown(precision, 40)}`",
             )
 
     @classmethod
@@ -137,6 +139,8 @@ class Bundle:
         Raises:
             InputError: A file is missing, damaged or not as exported, or the digest differs.
         """
+        check_type("path", path, (str, PathLike), "a path")
+        check_text("expect_sha256", expect_sha256, optional=True)
         wanted = None if expect_sha256 is None else parse_digest(expect_sha256)
         path = Path(path)
         source = shown(path, 500)

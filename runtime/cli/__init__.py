@@ -78,7 +78,7 @@ def _run(arguments: list[str]) -> int:
     bases = typer.BadParameter.__mro__
     usage_error = next(k for k in bases if k.__name__ == "ClickException" and issubclass(k, Exception))
     try:
-        result = build().main(arguments, prog_name="punctum", standalone_mode=False)
+        result = build(arguments).main(arguments, prog_name="punctum", standalone_mode=False)
         if result == _process.INTERRUPTED:  # how newer versions of typer report an interrupt
             return _process.interrupted()
         return int(result) if isinstance(result, int) else 0

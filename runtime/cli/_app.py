@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable, Sequence
 from importlib import metadata
 from typing import Any
 
@@ -30,11 +31,16 @@ def _version(value: bool) -> None:
     raise typer.Exit()
 
 
-def build() -> Any:
-    """The whole command line, as a click group."""
-    from . import bench, convert, data, demo, doctor, eval, features, report, run, score, warm_up
-    from . import build as engines
+_COMMANDS = ("run", "score", "convert", "features", "eval", "demo", "report", "doctor", "bench", "build", "warm-up")
 
+
+def build(arguments: Sequence[str] | None = None) -> Any:
+    """The command line, as a click group.
+
+    Args:
+        arguments: Those of the program. If they begin with a command, the group has that command only: a process then
+            imports and prepares one command instead of all. None: all commands.
+    """
     app = typer.Typer(
         name="punctum",
         help="Find every action in long or live video: train on one click per action, export, run, evaluate.",
@@ -52,24 +58,59 @@ def build() -> Any:
     ) -> None:
         pass
 
-    app.command("run")(run.run)
-    app.command("score")(score.score)
-    app.command("convert")(convert.convert)
-    app.command("features")(features.features)
-    app.command("eval")(eval.evaluate)
-    app.command("demo")(demo.demo)
-    app.command("report")(report.report)
-    app.command("doctor")(doctor.doctor)
-    app.command("bench")(bench.bench)
-    app.command("build")(engines.build)
-    app.command("warm-up")(warm_up.warm_up)
-    app.add_typer(data.app, name="data", help="Check and generate data sets.")
-    for point in metadata.entry_points(group="punctum.commands"):
-        app.command(point.name)(point.load())
+    first = arguments[0] if arguments else None
+    own = first in (*_COMMANDS, "data")
+    points = () if own else metadata.entry_points(group="punctum.commands")
+    one = own or any(point.name == first for point in points)
+    for name in _COMMANDS:
+        if not one or name == first:
+            app.command(name)(_function(name))
+    if not one or first == "data":
+        app.add_typer(_data(), name="data", help="Check and generate data sets.")
+    for point in points:
+        if not one or point.name == first:
+            app.command(point.name)(point.load())
     command = typer.main.get_command(app)
     _show_brackets(command)
     remember_options(command)
     return command
+
+
+def _function(name: str) -> Callable[..., Any]:
+    """The function of a command of this package. Only its own module is imported."""
+    match name:
+        case "run":
+            from .run import run as function
+        case "score":
+            from .score import score as function
+        case "convert":
+            from .convert import convert as function
+        case "features":
+            from .features import features as function
+        case "eval":
+            from .eval import evaluate as function
+        case "demo":
+            from .demo import demo as function
+        case "report":
+            from .report import report as function
+        case "doctor":
+            from .doctor import doctor as function
+        case "bench":
+            from .bench import bench as function
+        case "build":
+            from .build import build as function
+        case "warm-up":
+            from .warm_up import warm_up as function
+        case _:
+            raise ValueError(name)
+    return function
+
+
+def _data() -> typer.Typer:
+    """The group `data`."""
+    from .data import app
+
+    return app
 
 
 def _show_brackets(command: Any) -> None:

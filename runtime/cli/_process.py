@@ -88,7 +88,7 @@ def finish_streams(code: int) -> int:
 
 
 def complain(code: str, message: str) -> None:
-    """Print an error as one line on standard error, coloured on a terminal. Control characters are escaped."""
+    """Print an error as one line on standard error, colored on a terminal. Control characters are escaped."""
     from ..text.display import printable
 
     word = "error"

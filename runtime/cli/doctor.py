@@ -59,7 +59,7 @@ def doctor(
 
 
 def show(report: DoctorReport, out: Console | None = None) -> None:
-    """Print sections, problems and devices. Colour is never the only sign."""
+    """Print sections, problems and devices. Color is never the only sign."""
     from rich.text import Text
 
     out = out or console(soft_wrap=True)

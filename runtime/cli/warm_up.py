@@ -39,7 +39,14 @@ def warm_up(
         check_folder(into, [])
         if form.name != "compiled":
             _check_writable(into)
-    kernels.warm_up(*roles, into=into)
+    unsaved = kernels.warm_up(*roles, into=into)
+    if unsaved:
+        raise InputError(
+            "write-failed",
+            f"{counted(len(unsaved), 'compiled kernel')} could not be saved ({next(iter(unsaved.values()))})",
+            required="a writable folder with about 2 MB of free space",
+            next_step="free space, or name a folder by --into",
+        )
     if form.name == "compiled":
         echo(f"the kernels of this installation are compiled ahead of time ({form.level}); there is nothing to do")
         return

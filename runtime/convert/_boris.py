@@ -1,7 +1,7 @@
 """BORIS projects (.boris): state events are actions, point events are clicks; many videos in one file.
 
 An event counts from the start of its observation: through the media files of the first player, one after the other,
-and from the observation's time offset on. Two events of one behaviour, subject and set of modifiers are its start and
+and from the observation's time offset on. Two events of one behavior, subject and set of modifiers are its start and
 its end. Exports of events as tables: `_boris_tables`; projects written here: `_boris_write`.
 """
 
@@ -38,7 +38,7 @@ class Coded:
 
     where: str
     time: float
-    key: tuple[str, str, str]  # subject, behaviour, modifiers
+    key: tuple[str, str, str]  # subject, behavior, modifiers
     kind: str
 
 
@@ -52,8 +52,8 @@ def read_project(source: Source, options: ReadOptions) -> Timelines:
     found = parse_json(source)
     if not looks_like_boris(found):
         raise source.wrong("it is not a project of BORIS", _ALLOWED)
-    behaviours = [record(behaviour) for behaviour in record(found["behaviors_conf"]).values()]
-    kinds = {text_of(behaviour.get("code")): text_of(behaviour.get("type")) for behaviour in behaviours}
+    behaviors = [record(behavior) for behavior in record(found["behaviors_conf"]).values()]
+    kinds = {text_of(behavior.get("code")): text_of(behavior.get("type")) for behavior in behaviors}
     reels: list[tuple[str, JsonObject, list[Media]]] = []
     counts: Counter[str] = Counter()
     for name, observation in record(found["observations"]).items():
@@ -130,15 +130,15 @@ def _events(
         texts = [text for text in item[1:4] if isinstance(text, str)] if isinstance(item, list) else []
         if not isinstance(item, list) or len(texts) < 3:
             raise source.wrong(f"{where}: {brief(item)}", _ALLOWED)
-        subject, behaviour, modifiers = texts
-        kind = kinds.get(behaviour)
+        subject, behavior, modifiers = texts
+        kind = kinds.get(behavior)
         if kind is None:
-            raise source.wrong(f"{where}: the behaviour {behaviour[:60]!r} is not among those of the project", _ALLOWED)
+            raise source.wrong(f"{where}: the behavior {behavior[:60]!r} is not among those of the project", _ALLOWED)
         try:
             time = number(item[0])
         except ValueError as error:
             raise source.wrong(f"{where}: {error}", _ALLOWED) from None
-        found.append((time, where, (subject, behaviour, modifiers), kind.lower().startswith("state")))
+        found.append((time, where, (subject, behavior, modifiers), kind.lower().startswith("state")))
     found.sort(key=lambda event: event[0])  # as in BORIS: events added later are at the end of the file
     for time, where, key, lasting in found:
         state = "POINT"
@@ -149,7 +149,7 @@ def _events(
 
 
 def pair(events: Iterable[Coded], counts: Counter[str]) -> Iterator[tuple[str, str, float, float | None]]:
-    """(where, behaviour, start, end; None for an instant) of events, whatever their order."""
+    """(where, behavior, start, end; None for an instant) of events, whatever their order."""
     running: dict[tuple[str, str, str], Coded] = {}
     for event in sorted(events, key=lambda event: event.time):
         counts["event|left out: subjects of {n}"] += bool(event.key[0].strip() and event.key[0] != "No focal subject")

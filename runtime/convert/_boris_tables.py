@@ -35,7 +35,7 @@ class _Columns:
     offset: int | None
     fps: int | None
     subject: int | None
-    behaviour: int
+    behavior: int
     kind: int
     time: int | None
     start: int | None
@@ -124,9 +124,9 @@ def _without_preamble(text: str) -> tuple[Table, dict[str, str]]:
 
 
 def _columns(table: Table) -> _Columns | None:
-    behaviour, kind = table.column("behavior"), table.column("behavior type", "status")
+    behavior, kind = table.column("behavior"), table.column("behavior type", "status")
     time, start, stop = table.column("time"), table.column("start (s)", "start"), table.column("stop (s)", "stop")
-    if behaviour is None or kind is None or (time is None and (start is None or stop is None)):
+    if behavior is None or kind is None or (time is None and (start is None or stop is None)):
         return None
     return _Columns(
         table.column("observation id"),
@@ -136,7 +136,7 @@ def _columns(table: Table) -> _Columns | None:
         table.column("time offset (s)"),
         table.column("fps (frame/s)", "fps"),
         table.column("subject"),
-        behaviour,
+        behavior,
         kind,
         time,
         start,
@@ -199,7 +199,7 @@ def _actions(
     source: Source, rows: list[Row], columns: _Columns, style: Style, counts: Counter[str]
 ) -> Iterator[tuple[str, str, float, float | None]]:
     for row in rows:
-        subject, behaviour, modifiers = _key(row, columns)
+        subject, behavior, modifiers = _key(row, columns)
         if subject and subject != "No focal subject":
             counts["event|left out: subjects of {n}"] += 1
         if modifiers.strip(" |") not in ("", "None"):
@@ -209,11 +209,11 @@ def _actions(
             continue
         start, stop = (_time(source, row, column, style) for column in (columns.start, columns.stop))
         point = row.cell(columns.kind).upper().startswith("POINT")
-        yield f"line {row.line}", behaviour, start, None if point else stop
+        yield f"line {row.line}", behavior, start, None if point else stop
 
 
 def _key(row: Row, columns: _Columns) -> tuple[str, str, str]:
-    return row.cell(columns.subject), row.cell(columns.behaviour), "|".join(row.cell(i) for i in columns.modifiers)
+    return row.cell(columns.subject), row.cell(columns.behavior), "|".join(row.cell(i) for i in columns.modifiers)
 
 
 def _time(source: Source, row: Row, column: int | None, style: Style) -> float:

@@ -13,7 +13,7 @@ from ._options import WriteOptions, Written
 
 _VERSION = "7.0"  # of the project format
 _POINT, _STATE = "Point event", "State event"
-Coded = tuple[float, str, str, str, str, int]  # time, subject, behaviour, modifiers, comment, frame
+Coded = tuple[float, str, str, str, str, int]  # time, subject, behavior, modifiers, comment, frame
 
 
 def write_project(lines: Timelines, options: WriteOptions) -> Written:
@@ -66,7 +66,7 @@ def write_project(lines: Timelines, options: WriteOptions) -> Written:
 
 
 def _click_code(label: str, classes: Iterable[str]) -> str:
-    """A code for the clicks of a class that has actions as well: BORIS gives each behaviour one kind."""
+    """A code for the clicks of a class that has actions as well: BORIS gives each behavior one kind."""
     code, taken = f"{label} (click)", set(classes)
     while code in taken:
         code += "'"

@@ -46,7 +46,7 @@ def looks_like_table(table: Table) -> bool:
 
 def read_labelstudio(source: Source, options: ReadOptions) -> Timelines:
     """Read the ranges of all tasks of an export as JSON, JSON-MIN or CSV. Annotations take precedence over predictions;
-    cancelled ones are ignored."""
+    canceled ones are ignored."""
     json_text = source.text().lstrip()[:1] in ("", "[", "{")
     found = parse_json(source) if json_text else _table_tasks(source)
     if not looks_like_tasks(found):
@@ -141,7 +141,7 @@ def _regions(
     existing = _records(source, where, task, "annotations")
     chosen = [one for one in existing if not one.get("was_cancelled")]
     if len(chosen) < len(existing):
-        counts["left out: {n} cancelled annotation(s)"] += len(existing) - len(chosen)
+        counts["left out: {n} canceled annotation(s)"] += len(existing) - len(chosen)
     if existing and task.get("predictions"):
         counts["left out: predictions of {n} annotated task(s)"] += 1
     if not existing and isinstance(predicted := task.get("predictions"), list):

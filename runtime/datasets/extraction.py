@@ -95,7 +95,7 @@ def lost_of(entry: dict[str, Any]) -> str:
         parts.append(f"{counted(entry['lost_frames'], 'frame')} lost")
     if entry.get("gaps"):
         seconds = sum(end - start for start, end in entry["gaps"])
-        parts.append(f"{counted(len(entry['gaps']), 'gap')} ({seconds:.1f} s) filled with neighbouring features")
+        parts.append(f"{counted(len(entry['gaps']), 'gap')} ({seconds:.1f} s) filled with neighboring features")
     return ", ".join(parts)
 
 

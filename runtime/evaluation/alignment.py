@@ -57,8 +57,8 @@ class Alignment:
     def curve(self, bins: int = 10) -> tuple[F64, F64]:
         """Mean confidence rank (0 to 1) and mean best IoU of `bins` groups of equal size, by increasing confidence."""
         groups = self._groups(bins)
-        centre = (np.arange(len(groups)) + 0.5) / max(len(groups), 1)
-        return centre, np.array([self.iou[g].mean() for g in groups])
+        center = (np.arange(len(groups)) + 0.5) / max(len(groups), 1)
+        return center, np.array([self.iou[g].mean() for g in groups])
 
     def calibration_error(self, bins: int = 10) -> float:
         """Expected calibration error with groups of equal size and the best IoU in place of correctness.

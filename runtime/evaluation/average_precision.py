@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from punctum import kernels
 
+from ..arguments import check_number, check_type
 from ..datasets.dataset import Truth
 from ..datatypes import by_value
 from ..errors import InputError
@@ -106,6 +107,9 @@ class Evaluation:
 
 def check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     """tIoU levels as floats. Raises InputError for an empty sequence and for levels outside (0, 1]."""
+    check_type("thresholds", thresholds, (Sequence, np.ndarray), "a sequence of numbers")
+    for level in thresholds:
+        check_number("thresholds", level)
     levels = tuple(float(t) for t in thresholds)
     if not levels or any(not 0 < t <= 1 for t in levels):
         raise InputError(
@@ -133,6 +137,8 @@ def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] =
         >>> evaluate(truth, Detections(index, index, segment, np.array([0.9]))).average
         1.0
     """
+    check_type("truth", truth, Truth, "a Truth")
+    check_type("detections", detections, Detections, "Detections")
     levels = check_thresholds(thresholds)
     if len(truth.label) == 0:
         raise InputError(

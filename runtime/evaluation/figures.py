@@ -40,7 +40,7 @@ def draw_online(rows: Sequence[OnlineRow], *, title: str = "") -> str:
     figure = Figure(figsize=(10.0, 4.0), layout="constrained")
     left, right = figure.subplots(1, 2)
     delays = [r.max_delay_s for r in live]
-    colours = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, max(len(live), 1)))
+    colors = matplotlib.colormaps["viridis"](np.linspace(0, 0.85, max(len(live), 1)))
     left.plot(delays, [100 * r.result.average for r in live], marker="o", color="C0", label="at the deadline")
     for row in offline:
         left.axhline(100 * row.result.average, linestyle="--", color="C1", label="offline")
@@ -53,12 +53,12 @@ def draw_online(rows: Sequence[OnlineRow], *, title: str = "") -> str:
     left.grid(alpha=0.3)
     left.legend(loc="lower right")
     longest = 20.0
-    for row, colour in [*zip(live, colours, strict=True), *((r, "C1") for r in offline)]:
+    for row, color in [*zip(live, colors, strict=True), *((r, "C1") for r in offline)]:
         known = np.sort(row.sure_delays[~np.isnan(row.sure_delays)])
         longest = max(longest, float(known.max(initial=0.0)))
         share = 100 * np.arange(1, len(known) + 1) / max(len(row.sure_delays), 1)
         style, name = ("--", "offline") if math.isinf(row.max_delay_s) else ("-", f"{row.max_delay_s:g} s")
-        right.step(known, share, where="post", linestyle=style, color=colour, label=name)
+        right.step(known, share, where="post", linestyle=style, color=color, label=name)
     right.set(xlabel="detection delay: first matching claim minus true end, s", ylabel="actions reported, %")
     right.set_ylim(0, 100)
     right.set_xscale("symlog", linthresh=1.0)  # shows both early reports and the long tail

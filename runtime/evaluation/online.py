@@ -15,7 +15,7 @@ in time           Actions whose detection delay is at most `max_delay_s`.
 false alarm       A claim at the deadline that overlaps no action of its class by tIoU >= 0.5. Duplicate: it does, but a
                   better claim is matched to that action.
 minimum score     False alarms, duplicates, revisions and delays count only claims with at least this score. Default:
-                  the operating point, the score that maximises F1 at tIoU 0.5 on the final events.
+                  the operating point, the score that maximizes F1 at tIoU 0.5 on the final events.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ class OperatingPoint:
 
 
 def best_operating_point(truth: Truth, finals: Detections, tiou: float = TIOU) -> OperatingPoint:
-    """The score that maximises F1, the highest if there are several. Infinite if nothing matches."""
+    """The score that maximizes F1, the highest if there are several. Infinite if nothing matches."""
     order = np.argsort(-finals.scores, kind="stable")
     scores = finals.scores[order]
     hits = np.cumsum(matched(truth, finals, tiou)[order] >= 0)

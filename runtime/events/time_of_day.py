@@ -7,7 +7,7 @@ The rule for live sources, which docs/reference/events.md explains:
    the section has been stamped.
 2. After that the anchor follows slow drift, by at most MOST_DRIFT seconds per second of media. Within a section events
    therefore keep their order, and a backward step of the system clock never makes them jump.
-3. A forward step of the system clock, such as the first synchronisation of a device without a battery, is followed at
+3. A forward step of the system clock, such as the first synchronization of a device without a battery, is followed at
    once. A backward step is absorbed by rule 2, or at the next gap or reconnection, which set a new anchor.
 4. Media that arrives faster than real time was not captured while it arrived and gets no time of day.
 """
@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
+from ..arguments import check_type
 from ..errors import InputError
 from .event import Event
 
@@ -50,6 +51,7 @@ class FixedStart:
         """From a time with an offset from UTC; None: not known. Raises InputError for a time without an offset."""
         if start is None:
             return None
+        check_type("start_utc", start, datetime, "a datetime", optional=True)
         if start.tzinfo is None:
             raise InputError(
                 "start-utc", f"The time {start} has no offset from UTC", "a time with tzinfo", "add tzinfo=UTC"

@@ -9,7 +9,7 @@ from ..errors import InputError
 MAX_MEDIA_S = 2.0**34
 """Media times lie within this many seconds of 0 (17,179,869,184 s, 544 years).
 
-Neighbouring float64 values are 1.9 microseconds apart there. That is finer than the 1e-4 s to which events of live and
+Neighboring float64 values are 1.9 microseconds apart there. That is finer than the 1e-4 s to which events of live and
 offline runs agree, with room for the sums that lead to them. Beyond it the spacing doubles with every doubling of the
 time, until the boundaries of an action become equal. Unix time in seconds (1.8e9) is within the range; milliseconds and
 smaller units, the usual cause of larger values, are not.

@@ -20,7 +20,7 @@ from ..errors import InputError, PunctumError
 from .atomic import atomic_write, destination
 
 STDOUT = "-"
-HEAD_BYTES = 1 << 16  # of an existing file, to recognise its kind
+HEAD_BYTES = 1 << 16  # of an existing file, to recognize its kind
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,7 +22,7 @@ _SHOWN = ("numpy", "numba", "llvmlite", "pydantic", "typer", "rich", "av", "onnx
 
 
 def installed(host: Host) -> dict[str, str]:
-    """Normalised name -> version of what Python would import; of two versions the first on the path."""
+    """Normalized name -> version of what Python would import; of two versions the first on the path."""
     versions: dict[str, str] = {}
     for distribution in metadata.distributions(path=list(host.site)):
         try:

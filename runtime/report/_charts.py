@@ -1,4 +1,4 @@
-"""Charts as inline SVG. Colours come from the style of the page, light or dark. Text is escaped."""
+"""Charts as inline SVG. Colors come from the style of the page, light or dark. Text is escaped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F64 = npt.NDArray[np.float64]
 Scale = Callable[[float], float]  # from a value to pixels
-COLOURS, PATTERNS = 8, 4
+COLORS, PATTERNS = 8, 4
 DOTS = 500  # maximum in the alignment plot
 
 
@@ -46,20 +46,20 @@ def _number(value: str | float) -> str:
     return f"{value:.2f}".rstrip("0").rstrip(".") if isinstance(value, float) else str(value)
 
 
-def colour(index: int) -> str:
-    """CSS class for the colour of an action class."""
-    return f"k{index % COLOURS}"
+def color(index: int) -> str:
+    """CSS class for the color of an action class."""
+    return f"k{index % COLORS}"
 
 
 def pattern(index: int) -> int:
-    """The fill pattern of a class: colour and pattern distinguish 32 classes, and no two by colour alone."""
-    return (index + index // COLOURS) % PATTERNS
+    """The fill pattern of a class: color and pattern distinguish 32 classes, and no two by color alone."""
+    return (index + index // COLORS) % PATTERNS
 
 
 def patterns(count: int) -> Markup:
     """Definitions of the patterns that `fill` refers to."""
     definitions = []
-    for index in range(min(count, COLOURS * PATTERNS)):
+    for index in range(min(count, COLORS * PATTERNS)):
         kind = pattern(index)
         ground = tag("rect", width=6, height=6, class_="pf")
         drawn: list[Markup] = {
@@ -77,7 +77,7 @@ def patterns(count: int) -> Markup:
                 width=6,
                 height=6,
                 patternUnits="userSpaceOnUse",
-                class_=colour(index),
+                class_=color(index),
             )
         )
     return tag(
@@ -86,7 +86,7 @@ def patterns(count: int) -> Markup:
 
 
 def fill(index: int) -> str:
-    return f"url(#p{index % (COLOURS * PATTERNS)})"
+    return f"url(#p{index % (COLORS * PATTERNS)})"
 
 
 def nice(low: float, high: float, count: int = 5) -> list[float]:
@@ -232,12 +232,12 @@ def mini(recording: EvaluatedRecording, labels: tuple[str, ...], min_score: floa
         k, x = place[a.label], a.start * scale
         title = tag("title", f"true {a.label}: {a.start:.2f} to {a.end:.2f} s")
         wide = max((a.end - a.start) * scale, 2.0)
-        parts.append(tag("rect", title, x=x, y=1, width=wide, height=11, fill=fill(k), class_=f"bar {colour(k)}"))
+        parts.append(tag("rect", title, x=x, y=1, width=wide, height=11, fill=fill(k), class_=f"bar {color(k)}"))
     for e in sorted((e for e in recording.events if e.score >= min_score), key=lambda e: e.score):
         k, x = place[e.label], e.start * scale
         title = tag("title", f"event {e.label}: {e.start:.2f} to {e.end:.2f} s, score {e.score:.3f}")
         wide = max((e.end - e.start) * scale, 2.0)
-        parts.append(tag("rect", title, x=x, y=15, width=wide, height=11, fill=fill(k), class_=f"bar {colour(k)}"))
+        parts.append(tag("rect", title, x=x, y=15, width=wide, height=11, fill=fill(k), class_=f"bar {color(k)}"))
     shown = sum(e.score >= min_score for e in recording.events)
     return tag(
         "svg",

@@ -49,7 +49,7 @@ class TrackSpan:
 
     Attributes:
         values: Scores from 0 to 1, float32 [T, C] or [T, C + 1]; the last column of the latter is actionness. Row t
-            covers [start_s + t * stride_s, start_s + (t + 1) * stride_s), and its scores belong to the centre.
+            covers [start_s + t * stride_s, start_s + (t + 1) * stride_s), and its scores belong to the center.
         stride_s: Seconds per row.
         start_s: Media time of the first row.
     """
@@ -160,7 +160,7 @@ class DatasetReport:
     """The report of a bundle on a data set.
 
     Attributes:
-        min_score: The score that maximises F1 at tIoU 0.5. Hits and false alarms are counted from it on.
+        min_score: The score that maximizes F1 at tIoU 0.5. Hits and false alarms are counted from it on.
         f1: F1 at that score.
     """
 

@@ -169,7 +169,7 @@ def _dataset(report: DatasetReport) -> dict[str, object]:
         "alarms": sum(row["alarms"] for row in listed),
         "actions": sum(len(recording.truth) for recording in report.recordings),
         "patterns": _charts.patterns(len(report.labels)),
-        "swatches": [(name, _charts.fill(k), _charts.colour(k)) for k, name in enumerate(report.labels)],
+        "swatches": [(name, _charts.fill(k), _charts.color(k)) for k, name in enumerate(report.labels)],
         "length": clock(media),
         "facts": {"Bundle": report.bundle, "Machine": report.machine},
         "notes": report.notes,

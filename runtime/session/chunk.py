@@ -10,6 +10,7 @@ from typing import SupportsFloat
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_type
 from ..errors import InputError
 from ..features.features import FeatureRows, Features, check_features
 from ..features.media_clock import MAX_MEDIA_S, check_media_time
@@ -73,6 +74,9 @@ def time_backwards(at: float, now_s: float, *, stream: str = "") -> InputError:
 
 def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, int]]:
     """Check the video frames missing in a chunk of `count` rows, pairs (row, frames). Raises InputError."""
+    if isinstance(lost, tuple) and not lost:
+        return []
+    check_type("lost", lost, Sequence, "a list of pairs")
     checked = []
     for one in lost:
         try:
@@ -93,5 +97,5 @@ def check_lost(lost: Sequence[tuple[int, int]], count: int) -> list[tuple[int, i
 def _number(at: SupportsFloat) -> float:
     try:
         return float(at)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         return math.nan  # refused as a media time

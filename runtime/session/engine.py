@@ -17,6 +17,8 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import wrong_argument
+
 F32 = npt.NDArray[np.float32]
 I64 = npt.NDArray[np.int64]
 LocateMany = Callable[[F32], tuple[F32, F32]]
@@ -65,7 +67,7 @@ class Backend(Protocol):
         Args:
             features: float32 [T, D].
             tracks: float32 [T, C + 1], class tracks followed by actionness.
-            segments: float32 [M, 2], start and end of each proposal in snippets, where 0 is the centre of the window's
+            segments: float32 [M, 2], start and end of each proposal in snippets, where 0 is the center of the window's
                 first snippet.
             labels: int64 [M], class of each proposal.
 
@@ -147,6 +149,13 @@ class Engine(BatchBackend, StepBackend, Protocol):
     def warm(self, shapes: Sequence[Shape]) -> None:
         """Run the graphs once with each shape, so that later runs of these shapes need no preparation."""
         ...
+
+
+def check_backend(backend: object) -> None:
+    """Raise InputError for an object without the two methods of a `Backend`."""
+    for name in ("locate", "score"):
+        if not callable(getattr(backend, name, None)):
+            raise wrong_argument("backend", backend, "an engine with the methods `locate` and `score`")
 
 
 def batch_locator(backend: Backend) -> LocateMany | None:

@@ -18,7 +18,7 @@ import numpy.typing as npt
 from punctum import kernels
 
 F32 = npt.NDArray[np.float32]
-_HALF = 0.5  # from a snippet's centre to its border
+_HALF = 0.5  # from a snippet's center to its border
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class Endpoint:
 
     Attributes:
         index: A snippet of the section.
-        offset: Distance from that snippet's centre, in snippets.
+        offset: Distance from that snippet's center, in snippets.
         edge: An end of the section or a cut, beyond which nothing may be read.
     """
 
@@ -50,7 +50,7 @@ class Endpoint:
 
     @property
     def position(self) -> float:
-        """In snippets, where 0 is the centre of the section's first snippet."""
+        """In snippets, where 0 is the center of the section's first snippet."""
         return self.index + self.offset
 
 
@@ -61,7 +61,7 @@ class Window:
     Attributes:
         low: First snippet.
         high: One after the last snippet.
-        bounds: Start and end of the island, in snippets from the centre of snippet `low`.
+        bounds: Start and end of the island, in snippets from the center of snippet `low`.
         inner: The window holds the whole context on both sides, so that no pooling is cut off at its ends.
     """
 

@@ -66,7 +66,7 @@ class ScoreJob:
     Attributes:
         features: float32 [n, D].
         tracks: float32 [n, C + 1].
-        segments: float32 [M, 2], in snippets from the centre of the window's first snippet.
+        segments: float32 [M, 2], in snippets from the center of the window's first snippet.
         labels: int64 [M].
         inner: No proposal's pooling reaches beyond the window, so that windows can be concatenated.
     """

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from ..arguments import check_between, check_size, check_text, check_type, wrong_argument
+from ..bundle import limits
 from ..bundle.calibration import Calibration
 from ..bundle.config import PostProcess
 from ..live import LiveOptions
@@ -63,6 +66,33 @@ class Plan:
             calibration=manifest.calibration,
         )
 
+    @classmethod
+    def of_parts(
+        cls,
+        *,
+        labels: Iterable[str],
+        dim: int,
+        stride_s: float,
+        receptive_field: tuple[int, int],
+        post: PostProcess,
+        bundle_id: str,
+        overhang_s: float,
+    ) -> Plan:
+        """The configuration without a bundle. Values that no bundle could have are refused with InputError."""
+        names = _checked_labels(labels)
+        check_size("dim", dim, most=limits.DIMENSION)
+        check_between("stride_s", stride_s, limits.LEAST_STRIDE_S, limits.MOST_STRIDE_S)
+        pair = receptive_field if isinstance(receptive_field, Sequence) else ()
+        if len(pair) != 2:
+            raise wrong_argument("receptive_field", receptive_field, "two numbers of snippets: before and after")
+        left, right = pair
+        for side in pair:
+            check_size("receptive_field", side, least=0, most=limits.FIELD)
+        check_type("post", post, PostProcess, "PostProcess")
+        check_text("bundle_id", bundle_id)
+        check_between("overhang_s", overhang_s, 0.0, limits.CONTEXT_S)
+        return cls(names, int(dim), float(stride_s), int(left), int(right), post, bundle_id, float(overhang_s))
+
     def scores(self, label: int, raw: float, *, degraded: bool) -> tuple[float, float | None]:
         """The score of an event and its raw score; without calibration the raw score is the score, and None.
 
@@ -89,6 +119,15 @@ class Plan:
         """Snippets between two runs of the locator in a stream with these options."""
         tick = 0 if live is None else live.tick(self.stride_s)
         return tick or max(math.floor(HOP_S / self.stride_s), 1)
+
+
+def _checked_labels(labels: Iterable[str]) -> tuple[str, ...]:
+    names = tuple(labels) if isinstance(labels, Iterable) and not isinstance(labels, str | bytes) else ()
+    texts = all(isinstance(name, str) and name.strip() for name in names)
+    if not names or not texts or len(set(names)) != len(names):
+        required = "a list of class names: at least one, each a text that is not empty and differs from the others"
+        raise wrong_argument("labels", labels, required)
+    return names
 
 
 @dataclass(slots=True)

@@ -6,9 +6,11 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
+from ..arguments import SIZE_LIMIT, check_number, check_size, check_text, check_type
 from ..errors import InputError
 from ..events.run_id import check_run_id
 from ..live import LiveOptions
+from ..text.display import shown
 
 MOST_WORKERS = 256
 Policy = Literal["wait", "drop_oldest", "degrade"]
@@ -51,9 +53,18 @@ class PoolOptions:
 
     def __post_init__(self) -> None:
         check_run_id(self.run_id)
+        check_text("policy", self.policy)
+        check_type("live", self.live, LiveOptions, "LiveOptions", optional=True)
+        for name in ("workers", "max_streams"):
+            check_size(name, getattr(self, name), least=-SIZE_LIMIT)
+        for name in ("max_queue_s", "turn_s", "deadline_s"):
+            check_number(name, getattr(self, name), optional=name == "deadline_s")
         if self.policy not in ("wait", "drop_oldest", "degrade"):
             raise InputError(
-                "pool-policy", f"There is no policy {self.policy!r}", "wait, drop_oldest, degrade", "set `policy`"
+                "pool-policy",
+                f"There is no policy {shown(repr(self.policy), 80)}",
+                "wait, drop_oldest, degrade",
+                "set `policy`",
             )
         for name in ("max_queue_s", "turn_s", "deadline_s"):
             value = getattr(self, name)

@@ -27,7 +27,7 @@ class Proposals:
     """Proposals of one window, or of several in a row.
 
     Attributes:
-        segments: float64 [M, 2], start and end in snippets from the centre of the window's first snippet.
+        segments: float64 [M, 2], start and end in snippets from the center of the window's first snippet.
         label: int64 [M], class index.
         contrast: float64 [M], outer-inner contrast of the class track.
         base: float64 [M], mean of the class track inside the segment; 0 if the fusion does not use it.
@@ -188,7 +188,7 @@ def propose_islands(
     Args:
         tracks: float32 [T, C + 1].
         islands: Class, first row and one after the last row of each window.
-        bounds: Start and end of each island, in snippets from the centre of its window's first snippet.
+        bounds: Start and end of each island, in snippets from the center of its window's first snippet.
         post: The settings.
         stride_s: Seconds of media from one snippet to the next.
     """

@@ -28,6 +28,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_number, check_text, check_type
 from ..errors import InputError
 from ..events.event import Event
 from ..events.run_id import check_run_id
@@ -108,6 +109,9 @@ class Session:
                 "gate='none' for streams",
                 "set gate to 'none', or use localize() on a whole recording",
             )
+        check_text("stream", stream)
+        check_number("start_s", start_s)
+        check_type("live", live, LiveOptions, "LiveOptions", optional=True)
         check_media_time(start_s, "a stream that starts", code="start")
         check_run_id(run_id)
         self.plan, self.backend, self.offline = plan, backend, offline
@@ -221,7 +225,7 @@ class Session:
             EngineError: The engine failed. Push the same rows again. Rows that are not pushed again count as a gap.
         """
         rows, at = self.check(features, at)
-        lost = check_lost(lost, len(rows)) if lost else ()
+        lost = () if lost is None else check_lost(lost, len(rows))
         failed = self._failed
         if failed is None and self._stream.only_buffers(len(rows), at, lost):
             return self._stream.buffer(rows)

@@ -117,7 +117,7 @@ class _Header(_Strict):
 
 
 def encode(state: SessionState, plan: Plan) -> bytes:
-    """The bytes of a state. plan: of the session, to recognise its bundle."""
+    """The bytes of a state. plan: of the session, to recognize its bundle."""
     arrays = {"features": state.features, "tracks": state.tracks}
     header = {
         "version": VERSION,

@@ -22,10 +22,11 @@ from ..credentials.redact import redact
 from ..credentials.store import Credentials, Login
 from ..errors import InputError, MissingDependencyError
 from ..events.event import Event
-from ..text.display import counted, printable, were
+from ..text.display import counted, printable, shown, were
 
 _log = logging.getLogger(__name__)
 
+MOST_TOPIC_BYTES = 60_000  # MQTT allows 65,535; the topic of the status is longer
 IN_FLIGHT = 20  # maximum number of messages that were sent and not yet acknowledged
 
 
@@ -54,9 +55,14 @@ class MqttTarget:
         topic = unquote(parts.path.strip("/"))
         if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or not topic or parts.query or parts.fragment:
             raise _bad_address(address)
-        if any(c in topic for c in "+#\0") or len(topic.encode()) > 60000:
+        if address.endswith(("#", "?")):  # an empty fragment or query, which the parser leaves out
+            topic += address[-1]
+        if any(c in topic for c in "+#\0") or address.endswith("?") or len(topic.encode()) > MOST_TOPIC_BYTES:
             raise InputError(
-                "mqtt-topic", f"{topic!r} is not a topic to publish on", "a topic without + and #", "correct `mqtt`"
+                "mqtt-topic",
+                f"{shown(repr(topic), 80)} is not a topic to publish on",
+                f"a topic of up to {MOST_TOPIC_BYTES} bytes without + and #, which does not end in ?",
+                "correct `mqtt`",
             )
         tls = parts.scheme == "mqtts"
         login = login or Credentials.load().mqtt
@@ -69,9 +75,9 @@ class MqttTarget:
 
 
 def _bad_address(address: str) -> InputError:
-    shown = redact(address if "://" in address else f"mqtt://{address}")
+    safe = redact(address if "://" in address else f"mqtt://{address}")
     allowed = "mqtt://[user@]host[:port]/topic"
-    return InputError("mqtt-address", f"{shown!r} is not an MQTT address", allowed, "correct `mqtt`")
+    return InputError("mqtt-address", f"{shown(repr(safe), 200)} is not an MQTT address", allowed, "correct `mqtt`")
 
 
 class EventQueue:

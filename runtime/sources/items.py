@@ -13,6 +13,7 @@ from typing import Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import check_number
 from ..datatypes import by_value
 from ..errors import InputError, SourceLostError
 from ..features.media_clock import MAX_MEDIA_S
@@ -117,6 +118,7 @@ class Source(Protocol):
 
 def check_start(start_s: float) -> None:
     """Raise InputError for a start that is not a media time in seconds."""
+    check_number("start_s", start_s)
     if not abs(start_s) <= MAX_MEDIA_S:
         raise InputError(
             "source-option",

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..arguments import check_flag, check_number, check_positive, check_size, check_text, check_type, wrong_argument
 from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from .folder import ChunkFolder
@@ -83,8 +84,22 @@ def open_source(
     Raises:
         InputError: The address, an option or the file cannot be used.
     """
+    check_text("address", address)
+    if not address:
+        raise InputError("source-address", "The address is empty", required="a source", next_step="name a source")
     check_start(start_s)
+    check_size("dim", dim, optional=True)
+    if stride_s is not None:
+        check_positive("stride_s", stride_s)
+    check_flag("follow", follow)
+    check_type("token", token, bytes, "bytes", optional=True)
+    check_number("fps", fps, optional=True)
+    _check_objects(bundle, frames, spec)
+    check_text("overflow", overflow, optional=True)
+    if overflow not in (None, "wait", "drop_oldest", "degrade"):
+        raise wrong_argument("overflow", overflow, "wait, drop_oldest or degrade, or None")
     for name, value in (("idle_s", idle_s), ("reconnect_s", reconnect_s)):
+        check_number(name, value, optional=True)
         if value is not None and not 0 <= value < float("inf"):
             raise InputError("source-option", f"`{name}` is {value}", "0 or more seconds", f"change `{name}`")
     used = {
@@ -139,6 +154,18 @@ def open_source(
     )
     source.open()
     return source
+
+
+def _check_objects(bundle: object, frames: object, spec: object) -> None:
+    check_type("spec", spec, EngineSpec, "EngineSpec")
+    if bundle is not None:
+        from ..bundle.reader import Bundle
+
+        check_type("bundle", bundle, Bundle, "a Bundle, or None")
+    if frames is not None:
+        from ..video import VideoOptions
+
+        check_type("frames", frames, VideoOptions, "VideoOptions, or None")
 
 
 def _select(

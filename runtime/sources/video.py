@@ -1,6 +1,6 @@
 """Video as a source of features: one thread decodes and preprocesses frames, the caller's thread runs the backbone.
 
-    frames (decode) -> preprocess (resize, normalise) -> bounded queue | -> clips -> backbone -> Chunk
+    frames (decode) -> preprocess (resize, normalize) -> bounded queue | -> clips -> backbone -> Chunk
 
 Both sides release the GIL while they work, so they overlap on two cores. Only preprocessed frames wait in the queue;
 they have the size of the network input.

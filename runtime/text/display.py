@@ -16,7 +16,7 @@ _UNSAFE = re.compile(
     "\ud800-\udfff\U000e0000-\U000e0fff]"
 )
 _LONE = re.compile("[\ud800-\udc7f\udd00-\udfff]")  # surrogates that encode no byte
-# What terminals interpret: CSI sequences (colours, cursor), OSC strings (titles, links), and two-character sequences.
+# What terminals interpret: CSI sequences (colors, cursor), OSC strings (titles, links), and two-character sequences.
 _ESCAPE_SEQUENCE = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1b[@-Z\\-_]")
 
 _UNSEEN = frozenset(("Cc", "Cs", "Zl", "Zp"))  # control characters, surrogates, line and paragraph separators
@@ -55,7 +55,7 @@ def shown(text: object, most: int = 200) -> str:
 
 
 def plain(message: object) -> str:
-    """The message of a library: without colour codes, on one line."""
+    """The message of a library: without color codes, on one line."""
     return " ".join(printable(line).strip() for line in _ESCAPE_SEQUENCE.sub("", str(message)).splitlines()).strip()
 
 

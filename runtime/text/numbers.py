@@ -1,6 +1,6 @@
 """Numbers and times in tables: decimal commas, thousands separators, clock times, time codes, frame rates.
 
-The meaning of a cell may depend on its neighbours: `1,234` is 1.234 next to `12,5` and 1234 next to `12.5`. A `Style`
+The meaning of a cell may depend on its neighbors: `1,234` is 1.234 next to `12,5` and 1234 next to `12.5`. A `Style`
 is therefore derived from all number cells of a table, and a cell that stays ambiguous is an error.
 """
 

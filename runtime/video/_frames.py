@@ -10,8 +10,10 @@ from typing import Literal, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from ..arguments import SIZE_LIMIT, check_flag, check_number, check_size, check_text, check_type
 from ..datatypes import compact
 from ..errors import InputError
+from ..text.display import shown
 from ._time import TimeBase
 
 U8 = npt.NDArray[np.uint8]
@@ -145,8 +147,21 @@ class VideoOptions:
     camera_rate: float | None = None
 
     def __post_init__(self) -> None:
+        for name in ("rate", "align_s", "camera_rate"):
+            check_number(name, getattr(self, name), optional=True)
+        for name in ("reconnect_s", "max_backoff_s"):
+            check_number(name, getattr(self, name))
+        for name in ("user", "password", "camera_size"):
+            check_text(name, getattr(self, name), optional=True)
+        check_flag("retry_start", self.retry_start)
+        check_type("allow_hosts", self.allow_hosts, (tuple, list), "a sequence of hosts")
+        check_size("threads", self.threads, least=-SIZE_LIMIT)
+        for name in ("decoder", "transport"):
+            check_text(name, getattr(self, name))
+        check_text("policy", self.policy, optional=True)
         for name in ("max_hold_s", "open_timeout_s", "read_timeout_s", "stall_s", "backoff_s", "buffer_s"):
             value = getattr(self, name)
+            check_number(name, value)
             if not 0 < value < math.inf:
                 raise _wrong(name, value, "a positive number of seconds")
         if self.rate is not None and not 0.01 <= self.rate <= MAX_RATE:
@@ -162,7 +177,9 @@ class VideoOptions:
         if self.threads < 0:
             raise _wrong("threads", self.threads, "0 or more")
         if self.decoder not in DECODERS:
-            raise InputError("decoder", f"`decoder` is {self.decoder!r}", ", ".join(DECODERS), "change `decoder`")
+            raise InputError(
+                "decoder", f"`decoder` is {shown(repr(self.decoder), 80)}", ", ".join(DECODERS), "change `decoder`"
+            )
         if self.policy not in (None, "wait", "drop_oldest"):
             raise _wrong("policy", self.policy, "wait or drop_oldest")
         if self.transport not in ("tcp", "udp"):
@@ -170,7 +187,7 @@ class VideoOptions:
 
 
 def _wrong(name: str, value: object, allowed: str) -> InputError:
-    return InputError("video-option", f"The option `{name}` is {value}", allowed, f"change `{name}`")
+    return InputError("video-option", f"The option `{name}` is {shown(value, 80)}", allowed, f"change `{name}`")
 
 
 class FrameSource(Protocol):

@@ -8,7 +8,7 @@ from typing import Any
 from ..credentials.redact import Address
 from ..errors import InputError
 from ._faults import PLAYER, Fault
-from ._raw import FORMATS, Layout, colours
+from ._raw import FORMATS, Layout, colors
 
 SINK = "punctum_sink"
 # Decoders of the platforms that the documentation names.
@@ -17,6 +17,7 @@ NOTABLE = (
     *("v4l2h264dec", "v4l2slh264dec", "v4l2slh265dec", "mppvideodec", "vtdec", "d3d11h264dec", "avdec_h264"),
     *("openh264dec", "libde265dec", "vp9dec", "dav1ddec"),
 )
+_FILE_SOURCES = ("filesrc", "multifilesrc", "splitfilesrc", "pushfilesrc")
 _INSTALL = (
     "install the packages python3-gi and gir1.2-gstreamer-1.0, and use the Python of the system in an environment that "
     "was created with --system-site-packages; or pip install PyGObject"
@@ -66,7 +67,7 @@ def build(address: Address) -> tuple[Any, Any]:
 def layout(caps: Any) -> Layout:
     """Return the arrangement of pictures with these caps."""
     fields = caps.get_structure(0)
-    matrix, full = colours(fields.get_string("colorimetry"))
+    matrix, full = colors(fields.get_string("colorimetry"))
     return Layout(
         form=fields.get_string("format"),
         width=fields.get_int("width")[1],
@@ -108,6 +109,12 @@ def fault(gst: Any, message: Any, address: Address, *, reading: bool, live: bool
     if reading:
         return Fault("video-broken-off", f"{name} broke off ({said})", next_step="check its source", passing=live)
     return Fault("video-connection", f"{name} cannot be opened ({said})", next_step=PLAYER, passing=live)
+
+
+def is_file(element: Any) -> bool:
+    """Whether an element reads files of this machine."""
+    factory = None if element is None else getattr(element, "get_factory", lambda: None)()
+    return factory is not None and factory.get_name() in _FILE_SOURCES
 
 
 def describe() -> tuple[str, tuple[str, ...]]:

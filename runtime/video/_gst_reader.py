@@ -12,6 +12,7 @@ from . import _gst
 from ._decoded import Converter, DecodedFrame, Turn
 from ._faults import Fault
 from ._frames import POLL_S, VideoInfo, VideoOptions
+from ._header import check_frame_size
 from ._raw import Layout, RawPicture
 from ._time import TimeBase
 
@@ -60,6 +61,10 @@ class GstReader:
         self._convert = Converter(semi_planar=True)
         self._pipeline, self._sink = _gst.build(self._address)
         paused = self._pipeline.set_state(gst.State.PAUSED)
+        if paused == gst.StateChangeReturn.FAILURE:
+            found = self._heard(reading=False)
+            self.recording = self._error is not None and _gst.is_file(self._error.src)
+            raise (found or self._silent(0.0)).error()
         self.recording = paused != gst.StateChangeReturn.NO_PREROLL
         if self._pipeline.set_state(gst.State.PLAYING) == gst.StateChangeReturn.FAILURE:
             found = self._heard(reading=False)
@@ -108,6 +113,7 @@ class GstReader:
         caps, buffer = sample.get_caps(), sample.get_buffer()
         if self._caps is None or not caps.is_equal(self._caps):
             self._caps, self._layout = caps, _gst.layout(caps)
+            check_frame_size(self._address.shown, self._layout.width, self._layout.height)
         layout = self._layout
         if layout is None:
             return None

@@ -64,6 +64,12 @@ def choose_stream(container: InputContainer, name: str, *, rate: float | None) -
         )
     stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     width, height = stream.codec_context.width, stream.codec_context.height
+    check_frame_size(name, width, height)
+    return stream
+
+
+def check_frame_size(name: str, width: int, height: int) -> None:
+    """Raise InputError for frames that are too large to be decoded or converted."""
     if width * height > MAX_PIXELS:
         raise InputError(
             "video-size",
@@ -71,7 +77,6 @@ def choose_stream(container: InputContainer, name: str, *, rate: float | None) -
             f"up to {MAX_PIXELS} pixels per frame",
             "scale the video down",
         )
-    return stream
 
 
 def too_many_streams(name: str) -> InputError:

@@ -77,7 +77,7 @@ class H264:
     def __init__(self, extradata: bytes) -> None:
         self.sound = True
         self._units = _Units(extradata, 4)
-        self._frame_num: tuple[int, bool, bool] | None = None  # bits, colour planes, frames only
+        self._frame_num: tuple[int, bool, bool] | None = None  # bits, color planes, frames only
         if extradata[:1] == b"\1":
             at = 6
             for _ in range(extradata[5] & 31):

@@ -36,7 +36,7 @@ class Layout:
         form: GStreamer's name of the pixel format.
         width: Width in pixels.
         height: Height in pixels.
-        matrix: Colour matrix by FFmpeg's number.
+        matrix: Color matrix by FFmpeg's number.
         full: Whether values use the full range, 0 to 255.
         aspect: Width of a pixel divided by its height.
         rate: Frames per second; 0 if unknown.
@@ -95,8 +95,8 @@ class RawPicture:
         return self.layout.frame(self.data)
 
 
-def colours(colorimetry: str | None) -> tuple[int, bool]:
-    """Return colour matrix and whether the range is full, from the field of the caps."""
+def colors(colorimetry: str | None) -> tuple[int, bool]:
+    """Return color matrix and whether the range is full, from the field of the caps."""
     if not colorimetry:
         return _UNSPECIFIED, False
     parts = colorimetry.split(":")

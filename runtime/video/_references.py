@@ -40,7 +40,7 @@ class Mpeg2:
         if any(code in data for code in self._STATE):
             return False
         extensions = _after(data, b"\0\0\1\xb5", 0)
-        if any(byte >> 4 == 3 for byte in extensions):  # quantiser matrices, which stay in force
+        if any(byte >> 4 == 3 for byte in extensions):  # quantizer matrices, which stay in force
             return False
         kinds = [byte >> 3 & 7 for byte in _after(data, b"\0\0\1\0", 1)]  # two if its fields are pictures
         return bool(kinds) and all(kind == 3 for kind in kinds)
@@ -69,7 +69,7 @@ class Jpeg:
         while data[at + 1] != 0xDA:  # up to the first scan
             if data[at] != 0xFF:
                 raise ValueError("no marker")
-            if data[at + 1] in (0xC4, 0xDB, 0xDD):  # Huffman, quantiser, restart interval
+            if data[at + 1] in (0xC4, 0xDB, 0xDD):  # Huffman, quantizer, restart interval
                 tables.add(data[at + 1])
             at += 2 + int.from_bytes(data[at + 2 : at + 4], "big")
         self.sound &= 0xDB in tables and self._tables in (None, tables)

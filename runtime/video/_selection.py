@@ -1,7 +1,7 @@
 """Which packets of a recording are decoded: those whose pictures a cell shows or another picture refers to.
 
 A packet is left out only if everything about it is certain: its headers, its time stamp, the time stamps of its
-neighbours in order of presentation, and the media time that they become. Near anything odd, every packet is decoded.
+neighbors in order of presentation, and the media time that they become. Near anything odd, every packet is decoded.
 """
 
 from __future__ import annotations

@@ -235,7 +235,7 @@ def video_files(path: str | Path) -> list[Path]:
     """List the videos of a folder, sorted by name.
 
     Args:
-        path: A folder, or one video file. In a folder, videos are recognised by suffix; hidden files are ignored.
+        path: A folder, or one video file. In a folder, videos are recognized by suffix; hidden files are ignored.
 
     Raises:
         InputError: There is no video, or the path cannot be read.

@@ -50,7 +50,7 @@ def mixed():
     return Clips(tracked=False)
 
 
-class Centred(Clips):
+class Centered(Clips):
     def forward(self, x):
         return super().forward(x - x.mean())
 
@@ -189,7 +189,7 @@ def test_image_networks(work, source, how):
 
 
 @pytest.mark.parametrize("layout", [None, "NCHW"])
-def test_image_networks_are_recognised(work, capsys, layout):
+def test_image_networks_are_recognized(work, capsys, layout):
     file = spec_file(work, **({} if layout is None else {"layout": layout}))
     for source in ("networks_of_a_test:Images", str(to_onnx("Images", work / "net.onnx", (3, 20, 24)))):
         assert load_exported(source, file).image == "middle"

@@ -90,10 +90,13 @@ def test_the_graphs_hold_no_trace_of_the_machine(made):
     for name in bundle.content:
         if not name.endswith(".onnx"):
             continue
-        data = bundle.read(name)
+        model = onnx.load_from_string(bundle.read(name))
+        kinds = {node.op_type for node in model.graph.node}
+        for tensor in model.graph.initializer:  # weights hold any three bytes sooner or later
+            tensor.ClearField("raw_data")
+        data = model.SerializeToString()
         for word in (str(Path.home()), str(Path(__file__).parent), "site-packages", ".py"):
             assert word.encode() not in data, f"{word} in {name}"
-        kinds = {node.op_type for node in onnx.load_from_string(data).graph.node}
         assert "RoiAlign" not in kinds
 
 

@@ -173,7 +173,7 @@ def test_pairs_around_products(style):
         assert max(np.abs(w.astype(int)).max() for w in matrices) > 64
         assert {z.dtype for z in zeros} == {np.dtype(np.int8)}
         assert not any(z.any() for z in zeros)
-        assert len(weights) == 2  # no quantised bias
+        assert len(weights) == 2  # no quantized bias
     x = rng.normal(0, 1, (20, 16)).astype(np.float32)
     assert np.abs(run(made, x)[-1] - run(network(), x)[-1]).max() < 0.05 * len(x)
     kinds = {n.op_type for n in model.graph.node}
@@ -248,7 +248,7 @@ def test_variants_stream_as_they_run_offline(made, precision):
 
 
 def test_making_one_again_changes_nothing(made, data, tmp_path):
-    """From what it made itself: fp32 is the source, so nothing is quantised twice."""
+    """From what it made itself: fp32 is the source, so nothing is quantized twice."""
     out = tmp_path / "again"
     assert invoke(["quantize", str(made), str(data), "--out", str(out), "--max-map-drop", "20", "--json"]) == 0
     assert Bundle.load(out).id == Bundle.load(made).id
@@ -267,6 +267,7 @@ def test_truth_is_not_needed_and_then_fp32_is_the_measure(data, tmp_path):
         measure_reference(bundle, open_data(bundle, plain, None))
 
 
+@pytest.mark.slow
 def test_one_that_loses_too_much_is_refused_and_leaves_nothing(data, tmp_path, monkeypatch, capsys):
     usual = variants.measure_reference
     monkeypatch.setattr(variants, "measure_reference", lambda *a, **k: replace(usual(*a, **k), reference_map=1.0))

@@ -174,8 +174,8 @@ def test_what_has_no_steps_is_refused():
     dense = np.ones((4, 2), np.float32)
     norm = [
         helper.make_node("ReduceMean", ["features", "time"], ["mean"], keepdims=1),
-        helper.make_node("Sub", ["features", "mean"], ["centred"]),
-        helper.make_node("MatMul", ["centred", "dense"], ["scores"]),
+        helper.make_node("Sub", ["features", "mean"], ["centered"]),
+        helper.make_node("MatMul", ["centered", "dense"], ["scores"]),
     ]
     early = [helper.make_node("MatMul", ["features", "dense"], ["scores"])]
     for graph in (

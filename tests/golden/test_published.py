@@ -53,7 +53,7 @@ def test_proposals(golden_dir, kind):
 
 @pytest.mark.parametrize("kind", ["proposal_oic_th0.1", "proposal_oic_th0.2", "proposal_oic_th0.5"])
 def test_exact_crossings_lie_within_a_sample_of_the_upsampled_ones(golden_dir, kind):
-    """Runs inside the video: the published grid, in left-edge snippets, puts snippet t where ours has its centre."""
+    """Runs inside the video: the published grid, in left-edge snippets, puts snippet t where ours has its center."""
     compared = 0
     for name, case in cases(golden_dir, kind):
         length = len(case["x"])
@@ -96,7 +96,7 @@ def test_our_suppression_of_lacp_proposals(golden_dir):
 
 
 def same_detections(got, expected, name):
-    """Equal up to float32 in the released code: boundaries near 2,250 snippets, and neighbours in score that swap."""
+    """Equal up to float32 in the released code: boundaries near 2,250 snippets, and neighbors in score that swap."""
     np.testing.assert_allclose(got[:, 3], expected[:, 3], atol=1e-5, err_msg=name)
     np.testing.assert_array_equal(got[:, 2], expected[:, 2], err_msg=name)
     moved = (np.abs(got[:, :2] - expected[:, :2]) > 1e-3).any(axis=1)

@@ -166,15 +166,15 @@ def write_video(path, frames, *, rate: int = 10, pause: tuple[int, int] = (0, 0)
 
 
 def scene(count: int, seed: int = 0, rows: int = 48, columns: int = 64) -> list[np.ndarray]:
-    """A bright block that stands still, moves and changes colour at times; on a dark ground."""
+    """A bright block that stands still, moves and changes color at times; on a dark ground."""
     rng = np.random.default_rng(seed)
-    frames, place, colour = [], 0, np.array([80, 80, 80])
+    frames, place, color = [], 0, np.array([80, 80, 80])
     for t in range(count):
         if t % 15 == 0:
-            colour = rng.integers(0, 256, 3)
+            color = rng.integers(0, 256, 3)
             speed = int(rng.integers(0, 5))
         place = (place + speed) % (columns - 20)
         image = np.full((rows, columns, 3), 20, np.uint8)
-        image[10:38, place : place + 20] = colour
+        image[10:38, place : place + 20] = color
         frames.append(image)
     return frames

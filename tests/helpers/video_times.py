@@ -16,7 +16,7 @@ TICKS = 90_000
 
 
 def picture(k: int, size: tuple[int, int] = (48, 64)) -> np.ndarray:
-    """Frame k: a grey level that tells the number modulo 12, and a moving edge, so that codecs have work."""
+    """Frame k: a gray level that tells the number modulo 12, and a moving edge, so that codecs have work."""
     image = np.full((*size, 3), 20 * (k % 12), np.uint8)
     image[:4, : (3 * k) % size[1]] = 255
     return image

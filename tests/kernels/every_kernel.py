@@ -97,14 +97,14 @@ def _pictures(rng: np.random.Generator) -> dict[str, Any]:
     made = {"resize": kernels.resize_area(image, 13, 17), "crop": kernels.resize_area(image, 5, 9, crop=window)}
     canvas, frame = np.zeros((40, 50, 3), np.float32), np.empty((40, 50, 3), np.uint8)
     texture = rng.uniform(0, 255, (60, 70, 3)).astype(np.float32)
-    colours = rng.uniform(0, 255, (2, 3)).astype(np.float32)
+    colors = rng.uniform(0, 255, (2, 3)).astype(np.float32)
     outline = rng.uniform(0.8, 1.2, _draw.BINS).astype(np.float32)
     x, y, turn, alpha = (float(value) for value in rng.uniform(0, 1, 4))
     _draw.paint_backdrop(canvas, texture, 3 * x, 3 * y)
     _draw.paint_block(canvas, texture, 10 * x, 10 * y, 20.0, 30.0, x, y)
     for kind in (_draw.STRIPES, _draw.SECTORS, _draw.HALVES, _draw.RINGS):
-        _draw.paint_shape(canvas, 50 * x, 40 * y, 9.0, turn, 1.3, y, alpha, outline, kind, 4.0, colours)
-    _draw.paint_figure(canvas, 50 * y, 40 * x, 12.0, turn, 1.1, x, alpha, rng.uniform(-1, 1, 4), colours)
+        _draw.paint_shape(canvas, 50 * x, 40 * y, 9.0, turn, 1.3, y, alpha, outline, kind, 4.0, colors)
+    _draw.paint_figure(canvas, 50 * y, 40 * x, 12.0, turn, 1.1, x, alpha, rng.uniform(-1, 1, 4), colors)
     noise = rng.normal(0, 5, (72, 82, 3)).astype(np.float32)
     _draw.expose(canvas, 1.1, 0.1, noise, int(rng.integers(0, 32)), int(rng.integers(0, 32)), frame)
     return made | {"canvas": canvas, "frame": frame}

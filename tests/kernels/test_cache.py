@@ -10,6 +10,13 @@ import pytest
 
 pytest.importorskip("numba", reason="kernels are compiled on first use by Numba")
 
+FULL = """
+import errno
+from punctum.kernels._cache import _CheckedFiles
+def save(*arguments):
+    raise OSError(errno.ENOSPC, "No space left on device")
+_CheckedFiles._save_data = save
+"""
 LISTEN = """
 import logging
 told = []
@@ -83,3 +90,41 @@ def test_another_numba_keeps_its_own_cache(tmp_path):
     hidden = "import sys; sys.modules['punctum.kernels._cache'] = None\n"
     assert run(hidden + RUNS, tmp_path) == LOADED  # compiled, and not told
     assert list(tmp_path.rglob("*.nbi"))
+
+
+def damage(file, how: str) -> None:
+    content = file.read_bytes()
+    flipped = bytes([*content[:60], content[60] ^ 1, *content[61:]])
+    file.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "other": b"rubbish", "flipped": flipped}[how])
+
+
+@pytest.mark.parametrize(("suffix", "how"), [("nbi", "empty"), ("nbi", "cut"), ("nbc", "empty"), ("nbc", "flipped")])
+def test_a_damaged_cache_is_compiled_again_and_replaced(tmp_path, suffix, how):
+    run(RUNS, tmp_path)
+    damage(next(tmp_path.rglob(f"*.{suffix}")), how)
+    assert run(RUNS, tmp_path) == COMPILED
+    assert run(RUNS, tmp_path) == LOADED
+
+
+def test_the_code_of_another_kernel_is_not_taken(tmp_path):
+    """Names of kernels are part of the digest: a file in another's place could compute anything."""
+    run("kernels.segment_iou([[0.0, 1.0]], [[0.0, 1.0]])\n" + RUNS, tmp_path)
+    other, own = sorted(tmp_path.rglob("*.nbc"), key=lambda path: "runs" in path.name)
+    own.write_bytes(other.read_bytes())
+    assert run(RUNS, tmp_path) == COMPILED
+
+
+def test_kernels_that_cannot_be_saved_are_told(tmp_path):
+    code = (
+        "kernels._warmup.ROLES['run'] = ('runs_runs',)\n"
+        "from pathlib import Path\n"
+        f"print(kernels.warm_up('run', into=Path({str(tmp_path)!r})))"
+    )
+    assert run(FULL + code, tmp_path) == f"{{'runs_runs': '{tmp_path}: No space left on device'}}"
+    command = (
+        "kernels._warmup.ROLES['run'] = ('runs_runs',)\n"
+        "from punctum.runtime.cli import invoke\n"
+        f"print(invoke(['warm-up', '--into', {str(tmp_path)!r}]))"
+    )
+    assert run(FULL + command, tmp_path) == "2"
+    assert run(command, tmp_path).endswith("0")

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from punctum import kernels
-from punctum.kernels import _cpu, _draw, _form, _jit
+from punctum.kernels import _cpu, _draw, _elf, _form, _jit
 
 CALLS = Path(__file__).with_name("every_kernel.py")
 
@@ -193,6 +193,46 @@ def test_kernels_that_do_not_fit_are_named(tmp_path, monkeypatch, again, changes
     _form._chosen = None
     with pytest.raises(kernels.KernelsUnavailableError, match="asked for"):
         kernels.form()
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        "",
+        "[]",
+        "null",
+        "{}",
+        '{"level": [], "machine": {}, "sources": 1}',
+        '{"level": "generic"}',
+        "[" * 100_000,
+        "\x00",
+    ],
+)
+def test_a_damaged_record_is_a_reason_and_no_crash(tmp_path, monkeypatch, again, record):
+    installation(tmp_path, monkeypatch)
+    (tmp_path / _form.RECORD).write_text(record)
+    assert "is damaged" in _form.obstacle()
+
+
+def test_a_truncated_extension_is_not_loaded(tmp_path, monkeypatch, again):
+    """The dynamic linker would map what is not there, and the process would end with a bus error."""
+    import _ctypes as module  # any extension
+
+    whole = Path(module.__file__ or "")
+    if whole.read_bytes()[:4] != b"\x7fELF":
+        pytest.skip("this platform has other extension modules")
+    installation(tmp_path, monkeypatch)
+    monkeypatch.setattr(_form, "sources", lambda: "")
+    part = tmp_path / f"{_form.EXTENSION}.{whole.suffix}"
+    for size in (0, 40, 5000, whole.stat().st_size - 100):
+        part.write_bytes(whole.read_bytes()[:size])
+        _form.obstacle.cache_clear()
+        assert _form.obstacle() == "the file of the compiled kernels is truncated"
+    part.write_bytes(whole.read_bytes())
+    assert not _elf.is_cut_off(part)
+    monkeypatch.setattr(_form.importlib, "import_module", lambda name: module)
+    _form.obstacle.cache_clear()
+    assert _form.obstacle().startswith("the compiled kernels lack ")
 
 
 def test_without_compiled_kernels_and_numba(tmp_path, monkeypatch, again):

@@ -184,7 +184,7 @@ def detections(*rows) -> Detections:
     return Detections.from_rows(rows)
 
 
-def test_minimum_score_that_maximises_f1():
+def test_minimum_score_that_maximizes_f1():
     found = detections((0, 0, 10, 14, 0.9), (0, 0, 30, 31, 0.7), (0, 1, 20, 22, 0.5), (0, 1, 40, 41, 0.5))
     point = best_operating_point(TRUTH, found)
     assert (point.score, point.f1) == (0.9, pytest.approx(2 / 3))  # 0.5 keeps both of its score: 4 / 6 as well
@@ -254,7 +254,7 @@ def test_a_larger_deadline_never_sees_fewer_reports(events, one, other):
 
 @settings(max_examples=100)
 @given(streams(), st.booleans())
-def test_without_a_deadline_it_is_the_offline_judgement(events, ties):
+def test_without_a_deadline_it_is_the_offline_judgment(events, ties):
     events = [replace(e, score=0.5) for e in events] if ties else events
     row = evaluate_claims(TRUTH, Claims.from_events({"v": events}, TRUTH), math.inf, min_score=0.0)
     offline = evaluate(TRUTH, Detections.from_events({"v": events}, TRUTH))
@@ -353,6 +353,7 @@ def test_files_that_are_refused(tmp_path, text, code):
         read_claims(tmp_path / "absent.jsonl", TRUTH)
 
 
+@pytest.mark.slow
 def test_the_figure_is_the_same_every_time(tmp_path):
     pytest.importorskip("matplotlib", reason="drawing needs the extra report")
     from punctum.runtime.evaluation.figures import plot_online

@@ -182,7 +182,7 @@ def test_a_perfect_eye_tells_the_classes_apart_and_refuses_near_misses(scenes):
 
 
 def test_brightness_says_little_about_the_class(scenes):
-    """Mean colour during the actions of a class, less the video's own: no class stands out."""
+    """Mean color during the actions of a class, less the video's own: no class stands out."""
     change = collections.defaultdict(list)
     for seed in range(12):
         scene = render(seed, size=(48, 64), fps=10.0)

@@ -128,12 +128,29 @@ def test_queue_between_puts_and_gets():
     assert (queue.dropped_provisional, queue.dropped_final, queue.finals()) == (1, 1, 3)
 
 
+def test_a_long_topic_is_refused_in_a_short_message():
+    for length in (60_001, 70_000):
+        with pytest.raises(InputError, match="up to 60000 bytes") as caught:
+            MqttTarget.parse("mqtt://broker/" + "x" * length)
+        assert len(str(caught.value)) < 400
+
+
 def test_mqtt_addresses(monkeypatch):
     assert MqttTarget.parse("mqtt://broker/a/b") == MqttTarget("broker", 1883, "a/b")
     assert MqttTarget.parse("mqtts://u:p%40@broker:99/a") == MqttTarget("broker", 99, "a", "u", "p@", True)
     monkeypatch.setenv("PUNCTUM_MQTT_PASSWORD", "secret")
     assert MqttTarget.parse("mqtt://u@broker/a").password == "secret"
-    for wrong in ("broker/a", "http://b/a", "mqtt://b", "mqtt://b/", "mqtt://b/a/%23", "mqtt://b/+", "mqtt://b:x/a"):
+    for wrong in (
+        "broker/a",
+        "http://b/a",
+        "mqtt://b",
+        "mqtt://b/",
+        "mqtt://b/a/%23",
+        "mqtt://b/a#",
+        "mqtt://b/a?",
+        "mqtt://b/+",
+        "mqtt://b:x/a",
+    ):
         with pytest.raises(InputError):
             MqttTarget.parse(wrong)
     with pytest.raises(InputError) as caught:

@@ -85,7 +85,7 @@ def test_what_is_no_time(text):
         ([], "\t", "1,234", None),
     ],
 )
-def test_what_a_cell_means_depends_on_its_neighbours(cells, delimiter, text, value):
+def test_what_a_cell_means_depends_on_its_neighbors(cells, delimiter, text, value):
     style = Style.of([*cells, text], delimiter)
     if value is None:
         with pytest.raises(ValueError, match=r"decimal|thousands"):

@@ -47,8 +47,8 @@ def test_a_label_cannot_drive_a_terminal():
 
 
 def test_messages_of_libraries():
-    coloured = "\x1b[31mFailed\x1b[0m to export\n\x1b[96mthe model\x1b[0m \x1b]0;title\x07"
-    assert plain(RuntimeError(coloured)) == "Failed to export the model"
+    colored = "\x1b[31mFailed\x1b[0m to export\n\x1b[96mthe model\x1b[0m \x1b]0;title\x07"
+    assert plain(RuntimeError(colored)) == "Failed to export the model"
     assert plain(ValueError("")) == ""
 
 

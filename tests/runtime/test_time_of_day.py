@@ -77,7 +77,7 @@ def test_a_forward_step_is_followed_at_once_and_a_backward_one_slowly():
     arrival = clock.arrival()
     deliver(clock, arrival, 0.0, 10.0)
     before = utc(arrival, 5.0)
-    clock.ahead += NOON  # the first synchronisation
+    clock.ahead += NOON  # the first synchronization
     deliver(clock, arrival, 10.0, 20.0)
     after = utc(arrival, 15.0)
     assert before < 100

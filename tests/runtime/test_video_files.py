@@ -128,7 +128,7 @@ def test_frames_are_what_they_should_be(made: Path) -> None:
     assert np.abs(first.image.astype(int) - corpus.picture(1)).mean() < 12
 
 
-def test_colours_come_in_the_order_rgb(tmp_path: Path) -> None:
+def test_colors_come_in_the_order_rgb(tmp_path: Path) -> None:
     path = encode(tmp_path / "red.mp4", 5, paint=lambda k: np.full((96, 128, 3), (200, 30, 60), np.uint8))
     items, _ = read(path)
     assert isinstance(items[0], Sampled)
@@ -138,13 +138,13 @@ def test_colours_come_in_the_order_rgb(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("pixels", "full"), [("yuv420p", False), ("yuvj420p", True), ("yuv420p10le", False), ("yuv420p10le", True)]
 )
-def test_colours_of_every_range(pixels: str, full: bool, tmp_path: Path) -> None:
-    colour = (220, 40, 10)
-    paint = functools.partial(np.full, (96, 128, 3), colour, np.uint8)
+def test_colors_of_every_range(pixels: str, full: bool, tmp_path: Path) -> None:
+    color = (220, 40, 10)
+    paint = functools.partial(np.full, (96, 128, 3), color, np.uint8)
     path = encode(tmp_path / "red.mkv", 5, pixels=pixels, full_range=full, paint=lambda k: paint())
     items, _ = read(path)
     assert isinstance(items[0], Sampled)
-    assert np.abs(items[0].image.mean((0, 1)) - colour).max() < 4
+    assert np.abs(items[0].image.mean((0, 1)) - color).max() < 4
 
 
 @pytest.mark.parametrize(("count", "cells"), [(1, 1), (2, 1), (3, 1), (4, 2), (7, 3)])

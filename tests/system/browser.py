@@ -46,7 +46,7 @@ while (walk.nextNode()) {
 }
 return [seen, bad];
 """
-# Colours of classes against the card that they are drawn on: graphics need 3 to 1.
+# Colors of classes against the card that they are drawn on: graphics need 3 to 1.
 CLASS_CONTRAST = """
 const style = getComputedStyle(document.documentElement);
 const rgb = (name) => {

@@ -133,4 +133,4 @@ def test_training_says_which_videos(tmp_path):
     }
     (tmp_path / "features").mkdir()
     (tmp_path / "features" / "features.json").write_text(json.dumps({"videos": entries}))
-    assert lost_media(tmp_path) == {"cut": "1 frame lost", "hole": "1 gap (2.5 s) filled with neighbouring features"}
+    assert lost_media(tmp_path) == {"cut": "1 frame lost", "hole": "1 gap (2.5 s) filled with neighboring features"}

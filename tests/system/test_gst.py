@@ -139,6 +139,30 @@ def test_what_does_not_work_is_said(pipeline: str, code: str) -> None:
     assert caught.value.given
 
 
+def test_frames_that_are_too_large_are_refused() -> None:
+    pipeline = "videotestsrc num-buffers=1 ! video/x-raw,width=8200,height=8200,format=GRAY8"
+    with pytest.raises(InputError, match="8200 x 8200 pixels") as caught:
+        items_of(f"gst:{pipeline}", options=VideoOptions(open_timeout_s=60.0, reconnect_s=0.0))
+    assert caught.value.code == "video-size"
+
+
+@pytest.mark.parametrize("pipeline", ["filesrc location=/nowhere/clip.mp4 ! decodebin", "videotestsrc num-buffers=0"])
+def test_a_recording_that_fails_is_not_opened_again(pipeline: str, caplog: pytest.LogCaptureFixture) -> None:
+    patient = VideoOptions(open_timeout_s=2.0, read_timeout_s=1.0, reconnect_s=30.0, retry_start=True)
+    with caplog.at_level(logging.WARNING), pytest.raises(InputError) as caught:
+        items_of(f"gst:{pipeline}", options=patient)
+    assert not isinstance(caught.value, SourceLostError)
+    assert "Retrying" not in caplog.text
+
+
+def test_a_device_that_is_missing_may_come_back(caplog: pytest.LogCaptureFixture) -> None:
+    gstreamer.need("v4l2src")
+    patient = VideoOptions(open_timeout_s=2.0, reconnect_s=0.5, retry_start=True)
+    with caplog.at_level(logging.WARNING), pytest.raises(SourceLostError):
+        items_of("gst:v4l2src device=/dev/video-none", options=patient)
+    assert "Retrying" in caplog.text
+
+
 def test_a_pipeline_that_falls_silent() -> None:
     """The source delivers one second of frames, then nothing and no end."""
     gstreamer.need("identity")

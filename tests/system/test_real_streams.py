@@ -33,11 +33,11 @@ class NearestMean:
         every = np.concatenate([data.features(v).data for v in data.train])
         self.mean, self.std = every.mean(0), every.std(0) + 1e-6
         x, labels = (np.concatenate(rows) - self.mean) / self.std, np.array(labels)
-        self.centres = np.stack([x[labels == c].mean(0) for c in range(len(data.labels))]).astype(np.float32)
+        self.centers = np.stack([x[labels == c].mean(0) for c in range(len(data.labels))]).astype(np.float32)
 
     def locate(self, features):
         x = np.clip((features - self.mean) / self.std, -5, 5)
-        like = 2.0 * x @ self.centres.T / np.sqrt((self.centres**2).sum(1))
+        like = 2.0 * x @ self.centers.T / np.sqrt((self.centers**2).sum(1))
         padded = np.pad(like, ((self.field, self.field), (0, 0)))
         smooth = sum(padded[k : k + len(like)] for k in range(2 * self.field + 1)) / (2 * self.field + 1)
         smooth = np.concatenate([smooth, np.full((len(smooth), 1), 2.0)], axis=1)
@@ -50,9 +50,9 @@ class NearestMean:
         total = np.concatenate([np.zeros(1), np.cumsum(np.abs(features).mean(1))])
         low = np.clip(np.floor(segments[:, 0] - 0.25 * (segments[:, 1] - segments[:, 0])), 0, len(features)).astype(int)
         high = np.clip(np.ceil(segments[:, 1] + 0.25 * (segments[:, 1] - segments[:, 0])), 0, len(features)).astype(int)
-        centre = 1 / (1 + np.exp(-(total[high] - total[low]) / np.maximum(high - low, 1)))
+        center = 1 / (1 + np.exp(-(total[high] - total[low]) / np.maximum(high - low, 1)))
         one = np.ones(len(labels), np.float32)
-        return np.ones((len(labels), len(self.centres)), np.float32), one, centre.astype(np.float32)
+        return np.ones((len(labels), len(self.centers)), np.float32), one, center.astype(np.float32)
 
 
 def localizer(data: Dataset, **post) -> Localizer:

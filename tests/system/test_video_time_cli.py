@@ -91,6 +91,7 @@ def test_a_rate_for_a_stream_without_stamps(place, capsys):
     assert "set it with --fps" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_rate_in_every_command_that_reads_videos(place, tmp_path, capsys):
     bundle, raw = str(place / "bundle"), str(place / "raw.mjpeg")
     assert invoke(["features", bundle, raw, "--out", str(tmp_path / "f"), "--fps", "10", "--json"]) == 0

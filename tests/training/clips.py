@@ -1,4 +1,4 @@
-"""Videos made on the spot: a bright square that slides to the right, drops, or rests, on a grey ground with grain."""
+"""Videos made on the spot: a bright square that slides to the right, drops, or rests, on a gray ground with grain."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def test_a_step_is_a_function_of_its_number():
     assert losses[0] == losses[1]
 
 
-def test_unlabelled_footage_teaches_no_class():
+def test_unlabeled_footage_teaches_no_class():
     config = tiny()
     part = ClickedSpan(span(), locate_clicks([], [], snippets=20, stride_s=0.2, start_s=0.0, video="v"), False)
     task = BackboneTask(BackboneModule(config, 2), [part, clicked(config, [2.0], [1])], 2, config)
@@ -223,6 +223,7 @@ def test_views_that_agree_and_differ_between_clips_cost_less():
     assert vicreg(torch.zeros(64, 8), torch.zeros(64, 8)) > vicreg(good, good)
 
 
+@pytest.mark.slow
 def test_training_starts_from_what_ships(clips: Path, tmp_path: Path):
     config = BackboneConfig.model_validate({"batch": 2, "optim": {"steps": 1, "rate": 1e-9, "weight_decay": 0.0}})
     train_backbone(footage(clips), config, tmp_path / "b", exporter=FakeExporter(), quiet=True)

@@ -36,7 +36,7 @@ def test_our_rules_punish_foreign_and_crowded_proposals():
     assert published.classes[0].tolist() == [1, 1]
 
 
-def test_several_clicks_best_centred_or_first_in_file():
+def test_several_clicks_best_centered_or_first_in_file():
     order = np.array([2, 1, 0])  # the last click stands first in the file
     kwargs = {"classes": 2, "order": order}
     segment = np.array([[9.0, 17.0]])
@@ -63,7 +63,7 @@ def run_updates(published: bool, rounds: int) -> list[float]:
 
 
 def test_point_update_settles_where_the_published_rule_oscillates():
-    """Defect P1: with a constant centre c the published point goes p0, c, p0, c, ..."""
+    """Defect P1: with a constant center c the published point goes p0, c, p0, c, ..."""
     assert run_updates(False, 4) == pytest.approx([6.5] * 4)
     assert run_updates(True, 4) == pytest.approx([6.5, 5.0, 6.5, 5.0])
 

@@ -232,6 +232,7 @@ def test_data_sets_of_almost_nothing(tmp_path, lengths, dim, classes, seed, numb
     shutil.rmtree(folder)
 
 
+@pytest.mark.slow
 def test_one_click_in_one_snippet_trains_with_the_default_recipe(tmp_path, capsys):
     folder = tmp_path / "d"
     (folder / "features").mkdir(parents=True)

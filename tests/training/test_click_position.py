@@ -35,7 +35,7 @@ def test_the_cuts_have_the_least_scatter(n, dim, seed):
     assert found == pytest.approx(slow_change_points(rows), abs=1e-9)
 
 
-def labelled(where: float, seed: int = 0, actions: int = 60) -> Sample:
+def labeled(where: float, seed: int = 0, actions: int = 60) -> Sample:
     """Actions of 10 snippets with pauses of 4, clicked at the part `where` of each."""
     rng = np.random.default_rng(seed)
     kinds, rows, clicks = rng.normal(size=(5, 12)), [], []
@@ -49,19 +49,19 @@ def labelled(where: float, seed: int = 0, actions: int = 60) -> Sample:
     return Sample("v", features.astype(np.float32), 0.0, located)
 
 
-def test_a_labeller_who_clicks_early_is_recognised():
+def test_a_labeler_who_clicks_early_is_recognized():
     # The pause lies between 10 and 14 of the 14 snippets from start to start: its middle is at (12 - 10 w) / 14.
     for where in (0.2, 0.35, 0.5, 0.65):
-        assert pause_position([labelled(where)]) == pytest.approx((12 - 10 * where) / 14, abs=0.03)
-    assert background_position([labelled(0.5)]) == 0.7
-    assert background_position([labelled(0.2)]) == 0.9
-    assert background_position([labelled(0.8)]) == 0.5
+        assert pause_position([labeled(where)]) == pytest.approx((12 - 10 * where) / 14, abs=0.03)
+    assert background_position([labeled(0.5)]) == 0.7
+    assert background_position([labeled(0.2)]) == 0.9
+    assert background_position([labeled(0.8)]) == 0.5
 
 
 def test_without_gaps_there_is_nothing_to_learn():
     assert background_position([]) == 0.7
-    assert background_position([labelled(0.2, actions=1)]) == 0.7
-    flat = labelled(0.2)
+    assert background_position([labeled(0.2, actions=1)]) == 0.7
+    flat = labeled(0.2)
     assert 0.0 <= pause_position([Sample("v", np.zeros_like(flat.features), 0.0, flat.clicks)]) <= 1.0
 
 

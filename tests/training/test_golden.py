@@ -16,7 +16,7 @@ from punctum.training.objectives.center import csl_loss
 from punctum.training.objectives.lacp import lacp_terms
 
 PUBLISHED = CenterObjective(
-    inside_logits=True, normalise_rows=False, several="first", foreign="ignore", crowded="ignore", update="published"
+    inside_logits=True, normalize_rows=False, several="first", foreign="ignore", crowded="ignore", update="published"
 )
 
 

@@ -13,7 +13,7 @@ def place(times, labels, snippets=10, stride=0.5, start=0.0):
 def test_a_click_belongs_to_the_snippet_that_covers_it():
     clicks = place([0.0, 0.49, 0.5, 2.25], [0, 0, 1, 2])
     assert clicks.snippet.tolist() == [0, 0, 1, 4]
-    # snippet-centre coordinates: the centre of snippet 4 (2.0 .. 2.5 s) is x = 4
+    # snippet-center coordinates: the center of snippet 4 (2.0 .. 2.5 s) is x = 4
     np.testing.assert_allclose(clicks.position, [-0.5, 0.48, 0.5, 4.0])
 
 

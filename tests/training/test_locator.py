@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 from punctum.training.config import HiddenLayer, LocatorConfig, Normalisation
-from punctum.training.models.locator import FeatureNormaliser, LocatorNet
+from punctum.training.models.locator import FeatureNormalizer, LocatorNet
 
 CONFIGS = {
     "default": LocatorConfig(hidden=(HiddenLayer(units=16),)),
@@ -83,7 +83,7 @@ def test_training_windows_equal_the_whole_video():
 
 
 def test_normaliser_statistics_constant_dimension_and_clip():
-    norm = FeatureNormaliser(Normalisation(clip=2.0), dim=3)
+    norm = FeatureNormalizer(Normalisation(clip=2.0), dim=3)
     x = torch.tensor([[0.0, 5.0, 1.0], [2.0, 5.0, 3.0]])
     norm.fit([x])
     np.testing.assert_allclose(norm(x), [[-1, 0, -1], [1, 0, 1]], atol=1e-6)
@@ -91,7 +91,7 @@ def test_normaliser_statistics_constant_dimension_and_clip():
 
 
 def test_unit_length_makes_scale_irrelevant():
-    norm = FeatureNormaliser(Normalisation(unit_length=True), dim=4)
+    norm = FeatureNormalizer(Normalisation(unit_length=True), dim=4)
     x = torch.randn(50, 4)
     norm.fit([x])
     np.testing.assert_allclose(norm(x), norm(3.0 * x), atol=1e-4)

@@ -63,10 +63,10 @@ def test_a_click_is_placed_on_the_picture_that_was_shown_then(late, tmp_path):
     store.add("late", late)
     (span,) = store.spans("late")
     assert span.start_s == pytest.approx(LATE_S) and len(span.frames) == FPS * SECONDS
-    (part,) = assign_clicks([span], [Point(0, 6.05)], store, labelled=True)
+    (part,) = assign_clicks([span], [Point(0, 6.05)], store, labeled=True)
     assert part.clicks.snippet.tolist() == [int((6.05 - LATE_S) / STRIDE_S)]
     with pytest.raises(InputError, match=r"2\.000 s") as caught:
-        assign_clicks([span], [Point(0, 2.0)], store, labelled=True)
+        assign_clicks([span], [Point(0, 2.0)], store, labeled=True)
     assert caught.value.code == "point-outside-video"
 
 
@@ -95,5 +95,5 @@ def test_clicks_where_nothing_is_shown_are_said(tmp_path):
     store = FrameStore(tmp_path, RECIPE.spec())
     shown = [FrameSpan("v", at, np.zeros((20, 16, 16), np.uint16)) for at in (0.0, 10.0)]
     with pytest.warns(UserWarning, match="1 click of v dropped"):
-        parts = assign_clicks(shown, [Point(0, 1.0), Point(0, 5.0), Point(0, 11.0)], store, labelled=True)
+        parts = assign_clicks(shown, [Point(0, 1.0), Point(0, 5.0), Point(0, 11.0)], store, labeled=True)
     assert [len(part.clicks) for part in parts] == [1, 1]

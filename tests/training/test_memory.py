@@ -13,7 +13,7 @@ import pytest
 import torch
 from punctum.training.config import CenterConfig, Normalisation
 from punctum.training.models.center import CenterHead, build_head
-from punctum.training.models.locator import FeatureNormaliser
+from punctum.training.models.locator import FeatureNormalizer
 from punctum.training.objectives import pooled as module
 from punctum.training.objectives.pooled import PooledSegments
 
@@ -112,11 +112,11 @@ def test_statistics_in_parts_are_those_of_all_rows(monkeypatch):
     monkeypatch.setattr(locator, "_BLOCK", 7)
     rng = np.random.default_rng(3)
     videos = [rng.normal(5, 2, (n, 3)).astype(np.float32) for n in (1, 10, 4)]
-    norm = FeatureNormaliser(Normalisation(), dim=3)
+    norm = FeatureNormalizer(Normalisation(), dim=3)
     norm.fit([torch.from_numpy(x) for x in videos])
     rows = np.concatenate(videos).astype(np.float64)
     assert np.allclose(norm.mean, rows.mean(0)) and np.allclose(norm.deviation, rows.std(0))
-    assert torch.equal(norm.normalised(videos[1]), norm(torch.from_numpy(videos[1])))
+    assert torch.equal(norm.normalized(videos[1]), norm(torch.from_numpy(videos[1])))
 
 
 def test_the_fingerprint_of_large_values_does_not_overflow(tmp_path: Path):

@@ -18,7 +18,7 @@ def task(samples, **options) -> PointsTask:
     return PointsTask(net, data, PointsObjective(batch=8, **options), epochs=3, seed=0)
 
 
-def test_background_lies_in_the_middle_between_neighbouring_clicks():
+def test_background_lies_in_the_middle_between_neighboring_clicks():
     sample = make_sample([10.5, 20.5, 21.0], [0, 1, 1])
     np.testing.assert_allclose(gaps_of(sample, share=0.4, edges=False), [[13.0, 17.0]])  # too close: no gap
     with_edges = gaps_of(sample, share=0.4, edges=True)

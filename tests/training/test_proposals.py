@@ -26,7 +26,7 @@ def item(start: object, end: object, label: str = "wave", score: float = 0.5) ->
     return {"segment": [start, end], "label": label, "score": score}
 
 
-def test_seconds_become_snippet_centre_coordinates(tmp_path):
+def test_seconds_become_snippet_center_coordinates(tmp_path):
     path = write(tmp_path, {"a": [item(3.0, 8.0)], "b": [item(0, 4, "push", 0.9)]})
     found = read_proposals(path, SAMPLES, CLASSES, stride_s=0.5)
     np.testing.assert_allclose(found["a"].segments, [[5.5, 15.5]])

@@ -45,6 +45,7 @@ def backbone() -> BackboneConfig:
     )
 
 
+@pytest.mark.slow
 def test_all_stages_stopped_and_continued_give_the_same_bundle(
     clips: Path, tmp_path: Path, small: TrainConfig, backbone: BackboneConfig, monkeypatch: pytest.MonkeyPatch
 ):

@@ -53,7 +53,7 @@ class BackboneConfig(Recipe):
         sampling="crops", background_at=0.7, background_weight=0.07, balance=0.7, edge_background="before"
     )
     epochs: float = Field(default=6.0, gt=0)  #: passes over the footage; about 20 suit random weights
-    steps_per_click: float = Field(default=3.0, gt=0)  #: upper bound of the steps, since few clicks are soon memorised
+    steps_per_click: float = Field(default=3.0, gt=0)  #: upper bound of the steps, since few clicks are soon memorized
     minutes: float = Field(default=6.0, gt=0)  #: upper bound of the computing time on one core, see `planned_steps`
     optim: OptimConfig = OptimConfig(rate=5e-4, weight_decay=1e-2, schedule="one-cycle", clip_gradient=5.0)
     """With random weights, four times this learning rate."""
@@ -88,7 +88,7 @@ class BackboneConfig(Recipe):
 
         Args:
             snippets: of the footage.
-            clicks: in the footage; 0: unlabelled footage.
+            clicks: in the footage; 0: unlabeled footage.
         """
         if self.optim.steps is not None:
             return self.optim.steps

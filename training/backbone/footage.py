@@ -22,7 +22,7 @@ class Footage:
         name: of the data set or folder.
         videos: video id -> file.
         labels: class names.
-        points: video id -> clicks; None: nobody labelled the footage.
+        points: video id -> clicks; None: nobody labeled the footage.
     """
 
     name: str

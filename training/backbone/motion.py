@@ -1,6 +1,6 @@
 """Motion maps: the input of the backbone, so that so small a network does not have to learn motion itself.
 
-Optical flow by least squares (Lucas and Kanade, IJCAI 1981) on two scales, regularised towards zero where there is
+Optical flow by least squares (Lucas and Kanade, IJCAI 1981) on two scales, regularized towards zero where there is
 little structure. Beside the flow: the strength of the change, the part of it that the flow does not explain, the
 amount of structure, and local contrast. Intensity enters as its logarithm minus the mean over the picture, so exposure
 and flicker have no effect. Nothing here has weights.
@@ -19,8 +19,8 @@ FLOWS = ((0, 1), (5, 6))
 CHANGES = (2, 7)
 """Channels of the logarithm of the strength of the change, on the fine and the coarse scale."""
 _GAIN = 4.0  # keeps squares of small slopes in the range of half precision
-_REST = 0.008  # regularisation of the flow: about the squared slopes of noise
-_BEND = 0.01  # regularisation relative to the slopes: motion along a straight edge is not visible
+_REST = 0.008  # regularization of the flow: about the squared slopes of noise
+_BEND = 0.01  # regularization relative to the slopes: motion along a straight edge is not visible
 _MAX_FLOW = 4.0  # cells per frame
 _EPSILON = 1.6e-4  # added before logarithms
 

@@ -1,4 +1,4 @@
-"""The backbone: a clip of grey frames -> one feature row. Small enough to train on a CPU in minutes.
+"""The backbone: a clip of gray frames -> one feature row. Small enough to train on a CPU in minutes.
 
 Motion maps (motion.py) are followed by convolutions that alternate between space and time. Motion of the last one or
 two seconds is combined at each place before the picture is pooled, so several people who move at the same time stay

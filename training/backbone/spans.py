@@ -25,13 +25,13 @@ class ClickedSpan:
 
     Attributes:
         span: the frames.
-        clicks: empty for unlabelled footage.
-        labelled: False if nobody labelled the footage, so that a span without clicks says nothing.
+        clicks: empty for unlabeled footage.
+        labeled: False if nobody labeled the footage, so that a span without clicks says nothing.
     """
 
     span: FrameSpan
     clicks: Clicks
-    labelled: bool
+    labeled: bool
 
 
 def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: StopSignal) -> list[ClickedSpan]:
@@ -43,13 +43,13 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
     """
     reporter.begin("reading", len(footage.videos), 0, unit="video")
     parts: list[ClickedSpan] = []
-    labelled = footage.points is not None
+    labeled = footage.points is not None
     try:
         for video, path in footage.videos.items():
             if not store.add(video, path, stop=lambda: stop.requested) or stop.requested:
                 raise interrupted(store.folder)
             clicks = () if footage.points is None else footage.points.get(video, ())
-            parts += assign_clicks(store.spans(video), clicks, store, labelled=labelled)
+            parts += assign_clicks(store.spans(video), clicks, store, labeled=labeled)
             reporter.advance(as_utf8(video))
     finally:
         reporter.end()
@@ -64,7 +64,7 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
 
 
 def assign_clicks(
-    spans: Sequence[FrameSpan], clicks: Sequence[Point], store: FrameStore, *, labelled: bool
+    spans: Sequence[FrameSpan], clicks: Sequence[Point], store: FrameStore, *, labeled: bool
 ) -> list[ClickedSpan]:
     """Spans of one video with their clicks; clicks in a gap are dropped with a warning.
 
@@ -87,7 +87,7 @@ def assign_clicks(
             start_s=span.start_s,
             video=span.video,
         )
-        parts.append(ClickedSpan(span, located, labelled))
+        parts.append(ClickedSpan(span, located, labeled))
     if spans and (dropped := len(clicks) - sum(len(part.clicks) for part in parts)):
         what = f"{counted(dropped, 'click')} of {as_utf8(spans[0].video)}"
         warnings.warn(f"{what} dropped: the video has no frame at that time", UserWarning, stacklevel=2)

@@ -158,15 +158,15 @@ class BackboneTask:
         return torch.stack(parts).mean()
 
     def _targets(self) -> list[F32]:
-        """Click targets [T, C + 1] of every span; zero in unlabelled footage."""
-        labelled = [i for i, part in enumerate(self.parts) if part.labelled]
+        """Click targets [T, C + 1] of every span; zero in unlabeled footage."""
+        labeled = [i for i, part in enumerate(self.parts) if part.labeled]
         samples = []
-        for i in labelled:
+        for i in labeled:
             part = self.parts[i]
             no_features = np.zeros((int(self.length[i]), 1), np.float32)
             samples.append(Sample(part.span.video, no_features, part.span.start_s, part.clicks))
         targets = [np.zeros((int(n), self.classes + 1), np.float32) for n in self.length]
-        for i, rows in zip(labelled, even_targets(samples, self.config.objective, self.classes), strict=True):
+        for i, rows in zip(labeled, even_targets(samples, self.config.objective, self.classes), strict=True):
             targets[i] = rows
         return targets
 

@@ -31,8 +31,8 @@ class ProposalLabels:
     click: I64
 
 
-def centredness(segments: F64, times: F64) -> tuple[F64, Bool]:
-    """How close to the centre of each segment each click lies.
+def centeredness(segments: F64, times: F64) -> tuple[F64, Bool]:
+    """How close to the center of each segment each click lies.
 
     Args:
         segments: [M, 2].
@@ -69,7 +69,7 @@ def label_proposals(
         proposal_label: class that the base locator gave each proposal [M]; None: unknown, and the rules `foreign` and
             `crowded` are not applied.
     """
-    centre, inside = centredness(segments, times)
+    centrality, inside = centeredness(segments, times)
     out = np.zeros((len(segments), classes), np.float32)
     rows, columns = np.nonzero(inside)
     out[rows, labels[columns]] = 1.0
@@ -87,9 +87,9 @@ def label_proposals(
         place = np.arange(len(times)) if order is None else order
         click = np.argmin(np.where(eligible, place[None, :], len(times)), axis=1)
     else:
-        click = np.argmax(np.where(eligible, centre, -1.0), axis=1)
+        click = np.argmax(np.where(eligible, centrality, -1.0), axis=1)
     has_click = eligible.any(1)
-    center = np.where(has_click, centre[np.arange(len(segments)), click], rule.empty_label)
+    center = np.where(has_click, centrality[np.arange(len(segments)), click], rule.empty_label)
     if proposal_label is not None:
         if rule.crowded == "divide":
             center = np.where(has_click, center / np.maximum(own.sum(1), 1), center)
@@ -108,7 +108,7 @@ def update_points(
     threshold: float,
     published: bool,
 ) -> F64:
-    """Saliency point update: move each click to the score-weighted mean centre of its proposals above `threshold`.
+    """Saliency point update: move each click to the score-weighted mean center of its proposals above `threshold`.
 
     The default rule stores the position itself; only proposals that contain the original click vote, and a click
     without votes keeps its position. The published rule measures the shift from the current position but adds it to
@@ -117,7 +117,7 @@ def update_points(
 
     Args:
         segments: proposals [M, 2].
-        click: index of the click that each proposal was labelled by [M] (`ProposalLabels.click`).
+        click: index of the click that each proposal was labeled by [M] (`ProposalLabels.click`).
         score: center scores [M].
         original: positions of the clicks as they were given [N].
         current: positions after earlier updates [N].

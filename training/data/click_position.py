@@ -3,7 +3,7 @@
 Some people click when an action begins, others in its middle; the background between two actions then lies closer to
 the next click or halfway. The clicks do not show this, and a network trained on a guess confirms the guess. The
 features do show it: they change where the first action ends and where the next one starts. The snippets between two
-clicks are divided into three parts with minimal scatter (two change points, exact search). The centre of the second
+clicks are divided into three parts with minimal scatter (two change points, exact search). The center of the second
 part, as a share of the gap, is averaged over all gaps.
 """
 
@@ -18,12 +18,12 @@ from .videos import Sample
 
 MAX_GAP = 160  # snippets; longer gaps say little about where the two actions end
 MAX_GAPS = 500  # more do not make the mean more accurate
-STEP = 0.05  # about the accuracy of the estimate (spread over folds of one labeller: 0.02)
+STEP = 0.05  # about the accuracy of the estimate (spread over folds of one labeler: 0.02)
 OFFSET = 0.2  # added for the uniform background of the default recipe; measured on two data sets
 
 
 def background_position(samples: Sequence[Sample]) -> float:
-    """Centre of the background between two clicks, as a share of the gap.
+    """Center of the background between two clicks, as a share of the gap.
 
     Returns:
         A multiple of STEP from 0.5 to 0.9; 0.7 if clicks lie in the middle of their actions, or if there are too few
@@ -34,7 +34,7 @@ def background_position(samples: Sequence[Sample]) -> float:
 
 
 def pause_position(samples: Sequence[Sample]) -> float:
-    """Mean centre of the background in the gaps, from 0 (first click) to 1 (next click); 0.5 with too few gaps."""
+    """Mean center of the background in the gaps, from 0 (first click) to 1 (next click); 0.5 with too few gaps."""
     gaps = [
         (k, low, high)
         for k, sample in enumerate(samples)
@@ -78,7 +78,7 @@ def change_points(rows: F64) -> tuple[int, int]:
 
 
 class _Scaling:
-    """Standardises every dimension over the training videos and scales every snippet to unit length."""
+    """Standardizes every dimension over the training videos and scales every snippet to unit length."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         count = sum(len(s.features) for s in samples)

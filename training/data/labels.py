@@ -19,7 +19,7 @@ class Clicks:
     """The clicks of one video, sorted by time, and by file order among equal times.
 
     Attributes:
-        position: float64 [N], click positions in snippet-centre coordinates (snippet t has its centre at t).
+        position: float64 [N], click positions in snippet-center coordinates (snippet t has its center at t).
         snippet: int64 [N], the snippets that contain the clicks.
         label: int64 [N], class indices.
         order: int64 [N], places in the points file, which published rules depend on.

@@ -30,7 +30,7 @@ class VideoProposals:
     """Proposals of one video.
 
     Attributes:
-        segments: float64 [M, 2] in snippet-centre coordinates.
+        segments: float64 [M, 2] in snippet-center coordinates.
         label: int64 [M], class indices.
         base: float64 [M], scores of the base locator.
     """
@@ -47,7 +47,7 @@ def clean(segments: F64, label: I64, base: F64, *, snippets: int) -> tuple[Video
     """Drop invalid segments and clip the others to the video, [-0.5, T - 0.5].
 
     Args:
-        segments: [M, 2] in snippet-centre coordinates.
+        segments: [M, 2] in snippet-center coordinates.
         label: class indices [M].
         base: scores [M].
         snippets: length T of the video.

@@ -1,6 +1,6 @@
 """Pseudo segments: start and end of each clicked action, from the locator's tracks and all clicks of the video.
 
-Between two neighbouring clicks there are the end of the first action, background (possibly empty) and the start of the
+Between two neighboring clicks there are the end of the first action, background (possibly empty) and the start of the
 second action; before the first click there is a start, after the last click an end. The most probable boundaries are
 found exactly, in one pass.
 """
@@ -18,7 +18,7 @@ FLOOR = 1e-4  # lower bound of probabilities, so that one confident error does n
 def align_clicks(tracks: F32, clicks: Clicks) -> F64:
     """The most probable segment of every click.
 
-    Clicks in one snippet share a segment. Two neighbouring clicks of one class are separated by at least one snippet
+    Clicks in one snippet share a segment. Two neighboring clicks of one class are separated by at least one snippet
     of background if there is one between them.
 
     Args:
@@ -26,7 +26,7 @@ def align_clicks(tracks: F32, clicks: Clicks) -> F64:
         clicks: clicks of the video.
 
     Returns:
-        Segments [N, 2] in snippet-centre coordinates; boundaries are edges of snippets, k - 0.5.
+        Segments [N, 2] in snippet-center coordinates; boundaries are edges of snippets, k - 0.5.
     """
     snippets, inverse = np.unique(clicks.snippet, return_index=False, return_inverse=True)
     if len(snippets) == 0:
@@ -65,11 +65,11 @@ def sample_segments(truth: F64, snippets: int, *, around: int, elsewhere: int, r
     if len(truth) == 0:
         return np.zeros((0, 2))
     length = np.repeat(truth[:, 1] - truth[:, 0], around)
-    centre = np.repeat(truth.mean(1), around)
+    center = np.repeat(truth.mean(1), around)
     size = length * np.exp(rng.normal(0, 0.5, len(length)))
-    centre = centre + rng.normal(0, 0.25, len(length)) * np.maximum(length, size)
+    center = center + rng.normal(0, 0.25, len(length)) * np.maximum(length, size)
     typical = np.exp(np.mean(np.log(truth[:, 1] - truth[:, 0])))
     free = typical * np.exp(rng.normal(0, 0.8, elsewhere * len(truth)))
-    sizes, centres = np.concatenate([size, free]), np.concatenate([centre, rng.uniform(0, snippets, len(free))])
-    candidates = np.clip(np.stack([centres - sizes / 2, centres + sizes / 2], axis=1), -0.5, snippets - 0.5)
+    sizes, centers = np.concatenate([size, free]), np.concatenate([center, rng.uniform(0, snippets, len(free))])
+    candidates = np.clip(np.stack([centers - sizes / 2, centers + sizes / 2], axis=1), -0.5, snippets - 0.5)
     return np.asarray(candidates[candidates[:, 1] - candidates[:, 0] > 0.5])

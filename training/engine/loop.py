@@ -68,7 +68,7 @@ def run_stage(
 
     Args:
         task: what is trained.
-        optim: optimiser and schedule.
+        optim: optimizer and schedule.
         seed: of the run.
         state_file: state to resume from.
         save_every: steps between two saved states.

@@ -27,7 +27,7 @@ class StageState:
     Attributes:
         step: steps done.
         module: weights.
-        optimizer: state of the optimiser by parameter.
+        optimizer: state of the optimizer by parameter.
         extra: `Task.extra_state`.
         best: weights of the best step so far; empty without selection.
         facts: best step and score, seconds of training, threads.
@@ -102,13 +102,13 @@ def damaged(path: Path, error: Exception) -> InputError:
 
 
 def optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[int, dict[str, Tensor]]:
-    """The state of an optimiser by parameter."""
+    """The state of an optimizer by parameter."""
     slots: dict[int, dict[str, Tensor]] = optimizer.state_dict()["state"]
     return slots
 
 
 def restore_optimizer(optimizer: torch.optim.Optimizer, slots: dict[int, dict[str, Tensor]]) -> None:
-    """Load the state of an optimiser. Raises ValueError if it does not fit the parameters."""
+    """Load the state of an optimizer. Raises ValueError if it does not fit the parameters."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     for index, slot in slots.items():
         if not 0 <= index < len(parameters) or slot.keys() != {"step", "exp_avg", "exp_avg_sq"}:

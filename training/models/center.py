@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as fn
 
 from ..config import CenterConfig
-from .locator import FeatureNormaliser
+from .locator import FeatureNormalizer
 from .pooling import SegmentPool
 
 
@@ -97,7 +97,7 @@ class ProposalHead(nn.Module):
         Args:
             features: [T, D].
             tracks: [T, C + 1], class tracks and actionness.
-            segments: [M, 2] in snippet-centre coordinates.
+            segments: [M, 2] in snippet-center coordinates.
             labels: [M], class indices.
 
         Returns:
@@ -110,7 +110,7 @@ class ProposalHead(nn.Module):
 
 
 class _Branch(nn.Module):
-    """One member: `Pooled` and standardised logarithm of the length [M, 1] -> `HeadLogits`."""
+    """One member: `Pooled` and standardized logarithm of the length [M, 1] -> `HeadLogits`."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int) -> None:
         super().__init__()
@@ -139,11 +139,11 @@ class _Branch(nn.Module):
 
 
 class CenterHead(ProposalHead):
-    """Normalised features and tracks per bin, a small embedding, one hidden layer, outputs averaged over members."""
+    """Normalized features and tracks per bin, a small embedding, one hidden layer, outputs averaged over members."""
 
     def __init__(self, config: CenterConfig, *, dim: int, classes: int, max_context: float) -> None:
         super().__init__(config, dim=dim, classes=classes, max_context=max_context)
-        self.normalise = FeatureNormaliser(config.normalisation, dim=dim)
+        self.normalise = FeatureNormalizer(config.normalisation, dim=dim)
         self.members = nn.ModuleList(_Branch(config, dim=dim, classes=classes) for _ in range(config.members))
         self.register_buffer("length_mean", torch.zeros(()))
         self.register_buffer("length_deviation", torch.ones(()))

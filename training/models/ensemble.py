@@ -13,8 +13,8 @@ from .locator import LocatorNet
 class LocatorEnsemble(nn.Module):
     """Features [T, D] or [B, T, D] -> class track and actionness, averaged over the trained networks.
 
-    Each network has its own normalisation, depth and look-ahead. Networks with different receptive fields make
-    different errors: a short one locates boundaries better, a long one recognises actions better.
+    Each network has its own normalization, depth and look-ahead. Networks with different receptive fields make
+    different errors: a short one locates boundaries better, a long one recognizes actions better.
     """
 
     def __init__(self, nets: Sequence[LocatorNet]) -> None:

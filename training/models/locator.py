@@ -17,7 +17,7 @@ from torch.nn import functional as fn
 from ..arrays import F32
 from ..config import LocatorConfig, Normalisation
 
-_BLOCK = 1 << 21  # values normalised at a time
+_BLOCK = 1 << 21  # values normalized at a time
 
 
 class LocatorOutput(NamedTuple):
@@ -27,7 +27,7 @@ class LocatorOutput(NamedTuple):
     embedding: Tensor
 
 
-class FeatureNormaliser(nn.Module):
+class FeatureNormalizer(nn.Module):
     """Scales x [..., D] to unit length (optional), then computes (x - mean) / deviation, clipped."""
 
     def __init__(self, config: Normalisation, *, dim: int) -> None:
@@ -53,7 +53,7 @@ class FeatureNormaliser(nn.Module):
             for part in rows.split(max(_BLOCK // rows.shape[1], 1)):
                 yield self._unit(part.to(self.mean.device)).double()
 
-    def normalised(self, features: F32) -> Tensor:
+    def normalized(self, features: F32) -> Tensor:
         """Features [T, D] as `forward` gives them, without intermediate results of their size."""
         out = torch.empty(features.shape, device=self.mean.device)
         size = max(_BLOCK // features.shape[1], 1)
@@ -117,7 +117,7 @@ class LocatorNet(nn.Module):
     def __init__(self, config: LocatorConfig, *, dim: int, classes: int) -> None:
         super().__init__()
         self.config, self.dim, self.classes = config, dim, classes
-        self.normalise = FeatureNormaliser(config.normalisation, dim=dim)
+        self.normalise = FeatureNormalizer(config.normalisation, dim=dim)
         spans = [(layer.kernel - 1) * layer.dilation for layer in config.hidden] + [config.linear_kernel - 1]
         budget = config.max_right
         # Smoothing gets its look-ahead first: without it, thresholds would cut at noise.
@@ -148,13 +148,13 @@ class LocatorNet(nn.Module):
         return self.config.embed or self.dim
 
     def windows(self, x: Tensor) -> LocatorOutput:
-        """Normalised windows with context [B, left + W + right, D] -> outputs of the inner W snippets."""
+        """Normalized windows with context [B, left + W + right, D] -> outputs of the inner W snippets."""
         x = x.transpose(1, 2)
         outputs = [member(x) for member in self.members]
         return LocatorOutput(torch.stack([z for z, _ in outputs]), torch.stack([h for _, h in outputs]))
 
     def whole(self, x: Tensor) -> LocatorOutput:
-        """Normalised videos [T, D] or [B, T, D] -> outputs [K, B, ., T]; features beyond the ends are 0."""
+        """Normalized videos [T, D] or [B, T, D] -> outputs [K, B, ., T]; features beyond the ends are 0."""
         padded = fn.pad(x, (0, 0, self.left, self.right))
         return self.windows(padded if x.dim() == 3 else padded[None])
 

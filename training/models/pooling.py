@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 
 class SegmentPool(nn.Module):
-    """Features [T, D] and segments [M, 2] in snippet-centre coordinates -> means over bins [M, bins, D].
+    """Features [T, D] and segments [M, 2] in snippet-center coordinates -> means over bins [M, bins, D].
 
     One sixth of the bins covers the left context, four sixths the segment, one sixth the right context. A context is
     min(context * length, max_context) snippets wide. Features outside [-0.5, T - 0.5] are 0, and so is a bin without
@@ -68,10 +68,10 @@ def _means(edges: Tensor, part: Tensor, total: Tensor, here: Tensor, following: 
 
     Args:
         edges: of the bins [M, bins + 1].
-        part: distance of each edge beyond a snippet's centre [M, bins + 1]; negative before the first centre, where the
+        part: distance of each edge beyond a snippet's center [M, bins + 1]; negative before the first center, where the
             interpolant is constant.
-        total: running integral up to that centre [M, bins + 1, D].
-        here: features at that centre [M, bins + 1, D].
+        total: running integral up to that center [M, bins + 1, D].
+        here: features at that center [M, bins + 1, D].
         following: features of the next snippet [M, bins + 1, D].
 
     Returns:

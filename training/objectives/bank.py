@@ -14,7 +14,7 @@ from ..models.locator import LocatorNet
 
 
 class WindowBank:
-    """Normalised videos with zeros between them, which is what `LocatorNet` takes beyond the ends of a video."""
+    """Normalized videos with zeros between them, which is what `LocatorNet` takes beyond the ends of a video."""
 
     def __init__(self, net: LocatorNet, samples: Sequence[Sample], *, window: int, device: torch.device) -> None:
         self.length = np.array([len(s.features) for s in samples], np.int64)
@@ -22,7 +22,7 @@ class WindowBank:
         self.offset = gap + np.concatenate([[0], np.cumsum(self.length + gap)[:-1]]).astype(np.int64)
         self._bank = torch.zeros(int((self.length + gap).sum()) + gap, net.dim, device=device)
         for sample, offset in zip(samples, self.offset, strict=True):
-            self._bank[int(offset) : int(offset) + len(sample.features)] = net.normalise.normalised(sample.features)
+            self._bank[int(offset) : int(offset) + len(sample.features)] = net.normalise.normalized(sample.features)
         self._reach = torch.arange(-net.left, window + net.right, device=device)
         self.window = window
 

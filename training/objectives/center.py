@@ -15,7 +15,7 @@ def csl_loss(
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """The loss of M proposals (TSPNet, Xia et al., CVPR 2024; docs/method/tspnet.md, "Losses").
 
-    The published point loss is -mean_m sum_c y_c log softmax(classes * sigmoid(attention))_c, without normalising the
+    The published point loss is -mean_m sum_c y_c log softmax(classes * sigmoid(attention))_c, without normalizing the
     rows of y. Without `inside_logits`, attention is trained by a loss of its own: does the proposal contain a click?
 
     Args:
@@ -30,7 +30,7 @@ def csl_loss(
     """
     background = (classes.sum(1, keepdim=True) == 0).to(classes.dtype)
     y = torch.cat([classes, background], dim=1)
-    if rule.normalise_rows:
+    if rule.normalize_rows:
         y = y / y.sum(1, keepdim=True)
     attention = torch.sigmoid(z.attention)
     logits = z.classes * attention[:, None] if rule.inside_logits else z.classes

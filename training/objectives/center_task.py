@@ -84,7 +84,7 @@ class CenterTask:
         return total, sums
 
     def criterion(self) -> float:
-        """Minus the loss on the held-out training videos, labelled from their clicks."""
+        """Minus the loss on the held-out training videos, labeled from their clicks."""
         values = []
         self.module.eval()
         with torch.no_grad():

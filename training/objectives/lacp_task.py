@@ -28,7 +28,7 @@ class LacpTask:
         samples = [s for s in data.samples if len(s.clicks)]
         self.held_out = data.held_out
         self.points = [snippet_labels(s.clicks, snippets=len(s.features), classes=net.classes) for s in samples]
-        self.videos = [net.normalise.normalised(s.features) for s in samples]
+        self.videos = [net.normalise.normalized(s.features) for s in samples]
         self.sequences: list[F32 | None] = [None] * len(samples)
         self.searched = -1
         self.per_epoch = -(-len(samples) // objective.batch)

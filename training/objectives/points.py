@@ -1,6 +1,6 @@
 """The default objective of the locator: cross-entropy at clicks and between clicks, and smooth tracks.
 
-A click gives the class of one snippet. Between two neighbouring clicks the first action must end, so a random snippet
+A click gives the class of one snippet. Between two neighboring clicks the first action must end, so a random snippet
 of the middle part of the gap is taken as background. This is sometimes wrong where actions touch, but a new draw at
 each step (with crops: a uniform share over the middle part) makes it a soft label. Nothing else is supervised; small
 networks and strong dropout prevent overfitting to a few hundred clicks.
@@ -32,14 +32,14 @@ def gaps_of(sample: Sample, *, share: float, edges: bool, at_part: float = 0.5, 
 
     Args:
         sample: the video.
-        share: share of each gap between two neighbouring clicks.
+        share: share of each gap between two neighboring clicks.
         edges: see above.
-        at_part: centre of the interval in the gap, 0 (first click) to 1 (next click). People click soon after an action
+        at_part: center of the interval in the gap, 0 (first click) to 1 (next click). People click soon after an action
             starts, so the background after it lies closer to the next click.
         after: False: no background after the last click, for recordings that tend to end during the last action.
 
     Returns:
-        Intervals [G, 2] in snippet-centre coordinates.
+        Intervals [G, 2] in snippet-center coordinates.
     """
     at, last = np.unique(sample.clicks.position), len(sample.features) - 0.5
     if len(at) == 0:
@@ -108,7 +108,7 @@ class PointsTask:
         return loss, terms
 
     def _sites(self, step: int, rng: np.random.Generator) -> Windows:
-        """Clicks, as many background snippets, and as many unlabelled windows for smoothness; one label per window."""
+        """Clicks, as many background snippets, and as many unlabeled windows for smoothness; one label per window."""
         epoch, part = divmod(step, self.per_epoch)
         order = np.random.default_rng([self.seed, 1, epoch]).permutation(len(self.site))
         chosen = np.array_split(order, self.per_epoch)[part]
@@ -121,15 +121,15 @@ class PointsTask:
         sites = np.concatenate([site, empty_site, free_site])
         first = self.bank.place(videos, sites, rng)
         logits = self._run(videos, first)
-        labelled = len(site) + len(empty_site)
-        row = torch.arange(labelled, device=self.device)
-        place = torch.from_numpy((sites - first)[:labelled]).to(self.device)
+        labeled = len(site) + len(empty_site)
+        row = torch.arange(labeled, device=self.device)
+        place = torch.from_numpy((sites - first)[:labeled]).to(self.device)
         y = torch.from_numpy(np.concatenate([target, background])).to(self.device)
         z = logits[:, row, :, place].transpose(0, 1)
         return videos, first, logits, self._click_loss(z, y)
 
     def _crops(self, rng: np.random.Generator) -> Windows:
-        """Windows of video in which every click and every background snippet is labelled."""
+        """Windows of video in which every click and every background snippet is labeled."""
         videos, first = self.bank.anywhere(self.objective.batch, rng)
         window = self.bank.window
         seen = np.full(len(videos), window + self.module.right)
@@ -187,7 +187,7 @@ class PointsTask:
 
 
 def even_targets(samples: Sequence[Sample], objective: PointsObjective, classes: int) -> list[F32]:
-    """Targets of whole videos. The sum of a row is its weight, 0 for unlabelled snippets.
+    """Targets of whole videos. The sum of a row is its weight, 0 for unlabeled snippets.
 
     Every background snippet weighs `background_weight`, so long gaps weigh more than short ones; with None, a gap
     weighs 1. Clicks of rare classes weigh more (`balance`); those of the rarest class weigh 1.
@@ -237,7 +237,7 @@ def label_loss(logits: Tensor, target: Tensor, output: str, label_smoothing: flo
 
 
 def point_log_likelihood(net: LocatorNet, samples: Sequence[Sample], *, share: float, at_part: float = 0.5) -> float:
-    """Mean of two means: log P[label] over clicks, and log background over the centres of gaps."""
+    """Mean of two means: log P[label] over clicks, and log background over the centers of gaps."""
     device = next(net.parameters()).device
     click: list[F32] = []
     empty: list[F32] = []

@@ -1,6 +1,6 @@
 """The default objective of the center scorer: tIoU with the pseudo segments of each class.
 
-The published center label rewards every proposal that is centred on a click, whatever its length. Here the target is
+The published center label rewards every proposal that is centered on a click, whatever its length. Here the target is
 the tIoU with pseudo segments, which follow from clicks and tracks (data/pseudo.py), so nested proposals of different
 length get different targets. Training uses jittered pseudo segments instead of the locator's own proposals, which are
 too accurate on the videos that it was trained on; proposals of another base locator are added.

@@ -32,8 +32,8 @@
  * a plan as long as the plan. The caller never frees memory of the library, and no exception leaves the library.
  *
  * Units. Times are double seconds on the media clock. A snippet is one row of features; row t of a section covers
- * [start_s + t * stride_s, start_s + (t + 1) * stride_s). Segments of wants and of the kernels are in snippet-centre
- * coordinates: x = t is the centre of row t of the window, seconds = start_s + (x + 0.5) * stride_s. Arrays are dense,
+ * [start_s + t * stride_s, start_s + (t + 1) * stride_s). Segments of wants and of the kernels are in snippet-center
+ * coordinates: x = t is the center of row t of the window, seconds = start_s + (x + 0.5) * stride_s. Arrays are dense,
  * row-major. Text is UTF-8. Tracks, class probabilities, attention and center scores are probabilities: values outside
  * 0..1 by more than 0.001 are rejected. Media times lie within 2^34 s (17,179,869,184 s, 544 years) of 0: float64 is
  * spaced 1.9 microseconds there, well below the 1e-4 s to which events agree.
@@ -213,7 +213,7 @@ typedef struct punctum_want {
   const float* features;  /* [rows, dim], with keep_features; else NULL: take them from your own buffer */
   const float* tracks;    /* SCORE: [rows, C + 1] */
   size_t count;           /* SCORE: proposals */
-  const float* segments;  /* SCORE: [count, 2] in the window's snippet-centre coordinates */
+  const float* segments;  /* SCORE: [count, 2] in the window's snippet-center coordinates */
   const int64_t* labels;  /* SCORE: [count] */
 } punctum_want;
 #define PUNCTUM_WANT_INIT {sizeof(punctum_want), 0, 0, 0, 0, NULL, NULL, 0, NULL, NULL}
@@ -230,7 +230,7 @@ PUNCTUM_API punctum_status punctum_answer_score(punctum_session* session, const 
                                                 const float* attention, const float* center, size_t count,
                                                 size_t classes, punctum_error* error) PUNCTUM_NOEXCEPT;
 /* For engines that pool outside the graph: borders of `bins` bins (a multiple of 6) of each proposal of the open
- * PUNCTUM_WANT_SCORE, float64 [count, bins + 1], in the window's snippet-centre coordinates. capacity: doubles. */
+ * PUNCTUM_WANT_SCORE, float64 [count, bins + 1], in the window's snippet-center coordinates. capacity: doubles. */
 PUNCTUM_API punctum_status punctum_want_bins(punctum_session* session, size_t bins, double* edges, size_t capacity,
                                              punctum_error* error) PUNCTUM_NOEXCEPT;
 

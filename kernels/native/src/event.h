@@ -37,7 +37,7 @@ struct Section {
   bool degraded;
 
   Index frames_lost(double start, double end) const;
-  // Seconds of a snippet-centre coordinate.
+  // Seconds of a snippet-center coordinate.
   double at(Place place) const;
 };
 

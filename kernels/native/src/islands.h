@@ -8,9 +8,9 @@
 
 namespace punctum {
 
-constexpr double kBorder = 0.5;  // from a snippet's centre to its border
+constexpr double kBorder = 0.5;  // from a snippet's center to its border
 
-// Where an island starts or ends, as (snippet index, offset from its centre): exact after days of stream. `edge` marks
+// Where an island starts or ends, as (snippet index, offset from its center): exact after days of stream. `edge` marks
 // the end of a stream or a cut, beyond which nothing may be read. It is a flag of its own because a track that crosses
 // the threshold exactly half-way between two snippets has the same offset as an edge.
 struct Place {

@@ -127,9 +127,9 @@ class Reader {
     const auto got = std::from_chars(text_.data() + first, text_.data() + at_, value);
     if (got.ec == std::errc::result_out_of_range) {
       // Too small reads as 0, too large is refused; from_chars says only that it is one of the two.
-      const std::string_view spelt = text_.substr(first, at_ - first);
-      const std::size_t e = spelt.find_first_of("eE");
-      if (e == std::string_view::npos || spelt[e + 1] != '-') fault("a number beyond the range of float64");
+      const std::string_view spelled = text_.substr(first, at_ - first);
+      const std::size_t e = spelled.find_first_of("eE");
+      if (e == std::string_view::npos || spelled[e + 1] != '-') fault("a number beyond the range of float64");
       return 0.0;
     }
     if (got.ec != std::errc() || !std::isfinite(value)) fault("no number");

@@ -34,7 +34,7 @@ class Integral {
  public:
   explicit Integral(Column track);
   double to(double x) const;        // from -0.5 to x
-  double value(double x) const;     // the interpolant, flat beyond the first and last centre
+  double value(double x) const;     // the interpolant, flat beyond the first and last center
   Index size() const { return track_.size; }
 
  private:

@@ -17,7 +17,7 @@ using json::Value;
 constexpr double kMost = 9007199254740992.0;  // 2^53: whole numbers are exact up to it
 
 // The invalid value, shortened for a message.
-std::string spelt(const Value& value) {
+std::string spelled(const Value& value) {
   static constexpr const char* kinds[] = {"null", "true or false", "a number", "text", "a list", "an object"};
   std::string text;
   if (value.kind == Kind::number) {
@@ -38,7 +38,7 @@ std::string spelt(const Value& value) {
 class Part {
  public:
   Part(const Value& value, std::string name) : value_(value), name_(std::move(name)) {
-    if (value.kind != Kind::object) invalid((name_.empty() ? "the document" : name_) + spelt(value), "an object");
+    if (value.kind != Kind::object) invalid((name_.empty() ? "the document" : name_) + spelled(value), "an object");
   }
 
   std::string where(const char* key) const { return name_.empty() ? key : name_ + "." + key; }
@@ -54,7 +54,7 @@ class Part {
             bool required = false) const {
     const Value* value = get(key, required);
     if (!value) return;
-    if (value->kind != Kind::number || !fits(value->number)) invalid(where(key) + spelt(*value), allowed);
+    if (value->kind != Kind::number || !fits(value->number)) invalid(where(key) + spelled(*value), allowed);
     out = value->number;
   }
 
@@ -69,26 +69,26 @@ class Part {
   void flag(const char* key, bool& out) const {
     const Value* value = get(key, false);
     if (!value) return;
-    if (value->kind != Kind::boolean) invalid(where(key) + spelt(*value), "true or false");
+    if (value->kind != Kind::boolean) invalid(where(key) + spelled(*value), "true or false");
     out = value->boolean;
   }
 
   void text(const char* key, std::string& out, bool required) const {
     const Value* value = get(key, required);
     if (!value) return;
-    if (value->kind != Kind::string || !json::is_text(value->string)) invalid(where(key) + spelt(*value), "text");
+    if (value->kind != Kind::string || !json::is_text(value->string)) invalid(where(key) + spelled(*value), "text");
     out = value->string;
   }
 
   void levels(const char* key, std::vector<double>& out) const {
     const Value* value = get(key, false);
     if (!value) return;
-    if (value->kind != Kind::array) invalid(where(key) + spelt(*value), "a list of numbers");
+    if (value->kind != Kind::array) invalid(where(key) + spelled(*value), "a list of numbers");
     std::vector<double> read;
     for (const Value& item : value->items) {
       const bool fits = item.kind == Kind::number && item.number > 0.0 && item.number < 1.0;
       if (!fits || (!read.empty() && item.number <= read.back())) {
-        invalid(where(key) + " holds" + spelt(item).substr(3), "thresholds that rise and lie strictly between 0 and 1");
+        invalid(where(key) + " holds" + spelled(item).substr(3), "thresholds that rise and lie strictly between 0 and 1");
       }
       read.push_back(item.number);
     }
@@ -122,7 +122,7 @@ std::vector<std::string> labels_of(const Part& top) {
     const bool text = item.kind == Kind::string && json::is_text(item.string) &&
                       item.string.find_first_not_of(" \t\r\n\f\v") != std::string::npos;
     if (!text || !seen.insert(item.string).second) {
-      invalid("labels holds" + spelt(item).substr(3) + (text ? " twice" : ""), "distinct labels that are not empty");
+      invalid("labels holds" + spelled(item).substr(3) + (text ? " twice" : ""), "distinct labels that are not empty");
     }
     labels.push_back(item.string);
   }
@@ -158,7 +158,7 @@ PostProcess post_of(const Value& value) {
   std::string suppression = "soft", gate = "none";
   part.text("suppression", suppression, false);
   if (suppression != "soft" && suppression != "hard" && suppression != "none") {
-    invalid("post.suppression" + spelt(*part.get("suppression", true)), "soft, hard, none");
+    invalid("post.suppression" + spelled(*part.get("suppression", true)), "soft, hard, none");
   }
   post.suppression = suppression == "soft"   ? Suppression::soft
                      : suppression == "hard" ? Suppression::hard
@@ -168,7 +168,7 @@ PostProcess post_of(const Value& value) {
   part.real("min_score", post.min_score, not_negative, "0 or more");
   part.whole("max_proposals", post.max_proposals, 1.0);
   part.text("gate", gate, false);
-  if (gate != "none" && gate != "video") invalid("post.gate" + spelt(*part.get("gate", true)), "none, video");
+  if (gate != "none" && gate != "video") invalid("post.gate" + spelled(*part.get("gate", true)), "none, video");
   post.video_gate = gate == "video";
   return post;
 }

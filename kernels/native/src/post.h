@@ -7,7 +7,7 @@
 
 namespace punctum {
 
-// Candidates of one island, in the window's snippet-centre coordinates; contrast and mean class track inside.
+// Candidates of one island, in the window's snippet-center coordinates; contrast and mean class track inside.
 struct Proposals {
   std::vector<Segment> segments;
   std::vector<double> contrast, base;

@@ -1,5 +1,5 @@
 // Hard suppression, and boundary adaptation (ABA). Segments sorted by start with the running maximum of the ends bound
-// each segment's neighbours to a window, so the cost follows local overlap.
+// each segment's neighbors to a window, so the cost follows local overlap.
 #include <cmath>
 #include <limits>
 

@@ -1,5 +1,5 @@
-// Runs of a track above thresholds, and exact integrals of its interpolant, in snippet-centre coordinates: x = t is the
-// centre of snippet t. Between centres the track is linear; beyond the first and last one it runs on flat to -0.5 and
+// Runs of a track above thresholds, and exact integrals of its interpolant, in snippet-center coordinates: x = t is the
+// center of snippet t. Between centers the track is linear; beyond the first and last one it runs on flat to -0.5 and
 // T - 0.5; outside it does not exist.
 #include "kernels.h"
 

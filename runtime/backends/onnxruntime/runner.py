@@ -36,7 +36,7 @@ class BoundRunner:
     """Copies inputs into buffers on the device and leaves outputs in theirs until they are read.
 
     Nothing is allocated for a shape that has been run before; buffers of the last few shapes are kept. Runs are
-    serialised, because the buffers are shared.
+    serialized, because the buffers are shared.
 
     Args:
         ort: The module onnxruntime.

@@ -43,7 +43,7 @@ class EngineSession:
     Args:
         library: The library that built the engine.
         device: The GPU.
-        engine: The serialised engine.
+        engine: The serialized engine.
         name: The engine, for messages.
         kernels: What `kernels` returned in an earlier process (tensorrt_rtx; otherwise unused).
 

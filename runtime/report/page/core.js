@@ -1,10 +1,10 @@
 // Data, state and helpers. Text from the data is inserted with textContent and setAttribute only.
 const data = JSON.parse(document.getElementById("data").textContent);
-const FINAL = 2, GONE = 3, PHASES = ["open", "update", "final", "retracted"], COLOURS = 8;
+const FINAL = 2, GONE = 3, PHASES = ["open", "update", "final", "retracted"], COLORS = 8;
 const whole = { from: data.start, to: data.end };
 const byId = (id) => document.getElementById(id);
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
-const hue = (label) => "k" + (label % COLOURS);
+const hue = (label) => "k" + (label % COLORS);
 
 function put(node, attributes, children) {
   for (const [key, value] of Object.entries(attributes || {})) {

@@ -5,7 +5,7 @@ const ink = {};
 function readInk() {
   const style = getComputedStyle(document.documentElement);
   for (const name of ["ink", "soft", "rule", "edge", "card", "field", "accent"]) ink[name] = style.getPropertyValue("--" + name).trim();
-  for (let k = 0; k < COLOURS; k++) ink["k" + k] = style.getPropertyValue("--k" + k).trim();
+  for (let k = 0; k < COLORS; k++) ink["k" + k] = style.getPropertyValue("--k" + k).trim();
 }
 
 /** The canvas of a plot, sized to its box and the screen's pixels; null while it has no size. */
@@ -88,7 +88,7 @@ function drawPictures(plot) {
   });
 }
 
-function drawTrack(s, column, top, bottom, colour) {
+function drawTrack(s, column, top, bottom, color) {
   const y = (v) => bottom - (v / 255) * (bottom - top);
   for (const t of tracks) {
     if (column >= t.levels.length || t.end < state.from || t.start > state.to) continue;
@@ -101,7 +101,7 @@ function drawTrack(s, column, top, bottom, colour) {
     for (let i = first; i <= last; i++) s.g.lineTo(x(i), y(level.high[i]));
     s.g.lineTo(x(last), bottom);
     s.g.globalAlpha = 0.16;
-    s.g.fillStyle = colour;
+    s.g.fillStyle = color;
     s.g.fill();
     s.g.globalAlpha = 1;
     s.g.beginPath();
@@ -109,7 +109,7 @@ function drawTrack(s, column, top, bottom, colour) {
       s.g.lineTo(x(i), y(level.high[i]));
       if (level.low[i] !== level.high[i]) s.g.lineTo(x(i), y(level.low[i]));
     }
-    s.g.strokeStyle = colour;
+    s.g.strokeStyle = color;
     s.g.lineWidth = 1.2;
     s.g.lineJoin = "round";
     s.g.stroke();
@@ -125,9 +125,9 @@ function drawBand(plot, label, dense, real) {
   const s = surface(plot);
   if (!s) return;
   grid(s);
-  const [top, bottom] = place.tracks, colour = ink[hue(label)];
+  const [top, bottom] = place.tracks, color = ink[hue(label)];
   if (state.layers.tracks) {
-    drawTrack(s, label, top, bottom, colour);
+    drawTrack(s, label, top, bottom, color);
     if (data.thresholds.length && tracks.length) {
       const y = Math.round(bottom - data.thresholds[0] * (bottom - top)) - 0.5;
       s.g.strokeStyle = ink.edge;
@@ -155,9 +155,9 @@ function drawBand(plot, label, dense, real) {
     });
     s.g.globalAlpha = 1;
   }
-  s.g.strokeStyle = colour;
+  s.g.strokeStyle = color;
   for (const a of real) s.g.strokeRect(s.x(a.start), place.truth[0], Math.max((a.end - a.start) * s.scale, 1), place.truth[1] - place.truth[0]);
-  s.g.fillStyle = colour;
+  s.g.fillStyle = color;
   for (const e of dense) {
     const high = barHeight(e);
     s.g.fillRect(s.x(e.start), place.events[1] - high, Math.max((e.end - e.start) * s.scale, 1), high);

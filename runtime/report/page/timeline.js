@@ -69,7 +69,7 @@ function showEvent(e) {
     setView(middle - span / 2, middle + span / 2);
   }
 }
-/** Centre of zooming with keys and buttons: the focused or selected event if it is visible. */
+/** Center of zooming with keys and buttons: the focused or selected event if it is visible. */
 function anchor() {
   const e = document.activeElement?.event || state.selected, middle = e ? (e.start + e.end) / 2 : 0;
   return e && middle >= state.from && middle <= state.to ? middle : (state.from + state.to) / 2;
@@ -322,7 +322,7 @@ function focusEvent(e) {
   nodeOf(e)?.focus({ preventScroll: false });
 }
 /** The next event in time of the same class, or the nearest one of the next class up or down. */
-function neighbour(e, key) {
+function neighbor(e, key) {
   const shown = events.filter(isShown);
   if (key === "ArrowLeft" || key === "ArrowRight") {
     const mine = shown.filter((o) => o.label === e.label).sort((a, b) => a.start - b.start || a.index - b.index);
@@ -334,7 +334,7 @@ function neighbour(e, key) {
 }
 lanes.addEventListener("keydown", (event) => {
   const e = event.target.event;
-  if (e && event.key.startsWith("Arrow")) { focusEvent(neighbour(e, event.key)); event.preventDefault(); return; }
+  if (e && event.key.startsWith("Arrow")) { focusEvent(neighbor(e, event.key)); event.preventDefault(); return; }
   if (e && (event.key === "Enter" || event.key === " ")) { select(e); event.preventDefault(); return; }
   if (e && event.key.toLowerCase() === "f") { zoomTo(e); event.preventDefault(); return; }
   if (event.key === "Escape") { hideTip(); if (e) lanes.focus({ preventScroll: true }); else select(null); return; }

@@ -27,7 +27,7 @@ class Camera:
 
 
 def make_texture(rng: np.random.Generator, height: int, width: int, strength: float = 1.0) -> F32:
-    """float32 [height, width, 3] in 0..255: noise of several sizes over a colour, a gradient, maybe stripes."""
+    """float32 [height, width, 3] in 0..255: noise of several sizes over a color, a gradient, maybe stripes."""
     base = rng.uniform(50, 205, 3)
     picture = np.zeros((height, width, 3)) + base
     for cells in (2, 4, 9, 20):

@@ -1,4 +1,4 @@
-"""The content of a scene: bodies with idle motion, blocks that hide them, colours that contrast with the background."""
+"""The content of a scene: bodies with idle motion, blocks that hide them, colors that contrast with the background."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from ._stage import ARMS, F32, Body, Stage, make_outline, smooth_noise
 
 F64 = npt.NDArray[np.float64]
 KINDS = ("disc", "box", "polygon", "star", "blob")
-_CONTRAST = 75.0  # smallest distance of a body's main colour to the background's mean, of 255
+_CONTRAST = 75.0  # smallest distance of a body's main color to the background's mean, of 255
 
 
 def furnish(stage: Stage, rng: np.random.Generator, background: F32) -> None:
-    """Fill the stage with blocks, actors and distractors. background: colours to stand out from, float32 [n, 3]."""
+    """Fill the stage with blocks, actors and distractors. background: colors to stand out from, float32 [n, 3]."""
     for _ in range(2 if rng.random() < 0.25 else 1):
         wide, tall = rng.uniform(0.27, 0.36), rng.uniform(0.42, 0.75)
         left = rng.uniform(0.05, stage.width - wide - 0.05)
@@ -52,7 +52,7 @@ def make_body(stage: Stage, rng: np.random.Generator, kind: str, background: F32
         outline=make_outline(rng, kind),
         texture=int(rng.integers(4)),
         frequency=float(rng.uniform(4.0, 7.0)),
-        colours=np.repeat(_colours(rng, background)[None], total, axis=0),
+        colors=np.repeat(_colors(rng, background)[None], total, axis=0),
         x=at[0] + wiggle[0],
         y=at[1] + wiggle[1],
         size=1.0 + rng.uniform(0.0, 0.03) * smooth_noise(rng, total, fps, 6.0),
@@ -66,8 +66,8 @@ def make_body(stage: Stage, rng: np.random.Generator, kind: str, background: F32
     )
 
 
-def _colours(rng: np.random.Generator, background: F32) -> F32:
-    """Two colours, the first far from the background and the second far from the first."""
+def _colors(rng: np.random.Generator, background: F32) -> F32:
+    """Two colors, the first far from the background and the second far from the first."""
     main = rng.uniform(10, 245, 3)
     while np.linalg.norm(main - background, axis=1).min() < _CONTRAST:
         main = rng.uniform(10, 245, 3)
@@ -96,11 +96,11 @@ def _add(stage: Stage, rng: np.random.Generator, kind: str, background: F32) -> 
 
 
 def _fill(stage: Stage, rng: np.random.Generator, body: Body, background: F32) -> None:
-    """Make `body` a merged one: it contains another body of the same colours, and their areas add up."""
+    """Make `body` a merged one: it contains another body of the same colors, and their areas add up."""
     inner = make_body(stage, rng, str(rng.choice(KINDS)), background, (float(body.x[0]), float(body.y[0])))
     inner.alpha[:] = 0.0
     inner.inside = True
-    inner.colours[:] = body.colours
+    inner.colors[:] = body.colors
     body.size *= math.hypot(body.radius, inner.radius) / body.radius
     body.partner = len(stage.bodies)
     stage.bodies.append(inner)

@@ -44,7 +44,7 @@ class _Deck:
 
 
 def direct(rng: np.random.Generator, stage: Stage, background: F32, labels: tuple[str, ...]) -> Plan:
-    """Fill the stage and add motions. background: mean colours behind the bodies, float32 [n, 3]."""
+    """Fill the stage and add motions. background: mean colors behind the bodies, float32 [n, 3]."""
     furnish(stage, rng, background)
     seconds = stage.total / stage.fps
     decks = {near: _Deck(rng, len(labels)) for near in (False, True)}

@@ -95,7 +95,7 @@ def merge(stage: Stage, rng: np.random.Generator, start: float, end: float, near
         b.size[span.first : span.last] *= np.sqrt(1 - into)
         b.alpha[span.last :] = 0.0
         b.inside = True
-        b.colours[span.last :] = a.colours[span.last]
+        b.colors[span.last :] = a.colors[span.last]
         a.partner = stage.bodies.index(b)
         return True
     return False

@@ -50,15 +50,15 @@ class Picture:
         place = (body.x[k] * unit + dx, body.y[k] * unit + dy, body.radius * body.size[k] * unit)
         form = (float(body.turn[k]), float(body.stretch[k]), float(body.axis[k]), float(body.alpha[k]))
         if body.kind == "figure":
-            _draw.paint_figure(canvas, *place, *form, body.limbs[k], body.colours[k])
+            _draw.paint_figure(canvas, *place, *form, body.limbs[k], body.colors[k])
         else:
-            _draw.paint_shape(canvas, *place, *form, body.outline, body.texture, body.frequency, body.colours[k])
+            _draw.paint_shape(canvas, *place, *form, body.outline, body.texture, body.frequency, body.colors[k])
 
 
 def make_picture(
     rng: np.random.Generator, total: int, fps: float, size: tuple[int, int]
 ) -> tuple[Picture, npt.NDArray[np.float32]]:
-    """An empty stage with a background, and the mean colours of the latter and of blocks, float32 [2, 3]."""
+    """An empty stage with a background, and the mean colors of the latter and of blocks, float32 [2, 3]."""
     height, width = size
     margin = round(MARGIN * height / 120) + 1
     backdrop = make_texture(rng, height + 2 * margin, width + 2 * margin)

@@ -34,7 +34,7 @@ class Body:
     outline: F32
     texture: int
     frequency: float
-    colours: F32  # [T, 2, 3]
+    colors: F32  # [T, 2, 3]
     x: F64
     y: F64
     size: F64
@@ -56,7 +56,7 @@ class Body:
         return self.kind in ("figure", "pillar")
 
     def reach(self, frame: int) -> float:
-        """How far from its centre it goes."""
+        """How far from its center it goes."""
         return self.radius * float(self.size[frame]) * float(self.outline.max())
 
     def shift(self, span: Span, dx: F64 | float, dy: F64 | float) -> None:

@@ -68,7 +68,7 @@ PUNCTUM_DEVICE bool beats(Candidate a, Candidate b) {
   return a.index >= 0 && (b.index < 0 || a.score > b.score || (a.score == b.score && a.index < b.index));
 }
 
-// What the neighbours of a pick add up to.
+// What the neighbors of a pick add up to.
 struct Pull {
   double weight, start, end;
 };

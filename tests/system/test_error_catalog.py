@@ -23,7 +23,7 @@ def errors() -> ModuleType:
     return module
 
 
-def test_code_catalogue_and_page_agree(errors: ModuleType) -> None:
+def test_code_catalog_and_page_agree(errors: ModuleType) -> None:
     assert errors.differences() == []
 
 

@@ -1,0 +1,125 @@
+"""Calibration from clicks: folds, judgment, map and default minimum."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from punctum.runtime.events.event import Event
+from punctum.training.confidence.choose import best_minimum, choices
+from punctum.training.confidence.fit import fit_maps
+from punctum.training.confidence.folds import fold_of_videos, without_fold
+from punctum.training.confidence.judge import JudgedEvents, judge
+from punctum.training.data.labels import Clicks
+from punctum.training.data.videos import Sample, TrainingSet
+
+LABELS = ("jump", "fall")
+
+
+def training_set(clicks: list[list[int]]) -> TrainingSet:
+    samples = [
+        Sample(
+            f"v{k}",
+            np.zeros((40, 2), np.float32),
+            0.0,
+            Clicks(np.arange(len(labels)), np.arange(len(labels), dtype=np.float64), np.array(labels, np.int64)),
+        )
+        for k, labels in enumerate(clicks)
+    ]
+    return TrainingSet("toy", LABELS, 0.5, 2, tuple(samples))
+
+
+@given(st.lists(st.lists(st.integers(0, 1), max_size=4), min_size=1, max_size=12), st.integers(2, 5), st.integers(0, 9))
+@settings(deadline=None)
+def test_every_video_is_held_out_once(clicks, folds, seed):
+    data = training_set(clicks)
+    assigned = fold_of_videos(data, folds, seed=seed)
+    with_clicks = sum(bool(labels) for labels in clicks)
+    if with_clicks < 2:
+        assert assigned == []
+        return
+    assert set(assigned) == set(range(min(folds, with_clicks)))
+    for fold in set(assigned):
+        rest = without_fold(data, assigned, fold)
+        assert any(len(s.clicks) for s in rest.samples)
+        assert len(rest.samples) == sum(k != fold for k in assigned)
+    assert assigned == fold_of_videos(data, folds, seed=seed)
+
+
+def test_a_rare_class_is_in_several_folds():
+    data = training_set([[0]] * 20 + [[1]] * 3)
+    assigned = fold_of_videos(data, 3, seed=1)
+    assert sorted(assigned[20:]) == [0, 1, 2]
+
+
+def event(label: str, start: float, end: float, score: float) -> Event:
+    return Event("v", "v/1", 0, "final", label, score, start, end, end, 0.0, "b")
+
+
+def judged(events: list[Event], clicks: list[tuple[int, float, float, float]]) -> list[bool]:
+    label, time, start, end = (np.array(column) for column in zip(*clicks, strict=True))
+    return judge(events, LABELS, label, time.astype(float), np.stack([start, end], 1).astype(float)).right.tolist()
+
+
+def test_an_event_is_right_by_click_and_pseudo_segment():
+    clicks = [(0, 5.0, 4.0, 6.0), (0, 20.0, 18.0, 22.0)]
+    events = [
+        event("jump", 4.1, 6.2, 0.5),
+        event("jump", 4.0, 6.0, 0.4),  # the better one holds the click
+        event("fall", 4.0, 6.0, 0.9),  # another class
+        event("jump", 18.0, 60.0, 0.8),  # holds a click, and is far too long
+        event("jump", 18.5, 22.5, 0.3),
+        event("jump", 30.0, 31.0, 0.7),
+    ]
+    assert judged(events, clicks) == [True, False, False, False, True, False]
+
+
+def simulated(rng: np.random.Generator, size: int, offset: float) -> tuple[np.ndarray, np.ndarray]:
+    raw = rng.beta(0.5, 3, size)
+    p = 1 / (1 + np.exp(-(1.5 + offset + 1.2 * np.log(raw) - 0.4 * np.log1p(-raw))))
+    return raw, rng.random(size) < p
+
+
+def test_the_map_recovers_the_probabilities():
+    rng = np.random.default_rng(4)
+    parts = [simulated(rng, 4000, offset) for offset in (0.8, -0.8)]
+    label = np.repeat([0, 1], 4000)
+    data = JudgedEvents(label, np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts]))
+    for fitted, offset in zip(fit_maps(data, 2), (0.8, -0.8), strict=True):
+        x = np.linspace(0.02, 0.9, 30)
+        truth = 1 / (1 + np.exp(-(1.5 + offset + 1.2 * np.log(x) - 0.4 * np.log1p(-x))))
+        np.testing.assert_allclose([fitted(v) for v in x], truth, atol=0.05)
+
+
+def test_a_class_without_clicks_gets_the_map_of_all_and_a_few_clicks_change_little():
+    rng = np.random.default_rng(5)
+    raw, right = simulated(rng, 500, 0.0)
+    few = JudgedEvents(np.array([0] * 500 + [1]), np.append(raw, 0.5), np.append(right, False))
+    maps = fit_maps(few, 3)
+    assert maps[2](0.3) == pytest.approx(maps[0](0.3), abs=0.06)
+    assert 0.3 * maps[0](0.3) < maps[1](0.3) < maps[0](0.3)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(3, 60))
+@settings(deadline=None, max_examples=40)
+def test_maps_rise_whatever_the_judgments(seed, size):
+    rng = np.random.default_rng(seed)
+    right = rng.random(size) < rng.random()
+    right[:2] = True, False
+    raw = rng.choice([rng.random(size), np.full(size, 0.3), rng.random(size) ** 8])
+    for fitted in fit_maps(JudgedEvents(rng.integers(0, 2, size), raw, right), 2):
+        values = [fitted(x) for x in np.linspace(0, 1, 200)]
+        assert values == sorted(values)
+        assert fitted(0.9) > fitted(0.1)
+
+
+def test_the_best_minimum_and_the_table_of_choices():
+    scores = np.array([0.9, 0.8, 0.6, 0.4, 0.2, 0.1])
+    data = JudgedEvents(np.zeros(6, np.int64), scores, np.array([True, True, True, False, False, True]))
+    assert 0.4 < best_minimum(scores, data, 4) <= 0.6
+    rows = choices(scores, data, 4, hours=0.5)
+    assert [row.min_score for row in rows] == sorted({row.min_score for row in rows})
+    first, last = rows[0], rows[-1]
+    assert (first.precision, first.recall, first.false_alarms_per_hour) == (pytest.approx(4 / 6, abs=1e-4), 1.0, 4.0)
+    assert (last.precision, last.recall, last.false_alarms_per_hour) == (1.0, 0.25, 0.0)
