@@ -129,7 +129,7 @@ def load_exported(source: str, spec_file: str | Path | None = None) -> ExportedB
         raise InputError(
             "backbone-spec",
             f"{source} has no spec",
-            required="a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, color, layout",
+            required="a JSON file with fps, clip_frames, snippet_frames, height, width, mean, std, colour, layout",
             next_step="add a spec file",
         )
     record = read_spec_file(spec_file)
@@ -187,7 +187,7 @@ def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:
             "backbone-module",
             f"The module fails on clips {tuple(clips.shape)}: {failure_text(error, 600)}",
             "a module that takes clips of the spec's shape",
-            "correct layout, clip_frames, height, width, or color",
+            "correct layout, clip_frames, height, width, or colour",
         ) from None
     if not isinstance(out, torch.Tensor) or out.ndim != 2 or len(out) != 3:
         given = tuple(out.shape) if isinstance(out, torch.Tensor) else type(out).__name__

@@ -27,7 +27,8 @@ MIN_WEIGHTS = 512  # smaller products (such as the smoothing of tracks) gain not
 PRODUCTS = {"Conv", "ConvTranspose", "MatMul", "Gemm"}
 _MOVES = {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Flatten", "Slice", "Identity", "Concat", "Pad", "Split"}
 _FOLLOW = _MOVES | {"Relu", "LeakyRelu", "Clip", "MaxPool", "Gather", "Expand", "Add", "Mul", "HardSwish"}
-_OVERFLOW = float(np.finfo(np.float32).max) / MAX_HALF
+# The largest factor that leaves MAX_HALF finite; the next float16 would be 2**16, which it turns into infinity.
+_OVERFLOW = float(np.nextafter(np.float32(np.finfo(np.float32).max / MAX_HALF), np.float32(0)))
 _SPLITTER = float(2**13 + 1)  # Veltkamp splitting: 24 bits of a float32 minus 13 are the 11 bits of a float16
 
 

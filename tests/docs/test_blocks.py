@@ -26,6 +26,7 @@ def test_every_command_is_in_a_block_that_runs_or_says_why_not(page):
             assert not found, f"{block.where}: commands belong into a console or bash block: {found[0]!r}"
 
 
+@pytest.mark.slow
 def test_the_materials_are_those_of_the_list(materials, tmp_path):
     text = (Path(__file__).parent / "README.md").read_text(encoding="utf-8")
     listed = re.findall(r"^\| `([^`]+)` \|", text.split("## Materials")[1], re.M)

@@ -240,7 +240,7 @@ def test_the_middle_frame_is_that_of_the_snippet(clip, snippet, right, frame):
     assert middle_frame(BackboneSpec.model_validate(values)) == frame
 
 
-@pytest.mark.parametrize("name", ["mixed", "Centred"])
+@pytest.mark.parametrize("name", ["mixed", "Centered"])
 def test_features_that_depend_on_the_batch_are_refused(work, capsys, name):
     assert invoke(["export-backbone", f"networks_of_a_test:{name}", "--spec", "spec.json", "--out", "bb"]) == 2
     assert "backbone-batch" in capsys.readouterr().err

@@ -54,6 +54,7 @@ def test_every_kernel_compiles_for_every_capability(assembly):
             assert re.search(r"\.visible \.entry", text), name
 
 
+@pytest.mark.slow
 def test_no_rounding_is_saved_where_decisions_fall(assembly):
     """A fused multiply-add rounds once where the CPU rounds twice; then equal scores would differ in their last bit."""
     for found in assembly.values():
@@ -62,6 +63,7 @@ def test_no_rounding_is_saved_where_decisions_fall(assembly):
             assert not re.search(r"\.(approx|ftz)\b", found[name]), name
 
 
+@pytest.mark.slow
 def test_the_assembler_takes_them_without_spills(assembly, tmp_path):
     if not shutil.which("ptxas"):
         pytest.skip("no ptxas")

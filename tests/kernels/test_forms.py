@@ -74,6 +74,7 @@ def test_bit_for_bit(both, seed, most):
     assert [name for name in expected if not same(expected[name], found[name])] == []
 
 
+@pytest.mark.slow
 def test_every_kernel_is_in_the_comparison():
     """Also: one compilation a kernel, whatever the public functions are called with."""
     pytest.importorskip("numba", reason="the form that is compiled on first use needs Numba")

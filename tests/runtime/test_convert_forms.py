@@ -157,7 +157,7 @@ def test_label_studio_which_annotation_counts():
     lines = read("labelstudio", json.dumps([twice]))
     assert told(lines) == [("new", 0.0, 1.0)]
     assert any("annotated more than once" in note for note in lines.notes)
-    assert any("cancelled" in note for note in lines.notes)
+    assert any("canceled" in note for note in lines.notes)
     assert len(read("labelstudio", json.dumps([twice]), annotations="all").marks) == 2
     guessed = task(annotations=[], predictions=[{"result": [region(1, 10, score=0.25)]}])
     lines = read("labelstudio", json.dumps([guessed]))

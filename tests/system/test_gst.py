@@ -207,6 +207,7 @@ def test_options_without_effect(name: str) -> None:
     assert caught.value.code == "option-unfit"
 
 
+@pytest.mark.slow
 def test_the_command(environment: dict[str, str]) -> None:
     """A pipeline on the command line: live, ended by its length."""
     pipeline = "gst:videotestsrc num-buffers=75 pattern=ball ! video/x-raw,framerate=25/1,width=320,height=240"
