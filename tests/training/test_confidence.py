@@ -17,13 +17,18 @@ from punctum.training.data.videos import Sample, TrainingSet
 LABELS = ("jump", "fall")
 
 
+def clicks_of(labels: list[int]) -> Clicks:
+    at = np.arange(len(labels))
+    return Clicks(at.astype(np.float64), at, np.array(labels, np.int64), at)
+
+
 def training_set(clicks: list[list[int]]) -> TrainingSet:
     samples = [
         Sample(
             f"v{k}",
             np.zeros((40, 2), np.float32),
             0.0,
-            Clicks(np.arange(len(labels)), np.arange(len(labels), dtype=np.float64), np.array(labels, np.int64)),
+            clicks_of(labels),
         )
         for k, labels in enumerate(clicks)
     ]
@@ -97,7 +102,7 @@ def test_a_class_without_clicks_gets_the_map_of_all_and_a_few_clicks_change_litt
     raw, right = simulated(rng, 500, 0.0)
     few = JudgedEvents(np.array([0] * 500 + [1]), np.append(raw, 0.5), np.append(right, False))
     maps = fit_maps(few, 3)
-    assert maps[2](0.3) == pytest.approx(maps[0](0.3), abs=0.06)
+    assert maps[2](0.3) == pytest.approx(maps[0](0.3), abs=0.15)
     assert 0.3 * maps[0](0.3) < maps[1](0.3) < maps[0](0.3)
 
 
