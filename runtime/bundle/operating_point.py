@@ -53,7 +53,8 @@ class OperatingPoint:
             value, most = getattr(self, name), math.inf if name == "false_alarms_per_hour" else 1.0
             if not (math.isfinite(value) and 0 <= value <= most):
                 allowed = "0 to 1" if most == 1.0 else "0 or more"
-                raise InputError(name.replace("_", "-"), f"`{name}` is {value}", allowed, f"change `{name}`")
+                code = "min-score" if name == "min_score" else "operating-point"
+                raise InputError(code, f"`{name}` is {value}", allowed, f"change `{name}`")
 
     def of(self, calibration: Calibration | None, labels: Sequence[str]) -> MinScore:
         """The minimum score for a bundle.

@@ -16,10 +16,13 @@ from .progress import track
 from .terminal import cell, console, echo_json
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
-    from ..datasets.dataset import Dataset, Truth
-    from ..evaluation.average_precision import Detections
+    from ..bundle.reader import Bundle
+    from ..datasets.dataset import Dataset
+    from ..session.offline import Localization
 
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
@@ -87,6 +90,9 @@ def evaluate(
 ) -> None:
     """Compute mean average precision (ActivityNet protocol), recall and alignment on a data set.
 
+    Where the videos have clicks, also which clicks the bundle finds and how many of its events hold one. Without
+    gt.json that is all.
+
     Example: punctum eval bundle/ data/gtea --split split_1 --json
 
     A data set of videos, through the backbone of the bundle: punctum eval runs/urfall/bundle data/urfall
@@ -99,9 +105,10 @@ def evaluate(
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..evaluation.alignment import alignment, draw_alignment
-    from ..evaluation.average_precision import average_recall, read_detections, recall
+    from ..evaluation.average_precision import Detections, average_recall, read_detections, recall
     from ..evaluation.average_precision import evaluate as judge
     from ..files.outputs import FIGURE, Output
+    from .eval_clicks import clicked_videos, judge_by_clicks, print_clicks
     from .eval_online import eval_online, online_delays
 
     if detections is not None:
@@ -143,9 +150,20 @@ def evaluate(
         if detections is None
         else Dataset.open(dataset, split=split, need_features=False)
     )
-    truth = data.truth(subset)
+    clicks = {} if detections is not None or online else clicked_videos(data, subset)
+    truth = data.truth(subset) if data.truth_file.is_file() or not clicks else None
     timing: dict[str, float] = {}
     head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
+    if truth is None:
+        refuse(context, ("tiou", "aligned", "figure"), "without gt.json", "add gt.json", code="arguments")
+        loaded, events, head["engine"] = _events(bundle or Path(), data, tuple(clicks), engine, timing)
+        judged = judge_by_clicks(loaded, data, events, clicks, timing["media_s"]).to_record()
+        record = {**head, "bundle": loaded.id, "clicks": judged, "timing": timing}
+        if as_json:
+            echo_json(record)
+        else:
+            print_clicks(judged, console(), per_class=per_class)
+        return
     if online:
         eval_online(
             bundle,
@@ -163,12 +181,16 @@ def evaluate(
         )
         return
     began = time.perf_counter()
+    judged: dict[str, Any] | None = None
     if detections is not None:
         found = read_detections(detections, truth)
         head["detections"] = str(detections)
         timing["read_s"] = time.perf_counter() - began
     else:
-        head["bundle"], head["engine"], found = _run(bundle or Path(), data, truth, engine, timing)
+        loaded, events, head["engine"] = _events(bundle or Path(), data, truth.videos, engine, timing)
+        head["bundle"], found = loaded.id, Detections.from_events(events, truth)
+        if clicks.keys() >= events.keys():
+            judged = judge_by_clicks(loaded, data, events, clicks, timing["media_s"]).to_record()
     began = time.perf_counter()
     result = judge(truth, found, wanted)
     body = result.to_record(per_class=per_class)
@@ -179,6 +201,8 @@ def evaluate(
     }
     body["alignment"] = ranked.to_record() if aligned else {"rank_correlation": ranked.to_record()["rank_correlation"]}
     body["counts"] |= {"videos": len(truth.videos), "videos_ignored": len(found.ignored_videos)}
+    if judged is not None:
+        body["clicks"] = judged
     timing["judge_s"] = time.perf_counter() - began
     if drawn is not None:
         drawn.write(draw_alignment(ranked, None, names=("confidence", "")))
@@ -189,12 +213,11 @@ def evaluate(
         _print(record, console(stderr=drawn is not None and drawn.is_stdout))
 
 
-def _run(
-    path: Path, data: Dataset, truth: Truth, engine: EngineChoice, timing: dict[str, float]
-) -> tuple[str, dict[str, Any], Detections]:
-    """Run the bundle on the evaluated videos."""
+def _events(
+    path: Path, data: Dataset, videos: Sequence[str], engine: EngineChoice, timing: dict[str, float]
+) -> tuple[Bundle, dict[str, Localization], dict[str, Any]]:
+    """Run the bundle on the evaluated videos. Returns it, its events and the record of the engine."""
     from ..datasets.recordings import feature_reader
-    from ..evaluation.average_precision import Detections
     from .eval_online import known_labels
 
     bundle = engine.load(path)
@@ -202,7 +225,7 @@ def _run(
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, spec=engine.spec())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
-    for video in track(truth.videos, "running"):
+    for video in track(videos, "running"):
         began = time.perf_counter()
         features = read(video)
         extracting += time.perf_counter() - began
@@ -213,11 +236,13 @@ def _run(
     if data.only_videos:
         timing["features_s"], spent = extracting, spent + extracting
     timing |= {"run_s": spent, "media_s": media, "real_time_factor": spent / media if media else 0.0}
-    return bundle.id, engine_record(localizer.backend), Detections.from_events(events, truth)
+    return bundle, events, engine_record(localizer.backend)
 
 
 def _print(record: dict[str, Any], shown: Console) -> None:
     from rich.table import Table
+
+    from .eval_clicks import print_clicks
 
     table = Table(title=cell(f"{record['dataset']} {record['split'] or ''} {record['subset']}".strip()))
     columns = list(record["map"])
@@ -252,5 +277,7 @@ def _print(record: dict[str, Any], shown: Console) -> None:
         shown.print(f"mean best IoU from least to most confident: {curve}")
         error = record["alignment"]["calibration_error"]
         shown.print(f"calibration error: {'-' if error is None else format(error, '.3f')}")
+    if "clicks" in record:
+        print_clicks(record["clicks"], shown, per_class=False)
     if record["classes_without_truth"]:
         shown.print(cell(f"no truth for: {', '.join(record['classes_without_truth'])}"))

@@ -141,9 +141,9 @@ def test_without_calibration_every_event_counts_and_targets_are_refused():
     ("asked", "code"),
     [
         ({"min_score": 2.0}, "min-score"),
-        ({"target_precision": float("nan")}, "target-precision"),
-        ({"target_recall": -0.1}, "target-recall"),
-        ({"false_alarms_per_hour": -1.0}, "false-alarms-per-hour"),
+        ({"target_precision": float("nan")}, "operating-point"),
+        ({"target_recall": -0.1}, "operating-point"),
+        ({"false_alarms_per_hour": -1.0}, "operating-point"),
         ({"min_score": 0.5, "target_recall": 0.5}, "operating-point"),
     ],
 )
