@@ -1,0 +1,84 @@
+"""`punctum calibrate`: scores of an existing bundle as probabilities, on footage of the user's own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from punctum.runtime.cli.terminal import echo, echo_json
+from punctum.runtime.text.display import counted
+
+
+def calibrate(
+    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
+    dataset: Annotated[
+        Path,
+        typer.Argument(
+            metavar="DATASET", help="Data set of footage that the bundle was not trained on, with or without clicks."
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to write.")],
+    subset: Annotated[str, typer.Option(help="Videos to use: test or train.")] = "test",
+    split: Annotated[str | None, typer.Option(help="Split folder of the data set, e.g. split_1.")] = None,
+    points: Annotated[str, typer.Option(help="Points file: one click per action of these videos.")] = "points.csv",
+    no_points: Annotated[
+        bool, typer.Option("--no-points", help="Use the distribution of the scores only, even if there are clicks.")
+    ] = False,
+    actions_per_hour: Annotated[
+        float | None, typer.Option(help="Without clicks: how many actions an hour of this footage holds on average.")
+    ] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing bundle.")] = False,
+    expect_sha256: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIGEST",
+            help="Refuse the bundle unless this is its SHA-256, which `punctum doctor BUNDLE` prints.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the record as JSON.")] = False,
+) -> None:
+    """Calibrate the scores of a bundle for a camera or site, and set its default minimum score.
+
+    With clicks, events that hold one count as right. A calibrated bundle keeps its calibration as far as the clicks do
+    not contradict it, so a handful is enough. Without clicks the share of right events is estimated from the
+    distribution of the scores, or from --actions-per-hour.
+
+    Example: punctum calibrate runs/falls/bundle data/other-site --out bundles/other-site
+
+    Example: punctum calibrate runs/falls/bundle data/other-site --no-points --actions-per-hour 2 --out bundles/other
+    """
+    from punctum.runtime import Bundle
+    from punctum.runtime.bundle.writer import save_bundle
+    from punctum.runtime.errors import InputError
+    from punctum.runtime.files.outputs import check_folder
+
+    from .._names import check_new_folder
+    from ..calibrate import calibrate_bundle
+
+    if no_points and points != "points.csv":
+        raise InputError("arguments", "`points` has no effect with `no_points`", "one of them", "leave one out")
+    check_folder(out, [bundle, dataset], whole=True)
+    check_new_folder(out, replace=replace)
+    result, facts = calibrate_bundle(
+        Bundle.load(bundle, expect_sha256=expect_sha256),
+        dataset,
+        subset=subset,
+        split=split,
+        points=None if no_points else points,
+        actions_per_hour=actions_per_hour,
+        quiet=as_json,
+    )
+    save_bundle(result, out, replace=replace)
+    if as_json:
+        echo_json({"bundle": result.id, "sha256": result.sha256, "calibration": facts})
+        return
+    where = f"{counted(facts['events'], 'event')} in {facts['hours']:.2g} h of footage"
+    if facts["clicks"] is None:
+        echo(f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected")
+    else:
+        echo(
+            f"{where}, {counted(facts['clicks'], 'click')}: a minimum score of {facts['min_score']:.2f} finds "
+            f"{facts['recall']:.0%} of the clicks, and {facts['precision']:.0%} of the events are right"
+        )
+    echo(f"wrote {result.id} to {out}")

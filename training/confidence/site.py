@@ -1,0 +1,116 @@
+"""Calibration of an existing bundle on footage that it has not been trained on, such as that of another site.
+
+With clicks the maps are fitted as for a new run; a bundle that is calibrated already keeps its maps as far as the
+clicks do not contradict them. Without clicks only the share of right events can be adapted (prior shift): the
+distribution of the scores shows it (Saerens et al., 2002), or the user knows how many actions there are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from punctum.runtime.bundle.calibration import Calibration, ScoreMap
+
+from ..arrays import F64
+from .choose import best_minimum, choices
+from .fit import KNOTS, Prior, fit_maps, fit_weights, logit, map_of, sigmoid
+from .judge import JudgedEvents
+
+KNOWN = Prior(slopes=(1.0,), spread=(0.3,), least=(0.2,), intercept=2.0, offset=0.5)
+"""Beside existing maps: other sites have other shares of right events, and classes differ little in that."""
+LARGEST_SHIFT = 2.5
+"""Bound of the shift of log-odds that scores alone can justify."""
+
+
+@dataclass(frozen=True, slots=True)
+class Footage:
+    """What is known of the footage.
+
+    Attributes:
+        events: judged events; without clicks `right` is not used.
+        clicks: number of clicks; None without clicks.
+        hours: duration.
+    """
+
+    events: JudgedEvents
+    clicks: int | None
+    hours: float
+
+
+def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | None) -> Calibration:
+    """Maps, default minimum and table of choices for footage with clicks.
+
+    Args:
+        footage: with clicks; of its events at least one is right and one is wrong.
+        classes: number of classes.
+        before: calibration of the bundle.
+    """
+    judged, clicks = footage.events, footage.clicks or 0
+    if before is None:
+        maps = fit_maps(judged, classes)
+    else:
+        known = _scores(before.classes, judged)
+        weights = fit_weights(logit(known)[:, None], judged, classes, KNOWN)
+        maps = _shifted(before.classes, slope=float(weights[1]), shifts=weights[0] + weights[2:])
+    scores = _scores(maps, judged)
+    least = best_minimum(scores, judged, clicks)
+    return Calibration(
+        classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
+        choices=choices(scores, judged, clicks, footage.hours),
+    )
+
+
+def calibrate_by_rate(footage: Footage, before: Calibration, *, actions: float | None) -> tuple[Calibration, float]:
+    """Shift the maps for footage without clicks.
+
+    Args:
+        footage: without clicks.
+        before: calibration of the bundle.
+        actions: number of actions in the footage, if it is known.
+
+    Returns:
+        The calibration, and the shift of log-odds. Minimum scores and choices stay: they are probabilities, too.
+    """
+    z = logit(_scores(before.classes, footage.events))
+    shift = _shift_for(z, actions) if actions is not None else _prior_shift(z)
+    shifts = np.full(len(before.classes), shift)
+    maps = _shifted(before.classes, slope=1.0, shifts=shifts)
+    kept = [new.model_copy(update={"min_score": old.min_score}) for new, old in zip(maps, before.classes, strict=True)]
+    reduced = _shifted(before.reduced, slope=1.0, shifts=shifts) if before.reduced else ()
+    return Calibration(classes=tuple(kept), reduced=tuple(reduced), choices=before.choices), shift
+
+
+def _scores(maps: tuple[ScoreMap, ...], events: JudgedEvents) -> F64:
+    return np.array([maps[c](x) for c, x in zip(events.label, events.raw, strict=True)], np.float64)
+
+
+def _shifted(maps: tuple[ScoreMap, ...], *, slope: float, shifts: F64) -> tuple[ScoreMap, ...]:
+    """The maps followed by p -> sigmoid(slope * logit(p) + shift of the class)."""
+    found = []
+    for each, shift in zip(maps, shifts, strict=True):
+        known = np.array([each(x) for x in KNOTS])
+        found.append(map_of(sigmoid(slope * logit(known) + shift)))
+    return tuple(found)
+
+
+def _shift_for(z: F64, actions: float) -> float:
+    """The shift with which the expected number of right events is `actions`, by bisection."""
+    low, high = -15.0, 15.0
+    for _ in range(60):
+        middle = (low + high) / 2
+        low, high = (middle, high) if float(sigmoid(z + middle).sum()) < actions else (low, middle)
+    return (low + high) / 2
+
+
+def _prior_shift(z: F64) -> float:
+    """The shift that the scores imply if only the share of right events differs: the fixed point of EM."""
+    before = float(sigmoid(z).mean()) if len(z) else 0.5
+    base, share = np.log(before / (1 - before)), before
+    for _ in range(1000):
+        shift = float(np.clip(np.log(share / (1 - share)) - base, -LARGEST_SHIFT, LARGEST_SHIFT))
+        after = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6))
+        if abs(after - share) < 1e-9:
+            break
+        share = after
+    return shift
