@@ -30,42 +30,57 @@ LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
 @jit
-def _decay(start, end, score, s, e, extra, scale):  # type: ignore[no-untyped-def]
-    """Multiply every score by exp(scale * iou^2) with the segment [s, e]; returns the bits of the best score.
+def _factor(start, end, s, e, length, extra, scale):  # type: ignore[no-untyped-def]
+    """exp(scale * iou^2) of two segments; `length` is that of [s, e].
 
-    The series of exp is exact to a rounding for |r| <= ln 2 / 2, and gives exactly 1 where nothing overlaps.
+    The series of exp is exact to a rounding for |r| <= ln 2 / 2, and gives exactly 1 where nothing overlaps. The same
+    for a pair from both sides.
     """
+    inter = max(min(e, end) - max(s, start) + extra, 0.0)
+    union = length + (end - start + extra) - inter
+    iou = inter / (union if union > 0.0 else 1.0)
+    x = max(scale * iou * iou, -708.0)
+    shifted = x * 1.4426950408889634 + ROUND
+    k = shifted - ROUND
+    y = x - k * LN2_HIGH - k * LN2_LOW
+    p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0
+    p = p * y + 1.0 / 3628800.0
+    p = p * y + 1.0 / 362880.0
+    p = p * y + 1.0 / 40320.0
+    p = p * y + 1.0 / 5040.0
+    p = p * y + 1.0 / 720.0
+    p = p * y + 1.0 / 120.0
+    p = p * y + 1.0 / 24.0
+    p = p * y + 1.0 / 6.0
+    p = p * y + 0.5
+    p = p * y + 1.0
+    p = p * y + 1.0
+    power = float_of((bits_of(shifted) + 1023) << 52)
+    return p * power if x > -708.0 else 0.0
+
+
+@jit
+def _decay(start, end, score, s, e, extra, scale):  # type: ignore[no-untyped-def]
+    """Multiply every score by its factor with the segment [s, e]; returns the bits of the best score."""
     length = e - s + extra
     peak = np.int64(-1)
     for r in range(len(score)):
-        inter = max(min(e, end[r]) - max(s, start[r]) + extra, 0.0)
-        union = length + (end[r] - start[r] + extra) - inter
-        iou = inter / (union if union > 0.0 else 1.0)
-        x = max(scale * iou * iou, -708.0)
-        shifted = x * 1.4426950408889634 + ROUND
-        k = shifted - ROUND
-        y = x - k * LN2_HIGH - k * LN2_LOW
-        p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0
-        p = p * y + 1.0 / 3628800.0
-        p = p * y + 1.0 / 362880.0
-        p = p * y + 1.0 / 40320.0
-        p = p * y + 1.0 / 5040.0
-        p = p * y + 1.0 / 720.0
-        p = p * y + 1.0 / 120.0
-        p = p * y + 1.0 / 24.0
-        p = p * y + 1.0 / 6.0
-        p = p * y + 0.5
-        p = p * y + 1.0
-        p = p * y + 1.0
-        power = float_of((bits_of(shifted) + 1023) << 52)
-        value = score[r] * (p * power if x > -708.0 else 0.0)
+        value = score[r] * _factor(start[r], end[r], s, e, length, extra, scale)
         score[r] = value
         peak = max(peak, bits_of(value))
     return peak
 
 
 @jit
-def _first_of(score, code, peak):  # type: ignore[no-untyped-def]
+def write_factors(start, end, s, e, extra, scale, factors):  # type: ignore[no-untyped-def]
+    """The factor of every segment with the segment [s, e]."""
+    length = e - s + extra
+    for r in range(len(factors)):
+        factors[r] = _factor(start[r], end[r], s, e, length, extra, scale)
+
+
+@jit
+def first_of(score, code, peak):  # type: ignore[no-untyped-def]
     """The lowest code among the scores whose bits are `peak`."""
     best = NOBODY
     for r in range(len(score)):
@@ -108,7 +123,7 @@ def _pick_cluster(members, work, blocks, floor, extra, scale, final):  # type: i
             start[r], end[r], score[r], code[r] = 0.0, 0.0, DEAD, NOBODY
         top = max(top, high[y])
         reach[y] = top
-        codes[y] = _first_of(score[a:b], code[a:b], peaks[y])
+        codes[y] = first_of(score[a:b], code[a:b], peaks[y])
     for _ in range(k):
         peak, best = _first_block(peaks[:count], codes[:count])
         if peak < 0 or float_of(peak) < floor:
@@ -131,7 +146,7 @@ def _pick_cluster(members, work, blocks, floor, extra, scale, final):  # type: i
                 a = y * size
                 b = a + (sizes[y] + LANES - 1) // LANES * LANES
                 peaks[y] = _decay(start[a:b], end[a:b], score[a:b], s, e, extra, scale)
-                codes[y] = _first_of(score[a:b], code[a:b], peaks[y])
+                codes[y] = first_of(score[a:b], code[a:b], peaks[y])
 
 
 @jit
