@@ -22,8 +22,8 @@ from rich.table import Table
 CLASSES = 20
 
 
-def best(call: Callable[[], object], repeat: int = 3, clock: Callable[[], float] = time.perf_counter) -> float:
-    """Seconds of the fastest of `repeat` calls."""
+def best(call: Callable[[], object], repeat: int = 3, clock: Callable[[], float] = time.thread_time) -> float:
+    """CPU seconds of the fastest of `repeat` calls: on a busy machine, time on the clock is that of others too."""
     seconds = []
     for _ in range(repeat):
         began = clock()
@@ -53,16 +53,16 @@ def suppression(count: int, quick: bool) -> dict[str, float]:
         index, decayed, ends = kernels.suppress_groups(moved, flat, offsets)
         return moved[index], decayed, index % count, ends
 
-    def twin(classes: int) -> None:
-        reference.settle_classes(segments, scores[:, :classes])
+    def twin(label: int) -> None:
+        reference.settle_classes(segments, scores[:, label : label + 1])
 
     for mine, wanted in zip(kernels.settle_classes(segments, scores), single(), strict=True):
         if not np.array_equal(mine, wanted):
             raise SystemExit("kernels: classes together and one at a time differ")
-    classes = 2 if quick or count > 1000 else CLASSES
+    classes = 2 if quick or count > 1000 else CLASSES  # they cost the same: the fastest of these counts
     shared = best(lambda: kernels.settle_classes(segments, scores), 25)
     one_by_one, sparse = best(single, 15), best(lambda: kernels.settle_classes(segments, scores, min_score=0.3), 15)
-    twin_s = best(lambda: twin(classes), 1) * CLASSES / classes
+    twin_s = CLASSES * min(best(lambda c=label: twin(c), 1) for label in range(classes))
     return {"kernel_s": shared, "twin_s": twin_s, "single_s": one_by_one, "sparse_s": sparse}
 
 
@@ -72,7 +72,7 @@ def growth_of_classes() -> float:
     for count in (1000, 10_000):
         scores = np.stack([video(count, count / 2, seed)[1] for seed in range(CLASSES)], axis=1)
         cases.append((video(count, count / 2)[0], scores))
-    small, large = (best(lambda c=case: kernels.settle_classes(*c), 15, time.thread_time) for case in cases)
+    small, large = (best(lambda c=case: kernels.settle_classes(*c), 15) for case in cases)
     return large / small
 
 
@@ -87,7 +87,7 @@ def growth() -> float:
         for _ in range(5):
             kernels.soft_nms(kernels.adapt_boundaries(*case), case[1])
 
-    return best(lambda: run(large), 9, time.thread_time) / best(lambda: run(small), 9, time.thread_time)
+    return best(lambda: run(large), 9) / best(lambda: run(small), 9)
 
 
 def proposals(length: int = 400) -> dict[str, float]:

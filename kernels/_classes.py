@@ -13,13 +13,12 @@ from numpy.typing import ArrayLike
 
 from ._adapt import adapted
 from ._jit import jit
-from ._order import argsort_stable, bits_of, float_of, order_in_groups
+from ._order import argsort_of, argsort_stable, bits_of, float_of
 from ._overlap import iou_of
-from ._soft import DEAD, NOBODY, first_of, soft_groups, write_factors
+from ._soft import DEAD, NOBODY, soft_groups, write_factors
 from ._validate import F64, I64, KernelInputError, matrix_of, positive, segments_of
 
-FEWEST = 4  # 16 entries of a block
-WIDTH = 8  # entries of windows and clusters are a multiple of it
+BLOCK = 16  # entries, of which the best score is kept
 NOWHERE = 1e300
 MOST_PAIRS = 1 << 24
 """Pairs of which factors are kept (8 bytes each, twice). Where there are more, each class is processed on its own."""
@@ -91,21 +90,18 @@ def _list_neighbors(start, end, first, stop, ends, threshold, neighbor, iou):  #
 
 
 @jit
-def _place(first, stop, cluster, slot, low, row):  # type: ignore[no-untyped-def]
-    """Place clusters and windows at multiples of a vector, so that loops over them leave no rest.
+def _place(first, stop, a, b, low, row):  # type: ignore[no-untyped-def]
+    """Widen the windows of the cluster from a to b to whole blocks.
 
-    slot: where each cluster begins, then the number of slots. low: first slot of each proposal's window, counted in its
-    cluster; factors row[p] to row[p + 1] belong to the window.
+    low: first entry of each proposal's window, counted in the cluster; factors row[p] to row[p + 1] belong to it.
+    Returns the entries of the cluster, in whole blocks too.
     """
-    slot[0], row[0] = 0, 0
-    for g in range(len(cluster) - 1):
-        a, b = cluster[g], cluster[g + 1]
-        room = (b - a + WIDTH - 1) // WIDTH * WIDTH
-        slot[g + 1] = slot[g] + room
-        for p in range(a, b):
-            width = (stop[p] - first[p] + WIDTH - 1) // WIDTH * WIDTH
-            low[p] = min(first[p] - a, room - width)
-            row[p + 1] = row[p] + width
+    row[a], at = 0, 0
+    for p in range(a, b):
+        low[p] = (first[p] - a) // BLOCK * BLOCK
+        at += (stop[p] - a + BLOCK - 1) // BLOCK * BLOCK - low[p]
+        row[p + 1] = at
+    return (b - a + BLOCK - 1) // BLOCK * BLOCK
 
 
 @jit
@@ -159,21 +155,30 @@ def _best(score):  # type: ignore[no-untyped-def]
 
 
 @jit
-def _multiply(score, factors):  # type: ignore[no-untyped-def]
+def _decay_block(score, factors):  # type: ignore[no-untyped-def]
+    """Multiply the scores of one block; returns the bits of the best."""
+    peak = np.int64(-1)
     for r in range(len(score)):
-        score[r] *= factors[r]
+        value = score[r] * factors[r]
+        score[r] = value
+        peak = max(peak, bits_of(value))
+    return peak
+
+
+@jit
+def _first_in_block(score, code, peak):  # type: ignore[no-untyped-def]
+    best = NOBODY
+    for r in range(len(score)):
+        best = min(best, code[r] if bits_of(score[r]) == peak else NOBODY)
+    return best
 
 
 @jit
 def _pick(score, code, low, row, factors, floor, peaks, final):  # type: ignore[no-untyped-def]
-    """Soft-NMS of one cluster: `final` gets the score of every pick at its index."""
-    shift = FEWEST  # the best scores of blocks of this power of two are kept
-    while len(score) >> shift > 2 << shift:
-        shift += 1
-    size = 1 << shift
-    count = (len(score) + size - 1) >> shift
+    """Soft-NMS of one cluster: `final` gets the score of every pick at its index. Windows are of whole blocks."""
+    count = len(peaks)
     for y in range(count):
-        peaks[y] = _best(score[y << shift : (y << shift) + size])
+        peaks[y] = _best(score[y * BLOCK : y * BLOCK + BLOCK])
     for _ in range(len(low)):
         peak = np.int64(-1)
         for y in range(count):
@@ -183,72 +188,98 @@ def _pick(score, code, low, row, factors, floor, peaks, final):  # type: ignore[
         best = NOBODY
         for y in range(count):
             if peaks[y] == peak:
-                c = y << shift
-                best = min(best, first_of(score[c : c + size], code[c : c + size], peak))
+                c = y * BLOCK
+                best = min(best, _first_in_block(score[c : c + BLOCK], code[c : c + BLOCK], peak))
         p = best & 0xFFFFFFFF
         final[best >> 32] = float_of(peak)
         score[p] = DEAD
-        a, at = low[p], row[p]
-        width = row[p + 1] - at
-        _multiply(score[a : a + width], factors[at : at + width])
-        for y in range(a >> shift, ((a + width - 1) >> shift) + 1):
-            peaks[y] = _best(score[y << shift : (y << shift) + size])
+        c = low[p]
+        for at in range(row[p], row[p + 1], BLOCK):
+            peaks[c // BLOCK] = _decay_block(score[c : c + BLOCK], factors[at : at + BLOCK])
+            c += BLOCK
 
 
 @jit(
-    "Tuple((f8[:, ::1], f8[:, :, ::1]))(f8[::1], f8[::1], i8[::1], f8[:, ::1], i8[::1], "
-    "UniTuple(i8[::1], 4), f8, f8, f8, f8)"
+    "Tuple((f8[:, ::1], f8[::1], i8[::1], i8[::1]))(f8[::1], f8[::1], i8[::1], f8[:, ::1], UniTuple(i8[::1], 4), "
+    "f8, f8, f8, f8)"
 )
-def _settle(start, end, by_start, scores, by_score, found, threshold, sigma, floor, extra):  # type: ignore[no-untyped-def]
-    """(score at which each class picks each proposal, DEAD if it does not; its segment for that class).
-
-    start, end: sorted by start. by_start: their indices. scores: [C, M] by index. by_score: the rows of scores,
-    flattened, by score within each class. found: see `_neighbors`.
-    """
-    first, stop, ends, cluster = found
+def _settle(start, end, by_start, scores, found, threshold, sigma, floor, extra):  # type: ignore[no-untyped-def]
+    """What `settle_classes` returns. start, end: sorted by start. by_start: their indices. scores: [C, M] by index.
+    found: see `_neighbors`."""
+    first, stop, ends, _ = found
     classes, n = scores.shape
-    scale = -1.0 / sigma
     neighbor, iou = np.empty(ends[n], np.int64), np.empty(ends[n])
     _list_neighbors(start, end, first, stop, ends, threshold, neighbor, iou)
-    slot, low, row = np.empty(len(cluster), np.int64), np.empty(n, np.int64), np.empty(n + 1, np.int64)
-    _place(first, stop, cluster, slot, low, row)
-    room = slot[len(slot) - 1]
-    factors, own = np.empty(row[n]), np.empty(row[n])
-    # By slot; slots that no proposal has are at a place where nothing overlaps them.
-    wide_start, wide_end = np.full(room, NOWHERE), np.full(room, NOWHERE)
-    wide_score, code = np.empty(room), np.full(room, NOBODY)
-    rank, order, score = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n)
-    for g in range(len(cluster) - 1):
-        a, b, z = cluster[g], cluster[g + 1], slot[g]
-        for p in range(a, b):
-            rank[by_start[p]] = p
-            code[z + p - a] = by_start[p] << 32 | p - a
-            wide_start[z + p - a], wide_end[z + p - a] = start[p], end[p]
-        for p in range(a, b):
-            c, d = z + low[p], z + low[p] + row[p + 1] - row[p]
-            write_factors(wide_start[c:d], wide_end[c:d], start[p], end[p], extra, scale, factors[row[p] : row[p + 1]])
-    peaks, locked = np.empty(n // 16 + 2, np.int64), np.empty(n, np.bool_)
-    moved_start, moved_end = np.empty(n), np.empty(n)
-    final, segments = np.full((classes, n), DEAD), np.empty((classes, n, 2))
+    rank, order, locked = np.empty(n, np.int64), np.empty(n, np.int64), np.empty(n, np.bool_)
+    for p in range(n):
+        rank[by_start[p]] = p
+    score, moved_start, moved_end = np.empty((classes, n)), np.empty((classes, n)), np.empty((classes, n))
     for c in range(classes):
         for p in range(n):
-            score[p] = scores[c, by_start[p]] + 0.0
-            order[p] = rank[by_score[c * n + p] - c * n]
-        _move(start, end, score, order, ends, neighbor, iou, floor, locked, moved_start, moved_end)
-        for p in range(n):
-            segments[c, by_start[p], 0], segments[c, by_start[p], 1] = moved_start[p], moved_end[p]
-        for g in range(len(cluster) - 1):
-            a, b, y, z = cluster[g], cluster[g + 1], slot[g], slot[g + 1]
-            peak = _best(score[a:b])
-            if float_of(peak) < floor:
+            score[c, p] = scores[c, by_start[p]] + 0.0
+        if ends[n] > 0:
+            by_score = argsort_of(scores[c], True)
+            for q in range(n):
+                order[q] = rank[by_score[q]]
+            own = (moved_start[c], moved_end[c])
+            _move(start, end, score[c], order, ends, neighbor, iou, floor, locked, own[0], own[1])
+        else:
+            moved_start[c, :], moved_end[c, :] = start, end
+    final = np.full((classes, n), DEAD)
+    _settle_clusters(start, end, by_start, (score, moved_start, moved_end), found, -1.0 / sigma, floor, extra, final)
+    segments, values = np.empty((classes * n, 2)), np.empty(classes * n)
+    index, offsets = np.empty(classes * n, np.int64), np.empty(classes + 1, np.int64)
+    offsets[0], at = 0, 0
+    for c in range(classes):
+        # Within a cluster picks fall by (score, then index), so sorting by that is the order of picking over all.
+        by_score = argsort_of(final[c], True)
+        for q in range(n):
+            i = by_score[q]
+            if final[c, i] < 0.0:
+                break
+            segments[at, 0], segments[at, 1] = moved_start[c, rank[i]], moved_end[c, rank[i]]
+            values[at], index[at] = final[c, i], i
+            at += 1
+        offsets[c + 1] = at
+    return segments[:at].copy(), values[:at].copy(), index[:at].copy(), offsets
+
+
+@jit
+def _settle_clusters(start, end, by_start, by_class, found, scale, floor, extra, final):  # type: ignore[no-untyped-def]
+    """Soft-NMS of every class, one cluster after the other, so that the factors of a cluster stay in the cache."""
+    first, stop, _, cluster = found
+    score, moved_start, moved_end = by_class
+    n = len(start)
+    low, row, room, pairs = np.empty(n, np.int64), np.empty(n + 1, np.int64), 0, 0
+    for g in range(len(cluster) - 1):
+        size = _place(first, stop, cluster[g], cluster[g + 1], low, row)
+        room, pairs = max(room, size), max(pairs, row[cluster[g + 1]])
+    factors, own, peaks = np.empty(pairs), np.empty(pairs), np.empty(room // BLOCK, np.int64)
+    wide_start, wide_end = np.empty(room), np.empty(room)
+    wide_score, code = np.empty(room), np.empty(room, np.int64)
+    for g in range(len(cluster) - 1):
+        a, b = cluster[g], cluster[g + 1]
+        k = b - a
+        size = _place(first, stop, a, b, low, row)
+        here, rows = low[a:b], row[a : b + 1]
+        # Entries beyond the cluster are at a place where nothing overlaps them.
+        wide_start[:k], wide_start[k:size], wide_end[:k], wide_end[k:size] = start[a:b], NOWHERE, end[a:b], NOWHERE
+        code[k:size] = NOBODY
+        for p in range(k):
+            code[p] = by_start[a + p] << 32 | p
+            c, d = here[p], here[p] + rows[p + 1] - rows[p]
+            kept = factors[rows[p] : rows[p + 1]]
+            write_factors(wide_start[c:d], wide_end[c:d], wide_start[p], wide_end[p], extra, scale, kept)
+        used = rows[k]
+        for c in range(len(score)):
+            if float_of(_best(score[c, a:b])) < floor:
                 continue
-            wide_score[y : y + b - a], wide_score[y + b - a : z] = score[a:b], DEAD
-            wide_start[y : y + b - a], wide_end[y : y + b - a] = moved_start[a:b], moved_end[a:b]
-            own[row[a] : row[b]] = factors[row[a] : row[b]]
-            was, now = (start[a:b], end[a:b]), (wide_start[y:z], wide_end[y:z])
-            _refresh(was, now, low[a:b], row[a : b + 1], extra, scale, own)
-            _pick(wide_score[y:z], code[y:z], low[a:b], row[a : b + 1], own, floor, peaks, final[c])
-    return final, segments
+            wide_score[:k], wide_score[k:size] = score[c, a:b], DEAD
+            wide_start[:k], wide_end[:k] = moved_start[c, a:b], moved_end[c, a:b]
+            own[:used] = factors[:used]
+            now = (wide_start[:size], wide_end[:size])
+            _refresh((start[a:b], end[a:b]), now, here, rows, extra, scale, own)
+            _pick(wide_score[:size], code[:size], here, rows, own, floor, peaks[: size // BLOCK], final[c])
 
 
 def settle_classes(
@@ -293,22 +324,24 @@ def settle_classes(
     floor, extra = float(min_score), float(length_offset)
     n, classes = value.shape
     flat = np.ascontiguousarray(value.T)
-    offsets = np.arange(classes + 1, dtype=np.int64) * n
     if n == 0 or classes == 0:
         none = np.zeros(0, np.int64)
         return np.zeros((0, 2)), np.zeros(0), none, np.zeros(classes + 1, np.int64)
     by_start = argsort_stable(np.ascontiguousarray(seg[:, 0]), False)
     start, end = np.ascontiguousarray(seg[by_start, 0]), np.ascontiguousarray(seg[by_start, 1])
     found = _neighbors(start, end, threshold, extra)
-    if flat.min() < 0.0 or (found[1] - found[0]).sum() > MOST_PAIRS:
+    if flat.min() < 0.0 or _most_pairs(found) > MOST_PAIRS:
         return _each(seg, flat, None if adapt_iou is None else threshold, sigma, floor, extra)
-    by_score = order_in_groups(flat.reshape(-1), offsets, descending=True)
-    final, moved = _settle(start, end, by_start, flat, by_score, found, threshold, sigma, max(floor, 0.0), extra)
-    row = final.reshape(-1)
-    picked = np.flatnonzero(row >= 0.0)
-    ends = np.searchsorted(picked, offsets).astype(np.int64)
-    kept = picked[order_in_groups(row[picked], ends, descending=True)]
-    return moved.reshape(-1, 2)[kept], row[kept], kept - np.repeat(offsets[:-1], np.diff(ends)), ends
+    settled: tuple[F64, F64, I64, I64] = _settle(
+        start, end, by_start, flat, found, threshold, sigma, max(floor, 0.0), extra
+    )
+    return settled
+
+
+def _most_pairs(found: tuple[I64, I64, I64, I64]) -> int:
+    """Pairs in the largest cluster, or neighbors by IoU of all where these are more."""
+    first, stop, ends, cluster = found
+    return max(int(np.add.reduceat(stop - first, cluster[:-1]).max()), int(ends[-1]))
 
 
 def _scores_of(scores: ArrayLike, length: int) -> F64:

@@ -80,7 +80,7 @@ def write_factors(start, end, s, e, extra, scale, factors):  # type: ignore[no-u
 
 
 @jit
-def first_of(score, code, peak):  # type: ignore[no-untyped-def]
+def _first_of(score, code, peak):  # type: ignore[no-untyped-def]
     """The lowest code among the scores whose bits are `peak`."""
     best = NOBODY
     for r in range(len(score)):
@@ -123,7 +123,7 @@ def _pick_cluster(members, work, blocks, floor, extra, scale, final):  # type: i
             start[r], end[r], score[r], code[r] = 0.0, 0.0, DEAD, NOBODY
         top = max(top, high[y])
         reach[y] = top
-        codes[y] = first_of(score[a:b], code[a:b], peaks[y])
+        codes[y] = _first_of(score[a:b], code[a:b], peaks[y])
     for _ in range(k):
         peak, best = _first_block(peaks[:count], codes[:count])
         if peak < 0 or float_of(peak) < floor:
@@ -146,7 +146,7 @@ def _pick_cluster(members, work, blocks, floor, extra, scale, final):  # type: i
                 a = y * size
                 b = a + (sizes[y] + LANES - 1) // LANES * LANES
                 peaks[y] = _decay(start[a:b], end[a:b], score[a:b], s, e, extra, scale)
-                codes[y] = first_of(score[a:b], code[a:b], peaks[y])
+                codes[y] = _first_of(score[a:b], code[a:b], peaks[y])
 
 
 @jit
