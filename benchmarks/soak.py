@@ -1,6 +1,6 @@
 """24 hours of a sensor stream as fast as it goes: flat memory, as many events at the end as at the start, exact times.
 
-    python benchmarks/soak.py BUNDLE DATA [--hours 24] [--chunk 25] [--max-delay 1.0] [--json]
+    python benchmarks/soak.py BUNDLE DATA [--hours 24] [--chunk 25] [--max-delay 1.0] [--json FILE]
 
 Recordings of the data set (training and test, in turn, for ever) are joined to one stream and pushed in chunks. The
 resident memory is sampled every half hour of media; the slope is that of a straight line through the samples after
@@ -22,6 +22,7 @@ import numpy as np
 import psutil
 from punctum.runtime import Bundle, Dataset, Localizer
 from punctum.runtime.live import LiveOptions
+from result_file import add_json, rows_of, save
 
 
 def tape(data: Dataset, snippets: int) -> np.ndarray:
@@ -44,7 +45,7 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=24.0)
     parser.add_argument("--chunk", type=int, default=25)
     parser.add_argument("--max-delay", type=float, default=1.0, help="0: final events only")
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     options = parser.parse_args()
     data = Dataset.open(options.data, split=options.split)
     localizer = Localizer(Bundle.load(options.bundle))
@@ -106,7 +107,8 @@ def main() -> int:
         "rss_slope_kib_per_hour": slope / 1024,
         "largest_state_kib": state / 1024,
     }
-    print(json.dumps(record, indent=None if options.json else 1))
+    print(json.dumps(record, indent=1))
+    save(options.json, rows_of({k: v for k, v in record.items() if k != "rss_mib"}), details=record)
     flat = slope * 24 <= 2**20
     return 0 if flat and same and shift < 1e-6 else 1
 

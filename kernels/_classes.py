@@ -315,7 +315,7 @@ def settle_classes(
         >>> segments, scores = [[0.0, 4.0], [1.0, 5.0], [9.0, 11.0]], [[0.9, 0.1], [0.6, 0.0], [0.5, 0.7]]
         >>> moved, decayed, index, offsets = kernels.settle_classes(segments, scores, min_score=0.05)
         >>> index.tolist(), offsets.tolist(), moved[0].round(2).tolist()
-        ([0, 2, 1, 2, 0], [0, 3, 5], [0.4, 4.4])
+        ([0, 2, 1, 2, 0], [0, 3, 5], [0.29, 4.29])
     """
     seg = segments_of(segments)
     value = _scores_of(scores, len(seg))
