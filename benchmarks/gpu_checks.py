@@ -228,7 +228,7 @@ def make_variants(given: Given) -> None:
     if not out.exists():
         what = ["quantize", str(given.demo()), str(given.work / "features"), "--out", str(out)]
         if invoke([*what, "--precision", "int8,fp16,int8-trt", "--max-map-drop", "100"]):
-            raise Skip("punctum quantize failed, see above; it needs the extra of export")
+            raise Skip("punctum quantize failed, see above; it needs the package onnx")
 
 
 def engines(given: Given) -> list[Row]:

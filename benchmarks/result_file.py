@@ -51,8 +51,12 @@ def command() -> str:
 
 
 def _relative(text: str) -> str:
-    """An absolute path without the folders of this machine."""
-    return "/".join(Path(text).parts[-2:]) if Path(text).is_absolute() else text
+    """An absolute path without the folders of this machine: below the repository, or its last two parts."""
+    path = Path(text)
+    if not path.is_absolute():
+        return text
+    root = Path(__file__).resolve().parent.parent
+    return str(path.relative_to(root)) if path.is_relative_to(root) else "/".join(path.parts[-2:])
 
 
 def save(
