@@ -56,7 +56,9 @@ def _relative(text: str) -> str:
     if not path.is_absolute():
         return text
     root = Path(__file__).resolve().parent.parent
-    return str(path.relative_to(root)) if path.is_relative_to(root) else "/".join(path.parts[-2:])
+    if path.is_relative_to(root):
+        return str(path.relative_to(root))
+    return "/".join(path.parts[-2:]) if len(path.parts) > 3 else path.name
 
 
 def save(
