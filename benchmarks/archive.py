@@ -1,7 +1,7 @@
 """`punctum score`: workers against one, batching across items, memory against length, many small items, cost an hour.
 
     python benchmarks/archive.py [--bundle default] [--parts cost,sizes,workers,batching,small,memory,ray] [--rounds 3]
-                                 [--items 10000] [--video-hours 1] [--work DIR] [--json]
+                                 [--items 10000] [--video-hours 1] [--work DIR] [--json FILE]
 
 Media are procedural videos and the features that the bundle makes of them; longer ones are those in turn.
   cost      one worker: seconds of it and bytes out for an hour of features and of video, and its peak memory
@@ -18,7 +18,6 @@ Media are procedural videos and the features that the bundle makes of them; long
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import os
 import statistics
@@ -39,6 +38,7 @@ from punctum.runtime.archive.inputs import find_items
 from punctum.runtime.cli import invoke
 from punctum.runtime.synthetic.video import write_videos
 from punctum.runtime.video import open_frames
+from result_file import add_json, rows_of, save
 
 SEED, VIDEOS, SECONDS = 4_000_001, 6, 40.0
 
@@ -315,7 +315,7 @@ def main() -> None:
     parser.add_argument("--items", type=int, default=10_000)
     parser.add_argument("--video-hours", type=float, default=1.0)
     parser.add_argument("--work", type=Path)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         work = given.work or Path(scratch)
@@ -330,12 +330,12 @@ def main() -> None:
             "memory": lambda: memory(given.bundle, media, given.video_hours),
             "ray": lambda: on_ray(bundle, media),
         }
+        found: list[dict[str, Any]] = []
         for name in given.parts.split(","):
             for row in parts[name]():
-                print(
-                    json.dumps(row) if given.json else "  ".join(f"{k}: {_shown(v)}" for k, v in row.items()),
-                    flush=True,
-                )
+                found.append({"part": name} | row)
+                print("  ".join(f"{k}: {_shown(v)}" for k, v in row.items()), flush=True)
+        save(given.json, rows_of(found, "row"), details={"rows": found})
 
 
 def _shown(value: Any) -> str:

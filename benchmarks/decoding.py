@@ -1,7 +1,7 @@
 """CPU time that is saved by decoding only the packets that the sampled frames need, for each kind of stream.
 
     python benchmarks/decoding.py [--fps 10] [--seconds 8] [--rounds 5] [--threads 1] [--only NAME,NAME]
-                                  [--videos FILE...] [--json]
+                                  [--videos FILE...] [--json FILE]
 
 The streams are encoded from procedural scenes with noise; `--videos` measures your own files instead. Each stream is
 processed in two modes, up to the input of the backbone of the bundle `default`: "all" decodes every packet, "selected"
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import hashlib
-import json
 import tempfile
 import time
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.credentials.redact import Address
 from punctum.runtime.video import Sampled, VideoOptions
 from punctum.runtime.video.files import FileFrames
+from result_file import add_json, rows_of, save
 
 SEED = 77
 X264 = {"preset": "veryfast", "crf": "23", "threads": "1"}
@@ -174,18 +174,16 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="threads of the decoder; 0: as FFmpeg chooses")
     parser.add_argument("--only", help=f"some of {','.join(KINDS)}")
     parser.add_argument("--videos", type=Path, nargs="*")
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="punctum-") as folder:
         found = []
         for row in rows(arguments, Path(folder)):
             found.append(row)
-            if not arguments.json:
-                text = f"{row['name']:10} {row.get('form', ''):8} {row['omitted']:6.1%} not decoded  "
-                text += f"CPU {row['all_ms']:6.1f} -> {row['selected_ms']:6.1f} ms/s  ratio {row['ratio']:.2f}  "
-                print(text + f"wall {row['all_wall_ms']:6.1f} -> {row['selected_wall_ms']:6.1f}", flush=True)
-        if arguments.json:
-            print(json.dumps({"fps": arguments.fps, "threads": arguments.threads, "streams": found}, indent=1))
+            text = f"{row['name']:10} {row.get('form', ''):8} {row['omitted']:6.1%} not decoded  "
+            text += f"CPU {row['all_ms']:6.1f} -> {row['selected_ms']:6.1f} ms/s  ratio {row['ratio']:.2f}  "
+            print(text + f"wall {row['all_wall_ms']:6.1f} -> {row['selected_wall_ms']:6.1f}", flush=True)
+        save(arguments.json, rows_of(found, "stream"), details={"fps": arguments.fps, "streams": found})
 
 
 if __name__ == "__main__":

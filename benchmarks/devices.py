@@ -10,7 +10,6 @@ seconds or score. Times are of whole recordings, in turns; ratios are medians ov
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import statistics
 import sys
@@ -24,6 +23,7 @@ from punctum.runtime import Bundle, Dataset, Localizer, evaluate
 from punctum.runtime.backends.options import EngineOptions
 from punctum.runtime.errors import PunctumError
 from punctum.runtime.evaluation.average_precision import Detections
+from result_file import add_json, rows_of, save
 
 REFERENCE = "cpu/fp32"
 
@@ -87,7 +87,7 @@ def main() -> None:
     parser.add_argument("--engines", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--tolerance", type=float, default=1e-3)
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     options = parser.parse_args()
     bundle, data = Bundle.load(options.bundle), Dataset.open(options.data, split=options.split)
     truth = data.truth()
@@ -142,8 +142,7 @@ def main() -> None:
             f"  {row['events_apart']} of {row['events']} events apart"
             + (f"  opened in {row['open_s']:.1f} s" if "open_s" in row else "")
         )
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    save(options.json, rows_of(rows), details=rows)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The ways to run one trained network on this CPU, in turns: time a second of media by stage, memory, mAP.
 
-    python benchmarks/engines.py RUN DATA [--split split_1] [--bundle BUNDLE] [--published RUN] [--rounds 5] [--json]
+    python benchmarks/engines.py RUN DATA [--split split_1] [--bundle BUNDLE] [--published RUN]
+                                 [--rounds 5] [--json FILE]
 
 RUN: made by `punctum train` on DATA, whose test videos are run as whole recordings and as live streams. BUNDLE: the
 same run with precision variants, whose int8 is measured too. --published: a run of the same data with the published
@@ -12,7 +13,6 @@ two times of the same round; one thread everywhere. Memory is of a process of it
 from __future__ import annotations
 
 import argparse
-import json
 import multiprocessing
 import random
 import statistics
@@ -36,6 +36,7 @@ from punctum.runtime.live import LiveOptions
 from punctum.training import load_run
 from punctum.training.models.center import PublishedCenterHead
 from punctum.training.models.torch_backend import localizer_of
+from result_file import add_json, rows_of, save
 
 BASE, PUBLISHED = "torch eager", "torch eager, published head sizes"
 COMPILED, TORCH_GRAPHS, LEAN = "torch compiled", "ONNX Runtime fp32, graphs of torch", "ONNX Runtime fp32"
@@ -145,7 +146,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=120.0, help="of test videos in a round")
     parser.add_argument("--no-compile", action="store_true")
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     options = parser.parse_args()
     data = Dataset.open(options.data, split=options.split)
     with tempfile.TemporaryDirectory() as folder:
@@ -154,7 +155,8 @@ def main() -> None:
             bundle = f"{folder}/bundle"
             export_bundle(load_run(options.run), bundle)
         record = compare(options, data, bundle)
-    print(json.dumps(record, indent=1) if options.json else table(record))
+    print(table(record))
+    save(options.json, rows_of(record["rows"]), details=record)
 
 
 def compare(options: argparse.Namespace, data: Dataset, bundle: str) -> dict[str, Any]:

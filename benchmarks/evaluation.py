@@ -1,6 +1,6 @@
 """How fast detections are judged, and what post-processing does to real proposals.
 
-    python benchmarks/evaluation.py [SHARED] [--json]
+    python benchmarks/evaluation.py [SHARED] [--json FILE]
 
 SHARED is the folder with data/ (default: PUNCTUM_SHARED, or `shared` beside the checkout). It judges the 31,389
 proposals of a published base locator (P-MIL) on the 210 test videos of THUMOS14, first as they are and then after hard
@@ -12,7 +12,6 @@ plain evaluator in this run is printed beside it, because only ratios within one
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -28,6 +27,7 @@ from punctum.runtime.evaluation.average_precision import (
     read_detections,
     recall,
 )
+from result_file import add_json, rows_of, save
 
 PUBLISHED_EVALUATOR_S = 48.7
 SNIPPET_S = 0.64
@@ -107,7 +107,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     beside = Path(__file__).resolve().parent.parent.parent / "shared"
     parser.add_argument("shared", nargs="?", type=Path, default=Path(os.environ.get("PUNCTUM_SHARED", beside)))
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     options = parser.parse_args()
     folder = options.shared / "data" / "thumos14"
     if not folder.is_dir():
@@ -143,9 +143,7 @@ def main() -> None:
         "recall_any_class": recall(truth, found, (0.3, 0.5, 0.7), class_agnostic=True),
         "average_recall": average_recall(truth, found),
     }
-    if options.json:
-        print(json.dumps(record))
-        return
+    save(options.json, rows_of(record), details=record)
     print(f"read {read_s:.3f} s, first call {first_s:.3f} s, then {1e3 * judge_s:.1f} ms for {len(found)} detections")
     print(f"{record['ratio_to_plain']:.0f} x a plain evaluator ({plain_s:.2f} s), same result")
     print(f"{record['ratio_to_published']:.0f} x the published one ({PUBLISHED_EVALUATOR_S} s, another machine)")

@@ -9,16 +9,15 @@ there and back is a row of its own. Every case is checked against the CPU first.
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from punctum import kernels
+from result_file import add_json, rows_of, save
 
 CLASSES = 20
 
@@ -92,7 +91,7 @@ def measure(groups: int, seed: int) -> dict[str, float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--groups", type=int, nargs="+", default=[64, 1280, 8192])
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     options = parser.parse_args()
     from numba import cuda
 
@@ -109,8 +108,7 @@ def main() -> None:
         both = row["aba_cpu_ms"] + row["soft_nms_cpu_ms"]
         carried = row["both_with_copies_gpu_ms"]
         print(f"  ABA and soft-NMS, copies both ways included: {carried:.2f} ms, {both / carried:.1f} times as fast")
-    if options.json is not None:
-        options.json.write_text(json.dumps(rows, indent=1) + "\n")
+    save(options.json, rows_of({f"{row['groups']} groups": row for row in rows}), details={"rows": rows})
 
 
 if __name__ == "__main__":

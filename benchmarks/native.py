@@ -1,6 +1,6 @@
 """libpunctum against the Python session (Numba kernels) on the same tracks in one run: time of a push, memory.
 
-    python benchmarks/native.py [--library FILE] [--data DATASET] [--chunk 1] [--snippets 6000] [--json]
+    python benchmarks/native.py [--library FILE] [--data DATASET] [--chunk 1] [--snippets 6000] [--json FILE]
 
 Both get settled tracks, so no engine is in the figures. They take turns every 200 pushes, so that a busy machine slows
 both. libpunctum is driven by a C function (native_driver.c, compiled on the spot), push and polls together; the
@@ -30,6 +30,7 @@ from punctum.runtime import Dataset, PostProcess
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.plan import Plan
 from punctum.runtime.session.session import Session
+from result_file import add_json, rows_of, save
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
@@ -178,7 +179,7 @@ def main() -> None:
     parser.add_argument("--data", type=Path)
     parser.add_argument("--chunk", type=int, default=1)
     parser.add_argument("--snippets", type=int, default=6000)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     parser.add_argument("--memory", choices=("python", "native"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if not options.library.exists() or not shutil.which("cc"):
@@ -207,9 +208,7 @@ def main() -> None:
         name: json.loads(subprocess.run([*command, name], check=True, capture_output=True, text=True).stdout)
         for name in ("python", "native")
     }
-    if options.json:
-        print(json.dumps(record))
-        return
+    save(options.json, rows_of(record), details=record)
     for name, part in record.items():
         print(name)
         for who, values in part.items():

@@ -1,6 +1,6 @@
 """Delay measured like accuracy: what a stream has reported by the deadline, and where mAP is lost on the way.
 
-    python benchmarks/online.py BUNDLE DATA [--split split_1] [--max-delay 0.25,0.5,1,2,5] [--save FOLDER] [--json]
+    python benchmarks/online.py BUNDLE DATA [--split split_1] [--max-delay 0.25,0.5,1,2,5] [--save FOLDER] [--json FILE]
     python benchmarks/online.py BUNDLE,BUNDLE,... DATA --split split_1,split_2,...     one bundle a split; means
 
 Prints Markdown. The second table splits the gap to offline. "repaired alone": points of mAP gained if one property of
@@ -14,7 +14,6 @@ split and deadline, and later runs read these files.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import time
 from dataclasses import replace
@@ -35,6 +34,7 @@ from punctum.runtime.evaluation.online import (
 )
 from punctum.runtime.events.event import Event
 from punctum.runtime.live import LiveOptions
+from result_file import add_json, rows_of, save
 
 FATES = ("found", "wrong boundary", "low score", "running", "withdrawn", "silent")
 REPAIRS = ("wrong reports", "boundaries", "scores", "missing")
@@ -199,7 +199,7 @@ def main() -> None:
     parser.add_argument("--report-score", type=float, default=LiveOptions().report_score)
     parser.add_argument("--tick", type=float, default=None, help="seconds between reports; default max_delay / 3")
     parser.add_argument("--save", type=Path, default=None)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     options = parser.parse_args()
     bundles, splits = options.bundle.split(","), options.split.split(",")
     if len(bundles) != len(splits):
@@ -211,7 +211,8 @@ def main() -> None:
         for bundle, split in zip(bundles, splits, strict=True)
     ]
     record = {key: [mean(list(rows)) for rows in zip(*(f[key] for f in found), strict=True)] for key in found[0]}
-    print(json.dumps(record)) if options.json else show(record)
+    show(record)
+    save(options.json, rows_of(record), details=record if isinstance(record, dict) else {"rows": record})
 
 
 if __name__ == "__main__":

@@ -10,20 +10,19 @@ snippets; `scorer`, windows and numbers of proposals that differ from run to run
 from __future__ import annotations
 
 import argparse
-import json
 import random
 import resource
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from punctum.runtime import Bundle, Localizer
 from punctum.runtime.backends.open import open_backend
 from punctum.runtime.backends.options import EngineOptions
+from result_file import add_json, rows_of, save
 
 VARIANTS: dict[str, tuple[int, EngineOptions]] = {
     "default": (1, EngineOptions()),
@@ -40,11 +39,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("bundles", nargs="+")
     parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     options = parser.parse_args()
     record = {path: measure(path, options.rounds) for path in options.bundles}
-    if options.json:
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+    save(options.json, rows_of(record), details=record)
 
 
 def measure(path: str, rounds: int) -> dict[str, Any]:

@@ -20,7 +20,6 @@ the machine tells its consumption. The last rows measure a push that changes not
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import time
 from pathlib import Path
@@ -31,6 +30,7 @@ from punctum.runtime.backends.options import EngineOptions
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.pool import Pool, PoolOptions
 from punctum.runtime.warmup import warm_up
+from result_file import add_json, rows_of, save
 
 LEAD_S = 12.0  # of each stream, before it is measured
 SINGLE = 8  # snippets at the end of that, one by one
@@ -165,7 +165,7 @@ def main() -> None:
     parser.add_argument("--spread", action="store_true")
     parser.add_argument("--way", choices=("both", "unpaced", "paced"), default="both")
     parser.add_argument("--mode", choices=("both", "final", "live"), default="both")
-    parser.add_argument("--json", type=Path)
+    add_json(parser)
     options = parser.parse_args()
     data, bundle = Dataset.open(options.data, split=options.split), Bundle.load(options.bundle)
     early = LiveOptions(max_delay_s=options.max_delay)
@@ -202,7 +202,8 @@ def main() -> None:
             "workers": options.workers,
             "energy": joules() is not None,
         }
-        options.json.write_text(json.dumps(record, indent=1) + "\n")
+        named = {f"{row['precision']}, {row['mode']}, {row['streams']} streams": row for row in rows}
+        save(options.json, rows_of(named | {"a push that changes nothing, us": quiet}), details=record)
 
 
 def line_of(row: dict) -> str:

@@ -9,6 +9,7 @@ are needed for a purpose at once. `form()` tells which of the two runs. Nothing 
 
 from . import cuda
 from ._adapt import adapt_boundaries, adapt_groups
+from ._classes import settle_classes
 from ._contrast import outer_inner_contrast, segment_mean
 from ._form import KernelForm, form, use
 from ._fuse import fuse_confidence
@@ -53,6 +54,7 @@ __all__ = [
     "segment_iou",
     "segment_mean",
     "select_seeds",
+    "settle_classes",
     "settle_islands",
     "soft_nms",
     "suppress_groups",

@@ -27,14 +27,24 @@ LEVEL_OF = {"x86_64": "x86-64-v3", "aarch64": "generic"}
 """Architecture to the level of CPU that its wheels are for."""
 LEVEL = "PUNCTUM_KERNELS_LEVEL"
 
+# LLVM has no model of the timing of the levels' CPUs: for x86-64-v3 it assumes one of 2011. A CPU of that level that it
+# models well, without the instructions that are beyond the level, gives sorting and ABA the speed of the other form.
+_BEYOND = (
+    "adx aes clflushopt clwb clzero fsgsbase fsrm invpcid mwaitx pclmul pku prfchw rdpid rdpru rdrnd rdseed sha sse4a "
+    "vaes vpclmulqdq wbnoinvd xsavec xsaveopt xsaves"
+)
+TUNED = {"x86-64-v3": ("znver3", ",".join(f"-{name}" for name in _BEYOND.split()))}
+"""Level to the name of a CPU for LLVM, and what to leave out of its features."""
+
 
 def compile_ahead(folder: Path, level: str) -> Path:
     """Compile every kernel with declared types for a level of CPU. Returns the extension.
 
-    Numba has to be imported with NUMBA_CPU_NAME set to the level, since it optimizes the kernels that others call
-    before it knows for what they are.
+    Numba has to be imported with NUMBA_CPU_NAME and NUMBA_CPU_FEATURES set to those of the level, since it optimizes
+    the kernels that others call before it knows for what they are.
     """
     from numba import __version__
+    from numba.core.codegen import AOTCPUCodegen
     from numba.core.registry import cpu_target
     from numba.pycc import CC, compiler
 
@@ -51,14 +61,16 @@ def compile_ahead(folder: Path, level: str) -> Path:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         extension = CC(EXTENSION, source_module=sys.modules[__package__ or ""])
-    extension.output_dir, extension.target_cpu = str(folder), level
+    extension.output_dir, extension.target_cpu = str(folder), TUNED.get(level, (level, ""))[0]
     for kernel in exported():
         extension.export(kernel.name, signature_of(kernel))(kernel.function)
-    _flags, compiler.Flags = compiler.Flags, flags  # CC has no options for them
+    features = TUNED.get(level, ("", ""))[1]
+    _flags, compiler.Flags = compiler.Flags, flags  # CC has no options for them, nor for the features
+    _features, AOTCPUCodegen._customize_tm_features = AOTCPUCodegen._customize_tm_features, lambda self: features
     try:
         extension.compile()
     finally:
-        compiler.Flags = _flags
+        compiler.Flags, AOTCPUCodegen._customize_tm_features = _flags, _features
     record = {"level": level, "machine": machine(), "sources": sources(), "numba": __version__}
     record |= {"kernels": [kernel.name for kernel in exported()]}
     (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
@@ -91,7 +103,8 @@ def main() -> int:
     if level not in LEVELS:
         print(f"{LEVEL} is {level!r}. Allowed: {', '.join(LEVELS)}.", file=sys.stderr)
         return 2
-    os.environ |= {"NUMBA_CPU_NAME": level, "NUMBA_CPU_FEATURES": ""}
+    name, features = TUNED.get(level, (level, ""))
+    os.environ |= {"NUMBA_CPU_NAME": name, "NUMBA_CPU_FEATURES": features}
     _portable_flags()
     file = compile_ahead(folder, level)
     _anonymous(file)

@@ -59,9 +59,9 @@ def _sort_bits(key, order, low, shift, bits, digit):  # type: ignore[no-untyped-
     return key, order
 
 
-@jit("i8[::1](f8[::1], b1)")
-def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
-    """Order of finite float64 `values`; among equals the earlier one first, in both directions."""
+@jit
+def argsort_of(values, descending):  # type: ignore[no-untyped-def]
+    """`argsort_stable` for use within kernels."""
     n = len(values)
     key = np.empty(n, np.uint64)
     order = np.empty(n, np.int64)
@@ -92,6 +92,12 @@ def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
         if budget < 0:
             return _sort_bits(key, order, low, np.uint64(0), np.int64(64), digit)[1]
     return order
+
+
+@jit("i8[::1](f8[::1], b1)")
+def argsort_stable(values, descending):  # type: ignore[no-untyped-def]
+    """Order of finite float64 `values`; among equals the earlier one first, in both directions."""
+    return argsort_of(values, descending)
 
 
 @jit("i8[::1](i8[::1], i8[::1])")

@@ -30,38 +30,53 @@ LN2_HIGH, LN2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10
 
 
 @jit
-def _decay(start, end, score, s, e, extra, scale):  # type: ignore[no-untyped-def]
-    """Multiply every score by exp(scale * iou^2) with the segment [s, e]; returns the bits of the best score.
+def _factor(start, end, s, e, length, extra, scale):  # type: ignore[no-untyped-def]
+    """exp(scale * iou^2) of two segments; `length` is that of [s, e].
 
-    The series of exp is exact to a rounding for |r| <= ln 2 / 2, and gives exactly 1 where nothing overlaps.
+    The series of exp is exact to a rounding for |r| <= ln 2 / 2, and gives exactly 1 where nothing overlaps. The same
+    for a pair from both sides.
     """
+    inter = max(min(e, end) - max(s, start) + extra, 0.0)
+    union = length + (end - start + extra) - inter
+    iou = inter / (union if union > 0.0 else 1.0)
+    x = max(scale * iou * iou, -708.0)
+    shifted = x * 1.4426950408889634 + ROUND
+    k = shifted - ROUND
+    y = x - k * LN2_HIGH - k * LN2_LOW
+    p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0
+    p = p * y + 1.0 / 3628800.0
+    p = p * y + 1.0 / 362880.0
+    p = p * y + 1.0 / 40320.0
+    p = p * y + 1.0 / 5040.0
+    p = p * y + 1.0 / 720.0
+    p = p * y + 1.0 / 120.0
+    p = p * y + 1.0 / 24.0
+    p = p * y + 1.0 / 6.0
+    p = p * y + 0.5
+    p = p * y + 1.0
+    p = p * y + 1.0
+    power = float_of((bits_of(shifted) + 1023) << 52)
+    return p * power if x > -708.0 else 0.0
+
+
+@jit
+def _decay(start, end, score, s, e, extra, scale):  # type: ignore[no-untyped-def]
+    """Multiply every score by its factor with the segment [s, e]; returns the bits of the best score."""
     length = e - s + extra
     peak = np.int64(-1)
     for r in range(len(score)):
-        inter = max(min(e, end[r]) - max(s, start[r]) + extra, 0.0)
-        union = length + (end[r] - start[r] + extra) - inter
-        iou = inter / (union if union > 0.0 else 1.0)
-        x = max(scale * iou * iou, -708.0)
-        shifted = x * 1.4426950408889634 + ROUND
-        k = shifted - ROUND
-        y = x - k * LN2_HIGH - k * LN2_LOW
-        p = y * (1.0 / 479001600.0) + 1.0 / 39916800.0
-        p = p * y + 1.0 / 3628800.0
-        p = p * y + 1.0 / 362880.0
-        p = p * y + 1.0 / 40320.0
-        p = p * y + 1.0 / 5040.0
-        p = p * y + 1.0 / 720.0
-        p = p * y + 1.0 / 120.0
-        p = p * y + 1.0 / 24.0
-        p = p * y + 1.0 / 6.0
-        p = p * y + 0.5
-        p = p * y + 1.0
-        p = p * y + 1.0
-        power = float_of((bits_of(shifted) + 1023) << 52)
-        value = score[r] * (p * power if x > -708.0 else 0.0)
+        value = score[r] * _factor(start[r], end[r], s, e, length, extra, scale)
         score[r] = value
         peak = max(peak, bits_of(value))
     return peak
+
+
+@jit
+def write_factors(start, end, s, e, extra, scale, factors):  # type: ignore[no-untyped-def]
+    """The factor of every segment with the segment [s, e]."""
+    length = e - s + extra
+    for r in range(len(factors)):
+        factors[r] = _factor(start[r], end[r], s, e, length, extra, scale)
 
 
 @jit

@@ -16,6 +16,7 @@ from .twins import (
     pool_segments,
     segment_iou,
     segment_mean,
+    settle_classes,
     soft_nms,
 )
 
@@ -32,5 +33,6 @@ __all__ = [
     "resize_area",
     "segment_iou",
     "segment_mean",
+    "settle_classes",
     "soft_nms",
 ]

@@ -77,6 +77,28 @@ def adapt_boundaries(segments: ArrayLike, scores: ArrayLike, *, iou_threshold: f
     return np.asarray(out, np.float64)
 
 
+def settle_classes(
+    segments: ArrayLike,
+    scores: ArrayLike,
+    *,
+    adapt_iou: float | None = 0.4,
+    sigma: float = 0.3,
+    min_score: float = 0.0,
+    length_offset: float = 0.0,
+) -> tuple[F64, F64, I64, I64]:
+    """ABA and soft-NMS, one class at a time."""
+    segments, scores = np.asarray(segments, np.float64).reshape(-1, 2), np.asarray(scores, np.float64)
+    placed, values, indices = [np.zeros((0, 2))], [np.zeros(0)], [np.zeros(0, np.int64)]
+    for own in scores.T:
+        moved = segments if adapt_iou is None else adapt_boundaries(segments, own, iou_threshold=adapt_iou)
+        index, decayed = soft_nms(moved, own, sigma=sigma, min_score=min_score, length_offset=length_offset)
+        placed.append(moved[index])
+        values.append(decayed)
+        indices.append(index)
+    ends = np.cumsum([len(part) for part in indices])
+    return np.concatenate(placed), np.concatenate(values), np.concatenate(indices), ends.astype(np.int64)
+
+
 def find_runs(track: ArrayLike, thresholds: Levels) -> tuple[F64, I64]:
     """Runs above each threshold on the linear interpolant."""
     track = np.asarray(track, np.float64)

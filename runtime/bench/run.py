@@ -27,6 +27,7 @@ from ..text.display import counted
 from ..warmup import warm_up
 from .memory import measure_memory
 from .noise import noise_features
+from .results import Row, row_of
 from .timed import Timed
 
 if TYPE_CHECKING:
@@ -76,6 +77,22 @@ class Bench:
     max_delay_s: float
     variants: tuple[Variant, ...]
     skipped: dict[str, str]
+
+    def rows(self) -> list[Row]:
+        """The numbers of every variant; ratios are to the first variant, see `to_record`."""
+        first, rows = self.variants[0], []
+        for variant in self.variants:
+            record, name = _record(variant, first), variant.name
+            for stage, ratio in record["ratio"].items():
+                values = [1e3 * turn[stage] for turn in variant.rounds]
+                unit = "ms/s of media"
+                rows.append(row_of(f"{name}: {stage}", values, unit, ratio=ratio, baseline=first.name))
+            pushes = record["push_ms"]
+            rows += [Row(f"{name}: push {q}", ms, "ms") for q, ms in pushes.items() if ms is not None]
+            rows += [Row(f"{name}: loading", variant.load_s, "s"), Row(f"{name}: warm-up", variant.warm_s, "s")]
+            memory = {key: mib for key, mib in variant.memory.items() if np.isfinite(mib)}
+            rows += [Row(f"{name}: memory {key}", mib, "MiB") for key, mib in memory.items()]
+        return rows
 
     def to_record(self) -> dict[str, Any]:
         """For JSON. Ratios are to the first variant: medians over rounds of the two times of the same round."""

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..errors import InputError
 from ..text.display import counted
 from ._engine import EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Threads, announce
 from .options import refuse
 from .progress import track
 from .terminal import cell, console, echo_json
 
+if TYPE_CHECKING:
+    from ..bench import Bench, Comparison
+
 
 def bench(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default".')],
+    bundle: Annotated[
+        Path | None,
+        typer.Argument(metavar="BUNDLE", help='Bundle folder or zip, or "default". None to compare two files.'),
+    ] = None,
     device: Annotated[
         list[str] | None, typer.Option("--device", help="cpu (default), cuda, ... May be repeated to compare devices.")
     ] = None,
@@ -37,7 +44,15 @@ def bench(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
     latency_first: LatencyFirst = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    compare: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--compare",
+            metavar="FILE",
+            help="An earlier result (JSON) to compare with. Given twice and without a bundle: compare two results.",
+        ),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON, for --compare.")] = False,
 ) -> None:
     """Measure time per stage, memory, loading, warm-up and the duration of a push, for each variant of a bundle.
 
@@ -46,8 +61,14 @@ def bench(
     Example: punctum bench bundle/ --device cpu --device cuda --seconds 60
     """
     from ..bench import bench as measure
+    from ..bench import compare_results, read_result
     from ..features.features import load_features
 
+    files = _files(context, bundle, compare or [])
+    earlier = [read_result(file) for file in files]
+    if bundle is None:
+        _show_comparison(compare_results(*earlier), as_json, files)
+        return
     if input is not None:
         refuse(context, ["seconds"], "with --input", "leave --input out")
     devices = tuple(device or ["cpu"])
@@ -73,11 +94,78 @@ def bench(
     )
     for variant in found.variants:
         announce(variant.localizer.backend)
-    record = found.to_record()
+    result = _result(found)
     if as_json:
-        echo_json(record)
-    else:
-        _print(record)
+        compared = {"comparison": compare_results(earlier[0], result).to_record()} if earlier else {}
+        echo_json(result | compared)
+        return
+    _print(found.to_record())
+    if earlier:
+        _show_comparison(compare_results(earlier[0], result), as_json, [*files, None])
+
+
+def _files(context: typer.Context, bundle: Path | None, files: list[Path]) -> list[Path]:
+    """The results to compare with. Raises InputError unless there is one with a bundle, or two without."""
+    if bundle is None:
+        if len(files) != 2:
+            given = f"No bundle is given, and {counted(len(files), 'file')} to compare"
+            next_step = "name the bundle to measure, or give --compare twice to compare two results"
+            raise InputError("bench-compare", given, required="a bundle, or two files", next_step=next_step)
+        others = [str(p.name) for p in context.command.params if p.name not in ("bundle", "compare", "as_json")]
+        refuse(context, others, "when two files are compared", "name a bundle to measure")
+    elif len(files) > 1:
+        given = f"A bundle is given, and {counted(len(files), 'file')} to compare"
+        raise InputError("bench-compare", given, "one file", "leave the bundle or the second --compare out")
+    return files
+
+
+def _result(found: Bench) -> dict[str, Any]:
+    import shlex
+    import sys
+
+    from ..bench import result_of
+    from ._revision import revision
+
+    return result_of(
+        "bench",
+        found.rows(),
+        command=shlex.join(["punctum", *sys.argv[1:]]),
+        revision=revision(),
+        details=found.to_record(),
+        skipped=found.skipped,
+    )
+
+
+def _show_comparison(found: Comparison, as_json: bool, names: list[Path] | list[Path | None]) -> None:
+    if as_json:
+        echo_json(found.to_record())
+        return
+    from rich.table import Table
+
+    before, after = ("this run" if name is None else str(name) for name in names)
+    table = Table(title=cell(f"{before}, then {after}"))
+    for heading in ("", "before", "after", "after / before", "ratio in the run, before", "after"):
+        table.add_column(heading, justify="right" if heading else "left")
+    for row in found.rows:
+        values = (f"{value:.4g} {row.unit}".strip() for value in (row.before, row.after))
+        ratios = ("-" if ratio is None else f"{ratio:.3g}" for ratio in (row.before_ratio, row.after_ratio))
+        change = "-" if row.change is None else f"{row.change:.3f}"
+        table.add_row(cell(row.name), *map(cell, values), change, *ratios)
+    shown = console()
+    shown.print(table)
+    for which, left in (("first", found.only_before), ("second", found.only_after)):
+        if left:
+            shown.print(cell(f"only in the {which} result: {', '.join(left)}"))
+    if found.machines:
+        shown.print(cell("The machines differ, so absolute times are not comparable; ratios within a run are:"))
+    for line in found.machines:
+        shown.print(cell(f"  {line}"))
+    if found.versions:
+        shown.print(cell("The versions differ:"))
+    for line in found.versions:
+        shown.print(cell(f"  {line}"))
+    for line in found.notes:
+        shown.print(cell(f"Note: {line}"))
 
 
 def _watch(rounds: Iterable[int]) -> Iterable[int]:

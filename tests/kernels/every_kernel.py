@@ -38,6 +38,9 @@ def _segments(rng: np.random.Generator, most: int) -> dict[str, Any]:
         "negative": kernels.soft_nms(segments[:200], scores[:200] - 0.3, sigma=sigma, min_score=-1.0),
         "groups": kernels.suppress_groups(segments, scores, offsets, sigma=sigma),
         "adapt": kernels.adapt_groups(segments, scores, offsets, iou_threshold=float(rng.uniform(0.0, 0.9))),
+        "classes": kernels.settle_classes(
+            segments, rng.random((len(scores), 3)), sigma=sigma, min_score=0.01, length_offset=offset
+        ),
         "order": (argsort_stable(scores, True), argsort_stable(scores - 0.5, False)),
     }
 

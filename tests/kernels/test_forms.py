@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -257,3 +259,18 @@ def test_the_drawing_kernels_belong_to_the_demo():
         kernel.name for kernel in _jit.exported() if kernel.function.__module__ == _draw.__name__
     }
     assert {name for names in kernels.ROLES.values() for name in names} <= set(_jit.KERNELS)
+
+
+def test_no_instruction_is_beyond_the_level():
+    """The compiled form is tuned for a CPU with more instructions than the level has."""
+    if _form.obstacle() or json.loads((_form.HERE / _form.RECORD).read_text())["level"] != "x86-64-v3":
+        pytest.skip("no compiled kernels of the level x86-64-v3")
+    tool = shutil.which("objdump")
+    if tool is None:
+        pytest.skip("objdump is not installed")
+    (module,) = _form.HERE.glob("_compiled*.so")
+    text = subprocess.run([tool, "-d", str(module)], capture_output=True, text=True, check=True).stdout
+    registers = r"%zmm|%[xy]mm(1[6-9]|2\d|3[01])\b|%k[0-7]\b"
+    names = r"\t(extrq|insertq|movnts[sd]|v?aes\w+|v?pclmul\w+|sha\w*\d\w*|ad[co]x)\b"
+    assert "%ymm" in text
+    assert [line for line in text.splitlines() if re.search(f"{registers}|{names}", line)][:3] == []

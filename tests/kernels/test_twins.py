@@ -61,6 +61,79 @@ def test_adapt_boundaries(case, threshold):
         assert (got[:, 1] >= got[:, 0] - 1e-9).all()
 
 
+SETTINGS = {"sigma": 0.3, "min_score": 0.0, "length_offset": 0.0, "adapt_iou": 0.4}
+
+
+def by_class(segments, scores, *, adapt_iou, **settings):
+    """`settle_classes` by the kernels of single classes."""
+    parts = []
+    for own in scores.T:
+        moved = segments if adapt_iou is None else kernels.adapt_boundaries(segments, own, iou_threshold=adapt_iou)
+        index, value = kernels.soft_nms(moved, own, **settings)
+        parts.append((moved[index], value, index))
+    ends = np.cumsum([0, *(len(part[1]) for part in parts)])
+    return (*(np.concatenate(column) for column in zip(*parts, strict=True)), ends)
+
+
+@given(
+    scored(),
+    st.integers(0, 1 << 30),
+    st.sampled_from([None, 0.0, 0.4, 0.7]),
+    st.sampled_from([0.01, 0.3]),
+    st.sampled_from([0.0, 0.2, 0.95, -1.0]),
+    st.sampled_from([0.0, 1.0, -0.25]),
+)
+def test_classes_are_the_single_calls(case, seed, adapt_iou, sigma, floor, offset):
+    segments = case[0]
+    scores = np.round(np.random.default_rng(seed).random((len(segments), 3)) ** 3, 1)
+    settings = {"adapt_iou": adapt_iou, "sigma": sigma, "min_score": floor, "length_offset": offset}
+    got = kernels.settle_classes(segments, scores, **settings)
+    for mine, wanted in zip(got, by_class(segments, scores, **settings), strict=True):
+        np.testing.assert_array_equal(mine, wanted)
+
+
+def test_classes_against_the_twin():
+    rng = np.random.default_rng(0)
+    start = rng.uniform(0, 200, 300)
+    segments, scores = np.stack([start, start + rng.lognormal(1, 0.6, 300)], 1), rng.random((300, 4))
+    for floor in (0.0, 0.3):
+        got = kernels.settle_classes(segments, scores, min_score=floor)
+        expected = reference.settle_classes(segments, scores, min_score=floor)
+        np.testing.assert_array_equal(got[2], expected[2])
+        np.testing.assert_array_equal(got[3], expected[3])
+        np.testing.assert_allclose(got[0], expected[0], atol=1e-9)
+        np.testing.assert_allclose(got[1], expected[1], rtol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "case", ["negative scores", "too many pairs", "one start", "far from 0", "no class", "nothing"]
+)
+def test_classes_in_special_cases(case, monkeypatch):
+    rng = np.random.default_rng(1)
+    start = rng.uniform(0, 40, 120)
+    segments, scores = np.stack([start, start + rng.lognormal(1, 1, 120)], 1), rng.random((120, 3))
+    if case == "negative scores":
+        scores -= 0.3
+    elif case == "too many pairs":
+        monkeypatch.setattr("punctum.kernels._classes.MOST_PAIRS", 10)
+    elif case == "one start":
+        segments[:, 0] = 0.0
+    elif case == "far from 0":
+        segments += 1e9
+    elif case == "no class":
+        scores = scores[:, :0]
+    else:
+        segments, scores = segments[:0], scores[:0]
+    settings = SETTINGS | {"min_score": -1.0 if case == "negative scores" else 0.0}
+    got = kernels.settle_classes(segments, scores, **settings)
+    if scores.size:
+        for mine, wanted in zip(got, by_class(segments, scores, **settings), strict=True):
+            np.testing.assert_array_equal(mine, wanted)
+    else:
+        assert [part.shape for part in got] == [(0, 2), (0,), (0,), (scores.shape[1] + 1,)]
+        assert not got[3].any()
+
+
 @given(st.lists(scored(most=12), max_size=5))
 def test_groups_are_the_single_calls(cases):
     offsets = np.cumsum([0, *(len(s) for _, s in cases)])
@@ -143,6 +216,10 @@ def test_negative_scores_sink_last():
         (lambda: kernels.nms([[0, 1]], [1.0, 2.0], iou_threshold=0.5), "one per segment"),
         (lambda: kernels.soft_nms([[0, np.nan]], [1.0]), "NaN"),
         (lambda: kernels.soft_nms([[0, 1]], [1.0], sigma=0), "sigma"),
+        (lambda: kernels.settle_classes([[0, 1]], [1.0]), r"scores has shape \(1,\)"),
+        (lambda: kernels.settle_classes([[0, 1]], [[1.0], [0.5]]), r"\[1, C\]"),
+        (lambda: kernels.settle_classes([[0, 1]], [[np.nan]]), "NaN"),
+        (lambda: kernels.settle_classes([[0, 1]], [[1.0]], sigma=0), "sigma"),
         (lambda: kernels.find_runs([[["a"]]], [0.5]), "numeric"),
         (lambda: kernels.pool_segments(np.zeros((3, 2)), [[0, 1]], bins=7), "multiple of 6"),
         (lambda: kernels.segment_iou([[0, 1, 2]], [[0, 1]]), "start, end"),

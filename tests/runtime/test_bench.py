@@ -107,8 +107,13 @@ def test_the_command(varied, capsys, tmp_path):
     np.save(tmp_path / "rows.npy", noise_features(Bundle.load(DEMO), 60))
     given = ["bench", str(varied), "--rounds", "2", "--input", str(tmp_path / "rows.npy")]
     assert invoke([*given, "--json"]) == 0
-    record = json.loads(capsys.readouterr().out)
-    assert record["media_s"] == pytest.approx(6.0)
+    out = capsys.readouterr().out
+    record = json.loads(out)
+    assert record["details"]["media_s"] == pytest.approx(6.0)
+    assert {"cpu fp32: all", "cpu copy: push p99"} <= {row["name"] for row in record["rows"]}
+    (tmp_path / "earlier.json").write_text(out)
+    assert invoke([*given, "--compare", str(tmp_path / "earlier.json")]) == 0
+    assert "after / before" in capsys.readouterr().out
     assert invoke(given) == 0
     out = capsys.readouterr().out
     assert "cpu copy" in out

@@ -157,6 +157,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--rounds": "turns",
         "--input": "features instead of made-up ones",
         "--max-delay": "of the live part",
+        "--compare": "earlier results; two without a bundle",
         "--json": "form of the output",
     },
     "build": {
@@ -382,6 +383,7 @@ REFUSED: list[tuple[str, str]] = [
     ("doctor --precision int8", "--precision"),
     ("doctor --engines {folder}", "--engines"),
     ("bench {bundle} --input {features} --seconds 5", "--seconds"),
+    ("bench {bundle} --compare {missing} --compare {missing}", "bundle"),
     *(
         (f"build {{bundle}} --check {{folder}} {option}", option.split()[0])
         for option in (

@@ -1,0 +1,120 @@
+"""Results of benchmarks: one form, read with care, and compared without claiming more than they show."""
+
+from __future__ import annotations
+
+import copy
+import json
+import math
+
+import pytest
+from punctum.runtime.bench import Row, compare_results, read_result, result_of, row_of, write_result
+from punctum.runtime.cli import invoke
+from punctum.runtime.errors import InputError
+
+
+@pytest.fixture
+def result() -> dict:
+    rows = [row_of("sorting", [3.0, 1.0, 2.0], "ms", ratio=4.0, baseline="NumPy"), Row("growth", 11.0, "x")]
+    return result_of("kernels", rows, command="python benchmarks/kernels.py", revision="abc", details={"a": math.nan})
+
+
+def slower(result: dict) -> dict:
+    other = copy.deepcopy(result)
+    other["rows"][0] |= {"value": 4.0, "ratio": 5.0}
+    other["rows"].append({"name": "new", "unit": "s", "value": 1.0, "ratio": None})
+    return other
+
+
+def test_what_a_result_says(result, tmp_path):
+    write_result(tmp_path / "a.json", result)
+    found = read_result(tmp_path / "a.json")
+    assert found["schema"] == "punctum.benchmark/1"
+    assert found["rows"][0] == {
+        "name": "sorting", "value": 2.0, "unit": "ms", "spread": [1.0, 3.0], "ratio": 4.0, "baseline": "NumPy",
+    }  # fmt: skip
+    assert set(found["machine"]) == {"cpu", "cores", "load", "system"}
+    assert {"punctum", "python", "numpy", "kernels", "git"} <= set(found["versions"])
+    assert found["details"] == {"a": None}
+
+
+def test_two_results_of_one_machine(result):
+    found = compare_results(result, slower(result))
+    assert [(row.name, row.change, row.before_ratio, row.after_ratio) for row in found.rows] == [
+        ("sorting", 2.0, 4.0, 5.0),
+        ("growth", 1.0, None, None),
+    ]
+    assert found.only_after == ("new",)
+    assert (found.machines, found.versions) == ((), ())
+
+
+def test_differences_are_named(result):
+    other = slower(result)
+    other["machine"] |= {"cpu": "another", "load": 9.0, "cores": 2}
+    other["versions"]["numpy"] = "1.0"
+    other["command"] += " --quick"
+    found = compare_results(result, other)
+    assert any("then another" in line for line in found.machines)
+    assert any(line.startswith("numpy: ") for line in found.versions)
+    assert any("commands differ" in line for line in found.notes)
+    assert any("busy: load 9 on 2 cores" in line for line in found.notes)
+    assert not found.to_record()["absolute_times_comparable"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"schema": "punctum.bench/1"},
+        {"rows": None},
+        {"rows": [{"name": "a", "unit": "s", "value": None}]},
+        {"rows": [{"name": "a", "unit": "s", "value": True}]},
+        {"rows": [{"name": "a", "value": 1.0}]},
+        {"rows": [{"name": "a", "unit": "s", "value": 1.0, "ratio": "4"}]},
+        {"rows": [{"name": "a", "unit": "s", "value": 1.0}] * 2},
+        {"rows": ["a"]},
+        {"machine": []},
+    ],
+)
+def test_other_files_are_refused(result, change, tmp_path):
+    file = tmp_path / "a.json"
+    file.write_text(json.dumps(result | change))
+    with pytest.raises(InputError, match="benchmark") as caught:
+        read_result(file)
+    assert caught.value.code == "benchmark-result"
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[1]", b"\xff\xfe", b"[" * 100_000, b'{"rows": NaN}'])
+def test_any_bytes_are_refused(content, tmp_path):
+    (tmp_path / "a.json").write_bytes(content)
+    with pytest.raises(InputError):
+        read_result(tmp_path / "a.json")
+    with pytest.raises(InputError):
+        read_result(tmp_path / "absent.json")
+    with pytest.raises(InputError):
+        read_result(tmp_path)
+
+
+def test_the_command_compares_two_files(result, tmp_path, capsys):
+    first, second = str(tmp_path / "a.json"), str(tmp_path / "b.json")
+    other = slower(result)
+    other["machine"]["cpu"] = "another"
+    write_result(first, result)
+    write_result(second, other)
+    assert invoke(["bench", "--compare", first, "--compare", second]) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "sorting" in out
+    assert "absolute times are not comparable" in out
+    assert "only in the second result: new" in out
+    assert invoke(["bench", "--compare", first, "--compare", second, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["rows"][0]["change"] == 2.0
+
+
+def test_the_command_refuses(result, tmp_path, capsys):
+    file = str(tmp_path / "a.json")
+    write_result(file, result)
+    for given in (["bench"], ["bench", "--compare", file], ["bench", "demo", "--compare", file, "--compare", file]):
+        assert invoke(given) == 2
+        assert "error [bench-compare]" in capsys.readouterr().err
+    assert invoke(["bench", "--compare", file, "--compare", file, "--rounds", "3"]) == 2
+    assert "--rounds has no effect when two files are compared" in capsys.readouterr().err
+    assert invoke(["bench", "demo", "--compare", __file__]) == 2
+    assert "error [benchmark-result]" in capsys.readouterr().err
