@@ -76,11 +76,13 @@ class Calibration(Model):
         classes: A map per class, in the order of the labels.
         reduced: Likewise for events scored with reduced effort under overload; empty: `classes` holds for them, too.
         choices: Minimum scores, rising, and what they give.
+        right_share: Share of right events among all events of the footage on which the maps were learned.
     """
 
     classes: tuple[ScoreMap, ...] = Field(min_length=1, max_length=limits.LABELS)
     reduced: tuple[ScoreMap, ...] = Field(default=(), max_length=limits.LABELS)
     choices: tuple[Choice, ...] = Field(default=(), max_length=limits.KNOTS)
+    right_share: float = Field(default=0.5, gt=0, lt=1)
 
     @field_validator("choices")
     @classmethod

@@ -58,6 +58,7 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
     return Calibration(
         classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
         choices=choices(scores, judged, clicks, footage.hours),
+        right_share=float(judged.right.mean()),
     )
 
 
@@ -73,12 +74,13 @@ def calibrate_by_rate(footage: Footage, before: Calibration, *, actions: float |
         The calibration, and the shift of log-odds. Minimum scores and choices stay: they are probabilities, too.
     """
     z = logit(_scores(before.classes, footage.events))
-    shift = _shift_for(z, actions) if actions is not None else _prior_shift(z)
+    shift = _shift_for(z, actions) if actions is not None else _prior_shift(z, before.right_share)
     shifts = np.full(len(before.classes), shift)
     maps = _shifted(before.classes, slope=1.0, shifts=shifts)
     kept = [new.model_copy(update={"min_score": old.min_score}) for new, old in zip(maps, before.classes, strict=True)]
     reduced = _shifted(before.reduced, slope=1.0, shifts=shifts) if before.reduced else ()
-    return Calibration(classes=tuple(kept), reduced=tuple(reduced), choices=before.choices), shift
+    share = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6)) if len(z) else before.right_share
+    return Calibration(classes=tuple(kept), reduced=reduced, choices=before.choices, right_share=share), shift
 
 
 def _scores(maps: tuple[ScoreMap, ...], events: JudgedEvents) -> F64:
@@ -103,14 +105,20 @@ def _shift_for(z: F64, actions: float) -> float:
     return (low + high) / 2
 
 
-def _prior_shift(z: F64) -> float:
-    """The shift that the scores imply if only the share of right events differs: the fixed point of EM."""
-    before = float(sigmoid(z).mean()) if len(z) else 0.5
-    base, share = np.log(before / (1 - before)), before
+def _prior_shift(z: F64, known: float) -> float:
+    """The shift that the scores imply if only the share of right events differs: the fixed point of EM.
+
+    Args:
+        z: float64 [N], log-odds of the events under the present calibration.
+        known: share of right events on the footage of the present calibration.
+    """
+    if not len(z):
+        return 0.0
+    shift = 0.0
     for _ in range(1000):
-        shift = float(np.clip(np.log(share / (1 - share)) - base, -LARGEST_SHIFT, LARGEST_SHIFT))
-        after = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6))
-        if abs(after - share) < 1e-9:
+        share = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6))
+        after = float(np.clip(np.log(share / (1 - share)) - np.log(known / (1 - known)), -LARGEST_SHIFT, LARGEST_SHIFT))
+        if abs(after - shift) < 1e-9:
             break
-        share = after
+        shift = after
     return shift

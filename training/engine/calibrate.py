@@ -90,6 +90,7 @@ class Calibrator:
             classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
             reduced=fit_maps(reduced, classes) if any_reduced else (),
             choices=choices(scores, full, clicks, hours),
+            right_share=right / len(full.raw),
         )
 
     def _judged(
