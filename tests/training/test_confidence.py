@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from punctum.runtime.bundle.calibration import Calibration, ScoreMap
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import best_minimum, choices
 from punctum.training.confidence.fit import fit_maps
 from punctum.training.confidence.folds import fold_of_videos, without_fold
 from punctum.training.confidence.judge import JudgedEvents, judge
+from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import Clicks
 from punctum.training.data.videos import Sample, TrainingSet
 
@@ -122,9 +124,62 @@ def test_maps_rise_whatever_the_judgments(seed, size):
 def test_the_best_minimum_and_the_table_of_choices():
     scores = np.array([0.9, 0.8, 0.6, 0.4, 0.2, 0.1])
     data = JudgedEvents(np.zeros(6, np.int64), scores, np.array([True, True, True, False, False, True]))
-    assert 0.4 < best_minimum(scores, data, 4) <= 0.6
+    assert 0.2 < best_minimum(scores, 3) <= 0.6
+    assert best_minimum(np.array([0.99] * 10 + [0.01] * 50), 10) <= 0.99
     rows = choices(scores, data, 4, hours=0.5)
     assert [row.min_score for row in rows] == sorted({row.min_score for row in rows})
     first, last = rows[0], rows[-1]
     assert (first.precision, first.recall, first.false_alarms_per_hour) == (pytest.approx(4 / 6, abs=1e-4), 1.0, 4.0)
     assert (last.precision, last.recall, last.false_alarms_per_hour) == (1.0, 0.25, 0.0)
+
+
+def known(share: float = 0.1) -> Calibration:
+    maps = (ScoreMap(raw=(0.0, 1.0), score=(0.0, 1.0), min_score=0.4),) * 2
+    return Calibration(classes=maps, reduced=maps, right_share=share)
+
+
+def site(rng: np.random.Generator, size: int, share: float) -> tuple[np.ndarray, np.ndarray]:
+    """Raw scores that are right with probability x where a tenth is right, at another share of right events."""
+    while True:
+        x = rng.beta(0.3, 2.7, size * 20)
+        right = rng.random(len(x)) < x
+        pick = np.concatenate(
+            [np.flatnonzero(right)[: int(size * share)], np.flatnonzero(~right)[: int(size * (1 - share))]]
+        )
+        if len(pick) >= size - 2:
+            return x[pick], right[pick]
+
+
+@pytest.mark.parametrize("share", [0.03, 0.1, 0.4])
+def test_footage_without_clicks_shows_its_share_of_right_events(share):
+    x, right = site(np.random.default_rng(6), 4000, share)
+    footage = Footage(JudgedEvents(np.zeros(len(x), np.int64), x, np.zeros(len(x), bool)), None, 1.0)
+    found, shift = calibrate_by_rate(footage, known(), actions=None)
+    assert shift == pytest.approx(np.log(share / (1 - share)) - np.log(0.1 / 0.9), abs=0.3)
+    expected = sum(found.score(0, v) for v in x)
+    assert expected == pytest.approx(right.sum(), rel=0.25)
+    assert [each.min_score for each in found.classes] == [0.4, 0.4]
+    assert len(found.reduced) == 2
+
+
+def test_the_number_of_actions_fixes_the_sum_of_the_scores():
+    x, _ = site(np.random.default_rng(7), 1000, 0.1)
+    footage = Footage(JudgedEvents(np.zeros(len(x), np.int64), x, np.zeros(len(x), bool)), None, 1.0)
+    found, _ = calibrate_by_rate(footage, known(), actions=250.0)
+    assert sum(found.score(0, v) for v in x) == pytest.approx(250, rel=0.02)
+    empty = JudgedEvents(np.zeros(0, np.int64), np.zeros(0), np.zeros(0, bool))
+    assert calibrate_by_rate(Footage(empty, None, 1.0), known(), actions=None)[1] == 0.0
+
+
+def test_a_handful_of_clicks_moves_known_maps_a_little_and_many_as_far_as_needed():
+    rng = np.random.default_rng(8)
+
+    def found(size: int) -> float:
+        x = rng.beta(0.3, 2.7, size)
+        right = rng.random(size) < x / (x + 4 * (1 - x))  # log-odds lower by log(4)
+        right[:2] = True, False
+        data = JudgedEvents(np.zeros(size, np.int64), x, right)
+        return calibrate_by_clicks(Footage(data, int(right.sum()), 1.0), 2, known()).score(0, 0.5)
+
+    assert found(20_000) == pytest.approx(0.2, abs=0.03)
+    assert 0.15 < found(30) <= 0.55

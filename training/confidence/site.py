@@ -54,7 +54,7 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
         weights = fit_weights(logit(known)[:, None], judged, classes, KNOWN)
         maps = _shifted(before.classes, slope=float(weights[1]), shifts=weights[0] + weights[2:])
     scores = _scores(maps, judged)
-    least = best_minimum(scores, judged, clicks)
+    least = best_minimum(scores, clicks)
     return Calibration(
         classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
         choices=choices(scores, judged, clicks, footage.hours),

@@ -76,7 +76,7 @@ class Calibrator:
         classes = len(self.data.labels)
         maps = fit_maps(full, classes)
         scores: F64 = np.array([maps[c](x) for c, x in zip(full.label, full.raw, strict=True)])
-        least = best_minimum(scores, full, clicks)
+        least = best_minimum(scores, clicks)
         hours = sum(len(s.features) for s in self.data.samples) * self.data.stride_s / 3600
         chosen = scores >= least
         self.facts |= {
