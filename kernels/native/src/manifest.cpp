@@ -176,12 +176,12 @@ PostProcess post_of(const Value& value) {
 // Knots that rise strictly between 0 and 1.
 std::vector<double> knots_of(const Part& part, const char* key) {
   const Value& list = *part.get(key, true);
-  if (list.kind != Kind::array) invalid(part.where(key) + spelt(list), "a list of numbers");
+  if (list.kind != Kind::array) invalid(part.where(key) + spelled(list), "a list of numbers");
   std::vector<double> knots;
   for (const Value& item : list.items) {
     const bool fits = item.kind == Kind::number && item.number >= 0.0 && item.number <= 1.0;
     if (!fits || (!knots.empty() && item.number <= knots.back())) {
-      invalid(part.where(key) + " holds" + spelt(item).substr(3), "numbers that rise and lie between 0 and 1");
+      invalid(part.where(key) + " holds" + spelled(item).substr(3), "numbers that rise and lie between 0 and 1");
     }
     knots.push_back(item.number);
   }
@@ -192,7 +192,7 @@ std::vector<ScoreMap> maps_of(const Part& part, const char* key, Index classes, 
   const Value* list = part.get(key, required);
   std::vector<ScoreMap> maps;
   if (!list) return maps;
-  if (list->kind != Kind::array) invalid(part.where(key) + spelt(*list), "a list of maps");
+  if (list->kind != Kind::array) invalid(part.where(key) + spelled(*list), "a list of maps");
   for (const Value& item : list->items) {
     const Part map(item, part.where(key) + "." + std::to_string(maps.size()));
     maps.push_back({knots_of(map, "raw"), knots_of(map, "score")});
