@@ -14,6 +14,7 @@ events/xx/part-<hash>.parquet, schema punctum.archive.events/1, one row per even
     bundle      string   id of the bundle
     dropped     int32    snippets or frames lost next to or within the event
     interrupted bool     the media ended during the event
+    raw_score   double   score before calibration; null if the bundle is not calibrated
 
 items.parquet, schema punctum.archive.items/1, one row per recording: item, stream, kind, status (done, failed), bytes,
 sha256, snippets, media_s, events, lost_frames, missing_snippets, part, error_code, error.
@@ -60,6 +61,7 @@ def events_schema(metadata: dict[str, str] | None = None) -> pa.Schema:
     columns = [("item", text), ("stream", text), ("event", pa.string()), ("label", text)]
     columns += [(name, pa.float64()) for name in _DOUBLES]
     columns += [("revision", pa.int32()), ("bundle", text), ("dropped", pa.int32()), ("interrupted", pa.bool_())]
+    columns.append(("raw_score", pa.float64()))
     return pa.schema(columns, metadata={"punctum.schema": EVENTS_SCHEMA, **(metadata or {})})
 
 
@@ -87,7 +89,7 @@ class EventRows:
         pa = load_pyarrow()
         events, schema = self._pending, events_schema()
         columns: dict[str, Any] = {"item": [self._item] * len(events), "event": [event.id for event in events]}
-        for name in ("stream", "label", *_DOUBLES, "revision", "bundle", "dropped", "interrupted"):
+        for name in ("stream", "label", *_DOUBLES, "revision", "bundle", "dropped", "interrupted", "raw_score"):
             columns[name] = [getattr(event, name) for event in events]
         arrays = [pa.array(columns[field.name], field.type) for field in schema]
         self._batches.append(pa.RecordBatch.from_arrays(arrays, schema=schema))
@@ -173,6 +175,7 @@ def events_of(table: Any) -> Iterable[tuple[str, Event]]:
                 bundle=row["bundle"],
                 dropped=row["dropped"],
                 interrupted=row["interrupted"],
+                raw_score=row.get("raw_score"),  # absent in results of earlier versions
             ),
         )
 

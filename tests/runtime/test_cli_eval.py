@@ -172,7 +172,7 @@ def test_a_bundle_is_run_over_the_test_videos(bundle, tmp_path, capsys):
     (tmp_path / "only").mkdir()
     for video in listed:
         (features / f"{video}.npy").rename(tmp_path / "only" / f"{video}.npy")
-    assert invoke(["run", str(bundle), str(tmp_path / "only"), "--out", str(out)]) == 0
+    assert invoke(["run", str(bundle), str(tmp_path / "only"), "--min-score", "0", "--out", str(out)]) == 0
     capsys.readouterr()
     assert invoke(["eval", str(tmp_path / "demo"), "--detections", str(out), "--json"]) == 0
     again = json.loads(capsys.readouterr().out)
