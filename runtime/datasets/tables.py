@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,9 +80,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse repeated keys: `json` would keep the last one silently."""
     record = dict(pairs)
     if len(record) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{shown(next(key for key in keys if keys.count(key) > 1))} is twice in one object")
+        raise ValueError(f"{shown(repeated_keys(pairs)[0])} is twice in one object")
     return record
+
+
+def repeated_keys(pairs: list[tuple[str, Any]]) -> tuple[str, ...]:
+    """The keys that occur more than once, in the order of their first occurrence."""
+    return tuple(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
 
 
 def read_list(path: Path) -> list[str]:

@@ -135,6 +135,18 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def remove_drafts(path: str | Path) -> None:
+    """Remove what killed processes were writing in place of `path`. Only for a path that no other process writes."""
+    target, _ = destination(path)
+    draft = re.compile(re.escape(f".{target.name}") + r"(\.old)?\.[0-9a-f]{8}")
+    with contextlib.suppress(OSError):
+        for place in [entry for entry in target.parent.iterdir() if draft.fullmatch(entry.name)]:
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
 def _open_in_place(target: Path, descriptor: int | None) -> int | None:
     """A descriptor for a target that is written to in place; None for a regular file or a new one."""
     if descriptor is not None:
