@@ -30,8 +30,12 @@ _SECONDS = ("time_s", "seconds")
 def read_text(path: Path) -> str:
     """Read text in UTF-8 or UTF-16 (with a byte order mark), with any line ends. Raises OSError, UnicodeDecodeError."""
     raw = path.read_bytes()
-    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    text = raw.decode(encoding).lstrip("\ufeff")  # programs that append their own mark to one that is there
+    if "\0" in text:
+        at = max(raw.find(b"\0"), 0)
+        raise UnicodeDecodeError(encoding, raw, at, at + 1, "NUL: it is no text, or UTF-16 without a byte order mark")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_input(path: Path, code: str, *, required: str, parameter: str) -> str:

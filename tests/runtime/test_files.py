@@ -8,7 +8,7 @@ import threading
 
 import pytest
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.files.atomic import atomic_folder, atomic_write
+from punctum.runtime.files.atomic import atomic_folder, atomic_write, remove_drafts
 
 
 @pytest.fixture
@@ -96,3 +96,15 @@ def test_names_as_long_as_file_systems_have_them(tmp_path):
                 (draft / "a").write_text("a")
         shutil.rmtree(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".a.bin.0123abcd").write_bytes(b"half")
+    (tmp_path / ".a.bin.old.0123abcd").mkdir()
+    (tmp_path / ".a.bin.old.0123abcd" / "x").write_bytes(b"x")
+    others = ["a.bin", ".a.bin", ".a.bin.0123abc", ".a.bin.bak.0123abcd", ".b.bin.0123abcd", "a.bin.0123abcd"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"kept")
+    remove_drafts(tmp_path / "a.bin")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(others)
+    remove_drafts(tmp_path / "absent" / "a.bin")
