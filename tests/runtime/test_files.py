@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from punctum.runtime.errors import InputError, PunctumError
@@ -108,3 +110,32 @@ def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
     remove_drafts(tmp_path / "a.bin")
     assert sorted(p.name for p in tmp_path.iterdir()) == sorted(others)
     remove_drafts(tmp_path / "absent" / "a.bin")
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_is_replaced_as_a_whole(tmp_path, monkeypatch, exchanged):
+    if not exchanged:
+        monkeypatch.setattr("punctum.runtime.files.atomic._exchange", lambda one, other: False)
+    target = tmp_path / "bundle"
+    for content in ("old", "new"):
+        with atomic_folder(target, replace=True) as folder:
+            (folder / content).write_text(content)
+    assert [p.name for p in target.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is a call of Linux")
+def test_a_folder_that_is_replaced_is_never_absent(tmp_path, monkeypatch):
+    target, rename = tmp_path / "bundle", Path.rename
+    target.mkdir()
+    (target / "old").touch()
+
+    def watched(self, other):
+        found = rename(self, other)
+        assert target.exists()  # as a process that is killed here would leave it
+        return found
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with atomic_folder(target, replace=True) as folder:
+        (folder / "new").touch()
+    assert (target / "new").exists()
