@@ -8,14 +8,10 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
-from .arguments import check_stream_source
 from .bundle.config import PostProcess
-from .errors import InputError
 from .events.event import Event
-from .events.time_of_day import Arrival, FixedStart, stamped
-from .features.features import FeatureRows, Features
+from .events.time_of_day import FixedStart, stamped
+from .features.features import FeatureRows
 from .live import LiveOptions
 from .session.engine import Backend, check_backend
 from .session.offline import Localization, Recording, localize, retry_once
@@ -256,31 +252,10 @@ class Localizer:
         Raises:
             InputError: The source could not read a chunk, or the chunk is unusable.
         """
-        from .sources.items import Bad, Begin, Chunk
+        from .sources.stream import events_of
 
-        check_stream_source(source)
-        session: Session | None = None
-        arrival = None if start_utc or isinstance(source, Iterable) or source.replayable else Arrival()
-        clock = arrival or FixedStart.at(start_utc)
-        for item in source if isinstance(source, Iterable) else source.items():
-            if isinstance(item, Begin) and session is None:
-                session = self.session(stream=stream or item.stream, start_s=item.start_s, live=live, run_id=run_id)
-            elif isinstance(item, Begin) and arrival is not None:
-                arrival.restart()
-            if item is None or isinstance(item, Begin):
-                continue
-            if isinstance(item, Bad):
-                raise item.error
-            session = session or self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
-            if isinstance(item, Chunk):
-                if arrival is not None and len(item.rows):
-                    begin, stride = session.now_s if item.at is None else item.at, self._plan.stride_s
-                    arrival.arrived(begin, begin + len(item.rows) * stride, slack_s=0.5 * stride)
-                yield from stamped(retry_once(partial(session.push, item.rows, at=item.at, lost=item.lost)), clock)
-            else:
-                yield from stamped(retry_once(partial(session.push, _checked(item))), clock)
-        session = session or self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
-        yield from stamped(retry_once(session.flush), clock)
+        begin = partial(self.session, live=live, run_id=run_id)
+        return events_of(source, begin, stream=stream, start_s=start_s, start_utc=start_utc)
 
     async def astream(
         self,
@@ -292,17 +267,11 @@ class Localizer:
         run_id: str = "",
     ) -> AsyncIterator[Event]:
         """`stream` for asyncio. The engine runs in a worker thread, so it does not block the event loop."""
+        from .sources.stream import check_chunk
+
         session = self.session(stream=stream, start_s=start_s, live=live, run_id=run_id)
         async for chunk in source:
-            for event in await asyncio.to_thread(retry_once, partial(session.push, _checked(chunk))):
+            for event in await asyncio.to_thread(retry_once, partial(session.push, check_chunk(chunk))):
                 yield event
         for event in await asyncio.to_thread(retry_once, session.flush):
             yield event
-
-
-def _checked(chunk: FeatureRows) -> FeatureRows:
-    if not isinstance(chunk, Features) and np.ndim(chunk) != 2:
-        raise InputError(
-            "features-shape", f"A chunk has shape {np.shape(chunk)}", "[n, D]", "yield two-dimensional chunks"
-        )
-    return chunk

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError
-from punctum.runtime.files.atomic import atomic_write
+from punctum.runtime.files.atomic import atomic_write, remove_drafts
 from punctum.runtime.text.display import as_utf8, counted
 
 from .backbone.config import BackboneConfig
@@ -154,6 +154,8 @@ def lost_media(data: Path) -> dict[str, str]:
 
 def _prepare(out: Path, *, resume: bool, fresh: bool) -> bool:
     """Make the run folder ready. Returns whether an existing run is resumed."""
+    if out.is_dir() and (out / BACKBONE).is_dir():
+        remove_drafts(out / BUNDLE)
     if out.exists() and (not out.is_dir() or (any(out.iterdir()) and not (out / BACKBONE).is_dir())):
         raise foreign_folder(out)
     exists = (out / BACKBONE).is_dir()

@@ -80,30 +80,50 @@ def _function(name: str) -> Callable[..., Any]:
     """The function of a command of this package. Only its own module is imported."""
     match name:
         case "run":
-            from .run import run as function
+            from .run import run
+
+            return run
         case "score":
-            from .score import score as function
+            from .score import score
+
+            return score
         case "convert":
-            from .convert import convert as function
+            from .convert import convert
+
+            return convert
         case "features":
-            from .features import features as function
+            from .features import features
+
+            return features
         case "eval":
-            from .eval import evaluate as function
+            from .eval import evaluate
+
+            return evaluate
         case "demo":
-            from .demo import demo as function
+            from .demo import demo
+
+            return demo
         case "report":
-            from .report import report as function
+            from .report import report
+
+            return report
         case "doctor":
-            from .doctor import doctor as function
+            from .doctor import doctor
+
+            return doctor
         case "bench":
-            from .bench import bench as function
+            from .bench import bench
+
+            return bench
         case "build":
-            from .build import build as function
+            from .build import build
+
+            return build
         case "warm-up":
-            from .warm_up import warm_up as function
-        case _:
-            raise ValueError(name)
-    return function
+            from .warm_up import warm_up
+
+            return warm_up
+    raise ValueError(name)
 
 
 def _data() -> typer.Typer:

@@ -223,6 +223,7 @@ def _sinks(
     credentials: Credentials,
 ) -> Iterator[Sink]:
     """Standard output is used when no other output was requested."""
+    from ..files.atomic import remove_drafts
     from ..sinks.lines import EventFile, StandardOutput
     from ..sinks.mqtt import MqttSink, MqttTarget
 
@@ -231,6 +232,8 @@ def _sinks(
         keep = None if checkpoint is None else checkpoint.cut_to_snapshot(options.out)
         loop.event_file = EventFile(options.out, keep_bytes=keep)
         stack.callback(loop.event_file.close)
+        if options.snapshot is not None and loop.event_file.regular:
+            remove_drafts(options.snapshot)  # of a run that was killed; the lock of the event file keeps others away
         if checkpoint is None and loop.event_file.length:
             say(f"note: {options.out} contains events already; those of this run are appended")
         yield loop.event_file

@@ -180,7 +180,7 @@ class Source:
 
         marked = self.data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
         try:
-            text = self.data.decode("utf-16" if marked else "utf-8-sig")
+            text = self.data.decode("utf-16" if marked else "utf-8").lstrip("\ufeff")
         except UnicodeDecodeError as error:
             raise InputError(
                 "convert-encoding",

@@ -108,13 +108,14 @@ def _check_lists(data: Dataset, train_list: str, test_list: str, result: CheckRe
                 fix = "nothing for training; to evaluate, list test videos, one per line"
                 result.warn("list-empty", base / name, f"no {name}", fix)
             continue
+        training = NameIndex(lines["train"], media=True)
         for line, video in _numbered(path):
             if video in lines[subset]:
                 result.error(
                     "list-duplicate", path, f"{video} is already on line {lines[subset][video]}", "remove it", line
                 )
             lines[subset].setdefault(video, line)
-            if subset == "test" and (other := NameIndex(lines["train"], media=True).find(video)):
+            if subset == "test" and (other := training.find(video)):
                 result.error(
                     "split-overlap",
                     path,

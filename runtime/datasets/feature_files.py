@@ -15,6 +15,7 @@ from ..text.name_index import NameIndex
 from ..text.numbers import shown
 
 FEATURE_ENDINGS = (".npy", ".npz")
+_NO_NAMES = NameIndex((), media=True)
 _LONGEST_NAME = 250  # bytes; file systems take 255, and an ending is added
 
 
@@ -40,27 +41,27 @@ def _one_file(folder: Path, video: str) -> Path | None:
     for ending in FEATURE_ENDINGS:
         if (path := folder / f"{video}{ending}").is_file():
             return path
-    stems = _stems(folder)
-    name = NameIndex(stems, media=True).find(video) if stems else None
+    stems, index = _stems(folder)
+    name = index.find(video)
     return None if name is None else folder / stems[name]
 
 
-def _stems(folder: Path) -> dict[str, str]:
-    """The feature files of a folder: name without extension -> file name."""
+def _stems(folder: Path) -> tuple[dict[str, str], NameIndex]:
+    """The feature files of a folder (name without extension -> file name), and an index of these names."""
     try:
         return _listed_stems(str(folder), folder.stat().st_mtime_ns)
     except OSError:
-        return {}
+        return {}, _NO_NAMES
 
 
 @lru_cache(maxsize=16)
-def _listed_stems(folder: str, _changed: int) -> dict[str, str]:
+def _listed_stems(folder: str, _changed: int) -> tuple[dict[str, str], NameIndex]:
     """As `_stems`, cached until the folder changes: it is needed for each video whose name is not exact."""
     found: dict[str, str] = {}
     for ending in reversed(FEATURE_ENDINGS):
         names = (path.name for path in Path(folder).iterdir())
         found |= {name.removesuffix(ending): name for name in names if name.endswith(ending)}
-    return found
+    return found, NameIndex(found, media=True)
 
 
 def why_missing(features_dir: Path, video: str) -> tuple[str, str]:
@@ -69,7 +70,7 @@ def why_missing(features_dir: Path, video: str) -> tuple[str, str]:
         others = sorted(p.name for p in base.glob(f"{glob.escape(video)}.*")) if base.is_dir() else []
         if others:
             return f"there is {others[0]}", "save an array of shape [T, D] as .npy with numpy.save"
-        if alike := NameIndex(_stems(base), media=True).alike(video):
+        if alike := _stems(base)[1].alike(video):
             names = " and ".join(f"{name!r}" for name in alike[:2])
             return f"there is {names}", "use the same spelling in the lists and in the folder"
     return "", "check the path"

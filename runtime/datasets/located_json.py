@@ -8,6 +8,8 @@ from json.decoder import JSONDecoder, JSONObject  # type: ignore[attr-defined]  
 from json.scanner import py_make_scanner  # type: ignore[attr-defined]  # nor this
 from typing import Any
 
+from .tables import repeated_keys
+
 
 class LocatedDict(dict[str, Any]):
     """A JSON object, the line (from 1) of its opening brace, and the keys that it contained twice."""
@@ -39,6 +41,5 @@ def parse_located(text: str) -> Any:
 def _pairs(pairs: list[tuple[str, Any]]) -> LocatedDict:
     found = LocatedDict(pairs)
     if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        found.repeated = tuple(dict.fromkeys(key for key in keys if keys.count(key) > 1))
+        found.repeated = repeated_keys(pairs)
     return found

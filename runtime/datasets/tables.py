@@ -8,6 +8,7 @@ from __future__ import annotations
 import codecs
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,8 +30,12 @@ _SECONDS = ("time_s", "seconds")
 def read_text(path: Path) -> str:
     """Read text in UTF-8 or UTF-16 (with a byte order mark), with any line ends. Raises OSError, UnicodeDecodeError."""
     raw = path.read_bytes()
-    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8-sig"
-    return raw.decode(encoding).replace("\r\n", "\n").replace("\r", "\n")
+    encoding = "utf-16" if raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else "utf-8"
+    text = raw.decode(encoding).lstrip("\ufeff")  # programs that append their own mark to one that is there
+    if "\0" in text:
+        at = max(raw.find(b"\0"), 0)
+        raise UnicodeDecodeError(encoding, raw, at, at + 1, "NUL: it is no text, or UTF-16 without a byte order mark")
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_input(path: Path, code: str, *, required: str, parameter: str) -> str:
@@ -79,9 +84,13 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     """Refuse repeated keys: `json` would keep the last one silently."""
     record = dict(pairs)
     if len(record) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"{shown(next(key for key in keys if keys.count(key) > 1))} is twice in one object")
+        raise ValueError(f"{shown(repeated_keys(pairs)[0])} is twice in one object")
     return record
+
+
+def repeated_keys(pairs: list[tuple[str, Any]]) -> tuple[str, ...]:
+    """The keys that occur more than once, in the order of their first occurrence."""
+    return tuple(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
 
 
 def read_list(path: Path) -> list[str]:

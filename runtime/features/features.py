@@ -11,6 +11,7 @@ import numpy.typing as npt
 
 from ..datatypes import by_value
 from ..errors import InputError
+from ..text.file_kinds import HEAD_BYTES, kind_of
 from .media_clock import check_media_time
 
 F32 = npt.NDArray[np.float32]
@@ -137,6 +138,8 @@ def load_features(
     except InputError:
         raise
     except Exception as error:  # noqa: BLE001 - NumPy's parser lets many types of exception through
+        if kind := _kind_of_file(path):
+            raise not_features(path, kind) from None
         # NumPy takes a file without a header for a pickle, and its message advises to allow pickles.
         why = "no .npy header, or a pickle" if "pickle" in str(error) else str(error) or type(error).__name__
         raise InputError(
@@ -149,6 +152,24 @@ def load_features(
     if len(data) == 0:
         raise InputError("features-empty", f"{path} holds no snippet", "at least one", "check the extractor")
     return Features(data, float(stride_s), float(start_s))
+
+
+def _kind_of_file(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return kind_of(file.read(HEAD_BYTES))
+    except OSError:
+        return ""
+
+
+def not_features(path: Path, kind: str) -> InputError:
+    """The error for a file of another kind, such as "an audio file"."""
+    return InputError(
+        "features-unreadable",
+        f"{path} is {kind}, neither a video nor features",
+        required="a video, or a .npy or .npz file of features",
+        next_step="choose another file",
+    )
 
 
 def _member(archive: np.lib.npyio.NpzFile, path: Path, key: str) -> npt.ArrayLike:

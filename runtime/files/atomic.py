@@ -8,6 +8,7 @@ to and never replaced.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import hashlib
 import os
 import re
@@ -24,6 +25,7 @@ from ..errors import InputError, PunctumError
 T = TypeVar("T")
 _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(\d+))(?:/task/\d+)?/fd)/(\d{1,9})")
 _MAX_LINKS = 40
+_AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 _NAME_BYTES = 255  # maximum length of a file name on common file systems
 # Not inherited by child processes, never the controlling terminal, no newline translation; where supported.
 BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
@@ -135,6 +137,18 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
         draft.unlink(missing_ok=True)
 
 
+def remove_drafts(path: str | Path) -> None:
+    """Remove what killed processes were writing in place of `path`. Only for a path that no other process writes."""
+    target, _ = destination(path)
+    draft = re.compile(re.escape(f".{target.name}") + r"(\.old)?\.[0-9a-f]{8}")
+    with contextlib.suppress(OSError):
+        for place in [entry for entry in target.parent.iterdir() if draft.fullmatch(entry.name)]:
+            if place.is_dir() and not place.is_symlink():
+                shutil.rmtree(place, ignore_errors=True)
+            else:
+                place.unlink(missing_ok=True)
+
+
 def _open_in_place(target: Path, descriptor: int | None) -> int | None:
     """A descriptor for a target that is written to in place; None for a regular file or a new one."""
     if descriptor is not None:
@@ -197,14 +211,27 @@ def atomic_folder(
             if file.is_file():
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
-        if path.exists():
+        if not path.exists():
+            draft.rename(path)
+        elif not _exchange(draft, path):
             _, old = _beside(path, Path.mkdir, ".old")
             path.rename(old / path.name)
             draft.rename(path)
             shutil.rmtree(old)
-        else:
-            draft.rename(path)
         _sync_folder(path.parent)
     finally:
         if draft.exists():
             shutil.rmtree(draft)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange the names of two folders in one step, so that a process that is killed leaves one of them under each.
+
+    Returns:
+        False where the system or the file system cannot do that; nothing has changed then.
+    """
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0)

@@ -258,14 +258,15 @@ class Loop:
             return
         if moved:
             self._snapshots.rotated(self.snapshot, file.inode)
-        self._save()
-        file.truncated = False
+        if self._save():
+            file.truncated = False
 
-    def _save(self) -> None:
+    def _save(self) -> bool:
+        """Write a snapshot. Returns False where that has to wait."""
         if self.session is None or self.snapshot is None or self.event_file is None:
-            return
+            return False
         if any(isinstance(sink, MqttSink) and sink.depth for sink in self.sinks):
-            return  # events that the broker does not have yet must be produced again if this process dies now
+            return False  # events that the broker does not have yet must be produced again if this process dies now
         self.event_file.sync()
         checkpoint = Checkpoint(
             self._source_key(),
@@ -278,6 +279,7 @@ class Loop:
             hidden={id: count for id, count in self.event_filter.reported.items() if count},
         )
         self._snapshots.write(self.snapshot, checkpoint)
+        return True
 
     def _source_key(self) -> str:
         return f"{type(self.source).__name__} {Path(self.source.name).name}"

@@ -11,6 +11,7 @@ from ..arguments import check_between, check_size, check_text, check_type, wrong
 from ..bundle import limits
 from ..bundle.calibration import Calibration
 from ..bundle.config import PostProcess
+from ..errors import InputError
 from ..live import LiveOptions
 
 if TYPE_CHECKING:
@@ -181,3 +182,14 @@ class Stats:
         """Seconds of computation per second of media, from features to events. Below 1, it keeps up with the stream."""
         total = self.locate_s + self.islands_s + self.score_s + self.post_s + self.report_s
         return total / self.media_s if self.media_s else 0.0
+
+
+def check_live(plan: Plan) -> None:
+    """Raise InputError for a plan that can process whole recordings only."""
+    if plan.post.gate == "video":
+        raise InputError(
+            "gate-video-live",
+            "The bundle has gate='video', which needs the whole video, and cannot process a stream",
+            "gate='none' for streams",
+            "set gate to 'none', or use localize() on a whole recording",
+        )

@@ -40,7 +40,7 @@ from .dispatch import drive
 from .engine import Backend
 from .failed_rows import FailedRows
 from .jobs import Steps
-from .plan import Plan, Stats
+from .plan import Plan, Stats, check_live
 from .post import class_scores
 from .processor import StreamProcessor
 from .processor_state import load_state, state_of
@@ -102,13 +102,8 @@ class Session:
         Raises:
             InputError: `start_s` or `run_id` is invalid, or the bundle can only process whole recordings.
         """
-        if plan.post.gate == "video" and not offline:
-            raise InputError(
-                "gate-video-live",
-                "The bundle has gate='video', which needs the whole video, and cannot process a stream",
-                "gate='none' for streams",
-                "set gate to 'none', or use localize() on a whole recording",
-            )
+        if not offline:
+            check_live(plan)
         check_text("stream", stream)
         check_number("start_s", start_s)
         check_type("live", live, LiveOptions, "LiveOptions", optional=True)

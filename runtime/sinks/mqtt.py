@@ -12,6 +12,7 @@ import itertools
 import logging
 import threading
 import time
+import unicodedata
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -57,11 +58,15 @@ class MqttTarget:
             raise _bad_address(address)
         if address.endswith(("#", "?")):  # an empty fragment or query, which the parser leaves out
             topic += address[-1]
-        if any(c in topic for c in "+#\0") or address.endswith("?") or len(topic.encode()) > MOST_TOPIC_BYTES:
+        # Brokers keep topics that begin with $ to themselves, and close the connection at a control character: events
+        # would never arrive.
+        refused = topic.startswith("$") or address.endswith("?") or any(c in "+#" or _unusable(c) for c in topic)
+        if refused or len(topic.encode()) > MOST_TOPIC_BYTES:
             raise InputError(
                 "mqtt-topic",
                 f"{shown(repr(topic), 80)} is not a topic to publish on",
-                f"a topic of up to {MOST_TOPIC_BYTES} bytes without + and #, which does not end in ?",
+                f"a topic of up to {MOST_TOPIC_BYTES} bytes without +, # and control characters, which does not begin "
+                "with $ or end in ?",
                 "correct `mqtt`",
             )
         tls = parts.scheme == "mqtts"
@@ -72,6 +77,12 @@ class MqttTarget:
 
     def __str__(self) -> str:
         return f"{'mqtts' if self.tls else 'mqtt'}://{self.host}:{self.port}/{self.topic}"
+
+
+def _unusable(character: str) -> bool:
+    """Whether a topic must not hold a character: control characters, surrogates and noncharacters of Unicode."""
+    code = ord(character)
+    return unicodedata.category(character) in ("Cc", "Cs") or 0xFDD0 <= code <= 0xFDEF or code & 0xFFFE == 0xFFFE
 
 
 def _bad_address(address: str) -> InputError:

@@ -13,7 +13,7 @@ from ..errors import InputError
 from ..text.display import short
 from .acceptor import READ_BYTES
 from .frame_parser import FrameParser
-from .framing import Header
+from .framing import MAGIC, TOKEN_MAGIC, Header
 from .items import POLL_S, Begin, Chunk, Item, Position, count_in
 from .source_file import SourceFile
 
@@ -173,3 +173,14 @@ class FramedFile(FramedStream):
             return None
 
         yield from self._items(read, parser, begun=position is not None)
+
+
+def is_framed(path: Path) -> bool:
+    """Return whether a file begins as framed features do, possibly after a token."""
+    if not path.is_file():
+        return False
+    try:
+        with path.open("rb") as file:
+            return file.read(4) in (MAGIC, TOKEN_MAGIC)
+    except OSError:
+        return False  # the reader of rows reports the error

@@ -44,6 +44,11 @@ def is_video(path: Path) -> bool:
     return transport or riff or boxes or head.startswith(_MAGIC) or path.suffix.lower() in SUFFIXES
 
 
+def is_video_input(address: str) -> bool:
+    """Return whether an address is that of a video: a file (by content or suffix), a URL or a camera."""
+    return is_address(address) or (address != "-" and "://" not in address and is_video(Path(address)))
+
+
 def check_present(address: str) -> None:
     """Raise InputError for the path of a file or folder that does not exist. Other addresses pass.
 

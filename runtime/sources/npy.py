@@ -11,6 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import InputError
+from ..features.features import not_features
+from ..text.file_kinds import HEAD_BYTES, kind_of
 
 F32 = npt.NDArray[np.float32]
 RAW_SUFFIXES = (".f32", ".raw", ".bin")
@@ -63,8 +65,10 @@ def npy_layout(file: BinaryIO, path: Path, *, dim: int) -> RowLayout | None:
         InputError: The array does not contain real numbers [T, dim] in C order.
     """
     file.seek(0)
-    head = file.read(12)
+    head = file.read(max(HEAD_BYTES, 12))
     if head[:6] != b"\x93NUMPY"[: len(head[:6])]:
+        if kind := kind_of(head):
+            raise not_features(path, kind)
         raise _unreadable(path, "no .npy header")
     if len(head) < 12:
         return None

@@ -1,9 +1,8 @@
-"""Opening of sources of features by address, and the options that each kind of source accepts."""
+"""Opening of sources of features by address."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,12 +11,12 @@ from ..arguments import check_flag, check_number, check_positive, check_size, ch
 from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from .folder import ChunkFolder
-from .framed import FramedFile, StandardInput
-from .framing import MAGIC, TOKEN_MAGIC
+from .framed import FramedFile, StandardInput, is_framed
 from .items import Bad, Begin, Chunk, Item, Source, check_start
 from .listener import Listener
-from .media import find_videos, is_address, is_video, passed_over
+from .media import find_videos, is_address, is_video_input, passed_over
 from .tail import RowFile
+from .unfit import refuse_options
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -213,14 +212,9 @@ def _select(
                 "source-folder", f"{path} is a folder of videos and not a stream", "one video", "leave out `stream`"
             )
         return ChunkFolder(path, dim=dim, stride_s=stride_s, start_s=start_s, follow=follow, idle_s=idle_s)
-    if _is_framed(path):
+    if is_framed(path):
         return FramedFile(path, dim=dim, stride_s=stride_s, follow=follow, idle_s=idle_s)
     return RowFile(path, dim=dim, start_s=start_s, follow=follow, idle_s=idle_s)
-
-
-def is_video_input(address: str) -> bool:
-    """Return whether an address is that of a video: a file (by content or suffix), a URL or a camera."""
-    return is_address(address) or (address != "-" and "://" not in address and is_video(Path(address)))
 
 
 def video_source(
@@ -259,73 +253,3 @@ def video_source(
     if reconnect_s is not None:
         frames = replace(frames, reconnect_s=reconnect_s)
     return open_video(address, backbone, start_s=start_s, idle_s=idle_s, overflow=overflow, fps=fps, options=frames)
-
-
-# Parameters without effect by kind of source, and the reason, as the end of "which ...".
-_FILES = {"idle_s": "waits only with `follow=True`"}
-_CAMERAS = {"follow": "never ends by itself", "allow_hosts": "is opened by FFmpeg without this check"}
-_PIPELINES = {
-    "follow": "never ends by itself",
-    "allow_hosts": "is opened by GStreamer without this check",
-    "transport": "names its transport in the pipeline",
-    "decoder": "names its decoder in the pipeline",
-}
-_HTTP = {"follow": "is read to its end"}
-_SENDERS = {
-    "start_s": "declares its own start",
-    "follow": "ends with its end record",
-}
-_FEATURES = {
-    "overflow": "waits for the reader",
-    "transport": "is not an RTSP stream",
-    "allow_hosts": "follows no redirects",
-    "decoder": "is not decoded",
-}
-_NOT_LOST = {"reconnect_s": "cannot be lost"}
-
-
-def refuse_options(address: str, names: Sequence[str]) -> None:
-    """Raise InputError for the first parameter in `names` that has no effect on this source."""
-    what, without = _without(address, "follow" in names)
-    for name in names:
-        if name in without:
-            raise InputError(
-                "option-unfit",
-                f"`{name}` has no effect with {what}, which {without[name]}",
-                next_step=f"leave out `{name}`",
-            )
-
-
-def _without(address: str, follow: bool) -> tuple[str, dict[str, str]]:
-    """Return the kind of source of an address, and the parameters without effect on it with the reasons."""
-    if is_video_input(address):
-        scheme = address.partition(":")[0].lower() if is_address(address) else "file"
-        if scheme in ("rtsp", "rtsps"):
-            return "an RTSP stream", _CAMERAS
-        if scheme in ("http", "https"):
-            return "video over HTTP", _HTTP | {"transport": "is not an RTSP stream"}
-        if scheme == "gst":
-            return "a GStreamer pipeline", _PIPELINES
-        if scheme == "camera":
-            return "a camera", _CAMERAS | {"transport": "is not an RTSP stream"}
-        reasons = {"follow": "is read to its end", "idle_s": "is read to its end"}
-        unfit = {name: why for name, why in _FEATURES.items() if name not in ("overflow", "decoder")}
-        return "a video file", unfit | _NOT_LOST | reasons
-    if address == "-":
-        return "standard input", _FEATURES | _NOT_LOST | _SENDERS
-    if "://" in address:
-        return "a socket", _FEATURES | _SENDERS
-    waits = {} if follow else _FILES
-    if _is_framed(Path(address)):
-        return "a framed file", _FEATURES | _NOT_LOST | waits | {"start_s": _SENDERS["start_s"]}
-    return "a file or folder of features", _FEATURES | _NOT_LOST | waits
-
-
-def _is_framed(path: Path) -> bool:
-    if not path.is_file():
-        return False
-    try:
-        with path.open("rb") as file:
-            return file.read(4) in (MAGIC, TOKEN_MAGIC)
-    except OSError:
-        return False  # the reader of rows reports the error

@@ -178,13 +178,6 @@ def test_keys_of_an_event():
     assert len(table) == len(dataclasses.fields(Event)) + 1
     names = {"text": str, "integer": int, "number": float, "true or false": bool}
     names |= {"text or null": None, "number or null": None}
-        "text": str,
-        "integer": int,
-        "number": float,
-        "true or false": bool,
-        "text or null": None,
-        "number or null": None,
-    }
     for key, value in json.loads(line).items():
         if names[table[key]] is not None:
             assert type(value) is names[table[key]], key

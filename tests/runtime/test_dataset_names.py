@@ -270,3 +270,44 @@ def test_name_index():
     assert names.alike("b") == ["B.mp4"] and names.alike("c") == []
     assert names.twice() == [] and NameIndex(["a", "A", "b", "b "]).twice() == ["b", "b "]
     assert NameIndex(["a", "A"]).twice(fold=True) == ["a", "A"]
+
+
+FILES = ("points.csv", "dataset.json", "train.txt", "gt.json")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("file", FILES)
+def test_what_no_mark_announces_is_refused_as_such(folder, file, encoding):
+    path = folder / file
+    path.write_bytes(path.read_text().encode(encoding))
+    found = check_dataset(folder).errors
+    assert "without a byte order mark" in found[0].message and file in found[0].file + found[0].message
+    with pytest.raises(InputError, match="without a byte order mark"):
+        data = Dataset.open(folder)
+        data.points()
+        data.truth()
+
+
+@pytest.mark.parametrize("file", FILES)
+def test_a_byte_order_mark_before_another_is_ignored(folder, file):
+    right = Dataset.open(folder)
+    path = folder / file
+    path.write_bytes(b"\xef\xbb\xbf" * 2 + path.read_bytes())
+    data = Dataset.open(folder)
+    assert (data.train, data.labels, data.points()) == (right.train, right.labels, right.points())
+    assert check_dataset(folder).errors == []
+
+
+def test_a_repeated_key_is_found_quickly_in_a_large_truth(folder):
+    entry = '{"annotations": []}'
+    videos = [f'"u{i}": {entry}' for i in range(60_000)]
+    (folder / "gt.json").write_text('{"database": {' + ", ".join([*videos, f'"u59999": {entry}']) + "}}")
+    refused("json-unreadable", Dataset.open(folder).truth, "'u59999'", "twice")
+    assert any("u59999 has two entries" in f.message for f in check_dataset(folder).errors)
+
+
+def test_long_lists_are_compared_quickly(folder):
+    (folder / "train.txt").write_text("".join(f"v{i}\n" for i in range(4)) + "".join(f"a{i}\n" for i in range(1500)))
+    (folder / "test.txt").write_text("".join(f"b{i}\n" for i in range(1500)) + "v1.mp4\n")
+    found = [f for f in check_dataset(folder).errors if f.code == "split-overlap"]
+    assert [f.message for f in found] == ["v1.mp4 is also a training video (line 2 of train.txt)"]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
+import sys
 import threading
+from pathlib import Path
 
 import pytest
 from punctum.runtime.errors import InputError, PunctumError
-from punctum.runtime.files.atomic import atomic_folder, atomic_write
+from punctum.runtime.files.atomic import atomic_folder, atomic_write, remove_drafts
 
 
 @pytest.fixture
@@ -96,3 +98,44 @@ def test_names_as_long_as_file_systems_have_them(tmp_path):
                 (draft / "a").write_text("a")
         shutil.rmtree(tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_killed_writers_left_is_removed_and_nothing_else(tmp_path):
+    (tmp_path / ".a.bin.0123abcd").write_bytes(b"half")
+    (tmp_path / ".a.bin.old.0123abcd").mkdir()
+    (tmp_path / ".a.bin.old.0123abcd" / "x").write_bytes(b"x")
+    others = ["a.bin", ".a.bin", ".a.bin.0123abc", ".a.bin.bak.0123abcd", ".b.bin.0123abcd", "a.bin.0123abcd"]
+    for name in others:
+        (tmp_path / name).write_bytes(b"kept")
+    remove_drafts(tmp_path / "a.bin")
+    assert sorted(p.name for p in tmp_path.iterdir()) == sorted(others)
+    remove_drafts(tmp_path / "absent" / "a.bin")
+
+
+@pytest.mark.parametrize("exchanged", [True, False])
+def test_a_folder_is_replaced_as_a_whole(tmp_path, monkeypatch, exchanged):
+    if not exchanged:
+        monkeypatch.setattr("punctum.runtime.files.atomic._exchange", lambda one, other: False)
+    target = tmp_path / "bundle"
+    for content in ("old", "new"):
+        with atomic_folder(target, replace=True) as folder:
+            (folder / content).write_text(content)
+    assert [p.name for p in target.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["bundle"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="renameat2 is a call of Linux")
+def test_a_folder_that_is_replaced_is_never_absent(tmp_path, monkeypatch):
+    target, rename = tmp_path / "bundle", Path.rename
+    target.mkdir()
+    (target / "old").touch()
+
+    def watched(self, other):
+        found = rename(self, other)
+        assert target.exists()  # as a process that is killed here would leave it
+        return found
+
+    monkeypatch.setattr(Path, "rename", watched)
+    with atomic_folder(target, replace=True) as folder:
+        (folder / "new").touch()
+    assert (target / "new").exists()

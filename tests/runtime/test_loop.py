@@ -8,6 +8,7 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.service.loop import Loop
 from punctum.runtime.service.summary import real_time_factor
 from punctum.runtime.session.plan import Stats
+from punctum.runtime.sinks.mqtt import MqttSink
 from punctum.runtime.sources.items import Begin, Chunk
 from punctum.runtime.sources.snippets import VideoStats
 
@@ -218,3 +219,33 @@ def test_the_real_time_factor_counts_what_comes_before_the_session():
     assert real_time_factor(stats, None) == pytest.approx(0.15)
     assert real_time_factor(stats, video) == pytest.approx(0.5)
     assert real_time_factor(Stats(), VideoStats(decode_s=2.0)) == 0.0
+
+
+class Awaited(MqttSink):
+    """A sink whose events the broker does not have yet."""
+
+    depth = 1
+
+    def __init__(self):
+        pass
+
+    def write(self, events):
+        pass
+
+    def close(self):
+        return 0
+
+
+def test_a_truncated_event_file_is_not_forgotten_while_events_wait_for_the_broker(tmp_path):
+    loop, _ = looped(Failing([]), tmp_path)
+    sink = Awaited()
+    loop.sinks.append(sink)
+    loop.run()
+    assert not (tmp_path / "run.snapshot").exists()
+    loop.event_file.truncated = True
+    loop._maintain()
+    assert loop.event_file.truncated  # a later snapshot must still follow
+    sink.depth = 0
+    loop._maintain()
+    assert not loop.event_file.truncated
+    assert (tmp_path / "run.snapshot").exists()

@@ -161,3 +161,14 @@ def test_mqtt_addresses(monkeypatch):
 def test_folder_is_no_event_file(tmp_path: Path):
     with pytest.raises(InputError, match="Cannot open"):
         EventFile(tmp_path)
+
+
+@pytest.mark.parametrize("topic", ["$SYS/broker", "%24share/a", "a/%01b", "a/%7f", "a%C2%85", "a/%EF%BF%BE", "a/%00"])
+def test_topics_that_brokers_refuse(topic):
+    with pytest.raises(InputError, match="not a topic to publish on") as caught:
+        MqttTarget.parse(f"mqtt://broker/{topic}")
+    assert caught.value.code == "mqtt-topic"
+
+
+def test_a_dollar_inside_a_topic_is_usual():
+    assert MqttTarget.parse("mqtt://broker/site/$cam/\u00e4").topic == "site/$cam/\u00e4"

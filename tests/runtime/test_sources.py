@@ -410,3 +410,33 @@ def test_what_cannot_be_read_for_a_moment_is_read_again(tmp_path, monkeypatch, c
     lost = ChunkFolder(tmp_path, dim=DIM, stride_s=STRIDE, follow=True)
     with pytest.raises(SourceLostError, match=os.strerror(code)):
         list(lost.items())
+
+
+HEADS = {
+    "sound.wav": (b"RIFF\x24\0\0\0WAVEfmt ", "an audio file"),
+    "sound.mp3": (b"ID3\x04" + bytes(20), "an audio file"),
+    "cover.jpg": (b"\xff\xd8\xff\xe0" + bytes(20), "a picture"),
+    "cover.webp": (b"RIFF\x24\0\0\0WEBPVP8 ", "a picture"),
+    "features.h5": (b"\x89HDF\r\n\x1a\n" + bytes(20), "an HDF5 or MATLAB file"),
+    "notes.json": (b'{"a": 1}', "JSON"),
+}
+
+
+@pytest.mark.parametrize("name", HEADS)
+def test_a_file_of_another_kind_is_called_what_it_is(tmp_path, name):
+    from punctum.runtime.features.features import load_features
+
+    path = tmp_path / name
+    path.write_bytes(HEADS[name][0])
+
+    def stream():
+        source = open_source(str(path), dim=4, stride_s=0.1)
+        try:
+            list(source.items())
+        finally:
+            source.close()
+
+    for read in (lambda: load_features(path, stride_s=0.1), stream):
+        with pytest.raises(InputError, match=f"is {HEADS[name][1]}, neither a video nor features") as caught:
+            read()
+        assert caught.value.code == "features-unreadable" and "numpy.save" not in str(caught.value)

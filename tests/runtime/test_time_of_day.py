@@ -160,8 +160,8 @@ class Live:
 
 @pytest.mark.parametrize("how", ["loop", "stream"])
 def test_a_live_source_stamps_all_that_is_said(how, monkeypatch):
-    from punctum.runtime import localizer as module
     from punctum.runtime.service.loop import Loop
+    from punctum.runtime.sources import stream as module
 
     clock, rows = Clock(), fakes.recording(3, 300)
     localizer, live = fakes.localizer(), LiveOptions(max_delay_s=0.6)

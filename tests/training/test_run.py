@@ -285,3 +285,40 @@ def test_the_lacp_objective_trains_and_resumes(toy, small, tmp_path):
     fit(toy, recipe, tmp_path / "b", resume=True)
     for name in ("locator.safetensors", "log.jsonl"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_run_that_was_killed_at_its_first_file_can_be_started_again(toy, small, tmp_path):
+    for how in ({}, {"resume": True}, {"fresh": True}):
+        out = tmp_path / f"run{len(how)}{'fresh' in how}"
+        out.mkdir()
+        (out / ".config.json.0123abcd").write_text('{"half')
+        recipe = small.model_copy(update={"center": None})
+        assert fit(toy, recipe, out, **how)["status"] == "complete"
+        assert not list(out.glob(".*"))
+    foreign = tmp_path / "foreign"
+    foreign.mkdir()
+    (foreign / ".config.json.0123abcd").write_text("{}")
+    (foreign / "mine.txt").write_text("x")
+    with pytest.raises(InputError, match="is not a run folder"):
+        fit(toy, small, foreign)
+    assert len(list(foreign.iterdir())) == 2
+
+
+def test_a_run_that_was_killed_while_it_discarded_another_can_be_started_again(toy, small, tmp_path, monkeypatch):
+    recipe, out = small.model_copy(update={"center": None}), tmp_path / "run"
+    fit(toy, recipe, out)
+
+    class Killed(Exception):
+        pass
+
+    def killed(*_arguments):
+        raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr("punctum.training.engine.run_folder.discard_state", killed)
+        with pytest.raises(Killed):
+            fit(toy, recipe, out, fresh=True)
+    (out / ".state.old").mkdir()
+    (out / ".state.old" / "locator.done.safetensors").write_bytes(b"half")
+    assert fit(toy, recipe, out, fresh=True)["status"] == "complete"
+    assert not list(out.glob(".*"))

@@ -90,6 +90,18 @@ def test_another_folder_is_left_alone(clips: Path, tmp_path: Path, small: TrainC
         train_on_videos(data, small, backbone, tmp_path, exporter=OnnxExporter(), quiet=True)
 
 
+def test_a_run_that_was_killed_while_it_wrote_its_bundle_can_be_discarded(
+    clips: Path, tmp_path: Path, small: TrainConfig, backbone: BackboneConfig, monkeypatch: pytest.MonkeyPatch
+):
+    for name in ("backbone", ".bundle.0123abcd", ".bundle.old.0123abcd/bundle"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.setattr(videos, "dataset_footage", _killed)
+    data = Dataset.open(clips, need_features=False)
+    with pytest.raises(KeyboardInterrupt):
+        train_on_videos(data, small, backbone, tmp_path, exporter=OnnxExporter(), quiet=True, fresh=True)
+    assert not list(tmp_path.iterdir())
+
+
 def test_command_line_refusals(clips: Path, toy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = str(tmp_path / "out")
     for arguments, word in (

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from dataclasses import asdict
 from importlib import resources
@@ -17,7 +16,7 @@ from punctum.runtime.text.display import plain
 
 from ..engine.loop import run_stage
 from ..engine.report import Reporter
-from ..engine.run_folder import prepare
+from ..engine.run_folder import discard_state, prepare
 from ..engine.selection import BestKeeper
 from ..engine.stop import StopSignal
 from ..engine.threads import training_threads
@@ -36,7 +35,7 @@ SHIPPED = Path(str(resources.files("punctum.runtime"))) / "assets" / "motion.saf
 """Weights that benchmarks/make_default_bundle.py learned from procedural videos; training starts from them."""
 WEIGHTS = "weights.safetensors"
 _RESULTS = ("summary.json", "backbone.json", "backbone.onnx")
-_FILES = (*_RESULTS, WEIGHTS, "log.jsonl", "config.json")
+_FILES = (*_RESULTS, WEIGHTS, "log.jsonl")
 
 
 def train_backbone(
@@ -81,7 +80,7 @@ def train_backbone(
     record = _describe(footage, config)
     resumed = prepare(out, record, files=_FILES, compared=tuple(record), resume=resume, fresh=fresh)
     if resumed and all((out / name).is_file() for name in _RESULTS):
-        shutil.rmtree(out / "state", ignore_errors=True)
+        discard_state(out)
         return read_object(out / "summary.json")
     began = time.monotonic()
     store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
@@ -127,7 +126,7 @@ def train_backbone(
     for name, data in files.items():
         atomic_write(out / name, data)
     write_json(out / "summary.json", summary)
-    shutil.rmtree(out / "state", ignore_errors=True)
+    discard_state(out)
     return summary
 
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
 from punctum.runtime.errors import InputError
+from punctum.runtime.files.atomic import remove_drafts
 
 from ..records import Record, read_object, write_json
 
 CONFIG, STATE = "config.json", "state"
-_DRAFTS = (".*.safetensors.*", ".*.json.*", ".*.jsonl.*")  # files that a killed run was writing
+_DRAFT = re.compile(r"\.(.+\.(?:safetensors|json|jsonl|onnx))\.[0-9a-f]{8}")  # files that a killed run was writing
+_OLD_STATE = ".state.old"
 
 
 def prepare(
@@ -29,7 +33,7 @@ def prepare(
     Args:
         out: the folder.
         record: content of config.json; `record["schema"]` says what kind of folder it is.
-        files: what the command writes there, in the order in which `fresh` deletes it.
+        files: what the command writes there besides config.json, in the order in which `fresh` deletes it.
         compared: fields of the record that must not change when a run is resumed.
         resume: continue an existing run.
         fresh: discard an existing run.
@@ -44,6 +48,8 @@ def prepare(
         raise InputError(
             "out-not-folder", f"{out} is a file", required="a folder, new or empty", next_step="choose another `out`"
         )
+    if is_written_by(out, record["schema"]) or _only_drafts(out):
+        _remove_drafts(out)
     occupied = out.is_dir() and any(out.iterdir())
     if occupied and not is_written_by(out, record["schema"]):
         raise foreign_folder(out)
@@ -51,16 +57,32 @@ def prepare(
         raise run_exists(out)
     if occupied and not fresh:
         _compare(out, read_object(out / CONFIG), record, compared)
-        for folder in (out, out / STATE):
-            for pattern in _DRAFTS:
-                for draft in folder.glob(pattern):
-                    draft.unlink()
+        _remove_drafts(out / STATE)
         return True
     for name in files if occupied else ():
         (out / name).unlink(missing_ok=True)
-    shutil.rmtree(out / STATE, ignore_errors=True)
-    write_json(out / CONFIG, record)
+    discard_state(out)
+    write_json(out / CONFIG, record)  # replaced, not deleted before: a killed run must leave a folder of a run
     return False
+
+
+def _only_drafts(out: Path) -> bool:
+    """Whether a run was killed while it wrote its first file."""
+    return out.is_dir() and all(re.fullmatch(rf"\.{re.escape(CONFIG)}\.[0-9a-f]{{8}}", p.name) for p in out.iterdir())
+
+
+def discard_state(out: Path) -> None:
+    """Remove what a run is resumed from, as a whole: half of it would be trained again."""
+    old = out / _OLD_STATE
+    shutil.rmtree(old, ignore_errors=True)
+    with contextlib.suppress(FileNotFoundError):
+        (out / STATE).rename(old)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _remove_drafts(folder: Path) -> None:
+    for name in {match[1] for path in folder.glob(".*") if (match := _DRAFT.fullmatch(path.name))}:
+        remove_drafts(folder / name)
 
 
 def is_written_by(out: Path, schema: str) -> bool:

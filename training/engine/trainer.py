@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -21,7 +20,7 @@ from ..data.proposals import VideoProposals, clean, read_proposals
 from ..data.videos import Sample, TrainingSet
 from ..models.build import build_center, build_locator
 from ..models.center import CenterHead, ProposalHead
-from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, CONFIG, LOCATOR_WEIGHTS, POST, SUMMARY, seal
+from ..models.checkpoint import CENTER_WEIGHTS, LOCATOR_WEIGHTS, POST, SUMMARY, seal
 from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.locator import LocatorNet
 from ..models.torch_backend import torch_device
@@ -35,14 +34,14 @@ from .loop import run_stage
 from .post import post_of
 from .provenance import describe
 from .report import Reporter
-from .run_folder import STATE, prepare
+from .run_folder import STATE, discard_state, prepare
 from .selection import BestKeeper
 from .stop import StopSignal, TrainingInterrupted
 from .task import Task
 from .threads import training_threads
 
 # Deleted in this order: without its summary a folder does not load.
-_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, "log.jsonl", CONFIG)
+_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, "log.jsonl")
 _COMPARED = ("config", "labels", "provenance")
 
 
@@ -130,7 +129,7 @@ class _Trainer:
         if self.config.folds and not self._calibrate(proposals):
             return self._interrupted()
         summary = self._seal("complete")
-        shutil.rmtree(self.out / STATE, ignore_errors=True)
+        discard_state(self.out)
         return summary
 
     def train(self, proposals: Path | None) -> tuple[Locator, ProposalHead | None] | None:
