@@ -58,7 +58,11 @@ def proposals_of(localizer: Localizer, span: Features, tracks: TrackSpan) -> lis
         )
         scores = fuse(proposals, run_scorer(job, localizer.backend) if post.fusion.needs_head else None, post)
         seconds = span.start_s + (window.low + proposals.segments + 0.5) * plan.stride_s
-        found += [Proposal(label, float(a), float(b), float(s)) for (a, b), s in zip(seconds, scores, strict=True)]
+        index = plan.labels.index(label)
+        found += [
+            Proposal(label, float(a), float(b), plan.scores(index, float(s), degraded=False)[0])
+            for (a, b), s in zip(seconds, scores, strict=True)
+        ]
     return found
 
 

@@ -20,6 +20,7 @@ from punctum.runtime.archive import run as archive_run
 from punctum.runtime.archive._groups import make_groups
 from punctum.runtime.archive._items import Item, Task
 from punctum.runtime.archive.tables import EVENTS_SCHEMA
+from punctum.runtime.bundle.operating_point import OperatingPoint, minimum
 from punctum.runtime.errors import InputError, PunctumError
 
 from tests.helpers import archives
@@ -46,7 +47,7 @@ def wanted(recordings):
 def scored(bundle, recordings, tmp_path_factory):
     """One worker, items of a group through common runs."""
     out = tmp_path_factory.mktemp("scored") / "out"
-    options = ArchiveOptions(workers=1, group_items=5, formats=("parquet", "jsonl", "activitynet"))
+    options = ArchiveOptions(workers=1, group_items=5, formats=("parquet", "jsonl", "activitynet"), min_score=0.0)
     summary = score_archive(bundle, [str(recordings)], out, options, progress=False)
     assert (summary.items, summary.scored, summary.failed) == (12, 12, 0)
     return out
@@ -54,7 +55,7 @@ def scored(bundle, recordings, tmp_path_factory):
 
 def score(bundle, inputs, out, **options):
     """In this process, or with `workers` in those."""
-    given = ArchiveOptions(**{"group_items": 5} | options)
+    given = ArchiveOptions(**{"group_items": 5, "min_score": 0.0} | options)
     with pytest.MonkeyPatch.context() as patch:
         if "workers" not in options:
             patch.setattr(archive_run, "run_local", archives.run_here)
@@ -220,7 +221,7 @@ def test_long_features_are_read_in_blocks(bundle, recordings, wanted, tmp_path, 
     from punctum.runtime.archive import _groups, _scorer
 
     monkeypatch.setattr(_scorer, "STREAMED_BYTES", 1)
-    scorer = _scorer.Scorer(bundle, ArchiveOptions())
+    scorer = _scorer.Scorer(bundle, ArchiveOptions(min_score=0.0))
     from punctum.runtime.archive.inputs import find_items
 
     items = find_items([str(recordings)])
@@ -357,7 +358,7 @@ def test_a_data_set_folder(bundle, tmp_path):
 def test_a_run_that_is_on_locks_its_folder(bundle, recordings, tmp_path):
     from punctum.runtime.archive._open import open_archive
 
-    head = {"bundle": bundle.id, "settings": ArchiveOptions().settings()}
+    head = {"bundle": bundle.id, "settings": ArchiveOptions(min_score=0.0).settings()}
     with open_archive(tmp_path / "out", head):
         with pytest.raises(InputError) as caught:
             score(bundle, [recordings], tmp_path / "out")
@@ -425,3 +426,12 @@ def test_groups_are_the_same_when_some_of_the_archive_is_done():
     big = Item("big.npy", ("big.npy",), "features", 1 << 30, "x")
     groups = make_groups([Task(i) for i in [*items[:3], big, *items[3:6]]], archive_items=500)
     assert [len(g.tasks) for g in groups] == [3, 1, 3]
+
+
+def test_without_a_minimum_that_of_the_bundle_holds(bundle, recordings, wanted, tmp_path):
+    score(bundle, [recordings], tmp_path / "out", min_score=None)
+    least = OperatingPoint().of(bundle.manifest.calibration, bundle.labels)
+    found = by_item(tmp_path / "out")
+    for name, events in wanted.items():
+        archives.same(found.get(name, []), [e for e in events if e.score >= minimum(least, e.label)])
+    assert 0 < sum(map(len, found.values())) < sum(map(len, wanted.values()))

@@ -15,6 +15,7 @@ from punctum.runtime.cli._app import build
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
 
+from tests.system import cli_acts
 from tests.system import cli_options as table
 
 
@@ -93,7 +94,7 @@ def test_without_effect_it_is_refused_by_name(place, tmp_path, capsys, line, opt
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.parametrize(("line", "option"), table.ACTS, ids=[" ".join(pair) for pair in table.ACTS])
+@pytest.mark.parametrize(("line", "option"), cli_acts.ACTS, ids=[" ".join(pair) for pair in cli_acts.ACTS])
 def test_with_it_the_output_is_another(place, tmp_path, capsys, line, option):
     if line.startswith("report"):
         pytest.importorskip("jinja2", reason="report needs jinja2")

@@ -8,7 +8,7 @@ from punctum.runtime.bundle.calibration import Choice
 from ..arrays import F64
 from .judge import JudgedEvents
 
-_GRID = np.round(np.arange(0.01, 1.0, 0.01), 2)
+_GRID = np.concatenate([np.round(np.arange(0.01, 1.0, 0.01), 2), [0.995, 0.998, 0.999]])
 
 
 def best_minimum(scores: F64, clicks: int) -> float:
@@ -29,7 +29,7 @@ def best_minimum(scores: F64, clicks: int) -> float:
 
 
 def choices(scores: F64, judged: JudgedEvents, clicks: int, hours: float) -> tuple[Choice, ...]:
-    """Precision, recall and false alarms per hour of minimum scores from 0.01 to 0.99.
+    """Precision, recall and false alarms per hour of minimum scores from 0.01 to 0.999.
 
     Args:
         scores: float64 [N], calibrated scores of the judged events.

@@ -20,7 +20,7 @@ from ..data.proposals import VideoProposals, clean, read_proposals
 from ..data.videos import Sample, TrainingSet
 from ..models.build import build_center, build_locator
 from ..models.center import CenterHead, ProposalHead
-from ..models.checkpoint import CENTER_WEIGHTS, LOCATOR_WEIGHTS, POST, SUMMARY, seal
+from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, LOCATOR_WEIGHTS, POST, SUMMARY, seal
 from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.locator import LocatorNet
 from ..models.torch_backend import torch_device
