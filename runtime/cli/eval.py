@@ -157,12 +157,11 @@ def evaluate(
     if truth is None:
         refuse(context, ("tiou", "aligned", "figure"), "without gt.json", "add gt.json", code="arguments")
         loaded, events, head["engine"] = _events(bundle or Path(), data, tuple(clicks), engine, timing)
-        judged = judge_by_clicks(loaded, data, events, clicks, timing["media_s"]).to_record()
-        record = {**head, "bundle": loaded.id, "clicks": judged, "timing": timing}
+        by_clicks = judge_by_clicks(loaded, data, events, clicks, timing["media_s"]).to_record()
         if as_json:
-            echo_json(record)
+            echo_json({**head, "bundle": loaded.id, "clicks": by_clicks, "timing": timing})
         else:
-            print_clicks(judged, console(), per_class=per_class)
+            print_clicks(by_clicks, console(), per_class=per_class)
         return
     if online:
         eval_online(

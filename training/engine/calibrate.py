@@ -100,7 +100,8 @@ class Calibrator:
         locator, center = networks
         data = self.data
         backend = TorchBackend(locator, center, device=next(locator.parameters()).device.type)
-        full, reduced = [], []
+        full: list[JudgedEvents] = []
+        reduced: list[JudgedEvents] = []
         for post, parts in ((self.post, full), (reduce_scoring(self.post), reduced)):
             localizer = Localizer.from_parts(
                 backend,
