@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
+from .bundle.calibration import Calibration
 from .bundle.config import PostProcess
 from .events.event import Event
 from .events.time_of_day import FixedStart, stamped
@@ -94,6 +95,7 @@ class Localizer:
         receptive_field: tuple[int, int],
         bundle_id: str = "",
         overhang_s: float = 0.0,
+        calibration: Calibration | None = None,
     ) -> Localizer:
         """A localizer around any engine. Training evaluates networks with it, so it runs the code that is deployed.
 
@@ -106,6 +108,7 @@ class Localizer:
             receptive_field: Snippets before and after a snippet that the locator reads.
             bundle_id: The bundle's id in events.
             overhang_s: Seconds of media after a snippet's end that its features depend on.
+            calibration: From raw scores to probabilities, a map per class; None: events have raw scores.
 
         Raises:
             InputError: An argument has a value that no bundle could have, or the engine lacks a method.
@@ -119,6 +122,7 @@ class Localizer:
             post=post,
             bundle_id=bundle_id,
             overhang_s=overhang_s,
+            calibration=calibration,
         )
         return cls._of(backend, plan)
 

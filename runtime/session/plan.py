@@ -78,6 +78,7 @@ class Plan:
         post: PostProcess,
         bundle_id: str,
         overhang_s: float,
+        calibration: Calibration | None = None,
     ) -> Plan:
         """The configuration without a bundle. Values that no bundle could have are refused with InputError."""
         names = _checked_labels(labels)
@@ -92,7 +93,12 @@ class Plan:
         check_type("post", post, PostProcess, "PostProcess")
         check_text("bundle_id", bundle_id)
         check_between("overhang_s", overhang_s, 0.0, limits.CONTEXT_S)
-        return cls(names, int(dim), float(stride_s), int(left), int(right), post, bundle_id, float(overhang_s))
+        check_type("calibration", calibration, Calibration, "Calibration", optional=True)
+        if calibration is not None and {len(calibration.classes), len(calibration.reduced)} - {0} != {len(names)}:
+            raise wrong_argument("calibration", calibration, f"a map for each of the {len(names)} classes")
+        return cls(
+            names, int(dim), float(stride_s), int(left), int(right), post, bundle_id, float(overhang_s), calibration
+        )
 
     def scores(self, label: int, raw: float, *, degraded: bool) -> tuple[float, float | None]:
         """The score of an event and its raw score; without calibration the raw score is the score, and None.

@@ -78,6 +78,7 @@ SMALL = {
     "center": {"embed": 4, "hidden": 8, "members": 1, "use_tracks": False},
     "locator_optim": {"epochs": 1},
     "center_optim": {"epochs": 1},
+    "folds": 0,
 }
 
 

@@ -20,6 +20,8 @@ from punctum.runtime.backbone.folder import read_backbone  # noqa: E402
 from punctum.runtime.bundle.backbone_spec import BackboneSpec  # noqa: E402
 from punctum.runtime.cli import invoke  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 SPEC = {
     "fps": 12.5,
     "clip_frames": 6,

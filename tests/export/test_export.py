@@ -29,7 +29,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     write_demo_dataset(folder / "data", videos=12, seed=3, seconds=60)
     config = folder / "config.json"
-    config.write_text(json.dumps({"locator_optim": {"epochs": 20}, "center_optim": {"epochs": 3}}))
+    config.write_text(json.dumps({"locator_optim": {"epochs": 20}, "center_optim": {"epochs": 3}, "folds": 0}))
     assert invoke(["train", str(folder / "data"), "--out", str(folder / "run"), "--config", str(config)]) == 0
     assert invoke(["export", str(folder / "run"), "--out", str(folder / "bundle")]) == 0
     return folder

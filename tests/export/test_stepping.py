@@ -74,6 +74,7 @@ def test_networks_that_look_ahead_differently():
     check_steps(locator_graph(module), *module.receptive_field)
 
 
+@pytest.mark.slow
 def test_graphs_as_torch_exports_them():
     """Bundles that were exported before graphs were written for engines have this form, the shipped one too."""
     module = ensemble()

@@ -73,6 +73,7 @@ def test_a_read_only_cache_is_used(tmp_path):
     assert run(RUNS, tmp_path / "absent", XDG_CACHE_HOME=str(tmp_path / "base")) == LOADED
 
 
+@pytest.mark.slow
 def test_warm_up_writes_into_a_folder_although_it_is_cached_elsewhere(tmp_path):
     run(RUNS, tmp_path / "usual")
     code = (
@@ -98,6 +99,7 @@ def damage(file, how: str) -> None:
     file.write_bytes({"empty": b"", "cut": content[: len(content) // 2], "other": b"rubbish", "flipped": flipped}[how])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "how"), [("nbi", "empty"), ("nbi", "cut"), ("nbc", "empty"), ("nbc", "flipped")])
 def test_a_damaged_cache_is_compiled_again_and_replaced(tmp_path, suffix, how):
     run(RUNS, tmp_path)
@@ -106,6 +108,7 @@ def test_a_damaged_cache_is_compiled_again_and_replaced(tmp_path, suffix, how):
     assert run(RUNS, tmp_path) == LOADED
 
 
+@pytest.mark.slow
 def test_the_code_of_another_kernel_is_not_taken(tmp_path):
     """Names of kernels are part of the digest: a file in another's place could compute anything."""
     run("kernels.segment_iou([[0.0, 1.0]], [[0.0, 1.0]])\n" + RUNS, tmp_path)
@@ -114,6 +117,7 @@ def test_the_code_of_another_kernel_is_not_taken(tmp_path):
     assert run(RUNS, tmp_path) == COMPILED
 
 
+@pytest.mark.slow
 def test_kernels_that_cannot_be_saved_are_told(tmp_path):
     code = (
         "kernels._warmup.ROLES['run'] = ('runs_runs',)\n"

@@ -64,6 +64,7 @@ def same(first, second) -> bool:
     return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1 << 30), most=st.sampled_from([3, 40, 600]))
 def test_bit_for_bit(both, seed, most):

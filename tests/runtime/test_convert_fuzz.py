@@ -18,6 +18,8 @@ from punctum.runtime.errors import InputError
 
 from tests.helpers import converting as make
 
+pytestmark = pytest.mark.slow
+
 RATES = read_rates("10")
 LINES = Timelines(
     (

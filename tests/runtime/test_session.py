@@ -286,6 +286,7 @@ def test_both_ways_to_a_localizer_make_the_same_plan():
         receptive_field=(m.locator.left, m.locator.right),
         bundle_id=m.id,
         overhang_s=m.backbone.overhang_s,
+        calibration=m.calibration,
     )
     assert made.plan == opened.plan
     plan = fakes.localizer().plan

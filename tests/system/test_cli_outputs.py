@@ -18,6 +18,8 @@ from punctum.runtime.cli import invoke
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
 
+pytestmark = pytest.mark.slow
+
 BUNDLE = str(resources.files("punctum.runtime") / "assets" / "demo")
 PUNCTUM = [sys.executable, "-c", "from punctum.runtime.cli import main; main()"]
 

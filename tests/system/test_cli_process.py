@@ -23,6 +23,8 @@ from punctum.runtime.cli import invoke
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.synthetic.sensors import make_sequence
 
+pytestmark = pytest.mark.slow
+
 BUNDLE = Path(str(resources.files("punctum.runtime") / "assets" / "demo"))
 PUNCTUM = [sys.executable, "-c", "from punctum.runtime.cli import main; main()"]
 HOSTILE = "\x1b]0;PWNED\x07\x1b[31mlift\u202e\x9b2J\nevil"

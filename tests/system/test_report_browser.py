@@ -21,6 +21,8 @@ from punctum.runtime.synthetic.sensors import LABELS, make_sequence, write_demo_
 
 from tests.system import browser as kit
 
+pytestmark = pytest.mark.slow
+
 BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
 DRIVER = shutil.which("chromedriver")
 if BROWSER is None or DRIVER is None:

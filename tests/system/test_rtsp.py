@@ -20,6 +20,8 @@ from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 
 from tests.helpers import backbones, video_corpus
 
+pytestmark = pytest.mark.slow
+
 corpus = video_corpus
 
 SYSTEM_PYTHON = Path("/usr/bin/python3")

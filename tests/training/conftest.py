@@ -89,6 +89,7 @@ def small() -> TrainConfig:
         center_optim=OptimConfig(steps=24, rate=3e-3),
         post=PostProcess.model_validate({"fusion": {"center": 1.0, "contrast": 1.0}}),
         save_every=7,
+        folds=0,
     )
 
 

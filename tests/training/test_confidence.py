@@ -183,3 +183,45 @@ def test_a_handful_of_clicks_moves_known_maps_a_little_and_many_as_far_as_needed
 
     assert found(20_000) == pytest.approx(0.2, abs=0.03)
     assert 0.15 < found(30) <= 0.55
+
+
+def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_path, monkeypatch):
+    """The fold in work is trained to its end; the result is that of an undisturbed run."""
+    from punctum.runtime import Dataset
+    from punctum.training import load_run, train_run
+    from punctum.training.data.videos import load_training_set
+    from punctum.training.engine import calibrate
+    from punctum.training.engine.stop import TrainingInterrupted
+    from punctum.training.models.torch_backend import localizer_of
+
+    data = load_training_set(Dataset.open(toy))
+    recipe = small.model_copy(update={"folds": 2})
+    whole = train_run(data, recipe, tmp_path / "whole", quiet=True)
+    facts = whole["stages"]["calibration"]
+    assert facts["calibrated"]
+    assert facts["folds"] == 2
+    found = load_run(tmp_path / "whole").calibration
+    assert found is not None
+    assert len(found.classes) == len(found.reduced) == len(data.labels)
+    assert 0 < found.right_share < 1
+
+    judged = calibrate.Calibrator._judged
+    calls = []
+
+    def stopped(self, networks, samples):
+        calls.append(len(samples))
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return judged(self, networks, samples)
+
+    monkeypatch.setattr(calibrate.Calibrator, "_judged", stopped)
+    with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
+        train_run(data, recipe, tmp_path / "parts", quiet=True)
+    monkeypatch.undo()
+    train_run(data, recipe, tmp_path / "parts", quiet=True, resume=True)
+    again = load_run(tmp_path / "parts")
+    assert again.calibration == found
+    assert not (tmp_path / "parts" / "state").exists()
+    events = localizer_of(again).localize(data.samples[0].features)
+    assert events
+    assert all(event.raw_score is not None for event in events)

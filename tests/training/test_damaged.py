@@ -61,6 +61,7 @@ def put(record: Any, place: tuple, value: Any) -> None:
     record[place[-1]] = value
 
 
+@pytest.mark.slow
 @FUZZ
 @given(data=st.data(), file=st.sampled_from(["config.json", "post.json", "summary.json"]), value=values)
 def test_json_of_a_run(run, toy, tmp_path, data, file, value):

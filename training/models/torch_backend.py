@@ -71,4 +71,5 @@ def localizer_of(run: Run, *, device: str = "cpu") -> Localizer:
         stride_s=run.feature_spec.stride_s,
         post=run.post,
         receptive_field=run.receptive_field,
+        calibration=run.calibration,
     )

@@ -1,0 +1,95 @@
+"""`punctum calibrate`: a bundle with other scores, from clicks, a known rate, or the scores alone."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
+from punctum.runtime import Bundle, Localizer
+from punctum.runtime.bundle.writer import save_bundle, seal_bundle
+from punctum.runtime.cli import invoke
+from punctum.runtime.synthetic.sensors import make_sequence, write_demo_dataset
+
+DEMO = str(resources.files("punctum.runtime") / "assets" / "demo")
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("site")
+    write_demo_dataset(folder / "data", videos=12, seed=5)
+    return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory) -> str:
+    """The demo bundle without calibration."""
+    bundle = Bundle.load(DEMO)
+    draft = bundle.manifest.model_copy(update={"calibration": None})
+    folder = tmp_path_factory.mktemp("plain") / "bundle"
+    save_bundle(seal_bundle(draft, dict(bundle.content)), folder)
+    assert "calibration" not in json.loads((folder / "manifest.json").read_text())
+    return str(folder)
+
+
+def test_clicks_calibrate_a_bundle_and_change_no_network(plain, data, tmp_path, capsys):
+    assert invoke(["calibrate", plain, str(data), "--subset", "train", "--out", str(tmp_path / "b"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)["calibration"]
+    assert record["clicks"] > 50
+    assert record["precision"] > 0.8
+    before, after = Bundle.load(plain), Bundle.load(tmp_path / "b")
+    assert before.content == after.content
+    assert before.id != after.id
+    features = make_sequence(3, seconds=60).features
+    old, new = Localizer(before).localize(features), Localizer(after).localize(features)
+    assert [(e.label, e.start, e.end, e.score) for e in old] == [(e.label, e.start, e.end, e.raw_score) for e in new]
+    assert all(e.raw_score is None for e in old)
+    assert 0.7 < sum(e.score for e in new) / len(make_sequence(3, seconds=60).actions) < 1.4
+
+
+def test_a_rate_fixes_the_number_of_expected_actions(data, tmp_path, capsys):
+    out = str(tmp_path / "b")
+    words = ["calibrate", DEMO, str(data), "--no-points", "--actions-per-hour", "900", "--out", out, "--json"]
+    assert invoke(words) == 0
+    record = json.loads(capsys.readouterr().out)["calibration"]
+    assert record["clicks"] is None
+    assert record["expected"] == pytest.approx(900 * record["hours"], rel=0.03)
+
+
+def test_scores_alone_shift_little_where_nothing_has_changed(data, tmp_path, capsys):
+    assert invoke(["calibrate", DEMO, str(data), "--no-points", "--out", str(tmp_path / "b"), "--json"]) == 0
+    assert abs(json.loads(capsys.readouterr().out)["calibration"]["shift"]) < 0.5
+
+
+@pytest.mark.parametrize(
+    ("bundle", "words", "code"),
+    [
+        ("plain", ["--no-points"], "not-calibrated"),
+        ("demo", ["--actions-per-hour", "3"], "arguments"),
+        ("demo", ["--no-points", "--actions-per-hour", "-3"], "actions-per-hour"),
+        ("demo", ["--no-points", "--points", "p.csv"], "arguments"),
+        ("demo", ["--subset", "all"], "subset"),
+    ],
+)
+def test_what_is_refused(bundle, words, code, plain, data, tmp_path, capsys):
+    source = plain if bundle == "plain" else DEMO
+    assert invoke(["calibrate", source, str(data), *words, "--out", str(tmp_path / "b")]) == 2
+    assert f"[{code}]" in capsys.readouterr().err
+    assert not (tmp_path / "b").exists()
+
+
+def test_clicks_of_other_videos_and_other_classes(plain, data, tmp_path, capsys):
+    own = tmp_path / "data"
+    write_demo_dataset(own, videos=4, seed=9)
+    lines = (own / "points.csv").read_text().splitlines()
+    (own / "points.csv").write_text("\n".join([lines[0], *(f"{line.rsplit(',', 1)[0]},0.0" for line in lines[1:2])]))
+    assert invoke(["calibrate", plain, str(own), "--subset", "train", "--out", str(tmp_path / "b")]) == 2
+    assert "[calibration-judgment]" in capsys.readouterr().err
+    facts = json.loads((own / "dataset.json").read_text())
+    facts["classes"] = facts["classes"][::-1]
+    (own / "dataset.json").write_text(json.dumps(facts))
+    assert invoke(["calibrate", plain, str(own), "--subset", "train", "--out", str(tmp_path / "b")]) == 2
+    assert "[labels-differ]" in capsys.readouterr().err
