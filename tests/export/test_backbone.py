@@ -22,6 +22,8 @@ from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 from tests.helpers import backbones
 
+pytestmark = pytest.mark.slow
+
 DIM, FPS = 8, 20.0  # of the made run: eight channels, ten rows a second
 MODULE = '''
 from torch import nn

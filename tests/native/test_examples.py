@@ -25,6 +25,8 @@ from punctum.runtime.session.session import Session
 from tests.native import binding, twin
 from tests.native.prefix import ROOT, build, install, run
 
+pytestmark = pytest.mark.slow
+
 LABELS = ("a", "b", 'c "ä"')
 POST = PostProcess(right_context_s=0.5, max_island_s=3.0)
 CENTER = Fusion(class_probability=1, attention=1, center=1)

@@ -21,6 +21,8 @@ from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames
 
 from tests.helpers import video_times as odd
 
+pytestmark = pytest.mark.slow
+
 RATE, make, remux, bump, media_times = odd.RATE, odd.make, odd.remux, odd.bump, odd.media_times
 
 

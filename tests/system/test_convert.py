@@ -15,6 +15,8 @@ import pytest
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.events.event import Event
 
+pytestmark = pytest.mark.slow
+
 HERE = Path(__file__).parent
 COMMAND = [sys.executable, "-c", "import sys; from punctum.runtime.cli import main; main()"]
 ENVIRONMENT = {**os.environ, "OMP_NUM_THREADS": "1"}

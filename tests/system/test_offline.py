@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from punctum.runtime.synthetic.sensors import make_sequence
 
+pytestmark = pytest.mark.slow
+
 onnxruntime = pytest.importorskip("onnxruntime", reason="ONNX Runtime is not installed")
 strace = shutil.which("strace")
 traced = pytest.mark.skipif(strace is None, reason="strace is not installed")

@@ -21,6 +21,8 @@ from punctum.runtime.synthetic.sensors import CHANNELS, STRIDE_S
 
 from tests.helpers.streams import BUNDLE, NAN, PUNCTUM, SENDERS, frames, read, same, start, wait_for
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("language", ["python", "c"])
 def test_senders_in_other_languages(features, offline, tmp_path, language):

@@ -17,6 +17,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).resolve().parents[2]
 FLOORS = ("kernels", "runtime", "training", "export")
 # What is in a floor's folder and not in the wheel: the native library is built with CMake.

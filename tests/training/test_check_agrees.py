@@ -20,6 +20,8 @@ from punctum.training.engine.trainer import train_run
 
 from .conftest import DIM
 
+pytestmark = pytest.mark.slow
+
 Spoil = Callable[[Path], object]
 TINY = TrainConfig.model_validate(
     {
