@@ -105,3 +105,28 @@ def test_a_snapshot_of_the_first_version_is_refused_by_name(library):
     with pytest.raises(binding.NativeError, match="version 1") as error:
         binding.NativeSession(pair.native_plan, pair.plan, None, frozen=bytes(data))
     assert error.value.code == "snapshot-version"
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        (lambda c: c["classes"].pop(), "maps"),
+        (lambda c: c["classes"][0]["raw"].append(2.0), "between 0 and 1"),
+        (lambda c: c["classes"][0]["score"].reverse(), "rise"),
+        (lambda c: c["classes"][1]["score"].pop(), "knots"),
+        (lambda c: c["classes"][1].update(raw=[0.5], score=[0.5]), "knots"),
+        (lambda c: c["classes"][2].pop("raw"), "missing"),
+        (lambda c: c["classes"][2].update(min_score=1.5), "min_score"),
+        (lambda c: c.update(reduced=[c["classes"][0]]), "maps"),
+        (lambda c: c.update(classes={}), "list of maps"),
+        (lambda c: c.pop("classes"), "missing"),
+    ],
+)
+def test_a_calibration_that_is_wrong_is_refused(library, change, word):
+    case = twin.Case(twin.PostProcess(), None, binding.TRACKS, False, 0.1, 0.0, 0.0, 3, calibrated="full")
+    manifest = binding.manifest_of(twin.plans(case)[0])
+    assert library.plan(manifest)
+    change(manifest["calibration"])
+    with pytest.raises(binding.NativeError, match=word) as error:
+        library.plan(manifest)
+    assert error.value.code == "bundle-manifest-invalid"
