@@ -172,7 +172,7 @@ def test_send_features(tmp_path):
     want = Localizer(Bundle.load(str(bundle))).localize(features, stream="cpp", run_id="r")
     port = free_port()
     command = [sys.executable, "-c", "from punctum.runtime.cli import main; main()", "run", str(bundle)]
-    command += [f"tcp://127.0.0.1:{port}", "--stream", "--run-id", "r"]
+    command += [f"tcp://127.0.0.1:{port}", "--stream", "--run-id", "r", "--min-score", "0"]
     secret = {**os.environ, "PUNCTUM_SOCKET_TOKEN": "a secret"}
     with subprocess.Popen(command, env=secret, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as receiver:
         assert receiver.stderr is not None
