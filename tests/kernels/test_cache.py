@@ -60,6 +60,7 @@ def test_a_kernel_is_compiled_once(tmp_path):
     assert run(RUNS, tmp_path) == LOADED
 
 
+@pytest.mark.slow
 def test_a_read_only_cache_is_used(tmp_path):
     run(RUNS, tmp_path)
     assert run(READ_ONLY + RUNS, tmp_path) == LOADED

@@ -52,6 +52,7 @@ def test_demo_finds_most_actions():
     assert len({e["event"] for e in record["events"]}) == len(record["events"])
 
 
+@pytest.mark.slow
 def test_demo_with_a_video(tmp_path):
     pytest.importorskip("av", reason="PyAV is not installed")
     pytest.importorskip("jinja2", reason="jinja2 is not installed")
@@ -143,6 +144,7 @@ def test_bad_bundles(bundle, features, tmp_path):
     refused(punctum("run", broken, features), "9.0", "update punctum")
 
 
+@pytest.mark.slow
 def test_wrong_words(bundle, features, tmp_path):
     refused(punctum("run", bundle, features, "--label", "juggle"), "juggle", "swipe")
     refused(punctum("run", bundle, features, "--device", "cuda"), "cuda")
@@ -153,6 +155,7 @@ def test_wrong_words(bundle, features, tmp_path):
     refused(punctum("nonsense"), "nonsense")
 
 
+@pytest.mark.slow
 def test_versions_and_help():
     done = punctum("--version")
     assert done.returncode == 0

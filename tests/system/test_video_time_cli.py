@@ -46,6 +46,7 @@ def run(place: Path, *arguments: object) -> tuple[int, list[Event]]:
     return code, [event for event in found if event.phase == "final"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("live", [[], ["--stream"]])
 def test_events_of_a_video_that_begins_late_lie_where_a_player_shows_them(place, live):
     code, plain = run(place, place / "plain.mkv", *live)

@@ -185,6 +185,7 @@ def test_a_handful_of_clicks_moves_known_maps_a_little_and_many_as_far_as_needed
     assert 0.15 < found(30) <= 0.55
 
 
+@pytest.mark.slow
 def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_path, monkeypatch):
     """The fold in work is trained to its end; the result is that of an undisturbed run."""
     from punctum.runtime import Dataset

@@ -214,6 +214,7 @@ STATES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", STATES)
 @pytest.mark.parametrize("stage", ["locator", "center"])
 def test_states_to_resume_from(toy, tmp_path, monkeypatch, name, stage):
