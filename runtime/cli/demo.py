@@ -32,7 +32,7 @@ def demo(
     seed: Annotated[int, typer.Option(help="Seed of the recording. Training used other seeds.")] = 7,
     seconds: Annotated[float, typer.Option(help="Length of the recording in seconds.")] = 60.0,
     min_score: Annotated[
-        float | None, typer.Option(help="Show events with at least this score. Default: a value that suits the bundle.")
+        float | None, typer.Option(help="Show events with at least this score. Default: the minimum of the bundle.")
     ] = None,
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the video and the report.")] = Path(
         "punctum-demo"
@@ -62,28 +62,29 @@ def demo(
         demo_video(seed=seed, seconds=seconds, min_score=min_score, out=out, as_json=as_json, engine=engine)
         return
     refuse(context, ["out"], "with --sensors", "leave --sensors out")
-    floor = 0.15 if min_score is None else min_score
-    demo_sensors(seed=seed, seconds=seconds, min_score=floor, as_json=as_json, engine=engine)
+    demo_sensors(seed=seed, seconds=seconds, min_score=min_score, as_json=as_json, engine=engine)
 
 
-def demo_sensors(*, seed: int, seconds: float, min_score: float, as_json: bool, engine: EngineChoice) -> None:
+def demo_sensors(*, seed: int, seconds: float, min_score: float | None, as_json: bool, engine: EngineChoice) -> None:
     """Stream a synthetic sensor sequence through the small bundle for it."""
     import numpy as np
     from punctum import kernels
 
+    from ..bundle.operating_point import OperatingPoint, minimum
     from ..bundle.reader import Bundle
     from ..synthetic.sensors import LABELS, STRIDE_S, make_sequence
 
     began = time.perf_counter()
     with resources.as_file(resources.files("punctum.runtime") / "assets" / "demo") as folder:
         bundle = Bundle.load(folder)
+    least = OperatingPoint(min_score).of(bundle.manifest.calibration, bundle.labels)
     localizer = engine.localizer(bundle)
     kernels.warm_up("run")
     ready_s = time.perf_counter() - began
     sequence = make_sequence(1_000_003 + seed, seconds=seconds)
     began = time.perf_counter()
     chunks = np.array_split(sequence.features, max(1, len(sequence.features) // 10))  # one second at a time
-    events = [e for e in localizer.stream(iter(chunks), stream="demo") if e.score >= min_score]
+    events = [e for e in localizer.stream(iter(chunks), stream="demo") if e.score >= minimum(least, e.label)]
     spent = time.perf_counter() - began
     events.sort(key=lambda e: e.start)
     rows: list[Row] = []

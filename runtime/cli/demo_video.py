@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 UNSEEN = 2_000_003  # added to the seed: the included bundle was trained on videos of small seeds
 MAX_DELAY_S = 1.0
-FLOOR = 0.167  # threshold with the best F1 of the included bundle on unseen videos (benchmarks)
 
 
 class Summary(TypedDict):
@@ -63,6 +62,7 @@ def demo_video(
     began = time.perf_counter()
     from punctum import kernels
 
+    from ..bundle.operating_point import OperatingPoint, minimum
     from ..bundle.reader import SHIPPED, Bundle
     from ..errors import MissingDependencyError
     from ..files.atomic import atomic_folder
@@ -99,11 +99,12 @@ def demo_video(
         source = video_source(str(video), bundle, spec=engine.spec())
         pictures = _tap(source)
         live = LiveOptions(max_delay_s=MAX_DELAY_S)
-        floor = FLOOR if min_score is None else min_score
+        least = OperatingPoint(min_score).of(bundle.manifest.calibration, bundle.labels)
+        floor = min(minimum(least, label) for label in bundle.labels)
         events: list[Event] = []
         first_s: float | None = None
         began_stream = time.perf_counter()
-        passing = EventFilter(min_score=floor)
+        passing = EventFilter(min_score=least)
         passed: list[Event] = []
         session = localizer.session(stream=video.stem, live=live)
         source.open()

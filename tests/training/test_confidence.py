@@ -179,7 +179,10 @@ def test_a_handful_of_clicks_moves_known_maps_a_little_and_many_as_far_as_needed
         right = rng.random(size) < x / (x + 4 * (1 - x))  # log-odds lower by log(4)
         right[:2] = True, False
         data = JudgedEvents(np.zeros(size, np.int64), x, right)
-        return calibrate_by_clicks(Footage(data, int(right.sum()), 1.0), 2, known()).score(0, 0.5)
+        after = calibrate_by_clicks(Footage(data, int(right.sum()), 1.0), 2, known())
+        assert after.score(0, 0.5, degraded=True) == after.score(0, 0.5)  # maps of reduced scoring move alike
+        assert len(after.reduced) == 2
+        return after.score(0, 0.5)
 
     assert found(20_000) == pytest.approx(0.2, abs=0.03)
     assert 0.15 < found(30) <= 0.55

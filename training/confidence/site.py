@@ -47,16 +47,20 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
         before: calibration of the bundle.
     """
     judged, clicks = footage.events, footage.clicks or 0
+    reduced: tuple[ScoreMap, ...] = ()
     if before is None:
         maps = fit_maps(judged, classes)
     else:
         known = _scores(before.classes, judged)
         weights = fit_weights(logit(known)[:, None], judged, classes, KNOWN)
-        maps = _shifted(before.classes, slope=float(weights[1]), shifts=weights[0] + weights[2:])
+        slope, shifts = float(weights[1]), weights[0] + weights[2:]
+        maps = _shifted(before.classes, slope=slope, shifts=shifts)
+        reduced = _shifted(before.reduced, slope=slope, shifts=shifts) if before.reduced else ()
     scores = _scores(maps, judged)
     least = best_minimum(scores, clicks)
     return Calibration(
         classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
+        reduced=reduced,
         choices=choices(scores, judged, clicks, footage.hours),
         right_share=float(judged.right.mean()),
     )
