@@ -15,7 +15,7 @@ demo: .venv-demo/ready
 TEST_PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); [ $$cores -gt 3 ] && echo 4 || echo $$((cores + 1)))
 # The slow tests and the code of the documentation have targets of their own. Compiled kernels save every process the
 # seconds that loading Numba takes; the tests of the kernels run both forms.
-RUN_TESTS = OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile
+RUN_TESTS = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test: .venv/ready kernels/_compiled.json
 	$(RUN_TESTS) -m "not documentation and not slow"
 

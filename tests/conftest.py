@@ -18,6 +18,35 @@ REPOSITORY = Path(__file__).resolve().parent.parent
 GOLDEN = REPOSITORY / "tests" / "golden" / "data"
 
 
+# Files are dealt out whole to the processes (`--dist loadfile`), in the order of collection. The longest come first, so
+# that no process is left with one of them when the others are done.
+LONGEST = (
+    "export/test_export.py",
+    "system/test_cli_outputs.py",
+    "system/test_cli_process.py",
+    "training/test_run.py",
+    "system/test_report_browser.py",
+    "system/test_cli.py",
+    "training/test_damaged.py",
+    "export/test_backbone_import.py",
+    "kernels/test_cache.py",
+    "runtime/test_convert_fuzz.py",
+    "runtime/test_steps.py",
+    "kernels/test_twins.py",
+    "export/test_backbone.py",
+    "system/test_stream.py",
+    "runtime/test_archive.py",
+    "runtime/test_live.py",
+    "runtime/test_pool.py",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Sort the tests: the longest files first, the others as they were collected."""
+    ranks = {REPOSITORY / "tests" / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Folder with `data/` and `golden/`: PUNCTUM_SHARED, or `shared` beside the checkout."""

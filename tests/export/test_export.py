@@ -22,6 +22,10 @@ from punctum.runtime.evaluation.average_precision import Detections
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 from punctum.training import load_run
 
+PARTNER = {"locator": {"hidden": [{"kernel": 3, "units": 16, "dilation": 2}]}, "optim": {"steps": 100, "rate": 5e-3}}
+RECIPE = {"locator_optim": {"epochs": 10}, "partners": [PARTNER], "center_optim": {"epochs": 2}, "folds": 0}
+"""Two networks whose tracks are averaged, trained just long enough to find most actions."""
+
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory) -> Path:
@@ -29,7 +33,7 @@ def made(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("made")
     write_demo_dataset(folder / "data", videos=12, seed=3, seconds=60)
     config = folder / "config.json"
-    config.write_text(json.dumps({"locator_optim": {"epochs": 20}, "center_optim": {"epochs": 3}, "folds": 0}))
+    config.write_text(json.dumps(RECIPE))
     assert invoke(["train", str(folder / "data"), "--out", str(folder / "run"), "--config", str(config)]) == 0
     assert invoke(["export", str(folder / "run"), "--out", str(folder / "bundle")]) == 0
     return folder
