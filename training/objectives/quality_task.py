@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..arrays import F32, F64
 from ..config import QualityObjective
-from ..data.pseudo import align_clicks, sample_segments
+from ..data.pseudo import align_clicks, best_offset, sample_segments
 from ..models.center import CenterHead, Pooled
 from ..records import Record
 from .center_task import CenterVideo
@@ -54,6 +54,7 @@ class QualityTask:
         around = min(rule.around, max(2 * per_click // 3, 2))
         elsewhere = min(rule.elsewhere, max(per_click - around, 1))
         rng = np.random.default_rng([seed, 4])
+        self.offset = best_offset([(v.tracks, v.sample.clicks) for v in videos])
         candidates = [self._candidates(v, around, elsewhere, rng) for v in videos]
         lengths = np.concatenate([np.diff(s, axis=1)[:, 0] for s, _ in candidates])
         head.fit([torch.from_numpy(v.sample.features) for v in videos], torch.from_numpy(lengths).to(self.device))
@@ -61,7 +62,7 @@ class QualityTask:
         held_out_candidates = [self._candidates(v, around, elsewhere, rng) for v in held_out]
         self.held_out = self._gather(held_out, held_out_candidates) if held_out else None
         self.steps = epochs * max(-(-len(self.target) // rule.batch), 1) if len(self.target) else 0
-        self.describe: Record = {"pseudo_segments": clicks, "candidates": len(self.target)}
+        self.describe: Record = {"pseudo_segments": clicks, "candidates": len(self.target), "offset": self.offset}
 
     def step_loss(self, step: int, rng: np.random.Generator) -> tuple[Tensor, dict[str, float]]:
         rows = torch.from_numpy(rng.integers(0, len(self.target), self.rule.batch)).to(self.device)
@@ -103,7 +104,7 @@ class QualityTask:
         """Candidates [N, 2] of one video, and targets [N, C + 1]: tIoU per class, scaled to a sum of at most 1, and the
         remainder for background."""
         clicks = video.sample.clicks
-        pseudo = align_clicks(video.tracks, clicks)
+        pseudo = align_clicks(video.tracks, clicks, offset=self.offset)
         segments = sample_segments(pseudo, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
         if self.use_proposals:
             segments = np.concatenate([segments, video.proposals.segments])
