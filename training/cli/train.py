@@ -126,7 +126,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         """
         from punctum.runtime.files.outputs import check_folder
 
-        _check_torch()
+        check_torch("punctum train")
         if resume and fresh:
             raise exclusive("--resume", "--fresh")
         out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
@@ -246,7 +246,7 @@ def _train_on_videos(
         say(f"warning: {video}: {lost}")
 
 
-def _check_torch() -> None:
+def check_torch(command: str) -> None:
     """Raise MissingDependencyError without the libraries that every training needs."""
     from punctum.runtime.errors import MissingDependencyError
 
@@ -254,7 +254,7 @@ def _check_torch() -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
+        raise MissingDependencyError(error.name or "torch", "train", command) from None
 
 
 def _count_clicks(data: Dataset) -> int:
