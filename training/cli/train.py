@@ -86,7 +86,8 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
             typer.Option(help="Recipe file (JSON), as in field config of a run's config.json.", **_RECIPE),
         ] = None,
         objective: Annotated[
-            str | None, typer.Option(help="Objective of the locator: points or lacp.", **_RECIPE)
+            str | None,
+            typer.Option(help="Objective of the locator: points, lacp, or package.module:factory.", **_RECIPE),
         ] = None,
         no_center: Annotated[bool, typer.Option("--no-center", help="No center scorer.", **_ABLATIONS)] = False,
         no_adapt: Annotated[

@@ -15,7 +15,7 @@ from punctum.runtime.session.post import propose
 from torch import nn
 
 from ..arrays import F32
-from ..config import LacpObjective, NetworkRecipe, OptimConfig, QualityObjective, TrainConfig
+from ..config import LacpObjective, NetworkRecipe, OptimConfig, OwnObjective, QualityObjective, TrainConfig
 from ..data.proposals import VideoProposals, clean, read_proposals
 from ..data.videos import Sample, TrainingSet
 from ..models.build import build_center, build_locator
@@ -218,6 +218,10 @@ class _Trainer:
                 from ..objectives.lacp_task import LacpTask
 
                 task = LacpTask(net, self.data, objective, epochs=epochs, seed=seed)
+            elif isinstance(objective, OwnObjective):
+                from ..objectives.own import own_task
+
+                task = own_task(objective.factory, net, self.data, epochs=epochs, seed=seed)
             else:
                 task = PointsTask(net, self.data, objective, epochs=epochs, seed=seed)
             task.name = name
