@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +16,9 @@ from punctum.runtime.datasets.recordings import feature_reader, open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
 from punctum.training.arrays import F64
-from punctum.training.confidence.judge import JudgedEvents, judge
+from punctum.training.confidence.judge import JudgedEvents, judge_recording
 from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import locate_clicks
-from punctum.training.data.pseudo import align_clicks
 from punctum.training.records import Record
 
 
@@ -73,13 +71,14 @@ def calibrate_bundle(
             required="clicks, or a bundle that is calibrated",
             next_step="click the actions of these videos, or train and export the bundle with this version",
         )
-    judged, hours = _judged(bundle, data, videos, clicked, quiet=quiet)
+    footage = _judged(bundle, data, videos, clicked, quiet=quiet)
+    judged, hours = footage.events, footage.hours
     facts: Record = {"dataset": data.name, "videos": len(videos), "hours": hours, "events": len(judged.raw)}
     if clicks:
-        calibration = _by_clicks(Footage(judged, clicks, hours), bundle, facts)
+        calibration = _by_clicks(footage, bundle, facts)
     elif before is not None:
         actions = None if actions_per_hour is None else actions_per_hour * hours
-        calibration, shift = calibrate_by_rate(Footage(judged, None, hours), before, actions=actions)
+        calibration, shift = calibrate_by_rate(footage, before, actions=actions)
         expected = float(_scores(calibration, judged).sum())
         facts |= {"clicks": None, "shift": round(shift, 4), "expected": round(expected, 2)}
     manifest = bundle.manifest
@@ -116,40 +115,32 @@ def _listed(
 
 def _judged(
     bundle: Bundle, data: Dataset, videos: Sequence[str], clicked: Mapping[str, Sequence[Point]], *, quiet: bool
-) -> tuple[JudgedEvents, float]:
-    """The events of the videos with raw scores, judged by the clicks, and the hours of media."""
+) -> Footage:
+    """The events of the videos with raw scores, judged by the clicks."""
     localizer = Localizer(bundle)
     read = feature_reader(data, bundle)
     parts, hours = [], 0.0
     for video in videos if quiet else track(videos, "running"):
         features = read(video)
         hours += features.duration_s / 3600
-        events = [
-            replace(e, score=e.score if e.raw_score is None else e.raw_score)
-            for e in localizer.localize(features, stream=video)
-        ]
-        found, stride, start = clicked.get(video, ()), features.stride_s, features.start_s
+        found = clicked.get(video, ())
         clicks = locate_clicks(
             [p.time_s for p in found],
             [p.label for p in found],
             snippets=len(features.data),
-            stride_s=stride,
-            start_s=start,
+            stride_s=features.stride_s,
+            start_s=features.start_s,
             video=video,
         )
-        pseudo = np.zeros((0, 2))
-        if len(clicks):
-            class_track, actionness = localizer.backend.locate(features.data)
-            pseudo = align_clicks(np.concatenate([class_track, actionness[:, None]], axis=1), clicks)
-        times = start + (clicks.position + 0.5) * stride
-        parts.append(judge(events, bundle.labels, clicks.label, times, start + (pseudo + 0.5) * stride))
-    return JudgedEvents.joined(parts), hours
+        parts.append(judge_recording(localizer.plan, localizer.backend, features.data, clicks, stream=video))
+    full, reduced = (JudgedEvents.joined(some) for some in zip(*parts, strict=True))
+    return Footage(full, sum(len(clicked.get(video, ())) for video in videos) or None, hours, reduced)
 
 
 def _by_clicks(footage: Footage, bundle: Bundle, facts: Record) -> Calibration:
     """The calibration from clicks; what it gives is added to the facts."""
     judged, right = footage.events, int(footage.events.right.sum())
-    if right == 0 or right == len(judged.raw):
+    if not judged.can_be_fitted:
         raise InputError(
             "calibration-judgment",
             f"{right} of {len(judged.raw)} events are right by the clicks: nothing can be learned from that",

@@ -17,6 +17,7 @@ from .live import LiveOptions
 from .session.engine import Backend, check_backend
 from .session.offline import Localization, Recording, localize, retry_once
 from .session.plan import Plan
+from .session.rescore import ScoredSegments, rescore
 from .session.session import Session
 
 if TYPE_CHECKING:
@@ -226,6 +227,26 @@ class Localizer:
             events += recording.push(chunk.rows, at=chunk.at, lost=chunk.lost)
         events += recording.finish()
         return Localization(stamped(events, FixedStart.at(start_utc)), recording.stats)
+
+    def rescore(
+        self, features: FeatureRows, proposals: ScoredSegments, *, post: PostProcess | None = None
+    ) -> ScoredSegments:
+        """Score proposals of another locator, adapt their boundaries and suppress duplicates, per class.
+
+        Args:
+            features: The recording, [T, D] or `Features`.
+            proposals: Their classes are indices of `labels`. They are clipped to the recording; those without length
+                or outside of it are left out.
+            post: Other settings than those of the bundle. `fusion.base` is the exponent of the proposals' own score.
+
+        Returns:
+            Segments with raw scores, best first. Calibration does not apply to them.
+
+        Raises:
+            InputError: The features do not fit the bundle, the fusion needs a scorer that the bundle does not have, or
+                the score of a proposal that has none.
+        """
+        return rescore(self._plan, self._backend, features, proposals, self._plan.post if post is None else post)
 
     def recording(self, *, stream: str = "", start_s: float = 0.0, run_id: str = "") -> Recording:
         """Begin a recording that arrives in parts and whose events are wanted as soon as they are final."""

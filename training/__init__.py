@@ -13,10 +13,12 @@ if TYPE_CHECKING:
     from .engine.trainer import train_run
     from .models.checkpoint import Run, load_run
     from .models.torch_backend import TorchBackend, localizer_of
+    from .objectives.own import LocatorTask
 
-__all__ = ["Run", "TorchBackend", "load_run", "localizer_of", "train_run"]
+__all__ = ["LocatorTask", "Run", "TorchBackend", "load_run", "localizer_of", "train_run"]
 
 _MODULES = {
+    "LocatorTask": "objectives.own",
     "Run": "models.checkpoint",
     "load_run": "models.checkpoint",
     "TorchBackend": "models.torch_backend",

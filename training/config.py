@@ -96,6 +96,16 @@ class LacpObjective(Recipe):
         return value
 
 
+class OwnObjective(Recipe):
+    """An objective from outside of this package (training/objectives/own.py)."""
+
+    kind: Literal["own"] = "own"
+    factory: str = Field(pattern=r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$")  #: package.module:factory
+
+
+LocatorObjective = PointsObjective | LacpObjective | OwnObjective
+
+
 class CenterConfig(Recipe):
     """The center scorer: a proposal-level network. "published" is the head of TSPNet."""
 
@@ -162,7 +172,7 @@ class NetworkRecipe(Recipe):
     """A further network of the locator, trained separately; the tracks of all networks are averaged."""
 
     locator: LocatorConfig = LocatorConfig()
-    objective: PointsObjective | LacpObjective = Field(default_factory=PointsObjective, discriminator="kind")
+    objective: LocatorObjective = Field(default_factory=PointsObjective, discriminator="kind")
     optim: OptimConfig = OptimConfig()
 
 
@@ -190,7 +200,7 @@ class TrainConfig(Recipe):
 
     seed: int = Field(default=0, ge=0, le=MAX_SEED)
     locator: LocatorConfig = LocatorConfig(input_dropout=0.3, members=2)
-    objective: PointsObjective | LacpObjective = Field(default=_CROPS, discriminator="kind")
+    objective: LocatorObjective = Field(default=_CROPS, discriminator="kind")
     locator_optim: OptimConfig = _schedule(1e-3)
     partners: tuple[NetworkRecipe, ...] = (
         NetworkRecipe(locator=_stack(3, 64, (1, 2, 4, 8, 16)), objective=_CROPS, optim=_schedule(2e-3)),

@@ -9,8 +9,8 @@ from punctum.runtime.bundle.config import PostProcess
 from .config import (
     CenterConfig,
     CenterObjective,
-    LacpObjective,
     LocatorConfig,
+    LocatorObjective,
     Normalisation,
     OptimConfig,
     PointsObjective,
@@ -47,8 +47,8 @@ def _locator(config: LocatorConfig, place: str) -> Iterator[IdleField]:
         yield from idle_fields(config, ("dropout",), place, "there is no hidden layer")
 
 
-def _objective(rule: PointsObjective | LacpObjective, locator: LocatorConfig, place: str) -> Iterator[IdleField]:
-    if isinstance(rule, LacpObjective):
+def _objective(rule: LocatorObjective, locator: LocatorConfig, place: str) -> Iterator[IdleField]:
+    if not isinstance(rule, PointsObjective):
         return
     if rule.sampling == "sites":
         yield from idle_fields(rule, _CROPS_ONLY, place, 'sampling is "sites"')

@@ -15,6 +15,7 @@ from .config import (
     LocatorConfig,
     Normalisation,
     OptimConfig,
+    OwnObjective,
     TrainConfig,
 )
 from .effects import train_fields
@@ -61,6 +62,18 @@ def with_points(recipe: TrainConfig) -> TrainConfig:
     default = TrainConfig()
     names = ("locator", "objective", "locator_optim", "partners")
     return recipe.model_copy(update={name: getattr(default, name) for name in names})
+
+
+def with_own(recipe: TrainConfig, factory: str) -> TrainConfig:
+    """The recipe's networks, trained on an objective from outside of this package.
+
+    Args:
+        recipe: the recipe.
+        factory: package.module:factory; see objectives/own.py.
+    """
+    own = OwnObjective(factory=factory)
+    partners = tuple(p.model_copy(update={"objective": own}) for p in recipe.partners)
+    return recipe.model_copy(update={"objective": own, "partners": partners})
 
 
 def with_published_head(recipe: TrainConfig) -> TrainConfig:

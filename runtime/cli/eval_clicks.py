@@ -59,6 +59,11 @@ def print_clicks(record: dict[str, Any], shown: Console, *, per_class: bool) -> 
         f"{_share(found)} of {counted(found['of'], 'click')} found, {_share(right)} of {counted(right['of'], 'event')} "
         f"hold a click, {chosen['without_click_per_hour']:.3g} events without a click per hour"
     )
+    if empty := record["videos_without_clicks"]:
+        shown.print(
+            f"{counted(empty, 'video has', 'videos have')} no click: every event there counts as one without a click. "
+            "Take videos out of the list whose actions nobody has clicked"
+        )
     table = Table(title="minimum score, judged by clicks (95 % intervals)")
     for name in ("", "clicks found", "events with a click", "without a click per hour", "F1"):
         table.add_column(name, justify="right")

@@ -99,6 +99,7 @@ class ClickEvaluation:
         per_class: Recall and precision of each class at the minimum score of the bundle.
         hours: Duration of the videos.
         videos: Their number.
+        videos_without_clicks: Number of those without a click, which count as videos without actions.
     """
 
     chosen: ClickRow
@@ -106,11 +107,13 @@ class ClickEvaluation:
     per_class: Mapping[str, ClickRow]
     hours: float
     videos: int
+    videos_without_clicks: int = 0
 
     def to_record(self) -> dict[str, Any]:
         """For JSON."""
         return {
             "videos": self.videos,
+            "videos_without_clicks": self.videos_without_clicks,
             "hours": round(self.hours, 5),
             "at_minimum_score": self.chosen.to_record(),
             "table": [row.to_record() for row in self.rows],
@@ -159,7 +162,8 @@ def evaluate_clicks(
     values = set(min_score.values()) if not isinstance(min_score, float | int) else {float(min_score)}
     single = values.pop() if len(values) == 1 else None
     table = tuple(row(t, score >= t, total) for t in MINIMA if bool((score >= t).any()))
-    return ClickEvaluation(row(single, enough, total), table, per_class, hours, len(events))
+    empty = sum(not clicks.get(video) for video in events)
+    return ClickEvaluation(row(single, enough, total), table, per_class, hours, len(events), empty)
 
 
 def _holding(events: Sequence[Event], clicks: Sequence[Point], labels: Sequence[str]) -> list[bool]:

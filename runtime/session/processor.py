@@ -227,7 +227,7 @@ class StreamProcessor:
             stats.islands += len(complete)
         if tick and (section.pending or reporter.actions or section.is_active()):
             began = time.perf_counter()
-            changes = yield from report_provisional(section, plan, post, reporter, self._prefix)
+            changes = yield from report_provisional(section, plan, post, reporter, self._prefix, degraded=self.degraded)
             events += self._provisional(changes)
             stats.report_s += time.perf_counter() - began
         stats.events += sum(1 for e in events if e.phase == "final")

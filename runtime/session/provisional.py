@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from ..bundle.config import PostProcess
@@ -14,7 +16,7 @@ from .section import Section
 
 
 def report_provisional(
-    section: Section, plan: Plan, post: PostProcess, reporter: Reporter, prefix: str
+    section: Section, plan: Plan, post: PostProcess, reporter: Reporter, prefix: str, *, degraded: bool
 ) -> Steps[list[Change]]:
     """Score all islands that are not final, in one run of the center scorer, and decide what to report.
 
@@ -24,6 +26,7 @@ def report_provisional(
         post: The settings to use, which are not `plan.post` while a session scores with reduced effort.
         reporter: Knows what was reported before.
         prefix: How event ids begin.
+        degraded: The session scores with reduced effort.
     """
     # The settled tracks, then those of the snippets that are not.
     base, settled = section.tracks.base, section.tracks.end
@@ -54,12 +57,18 @@ def report_provisional(
     changes: list[Change] = []
     scored = finish_islands(found, outputs, post)
     for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
-        if not len(scores) or scores[0] < reporter.least_score:
+        published = partial(_published, plan, island.label, degraded)
+        if not len(scores) or published(float(scores[0])) < reporter.least_score:
             continue
         seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
         own = f"{prefix}/{plan.labels[island.label]}"
-        changes += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own)
+        changes += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own, published=published)
     if not reporter.actions:
         return changes
     spans = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
     return changes + reporter.retract_outside(spans)
+
+
+def _published(plan: Plan, label: int, degraded: bool, raw: float) -> float:
+    """The score that an event with this raw score has."""
+    return plan.scores(label, raw, degraded=degraded)[0]

@@ -8,7 +8,7 @@ a chunk arrives, so they too are the same for any chunking.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,7 +33,7 @@ class ReportedAction:
         label: Index of the class.
         start: Start of the action.
         end: End of the action, or the latest instant seen while it runs.
-        score: Confidence.
+        score: Raw score.
         ended: False while the action runs.
         revision: Number of times that the report has changed.
     """
@@ -67,7 +67,7 @@ class Reporter:
     Attributes:
         actions: Reported actions that are neither final nor retracted.
         action_count: Number of actions reported so far.
-        least_score: Segments below this score are not reported.
+        least_score: Segments whose published score is below this one are not reported.
     """
 
     def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
@@ -96,37 +96,53 @@ class Reporter:
         """Undo everything since `mark`."""
         self.actions, self.action_count = mark
 
-    def report(self, label: int, segments: F64, scores: F64, *, now_s: float, prefix: str) -> list[Change]:
+    def report(
+        self,
+        label: int,
+        segments: F64,
+        scores: F64,
+        *,
+        now_s: float,
+        prefix: str,
+        published: Callable[[float], float],
+    ) -> list[Change]:
         """What to report at a tick about one island that is not final.
 
         Args:
             label: Class of the island.
             segments: float64 [K, 2], provisional segments in seconds, best first.
-            scores: float64 [K].
+            scores: float64 [K], raw.
             now_s: Media time of the tick.
             prefix: How ids of new actions begin.
+            published: From a raw score to that of an event, which never falls as the raw score rises.
         """
         if self.options.max_delay_s is None:
             return []
-        count = int(np.count_nonzero(scores >= self.least_score))  # they come first
-        if not count:
+        values: list[float] = []
+        known: list[float] = []
+        for value in scores.tolist():
+            if (shown := published(value)) < self.least_score:
+                break  # the best come first
+            values.append(value)
+            known.append(shown)
+        if not values:
             return []
-        spans, values = segments[:count].tolist(), scores[:count].tolist()
+        spans = segments[: len(values)].tolist()
         changes: list[Change] = []
         same_class = [a for a in self.actions if a.label == label]
         earlier = self._match(same_class, spans, now_s)
         running = False
-        for (start, end), score, action in zip(spans, values, earlier, strict=True):
+        for (start, end), score, shown, action in zip(spans, values, known, earlier, strict=True):
             ended = end < now_s - SLACK_S
             if ended and end + self.options.max_delay_s >= now_s + self._tick_s + self._margin_s - SLACK_S:
                 continue  # a later tick is still in time and knows more
-            if not ended and (running or score < self.options.open_score):
+            if not ended and (running or shown < self.options.open_score):
                 continue  # at most one running action per island
             running = running or not ended
             if action is None:
                 # An action found too late to keep the limit is left to the final event.
                 late = ended and end + self._limit_s < now_s + self._overhang_s - SLACK_S
-                if late or score < self.options.report_score:
+                if late or shown < self.options.report_score:
                     continue
                 self.action_count += 1
                 action = ReportedAction(f"{prefix}/r{self.action_count}", label, start, end, score, ended)

@@ -43,11 +43,28 @@ def test_clicks_calibrate_a_bundle_and_change_no_network(plain, data, tmp_path, 
     before, after = Bundle.load(plain), Bundle.load(tmp_path / "b")
     assert before.content == after.content
     assert before.id != after.id
+    maps = after.manifest.calibration
+    assert maps is not None
+    assert len(maps.reduced) == len(maps.classes) == len(after.labels)  # overloaded sessions have probabilities, too
+    assert maps.reduced != maps.classes
     features = make_sequence(3, seconds=60).features
     old, new = Localizer(before).localize(features), Localizer(after).localize(features)
     assert [(e.label, e.start, e.end, e.score) for e in old] == [(e.label, e.start, e.end, e.raw_score) for e in new]
     assert all(e.raw_score is None for e in old)
     assert 0.7 < sum(e.score for e in new) / len(make_sequence(3, seconds=60).actions) < 1.4
+
+
+def test_maps_of_reduced_scoring_are_learned_where_a_calibrated_bundle_has_none(data, tmp_path):
+    bundle = Bundle.load(DEMO)
+    maps = bundle.manifest.calibration
+    assert maps is not None
+    without = bundle.manifest.model_copy(update={"calibration": maps.model_copy(update={"reduced": ()})})
+    save_bundle(seal_bundle(without, dict(bundle.content)), tmp_path / "without")
+    words = [str(tmp_path / "without"), str(data), "--subset", "train", "--out", str(tmp_path / "b")]
+    assert invoke(["calibrate", *words]) == 0
+    found = Bundle.load(tmp_path / "b").manifest.calibration
+    assert found is not None
+    assert len(found.reduced) == len(found.classes)
 
 
 def test_a_rate_fixes_the_number_of_expected_actions(data, tmp_path, capsys):

@@ -74,7 +74,7 @@ def calibrated(found: Calibration) -> tuple[Localizer, Localizer]:
     return plain, Localizer._of(plain.backend, replace(plain.plan, calibration=many))
 
 
-@pytest.mark.parametrize("live", [None, LiveOptions(max_delay_s=1.0)])
+@pytest.mark.parametrize("live", [None, LiveOptions(max_delay_s=1.0, report_score=0.0, open_score=0.0)])
 def test_events_have_both_scores_and_change_in_nothing_else(live):
     plain, mapped = calibrated(calibration())
     rows = fakes.recording(3, 300)
@@ -85,6 +85,29 @@ def test_events_have_both_scores_and_change_in_nothing_else(live):
     assert len(old) > 5
     assert [replace(e, score=e.raw_score, raw_score=None) for e in new] == old
     assert all(e.score == mapped.plan.calibration.score(mapped.labels.index(e.label), e.raw_score) for e in new)
+
+
+@pytest.mark.parametrize("degraded", [False, True])
+def test_minimum_scores_of_reports_are_those_of_events(degraded):
+    """Each class has a map of its own: what is reported depends on the calibrated score, not on the raw one."""
+    high = ScoreMap(raw=(0.0, 0.05, 1.0), score=(0.0, 0.5, 0.99))
+    low = ScoreMap(raw=(0.0, 1.0), score=(0.0, 0.2))
+    plain = fakes.localizer()
+    count = len(plain.labels)
+    maps = Calibration(classes=[low] * count, reduced=[high] * count)
+    mapped = Localizer._of(plain.backend, replace(plain.plan, calibration=maps))
+    found = {}
+    for name, localizer in (("plain", plain), ("mapped", mapped)):
+        session = localizer.session(stream="s", live=LiveOptions(max_delay_s=1.0, report_score=0.3, open_score=0.4))
+        session.degraded = degraded
+        rows = fakes.recording(3, 300)
+        events = [e for k in range(0, 300, 7) for e in session.push(rows[k : k + 7])] + session.flush()
+        found[name] = [e for e in events if e.phase in ("open", "update") and e.revision == 0]
+        assert all(e.score >= (0.4 if e.phase == "open" else 0.3) for e in found[name])
+    if degraded:
+        assert len(found["mapped"]) > len(found["plain"]) > 0
+    else:  # a calibrated score of at most 0.2
+        assert not found["mapped"]
 
 
 def test_a_snapshot_belongs_to_its_calibration():

@@ -38,6 +38,9 @@ def test_each_click_and_each_event_counts_once():
     by_class = evaluate_clicks(events, clicks, LABELS, hours=0.5, min_score={"jump": 0.1, "fall": 0.65})
     assert by_class.chosen.min_score is None
     assert by_class.chosen.precision == Share(2, 4)
+    assert found.videos_without_clicks == 0
+    with_more = evaluate_clicks(events | {"c": []}, clicks, LABELS, hours=0.5)
+    assert (with_more.videos, with_more.videos_without_clicks) == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -78,3 +81,14 @@ def test_the_command_needs_no_ground_truth(data, capsys):
     (data / "points.csv").unlink()
     assert invoke(["eval", DEMO, str(data)]) == 2
     assert "[truth-missing]" in capsys.readouterr().err
+
+
+def test_videos_without_a_click_are_stated(data, capsys):
+    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
+    assert invoke(["eval", DEMO, str(data)]) == 0
+    assert "no click:" not in " ".join(capsys.readouterr().out.split())
+    video = (data / "test.txt").read_text().split()[0]
+    lines = (data / "points.csv").read_text().splitlines(keepends=True)
+    (data / "points.csv").write_text("".join(line for line in lines if video not in line))
+    assert invoke(["eval", DEMO, str(data)]) == 0
+    assert "1 video has no click:" in " ".join(capsys.readouterr().out.split())

@@ -26,6 +26,19 @@ ACTS: list[tuple[str, str]] = [
     ("eval {dataset} --detections {events}", "--alignment"),
     ("eval {dataset} --detections {events}", "--online"),
     ("eval {dataset} --detections {events}", "--json"),
+    *(
+        ("rescore {bundle} {dataset} {proposals} --out -", option)
+        for option in (
+            "--subset train",
+            "--fusion base=1",
+            "--no-adapt",
+            "--adapt-iou 0.8",
+            "--suppression hard",
+            "--sigma 0.9",
+            "--min-score 0.2",
+        )
+    ),
+    ("rescore {bundle} {dataset} {proposals} --out - --suppression hard", "--nms-iou 0.2"),
     ("report {bundle} {features} --out -", "--title Other"),
     ("report {bundle} {features} --out -", "--max-delay 1"),
     ("demo --sensors --seconds 20", "--seed 8"),

@@ -122,6 +122,23 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--figure": "writes a figure",
         "--json": "form of the output",
     },
+    "rescore": {
+        "--expect-sha256": "digest that the bundle must have; refused without a bundle",
+        **ENGINE,
+        **LATENCY,
+        "--out": "ActivityNet JSON",
+        "--split": "lists of a split folder",
+        "--subset": "test or train",
+        "--skip-unfit": "leaves out what would be an error",
+        "--fusion": "terms of the confidence; one that cannot be computed or has no effect is an error",
+        "--no-adapt": "no boundary adaptation",
+        "--adapt-iou": "neighbors in boundary adaptation; refused with --no-adapt",
+        "--suppression": "soft, hard or none",
+        "--sigma": "width of soft suppression; refused with hard and none",
+        "--nms-iou": "overlap of hard suppression; refused with soft and none",
+        "--min-score": "leaves events out",
+        "--json": "form of the summary",
+    },
     "demo": {
         **{name: how for name, how in ENGINE.items() if name != "--gpu-memory"},
         "--seed": "which recording is made",
@@ -234,6 +251,22 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--quiet": "no progress",
         "--json": "form of the summary",
     },
+    "ablate": {
+        "--out": "folder of trainings and tables",
+        "--seeds": "number of trainings of each recipe",
+        "--rows": "which rows; one without effect is an error",
+        "--split": "lists",
+        "--points": "clicks",
+        "--train-list": "videos",
+        "--config": "recipe of the full method",
+        "--epochs": "length",
+        "--tiou": "thresholds",
+        "--device": "cpu or cuda",
+        "--threads": "threads of torch",
+        "--fresh": "discards",
+        "--quiet": "no progress",
+        "--json": "form of the table",
+    },
     "train-backbone": {
         "--out": "backbone folder",
         "--points": "clicks",
@@ -338,6 +371,7 @@ REFUSED: list[tuple[str, str]] = [
             "score {bundle} {features} --out {new}",
             "features {bundle} {folder} --out {new}",
             "eval {bundle} {dataset}",
+            "rescore {bundle} {dataset} {proposals} --out {new}",
             "report {bundle} {features} --out {new}",
             "bench {bundle}",
         )
@@ -371,6 +405,21 @@ REFUSED: list[tuple[str, str]] = [
         for option in ("--device cpu", "--precision fp32", "--threads 1", "--latency-first", "--gpu-memory 1GiB")
     ),
     ("eval {bundle} {dataset} --tick 0.5", "--tick"),
+    *(
+        (f"rescore {{dataset}} {{proposals}} --out {{new}} {option}", option.split()[0])
+        for option in ("--expect-sha256 0", "--device cpu", "--threads 1", "--fusion center=1", "--nms-iou 0.5")
+    ),
+    *(
+        (f"rescore {{bundle}} {{dataset}} {{proposals}} --out {{new}} {option}", option.split()[-2])
+        for option in (
+            "--no-adapt --adapt-iou 0.5",
+            "--suppression hard --sigma 0.5",
+            "--suppression none --nms-iou 0.5",
+            "--nms-iou 0.5",
+            "--fusion attention=1",
+        )
+    ),
+    ("rescore {bundle} {dataset} {proposals} --out - --json", "--json"),
     ("eval {bundle} {dataset} --max-delay 0.5", "--max-delay"),
     ("eval {bundle} {dataset} --online --alignment", "--alignment"),
     ("eval {dataset} --detections {events} --online --tick 0.5", "--tick"),

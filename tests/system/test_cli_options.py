@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -63,6 +64,13 @@ def place(tmp_path_factory) -> dict[str, Path]:
         assert invoke(["run", str(bundle), str(video), "--out", str(out)]) == 0
         parts.append(out.read_text())
     events.write_text("".join(parts))
+    proposals, results = folder / "proposals.json", dict[str, list[dict[str, Any]]]()
+    for line in events.read_text().splitlines():  # on both lists, moved a little: candidates of a coarser locator
+        event = json.loads(line)
+        for late in (0.0, 0.3):
+            item = {"label": event["label"], "segment": [event["start"] + late, event["end"] + late], "score": 0.5}
+            results.setdefault(event["stream"], []).append(item)
+    proposals.write_text(json.dumps({"version": "base", "results": results}))
     (folder / "credentials.toml").write_text('[source]\nuser = "viewer"\n')
     return {
         "bundle": bundle,
@@ -74,6 +82,7 @@ def place(tmp_path_factory) -> dict[str, Path]:
         "csv": folder / "csv.csv",
         "clicks": folder / "clicks.csv",
         "events": events,
+        "proposals": proposals,
     }
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from punctum.runtime.errors import InputError
 
 from .. import recipes
-from ..config import TrainConfig
+from ..config import OwnObjective, TrainConfig
 from .common import exclusive
 
 
@@ -30,7 +30,7 @@ def recipe_of(
         file: recipe file (JSON).
         default: used without a file.
         seed: as in the recipe.
-        objective: of the locator, "points" or "lacp".
+        objective: of the locator: "points", "lacp", or package.module:factory.
         epochs: of every stage.
         center: whether there is a center scorer.
         adapt: whether post-processing adapts boundaries (ABA).
@@ -44,9 +44,25 @@ def recipe_of(
     recipe = (default or TrainConfig()) if file is None else recipes.load_config(file)
     if not center and (published or not point_update):
         raise exclusive("--published-head" if published else "--no-point-update", "--no-center")
-    if objective not in (None, "points", "lacp"):
-        raise InputError("objective-unknown", f"--objective is {objective}", "points, lacp", "choose one of them")
-    if objective == "lacp" and recipe.objective.kind != "lacp":
+    own = objective is not None and ":" in objective
+    if not own and objective not in (None, "points", "lacp"):
+        raise InputError(
+            "objective-unknown",
+            f"--objective is {objective}",
+            "points, lacp, or package.module:factory",
+            "choose one of them",
+        )
+    for network in recipe.networks:  # code is imported only if the command itself names it
+        if isinstance(network.objective, OwnObjective) and network.objective.factory != objective:
+            raise InputError(
+                "objective-unknown",
+                f"{file} names the objective {network.objective.factory}, which is code that training would run",
+                "the same name on the command line",
+                f"add --objective {network.objective.factory} if you trust it",
+            )
+    if own and objective is not None:
+        recipe = recipes.with_own(recipe, objective)
+    elif objective == "lacp" and recipe.objective.kind != "lacp":
         recipe = recipes.with_lacp(recipe)
     elif objective == "points" and recipe.objective.kind != "points":
         recipe = recipes.with_points(recipe)

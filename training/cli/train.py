@@ -86,7 +86,8 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
             typer.Option(help="Recipe file (JSON), as in field config of a run's config.json.", **_RECIPE),
         ] = None,
         objective: Annotated[
-            str | None, typer.Option(help="Objective of the locator: points or lacp.", **_RECIPE)
+            str | None,
+            typer.Option(help="Objective of the locator: points, lacp, or package.module:factory.", **_RECIPE),
         ] = None,
         no_center: Annotated[bool, typer.Option("--no-center", help="No center scorer.", **_ABLATIONS)] = False,
         no_adapt: Annotated[
@@ -126,7 +127,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         """
         from punctum.runtime.files.outputs import check_folder
 
-        _check_torch()
+        check_torch("punctum train")
         if resume and fresh:
             raise exclusive("--resume", "--fresh")
         out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
@@ -246,7 +247,7 @@ def _train_on_videos(
         say(f"warning: {video}: {lost}")
 
 
-def _check_torch() -> None:
+def check_torch(command: str) -> None:
     """Raise MissingDependencyError without the libraries that every training needs."""
     from punctum.runtime.errors import MissingDependencyError
 
@@ -254,7 +255,7 @@ def _check_torch() -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
+        raise MissingDependencyError(error.name or "torch", "train", command) from None
 
 
 def _count_clicks(data: Dataset) -> int:

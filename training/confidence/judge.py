@@ -8,15 +8,22 @@ alone would accept them. The pseudo segments come from the tracks of networks th
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 from punctum import kernels
 from punctum.runtime.datatypes import by_value
 from punctum.runtime.events.event import Event
+from punctum.runtime.session.engine import Backend
+from punctum.runtime.session.offline import localize
+from punctum.runtime.session.plan import Plan
+from punctum.runtime.session.post import reduce_scoring
+from punctum.runtime.session.rescore import tracks_of
 
-from ..arrays import F64, I64
+from ..arrays import F32, F64, I64
+from ..data.labels import Clicks
+from ..data.pseudo import align_clicks
 
 TIOU = 0.5
 
@@ -36,6 +43,11 @@ class JudgedEvents:
     raw: F64
     right: npt.NDArray[np.bool_]
 
+    @property
+    def can_be_fitted(self) -> bool:
+        """Whether some events are right and some are not."""
+        return 0 < int(self.right.sum()) < len(self.raw)
+
     @classmethod
     def joined(cls, parts: Sequence[JudgedEvents]) -> JudgedEvents:
         """The events of several videos."""
@@ -46,6 +58,35 @@ class JudgedEvents:
             np.concatenate([p.raw for p in parts]),
             np.concatenate([p.right for p in parts]),
         )
+
+
+def judge_recording(
+    plan: Plan, backend: Backend, features: F32, clicks: Clicks, *, stream: str = ""
+) -> tuple[JudgedEvents, JudgedEvents]:
+    """The events of one recording, of full and of reduced scoring, judged by its clicks.
+
+    Args:
+        plan: The configuration; its calibration is not used, so that scores are raw.
+        backend: The engine.
+        features: float32 [T, D].
+        clicks: Of the recording; without any, no event is right.
+        stream: Name of the recording.
+    """
+    pseudo = np.zeros((0, 2))
+    if len(clicks):
+        pseudo = align_clicks(tracks_of(plan, backend, features), clicks)
+    times, spans = ((positions + 0.5) * plan.stride_s for positions in (clicks.position, pseudo))
+    full, reduced = (
+        judge(
+            localize(replace(plan, post=post, calibration=None), backend, features, stream=stream),
+            plan.labels,
+            clicks.label,
+            times,
+            spans,
+        )
+        for post in (plan.post, reduce_scoring(plan.post))
+    )
+    return full, reduced
 
 
 def judge(

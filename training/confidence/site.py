@@ -31,15 +31,19 @@ class Footage:
         events: judged events; without clicks `right` is not used.
         clicks: number of clicks; None without clicks.
         hours: duration.
+        reduced: events of reduced scoring, judged likewise; None: not known.
     """
 
     events: JudgedEvents
     clicks: int | None
     hours: float
+    reduced: JudgedEvents | None = None
 
 
 def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | None) -> Calibration:
     """Maps, default minimum and table of choices for footage with clicks.
+
+    Maps for reduced scoring are adapted like the others where the bundle has them, and learned where it has none.
 
     Args:
         footage: with clicks; of its events at least one is right and one is wrong.
@@ -56,6 +60,8 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
         slope, shifts = float(weights[1]), weights[0] + weights[2:]
         maps = _shifted(before.classes, slope=slope, shifts=shifts)
         reduced = _shifted(before.reduced, slope=slope, shifts=shifts) if before.reduced else ()
+    if not reduced and footage.reduced is not None and footage.reduced.can_be_fitted:
+        reduced = fit_maps(footage.reduced, classes)
     scores = _scores(maps, judged)
     least = best_minimum(scores, clicks)
     return Calibration(

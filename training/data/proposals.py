@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from punctum.runtime.datasets.dataset import read_json
+from punctum.runtime.datasets.proposals import entry, read_results, wrong_form
 from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.name_index import NameIndex
@@ -80,10 +80,7 @@ def read_proposals(
     Raises:
         InputError: the file cannot be read, has another form, or holds no usable proposal.
     """
-    record = read_json(path)
-    results = record.get("results") if isinstance(record, Mapping) else None
-    if not isinstance(results, Mapping):
-        raise _form(path, 'it has no object "results"')
+    results = read_results(path)
     index, known = {name: i for i, name in enumerate(labels)}, NameIndex(labels)
     names = NameIndex(results, media=True)
     proposals: dict[str, VideoProposals] = {}
@@ -91,11 +88,11 @@ def read_proposals(
     for sample in samples:
         rows: list[tuple[float, float, int, float]] = []
         for row, item in enumerate(_rows(results, names, path, sample.video)):
-            start, end, label, score = _entry(item, path, sample.video, row)
+            start, end, label, score = entry(item, path, sample.video, row)
             if (name := known.find(label)) is None:
                 unknown.add(label)
                 continue
-            rows.append((start, end, index[name], score))
+            rows.append((start, end, index[name], 1.0 if score is None else score))
         table = np.array(rows, np.float64).reshape(-1, 4)
         segments = (table[:, :2] - sample.start_s) / stride_s - 0.5
         valid, invalid = clean(segments, table[:, 2].astype(np.int64), table[:, 3], snippets=len(sample.features))
@@ -123,28 +120,11 @@ def read_proposals(
 def _rows(results: Mapping[str, Any], names: NameIndex, path: Path, video: str) -> list[Any]:
     name = names.find(video)
     if name is None and (alike := names.alike(video)):
-        raise _form(path, f"it names {' and '.join(map(repr, alike[:2]))}, the data set {video!r}")
+        raise wrong_form(path, f"it names {' and '.join(map(repr, alike[:2]))}, the data set {video!r}")
     value = [] if name is None else results[name]
     if not isinstance(value, list):
-        raise _form(path, f"results.{video} is not a list")
+        raise wrong_form(path, f"results.{video} is not a list")
     return value
-
-
-def _entry(item: Any, path: Path, video: str, row: int) -> tuple[float, float, str, float]:
-    try:
-        start, end = (float(x) for x in item["segment"])
-        return start, end, str(item["label"]), float(item.get("score", 1.0))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise _form(path, f"results.{video}[{row}]: {error!r}") from None
-
-
-def _form(path: Path, problem: str) -> InputError:
-    return InputError(
-        "proposals-form",
-        f"{path} is not in ActivityNet form: {problem}",
-        required='results.<video>: [{"label": ..., "segment": [start_s, end_s], "score": ...}]',
-        next_step="correct the file",
-    )
 
 
 def _few(names: Sequence[str]) -> str:

@@ -11,15 +11,13 @@ import numpy as np
 from punctum.runtime.bundle.calibration import Calibration
 from punctum.runtime.bundle.config import PostProcess
 from punctum.runtime.files.atomic import atomic_write
-from punctum.runtime.localizer import Localizer
-from punctum.runtime.session.post import reduce_scoring
+from punctum.runtime.session.plan import Plan
 
 from ..arrays import F64
 from ..confidence.choose import best_minimum, choices
 from ..confidence.fit import fit_maps
 from ..confidence.folds import fold_of_videos, without_fold
-from ..confidence.judge import JudgedEvents, judge
-from ..data.pseudo import align_clicks
+from ..confidence.judge import JudgedEvents, judge_recording
 from ..data.videos import Sample, TrainingSet
 from ..models.center import ProposalHead
 from ..models.ensemble import Locator
@@ -70,7 +68,7 @@ class Calibrator:
         clicks = sum(len(sample.clicks) for sample in self.data.samples)
         right = int(full.right.sum())
         self.facts |= {"events": len(full.raw), "right": right, "clicks": clicks}
-        if right == 0 or right == len(full.raw):
+        if not full.can_be_fitted:
             self.facts["calibrated"] = False
             return None
         classes = len(self.data.labels)
@@ -85,10 +83,9 @@ class Calibrator:
             "precision": round(float(full.right[chosen].mean()), 4) if chosen.any() else None,
             "recall": round(int(full.right[chosen].sum()) / max(clicks, 1), 4),
         }
-        any_reduced = 0 < int(reduced.right.sum()) < len(reduced.raw)
         return Calibration(
             classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
-            reduced=fit_maps(reduced, classes) if any_reduced else (),
+            reduced=fit_maps(reduced, classes) if reduced.can_be_fitted else (),
             choices=choices(scores, full, clicks, hours),
             right_share=right / len(full.raw),
         )
@@ -100,26 +97,10 @@ class Calibrator:
         locator, center = networks
         data = self.data
         backend = TorchBackend(locator, center, device=next(locator.parameters()).device.type)
-        full: list[JudgedEvents] = []
-        reduced: list[JudgedEvents] = []
-        for post, parts in ((self.post, full), (reduce_scoring(self.post), reduced)):
-            localizer = Localizer.from_parts(
-                backend,
-                labels=data.labels,
-                dim=data.feature_dim,
-                stride_s=data.stride_s,
-                post=post,
-                receptive_field=locator.receptive_field,
-            )
-            for sample in samples:
-                events = localizer.localize(sample.features, stream=sample.video)
-                clicks = sample.clicks
-                times = (clicks.position + 0.5) * data.stride_s
-                class_track, actionness = backend.locate(sample.features)
-                tracks = np.concatenate([class_track, actionness[:, None]], axis=1)
-                pseudo = (align_clicks(tracks, clicks) + 0.5) * data.stride_s
-                parts.append(judge(events, data.labels, clicks.label, times, pseudo))
-        return JudgedEvents.joined(full), JudgedEvents.joined(reduced)
+        left, right = locator.receptive_field
+        plan = Plan(data.labels, data.feature_dim, data.stride_s, left, right, self.post, bundle_id="")
+        parts = [judge_recording(plan, backend, s.features, s.clicks, stream=s.video) for s in samples]
+        return JudgedEvents.joined([full for full, _ in parts]), JudgedEvents.joined([reduced for _, reduced in parts])
 
 
 def _record(part: JudgedEvents) -> Record:

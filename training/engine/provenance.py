@@ -8,11 +8,12 @@ from pathlib import Path
 
 import numpy as np
 from punctum.runtime.bundle.config import QUANTILES, FeatureSpec, Fingerprint
+from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import sha256_file
 
 from ..config import TrainConfig
 from ..data.videos import TrainingSet
-from ..models.checkpoint import SCHEMA
+from ..models.checkpoint import SCHEMA, load_run
 from ..records import Record, digest, versions
 
 _BLOCK = 1 << 20  # values converted to float64 at a time
@@ -54,6 +55,21 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
         "feature_spec": spec.model_dump(mode="json"),
         "provenance": provenance,
     }
+
+
+def check_same_locator(run: Path, record: Record) -> None:
+    """Raise InputError unless training with this record would train the locator of a finished run again."""
+    other = load_run(run)
+    config = TrainConfig.model_validate(record["config"])
+    same = (config.seed, config.networks) == (other.config.seed, other.config.networks)
+    data = (record["labels"], record["provenance"]["data_sha256"])
+    if not (same and other.complete and data == (list(other.labels), other.provenance.get("data_sha256"))):
+        raise InputError(
+            "locator-differs",
+            f"{run} has another locator: its recipe, seed or data are others, or its training was stopped",
+            "a finished run with the same seed, data and locator recipe",
+            "leave `locator` out",
+        )
 
 
 def feature_statistics(data: TrainingSet) -> tuple[float, float, tuple[float, ...]]:

@@ -15,7 +15,7 @@ from punctum.runtime.session.post import propose
 from torch import nn
 
 from ..arrays import F32
-from ..config import LacpObjective, NetworkRecipe, OptimConfig, QualityObjective, TrainConfig
+from ..config import LacpObjective, NetworkRecipe, OptimConfig, OwnObjective, QualityObjective, TrainConfig
 from ..data.proposals import VideoProposals, clean, read_proposals
 from ..data.videos import Sample, TrainingSet
 from ..models.build import build_center, build_locator
@@ -32,7 +32,7 @@ from ..records import Record, write_json
 from .calibrate import Calibrator
 from .loop import run_stage
 from .post import post_of
-from .provenance import describe
+from .provenance import check_same_locator, describe
 from .report import Reporter
 from .run_folder import STATE, discard_state, prepare
 from .selection import BestKeeper
@@ -56,6 +56,7 @@ def train_run(
     device: str = "cpu",
     quiet: bool = False,
     threads: int | None = None,
+    locator: Path | None = None,
 ) -> Record:
     """Train a locator and a center scorer into the folder `out`.
 
@@ -69,6 +70,8 @@ def train_run(
         device: "cpu" or "cuda".
         quiet: no progress.
         threads: of torch on the CPU; 0: chosen by timing the first steps of each stage; None: as torch is set.
+        locator: a finished run with the same seed, data and locator recipe, whose locator is used instead of training
+            the same again. Folds of a calibration train their own.
 
     Returns:
         The content of summary.json.
@@ -86,12 +89,15 @@ def train_run(
             next_step="check `proposals`",
         )
     record = describe(data, config, proposals)
+    if locator is not None:
+        check_same_locator(locator, record)
     if prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh):
         (out / SUMMARY).unlink(missing_ok=True)
     with StopSignal() as stop, training_threads(threads) as fixed:
         measure = threads is not None and fixed is None
         reporter = Reporter(out / "log.jsonl", quiet=quiet)
-        return _Trainer(data, config, out, place, reporter, stop, measure_threads=measure).run(proposals)
+        trainer = _Trainer(data, config, out, place, reporter, stop, measure_threads=measure, given=locator)
+        return trainer.run(proposals)
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -113,7 +119,9 @@ class _Trainer:
         stop: StopSignal,
         *,
         measure_threads: bool = False,
+        given: Path | None = None,
     ) -> None:
+        self.given = given
         self.data, self.config, self.out = data, config, out
         self.measure_threads = measure_threads
         self.device, self.reporter, self.stop = device, reporter, stop
@@ -179,6 +187,11 @@ class _Trainer:
         return center
 
     def _train_locator(self, locator: Locator) -> bool:
+        if self.given is not None:
+            load_weights(self.given / LOCATOR_WEIGHTS, locator)
+            save_weights(self.out / LOCATOR_WEIGHTS, locator)
+            self.facts["locator"] = {"from": str(self.given)}
+            return True
         features = [torch.from_numpy(s.features) for s in self.data.samples]
         for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
@@ -205,6 +218,10 @@ class _Trainer:
                 from ..objectives.lacp_task import LacpTask
 
                 task = LacpTask(net, self.data, objective, epochs=epochs, seed=seed)
+            elif isinstance(objective, OwnObjective):
+                from ..objectives.own import own_task
+
+                task = own_task(objective.factory, net, self.data, epochs=epochs, seed=seed)
             else:
                 task = PointsTask(net, self.data, objective, epochs=epochs, seed=seed)
             task.name = name

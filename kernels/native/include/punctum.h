@@ -148,7 +148,7 @@ typedef struct punctum_session_options {
   int32_t keep_features; /* 1: features are pushed and kept as long as a window can need them */
   double max_delay_s;    /* an action that ended, and scores report_score, is first reported at most this late;
                             0: final events only */
-  double report_score;   /* provisional events below it are not reported */
+  double report_score;   /* provisional events whose score is below it are not reported; calibrated, if the bundle is */
   double open_score;     /* nor running ones below this */
   double tick_s;         /* distance of reports; 0: a third of max_delay_s */
   const char* run_id;    /* part of every event id, so that ids of a stream that was started again differ from those

@@ -122,7 +122,8 @@ void Session::report_provisional() {
       segment.end = start_s_ + (static_cast<double>(one.low) + segment.end + 0.5) * plan_->stride_s;
     }
     const std::string key = prefix_ + "/" + plan_->labels[one.island.label];
-    reporter_.report(one.island.label, scored.segments, scored.scores, now_s(), key, reports);
+    reporter_.report(one.island.label, scored.segments, scored.scores, now_s(), key, *plan_, degraded_advance_,
+                     reports);
   }
   reporter_.retract_outside(alive_, reports);
   append_provisional_events(section(0), reports, now_s(), events_);

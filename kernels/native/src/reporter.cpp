@@ -73,7 +73,8 @@ Index LiveOptions::tick(double stride_s) const {
 }
 
 void Reporter::report(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores,
-                     double now_s, const std::string& key, std::vector<Report>& reports) {
+                     double now_s, const std::string& key, const Plan& plan, bool degraded,
+                     std::vector<Report>& reports) {
   if (options_.max_delay_s == 0.0) return;
   std::vector<Index> mine;
   for (std::size_t i = 0; i < live.size(); ++i) {
@@ -81,27 +82,29 @@ void Reporter::report(Index label, const std::vector<Segment>& segments, const s
   }
   const double least = std::min(options_.report_score, options_.open_score);
   std::vector<Segment> wanted;
-  std::vector<double> value;
+  std::vector<double> published;
   for (std::size_t k = 0; k < segments.size(); ++k) {
-    if (scores[k] >= least) wanted.push_back(segments[k]), value.push_back(scores[k]);
+    const double shown = plan.calibrated_score(label, scores[k], degraded);
+    if (shown < least) break;  // the best come first
+    wanted.push_back(segments[k]), published.push_back(shown);
   }
   const std::vector<Index> partner = match(live, mine, wanted, now_s);
   bool running = false;
   for (std::size_t k = 0; k < wanted.size(); ++k) {
     const auto [start, end] = wanted[k];
-    const double score = value[k];
+    const double score = scores[k];
     const bool ended = end < now_s - kSlack;
     if (ended && end + options_.max_delay_s >= now_s + tick_s_ + margin_s_ - kSlack) {
       continue;  // a later tick is still in time and knows more
     }
-    if (!ended && (running || score < options_.open_score)) {
+    if (!ended && (running || published[k] < options_.open_score)) {
       continue;  // one running action per island, and only a likely one
     }
     running = running || !ended;
     if (partner[k] == kNone) {
       // A segment that is found too late waits for its island to close: another report would only add noise.
       const bool late = ended && end + limit_s_ < now_s + overhang_s_ - kSlack;
-      if (late || score < options_.report_score) continue;
+      if (late || published[k] < options_.report_score) continue;
       ++count;
       live.push_back({key + "/r" + std::to_string(count), label, start, end, score, ended, 0});
       reports.push_back({live.back(), ended ? PUNCTUM_PHASE_UPDATE : PUNCTUM_PHASE_OPEN});

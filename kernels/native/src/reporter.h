@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "plan.h"
 #include "segments.h"
 
 namespace punctum {
@@ -50,9 +51,10 @@ class Reporter {
         margin_s_(stride_s + overhang_s),
         overhang_s_(overhang_s) {}
 
-  // Provisional segments (seconds, best first) of one island at a tick -> reports.
+  // Provisional segments (seconds, best first) of one island at a tick, and their raw scores -> reports. The least scores
+  // of the options are those of events, which `plan` calibrates.
   void report(Index label, const std::vector<Segment>& segments, const std::vector<double>& scores, double now_s,
-             const std::string& key, std::vector<Report>& reports);
+             const std::string& key, const Plan& plan, bool degraded, std::vector<Report>& reports);
 
   // Final segments of one closed island: the action that each continues (empty id: none), and retracted reports.
   struct ClosedIsland {
