@@ -31,7 +31,20 @@ def _version(value: bool) -> None:
     raise typer.Exit()
 
 
-_COMMANDS = ("run", "score", "convert", "features", "eval", "demo", "report", "doctor", "bench", "build", "warm-up")
+_COMMANDS = (
+    "run",
+    "score",
+    "convert",
+    "features",
+    "eval",
+    "diagnose",
+    "demo",
+    "report",
+    "doctor",
+    "bench",
+    "build",
+    "warm-up",
+)
 
 
 def build(arguments: Sequence[str] | None = None) -> Any:
@@ -99,6 +112,10 @@ def _function(name: str) -> Callable[..., Any]:
             from .eval import evaluate
 
             return evaluate
+        case "diagnose":
+            from .diagnose import diagnose
+
+            return diagnose
         case "demo":
             from .demo import demo
 

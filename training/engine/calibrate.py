@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from punctum.runtime.bundle.calibration import Calibration
 from punctum.runtime.bundle.config import PostProcess
+from punctum.runtime.diagnosis.held_out import HeldOutVideo
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.localizer import Localizer
 from punctum.runtime.session.post import reduce_scoring
@@ -36,6 +37,7 @@ class Calibrator:
 
     Attributes:
         facts: what summary.json records about the calibration.
+        held_out: the events on each training video, from networks that have not seen it, with raw scores.
     """
 
     def __init__(self, data: TrainingSet, post: PostProcess, folder: Path, *, folds: int, seed: int) -> None:
@@ -44,6 +46,7 @@ class Calibrator:
         self.facts: Record = {"folds": len(set(self.assigned))}
         self._full: list[JudgedEvents] = []
         self._reduced: list[JudgedEvents] = []
+        self.held_out: dict[str, HeldOutVideo] = {}
 
     def run(self, train: TrainFold) -> bool:
         """Train and judge every fold that has not been judged yet. Returns False after a stop request."""
@@ -54,11 +57,14 @@ class Calibrator:
                 if networks is None:
                     return False
                 held_out = [s for s, k in zip(self.data.samples, self.assigned, strict=True) if k == fold]
-                parts = self._judged(networks, held_out)
-                atomic_write(file, json.dumps([_record(part) for part in parts]))
+                *parts, found = self._judged(networks, held_out, fold)
+                videos = {video: each.to_record() for video, each in found.items()}
+                atomic_write(file, json.dumps({"judged": [_record(part) for part in parts], "videos": videos}))
             try:
-                full, reduced = (_read(part) for part in json.loads(file.read_text(encoding="utf-8")))
-            except (ValueError, KeyError, TypeError) as error:
+                record = json.loads(file.read_text(encoding="utf-8"))
+                full, reduced = (_read(part) for part in record["judged"])
+                self.held_out |= {v: HeldOutVideo.of_record(each) for v, each in record["videos"].items()}
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise damaged(file, error) from None
             self._full.append(full)
             self._reduced.append(reduced)
@@ -94,14 +100,15 @@ class Calibrator:
         )
 
     def _judged(
-        self, networks: tuple[Locator, ProposalHead | None], samples: Sequence[Sample]
-    ) -> tuple[JudgedEvents, JudgedEvents]:
-        """The events of full and of reduced scoring."""
+        self, networks: tuple[Locator, ProposalHead | None], samples: Sequence[Sample], fold: int
+    ) -> tuple[JudgedEvents, JudgedEvents, dict[str, HeldOutVideo]]:
+        """The judged events of full and of reduced scoring, and the events of full scoring by video."""
         locator, center = networks
         data = self.data
         backend = TorchBackend(locator, center, device=next(locator.parameters()).device.type)
         full: list[JudgedEvents] = []
         reduced: list[JudgedEvents] = []
+        found: dict[str, HeldOutVideo] = {}
         for post, parts in ((self.post, full), (reduce_scoring(self.post), reduced)):
             localizer = Localizer.from_parts(
                 backend,
@@ -113,13 +120,16 @@ class Calibrator:
             )
             for sample in samples:
                 events = localizer.localize(sample.features, stream=sample.video)
+                if parts is full:
+                    duration_s = len(sample.features) * data.stride_s
+                    found[sample.video] = HeldOutVideo.of_events(events, data.labels, fold=fold, duration_s=duration_s)
                 clicks = sample.clicks
                 times = (clicks.position + 0.5) * data.stride_s
                 class_track, actionness = backend.locate(sample.features)
                 tracks = np.concatenate([class_track, actionness[:, None]], axis=1)
                 pseudo = (align_clicks(tracks, clicks) + 0.5) * data.stride_s
                 parts.append(judge(events, data.labels, clicks.label, times, pseudo))
-        return JudgedEvents.joined(full), JudgedEvents.joined(reduced)
+        return JudgedEvents.joined(full), JudgedEvents.joined(reduced), found
 
 
 def _record(part: JudgedEvents) -> Record:

@@ -10,6 +10,8 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from punctum.runtime.diagnosis.held_out import FILE as HELD_OUT
+from punctum.runtime.diagnosis.held_out import HeldOut, write_held_out
 from punctum.runtime.errors import InputError
 from punctum.runtime.session.post import propose
 from torch import nn
@@ -41,7 +43,7 @@ from .task import Task
 from .threads import training_threads
 
 # Deleted in this order: without its summary a folder does not load.
-_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, "log.jsonl")
+_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, HELD_OUT, "log.jsonl")
 _COMPARED = ("config", "labels", "provenance")
 
 
@@ -169,6 +171,8 @@ class _Trainer:
         self.facts["calibration"] = calibrator.facts
         if found is not None:
             write_json(self.out / CALIBRATION, found.model_dump(mode="json"))
+        if calibrator.held_out:
+            write_held_out(self.out, HeldOut(self.data.labels, calibrator.held_out, found))
         return True
 
     def _new_center(self) -> ProposalHead:
