@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
-from ..text.display import counted
+from ..diagnosis.words import FACTORS, TITLES, gain, number, span, summary
 from .terminal import cell, console
 
 if TYPE_CHECKING:
@@ -20,16 +19,6 @@ PIPE_WIDTH = 160
 LARGEST_TABLE = 8
 """Classes up to which the whole confusion table is printed."""
 PAIRS = 15
-TITLES = {
-    "class": "wrong class",
-    "localization": "badly localized",
-    "confusion": "wrong class and badly localized",
-    "duplicate": "duplicate",
-    "background": "background",
-    "merged": "merged: one event for several clicks",
-    "missed": "missed",
-}
-FACTORS = {"class": "class", "length": "length", "gap": "gap to the next action", "brightness": "brightness"}
 
 
 def print_diagnosis(result: Diagnosis, head: dict[str, Any]) -> None:
@@ -37,7 +26,8 @@ def print_diagnosis(result: Diagnosis, head: dict[str, Any]) -> None:
     shown = console()
     if not shown.is_terminal:
         shown = console(width=PIPE_WIDTH)
-    shown.print(cell(_summary(result, head)))
+    name = " ".join(part for part in (head["dataset"], head["split"], head["subset"]) if part)
+    shown.print(cell(summary(result, name)))
     shown.print(_errors(result))
     shown.print(_groups(result))
     _print_confusion(result, shown)
@@ -55,20 +45,6 @@ def _table(title: str, *columns: str, left: int = 1) -> Table:
     return table
 
 
-def _summary(result: Diagnosis, head: dict[str, Any]) -> str:
-    least = "the bundle's minimum scores" if result.min_score is None else f"a score of {result.min_score:.3g}"
-    name = f"{head['dataset']} {head['split'] or ''}".strip()
-    how = "clicks" if result.tiou is None else f"ground truth at tIoU {result.tiou:g}"
-    thing = "click" if result.tiou is None else "action"
-    found = next(each.count for each in result.errors if each.name == "all not found")
-    return (
-        f"{name} {head['subset']}, by {how}, {counted(result.videos, 'video')}: from {least} on, "
-        f"{result.actions - found} of {counted(result.actions, thing)} found, {result.right} of "
-        f"{counted(result.events, 'event')} right, F1 {_number(result.f1)}. "
-        f"Average precision of all {counted(result.events_all, 'event')}: {_number(result.average_precision)}"
-    )
-
-
 def _errors(result: Diagnosis) -> Table:
     table = _table(
         "error types, and what mending each would give", "", "errors", "F1", "gain", "errors, all events", "AP", "gain"
@@ -77,11 +53,11 @@ def _errors(result: Diagnosis) -> Table:
         table.add_row(
             TITLES.get(each.name, each.name),
             str(each.count),
-            _number(each.f1),
-            _gain(each.f1 - result.f1),
+            number(each.f1),
+            gain(each.f1 - result.f1),
             str(each.count_all),
-            _number(each.average_precision),
-            _gain(each.average_precision - result.average_precision),
+            number(each.average_precision),
+            gain(each.average_precision - result.average_precision),
         )
     return table
 
@@ -142,16 +118,3 @@ def _print_suspects(result: Diagnosis, shown: Console) -> None:
     for each in result.suspects:
         table.add_row(cell(each.video), f"{each.time_s:.2f} s", cell(each.what), f"{each.score:.2f}")
     shown.print(table)
-
-
-def span(start_s: float, end_s: float) -> str:
-    """A time or a span of time."""
-    return f"{start_s:.2f} s" if end_s <= start_s else f"{start_s:.2f} to {end_s:.2f} s"
-
-
-def _number(value: float) -> str:
-    return f"{value:.3f}" if math.isfinite(value) else "-"
-
-
-def _gain(value: float) -> str:
-    return f"{value:+.3f}" if math.isfinite(value) else "-"

@@ -26,8 +26,8 @@ class Case:
         action_s: Start and end of the action; None for background.
         found: Class of the detection; empty without one.
         score: Score of the detection; 0 without one.
-        severity: Score of the wrong detection, plus what the best score at the action that is not found lacks of the
-            highest score; 0 to 2 times the highest score.
+        weak: For an action that is not found, the best score of a detection that could match it; 0 without one.
+        severity: Score of the wrong detection, plus what `weak` lacks of the highest score if the action is not found.
     """
 
     kind: str
@@ -38,14 +38,16 @@ class Case:
     action_s: tuple[float, float] | None
     found: str
     score: float
+    weak: float
     severity: float
 
     @property
     def what(self) -> str:
         """What happened, in words."""
         if not self.found:
-            where = "in an event that counts for another click" if self.kind == "merged" else "not found"
-            return f"{self.action}: {where}"
+            if self.kind == "merged":
+                return f"{self.action}: in an event that counts for another click"
+            return f"{self.action}: not found" + (f", only with a score of {self.weak:.2f}" if self.weak > 0 else "")
         texts = {
             "duplicate": f"{self.found}: another event for the same action",
             "localization": f"{self.found}: wrong start or end",
@@ -66,6 +68,7 @@ class Case:
             "action_s": None if self.action_s is None else [round(t, 3) for t in self.action_s],
             "found": self.found or None,
             "score": round(self.score, 4),
+            "weak": round(self.weak, 4),
             "severity": round(self.severity, 4),
             "what": self.what,
         }
@@ -81,24 +84,26 @@ def worst_cases(judged: Judgment, chosen: Flags, most: int) -> tuple[Case, ...]:
     """
     found = judged.found
     highest = float(found.scores.max(initial=0.0)) or 1.0
-    lacking = highest - _best_scores(judged)
+    best = _best_scores(judged)
     open_actions = ~is_found(judged, chosen)
     cases = []
     for k in np.flatnonzero(chosen & (judged.kind != RIGHT))[
         np.argsort(-found.scores[chosen & (judged.kind != RIGHT)])
     ]:
         kind, g = int(judged.kind[k]), int(judged.action[k])
-        severity = float(found.scores[k])
+        severity, weak = float(found.scores[k]), 0.0
         # The best wrong detection at an action that is not found explains it: one case.
         if kind in (CLASS, CONFUSION, LOCALIZATION) and open_actions[g]:
             open_actions[g] = False
-            severity += float(lacking[g])
+            weak = float(best[g])
+            severity += highest - weak
         elif kind == DUPLICATE:
             severity /= 2  # the action is found, and the event is in the right place
-        cases.append(_case(judged, NAMES[kind], g, int(k), severity))
+        cases.append(_case(judged, NAMES[kind], g, int(k), weak, severity))
     for g in np.flatnonzero(open_actions):
         merged = judged.within[g] >= 0 and chosen[judged.within[g]]
-        cases.append(_case(judged, "merged" if merged else "missed", int(g), -1, float(lacking[g])))
+        weak = float(best[g])
+        cases.append(_case(judged, "merged" if merged else "missed", int(g), -1, weak, highest - weak))
     cases.sort(key=lambda case: (-case.severity, case.video, case.start_s))
     return tuple(cases[:most])
 
@@ -111,15 +116,14 @@ def is_found(judged: Judgment, chosen: Flags) -> Flags:
 
 
 def _best_scores(judged: Judgment) -> F64:
-    """The best score of a detection of the class at each action, whether or not it is good enough; 0 without one."""
+    """The best score of a detection that could match each action, whether or not it is good enough; 0 without one."""
     best = np.zeros(len(judged.truth.label))
-    of_class = judged.action >= 0
-    of_class[of_class] = judged.found.label[of_class] == judged.truth.label[judged.action[of_class]]
-    np.maximum.at(best, judged.action[of_class], judged.found.scores[of_class])
+    fitting = np.isin(judged.kind, (RIGHT, DUPLICATE))
+    np.maximum.at(best, judged.action[fitting], judged.found.scores[fitting])
     return best
 
 
-def _case(judged: Judgment, kind: str, g: int, k: int, severity: float) -> Case:
+def _case(judged: Judgment, kind: str, g: int, k: int, weak: float, severity: float) -> Case:
     truth, found = judged.truth, judged.found
     action = None if g < 0 else (float(truth.segments[g, 0]), float(truth.segments[g, 1]))
     start, end = found.segments[k] if k >= 0 else truth.segments[g]
@@ -133,5 +137,6 @@ def _case(judged: Judgment, kind: str, g: int, k: int, severity: float) -> Case:
         action_s=action,
         found=truth.labels[found.label[k]] if k >= 0 else "",
         score=float(found.scores[k]) if k >= 0 else 0.0,
+        weak=weak,
         severity=severity,
     )

@@ -96,6 +96,7 @@ class Diagnosis:
         min_score: The minimum score; None for one that differs by class.
         videos: Number of videos.
         actions: Number of actions or clicks.
+        actions_found: Of these, those that are found from the minimum score on.
         events: Number of events from the minimum score on.
         right: Of these, those that are right.
         events_all: Number of all events.
@@ -113,6 +114,7 @@ class Diagnosis:
     min_score: float | None
     videos: int
     actions: int
+    actions_found: int
     events: int
     right: int
     events_all: int
@@ -132,6 +134,7 @@ class Diagnosis:
             "min_score": self.min_score,
             "videos": self.videos,
             "actions": self.actions,
+            "actions_found": self.actions_found,
             "events": self.events,
             "right": self.right,
             "events_all": self.events_all,
@@ -191,6 +194,7 @@ def diagnose(
         min_score=values.pop() if len(values) == 1 else None,
         videos=len(actions.videos),
         actions=len(actions.label),
+        actions_found=int(is_found(judged, chosen).sum()),
         events=len(now.label),
         right=int(now.hit.sum()),
         events_all=len(found),
