@@ -16,6 +16,8 @@ F64 = npt.NDArray[np.float64]
 GROUPS = 4
 SMALLEST = 8
 """Actions per group at least; with fewer there are fewer groups."""
+BRIGHTNESS = (10.0, 20.0, 40.0)
+"""Limits of the groups in percent of white: dark rooms are few, and would vanish in groups of equal size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,7 @@ def groups_of(judged: Judgment, found: Flags, brightness: F64 | None) -> tuple[G
         groups += _by_value("length", truth.segments[:, 1] - truth.segments[:, 0], found, "s")
     groups += _by_value("gap", gaps(judged), found, "s")
     if brightness is not None:
-        groups += _by_value("brightness", brightness * 100, found, "%")
+        groups += _in_ranges("brightness", brightness * 100, found, "%", BRIGHTNESS)
     return tuple(groups)
 
 
@@ -83,7 +85,12 @@ def _by_value(factor: str, values: F64, found: Flags, unit: str) -> list[Group]:
     if count < 2:
         return []
     inner = np.quantile(values[known], np.arange(1, count) / count)
-    edges = sorted({float(f"{edge:.2g}") for edge in inner})
+    return _in_ranges(factor, values, found, unit, sorted({float(f"{edge:.2g}") for edge in inner}))
+
+
+def _in_ranges(factor: str, values: F64, found: Flags, unit: str, edges: Sequence[float]) -> list[Group]:
+    """Groups between these limits; none if all values are in one."""
+    known = np.isfinite(values)
     place = np.searchsorted(edges, values, side="right")
     groups = []
     for k in range(len(edges) + 1):

@@ -100,5 +100,6 @@ def corrected(judged: Judgment, chosen: Flags, kind: int) -> Ranking:
     winners[order[first]] = True
     losers = np.zeros(len(rows), bool)
     losers[contenders] = ~winners[contenders]
-    label = np.where(winners, judged.truth.label[judged.action[rows]], whole.label) if len(rows) else whole.label
+    label = whole.label.copy()
+    label[winners] = judged.truth.label[judged.action[rows[winners]]]
     return replace(whole, label=label, hit=winners).without(losers)

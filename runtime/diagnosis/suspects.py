@@ -28,11 +28,16 @@ from ..datasets.dataset import Point
 from ..events.event import Event
 
 F64 = npt.NDArray[np.float64]
+Flags = npt.NDArray[np.bool_]
 Kind = Literal["not found", "other class", "elsewhere", "no click"]
 PRIOR = 0.05
 """Assumed share of wrong labels. It sets the level of the scores, and does not change their order."""
+PROBABLE = 0.5
+"""Score from which an error is more probable than not."""
 SLACK = 0.25
 """A click this share of an event's length before or after it still counts as held."""
+NO_EVIDENCE = 0.1
+"""Score below which an event says nothing for a click: its action may be elsewhere."""
 LEAST = 1e-3
 """Scores are limited to [LEAST, 1 - LEAST]."""
 
@@ -104,7 +109,7 @@ class _Video:
     click_label: npt.NDArray[np.int64]
     times: F64
     owner: npt.NDArray[np.int64]  # event that each click belongs to, or -1
-    taken: npt.NDArray[np.bool_]  # events that hold a click of their class
+    taken: Flags  # events that hold a click of their class
     evidence: F64  # score of the best event of the class at each click
 
 
@@ -155,7 +160,7 @@ def _prepare(name: str, made: Sequence[Event], clicks: Sequence[Point], index: M
     return _Video(name, label, segments, scores, wanted, times, owner, taken, evidence)
 
 
-def held(segments: F64, times: F64) -> npt.NDArray[np.bool_]:
+def held(segments: F64, times: F64) -> Flags:
     """Which events hold which times, with some slack, bool [N, K]."""
     slack = SLACK * (segments[:, 1:] - segments[:, :1])
     return np.asarray((segments[:, :1] - slack <= times) & (times <= segments[:, 1:] + slack))
@@ -164,7 +169,7 @@ def held(segments: F64, times: F64) -> npt.NDArray[np.bool_]:
 class _Probability:
     """The probability that an event of a score holds a click: logistic in the log-odds of the score."""
 
-    def __init__(self, scores: F64, taken: npt.NDArray[np.bool_]) -> None:
+    def __init__(self, scores: F64, taken: Flags) -> None:
         # Two weights near (0, 1), for which scores are the probabilities already; Newton's method.
         self._weights = np.array([0.0, 1.0])
         x = np.stack([np.ones(len(scores)), _logit(scores)], axis=1)
@@ -232,35 +237,36 @@ def _of_video(video: _Video, labels: Sequence[str], probability: _Probability, r
     return found
 
 
-def _pairs(video: _Video, against: F64, odds: F64, spare: npt.NDArray[np.bool_]) -> list[tuple[int, int, Kind]]:
+def _pairs(video: _Video, against: F64, odds: F64, spare: Flags) -> list[tuple[int, int, Kind]]:
     """Clicks and events without a click that may be one error: (click or -1, event or -1, kind)."""
     free = spare.copy()
-    pairs: list[tuple[int, int, Kind]] = []
-    left = []
     holds = held(video.segments, video.times) if len(video.scores) else np.zeros((0, len(video.times)), bool)
-    order = np.argsort(-against, kind="stable")
-    for j in order:
-        other = np.flatnonzero(holds[:, j] & free & (video.event_label != video.click_label[j]))
-        if len(other) and video.scores[other[0]] > video.evidence[j]:
-            free[other[0]] = False
-            pairs.append((int(j), int(other[0]), "other class"))
-        else:
-            left.append(j)
-    for j in left:
-        if against[j] <= 0:
-            pairs.append((int(j), -1, "not found"))
-            continue
-        same = np.flatnonzero(free & (video.event_label == video.click_label[j]) & (odds > 0))
-        if len(same):
-            k = int(same[np.argmin(np.abs(video.segments[same].mean(axis=1) - video.times[j]))])
-            free[k] = False
-            pairs.append((int(j), k, "elsewhere"))
-        else:
-            pairs.append((int(j), -1, "not found"))
-    return pairs + [(-1, int(k), "no click") for k in np.flatnonzero(free)]
+    other = holds & (video.event_label[:, None] != video.click_label)
+    pairs: dict[int, tuple[int, int, Kind]] = {}
+
+    def join(kind: Kind, least: float) -> None:
+        """Give each click that has no event yet the best free one of this kind with at least these log-odds."""
+        for j in np.argsort(-against, kind="stable"):
+            if j in pairs:
+                continue
+            if kind == "other class":
+                options = np.flatnonzero(other[:, j] & free & (odds >= least) & (video.scores > video.evidence[j]))
+            elif video.evidence[j] < NO_EVIDENCE:
+                options = np.flatnonzero((video.event_label == video.click_label[j]) & free & (odds >= least))
+            else:
+                continue
+            if len(options):  # events are in order of score
+                free[options[0]] = False
+                pairs[int(j)] = (int(j), int(options[0]), kind)
+
+    join("other class", 0.0)
+    join("elsewhere", 0.0)
+    join("other class", -np.inf)
+    clicks = [pairs.get(j, (j, -1, "not found")) for j in range(len(video.times))]
+    return clicks + [(-1, int(k), "no click") for k in np.flatnonzero(free)]
 
 
-def _spare(video: _Video) -> npt.NDArray[np.bool_]:
+def _spare(video: _Video) -> Flags:
     """Events without a click that do not repeat a better event of their class."""
     spare = ~video.taken
     for k in np.flatnonzero(spare):

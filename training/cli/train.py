@@ -22,6 +22,7 @@ from .common import (
     exclusive,
     show_backbone,
     show_run,
+    show_suspects,
     unfit,
     warnings_as_lines,
 )
@@ -241,6 +242,7 @@ def _train_on_videos(
         run = summary["locator"]
         counts = f"{counted(run['videos'], 'video')}, {counted(run['clicks'], 'click')}"
         echo(f"{counts}: locator and center scorer in {run['seconds']:.0f} s")
+        show_suspects(run["stages"].get("calibration", {}), out)
         echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
     for video, lost in summary["lost"].items():
         say(f"warning: {video}: {lost}")

@@ -10,8 +10,10 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from punctum.runtime.datasets.dataset import Point
 from punctum.runtime.diagnosis.held_out import FILE as HELD_OUT
 from punctum.runtime.diagnosis.held_out import HeldOut, write_held_out
+from punctum.runtime.diagnosis.suspects import PROBABLE, find_suspects
 from punctum.runtime.errors import InputError
 from punctum.runtime.session.post import propose
 from torch import nn
@@ -172,8 +174,22 @@ class _Trainer:
         if found is not None:
             write_json(self.out / CALIBRATION, found.model_dump(mode="json"))
         if calibrator.held_out:
-            write_held_out(self.out, HeldOut(self.data.labels, calibrator.held_out, found))
+            held_out = HeldOut(self.data.labels, calibrator.held_out, found)
+            write_held_out(self.out, held_out)
+            self.facts["calibration"]["suspects"] = self._count_suspects(held_out)
         return True
+
+    def _count_suspects(self, held_out: HeldOut) -> int:
+        """Number of probable label errors among the clicks of the training videos."""
+        stride_s = self.data.stride_s
+        clicks = {
+            s.video: [
+                Point(int(label), s.start_s + (float(position) + 0.5) * stride_s)
+                for label, position in zip(s.clicks.label, s.clicks.position, strict=True)
+            ]
+            for s in self.data.samples
+        }
+        return sum(each.score >= PROBABLE for each in find_suspects(held_out.events(), clicks, self.data.labels))
 
     def _new_center(self) -> ProposalHead:
         data = self.data
