@@ -228,14 +228,14 @@ def _best_minimum(judged: Judgment) -> float:
 
 
 def _errors(judged: Judgment, chosen: Flags, everything: Flags) -> tuple[ErrorType, ...]:
-    def error(name: str, counts: tuple[int, int], mended: tuple[Ranking, Ranking]) -> ErrorType:
+    def row(name: str, counts: tuple[int, int], mended: tuple[Ranking, Ranking]) -> ErrorType:
         return ErrorType(name, counts[0], mended[0].f1, counts[1], mended[1].average_precision)
 
     def of_kind(kind: int) -> tuple[int, int]:
         return int((judged.kind[chosen] == kind).sum()), int((judged.kind == kind).sum())
 
     found = [
-        error(NAMES[kind], of_kind(kind), (corrected(judged, chosen, kind), corrected(judged, everything, kind)))
+        row(NAMES[kind], of_kind(kind), (corrected(judged, chosen, kind), corrected(judged, everything, kind)))
         for kind in TYPES
     ]
     now, whole = ranking(judged, chosen), ranking(judged, everything)
@@ -244,9 +244,9 @@ def _errors(judged: Judgment, chosen: Flags, everything: Flags) -> tuple[ErrorTy
     for name in ("merged", "missed") if judged.by_clicks else ("missed",):
         a, b = open_now[name], open_all[name]
         mended = now.with_hits(label[a]), whole.without_actions(label[b])
-        found.append(error(name, (int(a.sum()), int(b.sum())), mended))
+        found.append(row(name, (int(a.sum()), int(b.sum())), mended))
     found.append(
-        error(
+        row(
             "all wrong events",
             (int((~now.hit).sum()), int((~whole.hit).sum())),
             (now.without(~now.hit), whole.without(~whole.hit)),
@@ -254,7 +254,7 @@ def _errors(judged: Judgment, chosen: Flags, everything: Flags) -> tuple[ErrorTy
     )
     a, b = ~is_found(judged, chosen), ~is_found(judged, everything)
     mended = now.with_hits(label[a]), whole.without_actions(label[b])
-    found.append(error("all not found", (int(a.sum()), int(b.sum())), mended))
+    found.append(row("all not found", (int(a.sum()), int(b.sum())), mended))
     return tuple(found)
 
 
