@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 from punctum.runtime import Bundle, Localizer
 from punctum.runtime.cli import invoke
-from punctum.runtime.datasets.dataset import Dataset
+from punctum.runtime.datasets.dataset import Dataset, Point
 from punctum.runtime.diagnosis.held_out import FILE, HeldOut, HeldOutVideo, read_held_out, write_held_out
 from punctum.runtime.errors import InputError
+from punctum.runtime.events.event import Event
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 from tests.helpers.reports import Page
@@ -57,6 +58,17 @@ def run(made) -> Path:
 def record(capsys, *words: object) -> dict:
     assert invoke(["diagnose", *map(str, words), "--json"]) == 0
     return json.loads(capsys.readouterr().out)
+
+
+def best_click(clicks: list[Point], events: list[Event], labels: tuple[str, ...]) -> Point:
+    """The click in the event with the best score."""
+    pairs = [
+        (e.score, p.time_s, p)
+        for e in events
+        for p in clicks
+        if labels[p.label] == e.label and e.start <= p.time_s <= e.end
+    ]
+    return max(pairs)[2]
 
 
 def refused(capsys, *words: object) -> str:
@@ -108,22 +120,20 @@ def test_a_page(data, tmp_path, capsys):
 
 
 def test_a_run_folder_shows_label_errors(data, run, capsys):
-    lines = (data / "points.csv").read_text().splitlines()
-    train = Dataset.open(data).train
-    at = next(k for k, line in enumerate(lines) if train[0] in line)
-    del lines[at]  # a click is forgotten
-    at = next(k for k, line in enumerate(lines) if train[1] in line)
-    parts = lines[at].split(",")
-    place = lines[0].split(",").index("class")
-    before, parts[place] = parts[place], "twist" if parts[place] != "twist" else "wave"
-    lines[at] = ",".join(parts)
-    (data / "points.csv").write_text("\n".join(lines) + "\n")
+    opened = Dataset.open(data)
+    train, clicks, events = opened.train, opened.points(), read_held_out(run).events()
+    forgotten, renamed = (best_click(clicks[v], events[v], opened.labels) for v in train[:2])
+    clicks[train[0]].remove(forgotten)
+    clicks[train[1]].remove(renamed)
+    clicks[train[1]].append(Point((renamed.label + 1) % len(opened.labels), renamed.time_s))
+    rows = [f"{opened.labels[p.label]},{video},{p.time_s}" for video, points in clicks.items() for p in points]
+    (data / "points.csv").write_text("\n".join(["class,video_id,time_s", *rows]) + "\n")
     found = record(capsys, data, "--run", run)
     assert found["subset"] == "train"
     assert found["videos"] == len(train)
-    first = {(each["kind"], each["video"], each["found"]) for each in found["suspects"][:4]}
-    assert ("other class", train[1], before) in first
-    assert train[0] in {video for kind, video, _ in first if kind == "no click"}
+    first = {(each["kind"], each["video"], each["found"]) for each in found["suspects"][:5]}
+    assert ("no click", train[0], opened.labels[forgotten.label]) in first
+    assert ("other class", train[1], opened.labels[renamed.label]) in first
     assert invoke(["diagnose", str(data), "--run", str(run)]) == 0
     assert "suspected label errors" in capsys.readouterr().out
     assert record(capsys, data, "--run", run, "--by", "truth")["by"] == "ground truth"
