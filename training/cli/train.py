@@ -127,7 +127,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         """
         from punctum.runtime.files.outputs import check_folder
 
-        _check_torch()
+        check_torch("punctum train")
         if resume and fresh:
             raise exclusive("--resume", "--fresh")
         out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
@@ -248,7 +248,7 @@ def _train_on_videos(
         say(f"warning: {video}: {lost}")
 
 
-def _check_torch() -> None:
+def check_torch(purpose: str) -> None:
     """Raise MissingDependencyError without the libraries that every training needs."""
     from punctum.runtime.errors import MissingDependencyError
 
@@ -256,7 +256,7 @@ def _check_torch() -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "torch", "train", "punctum train") from None
+        raise MissingDependencyError(error.name or "torch", "train", purpose) from None
 
 
 def _count_clicks(data: Dataset) -> int:
