@@ -16,7 +16,7 @@ from punctum.runtime.datasets.recordings import feature_reader, open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
 from punctum.training.arrays import F64
-from punctum.training.confidence.judge import JudgedEvents, judge_recording
+from punctum.training.confidence.judge import JudgedEvents, judge_recordings, score_recording
 from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import locate_clicks
 from punctum.training.records import Record
@@ -132,8 +132,8 @@ def _judged(
             start_s=features.start_s,
             video=video,
         )
-        parts.append(judge_recording(localizer.plan, localizer.backend, features.data, clicks, stream=video))
-    full, reduced = (JudgedEvents.joined(some) for some in zip(*parts, strict=True))
+        parts.append(score_recording(localizer.plan, localizer.backend, features.data, clicks, stream=video))
+    full, reduced = judge_recordings(localizer.plan, parts)
     return Footage(full, sum(len(clicked.get(video, ())) for video in videos) or None, hours, reduced)
 
 

@@ -107,6 +107,11 @@ def with_epochs(recipe: TrainConfig, epochs: int) -> TrainConfig:
     return recipe.model_copy(update=changes | {"partners": partners})
 
 
+def with_one_network(recipe: TrainConfig) -> TrainConfig:
+    """The first network of a recipe without its partners, and no calibration: a third of the training time."""
+    return recipe.model_copy(update={"partners": (), "folds": 0})
+
+
 def without_center(recipe: TrainConfig) -> TrainConfig:
     """The locator alone. Settings of the center scorer's training return to their defaults."""
     default = TrainConfig()

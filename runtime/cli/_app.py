@@ -38,6 +38,7 @@ _COMMANDS = (
     "features",
     "eval",
     "rescore",
+    "diagnose",
     "demo",
     "report",
     "doctor",
@@ -116,6 +117,10 @@ def _function(name: str) -> Callable[..., Any]:
             from .rescore import rescore
 
             return rescore
+        case "diagnose":
+            from .diagnose import diagnose
+
+            return diagnose
         case "demo":
             from .demo import demo
 

@@ -177,10 +177,10 @@ def _check_out(out: Path) -> None:
 def _tap(source: VideoSource) -> ThumbnailTaker:
     """Pictures for the report, taken while the frames pass by."""
     from ..report import ThumbnailTaker
-    from ..report.thumbnails import TappedFrames
+    from ..video.tapped import TappedFrames
 
     taker = ThumbnailTaker()
-    source.frames = TappedFrames(source.frames, taker, start_s=source.start_s)
+    source.frames = TappedFrames(source.frames, taker.offer, start_s=source.start_s)
     return taker
 
 

@@ -23,6 +23,7 @@ from ..video import SOFTWARE
 if TYPE_CHECKING:
     from ..backbone.backbone import VideoBackbone
     from ..video import VideoOptions
+    from ..video.tapped import Offer
 
 _log = logging.getLogger(__name__)
 
@@ -169,16 +170,22 @@ def extract_features(
 
 
 def read_features(
-    backbone: VideoBackbone, video: Path, *, options: VideoOptions | None = None
+    backbone: VideoBackbone, video: Path, *, options: VideoOptions | None = None, tap: Offer | None = None
 ) -> tuple[F32, dict[str, Any]]:
-    """Features float32 [T, D] of one video with filled gaps, and its entry in the record. Raises InputError."""
+    """Features float32 [T, D] of one video with filled gaps, and its entry in the record. Raises InputError.
+
+    tap: is shown every frame that the backbone gets.
+    """
     from ..sources.video import coalesce, open_video
+    from ..video.tapped import TappedFrames
 
     stride = backbone.spec.stride_s
     parts: list[F32] = []
     gaps: list[tuple[float, float]] = []
     count = filled = 0
     with contextlib.closing(open_video(str(video), backbone, overflow="wait", options=options)) as source:
+        if tap is not None:
+            source.frames = TappedFrames(source.frames, tap)
         for chunk in coalesce(source.items()):
             # Rows are placed by media time. As in a session, a row within half a snippet of the end is the next one.
             missing = 0 if chunk.at is None else round(chunk.at / stride) - count

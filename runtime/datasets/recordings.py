@@ -14,6 +14,7 @@ from .dataset import Dataset
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
+    from ..video.tapped import Offer
 
 _log = logging.getLogger(__name__)
 
@@ -29,6 +30,7 @@ def feature_reader(
     bundle: Bundle,
     *,
     spec: EngineSpec = CPU,
+    tap: Callable[[str], Offer] | None = None,
 ) -> Callable[[str], Features]:
     """A function that returns the features of a video: from its file, or computed with the backbone of the bundle.
 
@@ -36,6 +38,7 @@ def feature_reader(
         data: The data set.
         bundle: Needs a backbone if the data set consists of videos.
         spec: Device, precision and threads for the backbone.
+        tap: For the name of a video, what is shown every frame of it that the backbone gets.
 
     Raises:
         InputError: The data set consists of videos and the bundle has no backbone.
@@ -48,7 +51,7 @@ def feature_reader(
     backbone = VideoBackbone.open(bundle, spec)
 
     def read(video: str) -> Features:
-        rows, facts = read_features(backbone, data.video_file(video))
+        rows, facts = read_features(backbone, data.video_file(video), tap=None if tap is None else tap(video))
         if lost := lost_of(facts):
             _log.warning("%s: %s", printable(video), lost)
         return Features(rows, backbone.spec.stride_s)

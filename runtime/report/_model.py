@@ -16,6 +16,7 @@ from ..events.event import Event
 from ..text.display import counted, short
 
 if TYPE_CHECKING:
+    from ..diagnosis.diagnose import Diagnosis
     from ..evaluation.alignment import Alignment
     from ..evaluation.average_precision import Evaluation
 
@@ -175,6 +176,25 @@ class DatasetReport:
     min_score: float
     f1: float
     stages: Mapping[str, float] = field(default_factory=dict)
+    bundle: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    machine: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiagnosisReport:
+    """The report of the errors of a bundle on a data set.
+
+    Attributes:
+        pictures: JPEG files by video and time in seconds, as from `moments.pictures_of`.
+    """
+
+    title: str
+    name: str
+    subset: str
+    labels: tuple[str, ...]
+    diagnosis: Diagnosis
+    pictures: Mapping[tuple[str, float], bytes] = field(default_factory=dict)
     bundle: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     machine: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     notes: tuple[str, ...] = ()

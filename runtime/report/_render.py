@@ -17,8 +17,9 @@ from .._version import __version__
 from ..files.atomic import atomic_write
 from . import _charts
 from ._dataset import POOLED
+from ._diagnosis import diagnosis_values
 from ._embed import choose_min_score, group_events, recording_data, to_script
-from ._model import Curve, DatasetReport, EvaluatedRecording, RecordingReport
+from ._model import Curve, DatasetReport, DiagnosisReport, EvaluatedRecording, RecordingReport
 from .facts import shown
 from .recording import need_jinja
 
@@ -41,7 +42,7 @@ class Listed(TypedDict):
     picture: Markup
 
 
-def build_report(report: RecordingReport | DatasetReport) -> str:
+def build_report(report: RecordingReport | DatasetReport | DiagnosisReport) -> str:
     """Build the page.
 
     Returns:
@@ -52,10 +53,12 @@ def build_report(report: RecordingReport | DatasetReport) -> str:
     """
     if isinstance(report, RecordingReport):
         return _page("recording.html.j2", _recording(report))
+    if isinstance(report, DiagnosisReport):
+        return _page("diagnosis.html.j2", diagnosis_values(report))
     return _page("dataset.html.j2", _dataset(report))
 
 
-def write_report(path: str | Path, report: RecordingReport | DatasetReport) -> None:
+def write_report(path: str | Path, report: RecordingReport | DatasetReport | DiagnosisReport) -> None:
     """Write the page atomically.
 
     Raises:
@@ -84,7 +87,7 @@ def _page(template: str, values: Mapping[str, object]) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {"shown": shown, "figure": figure}
-    scripts = SCRIPTS if template.startswith("recording") else ("dataset.js",)
+    scripts = {"recording.html.j2": SCRIPTS, "dataset.html.j2": ("dataset.js",)}.get(template, ())
     style = _read("report.css")
     script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in scripts) + "})();\n"
     policy = (

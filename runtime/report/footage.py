@@ -85,11 +85,12 @@ def read_footage(
 
 def _read_video(bundle: Bundle, address: str, source: VideoSource, *, pictures: bool) -> Footage:
     from ..sources.video import coalesce
-    from .thumbnails import TappedFrames, ThumbnailTaker
+    from ..video.tapped import TappedFrames
+    from .thumbnails import ThumbnailTaker
 
     taker = ThumbnailTaker()
     if pictures:
-        source.frames = TappedFrames(source.frames, taker, start_s=source.start_s)
+        source.frames = TappedFrames(source.frames, taker.offer, start_s=source.start_s)
     stride_s = bundle.manifest.features.stride_s
     parts: list[tuple[float, list[npt.NDArray[np.float32]]]] = []
     lost = 0

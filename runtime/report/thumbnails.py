@@ -4,19 +4,12 @@ from __future__ import annotations
 
 import io
 import time
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 
 from ..errors import MissingDependencyError
-from ..video import Sampled
 from ._model import Thumbnail
-
-if TYPE_CHECKING:
-    from ..video import Gap, VideoInfo
-    from ..video._frames import FrameSource, Policy
 
 HEIGHT = 72  # pixels
 MOST = 200  # maximum per recording; about a megabyte
@@ -85,43 +78,3 @@ class ThumbnailTaker:
     @property
     def thumbnails(self) -> tuple[Thumbnail, ...]:
         return tuple(self._taken)
-
-
-class TappedFrames:
-    """A FrameSource that passes frames on and offers them to a ThumbnailTaker. start_s: media time of the first one."""
-
-    def __init__(self, frames: FrameSource, taker: ThumbnailTaker, *, start_s: float = 0.0) -> None:
-        self._frames, self._taker, self._start_s = frames, taker, start_s
-        self.name, self.live = frames.name, frames.live
-
-    @property
-    def info(self) -> VideoInfo:
-        return self._frames.info
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        return self._frames.dropped
-
-    @property
-    def policy(self) -> Policy:
-        return self._frames.policy
-
-    @property
-    def lost_at_start_s(self) -> float:
-        return self._frames.lost_at_start_s
-
-    @property
-    def unplaced(self) -> int:
-        return self._frames.unplaced
-
-    def open(self) -> None:
-        self._frames.open()
-
-    def frames(self) -> Iterator[Sampled | Gap | None]:
-        for item in self._frames.frames():
-            if isinstance(item, Sampled):
-                self._taker.offer(item.image, self._start_s + item.at, item.aspect)
-            yield item
-
-    def close(self) -> None:
-        self._frames.close()

@@ -39,6 +39,13 @@ ACTS: list[tuple[str, str]] = [
         )
     ),
     ("rescore {bundle} {dataset} {proposals} --out - --suppression hard", "--nms-iou 0.2"),
+    ("diagnose {bundle} {dataset}", "--by clicks"),
+    ("diagnose {bundle} {dataset}", "--tiou 0.9"),
+    ("diagnose {bundle} {dataset}", "--min-score 0.01"),
+    ("diagnose {bundle} {dataset}", "--subset train"),
+    ("diagnose {bundle} {dataset} --min-score 0", "--most 3"),
+    ("diagnose {bundle} {dataset} --by clicks", "--points other.csv"),
+    ("diagnose {bundle} {dataset}", "--json"),
     ("report {bundle} {features} --out -", "--title Other"),
     ("report {bundle} {features} --out -", "--max-delay 1"),
     ("demo --sensors --seconds 20", "--seed 8"),

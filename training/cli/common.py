@@ -63,6 +63,7 @@ def show_run(summary: Record, out: Path) -> None:
             echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
         elif name == "calibration" and "folds" in stage:
             echo(f"  {calibration_line(stage)}")
+            show_suspects(stage, out)
         else:
             echo(f"  {name}: already trained")
 
@@ -76,6 +77,12 @@ def calibration_line(facts: Record) -> str:
         f"{facts['min_score']:.2f} finds {facts['recall']:.0%} of the clicks, and {facts['precision']:.0%} of the "
         "events are right"
     )
+
+
+def show_suspects(facts: Record, out: Path) -> None:
+    """Print how many clicks may be wrong, if there are any."""
+    if number := facts.get("suspects"):
+        echo(f"  {counted(number, 'probable label error')}: punctum diagnose DATASET --run {out} lists them")
 
 
 def show_backbone(summary: Record, out: Path) -> None:

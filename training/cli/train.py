@@ -22,6 +22,7 @@ from .common import (
     exclusive,
     show_backbone,
     show_run,
+    show_suspects,
     unfit,
     warnings_as_lines,
 )
@@ -242,12 +243,13 @@ def _train_on_videos(
         run = summary["locator"]
         counts = f"{counted(run['videos'], 'video')}, {counted(run['clicks'], 'click')}"
         echo(f"{counts}: locator and center scorer in {run['seconds']:.0f} s")
+        show_suspects(run["stages"].get("calibration", {}), out)
         echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
     for video, lost in summary["lost"].items():
         say(f"warning: {video}: {lost}")
 
 
-def check_torch(command: str) -> None:
+def check_torch(purpose: str) -> None:
     """Raise MissingDependencyError without the libraries that every training needs."""
     from punctum.runtime.errors import MissingDependencyError
 
@@ -255,7 +257,7 @@ def check_torch(command: str) -> None:
         import safetensors  # noqa: F401
         import torch  # noqa: F401
     except ModuleNotFoundError as error:
-        raise MissingDependencyError(error.name or "torch", "train", command) from None
+        raise MissingDependencyError(error.name or "torch", "train", purpose) from None
 
 
 def _count_clicks(data: Dataset) -> int:

@@ -13,7 +13,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 from punctum import kernels
+from punctum.runtime.datasets.truth import Truth
 from punctum.runtime.datatypes import by_value
+from punctum.runtime.evaluation.average_precision import evaluate
+from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.events.event import Event
 from punctum.runtime.session.engine import Backend
 from punctum.runtime.session.offline import localize
@@ -23,7 +26,7 @@ from punctum.runtime.session.rescore import tracks_of
 
 from ..arrays import F32, F64, I64
 from ..data.labels import Clicks
-from ..data.pseudo import align_clicks
+from ..data.pseudo import align_clicks, best_offset
 
 TIOU = 0.5
 
@@ -60,10 +63,30 @@ class JudgedEvents:
         )
 
 
-def judge_recording(
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class ScoredRecording:
+    """What is needed to judge the events of one recording.
+
+    Attributes:
+        stream: name of the recording.
+        events: of full scoring, with raw scores.
+        reduced: of reduced scoring, with raw scores.
+        clicks: of the recording.
+        tracks: float32 [T, C + 1]; of no snippets where there are no clicks.
+    """
+
+    stream: str
+    events: tuple[Event, ...]
+    reduced: tuple[Event, ...]
+    clicks: Clicks
+    tracks: F32
+
+
+def score_recording(
     plan: Plan, backend: Backend, features: F32, clicks: Clicks, *, stream: str = ""
-) -> tuple[JudgedEvents, JudgedEvents]:
-    """The events of one recording, of full and of reduced scoring, judged by its clicks.
+) -> ScoredRecording:
+    """The events of one recording, of full and of reduced scoring.
 
     Args:
         plan: The configuration; its calibration is not used, so that scores are raw.
@@ -72,21 +95,47 @@ def judge_recording(
         clicks: Of the recording; without any, no event is right.
         stream: Name of the recording.
     """
-    pseudo = np.zeros((0, 2))
-    if len(clicks):
-        pseudo = align_clicks(tracks_of(plan, backend, features), clicks)
-    times, spans = ((positions + 0.5) * plan.stride_s for positions in (clicks.position, pseudo))
     full, reduced = (
-        judge(
-            localize(replace(plan, post=post, calibration=None), backend, features, stream=stream),
-            plan.labels,
-            clicks.label,
-            times,
-            spans,
-        )
+        tuple(localize(replace(plan, post=post, calibration=None), backend, features, stream=stream))
         for post in (plan.post, reduce_scoring(plan.post))
     )
-    return full, reduced
+    tracks = tracks_of(plan, backend, features) if len(clicks) else np.zeros((0, len(plan.labels) + 1), np.float32)
+    return ScoredRecording(stream, full, reduced, clicks, tracks)
+
+
+def pseudo_segments(recordings: Sequence[ScoredRecording], stride_s: float) -> list[F64]:
+    """The pseudo segments of the clicks of each recording, float64 [K, 2], in seconds."""
+    offset = best_offset([(r.tracks, r.clicks) for r in recordings])
+    return [
+        (align_clicks(r.tracks, r.clicks, offset=offset) + 0.5) * stride_s if len(r.clicks) else np.zeros((0, 2))
+        for r in recordings
+    ]
+
+
+def judge_recordings(plan: Plan, recordings: Sequence[ScoredRecording]) -> tuple[JudgedEvents, JudgedEvents]:
+    """The events of all recordings, of full and of reduced scoring, judged by the clicks."""
+    full: list[JudgedEvents] = []
+    reduced: list[JudgedEvents] = []
+    for recording, pseudo in zip(recordings, pseudo_segments(recordings, plan.stride_s), strict=True):
+        clicks = recording.clicks
+        times = (clicks.position + 0.5) * plan.stride_s
+        for events, parts in ((recording.events, full), (recording.reduced, reduced)):
+            parts.append(judge(events, plan.labels, clicks.label, times, pseudo))
+    return JudgedEvents.joined(full), JudgedEvents.joined(reduced)
+
+
+def click_accuracy(plan: Plan, recordings: Sequence[ScoredRecording]) -> float:
+    """Mean average precision against the pseudo segments, over the usual thresholds; NaN without clicks."""
+    clicked = [r for r in recordings if len(r.clicks)]
+    if not clicked:
+        return float("nan")
+    spans = pseudo_segments(clicked, plan.stride_s)
+    video = np.repeat(np.arange(len(clicked)), [len(r.clicks) for r in clicked])
+    label = np.concatenate([r.clicks.label for r in clicked])
+    # Names are not compared, so that two recordings may have the same one.
+    truth = Truth(tuple(map(str, range(len(clicked)))), tuple(plan.labels), video, label, np.concatenate(spans))
+    found = Detections.from_events({str(k): r.events for k, r in enumerate(clicked)}, truth)
+    return evaluate(truth, found).average
 
 
 def judge(

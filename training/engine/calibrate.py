@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 from punctum.runtime.bundle.calibration import Calibration
 from punctum.runtime.bundle.config import PostProcess
+from punctum.runtime.diagnosis.held_out import HeldOutVideo
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.session.plan import Plan
 
@@ -17,12 +18,20 @@ from ..arrays import F64
 from ..confidence.choose import best_minimum, choices
 from ..confidence.fit import fit_maps
 from ..confidence.folds import fold_of_videos, without_fold
-from ..confidence.judge import JudgedEvents, judge_recording
+from ..confidence.judge import (
+    JudgedEvents,
+    ScoredRecording,
+    click_accuracy,
+    judge_recordings,
+    score_recording,
+)
 from ..data.videos import Sample, TrainingSet
 from ..models.center import ProposalHead
 from ..models.ensemble import Locator
-from ..models.torch_backend import TorchBackend
+from ..models.torch_backend import RepeatedBackend, TorchBackend
 from ..records import Record
+from .fold_result import FoldResult
+from .post import choose_settings, compared
 from .state import damaged
 
 TrainFold = Callable[[TrainingSet, Path], tuple[Locator, ProposalHead | None] | None]
@@ -33,18 +42,27 @@ class Calibrator:
     """Judges events on held-out training videos, fold by fold. The result of a fold stays in its folder.
 
     Attributes:
+        post: the settings of post-processing; after `run`, those that were chosen.
         facts: what summary.json records about the calibration.
+        held_out: the events on each training video, from networks that have not seen it, with raw scores.
     """
 
-    def __init__(self, data: TrainingSet, post: PostProcess, folder: Path, *, folds: int, seed: int) -> None:
-        self.data, self.post, self.folder = data, post, folder
+    def __init__(
+        self, data: TrainingSet, settings: Sequence[PostProcess], folder: Path, *, folds: int, seed: int
+    ) -> None:
+        """settings: of post-processing, to choose from; the first one is taken where no other is better."""
+        self.data, self.settings, self.folder = data, tuple(settings), folder
+        self.post = self.settings[0]
         self.assigned = fold_of_videos(data, folds, seed=seed)
         self.facts: Record = {"folds": len(set(self.assigned))}
+        self.held_out: dict[str, HeldOutVideo] = {}
         self._full: list[JudgedEvents] = []
         self._reduced: list[JudgedEvents] = []
 
     def run(self, train: TrainFold) -> bool:
-        """Train and judge every fold that has not been judged yet. Returns False after a stop request."""
+        """Train and judge every fold that has not been judged yet, and choose the post-processing. Returns False after
+        a stop request."""
+        folds: list[list[FoldResult]] = []
         for fold in range(len(set(self.assigned))):
             file = self.folder / f"fold{fold}.json"
             if not file.is_file():
@@ -52,14 +70,26 @@ class Calibrator:
                 if networks is None:
                     return False
                 held_out = [s for s, k in zip(self.data.samples, self.assigned, strict=True) if k == fold]
-                parts = self._judged(networks, held_out)
-                atomic_write(file, json.dumps([_record(part) for part in parts]))
+                results = self._judged(networks, held_out, fold)
+                atomic_write(file, json.dumps([result.to_record() for result in results]))
             try:
-                full, reduced = (_read(part) for part in json.loads(file.read_text(encoding="utf-8")))
-            except (ValueError, KeyError, TypeError) as error:
+                records = json.loads(file.read_text(encoding="utf-8"))
+                results = [FoldResult.of_record(each) for each in records]
+                if len(results) != len(self.settings):
+                    raise ValueError(f"{len(results)} results, {len(self.settings)} expected")
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 raise damaged(file, error) from None
-            self._full.append(full)
-            self._reduced.append(reduced)
+            folds.append(results)
+        if folds:
+            accuracy = np.array([[result.accuracy for result in results] for results in folds])
+            chosen = choose_settings(accuracy)
+            self.post = self.settings[chosen]
+            self.facts["post_processing"] = compared(self.settings, accuracy, chosen)
+            for results in folds:
+                result = results[chosen]
+                self.held_out |= result.videos
+                self._full.append(result.full)
+                self._reduced.append(result.reduced)
         return True
 
     def calibration(self) -> Calibration | None:
@@ -91,23 +121,30 @@ class Calibrator:
         )
 
     def _judged(
-        self, networks: tuple[Locator, ProposalHead | None], samples: Sequence[Sample]
-    ) -> tuple[JudgedEvents, JudgedEvents]:
-        """The events of full and of reduced scoring."""
+        self, networks: tuple[Locator, ProposalHead | None], samples: Sequence[Sample], fold: int
+    ) -> list[FoldResult]:
+        """The result of the fold with each of the settings."""
         locator, center = networks
         data = self.data
-        backend = TorchBackend(locator, center, device=next(locator.parameters()).device.type)
+        engine = TorchBackend(locator, center, device=next(locator.parameters()).device.type)
         left, right = locator.receptive_field
-        plan = Plan(data.labels, data.feature_dim, data.stride_s, left, right, self.post, bundle_id="")
-        parts = [judge_recording(plan, backend, s.features, s.clicks, stream=s.video) for s in samples]
-        return JudgedEvents.joined([full for full, _ in parts]), JudgedEvents.joined([reduced for _, reduced in parts])
-
-
-def _record(part: JudgedEvents) -> Record:
-    return {"label": part.label.tolist(), "raw": part.raw.tolist(), "right": part.right.tolist()}
-
-
-def _read(record: Record) -> JudgedEvents:
-    return JudgedEvents(
-        np.array(record["label"], np.int64), np.array(record["raw"], np.float64), np.array(record["right"], bool)
-    )
+        plans = [
+            Plan(data.labels, data.feature_dim, data.stride_s, left, right, post, bundle_id="")
+            for post in self.settings
+        ]
+        scored: list[list[ScoredRecording]] = [[] for _ in plans]
+        for sample in samples:
+            backend = RepeatedBackend(engine)
+            for plan, recordings in zip(plans, scored, strict=True):
+                recordings.append(score_recording(plan, backend, sample.features, sample.clicks, stream=sample.video))
+        results = []
+        for plan, recordings in zip(plans, scored, strict=True):
+            full, reduced = judge_recordings(plan, recordings)
+            videos = {
+                sample.video: HeldOutVideo.of_events(
+                    recording.events, data.labels, fold=fold, duration_s=len(sample.features) * data.stride_s
+                )
+                for sample, recording in zip(samples, recordings, strict=True)
+            }
+            results.append(FoldResult(click_accuracy(plan, recordings), full, reduced, videos))
+        return results

@@ -10,6 +10,11 @@ from typing import TypeVar
 
 import numpy as np
 import torch
+from punctum.runtime.bundle.config import PostProcess
+from punctum.runtime.datasets.dataset import Point
+from punctum.runtime.diagnosis.held_out import FILE as HELD_OUT
+from punctum.runtime.diagnosis.held_out import HeldOut, write_held_out
+from punctum.runtime.diagnosis.suspects import PROBABLE, find_suspects
 from punctum.runtime.errors import InputError
 from punctum.runtime.session.post import propose
 from torch import nn
@@ -31,7 +36,7 @@ from ..objectives.quality_task import QualityTask
 from ..records import Record, write_json
 from .calibrate import Calibrator
 from .loop import run_stage
-from .post import post_of
+from .post import post_of, settings_of
 from .provenance import check_same_locator, describe
 from .report import Reporter
 from .run_folder import STATE, discard_state, prepare
@@ -41,7 +46,7 @@ from .task import Task
 from .threads import training_threads
 
 # Deleted in this order: without its summary a folder does not load.
-_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, "log.jsonl")
+_FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, HELD_OUT, "log.jsonl")
 _COMPARED = ("config", "labels", "provenance")
 
 
@@ -126,6 +131,7 @@ class _Trainer:
         self.measure_threads = measure_threads
         self.device, self.reporter, self.stop = device, reporter, stop
         self.facts: Record = {}
+        self.post: PostProcess | None = None  # chosen by the folds
         self.began = time.monotonic()
         self.complete = (out / LOCATOR_WEIGHTS).is_file() and not (out / STATE).is_dir()
 
@@ -169,15 +175,32 @@ class _Trainer:
             )
             return part.train(proposals)
 
-        post = post_of(config, center=config.center is not None)
-        calibrator = Calibrator(self.data, post, self.out / STATE, folds=config.folds, seed=config.seed)
+        settings = settings_of(config, center=config.center is not None)
+        calibrator = Calibrator(self.data, settings, self.out / STATE, folds=config.folds, seed=config.seed)
         if not calibrator.run(train):
             return False
+        self.post = calibrator.post
         found = calibrator.calibration()
         self.facts["calibration"] = calibrator.facts
         if found is not None:
             write_json(self.out / CALIBRATION, found.model_dump(mode="json"))
+        if calibrator.held_out:
+            held_out = HeldOut(self.data.labels, calibrator.held_out, found)
+            write_held_out(self.out, held_out)
+            self.facts["calibration"]["suspects"] = self._count_suspects(held_out)
         return True
+
+    def _count_suspects(self, held_out: HeldOut) -> int:
+        """Number of probable label errors among the clicks of the training videos."""
+        stride_s = self.data.stride_s
+        clicks = {
+            s.video: [
+                Point(int(label), s.start_s + (float(position) + 0.5) * stride_s)
+                for label, position in zip(s.clicks.label, s.clicks.position, strict=True)
+            ]
+            for s in self.data.samples
+        }
+        return sum(each.score >= PROBABLE for each in find_suspects(held_out.events(), clicks, self.data.labels))
 
     def _new_center(self) -> ProposalHead:
         data = self.data
@@ -314,7 +337,9 @@ class _Trainer:
 
     def _seal(self, status: str) -> Record:
         center = self.config.center is not None and (self.out / CENTER_WEIGHTS).is_file()
-        write_json(self.out / POST, post_of(self.config, center=center).model_dump(mode="json"))
+        if not self.complete:
+            post = self.post or post_of(self.config, center=center)
+            write_json(self.out / POST, post.model_dump(mode="json"))
         summary = {
             "status": status,
             "seed": self.config.seed,

@@ -1,0 +1,1 @@
+"""Diagnosis: what kind of errors a bundle makes and where, and which clicks may be wrong."""

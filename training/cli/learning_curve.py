@@ -1,0 +1,190 @@
+"""`punctum learning-curve`: what more clicks would give."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from punctum.runtime.cli.terminal import cell, console, echo, echo_json, say
+from punctum.runtime.text.display import counted
+
+from .common import FRESH_HELP, JSON_HELP, SEED_HELP, THREADS_HELP, unfit, warnings_as_lines
+
+if TYPE_CHECKING:
+    from punctum.runtime.datasets.dataset import Dataset
+    from punctum.runtime.datasets.truth import Truth
+
+    from ..records import Record
+
+SCHEMA = "punctum.learning-curve/1"
+RESULT = "curve.json"
+
+
+def learning_curve(
+    dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Data set folder with features and clicks.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results. A second call goes on there.")],
+    shares: Annotated[str, typer.Option(help="Shares of the clicks to train on, comma-separated.")] = "0.25,0.5,1",
+    folds: Annotated[int, typer.Option(min=2, help="Number of folds; each is held out once.")] = 3,
+    minutes: Annotated[
+        float | None, typer.Option(help="Time budget: do not start a run that would probably end later.")
+    ] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="The whole recipe instead of its first network; three times as long.")
+    ] = False,
+    epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of locator and center scorer.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Recipe file (JSON).")] = None,
+    split: Annotated[str | None, typer.Option(help="Split folder in the data set, e.g. split_1.")] = None,
+    points: Annotated[str, typer.Option(help="Points file in the data set.")] = "points.csv",
+    train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",
+    seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
+    threads: Annotated[int, typer.Option(min=0, help=THREADS_HELP)] = 0,
+    fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="No progress.")] = False,
+    json_output: Annotated[bool, typer.Option("--json", help=JSON_HELP)] = False,
+) -> None:
+    """Estimate what more clicks would give.
+
+    Trains small runs on parts of the training videos, judges them on training videos held out (by clicks, and by
+    intervals where gt.json has the training videos), and continues the curve to twice the clicks, for each class with
+    enough clicks. Says at first how many runs it will train. Ctrl-C loses nothing: a second call goes on.
+
+    Example: punctum learning-curve data/gtea --split split_1 --out curves/gtea --minutes 20
+    """
+    from punctum.runtime.datasets.dataset import Dataset
+    from punctum.runtime.errors import InputError
+    from punctum.runtime.files.outputs import check_folder
+
+    from .. import recipes
+    from .recipe_options import recipe_of
+    from .train import check_torch
+
+    check_torch("punctum learning-curve")
+    parts = _shares(shares)
+    if minutes is not None and not minutes > 0:
+        raise InputError("minutes", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
+    out = check_folder(out, [dataset])
+    lists = {"split": split, "points": points, "train_list": train_list}
+    if Dataset.open(dataset, **lists, need_features=False).only_videos:
+        raise unfit("punctum learning-curve", "a data set of videos", "features: the folder data of a run on videos")
+    opened = Dataset.open(dataset, **lists)
+    recipe = recipe_of(config, seed=seed, epochs=epochs, calibrate=False)
+    if not full:
+        recipe = recipes.with_one_network(recipe)
+    from ..confidence.curve import learning_curve as curve_of
+    from ..data.videos import load_training_set
+    from ..engine.learning_curve import plans, run_all
+    from ..engine.provenance import describe
+    from ..engine.run_folder import prepare
+    from ..records import write_json
+
+    data = load_training_set(opened, seed=recipe.seed)
+    todo = plans(data, parts, folds, seed=recipe.seed)
+    if not todo:
+        raise InputError(
+            "curve-videos",
+            f"Fewer than two training videos of {data.name} have clicks, so that none can be held out",
+            required="at least two training videos with clicks",
+            next_step="click more videos",
+        )
+    record = {**describe(data, recipe, None), "schema": SCHEMA, "folds": folds}
+    prepare(
+        out, record, files=(RESULT,), compared=("config", "labels", "provenance", "folds"), resume=True, fresh=fresh
+    )
+    every = sum(len(sample.clicks) for sample in data.samples)
+    cost = sum(plan.clicks for plan in todo) / every
+    if not quiet:
+        say(
+            f"{counted(len(todo), 'run')} ({len(parts)} parts, {counted(len({p.fold for p in todo}), 'fold')}) on "
+            f"{todo[0].clicks} to {todo[-1].clicks} of {every} clicks: as much training as {cost:.1f} runs on all of "
+            "them. How long that takes is known after the first run"
+        )
+    with warnings_as_lines():
+        results = run_all(
+            todo,
+            recipe,
+            out,
+            truth=_truth(opened),
+            threads=threads,
+            budget_s=None if minutes is None else 60 * minutes,
+            say=(lambda text: None) if quiet else say,
+        )
+    classes = [sum(int((s.clicks.label == c).sum()) for s in data.samples) for c in range(len(data.labels))]
+    curve = curve_of(results, data.labels, classes)
+    curve = {"dataset": data.name, "split": split, "runs": len(results), "runs_left": len(todo) - len(results), **curve}
+    write_json(out / RESULT, {"schema": SCHEMA, **curve})
+    if json_output:
+        echo_json(curve)
+    else:
+        _print(curve, out)
+
+
+def _shares(text: str) -> list[float]:
+    from punctum.runtime.errors import InputError
+
+    try:
+        found = sorted({float(part) for part in text.split(",")})
+    except ValueError:
+        found = []
+    if not found or not all(0 < share <= 1 for share in found):
+        raise InputError(
+            "curve-shares", f"`shares` is {text!r}", "numbers above 0, at most 1, such as 0.25,0.5,1", "change `shares`"
+        )
+    return found
+
+
+def _truth(data: Dataset) -> Truth | None:
+    """Ground truth of the training videos; None where gt.json does not have them all."""
+    from punctum.runtime.errors import InputError
+
+    if not data.truth_file.is_file():
+        return None
+    try:
+        return data.truth("train")
+    except InputError as error:
+        if error.code == "truth-missing":
+            return None
+        raise
+
+
+def _print(curve: Record, out: Path) -> None:
+    from rich.table import Table
+
+    shown = console()
+    table = Table(title="accuracy on held-out training videos, by number of clicks", title_justify="left")
+    for name in ("clicks", "runs", "AP by clicks", "best F1 by clicks", "mAP 0.1:0.7"):
+        table.add_column(name, justify="right")
+    for p in curve["points"]:
+        row = (f"{p['clicks']:.0f}", str(p["runs"]), _three(p["ap"]), _three(p["f1"]), _three(p["map"]))
+        table.add_row(*row)
+    shown.print(table)
+    for key, name in (("ap", "AP by clicks"), ("map", "mAP")):
+        found = curve[key]
+        if found is not None:
+            certain = ""
+            if "gain_low" in found:
+                certain = f"; the single folds say {found['gain_low']:+.3f} to {found['gain_high']:+.3f}"
+            echo(
+                f"{name}: about {found['now']:.3f} with all {curve['clicks']} clicks, and {found['twice']:.3f} with "
+                f"twice as many ({found['twice'] - found['now']:+.3f}{certain})"
+            )
+    if curve["ap"] is None:
+        echo("no estimate: the curve needs at least two numbers of clicks")
+    if curve["classes"]:
+        table = Table(title="by class: AP with all clicks and with twice as many", title_justify="left")
+        table.add_column("class")
+        for name in ("clicks", "now", "twice", "gain"):
+            table.add_column(name, justify="right")
+        rows = sorted(curve["classes"].items(), key=lambda item: item[1]["now"] - item[1]["twice"])
+        for label, each in rows:
+            gain = each["twice"] - each["now"]
+            table.add_row(cell(label), str(each["clicks"]), _three(each["now"]), _three(each["twice"]), f"{gain:+.3f}")
+        shown.print(table)
+    if curve["runs_left"]:
+        echo(f"{counted(curve['runs_left'], 'run')} left for lack of time: call again with the same {out} to go on")
+    if not curve["complete"]:
+        echo("no fold has all its runs yet: the points are of different videos and hardly comparable")
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
