@@ -208,15 +208,22 @@ def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_pa
     assert found is not None
     assert len(found.classes) == len(found.reduced) == len(data.labels)
     assert 0 < found.right_share < 1
+    compared = facts["post_processing"]
+    assert [each["adapt"] for each in compared] == [True, False, True, False]  # the recipe states neither
+    (chosen,) = (each for each in compared if each["chosen"])
+    run = load_run(tmp_path / "whole")
+    assert run.post.adapt == chosen["adapt"]
+    train_run(data, recipe, tmp_path / "whole", quiet=True, resume=True)
+    assert load_run(tmp_path / "whole").post == run.post
 
     judged = calibrate.Calibrator._judged
     calls = []
 
-    def stopped(self, networks, samples):
+    def stopped(self, networks, samples, fold):
         calls.append(len(samples))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return judged(self, networks, samples)
+        return judged(self, networks, samples, fold)
 
     monkeypatch.setattr(calibrate.Calibrator, "_judged", stopped)
     with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
@@ -229,3 +236,55 @@ def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_pa
     events = localizer_of(again).localize(data.samples[0].features)
     assert events
     assert all(event.raw_score is not None for event in events)
+
+
+def test_settings_are_chosen_if_they_are_better_in_every_fold():
+    from punctum.training.engine.post import choose_settings
+
+    nan = np.nan
+    assert choose_settings(np.array([[0.5, 0.6], [0.5, 0.6], [0.5, 0.51]])) == 1
+    assert choose_settings(np.array([[0.5, 0.9], [0.5, 0.9], [0.5, 0.49]])) == 0
+    assert choose_settings(np.array([[0.5, 0.6, 0.7], [0.5, 0.6, 0.7]])) == 2
+    assert choose_settings(np.array([[0.5, 0.6], [nan, nan]])) == 0
+    assert choose_settings(np.array([[nan, nan]])) == 0
+
+
+def test_settings_that_the_recipe_states_are_not_varied():
+    from punctum.training.config import TrainConfig
+    from punctum.training.engine.post import settings_of
+
+    default = settings_of(TrainConfig(), center=True)
+    assert [(s.adapt, s.fusion.class_probability) for s in default] == [
+        (True, 0),
+        (False, 0),
+        (True, 0.5),
+        (False, 0.5),
+    ]
+    assert [s.adapt for s in settings_of(TrainConfig(), center=False)] == [True, False]
+    stated = TrainConfig.model_validate({"post": {"adapt": True, "fusion": {"center": 1, "class_probability": 0}}})
+    assert len(settings_of(stated, center=True)) == 1
+
+
+def test_a_repeated_backend_gives_what_the_other_gives():
+    from punctum.training.models.torch_backend import RepeatedBackend
+
+    calls = []
+
+    class Backend:
+        requested = actual = "cpu"
+
+        def locate(self, features):
+            calls.append("locate")
+            return features[:, :1], features[:, 0]
+
+        def score(self, features, tracks, segments, labels):
+            calls.append("score")
+            return features[:1], segments[:, 0], segments[:, 1]
+
+    backend = RepeatedBackend(Backend())
+    rows, segments, labels = np.ones((4, 2), np.float32), np.ones((3, 2), np.float32), np.zeros(3, np.int64)
+    for _ in range(2):
+        backend.locate(rows)
+        backend.score(rows, rows, segments, labels)
+    backend.locate(2 * rows)
+    assert calls == ["locate", "score", "locate"]

@@ -7,10 +7,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from punctum import kernels
 from punctum.training.config import CenterConfig, HiddenLayer, LocatorConfig, QualityObjective
 from punctum.training.data.labels import Clicks, locate_clicks
 from punctum.training.data.proposals import VideoProposals
-from punctum.training.data.pseudo import FLOOR, align_clicks, sample_segments
+from punctum.training.data.pseudo import FLOOR, align_clicks, best_offset, sample_segments
 from punctum.training.models.center import CenterHead
 from punctum.training.models.ensemble import LocatorEnsemble, nets_of, set_trained
 from punctum.training.models.locator import LocatorNet
@@ -64,6 +65,47 @@ def test_clicks_in_one_snippet_share_a_segment_and_none_is_none():
     found = align_clicks(tracks, locate_clicks([2.2, 2.7], [0, 1], snippets=8, stride_s=1.0, start_s=0.0, video="v"))
     assert found[0].tolist() == found[1].tolist()
     assert align_clicks(tracks, clicks_at([], [], 8)).shape == (0, 2)
+
+
+def recorded(rng, level: float, *, actions: int = 6, click_deviation: float = 0.15):
+    """Tracks whose class probability at the edge of an action is `level`, with clicks and true segments."""
+    at, segments, positions, length = 10, [], [], 40 * actions
+    track = np.full(length, -6.0)
+    for _ in range(actions):
+        size = int(rng.integers(8, 20))
+        middle = at + size / 2
+        t = np.arange(length)
+        # Log odds fall from the middle to the edge, where they are those of `level`, and on outside.
+        odds = np.log(level / (1 - level)) + 4.0 * (1 - np.abs(t + 0.5 - middle) / (size / 2))
+        track = np.maximum(track, odds)
+        segments.append((at - 0.5, at + size - 0.5))
+        positions.append(at - 0.5 + size * float(np.clip(rng.normal(0.5, click_deviation), 0.05, 0.95)))
+        at += size + int(rng.integers(6, 18))
+    p = (1 / (1 + np.exp(-track))).astype(np.float32)
+    clicks = locate_clicks(
+        [x + 0.5 for x in positions], [0] * actions, snippets=length, stride_s=1.0, start_s=0.0, video="v"
+    )
+    return np.stack([p, p], 1), clicks, np.array(segments)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.27, 0.12])
+def test_the_offset_corrects_the_level_at_the_edges(level):
+    rng = np.random.default_rng(3)
+    videos = [recorded(rng, level) for _ in range(12)]
+    offset = best_offset([(tracks, clicks) for tracks, clicks, _ in videos])
+    assert offset == pytest.approx(np.log(1 / level - 1), abs=1.01)
+
+    def overlap(offset):
+        found = np.concatenate([align_clicks(tracks, clicks, offset=offset) for tracks, clicks, _ in videos])
+        return float(np.mean(np.diag(kernels.segment_iou(found, np.concatenate([true for *_, true in videos])))))
+
+    assert overlap(offset) > 0.8
+    assert level == 0.5 or overlap(offset) > overlap(0.0) + 0.05
+
+
+def test_without_clicks_there_is_no_offset():
+    assert best_offset([]) == 0.0
+    assert best_offset([(np.full((8, 3), 0.3, np.float32), clicks_at([], [], 8))]) == 0.0
 
 
 def test_candidates_stay_in_the_video_and_surround_the_segments():

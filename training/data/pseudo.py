@@ -22,6 +22,9 @@ FLOOR = 1e-4  # lower bound of probabilities, so that one confident error does n
 
 
 OFFSETS = tuple(0.5 * k for k in range(9))
+LEAST_SCATTER = 0.15
+"""Standard deviation of clicks in their actions, as a share of the length, below that of people (about 0.2). Segments
+that grow evenly on both sides always reduce the scatter, so no lower value is sought."""
 
 
 def align_clicks(tracks: F32, clicks: Clicks, *, offset: float = 0.0) -> F64:
@@ -68,7 +71,8 @@ def best_offset(videos: Sequence[tuple[F32, Clicks]]) -> float:
 
     With segments that are too short or too long, clicks are scattered over them. The measure is the standard deviation
     of the position of a click, relative to the middle and the length of its segment. The smallest offset that is within
-    one standard error of the lowest value is taken, so a few clicks change little. No interval annotations are needed.
+    one standard error of the lowest value, or at most `LEAST_SCATTER`, is taken, so a few clicks change little. No
+    interval annotations are needed.
 
     Args:
         videos: tracks, float32 [T, C + 1], and clicks of each video.
@@ -82,7 +86,7 @@ def best_offset(videos: Sequence[tuple[F32, Clicks]]) -> float:
         segments = np.concatenate([align_clicks(tracks, clicks, offset=offset) for tracks, clicks in clicked])
         relative = (position - segments.mean(1)) / (segments[:, 1] - segments[:, 0])
         scatter.append(float(relative.std()))
-    bound = min(scatter) * (1 + 1 / np.sqrt(2 * len(position)))
+    bound = max(min(scatter) * (1 + 1 / np.sqrt(2 * len(position))), LEAST_SCATTER)
     return next(offset for offset, value in zip(OFFSETS, scatter, strict=True) if value <= bound)
 
 
