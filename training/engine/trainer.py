@@ -5,34 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
 import torch
 from punctum.runtime.bundle.config import PostProcess
-from punctum.runtime.datasets.dataset import Point
 from punctum.runtime.diagnosis.held_out import FILE as HELD_OUT
 from punctum.runtime.diagnosis.held_out import HeldOut, write_held_out
-from punctum.runtime.diagnosis.suspects import PROBABLE, find_suspects
 from punctum.runtime.errors import InputError
-from punctum.runtime.session.post import propose
 from torch import nn
 
-from ..arrays import F32
-from ..config import LacpObjective, NetworkRecipe, OptimConfig, OwnObjective, QualityObjective, TrainConfig
-from ..data.proposals import VideoProposals, clean, read_proposals
-from ..data.videos import Sample, TrainingSet
+from ..config import OptimConfig, TrainConfig
+from ..data.videos import TrainingSet
 from ..models.build import build_center, build_locator
-from ..models.center import CenterHead, ProposalHead
+from ..models.center import ProposalHead
 from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, LOCATOR_WEIGHTS, POST, SUMMARY, seal
 from ..models.ensemble import Locator, nets_of, set_trained
-from ..models.locator import LocatorNet
 from ..models.torch_backend import torch_device
 from ..models.weights import load_weights, save_weights
-from ..objectives.center_task import CenterTask, CenterVideo
-from ..objectives.points import PointsTask
-from ..objectives.quality_task import QualityTask
 from ..records import Record, write_json
 from .calibrate import Calibrator
 from .loop import run_stage
@@ -42,7 +33,9 @@ from .report import Reporter
 from .run_folder import STATE, discard_state, prepare
 from .selection import BestKeeper
 from .stop import StopSignal, TrainingInterrupted
+from .suspects import count_suspects
 from .task import Task
+from .tasks import center_task, locator_task
 from .threads import training_threads
 
 # Deleted in this order: without its summary a folder does not load.
@@ -187,20 +180,8 @@ class _Trainer:
         if calibrator.held_out:
             held_out = HeldOut(self.data.labels, calibrator.held_out, found)
             write_held_out(self.out, held_out)
-            self.facts["calibration"]["suspects"] = self._count_suspects(held_out)
+            self.facts["calibration"]["suspects"] = count_suspects(self.data, held_out)
         return True
-
-    def _count_suspects(self, held_out: HeldOut) -> int:
-        """Number of probable label errors among the clicks of the training videos."""
-        stride_s = self.data.stride_s
-        clicks = {
-            s.video: [
-                Point(int(label), s.start_s + (float(position) + 0.5) * stride_s)
-                for label, position in zip(s.clicks.label, s.clicks.position, strict=True)
-            ]
-            for s in self.data.samples
-        }
-        return sum(each.score >= PROBABLE for each in find_suspects(held_out.events(), clicks, self.data.labels))
 
     def _new_center(self) -> ProposalHead:
         data = self.data
@@ -219,7 +200,8 @@ class _Trainer:
         for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
-            finished = self._stage(name, net, self._task_maker(name, net, recipe), recipe.optim)
+            make = partial(locator_task, name, net, self.data, recipe, seed=self.config.seed)
+            finished = self._stage(name, net, make, recipe.optim)
             # A partly trained network is used only if there is no other.
             set_trained(locator, index + 1 if finished or index == 0 else index)
             save_weights(self.out / LOCATOR_WEIGHTS, locator)
@@ -229,44 +211,10 @@ class _Trainer:
 
     def _train_center(self, center: ProposalHead, locator: Locator, proposals: Path | None) -> bool:
         return self._stage(
-            "center", center, lambda: self._center_task(center, locator, proposals), self.config.center_optim
-        )
-
-    def _task_maker(self, name: str, net: LocatorNet, recipe: NetworkRecipe) -> Callable[[], Task]:
-        objective, epochs, seed = recipe.objective, recipe.optim.epochs, self.config.seed
-
-        def make() -> Task:
-            task: Task
-            if isinstance(objective, LacpObjective):
-                from ..objectives.lacp_task import LacpTask
-
-                task = LacpTask(net, self.data, objective, epochs=epochs, seed=seed)
-            elif isinstance(objective, OwnObjective):
-                from ..objectives.own import own_task
-
-                task = own_task(objective.factory, net, self.data, epochs=epochs, seed=seed)
-            else:
-                task = PointsTask(net, self.data, objective, epochs=epochs, seed=seed)
-            task.name = name
-            return task
-
-        return make
-
-    def _center_task(self, center: ProposalHead, locator: Locator, proposals: Path | None) -> Task:
-        data, config = self.data, self.config
-        samples = (*data.samples, *data.held_out)
-        external = None
-        if proposals is not None:
-            external = read_proposals(proposals, samples, data.labels, stride_s=data.stride_s)
-        videos = [self._with_proposals(locator, sample, external) for sample in samples]
-        training, held_out = videos[: len(data.samples)], videos[len(data.samples) :]
-        rule, epochs, seed = config.center_objective, config.center_optim.epochs, config.seed
-        if not isinstance(rule, QualityObjective):
-            return CenterTask(center, training, held_out, rule, epochs=epochs, seed=seed)
-        if not isinstance(center, CenterHead):
-            raise RuntimeError("the quality objective needs a CenterHead")  # the recipe is checked when it is read
-        return QualityTask(
-            center, training, held_out, rule, epochs=epochs, seed=seed, use_proposals=proposals is not None
+            "center",
+            center,
+            partial(center_task, center, locator, self.data, self.config, proposals, device=self.device),
+            self.config.center_optim,
         )
 
     def _stage(self, name: str, module: nn.Module, make: Callable[[], Task], optim: OptimConfig) -> bool:
@@ -298,20 +246,6 @@ class _Trainer:
             save_weights(result_file, module)
             state_file.unlink(missing_ok=True)
         return result.finished
-
-    def _with_proposals(
-        self, locator: Locator, sample: Sample, external: dict[str, VideoProposals] | None
-    ) -> CenterVideo:
-        """Tracks of one video, and its proposals: external ones if there are any, else those of the locator."""
-        with torch.no_grad():
-            p, a = (x.cpu().numpy() for x in locator.eval()(torch.from_numpy(sample.features).to(self.device)))
-        tracks: F32 = np.concatenate([p, a[:, None]], axis=1)
-        if external is not None:
-            none = VideoProposals(np.zeros((0, 2)), np.zeros(0, np.int64), np.zeros(0))
-            return CenterVideo(sample, tracks, external.get(sample.video, none))
-        proposals = propose(p, a, self.config.post, stride_s=self.data.stride_s)
-        cleaned, _ = clean(proposals.segments, proposals.label, proposals.contrast, snippets=len(sample.features))
-        return CenterVideo(sample, tracks, cleaned)
 
     def _seeded(self, stage: int, make: Callable[[], M]) -> M:
         """Initial weights that depend on the seed alone, drawn on the CPU whatever the device."""
