@@ -1,12 +1,12 @@
-"""Train punctum's scorer on the proposals of a base locator of your own, export it, and run the bundle.
+"""TSPNet as a plug-in: punctum's scorer trained on the proposals of a base locator of your own, and applied to them.
 
     pip install 'punctum[train,export,cpu]'
     punctum data make-demo --out demo-data --count 24
     python base_proposals.py demo-data work
 
 `propose` stands in for your base locator: it compares every snippet with the mean features at the clicks of a class.
-Replace it with yours, or start from a result file in ActivityNet form that you have already. Prints what
-`punctum train` and `punctum export` print, and the actions found in one test recording.
+Replace it with yours, or start from a result file in ActivityNet form that you have already. Prints what the commands
+print: `punctum eval` first of the proposals as they are (after soft suppression), then after `punctum rescore`.
 """
 
 import json
@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
-from punctum.runtime import Bundle, Dataset, Features, Localizer
+from punctum.runtime import Dataset, Features
 
 
 def prototypes(data: Dataset) -> np.ndarray:
@@ -50,18 +50,21 @@ def main(folder: str, out: str, *options: str) -> None:
     data, work = Dataset.open(folder), Path(out)
     work.mkdir(parents=True, exist_ok=True)
     mean = prototypes(data)
-    results = {video: propose(data.features(video), mean, data.labels) for video in data.train}
+    results = {video: propose(data.features(video), mean, data.labels) for video in (*data.train, *data.test)}
     file = work / "proposals.json"
     file.write_text(json.dumps({"version": "base", "results": results}))
     print(f"{sum(map(len, results.values()))} proposals for {len(results)} recordings in {file}")
 
-    run, bundle = str(work / "run"), str(work / "bundle")
-    subprocess.run(["punctum", "train", folder, "--out", run, "--proposals", str(file), *options], check=True)
-    subprocess.run(["punctum", "export", run, "--out", bundle], check=True)
-    video = data.test[0]
-    for event in Localizer(Bundle.load(bundle)).localize(data.features(video), stream=video):
-        if event.score >= 0.3:
-            print(f"{event.stream}  {event.start:6.2f} - {event.end:6.2f} s  {event.label:6}  {event.score:.2f}")
+    run, bundle, before, after = (str(work / name) for name in ("run", "bundle", "before.json", "after.json"))
+    for command in (
+        ["train", folder, "--out", run, "--proposals", str(file), *options],
+        ["export", run, "--out", bundle],
+        ["rescore", folder, str(file), "--no-adapt", "--out", before],  # no bundle: the scores of the file
+        ["eval", folder, "--detections", before],
+        ["rescore", bundle, folder, str(file), "--fusion", "center=1,base=1", "--out", after],
+        ["eval", folder, "--detections", after],
+    ):
+        subprocess.run(["punctum", *command], check=True)
 
 
 if __name__ == "__main__":

@@ -10,6 +10,8 @@ from .errors import InputError
 
 SLACK_S = 1e-6
 """Media times closer than this count as equal."""
+LEAST_RAW = 0.01
+"""Raw score from which provisional events are reported without a minimum of their own: nearly all candidates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +23,9 @@ class LiveOptions:
             most this long after its end, or one snippet after it where a snippet is longer. Actions whose score reaches
             `report_score` only later are left to the final event. None: final events only.
         report_score: Provisional events below this score are not reported. A score is that of an event: a probability
-            where the bundle is calibrated, and otherwise the raw score.
-        open_score: Actions that still run are not reported below this score.
+            where the bundle is calibrated, and otherwise the raw score. None: all whose raw score is at least
+            `LEAST_RAW`.
+        open_score: Actions that still run are not reported below this score, which is meant likewise.
         tick_s: Seconds of media between two rounds of provisional events; by default a third of `max_delay_s`.
 
     Raises:
@@ -35,7 +38,7 @@ class LiveOptions:
     """
 
     max_delay_s: float | None = None
-    report_score: float = 0.01
+    report_score: float | None = None
     open_score: float = 0.25
     tick_s: float | None = None
 
@@ -49,8 +52,8 @@ class LiveOptions:
                 )
         for name in ("report_score", "open_score"):
             value = getattr(self, name)
-            check_number(name, value)
-            if not (math.isfinite(value) and value >= 0):
+            check_number(name, value, optional=name == "report_score")
+            if value is not None and not (math.isfinite(value) and value >= 0):
                 raise InputError("live-options", f"`{name}` is {value}", "0 or more", f"set `{name}`")
         if self.tick_s is not None and self.max_delay_s is not None and self.tick_s > self.max_delay_s:
             raise InputError(

@@ -58,7 +58,7 @@ def report_provisional(
     scored = finish_islands(found, outputs, post)
     for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
         published = partial(_published, plan, island.label, degraded)
-        if not len(scores) or published(float(scores[0])) < reporter.least_score:
+        if not len(scores) or not reporter.may_report(best := float(scores[0]), published(best)):
             continue
         seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
         own = f"{prefix}/{plan.labels[island.label]}"

@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..events.event import Phase
-from ..live import SLACK_S, LiveOptions
+from ..live import LEAST_RAW, SLACK_S, LiveOptions
 
 F64 = npt.NDArray[np.float64]
 SAME_IOU = 0.3  # overlap (tIoU) from which a segment continues an action reported earlier
@@ -67,7 +67,6 @@ class Reporter:
     Attributes:
         actions: Reported actions that are neither final nor retracted.
         action_count: Number of actions reported so far.
-        least_score: Segments whose published score is below this one are not reported.
     """
 
     def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
@@ -82,7 +81,6 @@ class Reporter:
         self.options = options
         self.actions: list[ReportedAction] = []
         self.action_count = 0
-        self.least_score = min(options.report_score, options.open_score)
         self._tick_s, self._overhang_s = tick_s, overhang_s
         self._limit_s = max(options.max_delay_s or 0.0, tick_s)
         # An end estimate moves by a fraction of a snippet from tick to tick, so the last tick in time may be too late.
@@ -95,6 +93,14 @@ class Reporter:
     def rewind(self, mark: ReporterMark) -> None:
         """Undo everything since `mark`."""
         self.actions, self.action_count = mark
+
+    def may_report(self, raw: float, published: float) -> bool:
+        """Whether a segment with these scores may be reported, as running or as ended."""
+        return published >= self.options.open_score or self._is_reported(raw, published)
+
+    def _is_reported(self, raw: float, published: float) -> bool:
+        least = self.options.report_score
+        return raw >= LEAST_RAW if least is None else published >= least
 
     def report(
         self,
@@ -121,7 +127,8 @@ class Reporter:
         values: list[float] = []
         known: list[float] = []
         for value in scores.tolist():
-            if (shown := published(value)) < self.least_score:
+            shown = published(value)
+            if not self.may_report(value, shown):
                 break  # the best come first
             values.append(value)
             known.append(shown)
@@ -142,7 +149,7 @@ class Reporter:
             if action is None:
                 # An action found too late to keep the limit is left to the final event.
                 late = ended and end + self._limit_s < now_s + self._overhang_s - SLACK_S
-                if late or shown < self.options.report_score:
+                if late or not self._is_reported(score, shown):
                     continue
                 self.action_count += 1
                 action = ReportedAction(f"{prefix}/r{self.action_count}", label, start, end, score, ended)

@@ -63,7 +63,7 @@ class _Action(_Strict):
 
 class _Live(_Strict):
     max_delay_s: float | None
-    report_score: float
+    report_score: float | None
     open_score: float
     tick_s: float | None
 

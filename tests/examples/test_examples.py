@@ -155,6 +155,31 @@ def test_base_proposals(data, tmp_path):
     assert "proposals for 6 recordings" in printed
     bundle = Bundle.load(tmp_path / "work" / "bundle")
     assert bundle.manifest.center is not None
+    before, after = (json.loads((tmp_path / "work" / f"{name}.json").read_text()) for name in ("before", "after"))
+    assert before["external_data"]["bundle"] is None
+    assert after["external_data"]["bundle"] == bundle.id
+    assert set(after["results"]) == set(before["results"]) == set((data / "test.txt").read_text().split())
+    assert any(after["results"].values())
+
+
+@pytest.mark.slow
+def test_own_loss(data, tmp_path):
+    pytest.importorskip("torch")
+    (tmp_path / "small.json").write_text(json.dumps(SMALL))
+    options = ["--epochs", 3, "--threads", 1, "--config", tmp_path / "small.json", "--no-calibration", "--no-center"]
+    train = ["punctum", "train", data, "--objective", "own_loss:Focal", *options]
+    run(*train, "--out", tmp_path / "run", cwd=EXAMPLES)
+    record = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert record["config"]["objective"] == {"kind": "own", "factory": "own_loss:Focal"}
+    losses = [json.loads(line) for line in (tmp_path / "run" / "log.jsonl").read_text().splitlines()]
+    assert {"focal", "loss", "step"} <= losses[0].keys()
+    assert losses[-1]["focal"] < losses[0]["focal"]
+
+
+def test_own_backend(data):
+    printed = python("own_backend.py", data).splitlines()
+    assert float(printed[0].removeprefix("mAP ")) > 0.4
+    assert printed[1].split()[0] in ("open", "update", "final")
 
 
 def test_send_features(tmp_path):

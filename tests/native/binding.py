@@ -227,7 +227,7 @@ class NativeSession:
             mode=mode,
             keep_features=int(keep_features),
             max_delay_s=live.max_delay_s or 0.0,
-            report_score=live.report_score,
+            report_score=-1.0 if live.report_score is None else live.report_score,
             open_score=live.open_score,
             tick_s=live.tick_s or 0.0,
             run_id=run_id.encode(),

@@ -104,7 +104,7 @@ class Recorder:
             "mode": "tracks" if self.tracks else "windows",
             "keep_features": made.keep and not self.tracks,
             "max_delay_s": live.max_delay_s or 0.0,
-            "report_score": live.report_score,
+            "report_score": -1.0 if live.report_score is None else live.report_score,
             "open_score": live.open_score,
             "tick_s": live.tick_s or 0.0,
         }

@@ -65,7 +65,7 @@ class Python:
         self.engine = Answers(options["mode"] == "tracks")
         self.live = LiveOptions(
             max_delay_s=options["max_delay_s"] or None,
-            report_score=options["report_score"],
+            report_score=None if options["report_score"] < 0 else options["report_score"],
             open_score=options["open_score"],
             tick_s=options["tick_s"] or None,
         )

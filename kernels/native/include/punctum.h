@@ -148,7 +148,8 @@ typedef struct punctum_session_options {
   int32_t keep_features; /* 1: features are pushed and kept as long as a window can need them */
   double max_delay_s;    /* an action that ended, and scores report_score, is first reported at most this late;
                             0: final events only */
-  double report_score;   /* provisional events whose score is below it are not reported; calibrated, if the bundle is */
+  double report_score;   /* provisional events whose score (calibrated, if the bundle is) is below it are not reported;
+                            -1: all whose raw score is at least 0.01 */
   double open_score;     /* nor running ones below this */
   double tick_s;         /* distance of reports; 0: a third of max_delay_s */
   const char* run_id;    /* part of every event id, so that ids of a stream that was started again differ from those
@@ -156,7 +157,7 @@ typedef struct punctum_session_options {
                             is appended. NULL or "": ids depend on the media alone. Programs built before this member existed leave
                             it out, by struct_size */
 } punctum_session_options;
-#define PUNCTUM_SESSION_OPTIONS_INIT {sizeof(punctum_session_options), NULL, 0.0, 0, 0, 0.0, 0.01, 0.25, 0.0, NULL}
+#define PUNCTUM_SESSION_OPTIONS_INIT {sizeof(punctum_session_options), NULL, 0.0, 0, 0, 0.0, -1.0, 0.25, 0.0, NULL}
 
 PUNCTUM_API punctum_status punctum_session_create(const punctum_plan* plan, const punctum_session_options* options,
                                                   punctum_session** session, punctum_error* error) PUNCTUM_NOEXCEPT;

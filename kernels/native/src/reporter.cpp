@@ -58,7 +58,9 @@ void LiveOptions::check() const {
   const auto fits = [](double value) { return std::isfinite(value) && value >= 0.0; };
   if (!fits(max_delay_s)) refuse("live-options", "max_delay_s=" + std::to_string(max_delay_s), "0 or more seconds");
   if (!fits(tick_s)) refuse("live-options", "tick_s=" + std::to_string(tick_s), "0 or more seconds");
-  if (!fits(report_score)) refuse("live-options", "report_score=" + std::to_string(report_score), "0 or more");
+  if (!fits(report_score) && report_score != -1.0) {
+    refuse("live-options", "report_score=" + std::to_string(report_score), "0 or more, or -1");
+  }
   if (!fits(open_score)) refuse("live-options", "open_score=" + std::to_string(open_score), "0 or more");
   if (max_delay_s > 0.0 && tick_s > max_delay_s) {
     refuse("live-options", "tick_s=" + std::to_string(tick_s), "at most max_delay_s=" + std::to_string(max_delay_s));
@@ -80,12 +82,11 @@ void Reporter::report(Index label, const std::vector<Segment>& segments, const s
   for (std::size_t i = 0; i < live.size(); ++i) {
     if (live[i].label == label) mine.push_back(static_cast<Index>(i));
   }
-  const double least = std::min(options_.report_score, options_.open_score);
   std::vector<Segment> wanted;
   std::vector<double> published;
   for (std::size_t k = 0; k < segments.size(); ++k) {
     const double shown = plan.calibrated_score(label, scores[k], degraded);
-    if (shown < least) break;  // the best come first
+    if (shown < options_.open_score && !options_.reports(scores[k], shown)) break;  // the best come first
     wanted.push_back(segments[k]), published.push_back(shown);
   }
   const std::vector<Index> partner = match(live, mine, wanted, now_s);
@@ -104,7 +105,7 @@ void Reporter::report(Index label, const std::vector<Segment>& segments, const s
     if (partner[k] == kNone) {
       // A segment that is found too late waits for its island to close: another report would only add noise.
       const bool late = ended && end + limit_s_ < now_s + overhang_s_ - kSlack;
-      if (late || published[k] < options_.report_score) continue;
+      if (late || !options_.reports(score, published[k])) continue;
       ++count;
       live.push_back({key + "/r" + std::to_string(count), label, start, end, score, ended, 0});
       reports.push_back({live.back(), ended ? PUNCTUM_PHASE_UPDATE : PUNCTUM_PHASE_OPEN});

@@ -14,8 +14,12 @@ namespace punctum {
 
 // Timing of reports. max_delay_s 0: final events only.
 struct LiveOptions {
-  double max_delay_s = 0.0, report_score = 0.01, open_score = 0.25, tick_s = 0.0;
+  double max_delay_s = 0.0, report_score = -1.0, open_score = 0.25, tick_s = 0.0;
   void check() const;                  // throws Failure
+  // Whether an ended action with these scores is reported; report_score -1: by its raw score.
+  bool reports(double raw, double published) const {
+    return report_score < 0.0 ? raw >= 0.01 : published >= report_score;
+  }
   Index tick(double stride_s) const;  // snippets between reports; 0 when only final events are wanted
 };
 
