@@ -62,7 +62,7 @@ def learning_curve(
     check_torch("punctum learning-curve")
     parts = _shares(shares)
     if minutes is not None and not minutes > 0:
-        raise InputError("minutes", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
+        raise InputError("option", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
     out = check_folder(out, [dataset])
     lists = {"split": split, "points": points, "train_list": train_list}
     if Dataset.open(dataset, **lists, need_features=False).only_videos:
