@@ -19,15 +19,16 @@ because of it. By clicks it may also be merged: in a right detection, which coun
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from punctum import kernels
 
 from ..datasets.truth import Truth
 from ..datatypes import by_value
 from ..evaluation.detections import Detections
+from .pairs import best_of_each, pairwise_iou, touching
 
 F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
@@ -37,7 +38,6 @@ RIGHT, DUPLICATE, LOCALIZATION, CLASS, CONFUSION, BACKGROUND = range(6)
 NAMES = ("right", "duplicate", "localization", "class", "confusion", "background")
 BACKGROUND_TIOU = 0.1
 NEAR = 0.5
-_BLOCK = 1 << 22  # entries of a matrix of detections and actions
 
 
 @by_value
@@ -67,43 +67,40 @@ class Judgment:
 def judge_by_truth(truth: Truth, found: Detections, tiou: float) -> Judgment:
     """Judge detections by ground truth at one tIoU."""
     judged = _empty(truth, found, by_clicks=False)
-    for rows, actions in _by_video(truth, found):
-        overlap = kernels.segment_iou(found.segments[rows], truth.segments[actions])
-        same = found.label[rows][:, None] == truth.label[actions]
-        overlap[overlap <= 0] = -1.0  # a segment of length 0 is never found
-        own, other = np.where(same, overlap, -1.0), np.where(same, -1.0, overlap)
-        _match(judged, rows, actions, np.where(own >= tiou, own, -np.inf))
-        levels = (
-            (DUPLICATE, own, tiou),
-            (LOCALIZATION, own, BACKGROUND_TIOU),
-            (CLASS, other, tiou),
-            (CONFUSION, other, BACKGROUND_TIOU),
-        )
-        _assign(
-            judged, rows, actions, [(kind, np.where(value >= least, value, -np.inf)) for kind, value, least in levels]
-        )
+    first, second = _pairs(truth, found, slack=0.0)
+    overlap = pairwise_iou(found.segments, truth.segments, first, second)
+    same = found.label[first] == truth.label[second]
+    first, second, overlap, same = (x[overlap > 0] for x in (first, second, overlap, same))
+    _match(judged, first, second, overlap, same & (overlap >= tiou))
+    levels = (
+        (DUPLICATE, same & (overlap >= tiou)),
+        (LOCALIZATION, same & (overlap >= BACKGROUND_TIOU)),
+        (CLASS, ~same & (overlap >= tiou)),
+        (CONFUSION, ~same & (overlap >= BACKGROUND_TIOU)),
+    )
+    _assign(judged, first, second, overlap, levels)
     return judged
 
 
 def judge_by_clicks(truth: Truth, found: Detections) -> Judgment:
     """Judge detections by clicks, which are given as actions of length 0."""
     judged = _empty(truth, found, by_clicks=True)
-    for rows, actions in _by_video(truth, found):
-        start, end = found.segments[rows, :1], found.segments[rows, 1:]
-        times, slack = truth.segments[actions, 0], NEAR * (end - start)
-        same = found.label[rows][:, None] == truth.label[actions]
-        closeness = -np.abs(times - (start + end) / 2)
-        holds = (start <= times) & (times <= end)
-        near = (start - slack <= times) & (times <= end + slack)
-        _match(judged, rows, actions, np.where(holds & same, closeness, -np.inf))
-        masks = (
-            (DUPLICATE, holds & same),
-            (CLASS, holds & ~same),
-            (LOCALIZATION, near & same),
-            (CONFUSION, near & ~same),
-        )
-        _assign(judged, rows, actions, [(kind, np.where(mask, closeness, -np.inf)) for kind, mask in masks])
-        _hold(judged, rows, actions, holds & same)
+    first, second = _pairs(truth, found, slack=NEAR)
+    times, (start, end) = truth.segments[second, 0], found.segments[first].T
+    same = found.label[first] == truth.label[second]
+    closeness = -np.abs(times - (start + end) / 2)
+    holds = (start <= times) & (times <= end)
+    _match(judged, first, second, closeness, holds & same)
+    levels = (
+        (DUPLICATE, holds & same),
+        (CLASS, holds & ~same),
+        (LOCALIZATION, ~holds & same),
+        (CONFUSION, ~holds & ~same),
+    )
+    _assign(judged, first, second, closeness, levels)
+    # The best detection of its class that holds each click.
+    actions, rows = best_of_each(second, first, found.scores[first], holds & same)
+    judged.within[actions] = rows
     return judged
 
 
@@ -120,44 +117,41 @@ def _empty(truth: Truth, found: Detections, *, by_clicks: bool) -> Judgment:
     )
 
 
-def _by_video(truth: Truth, found: Detections) -> list[tuple[I64, I64]]:
-    """Detections, best first, and actions of each video that has both, in blocks of limited size."""
-    order = np.argsort(-found.scores, kind="stable")
-    order = order[np.argsort(found.video[order], kind="stable")]
-    actions = np.argsort(truth.video, kind="stable")
-    parts = []
-    for video in np.unique(found.video):
-        rows = order[slice(*np.searchsorted(found.video[order], [video, video + 1]))]
-        own = actions[slice(*np.searchsorted(truth.video[actions], [video, video + 1]))]
-        if not len(own):
-            continue
-        step = max(_BLOCK // len(own), 1)
-        parts += [(rows[k : k + step], own) for k in range(0, len(rows), step)]
-    return parts
+def _pairs(truth: Truth, found: Detections, *, slack: float) -> tuple[I64, I64]:
+    """Detections and actions of the same video that touch, each detection widened by a share of its length."""
+    wide = slack * (found.segments[:, 1:] - found.segments[:, :1])
+    segments = np.concatenate([found.segments[:, :1] - wide, found.segments[:, 1:] + wide], axis=1)
+    by_video, actions_by_video = np.argsort(found.video, kind="stable"), np.argsort(truth.video, kind="stable")
+    parts: list[tuple[I64, I64]] = [(np.zeros(0, np.int64), np.zeros(0, np.int64))]
+    videos, actions_of = found.video[by_video], truth.video[actions_by_video]
+    for video in np.intersect1d(found.video, truth.video):
+        rows = by_video[slice(*np.searchsorted(videos, [video, video + 1]))]
+        actions = actions_by_video[slice(*np.searchsorted(actions_of, [video, video + 1]))]
+        first, second = touching(segments[rows], truth.segments[actions])
+        parts.append((rows[first], actions[second]))
+    return np.concatenate([p[0] for p in parts]), np.concatenate([p[1] for p in parts])
 
 
-def _match(judged: Judgment, rows: I64, actions: I64, value: F64) -> None:
-    """Match in order of score: each detection gets the free action with the largest value above -inf."""
-    for k in np.flatnonzero(np.isfinite(value).any(axis=1)):
-        options = np.where(judged.match[actions] < 0, value[k], -np.inf)
-        best = int(np.argmax(options))
-        if np.isfinite(options[best]):
-            judged.match[actions[best]] = rows[k]
-            judged.kind[rows[k]] = RIGHT
-            judged.action[rows[k]] = actions[best]
+def _match(judged: Judgment, first: I64, second: I64, value: F64, fits: Flags) -> None:
+    """Match in order of score: each detection gets the free action with the largest value among those that fit."""
+    rows = np.flatnonzero(fits)
+    rows = rows[np.lexsort((second[rows], -value[rows], first[rows]))]
+    detections, begin = np.unique(first[rows], return_index=True)
+    end = np.append(begin[1:], len(rows))
+    for k in np.argsort(-judged.found.scores[detections], kind="stable"):
+        for action in second[rows[begin[k] : end[k]]]:
+            if judged.match[action] < 0:
+                judged.match[action] = detections[k]
+                judged.kind[detections[k]] = RIGHT
+                judged.action[detections[k]] = action
+                break
 
 
-def _assign(judged: Judgment, rows: I64, actions: I64, levels: list[tuple[int, F64]]) -> None:
+def _assign(judged: Judgment, first: I64, second: I64, value: F64, levels: Sequence[tuple[int, Flags]]) -> None:
     """The first type that applies, for detections that match no action."""
-    open_rows = judged.kind[rows] != RIGHT
-    for kind, value in levels:
-        best = np.argmax(value, axis=1)
-        applies = open_rows & np.isfinite(value[np.arange(len(rows)), best])
-        judged.kind[rows[applies]] = kind
-        judged.action[rows[applies]] = actions[best[applies]]
-        open_rows &= ~applies
-
-
-def _hold(judged: Judgment, rows: I64, actions: I64, holds: Flags) -> None:
-    for j in np.flatnonzero(holds.any(axis=0) & (judged.within[actions] < 0)):
-        judged.within[actions[j]] = rows[int(np.argmax(holds[:, j]))]
+    open_rows = judged.kind != RIGHT
+    for kind, mask in levels:
+        rows, actions = best_of_each(first, second, value, mask & open_rows[first])
+        judged.kind[rows] = kind
+        judged.action[rows] = actions
+        open_rows[rows] = False

@@ -26,8 +26,10 @@ import numpy.typing as npt
 
 from ..datasets.dataset import Point
 from ..events.event import Event
+from .pairs import touching
 
 F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
 Flags = npt.NDArray[np.bool_]
 Kind = Literal["not found", "other class", "elsewhere", "no click"]
 PRIOR = 0.05
@@ -103,14 +105,15 @@ class _Video:
     """Events and clicks of one video as arrays, and how they belong together."""
 
     name: str
-    event_label: npt.NDArray[np.int64]
+    event_label: I64
     segments: F64
     scores: F64
-    click_label: npt.NDArray[np.int64]
+    click_label: I64
     times: F64
-    owner: npt.NDArray[np.int64]  # event that each click belongs to, or -1
+    owner: I64  # event that each click belongs to, or -1
     taken: Flags  # events that hold a click of their class
-    evidence: F64  # score of the best event of the class at each click
+    evidence: F64  # score of the event that each click belongs to, or 0
+    other: tuple[I64, I64]  # events and clicks of another class that they hold
 
 
 def find_suspects(
@@ -147,23 +150,16 @@ def _prepare(name: str, made: Sequence[Event], clicks: Sequence[Point], index: M
     times = np.array([c.time_s for c in clicks], np.float64)
     wanted = np.array([c.label for c in clicks], np.int64)
     owner, taken, evidence = np.full(len(times), -1), np.zeros(len(best), bool), np.zeros(len(times))
-    if len(best) and len(times):
-        holds = held(segments, times) & (label[:, None] == wanted)
-        middle = segments.mean(axis=1)
-        for k in range(len(best)):
-            free = np.flatnonzero(holds[k] & (owner < 0))
-            if len(free):
-                owner[free[np.argmin(np.abs(times[free] - middle[k]))]] = k
-                taken[k] = True
-        for j in np.flatnonzero(owner >= 0):
-            evidence[j] = scores[owner[j]]
-    return _Video(name, label, segments, scores, wanted, times, owner, taken, evidence)
-
-
-def held(segments: F64, times: F64) -> Flags:
-    """Which events hold which times, with some slack, bool [N, K]."""
     slack = SLACK * (segments[:, 1:] - segments[:, :1])
-    return np.asarray((segments[:, :1] - slack <= times) & (times <= segments[:, 1:] + slack))
+    wide = np.concatenate([segments[:, :1] - slack, segments[:, 1:] + slack], axis=1)
+    first, second = touching(wide, np.stack([times, times], axis=1))
+    same = label[first] == wanted[second]
+    middle = segments.mean(axis=1)
+    order = np.lexsort((np.abs(times[second] - middle[first]), first))  # events are in order of score
+    for k, j in zip(first[order][same[order]].tolist(), second[order][same[order]].tolist(), strict=True):
+        if owner[j] < 0 and not taken[k]:
+            owner[j], taken[k], evidence[j] = k, True, scores[k]
+    return _Video(name, label, segments, scores, wanted, times, owner, taken, evidence, (first[~same], second[~same]))
 
 
 class _Probability:
@@ -191,7 +187,7 @@ class _Probability:
 class _ClickRatio:
     """log f(e | wrong) - log f(e | right) of the evidence for a click, by class."""
 
-    def __init__(self, evidence: F64, label: npt.NDArray[np.int64], classes: int) -> None:
+    def __init__(self, evidence: F64, label: I64, classes: int) -> None:
         self._evidence = np.sort(evidence)
         lost = evidence < LEAST
         share = (lost.sum() + 0.5) / (len(evidence) + 1)
@@ -239,29 +235,33 @@ def _of_video(video: _Video, labels: Sequence[str], probability: _Probability, r
 
 def _pairs(video: _Video, against: F64, odds: F64, spare: Flags) -> list[tuple[int, int, Kind]]:
     """Clicks and events without a click that may be one error: (click or -1, event or -1, kind)."""
-    free = spare.copy()
-    holds = held(video.segments, video.times) if len(video.scores) else np.zeros((0, len(video.times)), bool)
-    other = holds & (video.event_label[:, None] != video.click_label)
-    pairs: dict[int, tuple[int, int, Kind]] = {}
+    free, pairs = spare.copy(), dict[int, tuple[int, int, Kind]]()
+    order = np.argsort(-against, kind="stable").tolist()
+    holding: dict[int, list[int]] = {}  # events of other classes, in order of score, by click
+    for k, j in zip(*(x.tolist() for x in video.other), strict=True):
+        holding.setdefault(j, []).append(k)
 
-    def join(kind: Kind, least: float) -> None:
-        """Give each click that has no event yet the best free one of this kind with at least these log-odds."""
-        for j in np.argsort(-against, kind="stable"):
+    def join_other(least: float) -> None:
+        """Give each click that has no event yet the best free one of another class that holds it."""
+        for j in order:
             if j in pairs:
                 continue
-            if kind == "other class":
-                options = np.flatnonzero(other[:, j] & free & (odds >= least) & (video.scores > video.evidence[j]))
-            elif video.evidence[j] < NO_EVIDENCE:
-                options = np.flatnonzero((video.event_label == video.click_label[j]) & free & (odds >= least))
-            else:
-                continue
-            if len(options):  # events are in order of score
-                free[options[0]] = False
-                pairs[int(j)] = (int(j), int(options[0]), kind)
+            for k in holding.get(j, ()):
+                if free[k] and odds[k] >= least and video.scores[k] > video.evidence[j]:
+                    free[k] = False
+                    pairs[j] = (j, k, "other class")
+                    break
 
-    join("other class", 0.0)
-    join("elsewhere", 0.0)
-    join("other class", -np.inf)
+    join_other(0.0)
+    confident = np.flatnonzero(free & (odds >= 0.0))
+    waiting = {label: confident[video.event_label[confident] == label].tolist() for label in set(video.click_label)}
+    for j in order:
+        rest = waiting[video.click_label[j]]
+        if j not in pairs and video.evidence[j] < NO_EVIDENCE and rest:
+            k = rest.pop(0)
+            free[k] = False
+            pairs[j] = (j, k, "elsewhere")
+    join_other(-np.inf)
     clicks = [pairs.get(j, (j, -1, "not found")) for j in range(len(video.times))]
     return clicks + [(-1, int(k), "no click") for k in np.flatnonzero(free)]
 
@@ -269,15 +269,15 @@ def _pairs(video: _Video, against: F64, odds: F64, spare: Flags) -> list[tuple[i
 def _spare(video: _Video) -> Flags:
     """Events without a click that do not repeat a better event of their class."""
     spare = ~video.taken
-    for k in np.flatnonzero(spare):
-        better = np.flatnonzero(video.event_label[:k] == video.event_label[k])
-        low = np.maximum(video.segments[better, 0], video.segments[k, 0])
-        high = np.minimum(video.segments[better, 1], video.segments[k, 1])
-        shorter = np.minimum(
-            video.segments[better, 1] - video.segments[better, 0], video.segments[k, 1] - video.segments[k, 0]
-        )
-        if np.any(high - low > 0.5 * shorter):
-            spare[k] = False
+    for label in np.unique(video.event_label[spare]):
+        mine = np.flatnonzero(video.event_label == label)
+        first, second = touching(video.segments[mine], video.segments[mine])
+        first, second = mine[first], mine[second]
+        first, second = first[second < first], second[second < first]  # events are in order of score
+        start, end = video.segments.T
+        shared = np.minimum(end[first], end[second]) - np.maximum(start[first], start[second])
+        shorter = np.minimum(end[first] - start[first], end[second] - start[second])
+        spare[first[shared > 0.5 * shorter]] = False
     return spare
 
 

@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from punctum import kernels
 from punctum.runtime.datasets.dataset import Point
 from punctum.runtime.datasets.truth import Truth
 from punctum.runtime.diagnosis.brightness import BrightnessMeter
 from punctum.runtime.diagnosis.diagnose import diagnose, truth_of_clicks
 from punctum.runtime.diagnosis.groups import gaps
 from punctum.runtime.diagnosis.judge import NAMES, judge_by_clicks, judge_by_truth
+from punctum.runtime.diagnosis.pairs import best_of_each, pairwise_iou, touching
 from punctum.runtime.diagnosis.suspects import find_suspects
 from punctum.runtime.evaluation.average_precision import evaluate
 from punctum.runtime.evaluation.clicks import evaluate_clicks
@@ -21,6 +23,27 @@ from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.events.event import Event
 
 LABELS = ("jump", "fall")
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(0, 2**32 - 1), st.integers(0, 12), st.integers(0, 12))
+def test_pairs_are_those_of_a_matrix(seed, n, m):
+    rng = np.random.default_rng(seed)
+    a, b = (np.sort(rng.integers(0, 20, (k, 2)), axis=1).astype(float) for k in (n, m))
+    first, second = touching(a, b)
+    dense = (a[:, None, 0] <= b[None, :, 1]) & (b[None, :, 0] <= a[:, None, 1])
+    assert sorted(zip(first.tolist(), second.tolist(), strict=True)) == [tuple(p) for p in np.argwhere(dense).tolist()]
+    assert first.tolist() == sorted(first.tolist())
+    iou = kernels.segment_iou(a, b)
+    assert pairwise_iou(a, b, first, second).tolist() == iou[first, second].tolist()
+    value = rng.integers(0, 3, len(first)).astype(float)
+    keep = rng.random(len(first)) < 0.7
+    heads, best = best_of_each(first, second, value, keep)
+    for head, chosen in zip(heads, best, strict=True):
+        mine = keep & (first == head)
+        top = second[mine][value[mine] == value[mine].max()]
+        assert chosen == top.min()
+    assert set(heads) == set(first[keep])
 
 
 def event(label: str, start: float, end: float, score: float, video: str = "v") -> Event:

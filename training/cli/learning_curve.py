@@ -62,7 +62,7 @@ def learning_curve(
     check_torch("punctum learning-curve")
     parts = _shares(shares)
     if minutes is not None and not minutes > 0:
-        raise InputError("minutes", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
+        raise InputError("option", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
     out = check_folder(out, [dataset])
     lists = {"split": split, "points": points, "train_list": train_list}
     if Dataset.open(dataset, **lists, need_features=False).only_videos:
@@ -76,6 +76,7 @@ def learning_curve(
     from ..engine.learning_curve import plans, run_all
     from ..engine.provenance import describe
     from ..engine.run_folder import prepare
+    from ..engine.stop import TrainingInterrupted
     from ..records import write_json
 
     data = load_training_set(opened, seed=recipe.seed)
@@ -99,16 +100,21 @@ def learning_curve(
             f"{todo[0].clicks} to {todo[-1].clicks} of {every} clicks: as much training as {cost:.1f} runs on all of "
             "them. How long that takes is known after the first run"
         )
-    with warnings_as_lines():
-        results = run_all(
-            todo,
-            recipe,
-            out,
-            truth=_truth(opened),
-            threads=threads,
-            budget_s=None if minutes is None else 60 * minutes,
-            say=(lambda text: None) if quiet else say,
-        )
+    try:
+        with warnings_as_lines():
+            results = run_all(
+                todo,
+                recipe,
+                out,
+                truth=_truth(opened),
+                threads=threads,
+                budget_s=None if minutes is None else 60 * minutes,
+                say=(lambda text: None) if quiet else say,
+            )
+    except TrainingInterrupted as error:
+        raise TrainingInterrupted(
+            "interrupted", f"{out} holds the runs that are finished", "", "call again with the same `out` to go on"
+        ) from error
     classes = [sum(int((s.clicks.label == c).sum()) for s in data.samples) for c in range(len(data.labels))]
     curve = curve_of(results, data.labels, classes)
     curve = {"dataset": data.name, "split": split, "runs": len(results), "runs_left": len(todo) - len(results), **curve}
