@@ -44,7 +44,7 @@ ACTS: list[tuple[str, str]] = [
     ("diagnose {bundle} {dataset}", "--min-score 0.01"),
     ("diagnose {bundle} {dataset}", "--subset train"),
     ("diagnose {bundle} {dataset} --min-score 0", "--most 3"),
-    ("diagnose {bundle} {dataset} --by clicks", "--points other.csv"),
+    ("diagnose {bundle} {dataset} --by clicks --subset train", "--points other.csv"),
     ("diagnose {bundle} {dataset}", "--json"),
     ("report {bundle} {features} --out -", "--title Other"),
     ("report {bundle} {features} --out -", "--max-delay 1"),
