@@ -33,17 +33,20 @@ CONTRAST = Fusion(contrast=1.0)
 PUBLISHED = Fusion(class_probability=1.0, attention=1.0, center=1.0, contrast=0.0)
 GATELESS_BASE = Fusion(class_probability=1.0, attention=1.0, contrast=0.0)
 
-BEFORE, AFTER = "outer-inner contrast alone (no CSL, no ABA)", "+ center score + ABA (default)"
+BEFORE, AFTER = "outer-inner contrast alone (no CSL, no ABA)", "+ chosen on held-out videos (default)"
+Row = tuple[Fusion, bool] | None
+"""Fusion and boundary adaptation; None: what the training has chosen."""
 
 
-def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, tuple[Fusion, bool]]]]:
-    """Name -> recipe, and the rows (fusion, boundary adaptation) it is judged by."""
+def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, Row]]]:
+    """Name -> recipe, and the rows it is judged by."""
     default = TrainConfig()
-    own_rows = {
+    own_rows: dict[str, Row] = {
         BEFORE: (CONTRAST, False),
         "+ ABA (no CSL)": (CONTRAST, True),
         "+ center score (no ABA)": (OURS, False),
-        AFTER: (OURS, True),
+        "+ center score + ABA": (OURS, True),
+        AFTER: None,
     }
     if quick:
         return {"default": (default, own_rows)}
@@ -69,12 +72,14 @@ def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, tuple[Fusion,
     }
 
 
-def judge(run_folder: Path, data: Dataset, rows: dict[str, tuple[Fusion, bool]]) -> dict[str, tuple[float, Alignment]]:
+def judge(run_folder: Path, data: Dataset, rows: dict[str, Row]) -> dict[str, tuple[float, Alignment]]:
     """(mAP, alignment of confidence and best overlap) by row."""
     run, truth = load_run(run_folder), data.truth()
     found = {}
-    for name, (fusion, adapt) in rows.items():
-        post: PostProcess = run.post.model_copy(update={"fusion": fusion, "adapt": adapt})
+    for name, row in rows.items():
+        post: PostProcess = run.post
+        if row is not None:
+            post = post.model_copy(update={"fusion": row[0], "adapt": row[1]})
         localizer = Localizer.from_parts(
             TorchBackend(run.locator, run.center),
             labels=run.labels,
@@ -134,7 +139,7 @@ def main() -> None:
                 )
     if arguments.figure:
         before, after = pictures[BEFORE], pictures[AFTER]
-        plot_alignment(before, after, arguments.figure, names=("outer-inner contrast", "with center score and ABA"))
+        plot_alignment(before, after, arguments.figure, names=("outer-inner contrast", "with the center score"))
 
 
 if __name__ == "__main__":
