@@ -31,7 +31,7 @@ def _version(value: bool) -> None:
     raise typer.Exit()
 
 
-_COMMANDS = ("run", "score", "convert", "features", "eval", "demo", "report", "doctor", "bench", "build", "warm-up")
+_COMMANDS = ("label", "run", "score", "convert", "features", "eval", "demo", "report", "doctor", "bench", "build", "warm-up")
 
 
 def build(arguments: Sequence[str] | None = None) -> Any:
@@ -79,6 +79,10 @@ def build(arguments: Sequence[str] | None = None) -> Any:
 def _function(name: str) -> Callable[..., Any]:
     """The function of a command of this package. Only its own module is imported."""
     match name:
+        case "label":
+            from .label import label
+
+            return label
         case "run":
             from .run import run
 

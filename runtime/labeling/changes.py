@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .store import ClickStore
 
 MAX_CLASSES = 200
-_MAX_NAME, _MAX_NOTE = 100, 1000
+MAX_NAME, MAX_NOTE = 100, 1000
 _MAX_S = 30 * 86400.0
 _MAX_REACTION_S = 2.0
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -44,7 +44,7 @@ class Change:
         """Check the form of a request. Raises InputError."""
         if not isinstance(record, dict) or record.get("op") not in _OPS:
             raise _wrong("op", record.get("op") if isinstance(record, dict) else record)
-        annotator = _text("annotator", record.get("annotator"), _MAX_NAME)
+        annotator = _text("annotator", record.get("annotator"), MAX_NAME)
         values: dict[str, Any] = {}
         for name, (check, needed) in _OPS[record["op"]].items():
             if record.get(name) is not None:
@@ -84,6 +84,9 @@ class Change:
 
     def _edit(self, store: ClickStore) -> dict[str, Any]:
         v = self.values
+        now = store.clicks.get(v["id"])
+        if now is not None and all(getattr(now, name) == v[name] for name in ("label", "time_s", "note") if name in v):
+            return {}  # sent again, or made by two pages
         old = self._current(store)
         changed = Click(**{name: getattr(old, name) for name in Click.__slots__})
         changed.extra = dict(old.extra)
@@ -94,8 +97,6 @@ class Change:
             changed.moved()
         if "note" in v:
             changed.note = v["note"]
-        if changed == old:
-            return {}
         changed.rev += 1
         store.clicks[old.id] = changed
         store.touch(old.video)
@@ -220,7 +221,7 @@ def _text(name: str, value: object, most: int) -> str:
 
 
 def _name(name: str, value: object) -> str:
-    return _text(name, value, _MAX_NAME)
+    return _text(name, value, MAX_NAME)
 
 
 def _file(name: str, value: object) -> str:
@@ -230,7 +231,7 @@ def _file(name: str, value: object) -> str:
 
 
 def _note(name: str, value: object) -> str:
-    return "" if value == "" else _text(name, value, _MAX_NOTE)
+    return "" if value == "" else _text(name, value, MAX_NOTE)
 
 
 def _identifier(name: str, value: object) -> str:
