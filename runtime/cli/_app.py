@@ -66,7 +66,7 @@ def build(arguments: Sequence[str] | None = None) -> Any:
         if not one or name == first:
             app.command(name)(_function(name))
     if not one or first == "data":
-        app.add_typer(_data(), name="data", help="Check and generate data sets.")
+        app.add_typer(_data(), name="data", help="Check, begin and generate data sets.")
     for point in points:
         if not one or point.name == first:
             app.command(point.name)(point.load())

@@ -17,7 +17,7 @@ from .check_videos import check_videos
 from .dataset import LATE_CLICK_S, Dataset
 from .feature_files import FEATURE_ENDINGS
 from .findings import CheckResult, advice
-from .labeled import RECORD, read_labeling
+from .labeled import RECORD, is_plain, read_labeling
 from .layouts import first_of
 from .tables import PointRow, read_text, scan_points
 
@@ -80,7 +80,7 @@ def _open(folder: str | Path, result: CheckResult, **lists: Any) -> Dataset | No
     """Open a data set of features, or one of videos without features. None on failure, with a finding."""
     refused = []
     try:
-        return Dataset.open(folder, **lists)
+        return Dataset.open(folder, **lists, need_features=not is_plain(Path(folder)))
     except InputError as error:
         refused.append(error)
     if refused[0].code == "features-missing":

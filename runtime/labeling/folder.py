@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ..datasets.dataset import Dataset
 from ..datasets.extraction import check_names
+from ..datasets.feature_files import check_name
 from ..datasets.labeled import video_folder
 from ..datasets.layouts import find_points, published
 from ..errors import InputError
@@ -50,6 +51,7 @@ def open_folder(folder: Path, *, points: str = "points.csv", classes: Sequence[s
         raise InputError(
             "dataset-missing", f"{folder} is not a folder", required="a folder of videos", next_step="check the path"
         )
+    check_name("points", points)
     names = tuple(dict.fromkeys(clean_name(name) for name in classes if clean_name(name)))
     if pair := NameIndex(names).twice(fold=True):
         raise InputError(

@@ -19,7 +19,7 @@ from typing import Any
 
 from ..datasets.annotators import Mark, one_per_action
 from ..datasets.labeled import RECORD, read_labeling
-from ..errors import InputError
+from ..errors import InputError, PunctumError
 from ..files.atomic import BINARY, atomic_write
 from ..text.name_index import NameIndex
 from .changes import Change, Conflict
@@ -219,8 +219,16 @@ def _signature(path: Path) -> tuple[int, ...] | None:
 
 def _lock(folder: Path) -> int | None:
     """Keep other processes from labeling the same folder. The system releases the lock when the process ends."""
-    (folder / WORK).mkdir(exist_ok=True)
-    handle = os.open(folder / WORK / "lock", os.O_RDWR | os.O_CREAT | BINARY, 0o600)
+    try:
+        (folder / WORK).mkdir(exist_ok=True)
+        handle = os.open(folder / WORK / "lock", os.O_RDWR | os.O_CREAT | BINARY, 0o600)
+    except OSError as error:
+        raise PunctumError(
+            "write-failed",
+            f"Cannot write to {folder} ({error.strerror or error})",
+            required="a folder that this user may write to, for points.csv",
+            next_step="change its permissions, or copy the videos to a folder of your own",
+        ) from None
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
