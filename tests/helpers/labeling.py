@@ -135,7 +135,7 @@ class Page:
     def wait_for_time(self, time_s: float, *, seconds: float = 30.0) -> None:
         """Wait until playback has reached a media time."""
         script = (
-            "const done = arguments[1], v = document.getElementById('video'), until = performance.now() + arguments[2];"
+            "const done = arguments[2], v = document.getElementById('video'), until = performance.now() + arguments[1];"
             "const look = () => (v.currentTime >= arguments[0] || performance.now() > until ? done(v.currentTime) : "
             "requestAnimationFrame(look)); look();"
         )
