@@ -66,7 +66,7 @@ class LabelServer:
         """End it without any chance to tidy up."""
         assert self.process is not None
         self.process.kill()
-        self.process.wait(30)
+        self.process.communicate(timeout=30)
 
     def stop(self) -> int:
         """End it with Ctrl-C, and return its exit code."""
@@ -124,6 +124,14 @@ class Page:
         """Press keys one after the other; they are counted."""
         self.browser.keys(*keys)
         self.pressed += len(keys)
+
+    def chord(self, modifier: str, key: str) -> None:
+        """Press a key while another one is held."""
+        from selenium.webdriver import ActionChains
+
+        chain = ActionChains(self.browser.driver, duration=0)
+        chain.key_down(modifier).send_keys(key).key_up(modifier).perform()
+        self.pressed += 2
 
     def seek(self, time_s: float) -> None:
         script = (

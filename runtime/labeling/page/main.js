@@ -67,7 +67,11 @@ byId("video").addEventListener("canplay", start);
 async function overview(ident) {
   if (ident !== state.current) return;
   const answer = await fetch(`api/videos/${ident}/overview`).then((a) => (a.ok ? a.json() : null)).catch(() => null);
-  if (answer && ident === state.current) { state.overview = answer; notify("overview"); }
+  if (!answer || ident !== state.current) return;
+  const old = state.overview; // answers can overtake each other
+  if (old && (old.done || old.motion.length > answer.motion.length)) return;
+  state.overview = answer;
+  notify("overview");
 }
 
 function nothing() {
