@@ -31,7 +31,20 @@ def _version(value: bool) -> None:
     raise typer.Exit()
 
 
-_COMMANDS = ("label", "run", "score", "convert", "features", "eval", "demo", "report", "doctor", "bench", "build", "warm-up")
+_COMMANDS = (
+    "label",
+    "run",
+    "score",
+    "convert",
+    "features",
+    "eval",
+    "demo",
+    "report",
+    "doctor",
+    "bench",
+    "build",
+    "warm-up",
+)
 
 
 def build(arguments: Sequence[str] | None = None) -> Any:

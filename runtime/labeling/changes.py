@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
+from ..datasets.labeled import Labeling
 from ..errors import InputError
 from ..text.display import shown
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from .clicks import Click
-
-if TYPE_CHECKING:
-    from .store import ClickStore
 
 MAX_CLASSES = 200
 MAX_NAME, MAX_NOTE = 100, 1000
@@ -23,7 +21,21 @@ _MAX_REACTION_S = 2.0
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-class Conflict(Exception):  # noqa: N818 - an answer rather than a fault
+class Editable(Protocol):
+    """What changes are made to; see `ClickStore`."""
+
+    clicks: dict[str, Click]
+    classes: list[str]
+    labeling: Labeling
+    videos: list[str]
+    fixed: bool
+
+    def touch(self, video: str) -> None: ...
+
+    def now(self) -> str: ...
+
+
+class Conflict(Exception):
     """Another page has changed the click. click: its state now; None if it is gone."""
 
     def __init__(self, click: Click | None) -> None:
@@ -57,12 +69,12 @@ class Change:
     def saves_clicks(self) -> bool:
         return self.op in ("add", "edit", "delete", "rename")
 
-    def apply(self, store: ClickStore) -> dict[str, Any]:
+    def apply(self, store: Editable) -> dict[str, Any]:
         """Change the store in memory. Returns the event; empty if there is nothing to do."""
         event: dict[str, Any] = getattr(self, f"_{self.op}")(store)
         return event
 
-    def _add(self, store: ClickStore) -> dict[str, Any]:
+    def _add(self, store: Editable) -> dict[str, Any]:
         v = self.values
         if v["id"] in store.clicks:  # sent again
             return {}
@@ -82,7 +94,7 @@ class Change:
         store.touch(click.video)
         return {"click": click.to_record(), "nothing": store.labeling.nothing}
 
-    def _edit(self, store: ClickStore) -> dict[str, Any]:
+    def _edit(self, store: Editable) -> dict[str, Any]:
         v = self.values
         now = store.clicks.get(v["id"])
         if now is not None and all(getattr(now, name) == v[name] for name in ("label", "time_s", "note") if name in v):
@@ -102,7 +114,7 @@ class Change:
         store.touch(old.video)
         return {"click": changed.to_record()}
 
-    def _delete(self, store: ClickStore) -> dict[str, Any]:
+    def _delete(self, store: Editable) -> dict[str, Any]:
         if self.values["id"] not in store.clicks:  # sent again, or deleted by two pages
             return {}
         click = self._current(store)
@@ -110,13 +122,13 @@ class Change:
         store.touch(click.video)
         return {"deleted": click.id, "video": click.video}
 
-    def _current(self, store: ClickStore) -> Click:
+    def _current(self, store: Editable) -> Click:
         click = store.clicks.get(self.values["id"])
         if click is None or click.rev != self.values["rev"]:
             raise Conflict(click)
         return click
 
-    def _class(self, store: ClickStore) -> dict[str, Any]:
+    def _class(self, store: Editable) -> dict[str, Any]:
         name = self.values["label"]
         if name in store.classes:
             return {}
@@ -124,7 +136,7 @@ class Change:
         store.classes.append(name)
         return {"classes": list(store.classes)}
 
-    def _rename(self, store: ClickStore) -> dict[str, Any]:
+    def _rename(self, store: Editable) -> dict[str, Any]:
         old, name = _class(store, self.values["label"]), self.values["to"]
         place = store.classes.index(old)
         _check_classes(store, [*store.classes[:place], name, *store.classes[place + 1 :]])
@@ -135,7 +147,7 @@ class Change:
             store.touch(click.video)
         return {"classes": list(store.classes), "renamed": [old, name]}
 
-    def _remove(self, store: ClickStore) -> dict[str, Any]:
+    def _remove(self, store: Editable) -> dict[str, Any]:
         name = self.values["label"]
         if name not in store.classes:
             return {}
@@ -147,7 +159,7 @@ class Change:
         store.classes.remove(name)
         return {"classes": list(store.classes)}
 
-    def _nothing(self, store: ClickStore) -> dict[str, Any]:
+    def _nothing(self, store: Editable) -> dict[str, Any]:
         video = _video(store, self.values["video"])
         if self.values["value"] and any(click.video == video for click in store.clicks.values()):
             raise InputError(
@@ -158,11 +170,11 @@ class Change:
             )
         return {"nothing": self._mark(store, store.labeling.nothing, video)}
 
-    def _finished(self, store: ClickStore) -> dict[str, Any]:
+    def _finished(self, store: Editable) -> dict[str, Any]:
         video = _video(store, self.values["video"])
         return {"finished": self._mark(store, store.labeling.finished, video)}
 
-    def _mark(self, store: ClickStore, marks: dict[str, dict[str, str]], video: str) -> dict[str, dict[str, str]]:
+    def _mark(self, store: Editable, marks: dict[str, dict[str, str]], video: str) -> dict[str, dict[str, str]]:
         if self.values["value"]:
             marks.setdefault(video, {}).setdefault(self.annotator, store.now())
         else:
@@ -171,12 +183,12 @@ class Change:
                 del marks[video]
         return marks
 
-    def _reaction(self, store: ClickStore) -> dict[str, Any]:
+    def _reaction(self, store: Editable) -> dict[str, Any]:
         store.labeling.reaction_s[self.annotator] = self.values["seconds"]
         return {"reaction_s": store.labeling.reaction_s}
 
 
-def _check_classes(store: ClickStore, names: list[str]) -> None:
+def _check_classes(store: Editable, names: list[str]) -> None:
     if store.fixed:
         raise InputError(
             "label-class",
@@ -193,13 +205,13 @@ def _check_classes(store: ClickStore, names: list[str]) -> None:
         )
 
 
-def _class(store: ClickStore, name: str) -> str:
+def _class(store: Editable, name: str) -> str:
     if name not in store.classes:
         raise InputError("label-class", f"{shown(name)} is no class", ", ".join(store.classes), "add the class first")
     return name
 
 
-def _video(store: ClickStore, name: str) -> str:
+def _video(store: Editable, name: str) -> str:
     if name not in store.videos:
         raise InputError("label-video", f"{shown(name)} is no video of this folder", next_step="load the page again")
     return name
@@ -241,7 +253,12 @@ def _identifier(name: str, value: object) -> str:
 
 
 def _seconds(name: str, value: object, most: float = _MAX_S) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or not 0 <= value <= most:
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or not 0 <= value <= most
+    ):
         raise _wrong(name, value)
     return round(float(value), 4)
 

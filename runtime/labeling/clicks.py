@@ -94,9 +94,7 @@ def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None
                 annotator=row.annotator,
                 created=line.cell(own["created"]),
                 note=line.cell(own["note"]),
-                extra={
-                    name: line.cell(k) for k, name in enumerate(keys) if name and name not in _READ | set(COLUMNS)
-                },
+                extra={name: line.cell(k) for k, name in enumerate(keys) if name and name not in _READ | set(COLUMNS)},
             )
         )
     return _distinct(found)

@@ -84,7 +84,9 @@ def _obstacle(path: Path, container: InputContainer, stream: VideoStream) -> str
         return f"browsers do not all play the pixel format {stream.codec_context.pix_fmt}"
     if any(other.codec_context is not None for other in container.streams.video if other.index != stream.index):
         return "it has several video streams"
-    begin = 0.0 if stream.start_time is None or stream.time_base is None else float(stream.start_time * stream.time_base)
+    begin = (
+        0.0 if stream.start_time is None or stream.time_base is None else float(stream.start_time * stream.time_base)
+    )
     if abs((container.start_time or 0) / 1e6) > _LATE_S or abs(begin) > _LATE_S:
         return "its first frame is not at time 0"
     if form == "mov":

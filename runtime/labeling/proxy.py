@@ -8,7 +8,7 @@ import secrets
 from collections.abc import Callable
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
@@ -29,7 +29,7 @@ _BLACK_S = 1.0  # a picture that starts later than this is preceded by black, an
 _REPORT_S = 0.5
 
 
-class Stopped(Exception):  # noqa: N818 - a request of the caller rather than a fault
+class Stopped(Exception):
     """The conversion was stopped."""
 
 
@@ -76,7 +76,6 @@ def make_proxy(
 def _convert(
     frames: NativeFrames, out: OutputContainer, progress: Callable[[float], None], stopped: Callable[[], bool]
 ) -> None:
-    av = load_av()
     stream: VideoStream | None = None
     last = -1
     reported = 0.0
@@ -114,7 +113,7 @@ def _stream(out: OutputContainer, first: Sampled, rate: float) -> VideoStream:
     height, width = first.image.shape[:2]
     wide = width * first.aspect
     scale = min(1.0, MAX_SIDE / max(wide, height))
-    stream = out.add_stream(name, rate=Fraction(rate).limit_denominator(1001))
+    stream = cast("VideoStream", out.add_stream(name, rate=Fraction(rate).limit_denominator(1001)))
     stream.width, stream.height = max(round(wide * scale / 2) * 2, 16), max(round(height * scale / 2) * 2, 16)
     stream.pix_fmt = "yuv420p"
     stream.codec_context.time_base = Fraction(1, TICKS)

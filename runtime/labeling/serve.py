@@ -8,7 +8,7 @@ import hashlib
 import secrets
 import signal
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -72,7 +72,9 @@ def serve(
         app = label.app(port=number, token=token)
         library.start()
         try:
-            asyncio.run(_run(_server(app), listener, label.close, lambda: ready(f"http://{HOST}:{number}/?token={token}")))
+            asyncio.run(
+                _run(_server(app), listener, label.close, lambda: ready(f"http://{HOST}:{number}/?token={token}"))
+            )
         finally:
             library.close()
     finally:
@@ -82,13 +84,6 @@ def serve(
 
 def _server(app: object) -> uvicorn.Server:
     import uvicorn
-
-    class Server(uvicorn.Server):
-        """Leaves signals to the loop: uvicorn would raise them again after it has stopped."""
-
-        @contextlib.contextmanager
-        def capture_signals(self) -> Iterator[None]:
-            yield
 
     config = uvicorn.Config(
         app,  # type: ignore[arg-type]
@@ -102,7 +97,9 @@ def _server(app: object) -> uvicorn.Server:
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    return Server(config)
+    server = uvicorn.Server(config)
+    server.capture_signals = contextlib.nullcontext  # the loop handles them; uvicorn would raise them again at the end
+    return server
 
 
 async def _run(

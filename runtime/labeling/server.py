@@ -135,9 +135,7 @@ class Label:
             video["listed"] = self._listed is None or video["name"] in self._listed
         folder = hashlib.sha256(str(self.store.folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
         facts = {"folder": folder, "boot": self._boot, "product": __version__}
-        return JSONResponse(
-            {**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos}
-        )
+        return JSONResponse({**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos})
 
     async def _change(self, request: Request) -> Response:
         try:
@@ -148,7 +146,9 @@ class Label:
             return JSONResponse({"conflict": True, "click": now, "reload": conflict.reloaded}, 409)
         except PunctumError as error:
             text = f"{error.given}. {error.next_step}".strip()
-            return JSONResponse({"code": error.code, "error": text, "saved": False}, 400 if error.exit_code == 2 else 503)
+            return JSONResponse(
+                {"code": error.code, "error": text, "saved": False}, 400 if error.exit_code == 2 else 503
+            )
         except (ValueError, RecursionError):
             return JSONResponse({"code": "label-change", "error": "The change is no JSON", "saved": False}, 400)
         except ClientDisconnect:

@@ -136,7 +136,8 @@ class Page:
     def seek(self, time_s: float) -> None:
         script = (
             "const done = arguments[1], v = document.getElementById('video'); v.pause();"
-            "v.requestVideoFrameCallback(() => setTimeout(done, 30)); setTimeout(done, 1500); v.currentTime = arguments[0];"
+            "v.requestVideoFrameCallback(() => setTimeout(done, 30)); setTimeout(done, 1500);"
+            "v.currentTime = arguments[0];"
         )
         self.browser.driver.execute_async_script(script, time_s)
 

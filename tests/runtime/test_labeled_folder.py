@@ -80,7 +80,9 @@ def test_what_is_wrong_with_the_clicks_is_said(folder: Path, text: str, code: st
     assert [finding.code for finding in check_dataset(folder).errors] == [code]
 
 
-@pytest.mark.parametrize("text", ["[]", "{", '{"schema": "other"}', json.dumps({"schema": SCHEMA, "nothing": {"a": 1}})])
+@pytest.mark.parametrize(
+    "text", ["[]", "{", '{"schema": "other"}', json.dumps({"schema": SCHEMA, "nothing": {"a": 1}})]
+)
 def test_a_damaged_record_is_an_error(folder: Path, text: str):
     (folder / RECORD).write_text(text)
     with pytest.raises(InputError) as error:
@@ -155,7 +157,10 @@ def test_agreement_counts_actions():
 
 
 def test_repeated_actions_are_matched_one_to_one():
-    first, second = marks("ann", *[("knock", 0.5 * k) for k in range(20)]), marks("ben", *[("knock", 0.5 * k + 0.1) for k in range(19)])
+    first, second = (
+        marks("ann", *[("knock", 0.5 * k) for k in range(20)]),
+        marks("ben", *[("knock", 0.5 * k + 0.1) for k in range(19)]),
+    )
     result = compare(first, second)
     assert len(result.agreed) == 19
     assert all(pair.second.time_s - pair.first.time_s == pytest.approx(0.1) for pair in result.agreed)

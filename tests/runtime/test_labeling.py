@@ -24,7 +24,9 @@ from punctum.runtime.labeling.store import ClickStore
 NOW = "2026-01-02T03:04:05Z"
 
 
-def make(folder: Path, *, classes: tuple[str, ...] = ("open", "close"), videos: tuple[str, ...] = ("a", "b")) -> ClickStore:
+def make(
+    folder: Path, *, classes: tuple[str, ...] = ("open", "close"), videos: tuple[str, ...] = ("a", "b")
+) -> ClickStore:
     return ClickStore(folder, folder / "points.csv", list(videos), classes=classes, now=lambda: NOW)
 
 
@@ -191,7 +193,9 @@ def test_undo_of_a_deletion_keeps_who_and_when(store):
     add(store, "c1", who="ben", note="x")
     change(store, "delete", id="c1", rev=1)
     add(store, "c1", note="x", by="ben", created="2025-05-05T00:00:00Z")
-    assert [(row["annotator"], row["created"], row["note"]) for row in rows(store)] == [("ben", "2025-05-05T00:00:00Z", "x")]
+    assert [(row["annotator"], row["created"], row["note"]) for row in rows(store)] == [
+        ("ben", "2025-05-05T00:00:00Z", "x")
+    ]
 
 
 def test_nothing_happens_is_kept_and_ends_with_a_click(store, tmp_path):
@@ -294,11 +298,7 @@ TEXT = st.text(st.characters(codec="utf-8", exclude_categories=("Cc", "Cs", "Zl"
 
 
 @settings(max_examples=60, deadline=None)
-@given(
-    st.lists(
-        st.tuples(TEXT.filter(bool), TEXT.filter(bool), st.floats(0, 1e5), TEXT, TEXT), max_size=8
-    )
-)
+@given(st.lists(st.tuples(TEXT.filter(bool), TEXT.filter(bool), st.floats(0, 1e5), TEXT, TEXT), max_size=8))
 def test_reading_returns_what_was_written(tmp_path_factory, content):
     clicks = [
         Click(f"c{k}", label, video, round(at, 3), round(at, 3), 2.0, who, NOW, note)

@@ -86,7 +86,9 @@ def test_nothing_without_the_token(site, path):
         assert ask(site.app, f"{path}?token={TOKEN}", headers={"host": HOST}).status == 403
 
 
-@pytest.mark.parametrize("host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", "", f"{HOST}.evil.example"])
+@pytest.mark.parametrize(
+    "host", ["evil.example", f"evil.example:{PORT}", "127.0.0.1", "127.0.0.1:1", "", f"{HOST}.evil.example"]
+)
 def test_host_names_that_lead_here_are_refused(site, host):
     assert site.get("/api/state", host=host).status == 421
 
@@ -111,7 +113,10 @@ def test_two_host_headers_are_refused(site):
 def test_requests_of_other_sites_are_refused(site, headers):
     change = {"op": "class", "annotator": "ann", "label": "evil"}
     assert site.post("/api/change", change, **headers).status == 403
-    assert ask(site.app, "/api/state", headers={"host": HOST, "cookie": f"{site.app.cookie}={TOKEN}", **headers}).status == 403
+    assert (
+        ask(site.app, "/api/state", headers={"host": HOST, "cookie": f"{site.app.cookie}={TOKEN}", **headers}).status
+        == 403
+    )
     assert "evil" not in site.opened.store.classes
 
 
@@ -128,7 +133,9 @@ def test_bodies_are_bounded(site):
     assert site.post("/api/change", endless).status in (400, 413)
 
 
-@pytest.mark.parametrize("body", [b"", b"{", b"[" * 20000, b"\xff", b'{"op": "add"}', b'{"op": "class", "op": "class"}', b"NaN"])
+@pytest.mark.parametrize(
+    "body", [b"", b"{", b"[" * 20000, b"\xff", b'{"op": "add"}', b'{"op": "class", "op": "class"}', b"NaN"]
+)
 def test_bad_changes_are_answered(site, body):
     answer = site.post("/api/change", body)
     assert answer.status == 400

@@ -1,8 +1,7 @@
-"""The labeling page in headless Chromium: times of clicks, whole sessions by keyboard, crashes, two pages, long files."""
+"""The labeling page in headless Chromium: times of clicks, sessions by keyboard, crashes, two pages, long files."""
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import shutil
@@ -18,7 +17,8 @@ import pytest
 pytest.importorskip("starlette", reason="the labeling page needs starlette (extra label)")
 pytest.importorskip("uvicorn", reason="the labeling page needs uvicorn (extra label)")
 pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
-av = pytest.importorskip("av", reason="PyAV is not installed")
+pytest.importorskip("av", reason="PyAV is not installed")
+import av
 from punctum.runtime import Dataset
 from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.video.native import NativeFrames
@@ -210,7 +210,7 @@ def test_a_click_is_at_the_frame_on_screen(clips, serve, browser, tmp_path, spee
     assert float(row["speed"]) == speed
     assert row["time_s"] == row["clicked_s"]
     assert float(row["clicked_s"]) / FRAME_S == pytest.approx(round(float(row["clicked_s"]) / FRAME_S), abs=0.03)
-    assert 1.0 <= float(row["clicked_s"]) + 2 * FRAME_S  # the wait and the key cost time, but a click is never early
+    assert float(row["clicked_s"]) + 2 * FRAME_S >= 1.0  # the wait and the key cost time, but a click is never early
     paused = browser.driver.execute_async_script(NOW)
     assert float(row["clicked_s"]) <= paused
 
@@ -225,8 +225,9 @@ def test_the_reaction_time_is_subtracted_while_playing_only(clips, serve, browse
     script = (
         "const done = arguments[0]; let n = 0; const go = () => { const pad = document.querySelector('#reaction .pad');"
         "if (!pad || !document.getElementById('reaction').open) return done(n);"
-        "if (pad.classList.contains('go')) { n += 1; setTimeout(() => pad.dispatchEvent(new PointerEvent('pointerdown', "
-        "{bubbles: true})), 250); setTimeout(go, 600); } else setTimeout(go, 10); }; go();"
+        "if (pad.classList.contains('go')) { n += 1; setTimeout(() => pad.dispatchEvent("
+        "new PointerEvent('pointerdown', {bubbles: true})), 250);"
+        " setTimeout(go, 600); } else setTimeout(go, 10); }; go();"
     )
     browser.driver.set_script_timeout(60)
     assert browser.driver.execute_async_script(script) >= 8
@@ -237,7 +238,9 @@ def test_the_reaction_time_is_subtracted_while_playing_only(clips, serve, browse
     page.wait_for_time(2.0)
     page.press("1", "k", "1")
     page.saved()
-    moving, still = until(lambda: len(server.rows()) == 2 and sorted(server.rows(), key=lambda row: -float(row["speed"])))
+    moving, still = until(
+        lambda: len(server.rows()) == 2 and sorted(server.rows(), key=lambda row: -float(row["speed"]))
+    )
     speed = float(moving["speed"])
     assert speed in (1.5, 2)
     assert float(moving["clicked_s"]) - float(moving["time_s"]) == pytest.approx(reaction * speed, abs=2e-3)
@@ -288,13 +291,12 @@ def test_a_whole_session_by_keyboard(clips, serve, browser, tmp_path):
     until(lambda: len(server.rows()) == 1)
     page.press("z")
     until(lambda: [row["note"] for row in server.rows()] == ["hand 2", ""])
-    before = browser.driver.execute_async_script(NOW)
-    for key, sign in ((".", 1), (",", -1)):
+    times = [browser.driver.execute_async_script(NOW)]
+    for key in (".", ","):
         page.press(key)
-        until(lambda: browser.driver.execute_async_script(NOW) != before)
-        after = browser.driver.execute_async_script(NOW)
-        assert after - before == pytest.approx(sign * FRAME_S, abs=2e-3)
-        before = after
+        until(lambda: browser.driver.execute_async_script(NOW) != times[-1])
+        times.append(browser.driver.execute_async_script(NOW))
+    assert np.diff(times) == pytest.approx([FRAME_S, -FRAME_S], abs=2e-3)
     # the next videos: one with a click, one in which nothing happens
     page.press(Keys.ENTER)
     page.ready("b")
@@ -502,7 +504,10 @@ def test_two_annotators_and_their_conflicts(clips, serve, browser, tmp_path):
 
 def test_five_thousand_clicks(clips, serve, browser, tmp_path):
     folder = copied(clips, tmp_path)
-    lines = [f"{'open' if k % 2 else 'close'},{'abc'[k % 3]},{k * 8 / 5000 * (1 if k % 3 == 2 else 0.5):.3f}" for k in range(5000)]
+    lines = [
+        f"{'open' if k % 2 else 'close'},{'abc'[k % 3]},{k * 8 / 5000 * (1 if k % 3 == 2 else 0.5):.3f}"
+        for k in range(5000)
+    ]
     (folder / "points.csv").write_text("class,video_id,time_s\n" + "\n".join(lines) + "\n")
     server = serve(folder)
     page = Page(browser)
@@ -519,8 +524,9 @@ def test_five_thousand_clicks(clips, serve, browser, tmp_path):
     until(lambda: len(server.rows()) == 5003)
     painted = browser.driver.execute_async_script(
         "const done = arguments[0], times = []; let last = performance.now(), n = 0;"
-        "const step = (t) => { times.push(t - last); last = t; if (++n < 30) requestAnimationFrame(step); else "
-        "done(times.sort((a, b) => a - b)[15]); }; document.getElementById('video').play(); requestAnimationFrame(step);"
+        "const step = (t) => { times.push(t - last); last = t; if (++n < 30) requestAnimationFrame(step); "
+        "else done(times.sort((a, b) => a - b)[15]); };"
+        "document.getElementById('video').play(); requestAnimationFrame(step);"
     )
     assert painted < 120
     assert browser.complaints() == []
@@ -536,7 +542,15 @@ def test_a_file_of_ten_hours(serve, browser, tmp_path):
         made[:, (k // 50) % 60 : (k // 50) % 60 + 4] = 240
         return made
 
-    encode(folder / "long.mp4", 9000, rate=1, times=[4.0 * k for k in range(9000)], size=(48, 64), paint=paint, keyframes=25)
+    encode(
+        folder / "long.mp4",
+        9000,
+        rate=1,
+        times=[4.0 * k for k in range(9000)],
+        size=(48, 64),
+        paint=paint,
+        keyframes=25,
+    )
     server = serve(folder, "--classes", "open")
     page = Page(browser)
     page.open(server.address)
@@ -584,15 +598,17 @@ def test_the_page_fits_and_can_be_read(shown, browser, size, dark):
     assert browser.run("return [document.documentElement.scrollWidth, window.innerWidth]") == [width, width]
     outside = (
         "return [...document.querySelectorAll('body *')].filter((n) => !n.closest('dialog, .scroll, ol') && "
-        "n.getClientRects().length && n.getBoundingClientRect().right > innerWidth + 0.5).map((n) => n.outerHTML.slice(0, 80))"
+        "n.getClientRects().length && n.getBoundingClientRect().right > innerWidth + 0.5)"
+        ".map((n) => n.outerHTML.slice(0, 80))"
     )
     assert browser.run(outside) == []
     seen, bad = browser.run(kit.CONTRAST)
     assert seen > 30
     assert bad == []
     small = (
-        "return [...document.querySelectorAll('button, input[type=text], select, summary, label:has(input)')].filter((n) => "
-        "n.getClientRects().length && n.getBoundingClientRect().height < 24).map((n) => n.outerHTML.slice(0, 80))"
+        "return [...document.querySelectorAll('button, input[type=text], select, summary, label:has(input)')]"
+        ".filter((n) => n.getClientRects().length && n.getBoundingClientRect().height < 24)"
+        ".map((n) => n.outerHTML.slice(0, 80))"
     )
     assert browser.run(small) == []
     assert browser.driver.title != "broken"
@@ -610,7 +626,9 @@ def test_every_control_has_a_name(shown, browser):
     nameless = [
         node["role"]["value"]
         for node in tree
-        if not node.get("ignored") and node.get("role", {}).get("value") in controls and not node.get("name", {}).get("value")
+        if not node.get("ignored")
+        and node.get("role", {}).get("value") in controls
+        and not node.get("name", {}).get("value")
     ]
     assert nameless == []
     assert len([node for node in tree if node.get("role", {}).get("value") == "button"]) > 15
@@ -656,7 +674,9 @@ def test_touch_clicks_and_drags(clips, serve, browser, tmp_path):
     for apart in (50, 80, 120):
         browser.touch("touchMove", (line["x"] + 330 - apart, y), (line["x"] + 330 + apart, y))
     browser.touch("touchEnd")
-    browser.wait("const d = document.getElementById('timeline').dataset; return d.to - d.from < arguments[0]", 0.7 * whole)
+    browser.wait(
+        "const d = document.getElementById('timeline').dataset; return d.to - d.from < arguments[0]", 0.7 * whole
+    )
 
 
 def test_still_parts_are_skipped(serve, browser, tmp_path):
@@ -674,8 +694,8 @@ def test_still_parts_are_skipped(serve, browser, tmp_path):
     page.open(serve(folder, "--classes", "open").address)
     page.ready("still")
     browser.driver.execute_async_script(
-        "const done = arguments[0]; import('/page/model.js').then((m) => { const look = () => (m.state.overview?.done ? "
-        "done() : setTimeout(look, 50)); look(); })"
+        "const done = arguments[0]; import('/page/model.js').then((m) => { const look = () => "
+        "(m.state.overview?.done ? done() : setTimeout(look, 50)); look(); })"
     )
     began = time.monotonic()
     page.press("s", " ")
@@ -692,6 +712,8 @@ def test_a_video_that_cannot_be_read_is_named(clips, serve, browser, tmp_path):
     browser.run(
         "[...document.querySelectorAll('#videos button')].find((b) => b.textContent.startsWith('broken')).click()"
     )
-    text = browser.wait("const n = document.getElementById('wait'); return !n.hidden && !/^(Open|Wait|Conv)/.test(n.textContent) && n.textContent")
+    text = browser.wait(
+        "const n = document.getElementById('wait');"
+        "return !n.hidden && !/^(Open|Wait|Conv)/.test(n.textContent) && n.textContent"
+    )
     assert "broken.avi" in text
-    assert json.dumps(text)
