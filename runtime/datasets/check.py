@@ -203,6 +203,7 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
                 f"no point for training video {video}",
                 "click its actions; without clicks it is used as background only",
             )
+    _check_finished(data, clicked, result)
     for label, count in per_class.items():
         if count == 0 and train:
             result.error(
@@ -229,6 +230,23 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
         )
     result.summary["points in training videos"] = sum(per_class.values())
     result.summary["points per class"] = per_class
+
+
+def _check_finished(data: Dataset, clicked: set[str], result: CheckResult) -> None:
+    """Warn about videos with clicks that no annotator has finished, if videos are marked as finished at all."""
+    try:
+        finished = read_labeling(data.folder).finished
+    except InputError:  # reported by `_empty_videos`
+        return
+    index = NameIndex(finished, media=True)
+    open_ones = [video for video in data.train if video in clicked and index.find(video) is None]
+    if finished and open_ones:
+        result.warn(
+            "video-unfinished",
+            data.folder / RECORD,
+            f"{counted(len(open_ones), 'video')} with clicks not marked as finished ({', '.join(open_ones[:3])})",
+            "finish them with `punctum label`: what has no click counts as background",
+        )
 
 
 def _empty_videos(data: Dataset, result: CheckResult) -> list[str]:

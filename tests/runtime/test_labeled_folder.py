@@ -98,6 +98,17 @@ def test_clicks_of_a_video_that_is_gone_are_an_error_of_that_video(folder: Path)
         data.video_file("gone")
 
 
+def test_videos_that_are_not_finished_are_named(folder: Path):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    record = json.loads((folder / RECORD).read_text())
+    assert "video-unfinished" not in [finding.code for finding in check_dataset(folder).warnings]
+    (folder / RECORD).write_text(json.dumps({**record, "finished": {"b": {"ann": "now"}}}))
+    (found,) = [finding for finding in check_dataset(folder).warnings if finding.code == "video-unfinished"]
+    assert "1 video with clicks" in found.message
+    (folder / RECORD).write_text(json.dumps({**record, "finished": {"a": {"ben": "now"}}}))
+    assert "video-unfinished" not in [finding.code for finding in check_dataset(folder).warnings]
+
+
 def test_init_writes_what_opening_without_it_assumes(folder: Path, capsys: pytest.CaptureFixture[str]):
     before = Dataset.open(folder, need_features=False)
     assert invoke(["data", "init", str(folder)]) == 0

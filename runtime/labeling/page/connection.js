@@ -27,12 +27,17 @@ connect((change) => {
   pump();
 });
 
+// A page holds a lock as long as it lives, so that its changes are left to itself.
+const lock = (name) => `punctum-page-${name}`;
+navigator.locks?.request(lock(page), () => new Promise(() => {}));
+
 /** Changes that a page before this one could not send. */
-function adopt() {
+async function adopt() {
   let keys = [];
   try { keys = Object.keys(localStorage).filter((k) => k.startsWith(prefix())).sort(); } catch { /* as above */ }
+  const alive = new Set(((await navigator.locks?.query())?.held || []).map((held) => held.name));
   for (const key of keys) {
-    if (outbox.some((e) => e.key === key)) continue;
+    if (outbox.some((e) => e.key === key) || alive.has(lock(key.slice(prefix().length + 21)))) continue;
     try { outbox.push({ key, change: JSON.parse(localStorage.getItem(key)) }); } catch { localStorage.removeItem(key); }
   }
 }
@@ -119,10 +124,18 @@ export async function load() {
 
 let source = null, version = -1;
 /** Follow what other pages do. The browser reconnects by itself; after a gap everything is loaded again. */
-export function follow(onOverview) {
-  adopt();
+export async function follow(onOverview) {
+  await adopt();
   show();
   pump();
+  listenTo(onOverview);
+  // A browser opens few connections to one server, so a page in the background gives up its own.
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) source.close();
+    else if (source.readyState === EventSource.CLOSED) listenTo(onOverview);
+  });
+}
+function listenTo(onOverview) {
   source = new EventSource("api/events");
   source.onmessage = async (message) => {
     const event = JSON.parse(message.data);
@@ -142,7 +155,10 @@ export function follow(onOverview) {
   source.onerror = () => {
     closed = true;
     show(outbox.length ? "" : "Not connected: the server does not answer");
-    if (source.readyState === EventSource.CLOSED) setTimeout(() => { source.close(); follow(onOverview); }, 3000);
+    const failed = source;
+    if (failed.readyState === EventSource.CLOSED) {
+      setTimeout(() => { if (failed === source && !document.hidden) listenTo(onOverview); }, 3000);
+    }
   };
 }
 addEventListener("beforeunload", (e) => { if (outbox.length) e.preventDefault(); });

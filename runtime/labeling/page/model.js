@@ -32,17 +32,24 @@ export function replace(record) {
   byName.clear();
   for (const v of state.videos) byName.set(v.name, v);
   if (state.selected && !state.clicks.has(state.selected)) state.selected = null;
-  sorted.clear();
+  group();
   notify("clicks", "classes", "videos", "person");
 }
 
 const sorted = new Map();
+const inOrder = (a, b) => a.time_s - b.time_s || (a.id < b.id ? -1 : 1);
+function group() {
+  sorted.clear();
+  for (const v of state.videos) sorted.set(v.name, []);
+  for (const c of state.clicks.values()) sorted.get(c.video)?.push(c);
+  for (const clicks of sorted.values()) clicks.sort(inOrder);
+}
 /** Clicks of a video in time order; those of other annotators only if they are shown. */
 export function clicksOf(name) {
   if (!sorted.has(name)) {
     const found = [];
     for (const c of state.clicks.values()) if (c.video === name) found.push(c);
-    sorted.set(name, found.sort((a, b) => a.time_s - b.time_s || (a.id < b.id ? -1 : 1)));
+    sorted.set(name, found.sort(inOrder));
   }
   const all = sorted.get(name);
   return state.others ? all : all.filter(isOwn);
@@ -93,7 +100,6 @@ export function receive(event) {
 
 function renameLocally(old, name) {
   for (const c of state.clicks.values()) if (c.label === old) { c.label = name; c.rev += 1; }
-  sorted.clear();
 }
 
 // Each change and its inverse. `apply` shows it here; the same record goes to the server.

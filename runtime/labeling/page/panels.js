@@ -94,10 +94,29 @@ function status(v) {
   if (!count) return v.state === "failed" ? "cannot be played" : "no click";
   return counted(count, "click") + (isDone(v) ? ", finished" : "");
 }
+let listed = null;
+const rows = new Map();
+/** Thousands of videos may be listed, so only what has changed is written. */
 function paintVideos() {
-  byId("videos").replaceChildren(...state.videos.map((v) => el("li", { class: isDone(v) ? "done" : "" },
-    el("button", { type: "button", "aria-current": v.id === state.current ? "true" : null, onclick: () => onVideo(v) },
-      el("span", { class: "label", text: v.name }), el("small", { text: status(v) + (v.listed ? "" : ", in no list") })))));
+  if (listed !== state.videos) {
+    listed = state.videos;
+    rows.clear();
+    for (const v of listed) {
+      const small = el("small"), button = el("button", { type: "button", onclick: () => onVideo(model.videoOf(v.name)) }, el("span", { class: "label", text: v.name }), small);
+      rows.set(v.id, { small, button, item: el("li", {}, button), text: "" });
+    }
+    byId("videos").replaceChildren(...[...rows.values()].map((row) => row.item));
+  }
+  for (const v of listed) {
+    const row = rows.get(v.id), text = status(v) + (v.listed ? "" : ", in no list"), here = v.id === state.current;
+    if (row.text !== text) { row.text = row.small.textContent = text; }
+    row.item.classList.toggle("done", isDone(v));
+    if (row.here !== here) {
+      row.here = here;
+      row.button.setAttribute("aria-current", here ? "true" : "false");
+      if (here) keepInView(byId("videos"), row.item);
+    }
+  }
   const done = state.videos.filter(isDone).length;
   byId("videos-done").textContent = `${done} of ${counted(state.videos.length, "video")} finished`;
   const entry = current();
@@ -123,6 +142,13 @@ function paintPlaying() {
   byId("b-still").setAttribute("aria-pressed", player.isSkipping() ? "true" : "false");
   byId("b-undo").disabled = !model.history.done.length;
   byId("b-redo").disabled = !model.history.undone.length;
+}
+
+/** Scroll a list, and nothing else, so that an item can be seen. */
+function keepInView(list, item) {
+  const box = list.getBoundingClientRect(), place = item.getBoundingClientRect();
+  if (place.top < box.top) list.scrollTop -= box.top - place.top;
+  if (place.bottom > box.bottom) list.scrollTop += place.bottom - box.bottom;
 }
 
 const waiting = new Set();
