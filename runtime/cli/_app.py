@@ -32,6 +32,7 @@ def _version(value: bool) -> None:
 
 
 _COMMANDS = (
+    "label",
     "run",
     "score",
     "convert",
@@ -80,7 +81,7 @@ def build(arguments: Sequence[str] | None = None) -> Any:
         if not one or name == first:
             app.command(name)(_function(name))
     if not one or first == "data":
-        app.add_typer(_data(), name="data", help="Check and generate data sets.")
+        app.add_typer(_data(), name="data", help="Check, begin and generate data sets.")
     for point in points:
         if not one or point.name == first:
             app.command(point.name)(point.load())
@@ -93,6 +94,10 @@ def build(arguments: Sequence[str] | None = None) -> Any:
 def _function(name: str) -> Callable[..., Any]:
     """The function of a command of this package. Only its own module is imported."""
     match name:
+        case "label":
+            from .label import label
+
+            return label
         case "run":
             from .run import run
 

@@ -1,4 +1,4 @@
-"""`punctum data`: check a data set, or generate one."""
+"""`punctum data`: check a data set, begin one, or generate one."""
 
 from __future__ import annotations
 
@@ -42,6 +42,23 @@ def check(
     else:
         _print(report, dataset)
     return 2 if report.errors else 0
+
+
+@app.command("init")
+def init(
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of videos and clicks.")],
+    points: Annotated[str, typer.Option(help="Points file.")] = "points.csv",
+) -> None:
+    """Write dataset.json and train.txt for a folder of videos and clicks, to be edited.
+
+    punctum train takes such a folder without them: all labeled videos are used.
+
+    Example: punctum data init my-videos
+    """
+    from ..datasets.init import init_dataset
+
+    for path in init_dataset(folder, points=points):
+        echo(f"wrote {path}")
 
 
 def _print(report: CheckResult, folder: Path) -> None:

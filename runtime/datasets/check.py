@@ -17,6 +17,7 @@ from .check_videos import check_videos
 from .dataset import LATE_CLICK_S, Dataset
 from .feature_files import FEATURE_ENDINGS
 from .findings import CheckResult, advice
+from .labeled import RECORD, is_plain, read_labeling
 from .layouts import first_of
 from .tables import PointRow, read_text, scan_points
 
@@ -67,6 +68,7 @@ def check_dataset(
         "classes": len(data.labels),
         "train videos": len(data.train),
         "test videos": len(data.test),
+        **({"videos without labels, not used": data.unlabeled} if data.unlabeled else {}),
         **({} if data.only_videos else features),
         **result.summary,
         "actions in the ground truth": actions,
@@ -78,7 +80,7 @@ def _open(folder: str | Path, result: CheckResult, **lists: Any) -> Dataset | No
     """Open a data set of features, or one of videos without features. None on failure, with a finding."""
     refused = []
     try:
-        return Dataset.open(folder, **lists)
+        return Dataset.open(folder, **lists, need_features=not is_plain(Path(folder)))
     except InputError as error:
         refused.append(error)
     if refused[0].code == "features-missing":
@@ -107,6 +109,8 @@ def _check_lists(data: Dataset, train_list: str, test_list: str, result: CheckRe
             else:
                 fix = "nothing for training; to evaluate, list test videos, one per line"
                 result.warn("list-empty", base / name, f"no {name}", fix)
+            continue
+        if not path.exists():  # a folder without lists: the labeled videos
             continue
         training = NameIndex(lines["train"], media=True)
         for line, video in _numbered(path):
@@ -190,14 +194,16 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
         if row.video in train:
             per_class[row.label] += 1
     clicked = {row.video for row in good}
+    empty = NameIndex(_empty_videos(data, result), media=True)
     for video in data.train:
-        if video not in clicked:
+        if video not in clicked and empty.find(video) is None:
             result.warn(
                 "video-without-points",
                 data.points_file,
                 f"no point for training video {video}",
                 "click its actions; without clicks it is used as background only",
             )
+    _check_finished(data, clicked, result)
     for label, count in per_class.items():
         if count == 0 and train:
             result.error(
@@ -224,6 +230,32 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
         )
     result.summary["points in training videos"] = sum(per_class.values())
     result.summary["points per class"] = per_class
+
+
+def _check_finished(data: Dataset, clicked: set[str], result: CheckResult) -> None:
+    """Warn about videos with clicks that no annotator has finished, if videos are marked as finished at all."""
+    try:
+        finished = read_labeling(data.folder).finished
+    except InputError:  # reported by `_empty_videos`
+        return
+    index = NameIndex(finished, media=True)
+    open_ones = [video for video in data.train if video in clicked and index.find(video) is None]
+    if finished and open_ones:
+        result.warn(
+            "video-unfinished",
+            data.folder / RECORD,
+            f"{counted(len(open_ones), 'video')} with clicks not marked as finished ({', '.join(open_ones[:3])})",
+            "finish them with `punctum label`: what has no click counts as background",
+        )
+
+
+def _empty_videos(data: Dataset, result: CheckResult) -> list[str]:
+    """Videos that an annotator marked as ones in which nothing happens."""
+    try:
+        return list(read_labeling(data.folder).nothing)
+    except InputError as error:
+        result.error(error.code, data.folder / RECORD, error.given, error.next_step)
+        return []
 
 
 def _check_row(

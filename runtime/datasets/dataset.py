@@ -4,7 +4,8 @@ Layout: `dataset.json` (name, classes, fps, snippet_frames, feature_dim), `gt.js
 (columns class, video_id, point in frames); `features/`, `train.txt`, `test.txt` at the top or in a split folder;
 `fps.json` if videos have different frame rates. The published layouts of LACP and HR-Pro are supported too
 (`layouts`). A video data set has `videos/` instead of `features/`; snippet_frames and feature_dim then depend on the
-backbone. Points may be in seconds, in a column time_s.
+backbone. Points may be in seconds, in a column time_s. A folder of videos and points.csv alone is a data set too
+(`labeled`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,9 @@ import numpy.typing as npt
 from ..errors import InputError
 from ..features.features import Features, check_features, load_features
 from ..text.name_index import NameIndex
+from .annotators import Mark, one_per_action
 from .feature_files import check_name, feature_files, find_video, header_dim, why_missing
+from .labeled import is_plain, labeled_videos
 from .layouts import find_points, first_of, published, read_facts, read_rates
 from .splits import check_distinct, listed, split_folder
 from .tables import PointRow, read_json, read_list, read_points, scan_points
@@ -57,6 +60,7 @@ class Dataset:
         fps_of: Frame rates of single videos.
         videos_dir: Folder of the videos; None if the data set has none.
         feature_key: Name of the array in .npz files that contain several.
+        unlabeled: Number of videos that are left out because nobody has labeled them (`labeled`).
     """
 
     folder: Path
@@ -73,6 +77,7 @@ class Dataset:
     fps_of: dict[str, float] = field(default_factory=dict)
     videos_dir: Path | None = None
     feature_key: str = ""
+    unlabeled: int = 0
 
     @classmethod
     def open(
@@ -113,6 +118,11 @@ class Dataset:
         truth_file = first_of(folder / "gt.json", folder / "gt_full.json")
         videos = first_of(base / facts.video_folder, folder / facts.video_folder)
         train = tuple(listed(base, train_list, "train"))
+        unlabeled = 0
+        if not train and is_plain(folder):
+            train, unlabeled = labeled_videos(folder, points_file)
+            tests = NameIndex(listed(base, test_list, "test"), media=True)
+            train = tuple(video for video in train if tests.find(video) is None)
         test = tuple(listed(base, test_list, "test"))
         check_distinct(base, train_list, train)
         check_distinct(base, test_list, test)
@@ -134,6 +144,7 @@ class Dataset:
             fps_of=read_rates(folder, truth_file),
             videos_dir=videos if videos.is_dir() else None,
             feature_key=facts.feature_key,
+            unlabeled=unlabeled,
         )
 
     @property
@@ -213,19 +224,20 @@ class Dataset:
     def points(self) -> dict[str, list[Point]]:
         """Clicks of each video in time order. Repeated clicks count once.
 
-        Names may be spelled differently (`NameIndex`).
+        Names may be spelled differently (`NameIndex`). Clicks of several annotators that mark the same action count
+        once as well (`annotators.one_per_action`).
 
         Raises:
             InputError: The data set does not have the class, or the name of a video differs from a listed one by case
                 only or matches several.
         """
         labels, videos = self.point_names()
-        found: dict[str, set[tuple[float, int]]] = {}
+        found: dict[str, set[tuple[float, int, str]]] = {}
         for row in read_points(self.points_file):
             label, video = self.resolve(row, labels, videos)
             time_s = row.frame if row.seconds else row.time_s(self.rate(video))
-            found.setdefault(video, set()).add((time_s, self.labels.index(label)))
-        return {video: [Point(label, time_s) for time_s, label in sorted(rows)] for video, rows in found.items()}
+            found.setdefault(video, set()).add((time_s, self.labels.index(label), row.annotator))
+        return {video: _points(rows) for video, rows in found.items()}
 
     def point_names(self) -> tuple[NameIndex, NameIndex]:
         """Indices that find classes and listed videos in any spelling."""
@@ -267,6 +279,14 @@ class Dataset:
                 next_step="check `split`",
             )
         return read_truth(self.truth_file, videos, self.labels)
+
+
+def _points(rows: set[tuple[float, int, str]]) -> list[Point]:
+    """Clicks of a video, each with time, class and annotator, in time order and one per action."""
+    if len({annotator for _, _, annotator in rows}) > 1:
+        marks = (Mark(annotator, label, time_s) for time_s, label, annotator in sorted(rows))
+        return [Point(int(str(label)), time_s) for label, time_s in one_per_action(marks)]
+    return [Point(label, time_s) for time_s, label, _ in sorted(rows)]
 
 
 def _other_dimension(path: Path, data: npt.NDArray[np.float32], dim: int) -> InputError:

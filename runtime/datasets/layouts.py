@@ -24,6 +24,7 @@ from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..text.numbers import parse_rate, shown
 from .feature_files import usable_name
+from .labeled import is_plain, plain_classes, video_folder
 from .tables import read_json, read_text, scan_points
 
 _PUBLISHED_MARKS = ("fps_dict.json", "fps.json", "gt_full.json", "split_train.txt", "split_test.txt")
@@ -59,6 +60,9 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
     if published(folder):
         name = as_utf8(folder.resolve().name)
         return Facts(name, _labels_of(points_file), _FEATURE_FPS, _FEATURE_FRAMES / _FEATURE_FPS, 0)
+    if is_plain(folder):
+        name = as_utf8(folder.resolve().name)
+        return Facts(name, plain_classes(folder, points_file), 0.0, 0.0, 0, video_folder(folder))
     path = folder / "dataset.json"
     info = read_json(path)
     try:
@@ -92,7 +96,7 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
             required=f"distinct classes and positive numbers up to {_MOST:g}",
             next_step="correct it",
         )
-    if not usable_name(videos):
+    if videos != "." and not usable_name(videos):
         raise InputError(
             "dataset-json",
             f"{path}: video_folder is {shown(videos)}",

@@ -118,6 +118,7 @@ class PointRow:
         written: Frame or time as written.
         seconds: Whether `frame` is in seconds on the media clock.
         problem: Why `frame` cannot be read.
+        annotator: Who clicked, if the file says so (column annotator).
     """
 
     line: int
@@ -127,6 +128,7 @@ class PointRow:
     written: str
     seconds: bool = False
     problem: str = ""
+    annotator: str = ""
 
     def time_s(self, fps: float) -> float:
         """Seconds on the media clock of a video with `fps` frames per second."""
@@ -159,7 +161,8 @@ def scan_points(path: Path) -> list[PointRow]:
                 )
             columns[role] = column
         style = table.style(columns["frame"])
-        return [_point(row, columns, style, seconds) for row in table.rows]
+        annotator = table.column("annotator")
+        return [_point(row, columns, style, seconds, annotator) for row in table.rows]
     except TableError as error:
         raise InputError(
             "points-unreadable", f"{path} {error}", required="a CSV file", next_step="fix the line"
@@ -177,7 +180,7 @@ def scan_points(path: Path) -> list[PointRow]:
         ) from None
 
 
-def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool) -> PointRow:
+def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool, annotator: int | None) -> PointRow:
     written, problem, frame = row.cell(columns["frame"]), row.problem, math.nan
     if not problem:
         try:
@@ -185,7 +188,7 @@ def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool) -> Po
         except ValueError as error:
             problem = str(error)
     label, video = row.cell(columns["label"]), row.cell(columns["video"])
-    return PointRow(row.line, label, video, frame, written, seconds, problem)
+    return PointRow(row.line, label, video, frame, written, seconds, problem, row.cell(annotator))
 
 
 def read_points(path: Path) -> list[PointRow]:

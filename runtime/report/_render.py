@@ -88,7 +88,7 @@ def _page(template: str, values: Mapping[str, object]) -> str:
     )
     environment.filters |= {"shown": shown, "figure": figure}
     scripts = {"recording.html.j2": SCRIPTS, "dataset.html.j2": ("dataset.js",)}.get(template, ())
-    style = _read("report.css")
+    style = _read("theme.css") + _read("report.css")
     script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in scripts) + "})();\n"
     policy = (
         f"default-src 'none'; img-src data:; style-src {_sha(style)}; script-src {_sha(script)}; "

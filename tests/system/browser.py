@@ -12,7 +12,7 @@ OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
 )
-SIZES = {"phone": (390, 844), "desktop": (1440, 900)}
+SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
 # Contrast of every text that is drawn, against what lies behind it, as WCAG 2 defines it.
 CONTRAST = """
 const channel = (x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; };
@@ -84,16 +84,17 @@ class Browser:
         self.driver.set_page_load_timeout(60)
         self.dark = False
 
-    def open(self, page: Path, size: str = "desktop", *, dark: bool = False) -> None:
+    def open(self, page: Path | str, size: str = "desktop", *, dark: bool = False) -> None:
+        """Load a file or an address in a window of one of `SIZES`."""
         width, height = SIZES[size]
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size == "phone"}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size != "desktop"}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         still = {"name": "prefers-reduced-motion", "value": "reduce"}
         self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme, still]})
         for kind in ("browser", "performance"):
             self.driver.get_log(kind)
-        self.driver.get(page.as_uri())
+        self.driver.get(page if isinstance(page, str) else page.as_uri())
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)

@@ -314,6 +314,14 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--quiet": "no progress",
         "--json": "form of the summary",
     },
+    "label": {
+        "--annotator": "name in the rows of points.csv; an error if it is empty",
+        "--classes": "classes to begin with; an unknown one is an error with dataset.json",
+        "--points": "file of the clicks",
+        "--port": "port of the page; an error if it is taken",
+        "--no-browser": "opens no browser",
+    },
+    "data init": {"--points": "file of the clicks"},
     "data make-videos": {
         "--out": "folder",
         "--count": "videos",

@@ -116,6 +116,9 @@ def test_what_users_are_promised_is_in(wheel):
         "punctum/runtime/assets/default/manifest.json",
         "punctum/runtime/assets/default/backbone.onnx",
         "punctum/runtime/report/page/report.css",
+        "punctum/runtime/report/page/theme.css",
+        "punctum/runtime/labeling/page/index.html",
+        "punctum/runtime/labeling/page/main.js",
     } <= names
     assert "punctum/__init__.py" not in names  # a namespace package
     unwanted = re.compile(r"__pycache__|\.pyc$|/tests?/|conftest|\.so$|\.nb[ic]$|~$|\.orig$|^build/")

@@ -77,3 +77,18 @@ def test_points_without_votes_stay_and_strangers_do_not_vote():
     assert away.tolist() == [6.0]
     fallback = update_points(np.array([[4.0, 10.0]]), np.array([0]), np.array([0.5]), published=True, **kwargs)
     assert fallback.tolist() == [5.0]
+
+
+@pytest.mark.parametrize("published", [False, True])
+def test_a_video_without_clicks_has_no_points_to_move(published: bool):
+    none = np.zeros(0)
+    moved = update_points(
+        np.array([[1.0, 3.0], [4.0, 9.0]]),
+        np.array([-1, -1]),
+        np.array([0.9, 0.1]),
+        original=none,
+        current=none,
+        threshold=0.5,
+        published=published,
+    )
+    assert moved.shape == (0,)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,8 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from punctum.export.exporter import OnnxExporter
 from punctum.runtime.cli import invoke
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.datasets.labeled import RECORD, SCHEMA
 from punctum.training import videos
 from punctum.training.backbone.config import BackboneConfig
 from punctum.training.videos import train_on_videos
@@ -77,6 +80,28 @@ def test_all_stages_stopped_and_continued_give_the_same_bundle(
     events = tmp_path / "events.jsonl"
     assert invoke(["run", str(run / "bundle"), str(clips / "videos" / "v5.mp4"), "--out", str(events)]) == 0
     assert events.is_file()
+
+
+@pytest.mark.slow
+def test_a_folder_of_videos_and_clicks_is_enough(
+    clips: Path, tmp_path: Path, small: TrainConfig, backbone: BackboneConfig
+):
+    """The same videos and clicks without dataset.json and lists, as `punctum label` leaves them."""
+    folder = tmp_path / "my-videos"
+    shutil.copytree(clips / "videos", folder)
+    shutil.copy(clips / "points.csv", folder)
+    marks = {"schema": SCHEMA, "nothing": {"v5": {"ann": "now"}}, "classes": ["slide", "unused"]}
+    (folder / RECORD).write_text(json.dumps(marks))
+    data = Dataset.open(folder, need_features=False)
+    assert (data.train, data.unlabeled) == (("v0", "v1", "v2", "v3", "v4", "v5"), 1)
+    summary = train_on_videos(data, small, backbone, tmp_path / "run", exporter=OnnxExporter(), quiet=True)
+    assert summary["locator"]["videos"] == 6
+    assert summary["bundle"].startswith("my-videos-")
+    manifest = json.loads((tmp_path / "run" / "bundle" / "manifest.json").read_text())
+    assert sorted(manifest["labels"]) == sorted(Dataset.open(clips, need_features=False).labels)
+    assert (tmp_path / "run" / "data" / "features" / "v5.npy").is_file()
+    assert not (tmp_path / "run" / "data" / "features" / "v6.npy").exists()
+    assert check_dataset(folder).errors == []
 
 
 def _killed(*arguments: object, **more: object) -> None:

@@ -119,8 +119,8 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         RUN then holds config.json, the weights (safetensors), post.json, log.jsonl and summary.json; `punctum export`
         makes a bundle of it. Ctrl-C leaves a usable checkpoint, which --resume continues.
 
-        A data set with videos/ and without features/ is trained up to the bundle: RUN/backbone, RUN/data (features),
-        RUN/locator (the run) and RUN/bundle, which takes videos.
+        A data set with videos/ and without features/, or a folder of videos and clicks (punctum label), is trained up
+        to the bundle: RUN/backbone, RUN/data (features), RUN/locator (the run) and RUN/bundle, which takes videos.
 
         Example: punctum train data/gtea --split split_1 --out runs/gtea-1 --seed 0
 
@@ -235,6 +235,8 @@ def _train_on_videos(
             quiet=quiet,
             threads=threads,
         )
+    if data.unlabeled:
+        say(f"{counted(data.unlabeled, 'video')} without labels left out; label them with punctum label {data.folder}")
     if json_output:
         echo_json(summary)
     elif not quiet:

@@ -127,6 +127,8 @@ def update_points(
     Returns:
         New positions [N].
     """
+    if not len(original):  # a video without clicks: background only
+        return current
     votes = (click >= 0) & (score > threshold)
     if not published:
         own = original[np.maximum(click, 0)]

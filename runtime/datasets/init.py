@@ -1,0 +1,62 @@
+"""A dataset.json and a list of training videos for a folder of videos and clicks, to be edited by hand."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ..errors import InputError
+from ..files.atomic import atomic_write
+from ..text.display import as_utf8
+from ..text.name_index import NameIndex
+from .labeled import is_plain, labeled_videos, plain_classes, plain_videos, read_labeling, video_folder
+from .layouts import find_points
+from .splits import listed
+from .tables import read_points
+
+
+def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
+    """Write dataset.json and train.txt as `Dataset.open` reads the folder without them. Returns the files written.
+
+    A train.txt that exists is kept. Clicks that count frames need a frame rate, which only the user knows: "fps" is
+    then in dataset.json with the value 0, which every command refuses until it is corrected.
+
+    Raises:
+        InputError: There is a dataset.json, or there are no videos or no clicks.
+    """
+    if not folder.is_dir():
+        raise InputError(
+            "dataset-missing", f"{folder} is not a folder", required="a folder of videos", next_step="check the path"
+        )
+    if (folder / "dataset.json").exists():
+        raise InputError(
+            "output-exists",
+            f"{folder / 'dataset.json'} already exists",
+            required="a folder without one",
+            next_step="edit it, or remove it",
+        )
+    if not is_plain(folder):
+        raise InputError(
+            "video-folder-empty",
+            f"{folder} contains no videos, or it contains features",
+            required="a folder of videos",
+            next_step="check the path; for features, write dataset.json by hand (docs/reference/file-formats.md)",
+        )
+    points_file = find_points(folder, points)
+    facts: dict[str, object] = {"name": as_utf8(folder.resolve().name)}
+    if points_file.is_file() and any(not row.seconds for row in read_points(points_file)):
+        facts |= {"classes": sorted({row.label for row in read_points(points_file)}), "fps": 0}
+    else:
+        facts["classes"] = list(plain_classes(folder, points_file))
+    if video_folder(folder) != "videos":
+        facts["video_folder"] = video_folder(folder)
+    written = []
+    if not (folder / "train.txt").exists():
+        tests = NameIndex(listed(folder, "test.txt", "test"), media=True)
+        names = labeled_videos(folder, points_file)[0]
+        known = {as_utf8(path.stem) for path in plain_videos(folder)} | set(read_labeling(folder).nothing)
+        lines = [name for name in names if name in known and tests.find(name) is None]
+        atomic_write(folder / "train.txt", "".join(f"{line}\n" for line in lines))
+        written.append(folder / "train.txt")
+    atomic_write(folder / "dataset.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")
+    return [folder / "dataset.json", *written]

@@ -1,0 +1,1 @@
+"""`punctum label`: a page on this machine for labeling videos with one click per action."""

@@ -1,0 +1,145 @@
+"""Clicks as rows of points.csv: reading with all columns of the file, and writing.
+
+Columns: class, video_id and time_s, which training reads; clicked_s (media time of the frame on screen when the key was
+pressed, before correction by the reaction time), speed (of playback; 0: paused), annotator, created (UTC), id and note.
+Other columns of a file are kept.
+"""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import io
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..datasets.tables import read_points, read_text
+from ..text.delimited import column_key, read_table
+
+COLUMNS = ("class", "video_id", "time_s", "clicked_s", "speed", "annotator", "created", "id", "note")
+_READ = {"class", "class_name", "label", "video_id", "video", "video_name", "time_s", "seconds"}
+_FRAMES = {"point", "frame"}  # wrong once a click has moved
+
+
+@dataclass(slots=True)
+class Click:
+    """One click. `rev` counts its changes, so that a change based on an old state is noticed. Not in the file."""
+
+    id: str
+    label: str
+    video: str
+    time_s: float
+    clicked_s: float | None = None
+    speed: float | None = None
+    annotator: str = ""
+    created: str = ""
+    note: str = ""
+    rev: int = 1
+    extra: dict[str, str] = field(default_factory=dict)
+
+    def to_record(self) -> dict[str, Any]:
+        """What pages get."""
+        return {
+            "id": self.id,
+            "label": self.label,
+            "video": self.video,
+            "time_s": self.time_s,
+            "clicked_s": self.clicked_s,
+            "speed": self.speed,
+            "annotator": self.annotator,
+            "created": self.created,
+            "note": self.note,
+            "rev": self.rev,
+        }
+
+    def moved(self) -> None:
+        """Forget frame numbers of another program: the click has another time now."""
+        for name in _FRAMES & self.extra.keys():
+            self.extra[name] = ""
+
+
+def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None) -> list[Click]:
+    """Read a points file. Raises InputError for a row that cannot be read.
+
+    Args:
+        path: The file; none gives no clicks.
+        seconds: Media time of a frame number of a video, for files with frame numbers. None refuses them.
+    """
+    if not path.exists():
+        return []
+    rows = read_points(path)
+    table = read_table(read_text(path))
+    keys = [column_key(name) for name in table.header]
+    cells = {row.line: row for row in table.rows}
+    own = {name: table.column(name) for name in COLUMNS}
+    used: dict[str, int] = {}
+    found = []
+    for row in rows:
+        line = cells[row.line]
+        time_s = row.frame if row.seconds or seconds is None else seconds(row.video, row.frame)
+        content = "\0".join(line.cells)
+        used[content] = used.get(content, 0) + 1
+        made = hashlib.sha256(f"{content}\0{used[content]}".encode()).hexdigest()[:12]
+        found.append(
+            Click(
+                id=line.cell(own["id"]) or made,
+                label=row.label,
+                video=row.video,
+                time_s=time_s,
+                clicked_s=_number(line.cell(own["clicked_s"])),
+                speed=_number(line.cell(own["speed"])),
+                annotator=row.annotator,
+                created=line.cell(own["created"]),
+                note=line.cell(own["note"]),
+                extra={name: line.cell(k) for k, name in enumerate(keys) if name and name not in _READ | set(COLUMNS)},
+            )
+        )
+    return _distinct(found)
+
+
+def _distinct(clicks: list[Click]) -> list[Click]:
+    """Rows copied in a spreadsheet have the id of their original."""
+    seen: set[str] = set()
+    for click in clicks:
+        number = 2
+        given = click.id
+        while click.id in seen:
+            click.id, number = f"{given}-{number}", number + 1
+        seen.add(click.id)
+    return clicks
+
+
+def _number(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None
+
+
+def write_clicks(clicks: Iterable[Click]) -> str:
+    """The text of a points file, ordered by video and time."""
+    rows = sorted(clicks, key=lambda click: (click.video, click.time_s, click.label, click.id))
+    extra = list(dict.fromkeys(name for click in rows for name in click.extra))
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow([*COLUMNS, *extra])
+    for click in rows:
+        writer.writerow(
+            [
+                click.label,
+                click.video,
+                f"{click.time_s:.3f}",
+                "" if click.clicked_s is None else f"{click.clicked_s:.3f}",
+                "" if click.speed is None else f"{click.speed:g}",
+                click.annotator,
+                click.created,
+                click.id,
+                click.note,
+                *(click.extra.get(name, "") for name in extra),
+            ]
+        )
+    return stream.getvalue()

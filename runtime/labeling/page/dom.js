@@ -1,0 +1,60 @@
+// Helpers for the document. Text from files and people is inserted with textContent and setAttribute only.
+export const byId = (id) => document.getElementById(id);
+export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
+
+export function el(name, attributes = {}, ...children) {
+  const node = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key === "text") node.textContent = value;
+    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
+    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
+  }
+  for (const child of children) if (child) node.append(child);
+  return node;
+}
+
+/** 1:02:03.45 or 2:03.45. */
+export function clock(t, digits = 2) {
+  const all = Math.round(Math.max(t, 0) * 10 ** digits) / 10 ** digits;
+  const hours = Math.floor(all / 3600), minutes = Math.floor(all / 60) % 60;
+  const seconds = (all % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
+  return (hours ? hours + ":" + String(minutes).padStart(2, "0") : minutes) + ":" + seconds;
+}
+
+export const counted = (n, one, many = one + "s") => `${n} ${n === 1 ? one : many}`;
+
+let quiet = 0;
+/** A message below the video; it goes away by itself unless it is an error. */
+export function say(text, kind = "") {
+  const node = byId("say");
+  node.textContent = text;
+  node.dataset.kind = kind;
+  clearTimeout(quiet);
+  if (kind !== "bad") quiet = setTimeout(() => { node.textContent = ""; }, 6000);
+}
+
+/** A short sign over the video: what a key did. */
+export function flash(text, hue = "") {
+  const node = byId("flash");
+  node.textContent = text;
+  node.className = "flash " + hue;
+  node.getAnimations().forEach((a) => a.cancel());
+  node.animate([{ opacity: 1 }, { opacity: 1, offset: 0.6 }, { opacity: 0 }], { duration: 900, fill: "forwards" });
+}
+
+/** Ask for one line of text. Resolves to null if the person cancels. */
+export function ask(title, value, button = "OK") {
+  const dialog = byId("ask");
+  return new Promise((done) => {
+    const input = el("input", { type: "text", maxlength: 1000, value, "aria-label": title });
+    const finish = (answer) => { dialog.onclose = null; dialog.close(); done(answer); };
+    const form = el("form", { onsubmit: (e) => { e.preventDefault(); finish(input.value.trim()); } },
+      el("h2", { id: "h-ask", text: title }), input,
+      el("div", { class: "tools" }, el("button", { type: "submit", class: "main", text: button }),
+        el("button", { type: "button", text: "Cancel", onclick: () => finish(null) })));
+    dialog.replaceChildren(form);
+    dialog.onclose = () => done(null);
+    dialog.showModal();
+    input.select();
+  });
+}

@@ -1,0 +1,260 @@
+// The timeline: thumbnails, motion and clicks on one canvas. Wheel and pinch zoom, dragging moves clicks or the time.
+import { byId, clamp, clock } from "./dom.js";
+import { clicksOf, current, editClick, hueOf, isOwn, keyOf, listen, notify, state } from "./model.js";
+import * as player from "./player.js";
+
+const canvas = byId("timeline");
+const RULER = 20, FLAGS = 30, PICTURES = 54, MOTION = 34, BAR = 10;
+const HEIGHT = RULER + FLAGS + PICTURES + MOTION + BAR;
+const view = { from: 0, to: 1 };
+const images = new Map();
+let drag = null, pending = false, width = 0;
+const pointers = new Map();
+
+const total = () => Math.max(player.length(), 0.1);
+const xOf = (t) => ((t - view.from) / (view.to - view.from)) * width;
+const tOf = (x) => view.from + (x / width) * (view.to - view.from);
+const draw = () => { if (!pending) { pending = true; requestAnimationFrame(paint); } };
+
+export function fit() { view.from = 0; view.to = total(); draw(); }
+export function zoom(factor, around = player.now()) {
+  const least = Math.min(1, total()), span = clamp((view.to - view.from) / factor, least, total());
+  const part = (clamp(around, view.from, view.to) - view.from) / (view.to - view.from);
+  place(clamp(around, view.from, view.to) - part * span, span);
+}
+function place(from, span = view.to - view.from) {
+  view.from = clamp(from, 0, Math.max(total() - span, 0));
+  view.to = view.from + span;
+  draw();
+}
+/** Keep a time in view. */
+export function reveal(t) {
+  const span = view.to - view.from;
+  if (t < view.from || t > view.to) place(t - span * 0.15, span);
+}
+
+function picture(number) {
+  const url = `media/${state.current}/thumbnail/${number}`;
+  if (!images.has(url)) {
+    if (images.size > 600) images.clear();
+    const image = new Image();
+    image.onload = draw;
+    image.src = url;
+    images.set(url, image);
+  }
+  const image = images.get(url);
+  return image.complete && image.naturalWidth ? image : null;
+}
+
+function paint() {
+  pending = false;
+  const scale = devicePixelRatio || 1;
+  width = canvas.clientWidth;
+  if (canvas.width !== Math.round(width * scale) || canvas.height !== Math.round(HEIGHT * scale)) {
+    canvas.width = Math.round(width * scale);
+    canvas.height = Math.round(HEIGHT * scale);
+  }
+  const g = canvas.getContext("2d"), style = getComputedStyle(document.documentElement);
+  const color = (name) => style.getPropertyValue(name).trim();
+  g.setTransform(scale, 0, 0, scale, 0, 0);
+  g.clearRect(0, 0, width, HEIGHT);
+  if (view.to > total() + 1e-6 || view.to - view.from < 1e-3) { view.from = 0; view.to = total(); }
+  const ink = color("--ink"), soft = color("--soft"), rule = color("--rule"), field = color("--field"), accent = color("--accent");
+  g.font = "11px system-ui, sans-serif";
+  g.textBaseline = "middle";
+  paintRuler(g, soft, rule);
+  paintPictures(g, field);
+  paintMotion(g, field, soft, rule);
+  paintClicks(g, color, ink);
+  const x = xOf(player.now());
+  g.fillStyle = accent;
+  g.fillRect(x - 1, 0, 2, HEIGHT - BAR);
+  g.beginPath();
+  g.moveTo(x - 6, 0); g.lineTo(x + 6, 0); g.lineTo(x, 8);
+  g.fill();
+  g.fillStyle = field;
+  g.fillRect(0, HEIGHT - BAR + 3, width, BAR - 3);
+  g.fillStyle = accent;
+  g.fillRect((view.from / total()) * width, HEIGHT - BAR + 3, Math.max(((view.to - view.from) / total()) * width, 6), BAR - 3);
+  describe();
+}
+
+function paintRuler(g, soft, rule) {
+  const span = view.to - view.from, least = (span * 76) / width;
+  const step = [0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200].find((s) => s >= least) || 7200;
+  g.fillStyle = soft;
+  for (let t = Math.ceil(view.from / step) * step; t <= view.to + 1e-9; t += step) {
+    const x = xOf(t);
+    g.fillStyle = rule;
+    g.fillRect(x, 0, 1, HEIGHT - BAR);
+    g.fillStyle = soft;
+    g.fillText(clock(t, step < 1 ? 1 : 0), x + 4, RULER / 2);
+  }
+}
+
+function paintPictures(g, field) {
+  const top = RULER + FLAGS, o = state.overview;
+  g.fillStyle = field;
+  g.fillRect(0, top, width, PICTURES - 2);
+  if (!o?.thumbnails.length) return;
+  const first = picture(0), wide = first ? (first.naturalWidth / first.naturalHeight) * (PICTURES - 2) : 72;
+  for (let x = 0; x < width; x += wide) {
+    const t = tOf(x + wide / 2);
+    if (t > total() || t < o.thumbnails[0] - wide) continue;
+    const image = picture(nearest(o.thumbnails, t));
+    if (image) g.drawImage(image, x, top, wide, PICTURES - 2);
+  }
+}
+function nearest(times, t) {
+  let low = 0, high = times.length - 1;
+  while (low < high) { const middle = (low + high + 1) >> 1; if (times[middle] <= t) low = middle; else high = middle - 1; }
+  return low;
+}
+
+function paintMotion(g, field, soft, rule) {
+  const top = RULER + FLAGS + PICTURES, o = state.overview, floor = top + MOTION;
+  for (const [from, to] of player.stills()) {
+    if (to < view.from || from > view.to) continue;
+    g.fillStyle = field;
+    g.fillRect(xOf(from), top, xOf(to) - xOf(from), MOTION);
+  }
+  g.fillStyle = rule;
+  g.fillRect(0, floor, width, 1);
+  if (!o?.motion.length) return;
+  let most = o.most;
+  if (!most) { for (const m of o.motion) most = Math.max(most || 1, m); o.most = most; }
+  g.fillStyle = soft;
+  for (let x = 0; x < width; x += 2) {
+    const from = Math.floor(tOf(x) / o.step_s), to = Math.max(Math.ceil(tOf(x + 2) / o.step_s), from + 1);
+    let value = 0;
+    for (let k = Math.max(from, 0); k < Math.min(to, o.motion.length); k++) value = Math.max(value, o.motion[k]);
+    const high = Math.sqrt(value / most) * (MOTION - 4);
+    if (high > 0.5) g.fillRect(x, floor - high, 2, high);
+  }
+}
+
+function visible() {
+  const entry = current();
+  return entry ? clicksOf(entry.name).filter((c) => c.time_s >= view.from - 1 && c.time_s <= view.to + 1) : [];
+}
+function paintClicks(g, color, ink) {
+  const floor = RULER + FLAGS;
+  g.textAlign = "center";
+  for (const c of visible()) {
+    const time = drag?.click === c.id ? drag.time : c.time_s, x = xOf(time), chosen = c.id === state.selected;
+    g.globalAlpha = isOwn(c) ? 1 : 0.55;
+    g.fillStyle = color("--" + hueOf(c.label));
+    g.fillRect(x - 1, RULER + 4, 2, FLAGS + PICTURES + MOTION - 4);
+    if (isOwn(c)) {
+      g.beginPath();
+      g.roundRect(x - 9, RULER + 3, 18, 20, 4);
+      g.fill();
+    } else {
+      g.beginPath();
+      g.arc(x, RULER + 13, 9, 0, 7);
+      g.fill();
+    }
+    if (chosen) { g.strokeStyle = ink; g.lineWidth = 2; g.strokeRect(x - 11, RULER + 1, 22, 24); }
+    g.fillStyle = color("--card");
+    g.font = "600 12px system-ui, sans-serif";
+    g.fillText(keyOf(c.label).toUpperCase() || "•", x, RULER + 13.5);
+    if (c.note) { g.fillStyle = ink; g.fillRect(x - 3, floor - 4, 6, 3); }
+    g.globalAlpha = 1;
+  }
+  g.textAlign = "start";
+}
+
+function describe() {
+  canvas.setAttribute("aria-valuemax", total().toFixed(2));
+  canvas.setAttribute("aria-valuenow", player.now().toFixed(2));
+  canvas.setAttribute("aria-valuetext", `${clock(player.now())} of ${clock(total())}`);
+  canvas.dataset.from = view.from.toFixed(3);
+  canvas.dataset.to = view.to.toFixed(3);
+}
+
+function clickAt(x, y) {
+  if (y < RULER || y > RULER + FLAGS) return null;
+  let best = null, near = 14;
+  for (const c of visible()) {
+    const away = Math.abs(xOf(c.time_s) - x);
+    if (away < near) { near = away; best = c; }
+  }
+  return best;
+}
+const spot = (e) => { const box = canvas.getBoundingClientRect(); return { x: e.clientX - box.left, y: e.clientY - box.top }; };
+
+canvas.addEventListener("pointerdown", (e) => {
+  if (e.button > 0) return;
+  const { x, y } = spot(e);
+  canvas.setPointerCapture(e.pointerId);
+  pointers.set(e.pointerId, x);
+  if (pointers.size === 2) {
+    const [a, b] = pointers.values();
+    drag = { pinch: Math.max(Math.abs(a - b), 10), span: view.to - view.from, middle: tOf((a + b) / 2) };
+    return;
+  }
+  const click = clickAt(x, y);
+  if (click) {
+    state.selected = click.id;
+    player.pause();
+    player.seek(click.time_s);
+    drag = isOwn(click) ? { click: click.id, time: click.time_s, offset: x - xOf(click.time_s), from: x } : null;
+    notify("selection");
+  } else if (y > HEIGHT - BAR) drag = { bar: true };
+  else { drag = { scrub: true }; player.seek(tOf(x)); }
+  draw();
+});
+canvas.addEventListener("pointermove", (e) => {
+  const { x, y } = spot(e);
+  if (!pointers.has(e.pointerId)) {
+    canvas.style.cursor = clickAt(x, y) ? "ew-resize" : "pointer";
+    return;
+  }
+  pointers.set(e.pointerId, x);
+  if (!drag) return;
+  if (drag.pinch && pointers.size === 2) {
+    const [a, b] = pointers.values(), apart = Math.max(Math.abs(a - b), 10);
+    const span = clamp((drag.span * drag.pinch) / apart, Math.min(1, total()), total());
+    place(drag.middle - ((a + b) / 2 / width) * span, span);
+  } else if (drag.click) {
+    if (Math.abs(x - drag.from) > 3) drag.moved = true;
+    if (drag.moved) {
+      drag.time = clamp(tOf(x - drag.offset), 0, total());
+      player.seek(drag.time);
+    }
+  } else if (drag.bar) place((x / width) * total() - (view.to - view.from) / 2);
+  else if (drag.scrub) player.seek(tOf(x));
+  draw();
+});
+function release(e) {
+  pointers.delete(e.pointerId);
+  if (drag?.click && drag.moved && e.type === "pointerup") {
+    editClick(drag.click, { time_s: Math.round(drag.time * 1000) / 1000 });
+  }
+  drag = null;
+  draw();
+}
+canvas.addEventListener("pointerup", release);
+canvas.addEventListener("pointercancel", release);
+canvas.addEventListener("wheel", (e) => {
+  if (document.activeElement !== canvas && !e.ctrlKey && !e.shiftKey && !e.deltaX) return; // the page scrolls
+  e.preventDefault();
+  if (e.shiftKey || Math.abs(e.deltaX) > Math.abs(e.deltaY)) {
+    place(view.from + ((e.deltaX || e.deltaY) / width) * (view.to - view.from));
+  } else zoom(Math.exp(-e.deltaY * 0.002), tOf(spot(e).x));
+}, { passive: false });
+
+byId("b-in").onclick = () => zoom(1.6);
+byId("b-out").onclick = () => zoom(1 / 1.6);
+byId("b-fit").onclick = fit;
+new ResizeObserver(draw).observe(canvas);
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
+let seen = null;
+listen((topics) => {
+  if (topics.has("video")) {
+    if (seen !== state.current) { seen = state.current; images.clear(); }
+    fit();
+  }
+  if (topics.has("time") && player.playing()) reveal(player.now());
+  draw();
+});

@@ -1,0 +1,219 @@
+"""The server of the labeling page: the page itself, the videos, the clicks, and the events that keep pages in step."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import secrets
+from collections.abc import AsyncIterator
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.routing import Route
+
+from .._version import __version__
+from ..errors import PunctumError
+from ..text.strict_json import parse_json
+from .agreement import agreement
+from .changes import Change, Conflict
+from .guard import Guard
+from .library import Library
+from .store import ClickStore
+
+MAX_PAGES = 64
+_QUEUE = 2000  # events that a page may be behind before it has to load everything again
+_BEAT_S = 10.0
+_LOOK_S = 2.0  # how often the points file is checked for changes by other programs
+_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
+PAGE = (
+    *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
+    *("reaction.js", "dom.js", "connection.js"),
+)
+
+
+class Label:
+    """The application behind the page.
+
+    Args:
+        store: The clicks.
+        library: The videos.
+        annotator: Name of the annotator, until a page chooses another one.
+        title: Name of the folder.
+        listed: Names of the videos that train.txt and test.txt list; None without lists.
+    """
+
+    def __init__(
+        self, store: ClickStore, library: Library, *, annotator: str, title: str, listed: set[str] | None = None
+    ) -> None:
+        self.store, self.library = store, library
+        self._annotator, self._title, self._listed = annotator, title, listed
+        self._boot = secrets.token_hex(8)
+        self._pages: set[asyncio.Queue[str | None]] = set()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        library.notify = self._from_thread
+
+    def app(self, *, port: int, token: str) -> Guard:
+        """The ASGI application."""
+        routes = [
+            Route("/", self._index),
+            Route("/page/{name}", self._static),
+            Route("/api/state", self._state),
+            Route("/api/change", self._change, methods=["POST"]),
+            Route("/api/agreement", self._agreement),
+            Route("/api/events", self._events),
+            Route("/api/videos/{ident}/open", self._open, methods=["POST"]),
+            Route("/api/videos/{ident}/convert", self._convert, methods=["POST"]),
+            Route("/api/videos/{ident}/overview", self._overview),
+            Route("/media/{ident}/thumbnail/{number:int}", self._thumbnail),
+            Route("/media/{ident}/video", self._video),
+        ]
+        return Guard(Starlette(routes=routes, lifespan=self._lifespan), port=port, token=token)
+
+    def close(self) -> None:
+        """End the streams of events, so that the server can stop. To be called in the thread of its loop."""
+        for queue in list(self._pages):
+            _put(queue, None)
+
+    @contextlib.asynccontextmanager
+    async def _lifespan(self, app: Starlette) -> AsyncIterator[None]:
+        self._loop = asyncio.get_running_loop()
+        watch = asyncio.create_task(self._watch())
+        try:
+            yield
+        finally:
+            watch.cancel()
+            self.close()
+
+    async def _watch(self) -> None:
+        """Tell pages when another program has changed the points file."""
+        while True:
+            await asyncio.sleep(_LOOK_S)
+            with contextlib.suppress(PunctumError, OSError):  # half-written: the next change says what is wrong
+                if await run_in_threadpool(self.store.refresh):
+                    self._send({"reload": True})
+
+    def _from_thread(self, event: dict[str, Any]) -> None:
+        loop = self._loop
+        if loop is not None and not loop.is_closed():
+            with contextlib.suppress(RuntimeError):  # the loop has just ended
+                loop.call_soon_threadsafe(self._send, event)
+
+    def _send(self, event: dict[str, Any]) -> None:
+        text = json.dumps(event)
+        for queue in list(self._pages):
+            _put(queue, text)
+
+    async def _index(self, request: Request) -> Response:
+        return await self._static(request, "index.html")
+
+    async def _static(self, request: Request, name: str = "") -> Response:
+        name = name or request.path_params["name"]
+        if name == "theme.css":
+            text = (resources.files("punctum.runtime.report") / "page" / name).read_text("utf-8")
+        elif name in PAGE:
+            text = (resources.files(__package__) / "page" / name).read_text("utf-8")
+        else:
+            return Response(status_code=404)
+        return Response(text, media_type=_TYPES[Path(name).suffix], headers={"Cache-Control": "no-cache"})
+
+    async def _state(self, request: Request) -> Response:
+        def collect() -> dict[str, Any]:
+            with contextlib.suppress(PunctumError):
+                self.store.refresh()
+            return self.store.state()
+
+        state = await run_in_threadpool(collect)
+        videos = [video.to_record() for video in self.library.videos.values()]
+        for video in videos:
+            video["listed"] = self._listed is None or video["name"] in self._listed
+        folder = hashlib.sha256(str(self.store.folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
+        facts = {"folder": folder, "boot": self._boot, "product": __version__}
+        return JSONResponse({**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos})
+
+    async def _change(self, request: Request) -> Response:
+        try:
+            change = Change.parse(parse_json(await request.body()))
+            event = await run_in_threadpool(self.store.apply, change)
+        except Conflict as conflict:
+            now = None if conflict.click is None else conflict.click.to_record()
+            return JSONResponse({"conflict": True, "click": now, "reload": conflict.reloaded}, 409)
+        except PunctumError as error:
+            text = f"{error.given}. {error.next_step}".strip()
+            return JSONResponse(
+                {"code": error.code, "error": text, "saved": False}, 400 if error.exit_code == 2 else 503
+            )
+        except (ValueError, RecursionError):
+            return JSONResponse({"code": "label-change", "error": "The change is no JSON", "saved": False}, 400)
+        except ClientDisconnect:
+            return Response(status_code=413)
+        event = {**event, "boot": self._boot}
+        self._send({**event, "from": request.headers.get("x-page", "")[:64]})
+        return JSONResponse(event)
+
+    async def _agreement(self, request: Request) -> Response:
+        return JSONResponse(await run_in_threadpool(agreement, self.store))
+
+    async def _events(self, request: Request) -> Response:
+        if len(self._pages) >= MAX_PAGES:
+            return Response(status_code=503)
+        queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUE)
+        self._pages.add(queue)
+        hello = json.dumps({"hello": self._boot, "version": self.store.version})
+        return StreamingResponse(self._stream(queue, hello), media_type="text/event-stream")
+
+    async def _stream(self, queue: asyncio.Queue[str | None], hello: str) -> AsyncIterator[str]:
+        try:
+            yield f"data: {hello}\n\n"
+            while True:
+                try:
+                    text = await asyncio.wait_for(queue.get(), _BEAT_S)
+                except TimeoutError:
+                    yield ": still here\n\n"
+                    continue
+                if text is None:
+                    return
+                yield f"data: {text}\n\n"
+        finally:
+            self._pages.discard(queue)
+
+    async def _open(self, request: Request) -> Response:
+        video = await run_in_threadpool(self.library.open, request.path_params["ident"])
+        return Response(status_code=404) if video is None else JSONResponse(video.to_record())
+
+    async def _convert(self, request: Request) -> Response:
+        video = await run_in_threadpool(self.library.refuse_direct, request.path_params["ident"])
+        return Response(status_code=404) if video is None else JSONResponse(video.to_record())
+
+    async def _overview(self, request: Request) -> Response:
+        overview = await run_in_threadpool(self.library.overview, request.path_params["ident"])
+        return Response(status_code=404) if overview is None else JSONResponse(overview.to_record())
+
+    async def _thumbnail(self, request: Request) -> Response:
+        overview = self.library.overview(request.path_params["ident"])
+        jpeg = None if overview is None else overview.thumbnail(request.path_params["number"])
+        if jpeg is None:
+            return Response(status_code=404)
+        return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
+
+    async def _video(self, request: Request) -> Response:
+        video = self.library.videos.get(request.path_params["ident"])
+        path = None if video is None else video.playable
+        if video is None or path is None or not await run_in_threadpool(path.is_file):
+            return Response(status_code=404)
+        return FileResponse(path, media_type=video.kind, headers={"Cache-Control": "no-cache"})
+
+
+def _put(queue: asyncio.Queue[str | None], text: str | None) -> None:
+    """Give a page an event. One that is too far behind is disconnected: it then loads everything again."""
+    if queue.full():
+        while not queue.empty():
+            queue.get_nowait()
+        text = None
+    queue.put_nowait(text)

@@ -1,0 +1,719 @@
+"""The labeling page in headless Chromium: times of clicks, sessions by keyboard, crashes, two pages, long files."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("starlette", reason="the labeling page needs starlette (extra label)")
+pytest.importorskip("uvicorn", reason="the labeling page needs uvicorn (extra label)")
+pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
+pytest.importorskip("av", reason="PyAV is not installed")
+import av
+from punctum.runtime import Dataset
+from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.video.native import NativeFrames
+
+from tests.helpers.labeling import LOOK, LabelServer, Page, until
+from tests.helpers.video_corpus import encode, number, picture
+from tests.system import browser as kit
+
+pytestmark = pytest.mark.slow
+
+BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
+DRIVER = shutil.which("chromedriver")
+if BROWSER is None or DRIVER is None:
+    pytest.skip("no chromium and chromium-driver (Debian packages)", allow_module_level=True)
+
+FRAME_S = 0.04
+SIZE = (240, 320)
+NASTY = "</script><img src=x onerror=\"document.title='broken'\">"
+NOW = "const done = arguments[0]; import('/page/player.js').then((m) => done(m.now()))"
+STATE = "const done = arguments[0]; import('/page/model.js').then((m) => done(m.current()?.state))"
+
+
+def start_browser(profile: Path) -> kit.Browser:
+    from selenium.common.exceptions import WebDriverException
+
+    try:
+        return kit.Browser(profile, program=str(BROWSER), driver=str(DRIVER))
+    except WebDriverException as error:
+        pytest.skip(f"Chromium does not start here: {str(error)[:200]}")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory) -> Iterator[kit.Browser]:
+    made = start_browser(tmp_path_factory.mktemp("profile"))
+    yield made
+    made.driver.quit()
+
+
+Serve = Callable[..., LabelServer]
+
+
+@pytest.fixture
+def serve(browser) -> Iterator[Serve]:
+    """Starts `punctum label` on a folder."""
+    servers: list[LabelServer] = []
+
+    def start(folder: Path, *options: str, **more: Any) -> LabelServer:
+        server = LabelServer(folder, "--annotator", "ann", *options, **more)
+        server.start()
+        servers.append(server)
+        return server
+
+    yield start
+    browser.driver.get("about:blank")
+    for server in servers:
+        server.stop()
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory) -> Path:
+    """Three numbered videos of 4 to 8 s that every browser plays."""
+    place = tmp_path_factory.mktemp("clips") / "my-videos"
+    place.mkdir()
+    for name, count in (("a", 100), ("b", 150), ("c", 200)):
+        encode(place / f"{name}.mp4", count, b_frames=2, size=SIZE)
+    return place
+
+
+def copied(clips: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(clips, tmp_path / "my-videos"))
+
+
+# --- the time of a click
+
+
+def sound(out: Path, video: Path, *, late_s: float) -> None:
+    """A copy of a video with sound from 0 on, whose picture begins later."""
+    with av.open(str(video)) as source, av.open(str(out), "w") as target:
+        track = source.streams.video[0]
+        copy = target.add_stream_from_template(track)
+        tone = target.add_stream("aac", rate=48_000, layout="mono")
+        frame_size, done = 1024, 0
+        while done < 48_000 * (late_s + 4):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, frame_size), np.float32), format="fltp", layout="mono")
+            frame.sample_rate, frame.pts = 48_000, done
+            target.mux(tone.encode(frame))
+            done += frame_size
+        target.mux(tone.encode(None))
+        shift = round(late_s / track.time_base)
+        for packet in source.demux(track):
+            if packet.dts is None:
+                continue
+            packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, copy
+            target.mux(packet)
+
+
+def cut(out: Path, video: Path, at_s: float, *, keep: bool = False) -> None:
+    """A copy from within a group of pictures on, as ffmpeg -ss with -c copy makes it; keep: with its time stamps."""
+    with av.open(str(video)) as source, av.open(str(out), "w") as target:
+        track = source.streams.video[0]
+        copy = target.add_stream_from_template(track)
+        source.seek(round(at_s / track.time_base), stream=track)
+        for packet in source.demux(track):
+            if packet.dts is not None:
+                if not keep:
+                    packet.pts -= round(at_s / track.time_base)
+                    packet.dts -= round(at_s / track.time_base)
+                packet.stream = copy
+                target.mux(packet)
+
+
+def remux(out: Path, video: Path, **muxer: str) -> None:
+    with av.open(str(video)) as source, av.open(str(out), "w", options=muxer) as target:
+        copy = target.add_stream_from_template(source.streams.video[0])
+        for packet in source.demux(source.streams.video[0]):
+            if packet.dts is not None:
+                packet.stream = copy
+                target.mux(packet)
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory) -> Path:
+    """Videos whose time or form is odd; each frame carries its number."""
+    place = tmp_path_factory.mktemp("odd")
+    encode(place / "plain.mp4", 100, b_frames=2, size=SIZE, keyframes=25)
+    for degrees in (90, 180, 270):
+        turns = degrees // 90
+        shape = SIZE if degrees == 180 else SIZE[::-1]
+
+        def paint(k: int, shape: tuple[int, int] = shape, turns: int = turns) -> np.ndarray:
+            return np.ascontiguousarray(np.rot90(picture(k, shape), -turns))
+
+        encode(place / f"rotated{degrees}.mp4", 60, size=SIZE, rotation=degrees, paint=paint)
+    encode(place / "vfr.mp4", 60, times=[k * FRAME_S + k * k * 1e-3 for k in range(60)], size=SIZE)
+    encode(place / "ten_bit.mp4", 60, size=SIZE, pixels="yuv420p10le")
+    encode(place / "old.avi", 60, size=SIZE, codec="mpeg4")
+    encode(place / "lossless.mkv", 40, size=SIZE, codec="ffv1")
+    if "libx265" in av.codecs_available:
+        encode(place / "hevc.mp4", 60, size=SIZE, codec="libx265", codec_options={"x265-params": "log-level=none"})
+    if "libvpx-vp9" in av.codecs_available:
+        encode(place / "vp9.webm", 60, size=SIZE, codec="libvpx-vp9", codec_options={"deadline": "realtime"})
+    sound(place / "late.mp4", place / "plain.mp4", late_s=2.0)
+    sound(place / "slightly_late.mp4", place / "plain.mp4", late_s=0.4)
+    cut(place / "cut.mp4", place / "plain.mp4", 1.36)
+    cut(place / "copied_stamps.mp4", place / "plain.mp4", 1.36, keep=True)
+    remux(place / "stream.ts", place / "plain.mp4")
+    remux(place / "fragments.mp4", place / "plain.mp4", movflags="frag_keyframe+empty_moov")
+    return place
+
+
+def test_times_are_media_times(odd, serve, browser, tmp_path):
+    """The frame on screen, by its number, has the media time that training and `punctum run` give it."""
+    folder = copied(odd, tmp_path)
+    page = Page(browser)
+    page.open(serve(folder).address)
+    states = {}
+    for path in sorted(path for path in folder.iterdir() if path.is_file() and path.suffix not in (".csv", ".json")):
+        frames = NativeFrames(str(path))
+        frames.open()
+        media = {number(item.image): item.at for item in frames.frames()}  # type: ignore[union-attr]
+        frames.close()
+        page.show(path.stem)
+        states[path.stem] = browser.driver.execute_async_script(STATE)
+        last = max(media.values())
+        for at in [*np.linspace(min(media.values()), last, 6)]:
+            page.seek(float(at) + 0.003)
+            seen = browser.run(LOOK)[0]
+            assert browser.driver.execute_async_script(NOW) == pytest.approx(media[seen], abs=1.5e-3), (path.name, at)
+            assert media[seen] == pytest.approx(at, abs=0.13), path.name
+    direct = {"plain", "rotated90", "rotated180", "rotated270", "vfr", "vp9"} & states.keys()
+    assert {name for name, state in states.items() if state == "direct"} == direct
+    assert {state for name, state in states.items() if name not in direct} == {"ready"}
+
+
+@pytest.mark.parametrize("speed", [1, 2, 4])
+def test_a_click_is_at_the_frame_on_screen(clips, serve, browser, tmp_path, speed):
+    server = serve(copied(clips, tmp_path), "--classes", "open")
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    browser.driver.execute_async_script(
+        "const done = arguments[1]; import('/page/player.js').then((m) => { m.setSpeed(arguments[0]); done(); })", speed
+    )
+    page.press(" ")
+    page.wait_for_time(1.0)
+    page.press("1", "k")
+    page.saved()
+    (row,) = until(server.rows)
+    assert float(row["speed"]) == speed
+    assert row["time_s"] == row["clicked_s"]
+    assert float(row["clicked_s"]) / FRAME_S == pytest.approx(round(float(row["clicked_s"]) / FRAME_S), abs=0.03)
+    assert float(row["clicked_s"]) + 2 * FRAME_S >= 1.0  # the wait and the key cost time, but a click is never early
+    paused = browser.driver.execute_async_script(NOW)
+    assert float(row["clicked_s"]) <= paused
+
+
+def test_the_reaction_time_is_subtracted_while_playing_only(clips, serve, browser, tmp_path):
+    server = serve(copied(clips, tmp_path), "--classes", "open")
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    browser.run("document.getElementById('b-reaction').click()")
+    browser.run("document.querySelector('#reaction .main').click()")
+    script = (
+        "const done = arguments[0]; let n = 0; const go = () => { const pad = document.querySelector('#reaction .pad');"
+        "if (!pad || !document.getElementById('reaction').open) return done(n);"
+        "if (pad.classList.contains('go')) { n += 1; setTimeout(() => pad.dispatchEvent("
+        "new PointerEvent('pointerdown', {bubbles: true})), 250);"
+        " setTimeout(go, 600); } else setTimeout(go, 10); }; go();"
+    )
+    browser.driver.set_script_timeout(60)
+    assert browser.driver.execute_async_script(script) >= 8
+    page.saved()
+    reaction = until(lambda: server.record()["reaction_s"].get("ann"))
+    assert reaction == pytest.approx(0.25, abs=0.08)
+    page.press("l", "l", "l")  # 2 times the speed
+    page.wait_for_time(2.0)
+    page.press("1", "k", "1")
+    page.saved()
+    moving, still = until(
+        lambda: len(server.rows()) == 2 and sorted(server.rows(), key=lambda row: -float(row["speed"]))
+    )
+    speed = float(moving["speed"])
+    assert speed in (1.5, 2)
+    assert float(moving["clicked_s"]) - float(moving["time_s"]) == pytest.approx(reaction * speed, abs=2e-3)
+    assert still["clicked_s"] == still["time_s"]
+    assert still["speed"] == "0"
+
+
+# --- sessions
+
+
+def test_a_whole_session_by_keyboard(clips, serve, browser, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    folder = copied(clips, tmp_path)
+    server = serve(folder, "--classes", "open,close")
+    page = Page(browser)
+    page.open(server.address)
+    page.ready("a")
+    browser.run("document.getElementById('b-help').click()")
+    browser.wait("return document.getElementById('help').open")
+    page.press(Keys.ESCAPE)
+    page.press(" ")
+    page.wait_for_time(1.0)
+    page.press("1")
+    page.wait_for_time(2.0)
+    page.press("2", "k")
+    page.saved()
+    assert [row["class"] for row in server.rows()] == ["open", "close"]
+    # walk, step, retype, note, delete, undo, redo
+    page.press(Keys.ARROW_UP)
+    browser.wait("return document.querySelector('#selected select')?.value === 'close'")
+    page.press(Keys.ARROW_UP)
+    browser.wait("return document.querySelector('#selected select')?.value === 'open'")
+    page.chord(Keys.SHIFT, "2")
+    until(lambda: [row["class"] for row in server.rows()] == ["close", "close"])
+    page.press("z")
+    until(lambda: [row["class"] for row in server.rows()] == ["open", "close"])
+    page.press("y")
+    until(lambda: [row["class"] for row in server.rows()] == ["close", "close"])
+    page.chord(Keys.CONTROL, "z")
+    until(lambda: [row["class"] for row in server.rows()] == ["open", "close"])
+    page.press("m")
+    browser.wait("return document.getElementById('ask').open")
+    page.press(*"hand 2", Keys.ENTER)  # keys of classes and of the player are text here
+    until(lambda: server.rows()[0]["note"] == "hand 2")
+    assert len(server.rows()) == 2
+    page.press(Keys.DELETE)
+    until(lambda: len(server.rows()) == 1)
+    page.press("z")
+    until(lambda: [row["note"] for row in server.rows()] == ["hand 2", ""])
+    times = [browser.driver.execute_async_script(NOW)]
+    for key in (".", ","):
+        page.press(key)
+        until(lambda: browser.driver.execute_async_script(NOW) != times[-1])
+        times.append(browser.driver.execute_async_script(NOW))
+    assert np.diff(times) == pytest.approx([FRAME_S, -FRAME_S], abs=2e-3)
+    # the next videos: one with a click, one in which nothing happens
+    page.press(Keys.ENTER)
+    page.ready("b")
+    browser.wait("return !document.getElementById('video').paused")
+    page.press("1", Keys.ENTER)
+    page.ready("c")
+    page.press("n")
+    page.saved()
+    record = until(lambda: server.record()["nothing"] and server.record())
+    assert list(record["nothing"]) == ["c"]
+    assert sorted(record["finished"]) == ["a", "b"]
+    page.press(Keys.ENTER)
+    assert "last video" in browser.wait("return document.getElementById('say').textContent")
+    data = Dataset.open(folder, need_features=False)
+    assert (data.labels, data.train, data.unlabeled) == (("open", "close"), ("a", "b", "c"), 0)
+    assert sum(len(points) for points in data.points().values()) == 3
+    assert check_dataset(folder).errors == []
+    assert browser.complaints() == []
+
+
+def test_one_key_an_action(serve, browser, tmp_path):
+    """A session at twice the speed needs at most 1.3 keys an action, everything included."""
+    from selenium.webdriver.common.keys import Keys
+
+    folder = tmp_path / "my-videos"
+    folder.mkdir()
+    rng, planned = np.random.default_rng(7), {}
+    for name in ("a", "b", "c"):
+        encode(folder / f"{name}.mp4", 700, size=SIZE)
+        planned[name] = list(np.cumsum(rng.uniform(1.8, 3.2, 10)))  # an action about every 2.5 s
+    server = serve(folder, "--classes", "open,close,knock")
+    page = Page(browser)
+    page.open(server.address)
+    page.ready("a")
+    browser.driver.execute_async_script(
+        "const done = arguments[0]; import('/page/player.js').then((m) => { m.setSpeed(2); done(); })"
+    )
+    began = time.monotonic()
+    page.press(" ")
+    for name, times in planned.items():
+        page.ready(name)
+        for k, at in enumerate(times):
+            page.wait_for_time(at)
+            page.press("123"[k % 3])
+        if name != "c":
+            page.press(Keys.ENTER)
+    took = time.monotonic() - began
+    page.saved()
+    rows = server.rows()
+    actions = sum(map(len, planned.values()))
+    assert len(rows) == actions
+    for name, times in planned.items():
+        clicked = [float(row["clicked_s"]) for row in rows if row["video_id"] == name]
+        assert max(abs(a - b) for a, b in zip(clicked, times, strict=True)) < 0.5
+    print(f"{page.pressed / actions:.2f} keys and {took / actions:.2f} s an action")
+    assert page.pressed / actions <= 1.3
+    assert took / actions < 2.5  # less than the time between actions at normal speed
+
+
+# --- crashes
+
+
+def test_a_crash_of_the_server_loses_no_click(clips, serve, browser, tmp_path):
+    folder = copied(clips, tmp_path)
+    server = serve(folder, "--classes", "open,close")
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    page.seek(1.0)
+    page.press("1")
+    page.saved()
+    server.kill()
+    page.seek(2.0)
+    page.press("2")
+    page.seek(3.0)
+    page.press("1")
+    browser.wait("return document.getElementById('saved').textContent.startsWith('Not saved')")
+    assert "2 changes" in browser.wait(
+        "const t = document.getElementById('saved').textContent; return t.includes('2 changes') && t", seconds=20
+    )
+    address = server.start()  # the same port, another token
+    page.open(address)  # the new page sends what the old one could not
+    page.saved()
+    rows = until(lambda: len(server.rows()) == 3 and server.rows())
+    assert [(row["class"], round(float(row["time_s"]))) for row in rows] == [("open", 1), ("close", 2), ("open", 3)]
+    assert not list(folder.glob(".points.csv.*"))
+
+
+def test_the_page_goes_on_by_itself_if_the_server_hangs(clips, serve, browser, tmp_path):
+    server = serve(copied(clips, tmp_path), "--classes", "open")
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGSTOP)
+    page.seek(1.0)
+    page.press("1")
+    browser.wait("return document.getElementById('saved').textContent.startsWith('Saving')")
+    server.process.send_signal(signal.SIGCONT)
+    page.saved()
+    assert len(server.rows()) == 1
+
+
+def test_a_crash_of_the_browser_loses_no_click(clips, serve, tmp_path):
+    folder = copied(clips, tmp_path)
+    server = serve(folder, "--classes", "open")
+    crashing = start_browser(tmp_path / "profile")
+    page = Page(crashing)
+    page.open(server.address)
+    page.show("c")
+    page.seek(1.0)
+    page.press("1", "1", "1")
+    until(lambda: len(server.rows()) == 3)
+    pid = crashing.driver.service.process.pid
+    children = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split()
+    for child in children:
+        os.kill(int(child), signal.SIGKILL)
+    crashing.driver.service.stop()
+    assert len(server.rows()) == 3
+    again = start_browser(tmp_path / "profile2")
+    try:
+        other = Page(again)
+        other.open(server.address)
+        other.show("c")
+        assert again.run("return document.querySelectorAll('#clicks li').length") == 3
+    finally:
+        again.driver.quit()
+
+
+# --- two pages, two annotators
+
+
+def test_two_pages_stay_in_step(clips, serve, browser, tmp_path):
+    from selenium.webdriver.common.keys import Keys
+
+    server = serve(copied(clips, tmp_path), "--classes", "open,close")
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    first = browser.driver.current_window_handle
+    browser.driver.switch_to.new_window("window")
+    second = browser.driver.current_window_handle
+    try:
+        browser.driver.get(server.address)
+        page.saved()
+        page.show("c")
+        page.seek(1.0)
+        page.press("1")
+        page.saved()
+        browser.driver.switch_to.window(first)
+        browser.wait("return document.querySelectorAll('#clicks li').length === 1")
+        page.seek(2.0)
+        page.press("2")
+        page.saved()
+        browser.driver.switch_to.window(second)
+        browser.wait("return document.querySelectorAll('#clicks li').length === 2")
+        assert sorted(row["class"] for row in server.rows()) == ["close", "open"]
+        # both change the same click: the second one is told, and nothing is lost silently
+        ident = server.rows()[0]["id"]
+        script = (
+            "const [id, values, done] = arguments; import('/page/model.js').then((m) => { "
+            "m.state.clicks.get(id).rev -= values.stale; m.editClick(id, {time_s: values.time_s}); done(); })"
+        )
+        browser.driver.execute_async_script(script, ident, {"time_s": 1.5, "stale": 0})
+        page.saved()
+        browser.driver.switch_to.window(first)
+        browser.wait("return document.querySelector('#clicks .when').textContent === '0:01.50'")
+        browser.driver.execute_async_script(script, ident, {"time_s": 1.7, "stale": 1})
+        browser.wait("return document.getElementById('say').textContent.includes('Another page')")
+        assert server.rows()[0]["time_s"] == "1.500"
+        browser.wait("return document.querySelector('#clicks .when').textContent === '0:01.50'")
+        page.press(Keys.ESCAPE)
+    finally:
+        browser.driver.switch_to.window(second)
+        browser.driver.close()
+        browser.driver.switch_to.window(first)
+
+
+def test_two_annotators_and_their_conflicts(clips, serve, browser, tmp_path):
+    folder = copied(clips, tmp_path)
+    rows = "class,video_id,time_s,annotator\nopen,c,1.0,ben\nopen,c,3.0,ben\nclose,c,5.0,ben\n"
+    (folder / "points.csv").write_text(rows)
+    server = serve(folder)
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    assert browser.run("return document.querySelectorAll('#clicks li').length") == 0  # ben's are not shown
+    page.seek(1.2)
+    page.press("1")
+    page.seek(3.1)
+    page.press("2")
+    page.saved()
+    browser.run("document.getElementById('b-agreement').click()")
+    text = browser.wait("const d = document.getElementById('agreement'); return d.open && d.innerText")
+    assert "33 %" in text
+    assert re.search(r"ann: close, ben: open", text)
+    assert re.search(r"ben: close, ann: no click", text)
+    browser.run("document.querySelector('#agreement .conflicts button').click()")
+    browser.wait("return document.querySelectorAll('#clicks li').length === 5")
+    assert {row["annotator"] for row in server.rows()} == {"ann", "ben"}
+
+
+# --- size
+
+
+def test_five_thousand_clicks(clips, serve, browser, tmp_path):
+    folder = copied(clips, tmp_path)
+    lines = [
+        f"{'open' if k % 2 else 'close'},{'abc'[k % 3]},{k * 8 / 5000 * (1 if k % 3 == 2 else 0.5):.3f}"
+        for k in range(5000)
+    ]
+    (folder / "points.csv").write_text("class,video_id,time_s\n" + "\n".join(lines) + "\n")
+    server = serve(folder)
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    assert browser.run("return document.querySelectorAll('#clicks li').length") == 200
+    page.seek(4.0)
+    began = time.monotonic()
+    page.press("1", "2", "1", "2", "1")
+    page.saved()
+    assert time.monotonic() - began < 5
+    assert len(server.rows()) == 5005
+    page.press("z", "z")
+    until(lambda: len(server.rows()) == 5003)
+    painted = browser.driver.execute_async_script(
+        "const done = arguments[0], times = []; let last = performance.now(), n = 0;"
+        "const step = (t) => { times.push(t - last); last = t; if (++n < 30) requestAnimationFrame(step); "
+        "else done(times.sort((a, b) => a - b)[15]); };"
+        "document.getElementById('video').play(); requestAnimationFrame(step);"
+    )
+    assert painted < 120
+    assert browser.complaints() == []
+
+
+def test_a_file_of_ten_hours(serve, browser, tmp_path):
+    folder = tmp_path / "my-videos"
+    folder.mkdir()
+    image = np.full((48, 64, 3), 90, np.uint8)
+
+    def paint(k: int) -> np.ndarray:
+        made = image.copy()
+        made[:, (k // 50) % 60 : (k // 50) % 60 + 4] = 240
+        return made
+
+    encode(
+        folder / "long.mp4",
+        9000,
+        rate=1,
+        times=[4.0 * k for k in range(9000)],
+        size=(48, 64),
+        paint=paint,
+        keyframes=25,
+    )
+    server = serve(folder, "--classes", "open")
+    page = Page(browser)
+    page.open(server.address)
+    page.ready("long")
+    assert browser.run("return document.getElementById('video').duration") == pytest.approx(36000, abs=10)
+    page.seek(35000.5)
+    page.press("1")
+    page.saved()
+    assert float(server.rows()[0]["time_s"]) == 35000.0
+    browser.run("document.getElementById('b-in').click()")
+    browser.wait("const d = document.getElementById('timeline').dataset; return d.to - d.from < 30000")
+    loaded = "return performance.getEntriesByType('resource').some((e) => e.name.includes('/thumbnail/'))"
+    browser.wait(loaded, seconds=60)
+    assert browser.complaints() == []
+
+
+# --- the page
+
+
+@pytest.fixture(scope="module")
+def shown(clips, tmp_path_factory) -> Iterator[LabelServer]:
+    """A folder with hostile names, several classes, clicks of two annotators and notes."""
+    folder = Path(shutil.copytree(clips, tmp_path_factory.mktemp("shown") / "my-videos"))
+    (folder / "a.mp4").rename(folder / f"{NASTY.replace('/', '_')}.mp4")
+    (folder / "points.csv").write_text(
+        "class,video_id,time_s,annotator,note\n"
+        f'"{NASTY.replace(chr(34), chr(34) * 2)}",c,1,ann,"{NASTY.replace(chr(34), chr(34) * 2)}"\n'
+        f"open,c,2,ben,\n{'very-long-class-name' * 4},c,3,ann,\n"
+    )
+    server = LabelServer(folder, "--annotator", "ann")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("size", kit.SIZES)
+def test_the_page_fits_and_can_be_read(shown, browser, size, dark):
+    page = Page(browser)
+    page.open(shown.address, size, dark=dark)
+    page.show("c")
+    browser.run("document.querySelector('#clicks button').click()")
+    browser.wait("return !document.getElementById('selected').hidden")
+    width = kit.SIZES[size][0]
+    assert browser.run("return [document.documentElement.scrollWidth, window.innerWidth]") == [width, width]
+    outside = (
+        "return [...document.querySelectorAll('body *')].filter((n) => !n.closest('dialog, .scroll, ol') && "
+        "n.getClientRects().length && n.getBoundingClientRect().right > innerWidth + 0.5)"
+        ".map((n) => n.outerHTML.slice(0, 80))"
+    )
+    assert browser.run(outside) == []
+    seen, bad = browser.run(kit.CONTRAST)
+    assert seen > 30
+    assert bad == []
+    small = (
+        "return [...document.querySelectorAll('button, input[type=text], select, summary, label:has(input)')]"
+        ".filter((n) => n.getClientRects().length && n.getBoundingClientRect().height < 24)"
+        ".map((n) => n.outerHTML.slice(0, 80))"
+    )
+    assert browser.run(small) == []
+    assert browser.driver.title != "broken"
+    assert browser.complaints() == []
+
+
+def test_every_control_has_a_name(shown, browser):
+    page = Page(browser)
+    page.open(shown.address)
+    page.show("c")
+    browser.run("document.querySelector('#clicks button').click()")
+    browser.wait("return !document.getElementById('selected').hidden")
+    tree = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+    controls = {"button", "textbox", "combobox", "slider", "checkbox", "link", "listbox"}
+    nameless = [
+        node["role"]["value"]
+        for node in tree
+        if not node.get("ignored")
+        and node.get("role", {}).get("value") in controls
+        and not node.get("name", {}).get("value")
+    ]
+    assert nameless == []
+    assert len([node for node in tree if node.get("role", {}).get("value") == "button"]) > 15
+
+
+def test_no_other_host_is_asked(shown, browser):
+    page = Page(browser)
+    page.open(shown.address)
+    page.show("c")
+    page.press("?")
+    asked = [url for url in browser.requests() if not url.startswith(("data:", "blob:"))]
+    assert asked
+    assert all(url.startswith(f"http://127.0.0.1:{shown.port}/") for url in asked), asked
+    script = "const done = arguments[0]; fetch('http://127.0.0.1:9/').then(() => done('sent'), () => done('refused'))"
+    assert browser.driver.execute_async_script(script) == "refused"
+
+
+def test_touch_clicks_and_drags(clips, serve, browser, tmp_path):
+    server = serve(copied(clips, tmp_path), "--classes", "open,close")
+    page = Page(browser)
+    page.open(server.address, "tablet")
+    page.show("c")
+    page.seek(2.0)
+    box = browser.box(".class")
+    browser.touch("touchStart", (box["x"] + 40, box["y"] + 15))
+    browser.touch("touchEnd")
+    rows = until(lambda: server.rows())
+    assert len(rows) == 1
+    page.saved()
+    line = browser.box("#timeline")
+    x, y = line["x"] + line["w"] * float(rows[0]["time_s"]) / 8, line["y"] + 33
+    browser.touch("touchStart", (x, y))
+    for step in range(1, 8):
+        browser.touch("touchMove", (x + 20 * step, y))
+    browser.touch("touchEnd")
+    moved = until(lambda: server.rows()[0]["time_s"] != rows[0]["time_s"] and server.rows())
+    assert float(moved[0]["time_s"]) - float(rows[0]["time_s"]) == pytest.approx(140 / line["w"] * 8, abs=0.1)
+    assert moved[0]["clicked_s"] == rows[0]["clicked_s"]
+    # two fingers zoom
+    whole = browser.run("const d = document.getElementById('timeline').dataset; return d.to - d.from")
+    y = line["y"] + 90
+    browser.touch("touchStart", (line["x"] + 300, y), (line["x"] + 360, y))
+    for apart in (50, 80, 120):
+        browser.touch("touchMove", (line["x"] + 330 - apart, y), (line["x"] + 330 + apart, y))
+    browser.touch("touchEnd")
+    browser.wait(
+        "const d = document.getElementById('timeline').dataset; return d.to - d.from < arguments[0]", 0.7 * whole
+    )
+
+
+def test_still_parts_are_skipped(serve, browser, tmp_path):
+    folder = tmp_path / "my-videos"
+    folder.mkdir()
+
+    def paint(k: int) -> np.ndarray:
+        image = np.full((*SIZE, 3), 90, np.uint8)
+        if k > 250:
+            image[60:160, (4 * k) % 250 : (4 * k) % 250 + 60] = 230
+        return image
+
+    encode(folder / "still.mp4", 400, size=SIZE, paint=paint)
+    page = Page(browser)
+    page.open(serve(folder, "--classes", "open").address)
+    page.ready("still")
+    browser.driver.execute_async_script(
+        "const done = arguments[0]; import('/page/model.js').then((m) => { const look = () => "
+        "(m.state.overview?.done ? done() : setTimeout(look, 50)); look(); })"
+    )
+    began = time.monotonic()
+    page.press("s", " ")
+    page.wait_for_time(9.0)
+    assert time.monotonic() - began < 5
+    page.press("s", "k")
+
+
+def test_a_video_that_cannot_be_read_is_named(clips, serve, browser, tmp_path):
+    folder = copied(clips, tmp_path)
+    (folder / "broken.avi").write_bytes(b"RIFF" + b"\0" * 400)
+    page = Page(browser)
+    page.open(serve(folder).address)
+    browser.run(
+        "[...document.querySelectorAll('#videos button')].find((b) => b.textContent.startsWith('broken')).click()"
+    )
+    text = browser.wait(
+        "const n = document.getElementById('wait');"
+        "return !n.hidden && !/^(Open|Wait|Conv)/.test(n.textContent) && n.textContent"
+    )
+    assert "broken.avi" in text
