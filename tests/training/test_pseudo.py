@@ -67,7 +67,7 @@ def test_clicks_in_one_snippet_share_a_segment_and_none_is_none():
     assert align_clicks(tracks, clicks_at([], [], 8)).shape == (0, 2)
 
 
-def recorded(rng, level: float, *, actions: int = 6, click_deviation: float = 0.15):
+def recorded(rng, level: float, *, actions: int = 6, click_deviation: float = 0.2):
     """Tracks whose class probability at the edge of an action is `level`, with clicks and true segments."""
     at, segments, positions, length = 10, [], [], 40 * actions
     track = np.full(length, -6.0)

@@ -22,9 +22,9 @@ FLOOR = 1e-4  # lower bound of probabilities, so that one confident error does n
 
 
 OFFSETS = tuple(0.5 * k for k in range(9))
-LEAST_SCATTER = 0.15
-"""Standard deviation of clicks in their actions, as a share of the length, below that of people (about 0.2). Segments
-that grow evenly on both sides always reduce the scatter, so no lower value is sought."""
+LEAST_SCATTER = 0.2
+"""Standard deviation of people's clicks in their actions, as a share of the length. Segments that grow evenly on both
+sides always reduce the scatter, so no lower value is sought."""
 
 
 def align_clicks(tracks: F32, clicks: Clicks, *, offset: float = 0.0) -> F64:

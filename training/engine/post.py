@@ -37,8 +37,8 @@ def settings_of(config: TrainConfig, *, center: bool) -> tuple[PostProcess, ...]
     if "adapt" not in config.post.model_fields_set:
         every.append(first.model_copy(update={"adapt": not first.adapt}))
     if center and first.fusion.center > 0 and "class_probability" not in config.post.fusion.model_fields_set:
-        weights = first.fusion.model_copy(update={"class_probability": 0.5})
-        every += [post.model_copy(update={"fusion": weights}) for post in tuple(every)]
+        weights = [first.fusion.model_copy(update={"class_probability": weight}) for weight in (0.5, 1.0)]
+        every += [post.model_copy(update={"fusion": fusion}) for fusion in weights for post in tuple(every)]
     return tuple(every)
 
 
