@@ -254,12 +254,8 @@ def test_settings_that_the_recipe_states_are_not_varied():
     from punctum.training.engine.post import settings_of
 
     default = settings_of(TrainConfig(), center=True)
-    assert [(s.adapt, s.fusion.class_probability) for s in default] == [
-        (True, 0),
-        (False, 0),
-        (True, 0.5),
-        (False, 0.5),
-    ]
+    varied = [(s.adapt, s.fusion.class_probability) for s in default]
+    assert varied == [(adapt, weight) for weight in (0, 0.5, 1) for adapt in (True, False)]
     assert [s.adapt for s in settings_of(TrainConfig(), center=False)] == [True, False]
     stated = TrainConfig.model_validate({"post": {"adapt": True, "fusion": {"center": 1, "class_probability": 0}}})
     assert len(settings_of(stated, center=True)) == 1
