@@ -24,6 +24,7 @@ from ..engine.trainer import train_run
 from ..models.checkpoint import SUMMARY, load_run
 from ..models.torch_backend import TorchBackend
 from ..records import Record, write_json
+from .remember import Remembering
 from .rows import Row, choose_rows
 from .table import markdown, table_record
 
@@ -205,7 +206,7 @@ def _judge(
 ) -> list[dict[str, float]]:
     """mAP of each row on the test videos, by tIoU."""
     run = load_run(training.folder)
-    backend = TorchBackend(run.locator, run.center, device=device)
+    backend = Remembering(TorchBackend(run.locator, run.center, device=device))
     localizers = [
         Localizer.from_parts(
             backend,
@@ -220,6 +221,7 @@ def _judge(
     events: list[dict[str, list]] = [{} for _ in rows]  # type: ignore[type-arg]
     for video in truth.videos if quiet else track(truth.videos, "evaluating"):
         features = data.features(video)
+        backend.forget()
         for found, localizer in zip(events, localizers, strict=True):
             found[video] = localizer.localize(features, stream=video)
     return [evaluate(truth, Detections.from_events(found, truth), thresholds).to_record()["map"] for found in events]

@@ -119,7 +119,7 @@ def own_task(source: str, net: LocatorNet, data: TrainingSet, *, epochs: int, se
             task = attrgetter(attribute)(importlib.import_module(module))(net, data, epochs=epochs, seed=seed)
         except InputError:
             raise
-        except Exception as error:  # noqa: BLE001 - the code is the user's and may raise anything
+        except Exception as error:
             raise InputError(
                 "objective-import",
                 f"{source}: {type(error).__name__}: {plain(error)[:600]}",
