@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from punctum.runtime.cli import invoke
@@ -12,6 +13,7 @@ from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError
 from punctum.training import load_run, train_run
 from punctum.training.ablation import run as ablation
+from punctum.training.ablation.remember import Remembering
 from punctum.training.ablation.rows import ROWS, all_rows, choose_rows
 from punctum.training.ablation.run import ablate
 from punctum.training.ablation.table import markdown, table_record
@@ -103,6 +105,36 @@ def test_trainings_are_shared_kept_and_extended(toy, small, tmp_path, monkeypatc
     with pytest.raises(InputError) as caught:
         ablate(data, small.model_copy(update={"holdout": 0.2}), tmp_path / "a", seeds=1, quiet=True)
     assert caught.value.code == "resume-differs"
+
+
+def test_networks_run_once_for_all_rows_of_a_training():
+    calls = []
+
+    class Engine:
+        requested = actual = "fake"
+
+        def locate(self, features):
+            calls.append("locate")
+            return features[:, :2], features[:, 0]
+
+        def score(self, features, tracks, segments, labels):
+            calls.append("score")
+            return tracks, features[:, 0], features[:, 1]
+
+    engine = Remembering(Engine())
+    rows = np.arange(12, dtype=np.float32).reshape(4, 3)
+    first, again = engine.locate(rows), engine.locate(rows.copy())
+    assert calls == ["locate"]
+    assert all((a == b).all() for a, b in zip(first, again, strict=True))
+    engine.locate(rows + 1)
+    labels = np.zeros(4, np.int64)
+    engine.score(rows, rows[:, :2], rows[:, :2], labels)
+    engine.score(rows, rows[:, :2], rows[:, :2], labels)
+    engine.score(rows, rows[:, :2], rows[:, :2], labels + 1)
+    assert calls == ["locate", "locate", "score", "score"]
+    engine.forget()
+    engine.locate(rows)
+    assert calls[-1] == "locate"
 
 
 def test_a_shared_locator_is_the_one_that_would_be_trained(toy, small, tmp_path):

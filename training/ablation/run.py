@@ -24,13 +24,15 @@ from ..engine.trainer import train_run
 from ..models.checkpoint import SUMMARY, load_run
 from ..models.torch_backend import TorchBackend
 from ..records import Record, write_json
+from .remember import Remembering
 from .rows import Row, choose_rows
 from .table import markdown, table_record
 
 SCHEMA = "punctum.ablation/1"
 RESULT, TABLE, SEEDS = "ablation.json", "ablation.md", "seeds"
-LOCATOR_S, SCORER_S = 0.17, 0.05
-"""Seconds per click that the default recipe's locator and center scorer take on one core: a rough estimate."""
+LOCATOR_S = {"points": 0.17, "lacp": 0.75}
+SCORER_S = {"quality": 0.05, "points": 0.1, "published": 0.25}
+"""Seconds per click on one core, by objective and by kind of center scorer: a rough estimate for default recipes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,8 +169,18 @@ def _cost(planned: Sequence[Training], rows: Sequence[Row], seeds: int, clicks: 
     text += f", {done} of them finished before" if done else ""
     if not left:
         return f"{text}; nothing to train"
-    seconds = clicks * (LOCATOR_S * locators + SCORER_S * len(left))
+    seconds = clicks * sum(_seconds_per_click(training) for training in left)
     return f"{text}; {counted(locators, 'locator')} to train; about {duration(seconds)} on one core"
+
+
+def _seconds_per_click(training: Training) -> float:
+    recipe, seconds = training.recipe, 0.0
+    if training.locator is None:
+        seconds += LOCATOR_S.get(recipe.objective.kind, LOCATOR_S["points"])
+    if recipe.center is not None:
+        kind = recipe.center.kind if recipe.center.kind == "published" else recipe.center_objective.kind
+        seconds += SCORER_S[kind]
+    return seconds
 
 
 def _train(training: Training, data: Dataset, *, device: str, threads: int | None, quiet: bool) -> None:
@@ -205,7 +217,7 @@ def _judge(
 ) -> list[dict[str, float]]:
     """mAP of each row on the test videos, by tIoU."""
     run = load_run(training.folder)
-    backend = TorchBackend(run.locator, run.center, device=device)
+    backend = Remembering(TorchBackend(run.locator, run.center, device=device))
     localizers = [
         Localizer.from_parts(
             backend,
@@ -220,6 +232,7 @@ def _judge(
     events: list[dict[str, list]] = [{} for _ in rows]  # type: ignore[type-arg]
     for video in truth.videos if quiet else track(truth.videos, "evaluating"):
         features = data.features(video)
+        backend.forget()
         for found, localizer in zip(events, localizers, strict=True):
             found[video] = localizer.localize(features, stream=video)
     return [evaluate(truth, Detections.from_events(found, truth), thresholds).to_record()["map"] for found in events]
