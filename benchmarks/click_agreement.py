@@ -6,8 +6,8 @@ DATA may be FOLDER:split_1. Every bundle runs on the test videos. At its default
 precision, recall and F1 by clicks and by tIoU 0.5, and F1 by tIoU 0.3 and by clicks with pseudo segments of the
 bundle's own tracks (an event must also overlap the segment by a tIoU of 0.5). "Loss" is the F1 at tIoU 0.5 that is lost
 by choosing, of the minima from 0.02 to 0.98, the one that is best by clicks instead of the one that is best by
-intervals. "Rank" is the rank correlation of F1 over these minima. Clicks are those of the data set where all test videos
-have some; otherwise one is drawn per action (normal, 0.2 of the length around the middle).
+intervals. "Rank" is the rank correlation of F1 over these minima. Clicks are those of the data set where all test
+videos have some; otherwise one is drawn per action (normal, 0.2 of the length around the middle).
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime.bundle.calibration import Calibration, ScoreMap
+from punctum.runtime.diagnosis.held_out import read_held_out
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import best_minimum, choices
 from punctum.training.confidence.fit import fit_maps
@@ -208,15 +209,22 @@ def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_pa
     assert found is not None
     assert len(found.classes) == len(found.reduced) == len(data.labels)
     assert 0 < found.right_share < 1
+    kept = read_held_out(tmp_path / "whole")
+    assert kept.calibration == found
+    assert {video: each.fold for video, each in kept.videos.items()} == {
+        s.video: k for s, k in zip(data.samples, fold_of_videos(data, 2, seed=0), strict=True)
+    }
+    assert sum(len(each.rows) for each in kept.videos.values()) == facts["events"]
+    assert facts["suspects"] >= 0
 
     judged = calibrate.Calibrator._judged
     calls = []
 
-    def stopped(self, networks, samples):
+    def stopped(self, networks, samples, fold):
         calls.append(len(samples))
         if len(calls) == 2:
             raise KeyboardInterrupt
-        return judged(self, networks, samples)
+        return judged(self, networks, samples, fold)
 
     monkeypatch.setattr(calibrate.Calibrator, "_judged", stopped)
     with pytest.raises((KeyboardInterrupt, TrainingInterrupted)):
