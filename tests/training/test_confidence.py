@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime.bundle.calibration import Calibration, ScoreMap
+from punctum.runtime.diagnosis.held_out import read_held_out
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import best_minimum, choices
 from punctum.training.confidence.fit import fit_maps
@@ -215,6 +216,13 @@ def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_pa
     assert run.post.adapt == chosen["adapt"]
     train_run(data, recipe, tmp_path / "whole", quiet=True, resume=True)
     assert load_run(tmp_path / "whole").post == run.post
+    kept = read_held_out(tmp_path / "whole")
+    assert kept.calibration == found
+    assert {video: each.fold for video, each in kept.videos.items()} == {
+        s.video: k for s, k in zip(data.samples, fold_of_videos(data, 2, seed=0), strict=True)
+    }
+    assert sum(len(each.rows) for each in kept.videos.values()) == facts["events"]
+    assert facts["suspects"] >= 0
 
     judged = calibrate.Calibrator._judged
     calls = []
