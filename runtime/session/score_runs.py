@@ -8,18 +8,25 @@ from itertools import pairwise
 import numpy as np
 
 from .call import call_engine
-from .engine import Backend
+from .engine import Backend, WindowScorer, window_scorer
 from .jobs import ScoreJob, ScorerOutput
 from .outputs import scorer_output
 
 JOINED_ROWS = 1024
 """Maximum number of rows in one run of the center scorer: float32 positions stay within 1e-4 of a snippet."""
+MOST_PROPOSALS = 256
+"""Proposals in one run of a `WindowScorer`: what the layers compute then still fits a processor's cache."""
 
 
 def score_all(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
-    """The scores of proposals, of which those of inner windows share runs. Raises EngineError."""
+    """The scores of proposals. Those of inner windows share runs, with a `WindowScorer` all. Raises EngineError."""
+    scorer = window_scorer(backend) if jobs else None
+    if scorer is not None:
+        parts = _batches(list(range(len(jobs))), [len(job.labels) for job in jobs], MOST_PROPOSALS)
+        return [scores for part in parts for scores in _score_windows([jobs[i] for i in part], scorer)]
     results: list[ScorerOutput | None] = [None] * len(jobs)
-    for part in _batches([i for i, job in enumerate(jobs) if job.inner], [len(job.features) for job in jobs]):
+    inner = [i for i, job in enumerate(jobs) if job.inner]
+    for part in _batches(inner, [len(job.features) for job in jobs], JOINED_ROWS):
         if len(part) > 1:
             for i, scores in zip(part, _score_joined([jobs[i] for i in part], backend), strict=True):
                 results[i] = scores
@@ -32,17 +39,27 @@ def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
     return scorer_output(output, len(job.labels))
 
 
-def _batches(indices: list[int], sizes: list[int]) -> list[list[int]]:
-    """Split into runs of at most JOINED_ROWS rows."""
+def _batches(indices: list[int], sizes: list[int], most: int) -> list[list[int]]:
+    """Split into runs of at most `most` rows, or one job where that has more."""
     batches: list[list[int]] = []
-    filled = JOINED_ROWS
+    filled = most
     for i in indices:
-        if filled + sizes[i] > JOINED_ROWS:
+        if not batches or filled + sizes[i] > most:
             batches.append([])
             filled = 0
         batches[-1].append(i)
         filled += sizes[i]
     return batches
+
+
+def _score_windows(jobs: Sequence[ScoreJob], scorer: WindowScorer) -> list[ScorerOutput]:
+    """The scores of any windows in one run."""
+    ends = np.cumsum([0, *(len(job.features) for job in jobs)])
+    offsets = np.cumsum([0, *(len(job.labels) for job in jobs)])
+    features, segments = (np.concatenate(part) for part in zip(*((j.features, j.segments) for j in jobs), strict=True))
+    output = call_engine(scorer.score_windows, features, ends, segments, offsets)
+    probability, attention, center = scorer_output(output, len(segments))
+    return [(probability[a:b], attention[a:b], center[a:b]) for a, b in pairwise(offsets.tolist())]
 
 
 def _score_joined(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
