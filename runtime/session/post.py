@@ -207,15 +207,12 @@ def propose_islands(
     return IslandProposals(Proposals(segments, labels, contrast, base), ends)
 
 
-def finish_islands(
-    islands: IslandProposals, outputs: Sequence[ScorerOutput], post: PostProcess
-) -> list[tuple[F64, F64]]:
+def finish_islands(islands: IslandProposals, output: ScorerOutput | None, post: PostProcess) -> list[tuple[F64, F64]]:
     """Fusion, boundary adaptation and suppression, for all islands in one call of each kernel.
 
     Args:
         islands: The proposals of each island.
-        outputs: What the center scorer returned for all proposals in order, in one or several parts; empty if the
-            fusion does not use it.
+        output: What the center scorer returned for all proposals in order; None if the fusion does not use it.
         post: The settings.
 
     Returns:
@@ -224,10 +221,6 @@ def finish_islands(
     every, ends = islands.every, islands.ends
     if not len(every.label):
         return [(every.segments, np.zeros(0))] * (len(ends) - 1)
-    output = outputs[0] if len(outputs) == 1 else None
-    if len(outputs) > 1:
-        probability, attention, center = map(np.concatenate, zip(*outputs, strict=True))
-        output = (probability, attention, center)
     scores = fuse(every, output, post)
     if post.suppression != "soft":
         return [suppress(every.segments[a:b], scores[a:b], post) for a, b in pairwise(ends)]

@@ -5,10 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from ..bundle.config import PostProcess
-from .jobs import ScoreJob, ScorerOutput, Steps
-from .outputs import check_scores
+from .jobs import IslandsJob, Settled, Steps
 from .plan import Plan
-from .post import finish_islands, propose_islands
 from .reporter import Change, Reporter
 from .section import Section
 
@@ -33,27 +31,22 @@ def report_provisional(
     if not islands:
         return reporter.retract_outside([])
     windows = [island.window(plan.context, first=base, known=section.features.end) for island in islands]
-    found = propose_islands(
-        tracks,
-        [(island.label, w.low - base, w.high - base) for island, w in zip(islands, windows, strict=True)],
+    # One window around all islands. This differs from scoring each in its own window only for an island that was cut,
+    # beyond the cut; final scores are computed in the island's own window.
+    first, last = min(w.low for w in windows), max(w.high for w in windows)
+    job = IslandsJob(
+        section.features.slice(first, last),
+        tracks[first - base : last - base],
+        [(island.label, w.low - first, w.high - first) for island, w in zip(islands, windows, strict=True)],
         [w.bounds for w in windows],
+        None,
         post,
-        stride_s=plan.stride_s,
+        plan.stride_s,
     )
-    outputs: list[ScorerOutput] = []
-    if post.fusion.needs_head and len(found.every.label):
-        # One window around all islands. This differs from scoring each in its own window only for an island that was
-        # cut, beyond the cut; final scores are computed in the island's own window.
-        first, last = min(w.low for w in windows), max(w.high for w in windows)
-        shift = np.repeat([float(w.low - first) for w in windows], np.diff(found.ends))
-        segments = (found.every.segments + shift[:, None]).astype(np.float32)
-        rows = tracks[first - base : last - base]
-        job = ScoreJob(section.features.slice(first, last), rows, segments, found.every.label, False)
-        outputs = yield [job]
-        check_scores(outputs, [job], len(plan.labels), post.fusion)
+    settled: Settled
+    (settled,) = yield [job]
     changes: list[Change] = []
-    scored = finish_islands(found, outputs, post)
-    for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
+    for island, window, (segments, scores) in zip(islands, windows, settled.islands, strict=True):
         if not len(scores) or scores[0] < reporter.least_score:
             continue
         seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s

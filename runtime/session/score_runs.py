@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -18,19 +18,24 @@ MOST_PROPOSALS = 256
 """Proposals in one run of a `WindowScorer`: what the layers compute then still fits a processor's cache."""
 
 
-def score_all(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
-    """The scores of proposals. Those of inner windows share runs, with a `WindowScorer` all. Raises EngineError."""
-    scorer = window_scorer(backend) if jobs else None
+def score_proposals(jobs: Sequence[ScoreJob], backend: Backend) -> ScorerOutput:
+    """The scores of all proposals, one job after the other. Raises EngineError.
+
+    Those of inner windows share runs; with a `WindowScorer` those of all windows do.
+    """
+    scorer, sizes = window_scorer(backend), [len(job.labels) for job in jobs]
     if scorer is not None:
-        parts = _batches(list(range(len(jobs))), [len(job.labels) for job in jobs], MOST_PROPOSALS)
-        return [scores for part in parts for scores in _score_windows([jobs[i] for i in part], scorer)]
+        parts = _batches(list(range(len(jobs))), sizes, MOST_PROPOSALS)
+        return _join([_score_windows([jobs[i] for i in part], scorer) for part in parts])
     results: list[ScorerOutput | None] = [None] * len(jobs)
     inner = [i for i, job in enumerate(jobs) if job.inner]
     for part in _batches(inner, [len(job.features) for job in jobs], JOINED_ROWS):
         if len(part) > 1:
             for i, scores in zip(part, _score_joined([jobs[i] for i in part], backend), strict=True):
                 results[i] = scores
-    return [run_scorer(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+    return _join(
+        [run_scorer(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+    )
 
 
 def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
@@ -52,14 +57,22 @@ def _batches(indices: list[int], sizes: list[int], most: int) -> list[list[int]]
     return batches
 
 
-def _score_windows(jobs: Sequence[ScoreJob], scorer: WindowScorer) -> list[ScorerOutput]:
+def _score_windows(jobs: Sequence[ScoreJob], scorer: WindowScorer) -> ScorerOutput:
     """The scores of any windows in one run."""
-    ends = np.cumsum([0, *(len(job.features) for job in jobs)])
-    offsets = np.cumsum([0, *(len(job.labels) for job in jobs)])
-    features, segments = (np.concatenate(part) for part in zip(*((j.features, j.segments) for j in jobs), strict=True))
-    output = call_engine(scorer.score_windows, features, ends, segments, offsets)
-    probability, attention, center = scorer_output(output, len(segments))
-    return [(probability[a:b], attention[a:b], center[a:b]) for a, b in pairwise(offsets.tolist())]
+    ends = np.array([0, *accumulate(len(job.features) for job in jobs)])
+    offsets = np.array([0, *accumulate(len(job.labels) for job in jobs)])
+    features, segments = jobs[0].features, jobs[0].segments
+    if len(jobs) > 1:
+        features = np.concatenate([job.features for job in jobs])
+        segments = np.concatenate([job.segments for job in jobs])
+    return scorer_output(call_engine(scorer.score_windows, features, ends, segments, offsets), len(segments))
+
+
+def _join(outputs: Sequence[ScorerOutput]) -> ScorerOutput:
+    if len(outputs) == 1:
+        return outputs[0]
+    probability, attention, center = map(np.concatenate, zip(*outputs, strict=True))
+    return probability, attention, center
 
 
 def _score_joined(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
