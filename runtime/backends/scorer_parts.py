@@ -79,7 +79,7 @@ def _separate(graph: Graph) -> ScorerParts:
     bins = graph.constants[edges.inputs[1]].dims[1] - 1
     dim = graph.inputs["features"][-1]
     classes = graph.outputs[TERMS[0]][-1]
-    outputs = {TERMS[0]: ["M", classes or "C"], TERMS[1]: ["M"], TERMS[2]: ["M"]}
+    outputs: dict[str, Sequence[int | str]] = {TERMS[0]: ["M", classes or "C"], TERMS[1]: ["M"], TERMS[2]: ["M"]}
     return ScorerParts(
         _part(graph, links, {"features": ["T", dim or "D"]}, {"embedded": ["T", "E"]}, {"embedded": embedded}),
         _part(graph, links, {MEANS: ["M", bins, "E"], "segments": ["M", 2]}, outputs, {MEANS: means}),

@@ -23,9 +23,9 @@ def settle_all(jobs: Sequence[IslandsJob], backend: Backend) -> list[Settled]:
         PunctumError: The fusion needs a scorer that the bundle does not have.
     """
     results: dict[int, Settled] = {}
-    groups: dict[tuple[int, float], list[int]] = {}
+    groups: dict[tuple[int, float, float], list[int]] = {}
     for i, job in enumerate(jobs):
-        groups.setdefault((id(job.post), job.stride_s), []).append(i)
+        groups.setdefault((id(job.post), job.stride_s, job.least), []).append(i)
     for members in groups.values():
         results |= zip(members, _settle([jobs[i] for i in members], backend), strict=True)
     return [results[i] for i in range(len(jobs))]
@@ -49,10 +49,14 @@ def _settle(jobs: Sequence[IslandsJob], backend: Backend) -> list[Settled]:
         output = score_proposals(_score_jobs(jobs, found), backend)
         check_scores(output, count, tracks.shape[1] - 1, post.fusion)
     scored = time.perf_counter()
-    settled = finish_islands(found, output, post)
-    post_s = (time.perf_counter() - scored + proposed - began) / len(jobs)
-    ends = accumulate((len(job.islands) for job in jobs), initial=0)
-    return [Settled(settled[a:b], scored - proposed, post_s) for a, b in pairwise(ends)]
+    # Suppression picks the best first, so those that are wanted do not depend on the others.
+    segments, scores, ends = finish_islands(found, output, post, least=jobs[0].least)
+    spans, values = segments.tolist(), scores.tolist()
+    settled = [(spans[a:b], values[a:b]) for a, b in pairwise(ends.tolist())]
+    asked_s = scored - proposed
+    post_s = (time.perf_counter() - began - asked_s) / len(jobs)
+    parts = accumulate((len(job.islands) for job in jobs), initial=0)
+    return [Settled(settled[a:b], asked_s, post_s) for a, b in pairwise(parts)]
 
 
 def _score_jobs(jobs: Sequence[IslandsJob], found: IslandProposals) -> list[ScoreJob]:

@@ -18,7 +18,6 @@ from ..bundle.config import PostProcess
 from ..datatypes import compact
 
 F32 = npt.NDArray[np.float32]
-F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 T = TypeVar("T")
 
@@ -94,6 +93,7 @@ class IslandsJob:
             center scorer sees, for all islands together.
         post: The settings.
         stride_s: Seconds of media from one snippet to the next.
+        least: Segments below this score are not wanted.
     """
 
     features: F32
@@ -103,19 +103,20 @@ class IslandsJob:
     inner: Sequence[bool] | None
     post: PostProcess
     stride_s: float
+    least: float = 0.0
 
 
 class Settled(NamedTuple):
     """The segments of islands.
 
     Attributes:
-        islands: For each island segments float64 [K, 2] in the coordinates of its window and scores float64 [K], best
-            first.
+        islands: For each island the start and end of its segments, in the coordinates of its window, and their scores,
+            best first.
         score_s: Seconds in the center scorer, of the run that jobs share.
         post_s: Seconds in everything else, of this job's share in that run.
     """
 
-    islands: list[tuple[F64, F64]]
+    islands: list[tuple[list[list[float]], list[float]]]
     score_s: float
     post_s: float
 

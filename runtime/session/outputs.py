@@ -38,7 +38,7 @@ def stepped_output(output: object, rows: tuple[int, ...], states: tuple[int, ...
     after = np.asarray(output[2], np.float32)
     if after.shape != states:
         raise wrong_shape(f"The locator returned states {after.shape}", str(states))
-    if not np.isfinite(after.sum(dtype=np.float64)):
+    if not (np.isfinite(after.sum()) or np.isfinite(after).all()):  # the sum is quick, and may overflow
         raise EngineError(
             "tracks-not-finite",
             "The locator returned NaN or infinity",

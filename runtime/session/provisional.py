@@ -30,7 +30,8 @@ def report_provisional(
     islands = section.pending + section.finder.ahead().feed(tracks, base, settled, final=True)
     if not islands:
         return reporter.retract_outside([])
-    windows = [island.window(plan.context, first=base, known=section.features.end) for island in islands]
+    context, known = plan.context, section.features.end
+    windows = [island.window(context, first=base, known=known) for island in islands]
     # One window around all islands. This differs from scoring each in its own window only for an island that was cut,
     # beyond the cut; final scores are computed in the island's own window.
     first, last = min(w.low for w in windows), max(w.high for w in windows)
@@ -42,17 +43,17 @@ def report_provisional(
         None,
         post,
         plan.stride_s,
+        reporter.least_score,
     )
-    settled: Settled
-    (settled,) = yield [job]
-    changes: list[Change] = []
-    for island, window, (segments, scores) in zip(islands, windows, settled.islands, strict=True):
-        if not len(scores) or scores[0] < reporter.least_score:
-            continue
-        seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
-        own = f"{prefix}/{plan.labels[island.label]}"
-        changes += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own)
+    answer: Settled
+    (answer,) = yield [job]
+    changes, now_s = list[Change](), section.now_s
+    for island, window, (segments, scores) in zip(islands, windows, answer.islands, strict=True):
+        if scores:
+            spans = section.in_seconds(window.low, segments)
+            own = f"{prefix}/{plan.labels[island.label]}"
+            changes += reporter.report(island.label, spans, scores, now_s=now_s, prefix=own)
     if not reporter.actions:
         return changes
-    spans = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
-    return changes + reporter.retract_outside(spans)
+    found = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
+    return changes + reporter.retract_outside(found)

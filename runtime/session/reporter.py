@@ -12,13 +12,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from ..events.event import Phase
 from ..live import SLACK_S, LiveOptions
 
-F64 = npt.NDArray[np.float64]
+Spans = Sequence[tuple[float, float]]
 SAME_IOU = 0.3  # overlap (tIoU) from which a segment continues an action reported earlier
 CHANGED_IOU = 0.85  # below this overlap with the last report, an action is reported again
 CHANGED_SCORE = 0.1  # likewise above this difference of scores
@@ -96,27 +93,25 @@ class Reporter:
         """Undo everything since `mark`."""
         self.actions, self.action_count = mark
 
-    def report(self, label: int, segments: F64, scores: F64, *, now_s: float, prefix: str) -> list[Change]:
+    def report(
+        self, label: int, segments: Spans, scores: Sequence[float], *, now_s: float, prefix: str
+    ) -> list[Change]:
         """What to report at a tick about one island that is not final.
 
         Args:
             label: Class of the island.
-            segments: float64 [K, 2], provisional segments in seconds, best first.
-            scores: float64 [K].
+            segments: Start and end of the provisional segments in seconds, best first.
+            scores: Their scores, at least `least_score`.
             now_s: Media time of the tick.
             prefix: How ids of new actions begin.
         """
         if self.options.max_delay_s is None:
             return []
-        count = int(np.count_nonzero(scores >= self.least_score))  # they come first
-        if not count:
-            return []
-        spans, values = segments[:count].tolist(), scores[:count].tolist()
         changes: list[Change] = []
         same_class = [a for a in self.actions if a.label == label]
-        earlier = self._match(same_class, spans, now_s)
+        earlier = self._match(same_class, segments, now_s)
         running = False
-        for (start, end), score, action in zip(spans, values, earlier, strict=True):
+        for (start, end), score, action in zip(segments, scores, earlier, strict=True):
             ended = end < now_s - SLACK_S
             if ended and end + self.options.max_delay_s >= now_s + self._tick_s + self._margin_s - SLACK_S:
                 continue  # a later tick is still in time and knows more
@@ -138,14 +133,14 @@ class Reporter:
         return changes
 
     def close_island(
-        self, label: int, segments: F64, scores: F64, span: tuple[float, float]
+        self, label: int, segments: Spans, scores: Sequence[float], span: tuple[float, float]
     ) -> tuple[list[ReportedAction | None], list[Change]]:
         """An island is final: end every report about it.
 
         Args:
             label: Class of the island.
-            segments: float64 [K, 2], final segments in seconds, best first.
-            scores: float64 [K].
+            segments: Start and end of the final segments in seconds, best first.
+            scores: Their scores.
             span: Start and end of the island in seconds.
 
         Returns:
@@ -157,10 +152,10 @@ class Reporter:
             for a in self.actions
             if a.label == label and span[0] - SLACK_S <= (a.start + a.end) / 2 <= span[1] + SLACK_S
         ]
-        completed = self._match(inside, segments.tolist(), span[1])
+        completed = self._match(inside, segments, span[1])
         for action, (start, end), score in zip(completed, segments, scores, strict=True):
             if action is not None:
-                self._revise(action, float(start), float(end), float(score), True)
+                self._revise(action, start, end, score, True)
         matched = {id(a) for a in completed if a is not None}
         self._remove(inside)
         return completed, [self._retract(a) for a in inside if id(a) not in matched]
@@ -191,14 +186,14 @@ class Reporter:
         action.revision += 1
 
     @staticmethod
-    def _match(
-        actions: list[ReportedAction], segments: Sequence[Sequence[float]], now_s: float
-    ) -> list[ReportedAction | None]:
+    def _match(actions: list[ReportedAction], segments: Spans, now_s: float) -> list[ReportedAction | None]:
         """For each segment, best first, the action not yet matched that overlaps it most; None below SAME_IOU.
 
         A running action reaches up to now_s: the tick, or the end of a closed island.
         """
         matches: list[ReportedAction | None] = [None] * len(segments)
+        if not actions:
+            return matches
         free = [(a.start, a.end if a.ended else max(a.end, now_s), a) for a in actions]
         for k, (start, end) in enumerate(segments):
             if not free:

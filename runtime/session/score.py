@@ -4,21 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
-import numpy.typing as npt
-
 from ..bundle.config import PostProcess
 from .islands import Island
 from .jobs import IslandsJob, Settled, Steps
 from .plan import Plan, Stats
 from .section import Section
 
-F64 = npt.NDArray[np.float64]
+Scored = tuple[list[tuple[float, float]], list[float]]
 
 
 def score_islands(
     section: Section, islands: Sequence[Island], plan: Plan, post: PostProcess, stats: Stats
-) -> Steps[list[tuple[F64, F64]]]:
+) -> Steps[list[Scored]]:
     """Propose, score and suppress the segments of each island; every island in its own window.
 
     Args:
@@ -29,7 +26,7 @@ def score_islands(
         stats: `score_s` and `post_s` are increased.
 
     Returns:
-        For each island segments [K, 2] in seconds of media time and scores [K], best first.
+        For each island the start and end of its segments in seconds of media time, and their scores, best first.
     """
     windows = [island.window(plan.context, first=section.tracks.base, known=section.tracks.end) for island in islands]
     first, last = min(w.low for w in windows), max(w.high for w in windows)
@@ -47,6 +44,6 @@ def score_islands(
     stats.score_s += settled.score_s
     stats.post_s += settled.post_s
     return [
-        (section.start_s + (window.low + segments + 0.5) * plan.stride_s, scores)
+        (section.in_seconds(window.low, segments), scores)
         for window, (segments, scores) in zip(windows, settled.islands, strict=True)
     ]

@@ -80,7 +80,7 @@ class WindowScorers:
             return None
 
     def _agrees(self, scorer: OnnxWindowScorer) -> bool:
-        """Whether the parts give the terms of the whole, as they do by construction; an unknown kind of graph may not."""
+        """Whether the parts give the terms of the whole, as they do by construction; another kind of graph may not."""
         rng, lengths, count = np.random.default_rng(0), (40, 1, 9), 8
         ends, offsets = np.cumsum([0, *lengths]), np.arange(len(lengths) + 1) * count
         features = rng.standard_normal((ends[-1], self._dim)).astype(np.float32)
