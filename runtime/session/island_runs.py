@@ -46,7 +46,7 @@ def _settle(jobs: Sequence[IslandsJob], backend: Backend) -> list[Settled]:
     count, output = len(found.every.label), None
     proposed = time.perf_counter()
     if post.fusion.needs_head and count:
-        output = score_proposals(_score_jobs(jobs, found), backend)
+        output = score_proposals(_score_jobs(jobs, found), backend, join=len(jobs) > 1)
         check_scores(output, count, tracks.shape[1] - 1, post.fusion)
     scored = time.perf_counter()
     # Suppression picks the best first, so those that are wanted do not depend on the others.

@@ -18,17 +18,20 @@ MOST_PROPOSALS = 256
 """Proposals in one run of a `WindowScorer`: what the layers compute then still fits a processor's cache."""
 
 
-def score_proposals(jobs: Sequence[ScoreJob], backend: Backend) -> ScorerOutput:
+def score_proposals(jobs: Sequence[ScoreJob], backend: Backend, *, join: bool) -> ScorerOutput:
     """The scores of all proposals, one job after the other. Raises EngineError.
 
-    Those of inner windows share runs; with a `WindowScorer` those of all windows do.
+    Args:
+        jobs: At least one.
+        backend: With a `WindowScorer` the proposals of all windows share runs.
+        join: Otherwise those of inner windows share runs, where positions are rounded differently.
     """
     scorer, sizes = window_scorer(backend), [len(job.labels) for job in jobs]
     if scorer is not None:
         parts = _batches(list(range(len(jobs))), sizes, MOST_PROPOSALS)
         return _join([_score_windows([jobs[i] for i in part], scorer) for part in parts])
     results: list[ScorerOutput | None] = [None] * len(jobs)
-    inner = [i for i, job in enumerate(jobs) if job.inner]
+    inner = [i for i, job in enumerate(jobs) if job.inner and join]
     for part in _batches(inner, [len(job.features) for job in jobs], JOINED_ROWS):
         if len(part) > 1:
             for i, scores in zip(part, _score_joined([jobs[i] for i in part], backend), strict=True):
