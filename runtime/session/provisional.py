@@ -55,5 +55,6 @@ def report_provisional(
             changes += reporter.report(island.label, spans, scores, now_s=now_s, prefix=own)
     if not reporter.actions:
         return changes
-    found = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
+    reported = {action.label for action in reporter.actions}
+    found = [(i.label, section.time_of(i.start), section.time_of(i.end)) for i in islands if i.label in reported]
     return changes + reporter.retract_outside(found)
