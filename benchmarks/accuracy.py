@@ -27,6 +27,7 @@ from punctum.training.data.videos import load_training_set
 from punctum.training.engine.trainer import train_run
 from punctum.training.models.torch_backend import TorchBackend
 from punctum.training.recipes import with_lacp, with_published_head
+from result_file import Row, add_json, save
 
 OURS = Fusion(center=1.0, contrast=1.0)
 CONTRAST = Fusion(contrast=1.0)
@@ -103,11 +104,13 @@ def main() -> None:
     parser.add_argument("--train-list", default="train.txt")
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--figure", type=Path)
+    add_json(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     splits = [s or None for s in arguments.splits.split(",")]
     print("| points | recipe | seeds | mAP 0.1:0.7 | spread | rank correlation | training s |")
     print("|---|---|---|---|---|---|---|")
+    measured: list[Row] = []
     pictures: dict[str, Alignment] = {}  # of the first seed and split
     for points in arguments.points.split(","):
         for recipe, rows in recipes(arguments.quick).values():
@@ -132,11 +135,17 @@ def main() -> None:
             for name in rows:
                 means = np.array(values[name]).mean(axis=1)
                 spread = f"{means.min():.3f}-{means.max():.3f}" if len(means) > 1 else ""
+                measured += [
+                    Row(f"{points}: {name}: mAP 0.1:0.7", float(means.mean())),
+                    Row(f"{points}: {name}: rank correlation", float(np.mean(ranks[name]))),
+                    Row(f"{points}: {name}: training_s", spent, "s"),
+                ]
                 print(
                     f"| {points} | {name} | {arguments.seeds} | {means.mean():.3f} | {spread} "
                     f"| {np.mean(ranks[name]):.2f} | {spent:.0f} |",
                     flush=True,
                 )
+    save(arguments.json, measured)
     if arguments.figure:
         before, after = pictures[BEFORE], pictures[AFTER]
         plot_alignment(before, after, arguments.figure, names=("outer-inner contrast", "with the center score"))

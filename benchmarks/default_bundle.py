@@ -33,6 +33,7 @@ from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import LocatorConfig, TrainConfig
 from punctum.training.data.labels import locate_clicks
 from punctum.training.data.videos import Sample, TrainingSet
+from result_file import add_json, rows_of, save
 
 TIOU = 0.3
 DELAY_S = 1.0
@@ -119,6 +120,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=2_000_001)
     parser.add_argument("--videos", type=Path, help="judge on these instead of making some")
     parser.add_argument("--train", type=Path, help="videos for the linear model")
+    add_json(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as work:
@@ -156,7 +158,16 @@ def main() -> None:
         if train is None:
             train = Path(work) / "train"
             write_videos(train, count=60, seed=3)
-        print(f"\nlinear on mean color: mAP {linear(train, data, truth):.3f}")
+        plain = linear(train, data, truth)
+        print(f"\nlinear on mean color: mAP {plain:.3f}")
+        measured = {
+            "offline": record["map"],
+            f"{DELAY_S:g} s after the end": online["map"],
+            "per class": {label: scores["average"] for label, scores in record["per_class"].items()},
+            "linear on mean color": plain,
+            "from video to features, a second of media: spent_s": spent,
+        }
+        save(given.json, rows_of(measured))
 
 
 if __name__ == "__main__":

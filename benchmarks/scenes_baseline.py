@@ -28,6 +28,7 @@ from punctum.runtime.synthetic.video.dataset import scene_seed
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import LocatorConfig, TrainConfig
 from punctum.training.data.videos import load_training_set
+from result_file import add_json, rows_of, save
 
 BLOCK = 5  # frames of a snippet
 
@@ -129,6 +130,7 @@ def main() -> None:
     parser.add_argument("--videos", type=Path)
     parser.add_argument("--count", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1)
+    add_json(parser)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as work:
@@ -145,11 +147,14 @@ def main() -> None:
             for kind, rows in found.items():
                 tables.setdefault(kind, {})[name] = rows
         print("| features | " + " | ".join(recipes()) + " |\n|---|---|---|")
+        measured: dict[str, dict[str, float]] = {}
         for i, (kind, features) in enumerate(tables.items()):
             folder = Path(work) / f"features{i}"
             with_features(videos, folder, features)
             values = [judge(folder, recipe) for recipe in recipes().values()]
+            measured[kind] = dict(zip(recipes(), map(float, values), strict=True))
             print(f"| {kind} | " + " | ".join(f"{value:.3f}" for value in values) + " |", flush=True)
+        save(arguments.json, rows_of(measured))
 
 
 if __name__ == "__main__":

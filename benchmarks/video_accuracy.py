@@ -47,6 +47,7 @@ from punctum.training.backbone.train import SHIPPED, load_start, train_backbone
 from punctum.training.data.labels import locate_clicks
 from punctum.training.data.videos import Sample, TrainingSet
 from punctum.training.objectives.points import even_targets
+from result_file import add_json, rows_of, save
 
 BORDER_S = 0.4
 ROWS = 64  # snippets that the network computes at once
@@ -279,6 +280,7 @@ def main() -> None:
     parser.add_argument("--events", type=Path)
     parser.add_argument("--fold", default="")
     parser.add_argument("--config", type=Path, help="recipe of the backbone")
+    add_json(parser)
     given = parser.parse_args()
     torch.set_num_threads(1)
     config = BackboneConfig() if given.config is None else BackboneConfig.model_validate_json(given.config.read_text())
@@ -286,11 +288,13 @@ def main() -> None:
         split = open_split(given.data, config, given.frames or Path(temporary), given.fold)
         print("| row | seeds | mAP 0.1:0.7 | each seed | mAP@0.5 | per class | told apart | s a seed |", flush=True)
         print("|---|---|---|---|---|---|---|---|", flush=True)
-        for row in given.rows.split(","):
-            report(row, split, [int(s) for s in given.seeds.split(",")], given.events)
+        seeds = [int(s) for s in given.seeds.split(",")]
+        records = {row: report(row, split, seeds, given.events) for row in given.rows.split(",")}
+    save(given.json, rows_of(records))
 
 
-def report(row: str, split: Split, seeds: list[int], events: Path | None) -> None:
+def report(row: str, split: Split, seeds: list[int], events: Path | None) -> dict[str, float]:
+    """Print the row of one kind of features, and return its numbers by name."""
     results, apart, began = [], [], time.perf_counter()
     for seed in seeds[:1] if row in ("energy",) else seeds:
         said: Any = None
@@ -327,6 +331,12 @@ def report(row: str, split: Split, seeds: list[int], events: Path | None) -> Non
         f"| {spent:.0f} |",
         flush=True,
     )
+    return {
+        "mAP 0.1:0.7": float(np.mean(means)),
+        "mAP@0.5": float(half),
+        "told apart": float(np.mean(apart)),
+        "each seed: spent_s": spent,
+    }
 
 
 if __name__ == "__main__":

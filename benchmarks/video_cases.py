@@ -31,6 +31,7 @@ from punctum.runtime.datasets.recordings import feature_reader
 from punctum.runtime.evaluation.average_precision import Detections
 from punctum.runtime.evaluation.online import best_operating_point, matched
 from punctum.runtime.video import Gap, open_frames
+from result_file import add_json, rows_of, save
 
 FRAMES, COLUMNS = 16, 8  # images per sheet and per row
 AROUND_S = 1.0
@@ -87,7 +88,7 @@ def judge(bundle: Path, folder: Path, tiou: float, min_score: float | None) -> J
     )
 
 
-def choose(judged: Judged, count: int, every: str) -> list[Case]:
+def choose(judged: Judged, count: int, every: str) -> tuple[list[Case], dict[str, dict[str, int]]]:
     truth, found = judged.truth, judged.found
     order = np.argsort(-found.scores, kind="stable")
     aloud = order[found.scores[order] >= judged.min_score]
@@ -108,14 +109,16 @@ def choose(judged: Judged, count: int, every: str) -> list[Case]:
         f"{len(truth.label)} actions in {len(truth.videos)} videos; from score {judged.min_score:.3f} on: "
         f"{len(hits)} found, {len(misses)} missed, {len(false)} false alarms"
     )
+    kinds = {"found": hits, "missed": misses, "false alarms": false}
+    counts = {"all": {kind: len(cases) for kind, cases in kinds.items()}}
     for c, label in enumerate(truth.labels):
-        told = [sum(case.label == c for case in cases) for cases in (hits, misses, false)]
-        print(f"  {label}: {told[0]} found, {told[1]} missed, {told[2]} false alarms")
+        told = counts[label] = {kind: sum(case.label == c for case in cases) for kind, cases in kinds.items()}
+        print(f"  {label}: {told['found']} found, {told['missed']} missed, {told['false alarms']} false alarms")
     cases = hits[:count] + misses[:count] + alarms[: max(count - len(misses), 0)]
     if every:
         wanted = truth.labels.index(every)
         cases += [of_truth("every", int(g)) for g in np.flatnonzero(truth.label == wanted)]
-    return cases
+    return cases, counts
 
 
 def span(judged: Judged, case: Case) -> tuple[np.ndarray | None, np.ndarray | None]:
@@ -231,11 +234,14 @@ def main() -> None:
     parser.add_argument("--tiou", type=float, default=0.3)
     parser.add_argument("--every", default="", help="a class of which every action is listed")
     parser.add_argument("--score", type=float, help="score from which a detection counts")
+    add_json(parser)
     given = parser.parse_args()
     judged = judge(given.bundle, given.data, given.tiou, given.score)
     given.out.mkdir(parents=True, exist_ok=True)
     numbers: dict[str, int] = {}
-    for case in choose(judged, given.count, given.every):
+    cases, counts = choose(judged, given.count, given.every)
+    save(given.json, rows_of(counts))
+    for case in cases:
         numbers[case.kind] = numbers.get(case.kind, 0) + 1
         print(f"{numbers[case.kind]:2d} {describe(judged, case)}", flush=True)
         sheet(judged, case, given.out / f"{case.kind}{numbers[case.kind]:02d}.png")

@@ -1,6 +1,6 @@
 """What each stage of a live video costs, and what decoding in a thread of its own gains.
 
-    python benchmarks/video_stages.py [BUNDLE] [--video CLIP] [--seconds 40] [--rounds 3] [--max-delay 1] [--json]
+    python benchmarks/video_stages.py [BUNDLE] [--video CLIP] [--seconds 40] [--rounds 3] [--max-delay 1] [--json FILE]
 
 BUNDLE: with a backbone; "default" if left out. Without a clip one is made: a procedural scene as 1280x720 at 25 frames
 a second, H.264. The clip is run as a live stream in two ways that take turns: "overlapped", as `punctum run --stream`
@@ -12,7 +12,6 @@ scorer a run of the graph, post (proposals, islands, fusion, suppression, report
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 import time
@@ -30,6 +29,7 @@ from punctum.runtime.backbone.extractor import Extractor
 from punctum.runtime.live import LiveOptions
 from punctum.runtime.sources.open import video_source
 from punctum.runtime.video import VideoOptions, open_frames
+from result_file import add_json, rows_of, save
 
 STAGES = ("decode", "preprocess", "backbone", "locator", "scorer", "post")
 SEED = 77
@@ -183,7 +183,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=40.0)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--max-delay", type=float, default=1.0)
-    parser.add_argument("--json", action="store_true")
+    add_json(parser)
     given = parser.parse_args()
     kernels.warm_up()
     bundle, live = Bundle.load(given.bundle), LiveOptions(max_delay_s=given.max_delay)
@@ -195,7 +195,8 @@ def main() -> None:
         else:
             seconds = _length(clip)
         found = measure(bundle, clip, seconds=seconds, rounds=given.rounds, live=live)
-    print(json.dumps(found) if given.json else table(found))
+    print(table(found))
+    save(given.json, rows_of(found), details=found)
 
 
 def _length(clip: Path) -> float:

@@ -16,7 +16,7 @@ from ._fuse import fuse_confidence
 from ._islands import Islands, OpenIslands, find_islands
 from ._match import average_precision, match_detections
 from ._overlap import segment_iou
-from ._pool import bin_edges, pool_segments
+from ._pool import bin_edges, pool_segments, pool_windows
 from ._propose import IslandProposals, propose_islands
 from ._resize import resize_area
 from ._runs import find_runs, find_runs_many
@@ -48,6 +48,7 @@ __all__ = [
     "nms",
     "outer_inner_contrast",
     "pool_segments",
+    "pool_windows",
     "propose_islands",
     "resize_area",
     "search_sequence",

@@ -10,51 +10,62 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._jit import jit
-from ._validate import F32, F64, KernelInputError, matrix_of, positive, segments_of
+from ._validate import F32, F64, I64, KernelInputError, matrix_of, offsets_of, positive, segments_of
 
 
 @jit
-def _add_integral(features, total, x, sign, out):  # type: ignore[no-untyped-def]
+def _integral(features, total, x, out):  # type: ignore[no-untyped-def]
+    """The running integral of the interpolant up to x, for each column."""
     n, width = features.shape
     x = min(max(x, -0.5), n - 0.5)
     if x <= 0.0:
         for d in range(width):
-            out[d] += sign * (x + 0.5) * features[0, d]
+            out[d] = (x + 0.5) * features[0, d]
         return
     t = min(int(x), n - 1)
     f = x - t
     if t == n - 1:
         for d in range(width):
-            out[d] += sign * (total[t, d] + f * features[t, d])
+            out[d] = total[t, d] + f * features[t, d]
         return
     half = 0.5 * f * f
     for d in range(width):
-        out[d] += sign * (total[t, d] + (f - half) * features[t, d] + half * features[t + 1, d])
+        out[d] = total[t, d] + (f - half) * features[t, d] + half * features[t + 1, d]
 
 
-@jit("void(f4[:, ::1], f8[:, ::1], f4[:, :, ::1])", writes=("out",))
-def _pool(features, edges, out):  # type: ignore[no-untyped-def]
-    n, width = features.shape
-    total = np.empty((n, width))
-    for d in range(width):
-        total[0, d] = 0.5 * features[0, d]
-    for t in range(1, n):
+@jit("void(f4[:, ::1], i8[::1], f8[:, ::1], i8[::1], f4[:, :, ::1])", writes=("out",))
+def _pool(rows, ends, edges, offsets, out):  # type: ignore[no-untyped-def]
+    """Window g has the rows ends[g] to ends[g + 1], and the segments offsets[g] to offsets[g + 1]."""
+    width, bins, longest = rows.shape[1], edges.shape[1] - 1, 0
+    for g in range(len(ends) - 1):
+        longest = max(longest, ends[g + 1] - ends[g])
+    sums, before, after = np.empty((longest, width)), np.empty(width), np.empty(width)
+    for g in range(len(ends) - 1):
+        features = rows[ends[g] : ends[g + 1]]
+        n = len(features)
+        if offsets[g] == offsets[g + 1]:
+            continue
+        if n == 0:
+            out[offsets[g] : offsets[g + 1]] = 0.0
+            continue
+        total = sums[:n]
         for d in range(width):
-            total[t, d] = total[t - 1, d] + 0.5 * (np.float64(features[t - 1, d]) + np.float64(features[t, d]))
-    bins = edges.shape[1] - 1
-    acc = np.empty(width)
-    for i in range(len(edges)):
-        for b in range(bins):
-            span = edges[i, b + 1] - edges[i, b]
-            acc[:] = 0.0
-            if span > 0.0:
-                _add_integral(features, total, edges[i, b], -1.0, acc)
-                _add_integral(features, total, edges[i, b + 1], 1.0, acc)
-                for d in range(width):
-                    out[i, b, d] = acc[d] / span
-            else:
-                for d in range(width):
-                    out[i, b, d] = 0.0
+            total[0, d] = 0.5 * features[0, d]
+        for t in range(1, n):
+            for d in range(width):
+                total[t, d] = total[t - 1, d] + 0.5 * (np.float64(features[t - 1, d]) + np.float64(features[t, d]))
+        for i in range(offsets[g], offsets[g + 1]):
+            _integral(features, total, edges[i, 0], before)
+            for b in range(bins):
+                span = edges[i, b + 1] - edges[i, b]
+                _integral(features, total, edges[i, b + 1], after)
+                if span > 0.0:
+                    for d in range(width):
+                        out[i, b, d] = (after[d] - before[d]) / span
+                else:
+                    for d in range(width):
+                        out[i, b, d] = 0.0
+                before, after = after, before
 
 
 def bin_edges(segments: ArrayLike, *, bins: int = 12, context: float = 0.25, max_context: float = np.inf) -> F64:
@@ -116,9 +127,55 @@ def pool_segments(
         >>> kernels.pool_segments([[0.0], [1.0], [2.0], [3.0]], [[1.0, 2.0]], bins=6).shape
         (1, 6, 1)
     """
-    values = matrix_of(features, "features", np.float32)
+    values, seg = matrix_of(features, "features", np.float32), segments_of(segments)
+    ends, offsets = np.array([0, len(values)]), np.array([0, len(seg)])
+    return pool_windows(values, ends, seg, offsets, bins=bins, context=context, max_context=max_context)
+
+
+def pool_windows(
+    rows: F32,
+    ends: I64,
+    segments: ArrayLike,
+    offsets: I64,
+    *,
+    bins: int = 12,
+    context: float = 0.25,
+    max_context: float = np.inf,
+) -> F32:
+    """`pool_segments` for windows that lie one after the other, in one call.
+
+    Args:
+        rows: float32 [R, D], the features of all windows.
+        ends: int64 [G + 1]; window g has the rows ends[g] to ends[g + 1].
+        segments: [N, 2] in snippet-center coordinates of the window of each.
+        offsets: int64 [G + 1]; window g has the segments offsets[g] to offsets[g + 1].
+        bins: see `pool_segments`.
+        context: see `pool_segments`.
+        max_context: see `pool_segments`.
+
+    Returns:
+        float32 [N, bins, D].
+
+    Raises:
+        KernelInputError: as `pool_segments`, or the windows do not divide the rows and the segments.
+
+    Example:
+        >>> import numpy as np
+        >>> from punctum import kernels
+        >>> rows, segments = np.array([[0.0], [2.0], [5.0]], np.float32), [[0.0, 1.0], [-0.5, 0.5]]
+        >>> ends, offsets = np.array([0, 2, 3]), np.array([0, 1, 2])
+        >>> kernels.pool_windows(rows, ends, segments, offsets, bins=6)[:, 1:5, 0].tolist()
+        [[0.25, 0.75, 1.25, 1.75], [5.0, 5.0, 5.0, 5.0]]
+    """
+    values = matrix_of(rows, "rows", np.float32)
     edges = bin_edges(segments, bins=bins, context=context, max_context=max_context)
-    out = np.zeros((len(edges), bins, values.shape[1]), np.float32)
-    if len(values):
-        _pool(values, edges, out)
+    row_ends, of_window = offsets_of(ends, len(values)), offsets_of(offsets, len(edges))
+    if len(row_ends) != len(of_window):
+        raise KernelInputError(
+            f"ends has {len(row_ends)} entries and offsets {len(of_window)}",
+            "one more than windows in both",
+            "check both",
+        )
+    out = np.empty((len(edges), bins, values.shape[1]), np.float32)
+    _pool(values, row_ends, edges, of_window, out)
     return out

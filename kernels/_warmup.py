@@ -10,7 +10,7 @@ from ._jit import KERNELS, exported
 from ._validate import KernelInputError
 
 _SORTING = ("order_argsort_stable", "order_by_group")
-_SESSION = (*_SORTING, "adapt_adapt", "islands_find", "propose_propose", "soft_decayed")
+_SESSION = (*_SORTING, "adapt_adapt", "islands_find", "pool_pool", "propose_propose", "soft_decayed")
 _DRAWING = ("draw_paint_backdrop", "draw_paint_block", "draw_paint_shape", "draw_paint_figure", "draw_expose")
 ROLES = {
     "run": (*_SESSION, "resize_resize"),

@@ -186,6 +186,26 @@ def pool_segments(
     return np.array(out, np.float32).reshape(-1, bins, features.shape[1])
 
 
+def pool_windows(
+    rows: ArrayLike,
+    ends: Sequence[int],
+    segments: ArrayLike,
+    offsets: Sequence[int],
+    *,
+    bins: int = 12,
+    context: float = 0.25,
+    max_context: float = np.inf,
+) -> npt.NDArray[np.float32]:
+    """`pool_segments`, window by window."""
+    rows, segments = np.asarray(rows), np.asarray(segments).reshape(-1, 2)
+    parts = [
+        pool_segments(rows[a:b], segments[c:d], bins=bins, context=context, max_context=max_context)
+        for (a, b), (c, d) in zip(pairwise(ends), pairwise(offsets), strict=True)
+        if d > c
+    ]
+    return np.concatenate([np.zeros((0, bins, rows.shape[1]), np.float32), *parts])
+
+
 def fuse_confidence(class_probability: ArrayLike, attention: ArrayLike, center: ArrayLike) -> F64:
     """Product."""
     attended = (np.ravel(attention) * np.ravel(center))[:, None]

@@ -6,7 +6,8 @@ when a run is trained, see `punctum.training`; the native library computes it wi
 
 from __future__ import annotations
 
-from bisect import bisect_right
+import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from itertools import pairwise
 
@@ -51,6 +52,11 @@ class ScoreMap(Model):
         if k == len(x):
             return y[-1]
         return y[k - 1] + (y[k] - y[k - 1]) / (x[k] - x[k - 1]) * (raw - x[k - 1])
+
+    def least_raw(self, score: float) -> float:
+        """A raw score below which the calibrated score is lower than `score`: that of the knot before it."""
+        k = bisect_left(self.score, score)
+        return math.inf if k == len(self.score) else self.raw[k - 1] if k else 0.0
 
 
 class Choice(Model):
@@ -101,6 +107,10 @@ class Calibration(Model):
         """
         maps = self.reduced if degraded and self.reduced else self.classes
         return maps[label](raw)
+
+    def least_raw(self, score: float) -> float:
+        """A raw score below which the calibrated score of every class is lower than `score`; infinity if all are."""
+        return min(each.least_raw(score) for each in (*self.classes, *self.reduced))
 
     def min_scores(self, labels: Sequence[str]) -> dict[str, float]:
         """Default minimum score of each class."""

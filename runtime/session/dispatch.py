@@ -10,9 +10,9 @@ import numpy.typing as npt
 
 from .call import call_engine
 from .engine import Backend, batch_locator, length_buckets
-from .jobs import Job, LocateJob, Result, ScoreJob, StepJob, Steps
+from .island_runs import settle_all
+from .jobs import IslandsJob, Job, LocateJob, Result, StepJob, Steps
 from .outputs import join_tracks
-from .score_runs import score_all
 from .step_runs import run_steps
 
 F32 = npt.NDArray[np.float32]
@@ -51,10 +51,10 @@ def run_jobs(jobs: Sequence[Job], backend: Backend) -> list[Result]:
     results: dict[int, Result] = {}
     windows = {i: job for i, job in enumerate(jobs) if isinstance(job, LocateJob)}
     steps = {i: job for i, job in enumerate(jobs) if isinstance(job, StepJob)}
-    scores = {i: job for i, job in enumerate(jobs) if isinstance(job, ScoreJob)}
+    islands = {i: job for i, job in enumerate(jobs) if isinstance(job, IslandsJob)}
     results |= zip(windows, locate_all(list(windows.values()), backend), strict=True)
     results |= zip(steps, run_steps(list(steps.values()), backend, locate_all), strict=True)
-    results |= zip(scores, score_all(list(scores.values()), backend), strict=True)
+    results |= zip(islands, settle_all(list(islands.values()), backend), strict=True)
     return [results[i] for i in range(len(jobs))]
 
 

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
-import numpy.typing as npt
 
 from ..events.event import Event
 from .islands import Island
 from .plan import Plan
-from .reporter import Change, ReportedAction, Reporter
+from .reporter import Change, ReportedAction, Reporter, Spans
 from .section import Section
-
-F64 = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +39,16 @@ class EventContext:
     degraded: bool
 
 
-def final_events(context: EventContext, island: Island, segments: F64, scores: F64, reporter: Reporter) -> list[Event]:
+def final_events(
+    context: EventContext, island: Island, segments: Spans, scores: Sequence[float], reporter: Reporter
+) -> list[Event]:
     """Final events of one island, and retractions of what was reported about it and did not come true.
 
     Args:
         context: See `EventContext`.
         island: A closed island.
-        segments: float64 [K, 2] in seconds of media time, best first.
-        scores: float64 [K].
+        segments: Start and end of its segments in seconds of media time, best first.
+        scores: Their scores.
         reporter: Knows what was reported about the island.
     """
     plan, section = context.plan, context.section
@@ -70,7 +68,7 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
         # A segment that comes within a snippet of a gap was cut off by it.
         cut_before = context.dropped_before > 0 and start < section.start_s + plan.stride_s
         cut_after = context.dropped_after > 0 and end > now_s - plan.stride_s
-        confidence, raw = plan.scores(island.label, float(score), degraded=context.degraded)
+        confidence, raw = plan.scores(island.label, score, degraded=context.degraded)
         events.append(
             Event(
                 stream=context.stream,
@@ -79,10 +77,10 @@ def final_events(context: EventContext, island: Island, segments: F64, scores: F
                 phase="final",
                 label=label,
                 score=confidence,
-                start=float(start),
-                end=float(end),
+                start=start,
+                end=end,
                 emitted_at=emitted_at,
-                delay_s=emitted_at - float(end),
+                delay_s=emitted_at - end,
                 bundle=plan.bundle_id,
                 dropped=int(context.dropped_before * cut_before + context.dropped_after * cut_after)
                 + section.frames_lost(start, end),

@@ -4,8 +4,8 @@ A session depends on these protocols alone; the implementations are in `punctum.
 post-processing are not part of an engine, so results do not differ between engines beyond rounding.
 
 Two methods are required: `Backend.locate` and `Backend.score`. Everything else is optional. The functions at the end of
-this module (`batch_locator`, `locate_windows`, `step_locator`, `length_buckets`, `warm_engine`, `node_placement`) do
-without it.
+this module (`batch_locator`, `locate_windows`, `step_locator`, `window_scorer`, `length_buckets`, `warm_engine`,
+`node_placement`) do without it.
 """
 
 from __future__ import annotations
@@ -131,7 +131,33 @@ class StepBackend(Backend, Protocol):
         ...
 
 
-class Engine(BatchBackend, StepBackend, Protocol):
+class WindowScorer(Protocol):
+    """The center scorer for the proposals of many windows in one run."""
+
+    def score_windows(self, features: F32, ends: I64, segments: F32, offsets: I64) -> tuple[F32, F32, F32]:
+        """Score M proposals of G windows; each result equals that of `Backend.score`.
+
+        Args:
+            features: float32 [R, D], one window after the other.
+            ends: int64 [G + 1]; window g has the rows ends[g] to ends[g + 1].
+            segments: float32 [M, 2], in snippets from the center of the first snippet of each one's window.
+            offsets: int64 [G + 1]; window g has the segments offsets[g] to offsets[g + 1].
+
+        Returns:
+            Class probability [M, C], attention [M] and center score [M].
+        """
+        ...
+
+
+class WindowBackend(Backend, Protocol):
+    """A backend whose scorer can keep the windows in a run apart, and needs neither tracks nor classes for that."""
+
+    def window_scorer(self) -> WindowScorer | None:
+        """The scorer for many windows; None if this one takes one window in a run."""
+        ...
+
+
+class Engine(BatchBackend, StepBackend, WindowBackend, Protocol):
     """A backend opened from a bundle, with everything that is optional in a `Backend`.
 
     Attributes:
@@ -177,6 +203,12 @@ def step_locator(backend: Backend, *, ahead: bool) -> Stepper | None:
     """`StepBackend.stepper` of a backend, or None."""
     stepper: Callable[..., Stepper | None] | None = getattr(backend, "stepper", None)
     return None if stepper is None else stepper(ahead=ahead)
+
+
+def window_scorer(backend: Backend) -> WindowScorer | None:
+    """`WindowBackend.window_scorer` of a backend, or None."""
+    scorer: Callable[[], WindowScorer | None] | None = getattr(backend, "window_scorer", None)
+    return None if scorer is None else scorer()
 
 
 def length_buckets(backend: Backend) -> tuple[int, ...]:

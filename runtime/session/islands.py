@@ -11,7 +11,7 @@ a pause.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -21,8 +21,7 @@ F32 = npt.NDArray[np.float32]
 _HALF = 0.5  # from a snippet's center to its border
 
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+class Endpoint(NamedTuple):
     """Where an island starts or ends.
 
     Index and offset are kept apart so that times stay exact after days of stream. `edge` is a field of its own because
@@ -34,7 +33,7 @@ class Endpoint:
         edge: An end of the section or a cut, beyond which nothing may be read.
     """
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides a method of tuples
     offset: float
     edge: bool = False
 
@@ -54,8 +53,7 @@ class Endpoint:
         return self.index + self.offset
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """The snippets that scoring an island reads.
 
     Attributes:
@@ -71,8 +69,7 @@ class Window:
     inner: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Island:
+class Island(NamedTuple):
     """One closed island of one class.
 
     Attributes:
@@ -99,11 +96,12 @@ class Island:
             first: The first snippet still in memory.
             known: Number of snippets of the section so far.
         """
-        low = self.start.index if self.start.edge else max(self.start.index - context, first)
-        high = self.end.index + 1 if self.end.edge else min(self.end.index + context + 1, known)
-        bounds = (self.start.index - low + self.start.offset, self.end.index - low + self.end.offset)
-        inner = low + context <= self.start.index and self.end.index + context < high
-        return Window(low, high, bounds, inner)
+        start, near, cut_before = self.start
+        end, far, cut_after = self.end
+        low = start if cut_before else max(start - context, first)
+        high = end + 1 if cut_after else min(end + context + 1, known)
+        inner = low + context <= start and end + context < high
+        return Window(low, high, (start - low + near, end - low + far), inner)
 
 
 class IslandFinder:

@@ -7,13 +7,14 @@ common runs (`dispatch.run_jobs`). Both execute the same session code.
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import numpy.typing as npt
 
+from ..bundle.config import PostProcess
 from ..datatypes import compact
 
 F32 = npt.NDArray[np.float32]
@@ -61,7 +62,7 @@ class StepJob:
 @compact
 @dataclass(slots=True, eq=False, repr=False)
 class ScoreJob:
-    """Proposals of one window for the center scorer. Its result: a `ScorerOutput`.
+    """Proposals of one window for the center scorer, part of an `IslandsJob`. Its result: a `ScorerOutput`.
 
     Attributes:
         features: float32 [n, D].
@@ -78,13 +79,55 @@ class ScoreJob:
     inner: bool
 
 
-Job = LocateJob | StepJob | ScoreJob
+@compact
+@dataclass(slots=True, eq=False, repr=False)
+class IslandsJob:
+    """Islands to propose segments for, to score and to settle. Its result: `Settled`.
+
+    Attributes:
+        features: float32 [n, D].
+        tracks: float32 [n, C + 1].
+        islands: Class, first row and one after the last row of each island's window.
+        bounds: Start and end of each island, in snippets from the center of its window's first snippet.
+        inner: For each island whether no pooling reaches beyond its window; None: all n rows are the window that the
+            center scorer sees, for all islands together.
+        post: The settings.
+        stride_s: Seconds of media from one snippet to the next.
+        least: Segments below this score are not wanted.
+    """
+
+    features: F32
+    tracks: F32
+    islands: Sequence[tuple[int, int, int]]
+    bounds: Sequence[tuple[float, float]]
+    inner: Sequence[bool] | None
+    post: PostProcess
+    stride_s: float
+    least: float = 0.0
+
+
+class Settled(NamedTuple):
+    """The segments of islands.
+
+    Attributes:
+        islands: For each island the start and end of its segments, in the coordinates of its window, and their scores,
+            best first.
+        score_s: Seconds in the center scorer, of the run that jobs share.
+        post_s: Seconds in everything else, of this job's share in that run.
+    """
+
+    islands: list[tuple[list[list[float]], list[float]]]
+    score_s: float
+    post_s: float
+
+
+Job = LocateJob | StepJob | IslandsJob
 ScorerOutput = tuple[F32, F32, F32]
 """Class probability [M, C], attention [M] and center score [M]."""
 Stepped = tuple[F32, F32 | None]
 """The tracks that were wanted, [stop - start, C + 1], and the state for the next step; without a state, those of the
 whole window and None."""
-Result = F32 | Stepped | ScorerOutput
-"""Of a LocateJob its tracks, of a StepJob `Stepped`, of a ScoreJob a `ScorerOutput`."""
+Result = F32 | Stepped | Settled
+"""Of a LocateJob its tracks, of a StepJob `Stepped`, of an IslandsJob `Settled`."""
 Steps = Generator[list[Job], list[Any], T]  # list[Result], whose types the steps know by their jobs
 """Part of a session's work: yields jobs, is sent their results in the same order, and returns a T."""

@@ -15,6 +15,7 @@ K = TypeVar("K", bound=Hashable)
 T = TypeVar("T")
 GROUPS = 2  # of sessions for each worker, so that one waits while another is advanced
 MOST_TOGETHER = 32  # sessions in a group
+LEAST_TOGETHER = 8  # below that, common runs save more time than a second worker
 
 
 @dataclass(slots=True)
@@ -94,7 +95,7 @@ def run_lockstep(
                 if waiting:
                     running[executor.submit(run_jobs, _jobs_of(waiting))] = waiting
 
-            size = min(max(-(-len(keys) // (GROUPS * workers)), 1), MOST_TOGETHER)
+            size = min(max(-(-len(keys) // (GROUPS * workers)), LEAST_TOGETHER), MOST_TOGETHER)
             for at in range(0, len(keys), size):
                 submit(begin(keys[at : at + size]))
             while running:

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import numpy.typing as npt
 
 from ..bundle.config import Fusion
 from ..errors import EngineError
-from .jobs import ScoreJob, ScorerOutput
+from .jobs import ScorerOutput
 
 F32 = npt.NDArray[np.float32]
 ROUNDING = 1e-3  # tolerance of probabilities beyond 0..1: one step of float16 above 1
@@ -38,7 +38,7 @@ def stepped_output(output: object, rows: tuple[int, ...], states: tuple[int, ...
     after = np.asarray(output[2], np.float32)
     if after.shape != states:
         raise wrong_shape(f"The locator returned states {after.shape}", str(states))
-    if not np.isfinite(after.sum(dtype=np.float64)):
+    if not (np.isfinite(after.sum()) or np.isfinite(after).all()):  # the sum is quick, and may overflow
         raise EngineError(
             "tracks-not-finite",
             "The locator returned NaN or infinity",
@@ -69,18 +69,18 @@ def check_tracks(tracks: F32, shape: tuple[int, int]) -> None:
     _check_range(tracks, "tracks", "The locator")
 
 
-def check_scores(outputs: Sequence[ScorerOutput], jobs: Sequence[ScoreJob], classes: int, weights: Fusion) -> None:
-    """Raise EngineError unless the terms used by the fusion are probabilities, of the shape that each job asks for."""
-    for (probability, attention, center), job in zip(outputs, jobs, strict=True):
-        if probability.shape != (len(job.labels), classes):
-            raise wrong_shape(f"The center scorer returned {probability.shape}", f"({len(job.labels)}, {classes})")
-        for term, weight in (
-            (probability, weights.class_probability),
-            (attention, weights.attention),
-            (center, weights.center),
-        ):
-            if weight > 0:
-                _check_range(term, "scores", "The center scorer")
+def check_scores(output: ScorerOutput, count: int, classes: int, weights: Fusion) -> None:
+    """Raise EngineError unless the terms used by the fusion are probabilities, and there is a term of each class."""
+    probability, attention, center = output
+    if probability.shape != (count, classes):
+        raise wrong_shape(f"The center scorer returned {probability.shape}", f"({count}, {classes})")
+    for term, weight in (
+        (probability, weights.class_probability),
+        (attention, weights.attention),
+        (center, weights.center),
+    ):
+        if weight > 0:
+            _check_range(term, "scores", "The center scorer")
 
 
 def wrong_shape(given: str, allowed: str) -> EngineError:

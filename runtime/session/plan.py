@@ -12,7 +12,7 @@ from ..bundle import limits
 from ..bundle.calibration import Calibration
 from ..bundle.config import PostProcess
 from ..errors import InputError
-from ..live import LiveOptions
+from ..live import LEAST_RAW, LiveOptions
 
 if TYPE_CHECKING:
     from ..bundle.reader import Bundle
@@ -111,6 +111,15 @@ class Plan:
         if self.calibration is None:
             return raw, None
         return self.calibration.score(label, raw, degraded=degraded), raw
+
+    def least_raw(self, live: LiveOptions) -> float:
+        """A raw score below which no provisional event is reported with these options, whatever its class."""
+        report = live.report_score
+        if self.calibration is None:
+            return min(LEAST_RAW if report is None else report, live.open_score)
+        if report is None:
+            return min(LEAST_RAW, self.calibration.least_raw(live.open_score))
+        return self.calibration.least_raw(min(report, live.open_score))
 
     @property
     def context(self) -> int:

@@ -132,27 +132,29 @@ def fuse(proposals: Proposals, head: tuple[F32, F32, F32] | None, post: PostProc
     return score
 
 
-def suppress(segments: F64, scores: F64, post: PostProcess) -> tuple[F64, F64]:
+def suppress(segments: F64, scores: F64, post: PostProcess, *, floor: float | None = None) -> tuple[F64, F64]:
     """Boundary adaptation (ABA), suppression and minimum score, for the proposals of one class in one island.
 
     Args:
         segments: float64 [M, 2].
         scores: float64 [M].
         post: The settings.
+        floor: Replaces `post.min_score`.
 
     Returns:
         Segments [K, 2] and scores [K], best first.
     """
+    floor = post.min_score if floor is None else floor
     if post.adapt:
         segments = kernels.adapt_boundaries(segments, scores, iou_threshold=post.adapt_iou)
     if post.suppression == "soft":
-        kept, scores = kernels.soft_nms(segments, scores, sigma=post.sigma, min_score=post.min_score)
+        kept, scores = kernels.soft_nms(segments, scores, sigma=post.sigma, min_score=floor)
     else:
         if post.suppression == "hard":
             kept = kernels.nms(segments, scores, iou_threshold=post.nms_iou)
         else:
             kept = np.argsort(-scores, kind="stable").astype(np.int64)
-        kept = kept[scores[kept] >= post.min_score]
+        kept = kept[scores[kept] >= floor]
         scores = scores[kept]
     return segments[kept], scores
 
@@ -208,34 +210,32 @@ def propose_islands(
 
 
 def finish_islands(
-    islands: IslandProposals, outputs: Sequence[ScorerOutput], post: PostProcess
-) -> list[tuple[F64, F64]]:
+    islands: IslandProposals, output: ScorerOutput | None, post: PostProcess, *, least: float = 0.0
+) -> tuple[F64, F64, I64]:
     """Fusion, boundary adaptation and suppression, for all islands in one call of each kernel.
 
     Args:
         islands: The proposals of each island.
-        outputs: What the center scorer returned for all proposals in order, in one or several parts; empty if the
-            fusion does not use it.
+        output: What the center scorer returned for all proposals in order; None if the fusion does not use it.
         post: The settings.
+        least: Segments below this score are not wanted.
 
     Returns:
-        For each island segments [K, 2] in the coordinates of its window and scores [K], best first.
+        Segments [K, 2] in the coordinates of the window of each one's island and scores [K], of each island best first;
+        int64 [G + 1]: island g has the rows ends[g] to ends[g + 1].
     """
     every, ends = islands.every, islands.ends
     if not len(every.label):
-        return [(every.segments, np.zeros(0))] * (len(ends) - 1)
-    output = outputs[0] if len(outputs) == 1 else None
-    if len(outputs) > 1:
-        probability, attention, center = map(np.concatenate, zip(*outputs, strict=True))
-        output = (probability, attention, center)
-    scores = fuse(every, output, post)
-    if post.suppression != "soft":
-        return [suppress(every.segments[a:b], scores[a:b], post) for a, b in pairwise(ends)]
-    adapt_iou = post.adapt_iou if post.adapt else None
-    segments, scores, ends = kernels.settle_islands(
-        every.segments, scores, ends, adapt_iou=adapt_iou, sigma=post.sigma, min_score=post.min_score
-    )
-    return [(segments[a:b], scores[a:b]) for a, b in pairwise(ends.tolist())]
+        return every.segments, np.zeros(0), ends
+    scores, floor = fuse(every, output, post), max(post.min_score, least)
+    if post.suppression == "soft":
+        adapt_iou = post.adapt_iou if post.adapt else None
+        return kernels.settle_islands(
+            every.segments, scores, ends, adapt_iou=adapt_iou, sigma=post.sigma, min_score=floor
+        )
+    parts = [suppress(every.segments[a:b], scores[a:b], post, floor=floor) for a, b in pairwise(ends)]
+    segments, values = map(np.concatenate, zip(*parts, strict=True))
+    return segments, values, np.cumsum([0, *(len(kept) for _, kept in parts)])
 
 
 def reduce_scoring(post: PostProcess) -> PostProcess:

@@ -93,7 +93,11 @@ class StreamProcessor:
         self._keep_tracks = keep_tracks
         self._tick, self.hop = options.tick(plan.stride_s), plan.hop(live)
         self.reporter = Reporter(
-            options, tick_s=self._tick * plan.stride_s, stride_s=plan.stride_s, overhang_s=plan.overhang_s
+            options,
+            tick_s=self._tick * plan.stride_s,
+            stride_s=plan.stride_s,
+            overhang_s=plan.overhang_s,
+            least_raw=plan.least_raw(options),
         )
         self._reduced_post = reduce_scoring(plan.post)
         self.begin(start_s)

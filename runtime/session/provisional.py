@@ -7,10 +7,8 @@ from functools import partial
 import numpy as np
 
 from ..bundle.config import PostProcess
-from .jobs import ScoreJob, ScorerOutput, Steps
-from .outputs import check_scores
+from .jobs import IslandsJob, Settled, Steps
 from .plan import Plan
-from .post import finish_islands, propose_islands
 from .reporter import Change, Reporter
 from .section import Section
 
@@ -35,38 +33,35 @@ def report_provisional(
     islands = section.pending + section.finder.ahead().feed(tracks, base, settled, final=True)
     if not islands:
         return reporter.retract_outside([])
-    windows = [island.window(plan.context, first=base, known=section.features.end) for island in islands]
-    found = propose_islands(
-        tracks,
-        [(island.label, w.low - base, w.high - base) for island, w in zip(islands, windows, strict=True)],
+    context, known = plan.context, section.features.end
+    windows = [island.window(context, first=base, known=known) for island in islands]
+    # One window around all islands. This differs from scoring each in its own window only for an island that was cut,
+    # beyond the cut; final scores are computed in the island's own window.
+    first, last = min(w.low for w in windows), max(w.high for w in windows)
+    job = IslandsJob(
+        section.features.slice(first, last),
+        tracks[first - base : last - base],
+        [(island.label, w.low - first, w.high - first) for island, w in zip(islands, windows, strict=True)],
         [w.bounds for w in windows],
+        None,
         post,
-        stride_s=plan.stride_s,
+        plan.stride_s,
+        reporter.least_raw,
     )
-    outputs: list[ScorerOutput] = []
-    if post.fusion.needs_head and len(found.every.label):
-        # One window around all islands. This differs from scoring each in its own window only for an island that was
-        # cut, beyond the cut; final scores are computed in the island's own window.
-        first, last = min(w.low for w in windows), max(w.high for w in windows)
-        shift = np.repeat([float(w.low - first) for w in windows], np.diff(found.ends))
-        segments = (found.every.segments + shift[:, None]).astype(np.float32)
-        rows = tracks[first - base : last - base]
-        job = ScoreJob(section.features.slice(first, last), rows, segments, found.every.label, False)
-        outputs = yield [job]
-        check_scores(outputs, [job], len(plan.labels), post.fusion)
-    changes: list[Change] = []
-    scored = finish_islands(found, outputs, post)
-    for island, window, (segments, scores) in zip(islands, windows, scored, strict=True):
-        published = partial(_published, plan, island.label, degraded)
-        if not len(scores) or not reporter.may_report(best := float(scores[0]), published(best)):
-            continue
-        seconds = section.start_s + (window.low + segments + 0.5) * plan.stride_s
-        own = f"{prefix}/{plan.labels[island.label]}"
-        changes += reporter.report(island.label, seconds, scores, now_s=section.now_s, prefix=own, published=published)
+    answer: Settled
+    (answer,) = yield [job]
+    changes, now_s = list[Change](), section.now_s
+    for island, window, (segments, scores) in zip(islands, windows, answer.islands, strict=True):
+        if scores:
+            spans = section.in_seconds(window.low, segments)
+            own = f"{prefix}/{plan.labels[island.label]}"
+            published = partial(_published, plan, island.label, degraded)
+            changes += reporter.report(island.label, spans, scores, now_s=now_s, prefix=own, published=published)
     if not reporter.actions:
         return changes
-    spans = [(island.label, section.time_of(island.start), section.time_of(island.end)) for island in islands]
-    return changes + reporter.retract_outside(spans)
+    reported = {action.label for action in reporter.actions}
+    found = [(i.label, section.time_of(i.start), section.time_of(i.end)) for i in islands if i.label in reported]
+    return changes + reporter.retract_outside(found)
 
 
 def _published(plan: Plan, label: int, degraded: bool, raw: float) -> float:

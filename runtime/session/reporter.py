@@ -12,13 +12,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
-import numpy as np
-import numpy.typing as npt
-
 from ..events.event import Phase
 from ..live import LEAST_RAW, SLACK_S, LiveOptions
 
-F64 = npt.NDArray[np.float64]
+Spans = Sequence[tuple[float, float]]
 SAME_IOU = 0.3  # overlap (tIoU) from which a segment continues an action reported earlier
 CHANGED_IOU = 0.85  # below this overlap with the last report, an action is reported again
 CHANGED_SCORE = 0.1  # likewise above this difference of scores
@@ -67,9 +64,18 @@ class Reporter:
     Attributes:
         actions: Reported actions that are neither final nor retracted.
         action_count: Number of actions reported so far.
+        least_raw: Segments below this raw score are never reported.
     """
 
-    def __init__(self, options: LiveOptions, *, tick_s: float, stride_s: float, overhang_s: float = 0.0) -> None:
+    def __init__(
+        self,
+        options: LiveOptions,
+        *,
+        tick_s: float,
+        stride_s: float,
+        overhang_s: float = 0.0,
+        least_raw: float = 0.0,
+    ) -> None:
         """A reporter that has reported nothing.
 
         Args:
@@ -77,10 +83,12 @@ class Reporter:
             tick_s: Seconds of media between two ticks.
             stride_s: As in `Plan`.
             overhang_s: As in `Plan`.
+            least_raw: `Plan.least_raw` for these options.
         """
         self.options = options
         self.actions: list[ReportedAction] = []
         self.action_count = 0
+        self.least_raw = least_raw
         self._tick_s, self._overhang_s = tick_s, overhang_s
         self._limit_s = max(options.max_delay_s or 0.0, tick_s)
         # An end estimate moves by a fraction of a snippet from tick to tick, so the last tick in time may be too late.
@@ -94,7 +102,7 @@ class Reporter:
         """Undo everything since `mark`."""
         self.actions, self.action_count = mark
 
-    def may_report(self, raw: float, published: float) -> bool:
+    def _may_report(self, raw: float, published: float) -> bool:
         """Whether a segment with these scores may be reported, as running or as ended."""
         return published >= self.options.open_score or self._is_reported(raw, published)
 
@@ -105,8 +113,8 @@ class Reporter:
     def report(
         self,
         label: int,
-        segments: F64,
-        scores: F64,
+        segments: Spans,
+        scores: Sequence[float],
         *,
         now_s: float,
         prefix: str,
@@ -116,30 +124,28 @@ class Reporter:
 
         Args:
             label: Class of the island.
-            segments: float64 [K, 2], provisional segments in seconds, best first.
-            scores: float64 [K], raw.
+            segments: Start and end of the provisional segments in seconds, best first.
+            scores: Their raw scores.
             now_s: Media time of the tick.
             prefix: How ids of new actions begin.
             published: From a raw score to that of an event, which never falls as the raw score rises.
         """
         if self.options.max_delay_s is None:
             return []
-        values: list[float] = []
         known: list[float] = []
-        for value in scores.tolist():
+        for value in scores:
             shown = published(value)
-            if not self.may_report(value, shown):
+            if not self._may_report(value, shown):
                 break  # the best come first
-            values.append(value)
             known.append(shown)
-        if not values:
+        if not known:
             return []
-        spans = segments[: len(values)].tolist()
+        segments, scores = segments[: len(known)], scores[: len(known)]
         changes: list[Change] = []
         same_class = [a for a in self.actions if a.label == label]
-        earlier = self._match(same_class, spans, now_s)
+        earlier = self._match(same_class, segments, now_s)
         running = False
-        for (start, end), score, shown, action in zip(spans, values, known, earlier, strict=True):
+        for (start, end), score, shown, action in zip(segments, scores, known, earlier, strict=True):
             ended = end < now_s - SLACK_S
             if ended and end + self.options.max_delay_s >= now_s + self._tick_s + self._margin_s - SLACK_S:
                 continue  # a later tick is still in time and knows more
@@ -161,14 +167,14 @@ class Reporter:
         return changes
 
     def close_island(
-        self, label: int, segments: F64, scores: F64, span: tuple[float, float]
+        self, label: int, segments: Spans, scores: Sequence[float], span: tuple[float, float]
     ) -> tuple[list[ReportedAction | None], list[Change]]:
         """An island is final: end every report about it.
 
         Args:
             label: Class of the island.
-            segments: float64 [K, 2], final segments in seconds, best first.
-            scores: float64 [K].
+            segments: Start and end of the final segments in seconds, best first.
+            scores: Their scores.
             span: Start and end of the island in seconds.
 
         Returns:
@@ -180,10 +186,10 @@ class Reporter:
             for a in self.actions
             if a.label == label and span[0] - SLACK_S <= (a.start + a.end) / 2 <= span[1] + SLACK_S
         ]
-        completed = self._match(inside, segments.tolist(), span[1])
+        completed = self._match(inside, segments, span[1])
         for action, (start, end), score in zip(completed, segments, scores, strict=True):
             if action is not None:
-                self._revise(action, float(start), float(end), float(score), True)
+                self._revise(action, start, end, score, True)
         matched = {id(a) for a in completed if a is not None}
         self._remove(inside)
         return completed, [self._retract(a) for a in inside if id(a) not in matched]
@@ -214,14 +220,14 @@ class Reporter:
         action.revision += 1
 
     @staticmethod
-    def _match(
-        actions: list[ReportedAction], segments: Sequence[Sequence[float]], now_s: float
-    ) -> list[ReportedAction | None]:
+    def _match(actions: list[ReportedAction], segments: Spans, now_s: float) -> list[ReportedAction | None]:
         """For each segment, best first, the action not yet matched that overlaps it most; None below SAME_IOU.
 
         A running action reaches up to now_s: the tick, or the end of a closed island.
         """
         matches: list[ReportedAction | None] = [None] * len(segments)
+        if not actions:
+            return matches
         free = [(a.start, a.end if a.ended else max(a.end, now_s), a) for a in actions]
         for k, (start, end) in enumerate(segments):
             if not free:

@@ -2,26 +2,20 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
-
-import numpy as np
-import numpy.typing as npt
 
 from ..bundle.config import PostProcess
 from .islands import Island
-from .jobs import ScoreJob, Steps
-from .outputs import check_scores
+from .jobs import IslandsJob, Settled, Steps
 from .plan import Plan, Stats
-from .post import finish_islands, propose_islands
 from .section import Section
 
-F64 = npt.NDArray[np.float64]
+Scored = tuple[list[tuple[float, float]], list[float]]
 
 
 def score_islands(
     section: Section, islands: Sequence[Island], plan: Plan, post: PostProcess, stats: Stats
-) -> Steps[list[tuple[F64, F64]]]:
+) -> Steps[list[Scored]]:
     """Propose, score and suppress the segments of each island; every island in its own window.
 
     Args:
@@ -32,33 +26,24 @@ def score_islands(
         stats: `score_s` and `post_s` are increased.
 
     Returns:
-        For each island segments [K, 2] in seconds of media time and scores [K], best first.
+        For each island the start and end of its segments in seconds of media time, and their scores, best first.
     """
-    began = time.perf_counter()
     windows = [island.window(plan.context, first=section.tracks.base, known=section.tracks.end) for island in islands]
-    base, jobs = section.tracks.base, list[ScoreJob]()
-    found = propose_islands(
-        section.tracks.rows,
-        [(island.label, w.low - base, w.high - base) for island, w in zip(islands, windows, strict=True)],
+    first, last = min(w.low for w in windows), max(w.high for w in windows)
+    job = IslandsJob(
+        section.features.slice(first, last),
+        section.tracks.slice(first, last),
+        [(island.label, w.low - first, w.high - first) for island, w in zip(islands, windows, strict=True)],
         [w.bounds for w in windows],
+        [w.inner for w in windows],
         post,
-        stride_s=plan.stride_s,
+        plan.stride_s,
     )
-    if post.fusion.needs_head:
-        for g, window in enumerate(windows):
-            rows, low, high = found.of(g), window.low, window.high
-            segments, labels = found.every.segments[rows].astype(np.float32), found.every.label[rows]
-            if len(labels):
-                tracks = np.ascontiguousarray(section.tracks.slice(low, high))
-                jobs.append(ScoreJob(section.features.slice(low, high), tracks, segments, labels, window.inner))
-    asked = time.perf_counter()
-    outputs = (yield list(jobs)) if jobs else []
-    check_scores(outputs, jobs, len(plan.labels), post.fusion)
-    answered = time.perf_counter()
-    scored = [
-        (section.start_s + (window.low + segments + 0.5) * plan.stride_s, scores)
-        for window, (segments, scores) in zip(windows, finish_islands(found, outputs, post), strict=True)
+    settled: Settled
+    (settled,) = yield [job]
+    stats.score_s += settled.score_s
+    stats.post_s += settled.post_s
+    return [
+        (section.in_seconds(window.low, segments), scores)
+        for window, (segments, scores) in zip(windows, settled.islands, strict=True)
     ]
-    stats.score_s += answered - asked
-    stats.post_s += asked - began + time.perf_counter() - answered
-    return scored

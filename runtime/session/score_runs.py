@@ -3,27 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 
 import numpy as np
 
 from .call import call_engine
-from .engine import Backend
+from .engine import Backend, WindowScorer, window_scorer
 from .jobs import ScoreJob, ScorerOutput
 from .outputs import scorer_output
 
 JOINED_ROWS = 1024
 """Maximum number of rows in one run of the center scorer: float32 positions stay within 1e-4 of a snippet."""
+MOST_PROPOSALS = 256
+"""Proposals in one run of a `WindowScorer`: what the layers compute then still fits a processor's cache."""
 
 
-def score_all(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:
-    """The scores of proposals, of which those of inner windows share runs. Raises EngineError."""
+def score_proposals(jobs: Sequence[ScoreJob], backend: Backend, *, join: bool) -> ScorerOutput:
+    """The scores of all proposals, one job after the other. Raises EngineError.
+
+    Args:
+        jobs: At least one.
+        backend: With a `WindowScorer` the proposals of all windows share runs.
+        join: Otherwise those of inner windows share runs, where positions are rounded differently.
+    """
+    scorer, sizes = window_scorer(backend), [len(job.labels) for job in jobs]
+    if scorer is not None:
+        parts = _batches(list(range(len(jobs))), sizes, MOST_PROPOSALS)
+        return _join([_score_windows([jobs[i] for i in part], scorer) for part in parts])
     results: list[ScorerOutput | None] = [None] * len(jobs)
-    for part in _batches([i for i, job in enumerate(jobs) if job.inner], [len(job.features) for job in jobs]):
+    inner = [i for i, job in enumerate(jobs) if job.inner and join]
+    for part in _batches(inner, [len(job.features) for job in jobs], JOINED_ROWS):
         if len(part) > 1:
             for i, scores in zip(part, _score_joined([jobs[i] for i in part], backend), strict=True):
                 results[i] = scores
-    return [run_scorer(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+    return _join(
+        [run_scorer(job, backend) if result is None else result for job, result in zip(jobs, results, strict=True)]
+    )
 
 
 def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
@@ -32,17 +47,35 @@ def run_scorer(job: ScoreJob, backend: Backend) -> ScorerOutput:
     return scorer_output(output, len(job.labels))
 
 
-def _batches(indices: list[int], sizes: list[int]) -> list[list[int]]:
-    """Split into runs of at most JOINED_ROWS rows."""
+def _batches(indices: list[int], sizes: list[int], most: int) -> list[list[int]]:
+    """Split into runs of at most `most` rows, or one job where that has more."""
     batches: list[list[int]] = []
-    filled = JOINED_ROWS
+    filled = most
     for i in indices:
-        if filled + sizes[i] > JOINED_ROWS:
+        if not batches or filled + sizes[i] > most:
             batches.append([])
             filled = 0
         batches[-1].append(i)
         filled += sizes[i]
     return batches
+
+
+def _score_windows(jobs: Sequence[ScoreJob], scorer: WindowScorer) -> ScorerOutput:
+    """The scores of any windows in one run."""
+    ends = np.array([0, *accumulate(len(job.features) for job in jobs)])
+    offsets = np.array([0, *accumulate(len(job.labels) for job in jobs)])
+    features, segments = jobs[0].features, jobs[0].segments
+    if len(jobs) > 1:
+        features = np.concatenate([job.features for job in jobs])
+        segments = np.concatenate([job.segments for job in jobs])
+    return scorer_output(call_engine(scorer.score_windows, features, ends, segments, offsets), len(segments))
+
+
+def _join(outputs: Sequence[ScorerOutput]) -> ScorerOutput:
+    if len(outputs) == 1:
+        return outputs[0]
+    probability, attention, center = map(np.concatenate, zip(*outputs, strict=True))
+    return probability, attention, center
 
 
 def _score_joined(jobs: Sequence[ScoreJob], backend: Backend) -> list[ScorerOutput]:

@@ -7,6 +7,7 @@ no later computation can read is dropped, so memory does not grow with the lengt
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -106,6 +107,11 @@ class Section:
     def time_of(self, endpoint: Endpoint) -> float:
         """Media time of an island's start or end, in seconds."""
         return self.start_s + (endpoint.position + 0.5) * self._plan.stride_s
+
+    def in_seconds(self, low: int, segments: Sequence[Sequence[float]]) -> list[tuple[float, float]]:
+        """Media times of segments, given in snippets from the center of snippet `low`."""
+        begin, stride = self.start_s, self._stride_s
+        return [(begin + (low + a + 0.5) * stride, begin + (low + b + 0.5) * stride) for a, b in segments]
 
     def frames_lost(self, start_s: float, end_s: float) -> int:
         """Number of video frames missing in the snippets that an interval of media time touches."""

@@ -133,8 +133,11 @@ def encode(state: SessionState, plan: Plan) -> bytes:
         "serial": state.snippets_before,
         "broken": state.dropped_before,
         "holes": state.lost_frames,
-        "open": [None if start is None else asdict(start) for start in state.open],
-        "waiting": [asdict(island) for island in state.pending],
+        "open": [None if start is None else start._asdict() for start in state.open],
+        "waiting": [
+            {**island._asdict(), "start": island.start._asdict(), "end": island.end._asdict()}
+            for island in state.pending
+        ],
         "reports": [asdict(action) for action in state.actions],
         "report_count": state.action_count,
         "stats": asdict(state.stats),

@@ -42,10 +42,8 @@ def run_steps(
 
 def _step(jobs: Sequence[StepJob], stepper: Stepper, length: int) -> list[Stepped]:
     features = np.stack([job.window[len(job.window) - length :] for job in jobs])
-    states = np.zeros((len(jobs), stepper.state_size), np.float32)
-    for state, job in zip(states, jobs, strict=True):
-        if job.state is not None:
-            state[:] = job.state
+    none = np.zeros(stepper.state_size, np.float32)
+    states = np.stack([none if job.state is None else job.state for job in jobs])
     found = call_engine(stepper.step, features, states)
     rows = length + stepper.ahead
     tracks, after = stepped_output(found, (len(jobs), rows), states.shape)

@@ -63,6 +63,7 @@ def _tracks(rng: np.random.Generator, most: int) -> dict[str, Any]:
         "mean": kernels.segment_mean(tracks, segments, labels=labels),
         "pool": kernels.pool_segments(features, segments),
         "pool, 6 bins": kernels.pool_segments(features, segments, bins=6, context=0.5, max_context=3),
+        "pool, windows": kernels.pool_windows(features, [0, length // 2, length], segments, [0, 7, 20]),
         "seeds": (action, background),
         "sequence": kernels.search_sequence(scored, action, background),
     }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -180,6 +182,19 @@ def test_pooling(features, case, bins, cap):
     np.testing.assert_allclose(got, expected, atol=2e-4)  # float32, bins as narrow as 0.01
 
 
+@given(st.lists(st.tuples(st.integers(1, 9), st.integers(0, 3)), min_size=1, max_size=4), st.integers(0, 99))
+def test_pooling_of_windows(sizes, seed):
+    rng = np.random.default_rng(seed)
+    ends, offsets = (np.cumsum([0, *part]) for part in zip(*sizes, strict=True))
+    rows = rng.integers(-9, 9, (ends[-1], 2)).astype(np.float32)
+    segments = np.sort(np.round(rng.uniform(-3, 12, (offsets[-1], 2)), 1), 1)
+    got = kernels.pool_windows(rows, ends, segments, offsets, max_context=2)
+    np.testing.assert_allclose(got, reference.pool_windows(rows, ends, segments, offsets, max_context=2), atol=2e-4)
+    for (a, b), (c, d) in zip(pairwise(ends), pairwise(offsets), strict=True):
+        alone = kernels.pool_segments(rows[a:b], segments[c:d], max_context=2)
+        np.testing.assert_array_equal(got[c:d], alone)
+
+
 @settings(max_examples=60)
 @given(scored(), scored(most=10), st.data())
 def test_average_precision(detections, truth, data):
@@ -222,6 +237,8 @@ def test_negative_scores_sink_last():
         (lambda: kernels.settle_classes([[0, 1]], [[1.0]], sigma=0), "sigma"),
         (lambda: kernels.find_runs([[["a"]]], [0.5]), "numeric"),
         (lambda: kernels.pool_segments(np.zeros((3, 2)), [[0, 1]], bins=7), "multiple of 6"),
+        (lambda: kernels.pool_windows(np.zeros((3, 2)), [0, 2], [[0, 1]], [0, 1]), "partition"),
+        (lambda: kernels.pool_windows(np.zeros((3, 2)), [0, 3], [[0, 1]], [0, 1, 1]), "in both"),
         (lambda: kernels.segment_iou([[0, 1, 2]], [[0, 1]]), "start, end"),
         (lambda: kernels.fuse_confidence(np.ones((2, 3)), [1.0], [1.0, 1.0]), "one per proposal"),
         (lambda: kernels.adapt_groups([[0, 1]], [1.0], [0, 2]), "partition"),

@@ -15,6 +15,7 @@ from ..placement import session_placement
 from ..runner import Array, Runner, TensorInfo
 from .session import make_runner, open_session, unavailable
 from .steps import OnnxStepper, StepGraphs
+from .windows import OnnxWindowScorer, WindowScorers
 
 if TYPE_CHECKING:
     from ...bundle.graphs import BundleGraphs
@@ -52,6 +53,7 @@ class OnnxBackend:
         self._center_inputs = [] if center is None else [i.name for i in center.get_inputs()]
         self._classes, self._dim = classes, dim
         self._steps: StepGraphs | None = None
+        self._windows: WindowScorers | None = None
         self.requested, self.actual = spec.device, str(spec.place)
         self.precision, self.buckets = spec.precision, spec.options.buckets
 
@@ -73,6 +75,9 @@ class OnnxBackend:
         backend = cls(locator, center, classes=graphs.classes, dim=graphs.dim, spec=spec)
         if spec.place.kind == "cpu" and backend._stacks:
             backend._steps = StepGraphs(graphs, spec, backend.locate)
+        if spec.place.kind == "cpu" and graphs.center is not None:
+            sizes = {"dim": graphs.dim, "classes": graphs.classes}
+            backend._windows = WindowScorers(graphs.center, spec, backend.score, **sizes)
         if spec.place.kind != "cpu":
             try:  # libraries that load on first use, such as cuDNN, would otherwise fail in the first real run
                 backend.warm([Shape(64), Shape(64, proposals=4)])
@@ -107,6 +112,10 @@ class OnnxBackend:
         arrays: dict[str, Array] = {"features": features, "tracks": tracks, "segments": segments, "labels": labels}
         probability, attention, center = self._center.run(TERMS, {name: arrays[name] for name in self._center_inputs})
         return probability, attention, center
+
+    def window_scorer(self) -> OnnxWindowScorer | None:
+        """The scorer for proposals of many windows, opened at the first call. On a GPU the graph runs whole."""
+        return None if self._windows is None else self._windows.get()
 
     def placement(self) -> Placement:
         """Graph -> provider -> operator -> number of nodes."""

@@ -130,6 +130,9 @@ class TensorRTBackend:
     def stepper(self, *, ahead: bool) -> None:
         """None: streams run whole windows."""
 
+    def window_scorer(self) -> None:
+        """None: the scorer takes one window in a run."""
+
     def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
         """Score proposals in one window. Without a scorer every term is 1; without proposals nothing is run.
 
