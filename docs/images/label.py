@@ -40,11 +40,10 @@ def main(out: Path) -> None:
         options.add_argument(argument)
     browser = webdriver.Chrome(options=options, service=Service("/usr/bin/chromedriver"))
     try:
-        assert server.stdout is not None
-        address = re.search(r"http\S+", server.stdout.readline())
-        assert address is not None
+        line = server.stdout.readline() if server.stdout else ""
+        (address,) = re.findall(r"http\S+", line)
         browser.set_window_size(WIDTH, HEIGHT)
-        browser.get(address[0])
+        browser.get(address)
         time.sleep(2)
         find = "[...document.querySelectorAll('#videos button')].find((b) => b.textContent.startsWith(arguments[0]))"
         browser.execute_script(f"{find}.click()", video)

@@ -18,7 +18,7 @@ from .dataset import LATE_CLICK_S, Dataset
 from .feature_files import FEATURE_ENDINGS
 from .findings import CheckResult, advice
 from .labeled import RECORD, is_plain, read_labeling
-from .layouts import first_of
+from .layouts import first_of, published
 from .tables import PointRow, read_text, scan_points
 
 LATE_VIDEO_S = 0.2  # tolerance of clicks outside a video, because times are rounded
@@ -80,7 +80,7 @@ def _open(folder: str | Path, result: CheckResult, **lists: Any) -> Dataset | No
     """Open a data set of features, or one of videos without features. None on failure, with a finding."""
     refused = []
     try:
-        return Dataset.open(folder, **lists, need_features=not is_plain(Path(folder)))
+        return Dataset.open(folder, **lists, need_features=published(Path(folder)) or not is_plain(Path(folder)))
     except InputError as error:
         refused.append(error)
     if refused[0].code == "features-missing":

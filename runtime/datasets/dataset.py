@@ -119,7 +119,7 @@ class Dataset:
         videos = first_of(base / facts.video_folder, folder / facts.video_folder)
         train = tuple(listed(base, train_list, "train"))
         unlabeled = 0
-        if not train and is_plain(folder):
+        if not train and not published(folder) and is_plain(folder):
             train, unlabeled = labeled_videos(folder, points_file)
             tests = NameIndex(listed(base, test_list, "test"), media=True)
             train = tuple(video for video in train if tests.find(video) is None)

@@ -196,7 +196,7 @@ class Label:
         return Response(status_code=404) if overview is None else JSONResponse(overview.to_record())
 
     async def _thumbnail(self, request: Request) -> Response:
-        overview = self.library.overview(request.path_params["ident"])
+        overview = await run_in_threadpool(self.library.overview, request.path_params["ident"])
         jpeg = None if overview is None else overview.thumbnail(request.path_params["number"])
         if jpeg is None:
             return Response(status_code=404)

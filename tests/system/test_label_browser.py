@@ -437,6 +437,11 @@ def test_two_pages_stay_in_step(clips, serve, browser, tmp_path):
     page.open(server.address)
     page.show("c")
     first = browser.driver.current_window_handle
+
+    def switch(window: str) -> None:
+        browser.driver.switch_to.window(window)
+        browser.driver.execute_cdp_cmd("Page.bringToFront", {})  # a page in the background is not told of changes
+
     browser.driver.switch_to.new_window("window")
     second = browser.driver.current_window_handle
     try:
@@ -446,12 +451,12 @@ def test_two_pages_stay_in_step(clips, serve, browser, tmp_path):
         page.seek(1.0)
         page.press("1")
         page.saved()
-        browser.driver.switch_to.window(first)
+        switch(first)
         browser.wait("return document.querySelectorAll('#clicks li').length === 1")
         page.seek(2.0)
         page.press("2")
         page.saved()
-        browser.driver.switch_to.window(second)
+        switch(second)
         browser.wait("return document.querySelectorAll('#clicks li').length === 2")
         assert sorted(row["class"] for row in server.rows()) == ["close", "open"]
         # both change the same click: the second one is told, and nothing is lost silently
@@ -462,7 +467,7 @@ def test_two_pages_stay_in_step(clips, serve, browser, tmp_path):
         )
         browser.driver.execute_async_script(script, ident, {"time_s": 1.5, "stale": 0})
         page.saved()
-        browser.driver.switch_to.window(first)
+        switch(first)
         browser.wait("return document.querySelector('#clicks .when').textContent === '0:01.50'")
         browser.driver.execute_async_script(script, ident, {"time_s": 1.7, "stale": 1})
         browser.wait("return document.getElementById('say').textContent.includes('Another page')")
@@ -470,9 +475,9 @@ def test_two_pages_stay_in_step(clips, serve, browser, tmp_path):
         browser.wait("return document.querySelector('#clicks .when').textContent === '0:01.50'")
         page.press(Keys.ESCAPE)
     finally:
-        browser.driver.switch_to.window(second)
+        switch(second)
         browser.driver.close()
-        browser.driver.switch_to.window(first)
+        switch(first)
 
 
 def test_two_annotators_and_their_conflicts(clips, serve, browser, tmp_path):

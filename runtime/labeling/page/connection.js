@@ -42,7 +42,10 @@ async function adopt() {
   }
 }
 
-function show(problem = "") {
+let trouble = "";
+/** Say how saving stands. problem: why it does not work; until it does, that is what is shown. */
+function show(problem = trouble) {
+  trouble = problem;
   const node = byId("saved");
   node.dataset.kind = problem ? "bad" : outbox.length ? "busy" : "good";
   node.textContent = problem || (outbox.length ? `Saving ${outbox.length}` : "Saved");
@@ -61,7 +64,7 @@ async function pump() {
     }
   }
   sending = false;
-  show(closed ? "Not connected" : "");
+  show(closed ? "Not connected: the server does not answer" : "");
 }
 
 /** Send one change. Returns whether it has to be sent again. */
@@ -94,7 +97,7 @@ async function post(entry) {
     await load();
   }
   if (body.reload) await load();
-  show();
+  show("");
   return false;
 }
 
@@ -143,7 +146,7 @@ function listenTo(onOverview) {
       closed = false;
       if (event.hello !== state.boot || (version >= 0 && event.version !== version)) await load().catch(() => {});
       version = event.version;
-      show();
+      show("");
       pump();
       return;
     }
@@ -154,7 +157,7 @@ function listenTo(onOverview) {
   };
   source.onerror = () => {
     closed = true;
-    show(outbox.length ? "" : "Not connected: the server does not answer");
+    if (!outbox.length) show("Not connected: the server does not answer");
     const failed = source;
     if (failed.readyState === EventSource.CLOSED) {
       setTimeout(() => { if (failed === source && !document.hidden) listenTo(onOverview); }, 3000);
