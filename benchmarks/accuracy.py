@@ -35,14 +35,14 @@ PUBLISHED = Fusion(class_probability=1.0, attention=1.0, center=1.0, contrast=0.
 GATELESS_BASE = Fusion(class_probability=1.0, attention=1.0, contrast=0.0)
 
 BEFORE, AFTER = "outer-inner contrast alone (no CSL, no ABA)", "+ chosen on held-out videos (default)"
-Row = tuple[Fusion, bool] | None
+Setting = tuple[Fusion, bool] | None
 """Fusion and boundary adaptation; None: what the training has chosen."""
 
 
-def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, Row]]]:
+def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, Setting]]]:
     """Name -> recipe, and the rows it is judged by."""
     default = TrainConfig()
-    own_rows: dict[str, Row] = {
+    own_rows: dict[str, Setting] = {
         BEFORE: (CONTRAST, False),
         "+ ABA (no CSL)": (CONTRAST, True),
         "+ center score (no ABA)": (OURS, False),
@@ -73,7 +73,7 @@ def recipes(quick: bool) -> dict[str, tuple[TrainConfig, dict[str, Row]]]:
     }
 
 
-def judge(run_folder: Path, data: Dataset, rows: dict[str, Row]) -> dict[str, tuple[float, Alignment]]:
+def judge(run_folder: Path, data: Dataset, rows: dict[str, Setting]) -> dict[str, tuple[float, Alignment]]:
     """(mAP, alignment of confidence and best overlap) by row."""
     run, truth = load_run(run_folder), data.truth()
     found = {}

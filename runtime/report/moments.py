@@ -74,6 +74,8 @@ def _take(data: Dataset, video: str, times: list[float]) -> dict[float, bytes]:
                 taken[times.pop(0)] = encode_jpeg(item.image, height=HEIGHT, aspect=item.aspect)
             if not times:
                 break
-    for at in times if last is not None else ():
+    if last is None:
+        return taken
+    for at in times:
         taken[at] = encode_jpeg(last.image, height=HEIGHT, aspect=last.aspect)
     return taken

@@ -199,7 +199,7 @@ def score_segments(
         window = np.ascontiguousarray(tracks[low:high])
         job = ScoreJob(features[low:high], window, (positions[rows] - low).astype(np.float32), labels[rows], False)
         output = run_scorer(job, backend)
-        check_scores([output], [job], len(plan.labels), fusion)
+        check_scores(output, len(rows), len(plan.labels), fusion)
         probability[rows], attention[rows], center[rows] = output
     return probability, attention, center
 

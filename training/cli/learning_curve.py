@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -64,10 +65,10 @@ def learning_curve(
     if minutes is not None and not minutes > 0:
         raise InputError("option", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
     out = check_folder(out, [dataset])
-    lists = {"split": split, "points": points, "train_list": train_list}
-    if Dataset.open(dataset, **lists, need_features=False).only_videos:
+    open_data = partial(Dataset.open, dataset, split=split, points=points, train_list=train_list)
+    if open_data(need_features=False).only_videos:
         raise unfit("punctum learning-curve", "a data set of videos", "features: the folder data of a run on videos")
-    opened = Dataset.open(dataset, **lists)
+    opened = open_data()
     recipe = recipe_of(config, seed=seed, epochs=epochs, calibrate=False)
     if not full:
         recipe = recipes.with_one_network(recipe)
