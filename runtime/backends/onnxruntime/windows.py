@@ -76,7 +76,7 @@ class WindowScorers:
             )
             scorer = OnnxWindowScorer(embedding, head, parts)
             return scorer if self._agrees(scorer) else None
-        except (NotSeparableError, PunctumError):
+        except (NotSeparableError, PunctumError, kernels.KernelInputError):
             return None
 
     def _agrees(self, scorer: OnnxWindowScorer) -> bool:
