@@ -13,12 +13,12 @@ from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError
 from punctum.training import load_run, train_run
 from punctum.training.ablation import run as ablation
-from punctum.training.ablation.remember import Remembering
 from punctum.training.ablation.rows import ROWS, all_rows, choose_rows
 from punctum.training.ablation.run import ablate
 from punctum.training.ablation.table import markdown, table_record
 from punctum.training.config import CenterConfig, TrainConfig
 from punctum.training.data.videos import load_training_set
+from punctum.training.models.repeated_backend import RepeatedBackend
 from punctum.training.recipes import without_center
 
 
@@ -121,7 +121,7 @@ def test_networks_run_once_for_all_rows_of_a_training():
             calls.append("score")
             return tracks, features[:, 0], features[:, 1]
 
-    engine = Remembering(Engine())
+    engine = RepeatedBackend(Engine())
     rows = np.arange(12, dtype=np.float32).reshape(4, 3)
     first, again = engine.locate(rows), engine.locate(rows.copy())
     assert calls == ["locate"]

@@ -267,28 +267,3 @@ def test_settings_that_the_recipe_states_are_not_varied():
     assert [s.adapt for s in settings_of(TrainConfig(), center=False)] == [True, False]
     stated = TrainConfig.model_validate({"post": {"adapt": True, "fusion": {"center": 1, "class_probability": 0}}})
     assert len(settings_of(stated, center=True)) == 1
-
-
-def test_a_repeated_backend_gives_what_the_other_gives():
-    from punctum.training.models.torch_backend import RepeatedBackend
-
-    calls = []
-
-    class Backend:
-        requested = actual = "cpu"
-
-        def locate(self, features):
-            calls.append("locate")
-            return features[:, :1], features[:, 0]
-
-        def score(self, features, tracks, segments, labels):
-            calls.append("score")
-            return features[:1], segments[:, 0], segments[:, 1]
-
-    backend = RepeatedBackend(Backend())
-    rows, segments, labels = np.ones((4, 2), np.float32), np.ones((3, 2), np.float32), np.zeros(3, np.int64)
-    for _ in range(2):
-        backend.locate(rows)
-        backend.score(rows, rows, segments, labels)
-    backend.locate(2 * rows)
-    assert calls == ["locate", "score", "locate"]

@@ -22,9 +22,9 @@ from ..engine.run_folder import STATE, is_written_by, prepare
 from ..engine.stop import TrainingInterrupted
 from ..engine.trainer import train_run
 from ..models.checkpoint import SUMMARY, load_run
+from ..models.repeated_backend import RepeatedBackend
 from ..models.torch_backend import TorchBackend
 from ..records import Record, write_json
-from .remember import Remembering
 from .rows import Row, choose_rows
 from .table import markdown, table_record
 
@@ -217,7 +217,7 @@ def _judge(
 ) -> list[dict[str, float]]:
     """mAP of each row on the test videos, by tIoU."""
     run = load_run(training.folder)
-    backend = Remembering(TorchBackend(run.locator, run.center, device=device))
+    backend = RepeatedBackend(TorchBackend(run.locator, run.center, device=device))
     localizers = [
         Localizer.from_parts(
             backend,

@@ -28,7 +28,8 @@ from ..confidence.judge import (
 from ..data.videos import Sample, TrainingSet
 from ..models.center import ProposalHead
 from ..models.ensemble import Locator
-from ..models.torch_backend import RepeatedBackend, TorchBackend
+from ..models.repeated_backend import RepeatedBackend
+from ..models.torch_backend import TorchBackend
 from ..records import Record
 from .fold_result import FoldResult
 from .post import choose_settings, compared
@@ -133,8 +134,9 @@ class Calibrator:
             for post in self.settings
         ]
         scored: list[list[ScoredRecording]] = [[] for _ in plans]
+        backend = RepeatedBackend(engine)
         for sample in samples:
-            backend = RepeatedBackend(engine)
+            backend.forget()
             for plan, recordings in zip(plans, scored, strict=True):
                 recordings.append(score_recording(plan, backend, sample.features, sample.clicks, stream=sample.video))
         results = []

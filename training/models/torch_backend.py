@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
-
 import numpy as np
 import torch
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
-from punctum.runtime.session.engine import Backend
 
 from ..arrays import F32, I64
 from .center import ProposalHead
@@ -48,39 +45,6 @@ class TorchBackend:
 
     def _tensor(self, array: F32 | I64) -> torch.Tensor:
         return torch.from_numpy(np.ascontiguousarray(array)).to(self._place)
-
-
-class RepeatedBackend:
-    """Keeps the results of another backend for the same inputs: for one recording that is localized several times with
-    other settings of post-processing. Implements `punctum.runtime.session.engine.Backend`."""
-
-    def __init__(self, backend: Backend) -> None:
-        self.requested, self.actual = backend.requested, backend.actual
-        self._backend = backend
-        self._located: dict[bytes, tuple[F32, F32]] = {}
-        self._scored: dict[bytes, tuple[F32, F32, F32]] = {}
-
-    def locate(self, features: F32) -> tuple[F32, F32]:
-        """Run the locator, once per input."""
-        key = _digest(features)
-        if key not in self._located:
-            self._located[key] = self._backend.locate(features)
-        return self._located[key]
-
-    def score(self, features: F32, tracks: F32, segments: F32, labels: I64) -> tuple[F32, F32, F32]:
-        """Run the center scorer, once per input."""
-        key = _digest(features, tracks, segments, labels)
-        if key not in self._scored:
-            self._scored[key] = self._backend.score(features, tracks, segments, labels)
-        return self._scored[key]
-
-
-def _digest(*arrays: F32 | I64) -> bytes:
-    digest = hashlib.blake2b(digest_size=16)
-    for array in arrays:
-        digest.update(repr(array.shape).encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.digest()
 
 
 def torch_device(name: str) -> torch.device:

@@ -1,4 +1,5 @@
-"""An engine that answers a repeated request from memory: the rows of a training run the same networks on each video."""
+"""An engine that answers a repeated request from memory: for videos that are localized several times with the same
+networks and other settings of post-processing."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ from punctum.runtime.session.engine import Backend
 from ..arrays import F32, I64
 
 
-class Remembering:
+class RepeatedBackend:
     """Runs another engine, once for each input. `forget` empties the memory, which holds the results of one video."""
 
     def __init__(self, backend: Backend) -> None:
