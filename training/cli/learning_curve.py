@@ -64,10 +64,10 @@ def learning_curve(
     if minutes is not None and not minutes > 0:
         raise InputError("option", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
     out = check_folder(out, [dataset])
-    lists = {"split": split, "points": points, "train_list": train_list}
-    if Dataset.open(dataset, **lists, need_features=False).only_videos:
+    listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
+    if listed.only_videos:
         raise unfit("punctum learning-curve", "a data set of videos", "features: the folder data of a run on videos")
-    opened = Dataset.open(dataset, **lists)
+    opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
     recipe = recipe_of(config, seed=seed, epochs=epochs, calibrate=False)
     if not full:
         recipe = recipes.with_one_network(recipe)
