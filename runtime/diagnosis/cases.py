@@ -100,10 +100,10 @@ def worst_cases(judged: Judgment, chosen: Flags, most: int) -> tuple[Case, ...]:
         elif kind == DUPLICATE:
             severity /= 2  # the action is found, and the event is in the right place
         cases.append(_case(judged, NAMES[kind], g, int(k), weak, severity))
-    for g in np.flatnonzero(open_actions):
+    for g in np.flatnonzero(open_actions).tolist():
         merged = judged.within[g] >= 0 and chosen[judged.within[g]]
         weak = float(best[g])
-        cases.append(_case(judged, "merged" if merged else "missed", int(g), -1, weak, highest - weak))
+        cases.append(_case(judged, "merged" if merged else "missed", g, -1, weak, highest - weak))
     cases.sort(key=lambda case: (-case.severity, case.video, case.start_s))
     return tuple(cases[:most])
 
