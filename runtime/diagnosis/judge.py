@@ -70,8 +70,8 @@ def judge_by_truth(truth: Truth, found: Detections, tiou: float) -> Judgment:
     first, second = _pairs(truth, found, slack=0.0)
     overlap = pairwise_iou(found.segments, truth.segments, first, second)
     same = found.label[first] == truth.label[second]
-    touching = overlap > 0
-    first, second, overlap, same = first[touching], second[touching], overlap[touching], same[touching]
+    kept = overlap > 0
+    first, second, overlap, same = first[kept], second[kept], overlap[kept], same[kept]
     _match(judged, first, second, overlap, same & (overlap >= tiou))
     levels = (
         (DUPLICATE, same & (overlap >= tiou)),

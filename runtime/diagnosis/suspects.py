@@ -155,8 +155,9 @@ def _prepare(name: str, made: Sequence[Event], clicks: Sequence[Point], index: M
     first, second = touching(wide, np.stack([times, times], axis=1))
     same = label[first] == wanted[second]
     middle = segments.mean(axis=1)
-    nearest = np.lexsort((np.abs(times[second] - middle[first]), first))  # events are in order of score
-    for k, j in zip(first[nearest][same[nearest]].tolist(), second[nearest][same[nearest]].tolist(), strict=True):
+    pairs = np.lexsort((np.abs(times[second] - middle[first]), first))  # events are in order of score
+    pairs = pairs[same[pairs]]
+    for k, j in zip(first[pairs].tolist(), second[pairs].tolist(), strict=True):
         if owner[j] < 0 and not taken[k]:
             owner[j], taken[k], evidence[j] = k, True, scores[k]
     return _Video(name, label, segments, scores, wanted, times, owner, taken, evidence, (first[~same], second[~same]))

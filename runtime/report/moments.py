@@ -74,8 +74,7 @@ def _take(data: Dataset, video: str, times: list[float]) -> dict[float, bytes]:
                 taken[times.pop(0)] = encode_jpeg(item.image, height=HEIGHT, aspect=item.aspect)
             if not times:
                 break
-    if last is None:
-        return taken
-    for at in times:
-        taken[at] = encode_jpeg(last.image, height=HEIGHT, aspect=last.aspect)
+    if last is not None:
+        rest = encode_jpeg(last.image, height=HEIGHT, aspect=last.aspect) if times else b""
+        taken |= dict.fromkeys(times, rest)
     return taken

@@ -16,7 +16,7 @@ from punctum.training.ablation import run as ablation
 from punctum.training.ablation.rows import ROWS, all_rows, choose_rows
 from punctum.training.ablation.run import ablate
 from punctum.training.ablation.table import markdown, table_record
-from punctum.training.config import CenterConfig, TrainConfig
+from punctum.training.config import TrainConfig
 from punctum.training.data.videos import load_training_set
 from punctum.training.models.repeated_backend import RepeatedBackend
 from punctum.training.recipes import without_center
@@ -37,7 +37,6 @@ def test_every_row_of_the_default_recipe_differs():
 
 
 def test_rows_without_effect_are_left_out_or_refused(small):
-    small = small.model_copy(update={"center": CenterConfig()})
     rows, equal = choose_rows(small, None)  # its center scorer learns from clicks
     assert equal == {"click-labels": "full"}
     assert "click-labels" not in [row.name for row in rows]

@@ -109,8 +109,9 @@ def choose_rows(
 
 def _learned_from_clicks(recipe: TrainConfig, *, update: str) -> TrainConfig:
     """Center score learning: the label of a proposal is how centrally the click lies in it."""
-    rule = recipe.center_objective if isinstance(recipe.center_objective, CenterObjective) else CenterObjective()
-    head = recipe.center if recipe.center is not None and recipe.center.kind == "published" else CenterConfig()
+    head, rule = recipe.center, recipe.center_objective
+    if head is None or not isinstance(rule, CenterObjective):
+        head, rule = CenterConfig(), CenterObjective()
     return recipe.model_copy(update={"center": head, "center_objective": rule.model_copy(update={"update": update})})
 
 
