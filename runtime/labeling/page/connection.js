@@ -6,7 +6,7 @@ import { connect, nextId, receive, replace, state } from "./model.js";
 const page = nextId();
 const outbox = [];
 let folder = "", sending = false, closed = false, number = 0;
-const RETRY_MS = 1000, WAIT_MS = 10000;
+const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000;
 
 const prefix = () => `punctum-change-${folder}-`;
 function keep(entry) {
@@ -38,7 +38,10 @@ async function adopt() {
   const alive = new Set(((await navigator.locks?.query())?.held || []).map((held) => held.name));
   for (const key of keys) {
     if (outbox.some((e) => e.key === key) || alive.has(lock(key.slice(prefix().length + 21)))) continue;
-    try { outbox.push({ key, change: JSON.parse(localStorage.getItem(key)) }); } catch { localStorage.removeItem(key); }
+    try {
+      const change = JSON.parse(localStorage.getItem(key));
+      if (change) outbox.push({ key, change });
+    } catch { localStorage.removeItem(key); }
   }
 }
 
@@ -94,9 +97,9 @@ async function post(entry) {
   else if (answer.status === 409) conflict(entry.change, body);
   else {
     say(body.error || "The server refused the change", "bad");
-    await load();
+    await load().catch(() => {});
   }
-  if (body.reload) await load();
+  if (body.reload) await load().catch(() => {});
   show("");
   return false;
 }
@@ -131,6 +134,7 @@ export async function follow(onOverview) {
   await adopt();
   show();
   pump();
+  setInterval(() => adopt().then(pump), ADOPT_MS); // of pages that have been closed meanwhile
   listenTo(onOverview);
   // A browser opens few connections to one server, so a page in the background gives up its own.
   document.addEventListener("visibilitychange", () => {

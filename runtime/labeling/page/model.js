@@ -33,7 +33,7 @@ export function replace(record) {
   for (const v of state.videos) byName.set(v.name, v);
   if (state.selected && !state.clicks.has(state.selected)) state.selected = null;
   group();
-  notify("clicks", "classes", "videos", "person");
+  notify("clicks", "classes", "videos", "person", "progress");
 }
 
 const sorted = new Map();

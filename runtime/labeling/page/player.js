@@ -57,8 +57,10 @@ export async function show(entry) {
   location.replace("#" + entry.id);
   notify("video", "selection", "clicks", "time");
   const answer = await fetch(`api/videos/${entry.id}/open`, { method: "POST" }).catch(() => null);
-  if (answer?.ok) Object.assign(entry, await answer.json());
-  if (state.current === entry.id) load();
+  const facts = answer?.ok ? await answer.json() : {};
+  if (state.current !== entry.id) return;
+  Object.assign(current() || entry, facts); // the list may have been loaded anew meanwhile
+  load();
 }
 
 /** Load the current video if it can be played now; otherwise say why it has to wait. */
@@ -94,7 +96,7 @@ video.addEventListener("error", () => {
   if (entry.state === "direct") {
     source = "";
     fetch(`api/videos/${entry.id}/convert`, { method: "POST" }).then((a) => a.json()).then((facts) => {
-      Object.assign(entry, facts);
+      Object.assign(current() || entry, current()?.id === facts.id ? facts : {});
       load();
     }).catch(() => say("The video cannot be loaded: the server does not answer", "bad"));
   } else say("The video cannot be played. Load the page again", "bad");
