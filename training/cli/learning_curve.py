@@ -65,17 +65,10 @@ def learning_curve(
     if minutes is not None and not minutes > 0:
         raise InputError("option", f"`minutes` is {minutes}", "more than 0", "change `minutes`")
     out = check_folder(out, [dataset])
-<<<<<<< .merge_file_7qr36B
     open_data = partial(Dataset.open, dataset, split=split, points=points, train_list=train_list)
     if open_data(need_features=False).only_videos:
         raise unfit("punctum learning-curve", "a data set of videos", "features: the folder data of a run on videos")
     opened = open_data()
-=======
-    listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
-    if listed.only_videos:
-        raise unfit("punctum learning-curve", "a data set of videos", "features: the folder data of a run on videos")
-    opened = Dataset.open(dataset, split=split, points=points, train_list=train_list)
->>>>>>> .merge_file_NEcyJw
     recipe = recipe_of(config, seed=seed, epochs=epochs, calibrate=False)
     if not full:
         recipe = recipes.with_one_network(recipe)
