@@ -172,7 +172,7 @@ class Scorer:
         if float(attention.min()) >= 1.0:
             raise InputError(
                 "fusion",
-                "attention has no effect: the scorer of this bundle returns 1 for every proposal",
+                "Attention has no effect: the scorer of this bundle returns 1 for every proposal",
                 "the other terms",
                 "leave attention out of --fusion",
             )

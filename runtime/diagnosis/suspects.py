@@ -25,6 +25,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..datasets.dataset import Point
+from ..datatypes import by_value
 from ..events.event import Event
 from .pairs import touching
 
@@ -100,7 +101,8 @@ class Suspect:
         }
 
 
-@dataclass(slots=True)
+@by_value
+@dataclass(slots=True, eq=False, repr=False)
 class _Video:
     """Events and clicks of one video as arrays, and how they belong together."""
 

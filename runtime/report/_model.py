@@ -181,7 +181,8 @@ class DatasetReport:
     notes: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@compact
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class DiagnosisReport:
     """The report of the errors of a bundle on a data set.
 
