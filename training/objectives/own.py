@@ -61,7 +61,7 @@ class LocatorTask:
             if row.ndim != 2 or len(row) != len(sample.features) or row.shape[1] != rows[0].shape[1]:
                 raise InputError(
                     "objective-import",
-                    f"annotate() of {type(self).__name__} returned shape {row.shape} for {sample.video}",
+                    f"The method annotate() of {type(self).__name__} returned shape {row.shape} for {sample.video}",
                     f"a row for each of its {len(sample.features)} snippets, with the same columns for every video",
                     "correct the objective",
                 )
