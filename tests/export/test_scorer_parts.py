@@ -58,6 +58,7 @@ def test_no_proposals():
     assert [len(part) for part in found] == [0, 0, 0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "graph",
     [

@@ -55,6 +55,7 @@ def run(code: str, folder, **more: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_a_kernel_is_compiled_once(tmp_path):
     assert run(RUNS, tmp_path) == COMPILED
     assert run(RUNS, tmp_path) == LOADED
@@ -88,6 +89,7 @@ def test_warm_up_writes_into_a_folder_although_it_is_cached_elsewhere(tmp_path):
     assert {path.parent.name[:8] for path in (tmp_path / "image").rglob("*.nbi")} == {"punctum-"}
 
 
+@pytest.mark.slow
 def test_another_numba_keeps_its_own_cache(tmp_path):
     hidden = "import sys; sys.modules['punctum.kernels._cache'] = None\n"
     assert run(hidden + RUNS, tmp_path) == LOADED  # compiled, and not told

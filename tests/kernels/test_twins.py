@@ -195,7 +195,7 @@ def test_pooling_of_windows(sizes, seed):
         np.testing.assert_array_equal(got[c:d], alone)
 
 
-@settings(max_examples=60)
+@settings(max_examples=30)
 @given(scored(), scored(most=10), st.data())
 def test_average_precision(detections, truth, data):
     pick = lambda n, k: np.array(data.draw(st.lists(st.integers(0, k - 1), min_size=n, max_size=n)), int)  # noqa: E731

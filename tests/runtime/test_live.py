@@ -30,7 +30,7 @@ def lives(events):
     return by_id
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(
     st.integers(0, 10_000),
     st.integers(0, 220),
@@ -54,7 +54,7 @@ def test_reports_do_not_depend_on_chunking(seed, length, sizes, delay, head):
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=15)
 @given(st.integers(0, 10_000), st.sampled_from([0.1, 0.4, 1.0, 2.5]))
 def test_every_event_ends_once_and_revisions_count(seed, delay):
     events = run(fakes.localizer(), fakes.recording(seed, 400), [7] * 40, LiveOptions(max_delay_s=delay))
@@ -134,7 +134,7 @@ def test_time_must_not_run_backwards():
     assert [(e.id, round(e.start, 6)) for e in events] == [(e.id, round(e.start, 6)) for e in offline]
 
 
-@settings(max_examples=25)
+@settings(max_examples=10)
 @given(st.integers(0, 10_000), st.integers(0, 300), st.sampled_from([None, 0.4, 1.5]))
 def test_a_restored_session_goes_on_with_the_same_events(seed, at, delay):
     localizer = fakes.localizer(fusion=fakes.WITH_HEAD)
@@ -164,7 +164,7 @@ def test_a_damaged_or_foreign_snapshot_is_refused():
     assert error.value.code == "snapshot-bundle"
 
 
-@settings(max_examples=20)
+@settings(max_examples=8)
 @given(st.integers(0, 10_000), st.lists(st.tuples(st.integers(0, 199), st.integers(1, 9)), max_size=6))
 def test_lost_frames_are_counted_in_the_events_they_touch(seed, holes):
     localizer, features = fakes.localizer(), fakes.recording(seed, 200)

@@ -52,7 +52,7 @@ def same(a, b):
 def test_together_each_stream_says_what_it_says_alone_in_fewer_runs(delay, workers):
     live = LiveOptions(max_delay_s=delay)
     names = [f"cam-{k}" for k in range(12)]
-    data = {name: fakes.recording(k, 200 + 7 * k) for k, name in enumerate(names)}
+    data = {name: fakes.recording(k, 100 + 7 * k) for k, name in enumerate(names)}
     rng = np.random.default_rng(0)
     alone, together = Stacking(), Stacking()
     expected = {}

@@ -240,7 +240,7 @@ def test_what_does_not_fit_is_left_out_on_request_and_counted(place, tmp_path, c
         ("--fusion center=1,center=2", "fusion", "is not a term"),
         ("--fusion center=0", "fusion", "no exponent above 0"),
         ("--fusion center=-1", "setting-invalid", "center"),
-        ("--fusion attention=1", "fusion", "attention has no effect"),
+        ("--fusion attention=1", "fusion", "Attention has no effect"),
         ("--adapt-iou 2", "setting-invalid", "adapt_iou"),
         ("--subset all", "subset", "all"),
         ("--suppression gentle", "setting-invalid", "gentle"),

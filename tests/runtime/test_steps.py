@@ -28,7 +28,7 @@ def pushed(session, features, sizes, *, frozen=()):
     return events + session.flush()
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(
     st.integers(0, 1000),
     st.lists(st.integers(0, 30), min_size=1, max_size=20),

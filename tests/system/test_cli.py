@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
 import shutil
 import subprocess
@@ -12,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from punctum.runtime.cli import invoke
 
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 
@@ -19,6 +22,14 @@ pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 def punctum(*arguments: object) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-c", "from punctum.runtime.cli import main; main()", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
+def called(*arguments: object) -> subprocess.CompletedProcess[str]:
+    """The same in this process, which saves its start. test_cli_process runs errors in processes of their own."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = invoke([str(a) for a in arguments])
+    return subprocess.CompletedProcess(arguments, code, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +90,7 @@ def test_the_demo_replaces_nothing_of_the_users(tmp_path, kind):
     if kind == "link":
         (tmp_path / "empty").mkdir()
         out.symlink_to(tmp_path / "empty")
-    refused(punctum("demo", "--seconds", "12", "--out", str(out)), "output-exists", "choose another --out")
+    refused(called("demo", "--seconds", "12", "--out", str(out)), "output-exists", "choose another --out")
     assert (kept / "thesis.txt").read_text() == "years"
     assert out.is_symlink() == (kind == "link")
 
@@ -111,17 +122,17 @@ def test_run_prints_one_event_a_line(bundle, features, tmp_path):
 def test_bad_features(bundle, tmp_path, make, words):
     path = tmp_path / "bad.npy"
     np.save(path, make(), allow_pickle=True)
-    refused(punctum("run", bundle, path), *words)
+    refused(called("run", bundle, path), *words)
 
 
 def test_features_that_are_no_array(bundle, features, tmp_path):
-    refused(punctum("run", bundle, tmp_path / "none.npy"), "not a file")
+    refused(called("run", bundle, tmp_path / "none.npy"), "not a file")
     text = tmp_path / "text.npy"
     text.write_text("hello")
-    refused(punctum("run", bundle, text), "not a readable")
+    refused(called("run", bundle, text), "not a readable")
     cut = tmp_path / "cut.npy"
     cut.write_bytes(features.read_bytes()[:500])
-    refused(punctum("run", bundle, cut), "not a readable")
+    refused(called("run", bundle, cut), "not a readable")
 
 
 def test_one_snippet_works(bundle, tmp_path):
@@ -131,28 +142,28 @@ def test_one_snippet_works(bundle, tmp_path):
 
 
 def test_bad_bundles(bundle, features, tmp_path):
-    refused(punctum("run", tmp_path / "none", features), "does not exist")
+    refused(called("run", tmp_path / "none", features), "does not exist")
     broken = tmp_path / "broken"
     shutil.copytree(bundle, broken)
     (broken / "locator.onnx").write_bytes(b"x" + (broken / "locator.onnx").read_bytes()[1:])
-    refused(punctum("run", broken, features), "SHA-256")
+    refused(called("run", broken, features), "SHA-256")
     (broken / "locator.onnx").unlink()
-    refused(punctum("run", broken, features), "no locator.onnx")
+    refused(called("run", broken, features), "no locator.onnx")
     shutil.copy(bundle / "locator.onnx", broken)
     record = json.loads((bundle / "manifest.json").read_text())
     (broken / "manifest.json").write_text(json.dumps(record | {"schema": "9.0"}))
-    refused(punctum("run", broken, features), "9.0", "update punctum")
+    refused(called("run", broken, features), "9.0", "update punctum")
 
 
 @pytest.mark.slow
 def test_wrong_words(bundle, features, tmp_path):
-    refused(punctum("run", bundle, features, "--label", "juggle"), "juggle", "swipe")
-    refused(punctum("run", bundle, features, "--device", "cuda"), "cuda")
-    refused(punctum("run", bundle, features, "--format", "xml"), "xml")
-    refused(punctum("run", bundle), "")
-    refused(punctum("eval", bundle, tmp_path / "nowhere"), "data set folder")
-    refused(punctum("train", tmp_path / "nowhere", "--out", tmp_path / "r"), "nowhere")
-    refused(punctum("nonsense"), "nonsense")
+    refused(called("run", bundle, features, "--label", "juggle"), "juggle", "swipe")
+    refused(called("run", bundle, features, "--device", "cuda"), "cuda")
+    refused(called("run", bundle, features, "--format", "xml"), "xml")
+    refused(called("run", bundle), "")
+    refused(called("eval", bundle, tmp_path / "nowhere"), "data set folder")
+    refused(called("train", tmp_path / "nowhere", "--out", tmp_path / "r"), "nowhere")
+    refused(called("nonsense"), "nonsense")
 
 
 @pytest.mark.slow

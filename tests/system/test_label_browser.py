@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import signal
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -18,155 +15,19 @@ pytest.importorskip("starlette", reason="the labeling page needs starlette (extr
 pytest.importorskip("uvicorn", reason="the labeling page needs uvicorn (extra label)")
 pytest.importorskip("selenium.webdriver", reason="the browser is driven by selenium")
 pytest.importorskip("av", reason="PyAV is not installed")
-import av
 from punctum.runtime import Dataset
 from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.video.native import NativeFrames
 
-from tests.helpers.labeling import LOOK, LabelServer, Page, until
-from tests.helpers.video_corpus import encode, number, picture
-from tests.system import browser as kit
+from tests.helpers.labeling import LOOK, Page, until
+from tests.helpers.video_corpus import encode, number
+from tests.system.label_fixtures import FRAME_S, SIZE, copied, start_browser
 
+pytest_plugins = ["tests.system.label_fixtures"]
 pytestmark = pytest.mark.slow
 
-BROWSER = shutil.which("chromium") or shutil.which("chromium-browser")
-DRIVER = shutil.which("chromedriver")
-if BROWSER is None or DRIVER is None:
-    pytest.skip("no chromium and chromium-driver (Debian packages)", allow_module_level=True)
-
-FRAME_S = 0.04
-SIZE = (240, 320)
-NASTY = "</script><img src=x onerror=\"document.title='broken'\">"
 NOW = "const done = arguments[0]; import('/page/player.js').then((m) => done(m.now()))"
 STATE = "const done = arguments[0]; import('/page/model.js').then((m) => done(m.current()?.state))"
-
-
-def start_browser(profile: Path) -> kit.Browser:
-    from selenium.common.exceptions import WebDriverException
-
-    try:
-        return kit.Browser(profile, program=str(BROWSER), driver=str(DRIVER))
-    except WebDriverException as error:
-        pytest.skip(f"Chromium does not start here: {str(error)[:200]}")
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory) -> Iterator[kit.Browser]:
-    made = start_browser(tmp_path_factory.mktemp("profile"))
-    yield made
-    made.driver.quit()
-
-
-Serve = Callable[..., LabelServer]
-
-
-@pytest.fixture
-def serve(browser) -> Iterator[Serve]:
-    """Starts `punctum label` on a folder."""
-    servers: list[LabelServer] = []
-
-    def start(folder: Path, *options: str, **more: Any) -> LabelServer:
-        server = LabelServer(folder, "--annotator", "ann", *options, **more)
-        server.start()
-        servers.append(server)
-        return server
-
-    yield start
-    browser.driver.get("about:blank")
-    for server in servers:
-        server.stop()
-
-
-@pytest.fixture(scope="module")
-def clips(tmp_path_factory) -> Path:
-    """Three numbered videos of 4 to 8 s that every browser plays."""
-    place = tmp_path_factory.mktemp("clips") / "my-videos"
-    place.mkdir()
-    for name, count in (("a", 100), ("b", 150), ("c", 200)):
-        encode(place / f"{name}.mp4", count, b_frames=2, size=SIZE)
-    return place
-
-
-def copied(clips: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(clips, tmp_path / "my-videos"))
-
-
-# --- the time of a click
-
-
-def sound(out: Path, video: Path, *, late_s: float) -> None:
-    """A copy of a video with sound from 0 on, whose picture begins later."""
-    with av.open(str(video)) as source, av.open(str(out), "w") as target:
-        track = source.streams.video[0]
-        copy = target.add_stream_from_template(track)
-        tone = target.add_stream("aac", rate=48_000, layout="mono")
-        frame_size, done = 1024, 0
-        while done < 48_000 * (late_s + 4):
-            frame = av.AudioFrame.from_ndarray(np.zeros((1, frame_size), np.float32), format="fltp", layout="mono")
-            frame.sample_rate, frame.pts = 48_000, done
-            target.mux(tone.encode(frame))
-            done += frame_size
-        target.mux(tone.encode(None))
-        shift = round(late_s / track.time_base)
-        for packet in source.demux(track):
-            if packet.dts is None:
-                continue
-            packet.pts, packet.dts, packet.stream = packet.pts + shift, packet.dts + shift, copy
-            target.mux(packet)
-
-
-def cut(out: Path, video: Path, at_s: float, *, keep: bool = False) -> None:
-    """A copy from within a group of pictures on, as ffmpeg -ss with -c copy makes it; keep: with its time stamps."""
-    with av.open(str(video)) as source, av.open(str(out), "w") as target:
-        track = source.streams.video[0]
-        copy = target.add_stream_from_template(track)
-        source.seek(round(at_s / track.time_base), stream=track)
-        for packet in source.demux(track):
-            if packet.dts is not None:
-                if not keep:
-                    packet.pts -= round(at_s / track.time_base)
-                    packet.dts -= round(at_s / track.time_base)
-                packet.stream = copy
-                target.mux(packet)
-
-
-def remux(out: Path, video: Path, **muxer: str) -> None:
-    with av.open(str(video)) as source, av.open(str(out), "w", options=muxer) as target:
-        copy = target.add_stream_from_template(source.streams.video[0])
-        for packet in source.demux(source.streams.video[0]):
-            if packet.dts is not None:
-                packet.stream = copy
-                target.mux(packet)
-
-
-@pytest.fixture(scope="module")
-def odd(tmp_path_factory) -> Path:
-    """Videos whose time or form is odd; each frame carries its number."""
-    place = tmp_path_factory.mktemp("odd")
-    encode(place / "plain.mp4", 100, b_frames=2, size=SIZE, keyframes=25)
-    for degrees in (90, 180, 270):
-        turns = degrees // 90
-        shape = SIZE if degrees == 180 else SIZE[::-1]
-
-        def paint(k: int, shape: tuple[int, int] = shape, turns: int = turns) -> np.ndarray:
-            return np.ascontiguousarray(np.rot90(picture(k, shape), -turns))
-
-        encode(place / f"rotated{degrees}.mp4", 60, size=SIZE, rotation=degrees, paint=paint)
-    encode(place / "vfr.mp4", 60, times=[k * FRAME_S + k * k * 1e-3 for k in range(60)], size=SIZE)
-    encode(place / "ten_bit.mp4", 60, size=SIZE, pixels="yuv420p10le")
-    encode(place / "old.avi", 60, size=SIZE, codec="mpeg4")
-    encode(place / "lossless.mkv", 40, size=SIZE, codec="ffv1")
-    if "libx265" in av.codecs_available:
-        encode(place / "hevc.mp4", 60, size=SIZE, codec="libx265", codec_options={"x265-params": "log-level=none"})
-    if "libvpx-vp9" in av.codecs_available:
-        encode(place / "vp9.webm", 60, size=SIZE, codec="libvpx-vp9", codec_options={"deadline": "realtime"})
-    sound(place / "late.mp4", place / "plain.mp4", late_s=2.0)
-    sound(place / "slightly_late.mp4", place / "plain.mp4", late_s=0.4)
-    cut(place / "cut.mp4", place / "plain.mp4", 1.36)
-    cut(place / "copied_stamps.mp4", place / "plain.mp4", 1.36, keep=True)
-    remux(place / "stream.ts", place / "plain.mp4")
-    remux(place / "fragments.mp4", place / "plain.mp4", movflags="frag_keyframe+empty_moov")
-    return place
 
 
 def test_times_are_media_times(odd, serve, browser, tmp_path):
@@ -570,155 +431,3 @@ def test_a_file_of_ten_hours(serve, browser, tmp_path):
     loaded = "return performance.getEntriesByType('resource').some((e) => e.name.includes('/thumbnail/'))"
     browser.wait(loaded, seconds=60)
     assert browser.complaints() == []
-
-
-# --- the page
-
-
-@pytest.fixture(scope="module")
-def shown(clips, tmp_path_factory) -> Iterator[LabelServer]:
-    """A folder with hostile names, several classes, clicks of two annotators and notes."""
-    folder = Path(shutil.copytree(clips, tmp_path_factory.mktemp("shown") / "my-videos"))
-    (folder / "a.mp4").rename(folder / f"{NASTY.replace('/', '_')}.mp4")
-    (folder / "points.csv").write_text(
-        "class,video_id,time_s,annotator,note\n"
-        f'"{NASTY.replace(chr(34), chr(34) * 2)}",c,1,ann,"{NASTY.replace(chr(34), chr(34) * 2)}"\n'
-        f"open,c,2,ben,\n{'very-long-class-name' * 4},c,3,ann,\n"
-    )
-    server = LabelServer(folder, "--annotator", "ann")
-    server.start()
-    yield server
-    server.stop()
-
-
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-@pytest.mark.parametrize("size", kit.SIZES)
-def test_the_page_fits_and_can_be_read(shown, browser, size, dark):
-    page = Page(browser)
-    page.open(shown.address, size, dark=dark)
-    page.show("c")
-    browser.run("document.querySelector('#clicks button').click()")
-    browser.wait("return !document.getElementById('selected').hidden")
-    width = kit.SIZES[size][0]
-    assert browser.run("return [document.documentElement.scrollWidth, window.innerWidth]") == [width, width]
-    outside = (
-        "return [...document.querySelectorAll('body *')].filter((n) => !n.closest('dialog, .scroll, ol') && "
-        "n.getClientRects().length && n.getBoundingClientRect().right > innerWidth + 0.5)"
-        ".map((n) => n.outerHTML.slice(0, 80))"
-    )
-    assert browser.run(outside) == []
-    seen, bad = browser.run(kit.CONTRAST)
-    assert seen > 30
-    assert bad == []
-    small = (
-        "return [...document.querySelectorAll('button, input[type=text], select, summary, label:has(input)')]"
-        ".filter((n) => n.getClientRects().length && n.getBoundingClientRect().height < 24)"
-        ".map((n) => n.outerHTML.slice(0, 80))"
-    )
-    assert browser.run(small) == []
-    assert browser.driver.title != "broken"
-    assert browser.complaints() == []
-
-
-def test_every_control_has_a_name(shown, browser):
-    page = Page(browser)
-    page.open(shown.address)
-    page.show("c")
-    browser.run("document.querySelector('#clicks button').click()")
-    browser.wait("return !document.getElementById('selected').hidden")
-    tree = browser.driver.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
-    controls = {"button", "textbox", "combobox", "slider", "checkbox", "link", "listbox"}
-    nameless = [
-        node["role"]["value"]
-        for node in tree
-        if not node.get("ignored")
-        and node.get("role", {}).get("value") in controls
-        and not node.get("name", {}).get("value")
-    ]
-    assert nameless == []
-    assert len([node for node in tree if node.get("role", {}).get("value") == "button"]) > 15
-
-
-def test_no_other_host_is_asked(shown, browser):
-    page = Page(browser)
-    page.open(shown.address)
-    page.show("c")
-    page.press("?")
-    asked = [url for url in browser.requests() if not url.startswith(("data:", "blob:"))]
-    assert asked
-    assert all(url.startswith(f"http://127.0.0.1:{shown.port}/") for url in asked), asked
-    script = "const done = arguments[0]; fetch('http://127.0.0.1:9/').then(() => done('sent'), () => done('refused'))"
-    assert browser.driver.execute_async_script(script) == "refused"
-
-
-def test_touch_clicks_and_drags(clips, serve, browser, tmp_path):
-    server = serve(copied(clips, tmp_path), "--classes", "open,close")
-    page = Page(browser)
-    page.open(server.address, "tablet")
-    page.show("c")
-    page.seek(2.0)
-    box = browser.box(".class")
-    browser.touch("touchStart", (box["x"] + 40, box["y"] + 15))
-    browser.touch("touchEnd")
-    rows = until(lambda: server.rows())
-    assert len(rows) == 1
-    page.saved()
-    line = browser.box("#timeline")
-    x, y = line["x"] + line["w"] * float(rows[0]["time_s"]) / 8, line["y"] + 33
-    browser.touch("touchStart", (x, y))
-    for step in range(1, 8):
-        browser.touch("touchMove", (x + 20 * step, y))
-    browser.touch("touchEnd")
-    moved = until(lambda: server.rows()[0]["time_s"] != rows[0]["time_s"] and server.rows())
-    assert float(moved[0]["time_s"]) - float(rows[0]["time_s"]) == pytest.approx(140 / line["w"] * 8, abs=0.1)
-    assert moved[0]["clicked_s"] == rows[0]["clicked_s"]
-    # two fingers zoom
-    whole = browser.run("const d = document.getElementById('timeline').dataset; return d.to - d.from")
-    y = line["y"] + 90
-    browser.touch("touchStart", (line["x"] + 300, y), (line["x"] + 360, y))
-    for apart in (50, 80, 120):
-        browser.touch("touchMove", (line["x"] + 330 - apart, y), (line["x"] + 330 + apart, y))
-    browser.touch("touchEnd")
-    browser.wait(
-        "const d = document.getElementById('timeline').dataset; return d.to - d.from < arguments[0]", 0.7 * whole
-    )
-
-
-def test_still_parts_are_skipped(serve, browser, tmp_path):
-    folder = tmp_path / "my-videos"
-    folder.mkdir()
-
-    def paint(k: int) -> np.ndarray:
-        image = np.full((*SIZE, 3), 90, np.uint8)
-        if k > 250:
-            image[60:160, (4 * k) % 250 : (4 * k) % 250 + 60] = 230
-        return image
-
-    encode(folder / "still.mp4", 400, size=SIZE, paint=paint)
-    page = Page(browser)
-    page.open(serve(folder, "--classes", "open").address)
-    page.ready("still")
-    browser.driver.execute_async_script(
-        "const done = arguments[0]; import('/page/model.js').then((m) => { const look = () => "
-        "(m.state.overview?.done ? done() : setTimeout(look, 50)); look(); })"
-    )
-    began = time.monotonic()
-    page.press("s", " ")
-    page.wait_for_time(9.0)
-    assert time.monotonic() - began < 5
-    page.press("s", "k")
-
-
-def test_a_video_that_cannot_be_read_is_named(clips, serve, browser, tmp_path):
-    folder = copied(clips, tmp_path)
-    (folder / "broken.avi").write_bytes(b"RIFF" + b"\0" * 400)
-    page = Page(browser)
-    page.open(serve(folder).address)
-    browser.run(
-        "[...document.querySelectorAll('#videos button')].find((b) => b.textContent.startsWith('broken')).click()"
-    )
-    text = browser.wait(
-        "const n = document.getElementById('wait');"
-        "return !n.hidden && !/^(Open|Wait|Conv)/.test(n.textContent) && n.textContent"
-    )
-    assert "broken.avi" in text

@@ -50,6 +50,7 @@ def test_clicks_become_a_localizer_that_finds_the_actions(toy, small, tmp_path):
     assert not list((tmp_path / "run").rglob("*.pt"))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_bits_and_another_seed_does_not(toy, small, tmp_path):
     torch.manual_seed(99)
     before = torch.get_rng_state()
