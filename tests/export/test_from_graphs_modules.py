@@ -60,6 +60,7 @@ def test_a_module_becomes_a_bundle(tmp_path, kind):
             assert found == pytest.approx(module(torch.from_numpy(window[None]))[0][0].numpy(), abs=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("module", "code", "part"),
     [

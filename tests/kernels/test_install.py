@@ -15,6 +15,7 @@ def run(code: str, **environment: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow
 def test_works_without_any_place_for_a_cache(tmp_path):
     pytest.importorskip("numba", reason="kernels are compiled on first use by Numba")
     blocked = tmp_path / "file"

@@ -235,6 +235,7 @@ def test_zips_with_names_twice_or_links(folder, tmp_path):
     assert code(many) == "bundle-too-large"
 
 
+@pytest.mark.slow
 def test_zips_that_are_damaged_anywhere(folder, tmp_path):
     whole = zipped(tmp_path / "whole.zip", folder).read_bytes()
     for k in range(60):

@@ -102,7 +102,7 @@ def close(found: float | None, given: float | None, slack: float) -> bool:
 
 @pytest.mark.parametrize("name", [n for n in RESOLUTION if n != "parquet" and FORMATS[n].actions])
 @given(data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_actions_there_and_back(name, data):
     given = data.draw(marks(clicks=False))
     if FORMATS[name].a_file == "class":
@@ -118,7 +118,7 @@ def test_actions_there_and_back(name, data):
 
 @pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.clicks])
 @given(data=st.data())
-@settings(max_examples=60)
+@settings(max_examples=30)
 def test_clicks_there_and_back(name, data):
     given = data.draw(marks(clicks=True))
     if name == "srt" and (not given or any("<" in m.label or "{" in m.label for m in given)):

@@ -185,7 +185,7 @@ def test_rates_from_files(tmp_path):
 
 @pytest.mark.parametrize("name", [name for name, form in FORMATS.items() if form.read])
 @given(data=st.data())
-@settings(max_examples=80)
+@settings(max_examples=40)
 def test_damaged_files_end_in_an_input_error_or_not_at_all(name, data):
     lines = MIXED if FORMATS[name].clicks and FORMATS[name].mixed else Timelines(MARKS[:3], ("v",))
     raw = bytearray(write(name, lines).encode())

@@ -14,7 +14,7 @@ from punctum.runtime.evaluation.average_precision import evaluate, read_detectio
 
 from tests.helpers import datasets as make
 
-FUZZ = settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 scalars = st.one_of(
     st.none(),
     st.booleans(),

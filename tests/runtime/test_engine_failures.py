@@ -39,7 +39,7 @@ def persist(call, session, failed):
     raise AssertionError("never answered")
 
 
-@settings(max_examples=40)
+@settings(max_examples=20)
 @given(
     st.integers(0, 1000),
     st.lists(st.integers(0, 30), min_size=1, max_size=10),

@@ -164,7 +164,7 @@ def test_what_is_shown_does_not_depend_on_what_is_left_out(make: Callable[[str],
             assert not selected.omitted  # every frame is shown
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(
     fps=st.floats(0.5, 60.0), name=st.sampled_from(["pyramid", "open-gop", "hevc", "mpeg2"]), threads=st.integers(1, 3)
 )

@@ -61,6 +61,7 @@ def test_events_of_a_video_that_begins_late_lie_where_a_player_shows_them(place,
         assert min(event.start for event in found) >= 5.0
 
 
+@pytest.mark.slow
 def test_rows_keep_their_place_when_a_late_start_is_filled_for_training(place):
     backbone = VideoBackbone.open(Bundle.load(place / "bundle"))
     stride = backbone.spec.stride_s

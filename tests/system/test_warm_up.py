@@ -34,6 +34,7 @@ def command(*words: str, **environment: str) -> subprocess.CompletedProcess[str]
     )
 
 
+@pytest.mark.slow
 def test_into_a_folder_and_from_it(tmp_path):
     pytest.importorskip("numba", reason="kernels are compiled on first use by Numba")
     folder = tmp_path / "image"

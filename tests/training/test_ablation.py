@@ -74,6 +74,7 @@ def test_the_table_has_means_spreads_and_differences_of_the_same_seed():
     assert "| no boundary adaptation (ABA) | 52.5 (40.0 to 65.0) | 60.0 | -7.5 (-10.0 to -5.0) |" in text
 
 
+@pytest.mark.slow
 def test_trainings_are_shared_kept_and_extended(toy, small, tmp_path, monkeypatch):
     made: list[tuple[str, bool]] = []
     original = ablation.train_run

@@ -296,6 +296,7 @@ def test_proposals_of_any_kind(toy, tmp_path, results):
         assert found.keys() <= {"v00", "v01"}
 
 
+@pytest.mark.slow
 def test_a_dataset_whose_folder_has_no_utf8_name(toy, tmp_path, small: TrainConfig):
     folder = tmp_path / "d\udcff"
     try:

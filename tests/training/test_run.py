@@ -305,6 +305,7 @@ def test_a_run_that_was_killed_at_its_first_file_can_be_started_again(toy, small
     assert len(list(foreign.iterdir())) == 2
 
 
+@pytest.mark.slow
 def test_a_run_that_was_killed_while_it_discarded_another_can_be_started_again(toy, small, tmp_path, monkeypatch):
     recipe, out = small.model_copy(update={"center": None}), tmp_path / "run"
     fit(toy, recipe, out)
