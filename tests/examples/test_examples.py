@@ -152,7 +152,7 @@ def test_base_proposals(data, tmp_path):
     (tmp_path / "small.json").write_text(json.dumps(SMALL))
     options = ["--epochs", 2, "--threads", 1, "--config", tmp_path / "small.json"]
     printed = python("base_proposals.py", data, tmp_path / "work", *options)
-    assert "proposals for 6 recordings" in printed
+    assert "proposals for 8 recordings" in printed
     bundle = Bundle.load(tmp_path / "work" / "bundle")
     assert bundle.manifest.center is not None
     before, after = (json.loads((tmp_path / "work" / f"{name}.json").read_text()) for name in ("before", "after"))
