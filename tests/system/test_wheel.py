@@ -50,6 +50,7 @@ def build(source: Path, kind: str, out: Path, **variables: str) -> Path:
     """setuptools as a build front end calls it, without installing it again from anywhere."""
     code = "import setuptools.build_meta as b, sys; getattr(b, 'build_' + sys.argv[1])(sys.argv[2])"
     environment = {k: v for k, v in os.environ.items() if k != "PUNCTUM_PROJECT_URL"} | variables
+    environment["PYTHONDONTWRITEBYTECODE"] = "1"  # tests look at the folder afterwards
     done = subprocess.run(
         [sys.executable, "-c", code, kind, str(out)],
         cwd=source,
