@@ -279,9 +279,7 @@ def test_filter_and_table_follow(browser, pages):
     count: Callable[[], int] = lambda: browser.run("return document.querySelectorAll('#events tbody tr').length")  # noqa: E731
     tile = "return Number(document.getElementById('t-events').textContent)"
     few = count()
-    gone = (
-        "return [...document.querySelectorAll('#events tbody tr')].filter((r) => r.event.phase === 'retracted').length"
-    )
+    gone = "return [...document.querySelectorAll('#events tbody tr')].filter((r) => r.event.phase === 3).length"
     assert browser.run(tile) == few - browser.run(gone)  # the table lists reports that were taken back, too
     browser.run("const s = document.getElementById('score'); s.value = 0; s.dispatchEvent(new Event('input'))")
     browser.view()
