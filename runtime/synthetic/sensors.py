@@ -23,6 +23,7 @@ LABELS = ("lift", "swipe", "shake", "press", "twist", "wave")
 CHANNELS = 8
 STRIDE_S = 0.1
 _SECONDS = (1.6, 0.8, 2.4, 0.6, 1.4, 3.2)  # typical length per class
+_LONGER = (2.6, 1.4, 3.4, 1.6, 2.4, 4.2)  # the same for actions that touch
 
 
 @by_value
@@ -50,8 +51,16 @@ def _course(label: int, phase: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.
     }[label]
 
 
-def make_sequence(seed: int, *, seconds: float = 90.0) -> Sequence:
-    """Make a sequence. The same seed gives the same sequence."""
+def make_sequence(seed: int, *, seconds: float = 90.0, back_to_back: bool = False) -> Sequence:
+    """Make a sequence. The same arguments give the same sequence.
+
+    Args:
+        seed: Seed of the generator.
+        seconds: Length.
+        back_to_back: Each action begins where the one before ends. There are no near misses; actions are longer, their
+            lengths vary more, and there is more noise.
+    """
+    typical, spread, noise = (_LONGER, 0.4, 0.6) if back_to_back else (_SECONDS, 0.25, 0.45)
     rng = np.random.default_rng(seed)
     mixing = np.random.default_rng(20260101).normal(
         0, 1, (len(LABELS), 4, CHANNELS)
@@ -59,26 +68,28 @@ def make_sequence(seed: int, *, seconds: float = 90.0) -> Sequence:
     total = round(seconds / STRIDE_S)
     times = (np.arange(total) + 0.5) * STRIDE_S
     drift = np.cumsum(rng.normal(0, 0.03, (total, CHANNELS)), axis=0)
-    signal = drift - drift.mean(axis=0) + rng.normal(0, 0.45, (total, CHANNELS))
+    signal = drift - drift.mean(axis=0) + rng.normal(0, noise, (total, CHANNELS))
     actions: list[tuple[int, float, float]] = []
     clock = rng.uniform(1.0, 4.0)
     while clock < seconds - 6.0:
         label = int(rng.integers(len(LABELS)))
-        length = _SECONDS[label] * math.exp(rng.normal(0, 0.25))
+        length = typical[label] * math.exp(rng.normal(0, spread))
         inside = (times >= clock) & (times < clock + length)
         phase = (times[inside] - clock) / length
         strength = rng.uniform(0.8, 1.4)
-        if rng.random() < 0.25:  # near miss: same channels, wrong course
+        if not back_to_back and rng.random() < 0.25:  # near miss: same channels, wrong course
             shape = np.full((len(phase), 4), rng.normal(0, 0.5, 4)) * np.sin(np.pi * phase)[:, None]
         else:
             shape = _course(label, phase)
             actions.append((label, float(clock), float(clock + length)))
         signal[inside] += strength * shape @ mixing[label]
-        clock += length + rng.gamma(2.0, 1.2) + 0.2
+        clock += length if back_to_back else length + rng.gamma(2.0, 1.2) + 0.2
     return Sequence(signal.astype(np.float32), tuple(actions))
 
 
-def write_demo_dataset(folder: str | Path, *, videos: int, seed: int, seconds: float = 90.0) -> None:
+def write_demo_dataset(
+    folder: str | Path, *, videos: int, seed: int, seconds: float = 90.0, back_to_back: bool = False
+) -> None:
     """Write a data set of synthetic sequences, three quarters for training, with one simulated click per action.
 
     The position of a click in its action is normally distributed with a standard deviation of 0.2 of the length.
@@ -88,6 +99,7 @@ def write_demo_dataset(folder: str | Path, *, videos: int, seed: int, seconds: f
         videos: Number of sequences.
         seed: Seed of the generator.
         seconds: Length of each sequence.
+        back_to_back: As in `make_sequence`.
     """
     rng = np.random.default_rng(seed)
     fps = 1.0 / STRIDE_S
@@ -96,7 +108,7 @@ def write_demo_dataset(folder: str | Path, *, videos: int, seed: int, seconds: f
     with atomic_folder(folder) as draft:
         (draft / "features").mkdir()
         for i, name in enumerate(names):
-            sequence = make_sequence(seed * 100_000 + i, seconds=seconds)
+            sequence = make_sequence(seed * 100_000 + i, seconds=seconds, back_to_back=back_to_back)
             np.save(draft / "features" / f"{name}.npy", sequence.features)
             database[name] = {
                 "duration": seconds,
