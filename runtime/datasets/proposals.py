@@ -56,6 +56,13 @@ def read_results(path: Path) -> Mapping[str, Any]:
             f"at most {MOST_BYTES >> 20} MiB",
             "keep the best proposals of each video, or split the file by videos",
         )
+    if not path.exists():
+        raise InputError(
+            "file-missing",
+            f"{path} does not exist",
+            required="a file of proposals in ActivityNet form",
+            next_step="check the path",
+        )
     record = read_json(path)
     results = record.get("results") if isinstance(record, Mapping) else None
     if not isinstance(results, Mapping):

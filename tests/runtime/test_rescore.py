@@ -14,7 +14,7 @@ from punctum import kernels
 from punctum.runtime import Bundle, InputError, Localizer
 from punctum.runtime.bundle.config import Fusion, PostProcess
 from punctum.runtime.cli import invoke
-from punctum.runtime.datasets.proposals import read_proposals
+from punctum.runtime.datasets.proposals import read_proposals, read_results
 from punctum.runtime.features.features import Features
 from punctum.runtime.session.post import propose
 from punctum.runtime.session.rescore import ScoredSegments, fit_to_recording, score_segments, settle, tracks_of
@@ -231,6 +231,12 @@ def test_what_does_not_fit_is_left_out_on_request_and_counted(place, tmp_path, c
         assert text in told
     assert "outside of their recording were left out: 1" in told
     assert "without length were left out: 1" in told
+
+
+def test_a_file_that_is_missing_is_named(tmp_path):
+    with pytest.raises(InputError, match="a file of proposals") as caught:
+        read_results(tmp_path / "none.json")
+    assert caught.value.code == "file-missing"
 
 
 @pytest.mark.parametrize(

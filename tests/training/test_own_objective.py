@@ -87,6 +87,8 @@ def test_what_is_no_objective_is_refused(toy, small, place, name, words):
     with pytest.raises(InputError, match=words.replace("(", r"\(").replace(")", r"\)")) as caught:
         train_run(load_training_set(Dataset.open(toy)), with_own(small, name), place / "a", quiet=True)
     assert caught.value.code == "objective-import"
+    if name in ("nowhere:Clicks", "my_objective:Nothing"):
+        assert not (place / "a").exists()  # found before anything is written
 
 
 def test_a_recipe_file_runs_no_code_that_the_command_does_not_name(toy, small, place, capsys):

@@ -16,7 +16,7 @@ from punctum.runtime.diagnosis.held_out import HeldOut, write_held_out
 from punctum.runtime.errors import InputError
 from torch import nn
 
-from ..config import OptimConfig, TrainConfig
+from ..config import OptimConfig, OwnObjective, TrainConfig
 from ..data.videos import TrainingSet
 from ..models.build import build_center, build_locator
 from ..models.center import ProposalHead
@@ -24,6 +24,7 @@ from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, LOCATOR_WEIGHTS, PO
 from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.torch_backend import torch_device
 from ..models.weights import load_weights, save_weights
+from ..objectives.own import check_objective
 from ..records import Record, write_json
 from .calibrate import Calibrator
 from .loop import run_stage
@@ -86,6 +87,9 @@ def train_run(
             required="a file in ActivityNet form",
             next_step="check `proposals`",
         )
+    for network in config.networks:
+        if isinstance(network.objective, OwnObjective):
+            check_objective(network.objective.factory)
     record = describe(data, config, proposals)
     if locator is not None:
         check_same_locator(locator, record)

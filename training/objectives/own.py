@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
@@ -27,6 +27,7 @@ from ..records import Record
 from .bank import WindowBank
 from .points import point_log_likelihood
 
+_REQUIRED = "package.module:factory, where factory(net, data, epochs=..., seed=...) returns a task"
 _METHODS = ("step_loss", "criterion", "extra_state", "load_extra_state")
 
 
@@ -106,36 +107,53 @@ class LocatorTask:
         """Restore `extra_state`."""
 
 
+def check_objective(source: str) -> None:
+    """Raise InputError if `package.module:factory` cannot be imported; nothing is trained or written for that."""
+    _imported(source)
+
+
 def own_task(source: str, net: LocatorNet, data: TrainingSet, *, epochs: int, seed: int) -> Any:
     """The task that `package.module:factory` makes for a network.
 
     Raises:
         InputError: it cannot be imported, fails, or returns something else.
     """
-    module, attribute = source.split(":")
-    required = "package.module:factory, where factory(net, data, epochs=..., seed=...) returns a task"
-    with _working_folder():
-        try:
-            task = attrgetter(attribute)(importlib.import_module(module))(net, data, epochs=epochs, seed=seed)
-        except InputError:
-            raise
-        except Exception as error:
-            raise InputError(
-                "objective-import",
-                f"{source}: {type(error).__name__}: {plain(error)[:600]}",
-                required,
-                "check the path and the code",
-            ) from error
+    factory = _imported(source)
+    with _working_folder(), _described(source):
+        task = factory(net, data, epochs=epochs, seed=seed)
     lacking = [name for name in _METHODS if not callable(getattr(task, name, None))]
     lacking += [name for name in ("module", "steps", "describe") if not hasattr(task, name)]
     if lacking:
         raise InputError(
             "objective-import",
             f"{source} returned {type(task).__name__}, which has no {', '.join(lacking)}",
-            required,
+            _REQUIRED,
             "derive it from punctum.training.LocatorTask",
         )
     return task
+
+
+def _imported(source: str) -> Callable[..., Any]:
+    module, attribute = source.split(":")
+    with _working_folder(), _described(source):
+        factory: Callable[..., Any] = attrgetter(attribute)(importlib.import_module(module))
+    return factory
+
+
+@contextmanager
+def _described(source: str) -> Iterator[None]:
+    """Errors of an objective from outside become an InputError that names it."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        raise InputError(
+            "objective-import",
+            f"{source}: {type(error).__name__}: {plain(error)[:600]}",
+            _REQUIRED,
+            "check the path and the code",
+        ) from error
 
 
 @contextmanager
