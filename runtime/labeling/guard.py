@@ -70,7 +70,7 @@ class Guard:
         if method == "POST" and origin is None and site is None:
             return PlainTextResponse("A change needs the header Origin.\n", 403)
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or int(length) > MAX_BODY:
+        if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
             return PlainTextResponse(f"At most {MAX_BODY} bytes.\n", 413)
         return self._without_token(scope, headers)
 

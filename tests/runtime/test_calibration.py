@@ -192,3 +192,16 @@ def test_a_filter_with_a_minimum_per_class():
     kept = EventFilter(min_score=least)(events)
     assert kept == [e for e in events if e.score >= minimum(least, e.label)]
     assert 0 < len(kept) < len(events)
+
+
+@given(st.data())
+def test_no_raw_score_below_the_least_reaches_the_score(data):
+    def rising(count: int) -> tuple[float, ...]:
+        values = st.floats(0, 1, allow_subnormal=False)
+        return tuple(sorted(data.draw(st.lists(values, min_size=count, max_size=count, unique=True))))
+
+    maps = tuple(ScoreMap(raw=rising(n), score=rising(n)) for n in data.draw(st.lists(st.integers(2, 5), min_size=1)))
+    calibration = Calibration(classes=maps, reduced=maps[:1])
+    wanted, raw = data.draw(st.floats(0, 1)), data.draw(st.floats(0, 1))
+    if raw < calibration.least_raw(wanted):
+        assert all(each(raw) < wanted for each in maps)
