@@ -78,7 +78,7 @@ def diagnose(
     engines: Engines = None,
     gpu_memory: GpuMemory = None,
 ) -> None:
-    """Show what kind of errors a bundle makes, what mending them would give, and where they are.
+    """Show what kind of errors a bundle makes, what fixing them would give, and where they are.
 
     Judges by ground truth, or by clicks alone. Error types as in TIDE and DETAD: wrong class, badly localized, both,
     duplicate, background, missed. Also: missed actions by class, length, gap and brightness, a confusion table, the

@@ -47,7 +47,7 @@ def _table(title: str, *columns: str, left: int = 1) -> Table:
 
 def _errors(result: Diagnosis) -> Table:
     table = _table(
-        "error types, and what mending each would give", "", "errors", "F1", "gain", "errors, all events", "AP", "gain"
+        "error types, and what fixing each would give", "", "errors", "F1", "gain", "errors, all events", "AP", "gain"
     )
     for each in result.errors:
         table.add_row(

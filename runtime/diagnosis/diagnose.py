@@ -1,4 +1,4 @@
-"""The diagnosis of a bundle on a data set: types of errors, what mending them would give, and where they are."""
+"""The diagnosis of a bundle on a data set: types of errors, what fixing them would give, and where they are."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from ..datasets.truth import Truth
 from ..evaluation.detections import Detections
 from ..events.event import Event
 from .cases import Case, is_found, worst_cases
+from .fixes import Ranking, corrected, ranking
 from .groups import Group, groups_of
 from .judge import (
     BACKGROUND,
@@ -29,7 +30,6 @@ from .judge import (
     judge_by_clicks,
     judge_by_truth,
 )
-from .mend import Ranking, corrected, ranking
 from .suspects import Suspect, find_suspects
 
 F64 = npt.NDArray[np.float64]
@@ -47,9 +47,9 @@ class ErrorType:
     Attributes:
         name: Name of the type; "all wrong events" and "all not found" sum up.
         count: Number of errors from the minimum score on.
-        f1: F1 from the minimum score on, if they were mended.
+        f1: F1 from the minimum score on, if they were fixed.
         count_all: Number of errors in the whole ranking.
-        average_precision: Average precision, if they were mended.
+        average_precision: Average precision, if they were fixed.
     """
 
     name: str
@@ -62,8 +62,8 @@ class ErrorType:
         """For JSON."""
         return {
             "type": self.name,
-            "from_min_score": {"count": self.count, "f1_if_mended": _number(self.f1)},
-            "whole_ranking": {"count": self.count_all, "ap_if_mended": _number(self.average_precision)},
+            "from_min_score": {"count": self.count, "f1_if_fixed": _number(self.f1)},
+            "whole_ranking": {"count": self.count_all, "ap_if_fixed": _number(self.average_precision)},
         }
 
 
@@ -228,8 +228,8 @@ def _best_minimum(judged: Judgment) -> float:
 
 
 def _errors(judged: Judgment, chosen: Flags, everything: Flags) -> tuple[ErrorType, ...]:
-    def row(name: str, counts: tuple[int, int], mended: tuple[Ranking, Ranking]) -> ErrorType:
-        return ErrorType(name, counts[0], mended[0].f1, counts[1], mended[1].average_precision)
+    def row(name: str, counts: tuple[int, int], fixed: tuple[Ranking, Ranking]) -> ErrorType:
+        return ErrorType(name, counts[0], fixed[0].f1, counts[1], fixed[1].average_precision)
 
     def of_kind(kind: int) -> tuple[int, int]:
         return int((judged.kind[chosen] == kind).sum()), int((judged.kind == kind).sum())
@@ -243,8 +243,8 @@ def _errors(judged: Judgment, chosen: Flags, everything: Flags) -> tuple[ErrorTy
     label = judged.truth.label
     for name in ("merged", "missed") if judged.by_clicks else ("missed",):
         a, b = open_now[name], open_all[name]
-        mended = now.with_hits(label[a]), whole.without_actions(label[b])
-        found.append(row(name, (int(a.sum()), int(b.sum())), mended))
+        fixed = now.with_hits(label[a]), whole.without_actions(label[b])
+        found.append(row(name, (int(a.sum()), int(b.sum())), fixed))
     found.append(
         row(
             "all wrong events",
@@ -253,8 +253,8 @@ def _errors(judged: Judgment, chosen: Flags, everything: Flags) -> tuple[ErrorTy
         )
     )
     a, b = ~is_found(judged, chosen), ~is_found(judged, everything)
-    mended = now.with_hits(label[a]), whole.without_actions(label[b])
-    found.append(row("all not found", (int(a.sum()), int(b.sum())), mended))
+    fixed = now.with_hits(label[a]), whole.without_actions(label[b])
+    found.append(row("all not found", (int(a.sum()), int(b.sum())), fixed))
     return tuple(found)
 
 

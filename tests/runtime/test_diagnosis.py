@@ -1,4 +1,4 @@
-"""Diagnosis: types of errors, what mending them gives, groups, worst cases, and suspected label errors."""
+"""Diagnosis: types of errors, what fixing them gives, groups, worst cases, and suspected label errors."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ RESULT = "curve.json"
 
 def learning_curve(
     dataset: Annotated[Path, typer.Argument(metavar="DATASET", help="Data set folder with features and clicks.")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results. A second call goes on there.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the results. A second call resumes there.")],
     shares: Annotated[str, typer.Option(help="Shares of the clicks to train on, comma-separated.")] = "0.25,0.5,1",
     folds: Annotated[int, typer.Option(min=2, help="Number of folds; each is held out once.")] = 3,
     minutes: Annotated[
@@ -48,7 +48,7 @@ def learning_curve(
 
     Trains small runs on parts of the training videos, judges them on training videos held out (by clicks, and by
     intervals where gt.json has the training videos), and continues the curve to twice the clicks, for each class with
-    enough clicks. Says at first how many runs it will train. Ctrl-C loses nothing: a second call goes on.
+    enough clicks. States first how many runs it will train. Ctrl-C loses nothing: a second call resumes.
 
     Example: punctum learning-curve data/gtea --split split_1 --out curves/gtea --minutes 20
     """

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
-from punctum.runtime.diagnosis.mend import Ranking
+from punctum.runtime.diagnosis.fixes import Ranking
 
 from ..records import Record
 from .extrapolate import PowerLaw, fit_power_law

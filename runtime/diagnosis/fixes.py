@@ -1,4 +1,4 @@
-"""What mending the errors of one type would give: average precision of the ranking, and F1 from a minimum score on.
+"""What fixing the errors of one type would give: average precision of the ranking, and F1 from a minimum score on.
 
 As in TIDE: a wrong class or a bad localization is corrected, and the detection becomes right unless a better one has
 the action; otherwise the worse of the two is removed. Duplicates, confusions and background are removed. Missed actions
@@ -28,7 +28,7 @@ class Ranking:
         score: float64 [N].
         hit: Which are right, bool [N].
         actions: Number of actions of each class, int64 [C].
-        known: Classes that count, bool [C]: those with actions before anything was mended.
+        known: Classes that count, bool [C]: those with actions before anything was fixed.
     """
 
     label: I64
@@ -86,7 +86,7 @@ def ranking(judged: Judgment, chosen: Flags) -> Ranking:
 
 
 def corrected(judged: Judgment, chosen: Flags, kind: int) -> Ranking:
-    """The chosen detections with the errors of one type mended: CLASS, LOCALIZATION, or another type to remove."""
+    """The chosen detections with the errors of one type fixed: CLASS, LOCALIZATION, or another type to remove."""
     whole = ranking(judged, chosen)
     rows = np.flatnonzero(chosen)
     of_kind = judged.kind[rows] == kind
