@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from punctum.runtime.cli.terminal import echo, echo_json
+from punctum.runtime.cli.terminal import echo, echo_json, say
 from punctum.runtime.text.display import counted
 
 
@@ -40,7 +40,8 @@ def calibrate(
 ) -> None:
     """Calibrate the scores of a bundle for a camera or site, and set its default minimum score.
 
-    With clicks, events that hold one count as right. A calibrated bundle keeps its calibration as far as the clicks do
+    With clicks, an event counts as right that holds one and is about as long as its action, by the bundle's own
+    estimate. A calibrated bundle keeps its calibration as far as the clicks do
     not contradict it, so a handful is enough. Without clicks the share of right events is estimated from the
     distribution of the scores, or from --actions-per-hour.
 
@@ -54,14 +55,16 @@ def calibrate(
     from punctum.runtime.files.outputs import check_folder
 
     from .._names import check_new_folder
-    from ..calibrate import calibrate_bundle
+    from ..calibrate import FEW, LARGEST_SHIFT, calibrate_bundle
 
     if no_points and points != "points.csv":
         raise InputError("arguments", "`points` has no effect with `no_points`", "one of them", "leave one out")
     check_folder(out, [bundle, dataset], whole=True)
     check_new_folder(out, replace=replace)
+    loaded = Bundle.load(bundle, expect_sha256=expect_sha256)
+    calibrated = loaded.manifest.calibration is not None
     result, facts = calibrate_bundle(
-        Bundle.load(bundle, expect_sha256=expect_sha256),
+        loaded,
         dataset,
         subset=subset,
         split=split,
@@ -75,10 +78,26 @@ def calibrate(
         return
     where = f"{counted(facts['events'], 'event')} in {facts['hours']:.2g} h of footage"
     if facts["clicks"] is None:
-        echo(f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected")
+        echo(
+            f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected "
+            f"({facts['expected_before']:.1f} before)"
+        )
+        if actions_per_hour is None:
+            say(
+                "warning: nothing shows whether this is better than before: it holds only if right and wrong events "
+                "look as on the earlier footage. A few clicks are safer (punctum eval compares the bundles by clicks)"
+            )
+        elif abs(facts["shift"]) > LARGEST_SHIFT:
+            say("warning: the shift is large: check the rate of actions, and that nearly all of them have an event")
     else:
         echo(
-            f"{where}, {counted(facts['clicks'], 'click')}: a minimum score of {facts['min_score']:.2f} finds "
-            f"{facts['recall']:.0%} of the clicks, and {facts['precision']:.0%} of the events are right"
+            f"{where}, {counted(facts['clicks'], 'click')}: on these same videos, from a minimum score of "
+            f"{facts['min_score']:.2f} on, recall {facts['recall']:.0%} and precision {facts['precision']:.0%}; on "
+            "others it may be worse (punctum eval)"
         )
+        if not calibrated and facts["clicks"] < FEW:
+            say(
+                f"warning: {counted(facts['clicks'], 'click')} for a bundle without calibration; a few dozen are "
+                "needed for probabilities that hold elsewhere"
+            )
     echo(f"wrote {result.id} to {out}")

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from punctum.runtime.cli.terminal import echo
+from punctum.runtime.cli.terminal import echo, say
 
 from ..precision import MAX_MAP_DROP
 from .precision_options import MAX_MAP_DROP_HELP, variant_adder
 
 if TYPE_CHECKING:
     from punctum.runtime import Bundle
+    from punctum.training.models.checkpoint import Run
 
 _TRITON = ("run", "triton", "precision", "device", "instances", "name", "replace", "expect_sha256")
 _TRITON_ONLY = ("device", "instances", "expect_sha256")
@@ -80,6 +81,8 @@ def export(
     from punctum.runtime.errors import InputError, MissingDependencyError
     from punctum.runtime.files.outputs import check_folder
 
+    from .._names import check_new_folder
+
     if triton is not None:
         others = [name for name in context.params if name not in _TRITON]
         refuse(context, others, "with --triton", "leave --triton out")
@@ -98,6 +101,7 @@ def export(
         refuse(context, _VARIANTS_ONLY, "without --precision", "add --precision", code="precision-missing")
     inputs = (run, backbone, backbone_spec, dataset)
     check_folder(out, [path for path in inputs if path is not None], whole=True)
+    check_new_folder(out, replace=replace)
     for library in ("torch", "onnx", "onnxscript"):
         try:
             __import__(library)
@@ -128,8 +132,21 @@ def export(
     bundle_id, worst = export_bundle(
         loaded, out, name=name, version=version, replace=replace, backbone=video, finish=finish
     )
+    if why := _uncalibrated(loaded):
+        say(f"warning: {why}: the scores of the bundle only rank events, and it has no default minimum score")
     echo(f"exported {bundle_id} to {out} (largest difference from the model {worst:.1e})")
     echo(f"sha256 {sha256_file(out / MANIFEST)}")
+
+
+def _uncalibrated(run: Run) -> str:
+    """Why a run has no calibration; empty if it has one."""
+    if run.calibration is not None:
+        return ""
+    if not run.complete:
+        return f"{run.path} was interrupted (continue it with punctum train --resume)"
+    if not run.config.folds:
+        return f"{run.path} was trained without calibration"
+    return f"{run.path} is not calibrated, for lack of clicks in at least two videos"
 
 
 def _export_triton(

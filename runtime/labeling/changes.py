@@ -2,72 +2,72 @@
 
 from __future__ import annotations
 
-import math
-import re
-from dataclasses import dataclass
-from typing import Any, Protocol
+from dataclasses import dataclass, replace
+from typing import Any
 
-from ..datasets.labeled import Labeling
+from ..datasets.background import BackgroundRow
 from ..errors import InputError
 from ..text.display import shown
-from ..text.name_index import NameIndex
-from ..text.names import clean_name
 from .clicks import Click
+from .editable import Conflict, Editable, span_record
+from .fields import MAX_NAME, OPS, bare, class_problem, identifier, text_field, wrong
+from .undo import put_back
+
+__all__ = ["Change", "Conflict"]
 
 MAX_CLASSES = 200
-MAX_NAME, MAX_NOTE = 100, 1000
-_MAX_S = 30 * 86400.0
-_MAX_REACTION_S = 2.0
-_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-
-
-class Editable(Protocol):
-    """What changes are made to; see `ClickStore`."""
-
-    clicks: dict[str, Click]
-    classes: list[str]
-    labeling: Labeling
-    videos: list[str]
-    fixed: bool
-
-    def touch(self, video: str) -> None: ...
-
-    def now(self) -> str: ...
-
-
-class Conflict(Exception):
-    """Another page has changed the click. click: its state now; None if it is gone."""
-
-    def __init__(self, click: Click | None) -> None:
-        super().__init__("the click was changed elsewhere")
-        self.click, self.reloaded = click, False
+_CLASSES = ("class", "rename", "remove")
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A checked request. op: a key of `_OPS`; values: its arguments."""
+    """A checked request. op: a key of `OPS`; values: its arguments; key: the same if it is sent again."""
 
     op: str
     annotator: str
     values: dict[str, Any]
+    key: str = ""
 
     @classmethod
     def parse(cls, record: Any) -> Change:
         """Check the form of a request. Raises InputError."""
-        if not isinstance(record, dict) or record.get("op") not in _OPS:
-            raise _wrong("op", record.get("op") if isinstance(record, dict) else record)
-        annotator = _text("annotator", record.get("annotator"), MAX_NAME)
+        op = record.get("op") if isinstance(record, dict) else record
+        if not isinstance(record, dict) or not isinstance(op, str) or op not in OPS:
+            raise wrong("op", op)
+        annotator = text_field("annotator", record.get("annotator"), MAX_NAME)
         values: dict[str, Any] = {}
-        for name, (check, needed) in _OPS[record["op"]].items():
+        for name, (check, needed) in OPS[op].items():
             if record.get(name) is not None:
                 values[name] = check(name, record[name])
             elif needed:
-                raise _wrong(name, None)
-        return cls(record["op"], annotator, values)
+                raise wrong(name, None)
+        key = "" if record.get("key") is None else identifier("key", record["key"])
+        return cls(op, annotator, values, key)
 
     @property
     def saves_clicks(self) -> bool:
-        return self.op in ("add", "edit", "delete", "rename")
+        return self.op in ("add", "edit", "delete", "rename") or "click" in self._restored
+
+    @property
+    def saves_spans(self) -> bool:
+        return self.op in ("background", "unbackground", "rename", "remove") or "span" in self._restored
+
+    @property
+    def can_be_undone(self) -> bool:
+        return self.op not in (*_CLASSES, "reaction")
+
+    @property
+    def ident(self) -> str:
+        """Id of the click or span that it concerns; empty if it concerns none."""
+        for pair in self._restored.values():
+            for image in pair if isinstance(pair, list) else ():
+                if isinstance(image, dict) and isinstance(image.get("id"), str):
+                    return str(image["id"])
+        return str(self.values.get("id", ""))
+
+    @property
+    def _restored(self) -> dict[str, Any]:
+        return self.values.get("restore", {}) if self.op == "undo" else {}
 
     def apply(self, store: Editable) -> dict[str, Any]:
         """Change the store in memory. Returns the event; empty if there is nothing to do."""
@@ -89,10 +89,46 @@ class Change:
             created=v.get("created") or store.now(),
             note=v.get("note", ""),
         )
+        self._note_part(store, click.video)
         store.clicks[click.id] = click
         store.labeling.nothing.pop(click.video, None)
         store.touch(click.video)
         return {"click": click.to_record(), "nothing": store.labeling.nothing}
+
+    def _note_part(self, store: Editable, video: str) -> None:
+        """An answer to a question about a video that nobody has labeled yet says nothing about the rest of it."""
+        record = store.labeling
+        if not self.values.get("asked"):
+            if self.op == "add":
+                record.partly.pop(video, None)
+        elif video not in record.nothing and video not in record.finished and not store.has_clicks(video):
+            self._mark_as(record.partly, video, store, value=True)
+
+    def _background(self, store: Editable) -> dict[str, Any]:
+        v = self.values
+        if v["id"] in store.spans:  # sent again
+            return {}
+        if not v["start_s"] < v["end_s"]:  # in milliseconds, as the file has them
+            raise wrong("end_s", v["end_s"])
+        video, label = _video(store, v["video"]), _class(store, v["label"]) if "label" in v else ""
+        self._note_part(store, video)
+        by, created = v.get("by", self.annotator), v.get("created") or store.now()
+        row = BackgroundRow(0, video, v["start_s"], v["end_s"], label, by, created, v["id"])
+        store.spans[row.id] = row
+        return {"background": span_record(row)}
+
+    def _unbackground(self, store: Editable) -> dict[str, Any]:
+        if store.spans.pop(self.values["id"], None) is None:  # sent again
+            return {}
+        return {"unbackground": self.values["id"]}
+
+    def _confirm(self, store: Editable) -> dict[str, Any]:
+        marks = store.labeling.confirmed
+        if self.values["value"] and self.values["id"] not in store.clicks:
+            raise Conflict(None)
+        if self.values["value"] == (self.annotator in marks.get(self.values["id"], {})):
+            return {}
+        return {"confirmed": self._mark_as(marks, self.values["id"], store, value=self.values["value"])}
 
     def _edit(self, store: Editable) -> dict[str, Any]:
         v = self.values
@@ -119,6 +155,7 @@ class Change:
             return {}
         click = self._current(store)
         del store.clicks[click.id]
+        store.labeling.confirmed.pop(click.id, None)
         store.touch(click.video)
         return {"deleted": click.id, "video": click.video}
 
@@ -132,30 +169,43 @@ class Change:
         name = self.values["label"]
         if name in store.classes:
             return {}
-        _check_classes(store, [*store.classes, name])
+        _check_name(store, name, store.classes)
+        if len(store.classes) >= MAX_CLASSES:
+            raise InputError(
+                "label-class",
+                f"{shown(name)} cannot be added: there are {len(store.classes)} classes",
+                required=f"up to {MAX_CLASSES}",
+                next_step="remove a class that has no click",
+            )
         store.classes.append(name)
         return {"classes": list(store.classes)}
 
     def _rename(self, store: Editable) -> dict[str, Any]:
-        old, name = _class(store, self.values["label"]), self.values["to"]
-        place = store.classes.index(old)
-        _check_classes(store, [*store.classes[:place], name, *store.classes[place + 1 :]])
+        old, name = self.values["label"], self.values["to"]
+        if old not in store.classes and name in store.classes:  # sent again
+            return {}
+        place = store.classes.index(_class(store, old))
+        _check_name(store, name, [*store.classes[:place], *store.classes[place + 1 :]])
         store.classes[place] = name
         for click in [click for click in store.clicks.values() if click.label == old]:
             fields = {field: getattr(click, field) for field in Click.__slots__}
             store.clicks[click.id] = Click(**{**fields, "label": name, "rev": click.rev + 1})
             store.touch(click.video)
+        for row in [row for row in store.spans.values() if row.label == old]:
+            store.spans[row.id] = replace(row, label=name)
         return {"classes": list(store.classes), "renamed": [old, name]}
 
     def _remove(self, store: Editable) -> dict[str, Any]:
         name = self.values["label"]
         if name not in store.classes:
             return {}
-        _check_classes(store, [])
+        _check_open(store)
         if any(click.label == name for click in store.clicks.values()):
             raise InputError(
                 "label-class", f"{shown(name)} has clicks", required="a class without clicks", next_step="delete them"
             )
+        for row in [row for row in store.spans.values() if row.label == name]:
+            del store.spans[row.id]
         store.classes.remove(name)
         return {"classes": list(store.classes)}
 
@@ -168,27 +218,39 @@ class Change:
                 required="a video without clicks",
                 next_step="delete them first",
             )
+        if self.values["value"]:
+            store.labeling.partly.pop(video, None)
         return {"nothing": self._mark(store, store.labeling.nothing, video)}
 
     def _finished(self, store: Editable) -> dict[str, Any]:
         video = _video(store, self.values["video"])
+        if self.values["value"]:
+            store.labeling.partly.pop(video, None)
         return {"finished": self._mark(store, store.labeling.finished, video)}
 
     def _mark(self, store: Editable, marks: dict[str, dict[str, str]], video: str) -> dict[str, dict[str, str]]:
-        if self.values["value"]:
-            marks.setdefault(video, {}).setdefault(self.annotator, store.now())
+        return self._mark_as(marks, video, store, value=self.values["value"])
+
+    def _mark_as(
+        self, marks: dict[str, dict[str, str]], key: str, store: Editable, *, value: bool
+    ) -> dict[str, dict[str, str]]:
+        if value:
+            marks.setdefault(key, {}).setdefault(self.annotator, store.now())
         else:
-            marks.get(video, {}).pop(self.annotator, None)
-            if not marks.get(video, True):
-                del marks[video]
+            marks.get(key, {}).pop(self.annotator, None)
+            if not marks.get(key, True):
+                del marks[key]
         return marks
+
+    def _undo(self, store: Editable) -> dict[str, Any]:
+        return put_back(store, self.values["restore"])
 
     def _reaction(self, store: Editable) -> dict[str, Any]:
         store.labeling.reaction_s[self.annotator] = self.values["seconds"]
         return {"reaction_s": store.labeling.reaction_s}
 
 
-def _check_classes(store: Editable, names: list[str]) -> None:
+def _check_open(store: Editable) -> None:
     if store.fixed:
         raise InputError(
             "label-class",
@@ -196,11 +258,19 @@ def _check_classes(store: Editable, names: list[str]) -> None:
             required="a folder without dataset.json to change classes here",
             next_step="change them there, and start again",
         )
-    if NameIndex(names).twice(fold=True) or len(set(names)) < len(names) or len(names) > MAX_CLASSES:
+
+
+def _check_name(store: Editable, name: str, others: list[str]) -> None:
+    """Refuse the name of a new class if it is none, or looks like that of another class."""
+    _check_open(store)
+    problem = class_problem(name)
+    if not problem and (taken := next((other for other in others if bare(other) == bare(name)), None)) is not None:
+        problem = f"is taken by {shown(repr(taken), 60)}"
+    if problem:
         raise InputError(
             "label-class",
-            f"{shown(names[-1])} cannot be added, or its name is taken",
-            required=f"up to {MAX_CLASSES} classes with names that differ by more than capitalization",
+            f"The class {shown(repr(name), 60)} {problem}",
+            required=f"up to {MAX_NAME} visible characters that differ from other classes by more than capitalization",
             next_step="choose another name",
         )
 
@@ -215,98 +285,3 @@ def _video(store: Editable, name: str) -> str:
     if name not in store.videos:
         raise InputError("label-video", f"{shown(name)} is no video of this folder", next_step="load the page again")
     return name
-
-
-def _wrong(name: str, value: object) -> InputError:
-    return InputError(
-        "label-change", f"The field {name} of a change is {shown(repr(value), 80)}", next_step="load the page again"
-    )
-
-
-def _text(name: str, value: object, most: int) -> str:
-    if not isinstance(value, str):
-        raise _wrong(name, value)
-    text = clean_name(re.sub(r"[\x00-\x1f\x7f\ud800-\udfff\u2028\u2029]+", " ", value))
-    if not text or len(text) > most:
-        raise _wrong(name, value)
-    return text
-
-
-def _name(name: str, value: object) -> str:
-    return _text(name, value, MAX_NAME)
-
-
-def _file(name: str, value: object) -> str:
-    if not isinstance(value, str):
-        raise _wrong(name, value)
-    return value
-
-
-def _note(name: str, value: object) -> str:
-    return "" if value == "" else _text(name, value, MAX_NOTE)
-
-
-def _identifier(name: str, value: object) -> str:
-    if not isinstance(value, str) or not _ID.fullmatch(value):
-        raise _wrong(name, value)
-    return value
-
-
-def _seconds(name: str, value: object, most: float = _MAX_S) -> float:
-    if (
-        isinstance(value, bool)
-        or not isinstance(value, int | float)
-        or not math.isfinite(value)
-        or not 0 <= value <= most
-    ):
-        raise _wrong(name, value)
-    return round(float(value), 4)
-
-
-def _speed(name: str, value: object) -> float:
-    return _seconds(name, value, 16.0)
-
-
-def _reaction(name: str, value: object) -> float:
-    return _seconds(name, value, _MAX_REACTION_S)
-
-
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(name, value)
-    return value
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise _wrong(name, value)
-    return value
-
-
-_OPS: dict[str, dict[str, tuple[Any, bool]]] = {
-    "add": {
-        "id": (_identifier, True),
-        "label": (_name, True),
-        "video": (_file, True),
-        "time_s": (_seconds, True),
-        "clicked_s": (_seconds, False),
-        "speed": (_speed, False),
-        "note": (_note, False),
-        "created": (_name, False),
-        "by": (_name, False),
-    },
-    "edit": {
-        "id": (_identifier, True),
-        "rev": (_whole, True),
-        "label": (_name, False),
-        "time_s": (_seconds, False),
-        "note": (_note, False),
-    },
-    "delete": {"id": (_identifier, True), "rev": (_whole, True)},
-    "class": {"label": (_name, True)},
-    "rename": {"label": (_name, True), "to": (_name, True)},
-    "remove": {"label": (_name, True)},
-    "nothing": {"video": (_file, True), "value": (_flag, True)},
-    "finished": {"video": (_file, True), "value": (_flag, True)},
-    "reaction": {"seconds": (_reaction, True)},
-}

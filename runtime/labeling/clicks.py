@@ -16,12 +16,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..datasets.other_columns import cells_of, header_of, other_columns
 from ..datasets.tables import read_points, read_text
-from ..text.delimited import column_key, read_table
+from ..errors import InputError
+from ..text.delimited import TableError, read_table
+from .fields import FORMULA
 
 COLUMNS = ("class", "video_id", "time_s", "clicked_s", "speed", "annotator", "created", "id", "note")
-_READ = {"class", "class_name", "label", "video_id", "video", "video_name", "time_s", "seconds"}
-_FRAMES = {"point", "frame"}  # wrong once a click has moved
+_READ = (("class", "class_name", "label"), ("video_id", "video", "video_name"), ("time_s", "seconds"))
+_FRAMES = {"point", "frame", "seconds"}  # wrong once a click has moved
 
 
 @dataclass(slots=True)
@@ -56,13 +59,13 @@ class Click:
         }
 
     def moved(self) -> None:
-        """Forget frame numbers of another program: the click has another time now."""
+        """Forget frame numbers and times of another program: the click has another time now."""
         for name in _FRAMES & self.extra.keys():
             self.extra[name] = ""
 
 
 def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None) -> list[Click]:
-    """Read a points file. Raises InputError for a row that cannot be read.
+    """Read a points file. Raises InputError for a row that cannot be read, and for a column that is there twice.
 
     Args:
         path: The file; none gives no clicks.
@@ -71,10 +74,19 @@ def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None
     if not path.exists():
         return []
     rows = read_points(path)
-    table = read_table(read_text(path))
-    keys = [column_key(name) for name in table.header]
+    try:
+        table = read_table(read_text(path))
+        own = {name: table.column(name) for name in COLUMNS}
+        read = [table.column(*names) for names in _READ]
+    except (OSError, UnicodeDecodeError, TableError) as error:
+        raise InputError(
+            "points-unreadable",
+            f"{path} {error}",
+            required="a CSV file with each column once",
+            next_step="correct the file",
+        ) from None
+    others = other_columns(table, [*read, *own.values()], COLUMNS)
     cells = {row.line: row for row in table.rows}
-    own = {name: table.column(name) for name in COLUMNS}
     used: dict[str, int] = {}
     found = []
     for row in rows:
@@ -94,7 +106,7 @@ def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None
                 annotator=row.annotator,
                 created=line.cell(own["created"]),
                 note=line.cell(own["note"]),
-                extra={name: line.cell(k) for k, name in enumerate(keys) if name and name not in _READ | set(COLUMNS)},
+                extra=cells_of(line, others),
             )
         )
     return _distinct(found)
@@ -126,7 +138,7 @@ def write_clicks(clicks: Iterable[Click]) -> str:
     extra = list(dict.fromkeys(name for click in rows for name in click.extra))
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow([*COLUMNS, *extra])
+    writer.writerow([*COLUMNS, *header_of(extra)])
     for click in rows:
         writer.writerow(
             [
@@ -135,11 +147,16 @@ def write_clicks(clicks: Iterable[Click]) -> str:
                 f"{click.time_s:.3f}",
                 "" if click.clicked_s is None else f"{click.clicked_s:.3f}",
                 "" if click.speed is None else f"{click.speed:g}",
-                click.annotator,
+                _plain(click.annotator),
                 click.created,
                 click.id,
-                click.note,
+                _plain(click.note),
                 *(click.extra.get(name, "") for name in extra),
             ]
         )
     return stream.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Text that spreadsheets do not take for a formula: readers drop the space."""
+    return f" {text}" if text.startswith(FORMULA) else text

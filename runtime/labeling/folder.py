@@ -9,14 +9,20 @@ from pathlib import Path
 from ..datasets.dataset import Dataset
 from ..datasets.extraction import check_names
 from ..datasets.feature_files import check_name
-from ..datasets.labeled import video_folder
+from ..datasets.labeled import check_video_names, video_folder
 from ..datasets.layouts import find_points, published
 from ..errors import InputError
-from ..text.display import as_utf8
+from ..text.display import as_utf8, shown, some
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
-from ..video.files import video_files
+from ..video.files import SUFFIXES, video_files
+from .changes import MAX_CLASSES
+from .fields import MAX_NAME, class_problem
+from .lock import WORK
 from .store import ClickStore
+
+_RESERVED = ("background.csv", "train.txt", "test.txt", "split_train.txt", "split_test.txt", "groups.csv")
+_OTHERS = (".json", ".npy", ".npz", *SUFFIXES)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +58,9 @@ def open_folder(folder: Path, *, points: str = "points.csv", classes: Sequence[s
             "dataset-missing", f"{folder} is not a folder", required="a folder of videos", next_step="check the path"
         )
     check_name("points", points)
+    _check_points(points)
     names = tuple(dict.fromkeys(clean_name(name) for name in classes if clean_name(name)))
+    _check_classes(names)
     if pair := NameIndex(names).twice(fold=True):
         raise InputError(
             "label-alike",
@@ -76,7 +84,7 @@ def open_folder(folder: Path, *, points: str = "points.csv", classes: Sequence[s
             raise InputError(
                 "label-unknown",
                 f"`classes` contains {unknown[0]!r}, which dataset.json does not list",
-                ", ".join(data.labels),
+                some(data.labels),
                 "add it to dataset.json",
             )
         videos, names, fixed, points_file = video_files(data.videos_dir), data.labels, True, data.points_file
@@ -87,6 +95,7 @@ def open_folder(folder: Path, *, points: str = "points.csv", classes: Sequence[s
     else:
         videos, points_file = video_files(folder / video_folder(folder)), find_points(folder, points)
     check_names(videos)
+    check_video_names(videos)
     stems = [as_utf8(path.stem) for path in videos]
     store = ClickStore(folder, points_file, stems, classes=names, fixed=fixed, seconds=seconds)
     return LabelFolder(folder, videos, store, listed)
@@ -94,3 +103,39 @@ def open_folder(folder: Path, *, points: str = "points.csv", classes: Sequence[s
 
 def _clock(data: Dataset) -> Callable[[str, float], float]:
     return lambda video, frame: frame / data.rate(video)
+
+
+def _check_points(points: str) -> None:
+    """Refuse a points file outside of the folder, which other folders may have too, and one with another purpose."""
+    parts = points.split("/")
+    name = parts[-1].casefold()
+    if any(part in ("", ".", "..", WORK) for part in parts):
+        problem = "which is no plain name"
+    elif name in _RESERVED or name.startswith(".") or name.endswith(_OTHERS):
+        problem = "which has another purpose"
+    else:
+        return
+    raise InputError(
+        "label-points",
+        f"`points` is {shown(repr(points))}, {problem}",
+        required="the name of a CSV file in the folder",
+        next_step="correct `points`, or leave it out: clicks are in points.csv",
+    )
+
+
+def _check_classes(names: Sequence[str]) -> None:
+    if len(names) > MAX_CLASSES:
+        raise InputError(
+            "label-class",
+            f"`classes` has {len(names)} names",
+            required=f"up to {MAX_CLASSES} classes",
+            next_step="correct `classes`",
+        )
+    for name in names:
+        if problem := class_problem(name):
+            raise InputError(
+                "label-class",
+                f"`classes` contains {shown(repr(name), 60)}, which {problem}",
+                required=f"up to {MAX_NAME} visible characters",
+                next_step="correct `classes`",
+            )

@@ -3,6 +3,9 @@
 A page of another site can send requests to this machine, and a host name that it controls can be made to lead here (DNS
 rebinding). So the Host header has to name the loopback interface, a request must not come from another site, and every
 request needs the token of this run: from the printed address, which sets a cookie, or from that cookie.
+
+A page stays open when its server ends, and the server of another folder may take the port. Requests of the page name
+its folder, and are refused if they are for another one.
 """
 
 from __future__ import annotations
@@ -11,22 +14,18 @@ import hmac
 from collections.abc import Iterable
 
 from starlette.datastructures import Headers
-from starlette.responses import PlainTextResponse, RedirectResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from ..errors import InputError
+from ..web.headers import with_headers
+from .answers import json_answer
 
 MAX_BODY = 64 << 10
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 )
-_HEADERS = {
-    b"content-security-policy": POLICY.encode(),
-    b"x-content-type-options": b"nosniff",
-    b"referrer-policy": b"no-referrer",
-    b"cross-origin-opener-policy": b"same-origin",
-    b"cross-origin-resource-policy": b"same-origin",
-    b"x-frame-options": b"DENY",
-}
 _SAFE = ("GET", "HEAD")
 _CLOSED = "This page needs the address that `punctum label` printed. Each run has its own.\n"
 
@@ -38,10 +37,13 @@ class Guard:
         app: The application.
         port: Port of the server.
         token: Secret of this run.
+        folder: Identifies the folder.
+        place: The folder as people name it.
     """
 
-    def __init__(self, app: ASGIApp, *, port: int, token: str) -> None:
+    def __init__(self, app: ASGIApp, *, port: int, token: str, folder: str, place: str) -> None:
         self._app, self._port, self._token = app, port, token
+        self._folder, self._place = folder, place
         self._hosts = {f"127.0.0.1:{port}", f"localhost:{port}", f"[::1]:{port}"}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,7 +54,7 @@ class Guard:
             return
         refusal = self._refusal(scope)
         inner: ASGIApp = self._app if refusal is None else refusal
-        await inner(scope, _bounded(receive), _with_headers(send))
+        await inner(scope, _bounded(receive), with_headers(send, POLICY))
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
@@ -81,16 +83,34 @@ class Guard:
             answer.set_cookie(self.cookie, self._token, httponly=True, samesite="strict", path="/")
             return answer
         if any(self._matches(value) for value in _cookies(headers.getlist("cookie"), self.cookie)):
-            return None
+            return self._elsewhere(headers.get("x-folder") or _query(scope, "folder"))
         return PlainTextResponse(_CLOSED, 403)
+
+    def _elsewhere(self, folder: str) -> ASGIApp | None:
+        if folder in ("", self._folder):
+            return None
+        return elsewhere(self._place)
 
     @property
     def cookie(self) -> str:
-        """Name of the cookie. Cookies are shared by all ports of a host, so it contains the port."""
-        return f"punctum_label_{self._port}"
+        """Name of the cookie. All ports of a host share cookies, and folders one after the other share a port, so it
+        contains both."""
+        return f"punctum_label_{self._port}_{self._folder}"
 
     def _matches(self, given: str) -> bool:
         return hmac.compare_digest(given.encode(), self._token.encode())
+
+
+def elsewhere(place: str) -> Response:
+    """The answer to a page of another folder."""
+    error = InputError(
+        "label-folder",
+        f"This address serves {place} now",
+        required="a page of this folder",
+        next_step="start `punctum label` on the folder of the page again",
+    )
+    record = {"code": error.code, "error": error.given, "place": place, "saved": False}
+    return json_answer(record, 409)
 
 
 def _query(scope: Scope, name: str) -> str:
@@ -119,17 +139,3 @@ def _bounded(receive: Receive) -> Receive:
         return message
 
     return limited
-
-
-def _with_headers(send: Send) -> Send:
-    async def sending(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            given = list(message.get("headers", []))
-            names = {name.lower() for name, _ in given}
-            given += [pair for pair in _HEADERS.items() if pair[0] not in names]
-            if b"cache-control" not in names:
-                given.append((b"cache-control", b"no-store"))
-            message = {**message, "headers": given}
-        await send(message)
-
-    return sending

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import heapq
+import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -17,8 +19,9 @@ from .media import Playback, playback, video_id
 from .overview import Overview, look, new_overview
 from .proxy import Stopped, make_proxy
 
+_log = logging.getLogger(__name__)
 _KEPT = 60  # overviews in memory; about a megabyte each
-_FORMAT = 1  # of converted files
+_FORMAT = 2  # of converted files
 _SOON, _SOME_TIME = 0, 1
 Notify = Callable[[dict[str, Any]], None]
 
@@ -37,6 +40,7 @@ class Video:
     kind: str = ""
     done_s: float = 0.0
     proxy: Path | None = None
+    facts: str = ""
 
     def to_record(self) -> dict[str, Any]:
         return {
@@ -68,6 +72,7 @@ class Library:
 
     def __init__(self, paths: list[Path], work: Path, *, notify: Notify) -> None:
         self.videos = {video.id: video for video in (Video(video_id(p), as_utf8(p.stem), p) for p in paths)}
+        self._names = {video.name: video for video in self.videos.values()}
         self._work, self.notify = work, notify
         self._overviews: OrderedDict[str, Overview] = OrderedDict()
         self._guard = threading.Lock()
@@ -80,6 +85,9 @@ class Library:
 
     def start(self) -> None:
         """Begin the background work: every video is examined, and converted if necessary."""
+        with contextlib.suppress(OSError):  # what killed processes have left
+            for draft in (self._work / "converted").glob(".*.mp4.????????"):
+                draft.unlink(missing_ok=True)
         for video in self.videos.values():
             self._converts.put(_SOME_TIME, video.id)
         for thread in self._threads:
@@ -99,11 +107,38 @@ class Library:
         video = self.videos.get(ident)
         if video is None:
             return None
+        self._note_change(video)
         self._examine(video)
         if video.state in ("waiting", "failed"):
             self._converts.put(_SOON, ident)
         self.overview(ident)
         return video
+
+    def lost(self, ident: str) -> None:
+        """Look again at a video whose file, or whose converted file, is not there any more."""
+        video = self.videos[ident]
+        with self._guard:
+            if video.state not in ("direct", "ready"):
+                return
+            video.state = "new"
+        self._examine(video)
+        if video.state == "waiting":
+            self._converts.put(_SOON, ident)
+
+    def _note_change(self, video: Video) -> None:
+        """Examine a video again if its file, or its converted file, has been replaced or removed."""
+        with self._guard:
+            if video.state in ("new", "converting"):
+                return
+            gone = video.state == "ready" and (video.proxy is None or not video.proxy.is_file())
+            if not gone and video.facts in ("", self._key(video)):
+                return
+            video.state = "new"
+            self._overviews.pop(video.id, None)
+
+    def named(self, name: str) -> Video | None:
+        """The video of a name; None if there is none."""
+        return self._names.get(name)
 
     def refuse_direct(self, ident: str) -> Video | None:
         """Convert a video that a browser could not play although it should."""
@@ -140,6 +175,7 @@ class Library:
         with self._guard:
             if video.state != "new":
                 return
+            video.facts = self._key(video)
             found: Playback = playback(video.path)
             video.duration_s, video.rate, video.kind, video.why = found.duration_s, found.rate, found.kind, found.why
             video.state = "direct" if found.direct else "waiting"
@@ -147,7 +183,7 @@ class Library:
                 video.proxy = self._work / "converted" / f"{self._key(video)}.mp4"
                 if video.proxy.is_file():
                     self._accept(video)
-        self._tell(video)
+        self._publish(video)
 
     def _key(self, video: Video) -> str:
         """A name that changes with the file."""
@@ -164,11 +200,11 @@ class Library:
             return
         video.proxy = self._work / "converted" / f"{self._key(video)}.mp4"
         video.state, video.done_s = "converting", 0.0
-        self._tell(video)
+        self._publish(video)
 
         def progress(done_s: float) -> None:
             video.done_s = done_s
-            self._tell(video)
+            self._publish(video)
 
         try:
             make_proxy(video.path, video.proxy, progress=progress, stopped=self._stop.is_set)
@@ -177,9 +213,12 @@ class Library:
             return
         except PunctumError as error:
             video.state, video.why = "failed", str(error)
+        except (OSError, ValueError, RuntimeError, MemoryError) as error:  # the other videos wait
+            _log.warning("%s cannot be converted", video.name, exc_info=error)
+            video.state, video.why = "failed", f"it cannot be converted ({type(error).__name__})"
         else:
             self._accept(video)
-        self._tell(video)
+        self._publish(video)
 
     def _accept(self, video: Video) -> None:
         """Take a converted file. Its length is the one that counts: headers of the original may be wrong."""
@@ -196,12 +235,12 @@ class Library:
             if overview.done or overview.motion:
                 return
             overview.step_s = new_overview(video.duration_s).step_s
-        tell = {"overview": video.id}
+        event = {"overview": video.id}
         look(
             video.path,
             overview,
             video.duration_s,
-            progress=lambda: self.notify(tell),
+            progress=lambda: self.notify(event),
             stopped=lambda: self._stop.is_set() or self._looks.urgent,
         )
         if self._stop.is_set():
@@ -210,7 +249,7 @@ class Library:
             with self._guard:
                 self._overviews.pop(video.id, None)
 
-    def _tell(self, video: Video) -> None:
+    def _publish(self, video: Video) -> None:
         self.notify({"video": video.to_record()})
 
 

@@ -16,6 +16,7 @@ from ..errors import InputError, PunctumError
 from ..video import Sampled
 from ..video._opening import load_av
 from ..video.native import NativeFrames
+from .proxy_sound import ProxySound
 
 if TYPE_CHECKING:
     from av.container import OutputContainer
@@ -51,12 +52,12 @@ def make_proxy(
     """
     av = load_av()
     frames = NativeFrames(str(source))
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
+        target.parent.mkdir(parents=True, exist_ok=True)
         frames.open()
         with av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart"}) as out:
-            _convert(frames, out, progress, stopped)
+            _convert(source, frames, out, progress, stopped)
         with draft.open("rb") as made:
             os.fsync(made.fileno())
         draft.replace(target)
@@ -74,30 +75,41 @@ def make_proxy(
 
 
 def _convert(
-    frames: NativeFrames, out: OutputContainer, progress: Callable[[float], None], stopped: Callable[[], bool]
+    source: Path,
+    frames: NativeFrames,
+    out: OutputContainer,
+    progress: Callable[[float], None],
+    stopped: Callable[[], bool],
 ) -> None:
     stream: VideoStream | None = None
     last = -1
     reported = 0.0
-    for item in frames.frames():
-        if stopped():
-            raise Stopped
-        if not isinstance(item, Sampled):
-            continue
-        if stream is None:
-            stream = _stream(out, item, frames.info.rate or 25.0)
-            if round(item.at * TICKS) > 0:
-                first = item.image if item.at < _BLACK_S else np.zeros_like(item.image)
-                last = _encode(out, stream, first, 0)
-        stamp = max(round(item.at * TICKS), last + 1)
-        last = _encode(out, stream, item.image, stamp)
-        if item.at >= reported + _REPORT_S:
-            reported = item.at
-            progress(item.at)
-    if stream is None:
-        raise InputError("video-no-frames", f"{frames.name} contains no decodable frame", next_step="record it again")
-    for packet in stream.encode(None):
-        out.mux(packet)
+    with contextlib.ExitStack() as closing:
+        sound: ProxySound | None = None
+        for item in frames.frames():
+            if stopped():
+                raise Stopped
+            if not isinstance(item, Sampled):
+                continue
+            if stream is None or sound is None:
+                stream = _stream(out, item, frames.info.rate or 25.0)
+                sound = ProxySound(source, out, frames.shift_s)
+                closing.callback(sound.close)
+                if round(item.at * TICKS) > 0:
+                    first = item.image if item.at < _BLACK_S else np.zeros_like(item.image)
+                    last = _encode(out, stream, first, 0)
+            stamp = max(round(item.at * TICKS), last + 1)
+            last = _encode(out, stream, item.image, stamp)
+            sound.until(item.at)
+            if item.at >= reported + _REPORT_S:
+                reported = item.at
+                progress(item.at)
+        if stream is None or sound is None:
+            name = frames.name
+            raise InputError("video-no-frames", f"{name} contains no decodable frame", next_step="record it again")
+        for packet in stream.encode(None):
+            out.mux(packet)
+        sound.finish(frames.end_s)
 
 
 def _stream(out: OutputContainer, first: Sampled, rate: float) -> VideoStream:

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING
 from ..errors import InputError, MissingDependencyError
 from ..text.display import as_utf8
 from .folder import LabelFolder
+from .learner import AFTER, Learner
 from .library import Library
-from .store import WORK
+from .lock import WORK
 
 if TYPE_CHECKING:
     import uvicorn
@@ -40,7 +41,12 @@ def need_server() -> None:
 
 
 def serve(
-    opened: LabelFolder, *, annotator: str, port: int | None = None, ready: Callable[[str], None] = lambda url: None
+    opened: LabelFolder,
+    *,
+    annotator: str,
+    port: int | None = None,
+    ready: Callable[[str], None] = lambda url: None,
+    train_after: int = AFTER,
 ) -> None:
     """Serve the page of a folder until SIGINT or SIGTERM.
 
@@ -50,6 +56,7 @@ def serve(
         port: Port of the loopback interface; 0: any free one. None: one that depends on the folder only, so that an
             open page finds the server again after a restart; another one if it is taken.
         ready: Called with the address, which contains the token of this run, once the server accepts connections.
+        train_after: Clicks from which training runs in the background; 0: only when a page asks.
 
     Raises:
         InputError: The port cannot be used.
@@ -57,13 +64,19 @@ def serve(
     """
     from .server import Label
 
-    listener = _listen(opened.folder, port)
+    try:
+        listener = _listen(opened.folder, port)
+    except InputError:
+        opened.store.close()
+        raise
     try:
         number = int(listener.getsockname()[1])
         library = Library(opened.videos, opened.folder / WORK, notify=lambda event: None)
+        learner = Learner(opened.store, opened.folder, opened.folder / WORK, after=train_after)
         label = Label(
             opened.store,
             library,
+            learner,
             annotator=annotator,
             title=as_utf8(opened.folder.resolve().name),
             listed=opened.listed,
@@ -71,11 +84,13 @@ def serve(
         token = secrets.token_urlsafe(24)
         app = label.app(port=number, token=token)
         library.start()
+        learner.start()
         try:
             asyncio.run(
                 _run(_server(app), listener, label.close, lambda: ready(f"http://{HOST}:{number}/?token={token}"))
             )
         finally:
+            learner.close()
             library.close()
     finally:
         listener.close()

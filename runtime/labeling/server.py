@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import secrets
 from collections.abc import AsyncIterator
@@ -15,26 +14,33 @@ from typing import Any
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import FileResponse, JSONResponse, Response, StreamingResponse
+from starlette.responses import FileResponse, Response, StreamingResponse
 from starlette.routing import Route
 
 from .._version import __version__
-from ..errors import PunctumError
+from ..errors import InputError, PunctumError
+from ..text.display import as_utf8
 from ..text.strict_json import parse_json
+from ..web import SHARED, shared_file
 from .agreement import agreement
+from .answers import json_answer
 from .changes import Change, Conflict
-from .guard import Guard
+from .guard import Guard, elsewhere
+from .guide_routes import guide_routes
+from .learner import Learner
 from .library import Library
 from .store import ClickStore
 
 MAX_PAGES = 64
+_FAR, _FAR_S = 2.0, 60.0
+_DIGITS = 9  # of the number of a thumbnail
 _QUEUE = 2000  # events that a page may be behind before it has to load everything again
 _BEAT_S = 10.0
 _LOOK_S = 2.0  # how often the points file is checked for changes by other programs
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
-    *("reaction.js", "dom.js", "connection.js"),
+    *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js"),
 )
 
 
@@ -44,20 +50,29 @@ class Label:
     Args:
         store: The clicks.
         library: The videos.
+        learner: Training in the background.
         annotator: Name of the annotator, until a page chooses another one.
         title: Name of the folder.
         listed: Names of the videos that train.txt and test.txt list; None without lists.
     """
 
     def __init__(
-        self, store: ClickStore, library: Library, *, annotator: str, title: str, listed: set[str] | None = None
+        self,
+        store: ClickStore,
+        library: Library,
+        learner: Learner,
+        *,
+        annotator: str,
+        title: str,
+        listed: set[str] | None = None,
     ) -> None:
-        self.store, self.library = store, library
-        self._annotator, self._title, self._listed = annotator, title, listed
+        self.store, self.library, self.learner = store, library, learner
+        self._annotator, self._title, self._listed = annotator, as_utf8(title), listed
         self._boot = secrets.token_hex(8)
+        self._place = as_utf8(str(store.folder.resolve()))
         self._pages: set[asyncio.Queue[str | None]] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
-        library.notify = self._from_thread
+        library.notify = learner.notify = self._from_thread
 
     def app(self, *, port: int, token: str) -> Guard:
         """The ASGI application."""
@@ -68,13 +83,15 @@ class Label:
             Route("/api/change", self._change, methods=["POST"]),
             Route("/api/agreement", self._agreement),
             Route("/api/events", self._events),
+            *guide_routes(self.learner),
             Route("/api/videos/{ident}/open", self._open, methods=["POST"]),
             Route("/api/videos/{ident}/convert", self._convert, methods=["POST"]),
             Route("/api/videos/{ident}/overview", self._overview),
-            Route("/media/{ident}/thumbnail/{number:int}", self._thumbnail),
+            Route("/media/{ident}/thumbnail/{number}", self._thumbnail),
             Route("/media/{ident}/video", self._video),
         ]
-        return Guard(Starlette(routes=routes, lifespan=self._lifespan), port=port, token=token)
+        inner = Starlette(routes=routes, lifespan=self._lifespan, exception_handlers={Exception: _failed})
+        return Guard(inner, port=port, token=token, folder=self.store.identity, place=self._place)
 
     def close(self) -> None:
         """End the streams of events, so that the server can stop. To be called in the thread of its loop."""
@@ -95,7 +112,9 @@ class Label:
         """Tell pages when another program has changed the points file."""
         while True:
             await asyncio.sleep(_LOOK_S)
-            with contextlib.suppress(PunctumError, OSError):  # half-written: the next change says what is wrong
+            with contextlib.suppress(
+                PunctumError, OSError, ValueError
+            ):  # half-written: the next change says what is wrong
                 if await run_in_threadpool(self.store.refresh):
                     self._send({"reload": True})
 
@@ -115,8 +134,8 @@ class Label:
 
     async def _static(self, request: Request, name: str = "") -> Response:
         name = name or request.path_params["name"]
-        if name == "theme.css":
-            text = (resources.files("punctum.runtime.report") / "page" / name).read_text("utf-8")
+        if name in SHARED:
+            text = shared_file(name).read_text("utf-8")
         elif name in PAGE:
             text = (resources.files(__package__) / "page" / name).read_text("utf-8")
         else:
@@ -133,39 +152,60 @@ class Label:
         videos = [video.to_record() for video in self.library.videos.values()]
         for video in videos:
             video["listed"] = self._listed is None or video["name"] in self._listed
-        folder = hashlib.sha256(str(self.store.folder.resolve()).encode("utf-8", "surrogateescape")).hexdigest()[:12]
-        facts = {"folder": folder, "boot": self._boot, "product": __version__}
-        return JSONResponse({**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos})
+        facts: dict[str, Any] = {"folder": self.store.identity, "place": self._place}
+        facts |= {"boot": self._boot, "product": __version__}
+        facts["learning"] = await run_in_threadpool(self.learner.status)
+        return json_answer({**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos})
 
     async def _change(self, request: Request) -> Response:
         try:
-            change = Change.parse(parse_json(await request.body()))
+            record = parse_json(await request.body())
+            change = Change.parse(record)
+            if not isinstance(record, dict) or record.get("folder") != self.store.identity:
+                return elsewhere(self._place)
+            self._check_time(change)
             event = await run_in_threadpool(self.store.apply, change)
         except Conflict as conflict:
             now = None if conflict.click is None else conflict.click.to_record()
-            return JSONResponse({"conflict": True, "click": now, "reload": conflict.reloaded}, 409)
+            return json_answer({"conflict": True, "click": now, "reload": conflict.reloaded}, 409)
         except PunctumError as error:
             text = f"{error.given}. {error.next_step}".strip()
-            return JSONResponse(
+            return json_answer(
                 {"code": error.code, "error": text, "saved": False}, 400 if error.exit_code == 2 else 503
             )
         except (ValueError, RecursionError):
-            return JSONResponse({"code": "label-change", "error": "The change is no JSON", "saved": False}, 400)
+            return json_answer({"code": "label-change", "error": "The change is no JSON", "saved": False}, 400)
         except ClientDisconnect:
             return Response(status_code=413)
         event = {**event, "boot": self._boot}
-        self._send({**event, "from": request.headers.get("x-page", "")[:64]})
-        return JSONResponse(event)
+        others = {name: value for name, value in event.items() if name != "restore"}
+        self._send({**others, "from": request.headers.get("x-page", "")[:64]})
+        return json_answer(event)
+
+    def _check_time(self, change: Change) -> None:
+        """Refuse a click far beyond the end of its video. Headers can be wrong by a little, so others are taken."""
+        time_s, click = change.values.get("time_s"), self.store.clicks.get(change.ident)
+        name = change.values.get("video") or (None if click is None else click.video)
+        video = self.library.named(name) if isinstance(name, str) else None
+        if time_s is None or video is None or time_s <= _FAR * video.duration_s + _FAR_S:
+            return
+        if video.duration_s:
+            raise InputError(
+                "label-change",
+                f"{video.name} ends at {video.duration_s:.1f} s, and the click is at {time_s:.1f} s",
+                required="a time in the video",
+                next_step="load the page again",
+            )
 
     async def _agreement(self, request: Request) -> Response:
-        return JSONResponse(await run_in_threadpool(agreement, self.store))
+        return json_answer(await run_in_threadpool(agreement, self.store))
 
     async def _events(self, request: Request) -> Response:
         if len(self._pages) >= MAX_PAGES:
             return Response(status_code=503)
         queue: asyncio.Queue[str | None] = asyncio.Queue(_QUEUE)
         self._pages.add(queue)
-        hello = json.dumps({"hello": self._boot, "version": self.store.version})
+        hello = json.dumps({"hello": self._boot, "version": self.store.version, "folder": self.store.identity})
         return StreamingResponse(self._stream(queue, hello), media_type="text/event-stream")
 
     async def _stream(self, queue: asyncio.Queue[str | None], hello: str) -> AsyncIterator[str]:
@@ -185,19 +225,21 @@ class Label:
 
     async def _open(self, request: Request) -> Response:
         video = await run_in_threadpool(self.library.open, request.path_params["ident"])
-        return Response(status_code=404) if video is None else JSONResponse(video.to_record())
+        return Response(status_code=404) if video is None else json_answer(video.to_record())
 
     async def _convert(self, request: Request) -> Response:
         video = await run_in_threadpool(self.library.refuse_direct, request.path_params["ident"])
-        return Response(status_code=404) if video is None else JSONResponse(video.to_record())
+        return Response(status_code=404) if video is None else json_answer(video.to_record())
 
     async def _overview(self, request: Request) -> Response:
         overview = await run_in_threadpool(self.library.overview, request.path_params["ident"])
-        return Response(status_code=404) if overview is None else JSONResponse(overview.to_record())
+        return Response(status_code=404) if overview is None else json_answer(overview.to_record())
 
     async def _thumbnail(self, request: Request) -> Response:
         overview = await run_in_threadpool(self.library.overview, request.path_params["ident"])
-        jpeg = None if overview is None else overview.thumbnail(request.path_params["number"])
+        number = request.path_params["number"]
+        wanted = int(number) if number.isascii() and number.isdecimal() and len(number) <= _DIGITS else -1
+        jpeg = None if overview is None else overview.thumbnail(wanted)
         if jpeg is None:
             return Response(status_code=404)
         return Response(jpeg, media_type="image/jpeg", headers={"Cache-Control": "private, max-age=3600"})
@@ -205,9 +247,18 @@ class Label:
     async def _video(self, request: Request) -> Response:
         video = self.library.videos.get(request.path_params["ident"])
         path = None if video is None else video.playable
-        if video is None or path is None or not await run_in_threadpool(path.is_file):
+        if video is None or path is None:
+            return Response(status_code=404)
+        if not await run_in_threadpool(path.is_file):
+            await run_in_threadpool(self.library.lost, video.id)
             return Response(status_code=404)
         return FileResponse(path, media_type=video.kind, headers={"Cache-Control": "no-cache"})
+
+
+async def _failed(request: Request, error: Exception) -> Response:
+    """The answer to a request that fails for a reason that nobody has foreseen: pages say that nothing is saved."""
+    text = f"the server has failed ({type(error).__name__})"
+    return json_answer({"code": "bug", "error": text, "saved": False}, 500)
 
 
 def _put(queue: asyncio.Queue[str | None], text: str | None) -> None:

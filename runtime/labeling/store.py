@@ -7,26 +7,32 @@ file, its content is taken first.
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
+import hashlib
 import json
-import os
 import threading
+from collections import OrderedDict
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ..datasets.annotators import Mark, one_per_action
-from ..datasets.labeled import RECORD, read_labeling
+from ..datasets.background import FILE as BACKGROUND
+from ..datasets.background import BackgroundRow, read_background, write_background
+from ..datasets.labeled import RECORD, Labeling, read_labeling
 from ..errors import InputError, PunctumError
-from ..files.atomic import BINARY, atomic_write
+from ..files.atomic import remove_drafts
 from ..text.name_index import NameIndex
-from .changes import Change, Conflict
+from .changes import Change
 from .clicks import Click, read_clicks, write_clicks
+from .editable import Conflict, span_record
+from .lock import FolderLock
+from .together import SAVED, complete, write_together
+from .undo import Labels, replaced
+from .watched import Watched
 
-WORK = ".punctum-label"
-"""Folder for what can be made again: converted videos, and the lock."""
+_ANSWERS = 1000  # changes that are known when they are sent again
 
 
 def utc_now() -> str:
@@ -65,16 +71,27 @@ class ClickStore:
         self._index = NameIndex(videos, media=True)
         self._seconds, self._now = seconds, now
         self._busy = threading.Lock()
-        self._signature: tuple[int, ...] | None = None
         self._actions: dict[str, dict[str, int]] = {}
+        self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
         self._record = ""
+        self._given = classes
+        self.background_file = points_file.with_name(BACKGROUND)
+        self._files = {"record": folder / RECORD, "spans": self.background_file, "clicks": points_file}
+        self._watched = Watched(folder, self._files.values())
         self.clicks: dict[str, Click] = {}
+        self.spans: dict[str, BackgroundRow] = {}
+        """Certified background by id."""
+        self.classes: list[str] = []
+        self.labeling = Labeling()
         self.version = 0
         """Number of changes since the start."""
-        self._lock = _lock(folder)
+        self._lock = FolderLock(folder)
         try:
-            self.labeling = read_labeling(folder)
-            self.classes = list(dict.fromkeys([*classes, *([] if fixed else self.labeling.classes)]))
+            self.identity = _identity(folder, points_file)
+            """Stays the same when the folder is labeled again: changes of another folder are not for this one."""
+            for path in (*self._files.values(), folder / SAVED):
+                remove_drafts(path)
+            complete(folder / SAVED, self._files)
             self._load()
         except BaseException:
             self.close()
@@ -82,9 +99,7 @@ class ClickStore:
 
     def close(self) -> None:
         """Let other processes label the folder."""
-        lock, self._lock = self._lock, None
-        if lock is not None:
-            os.close(lock)
+        self._lock.close()
 
     def apply(self, change: Change) -> dict[str, Any]:
         """Make a change and save it. Returns the event that tells pages about it; see `changes`.
@@ -92,10 +107,19 @@ class ClickStore:
         Raises:
             InputError: The change is not possible.
             Conflict: Another page has changed the same click.
-            PunctumError: The file cannot be written; nothing has changed then.
+            PunctumError: The files cannot be written, or read because another program is writing them; nothing has
+                changed then, and the change can be sent again.
         """
         with self._busy:
-            reloaded = self._reload()
+            try:
+                reloaded = self._reload()
+            except InputError as error:  # the change is not at fault
+                raise PunctumError(
+                    error.code, error.given, error.allowed, error.next_step, required=error.required
+                ) from error
+            if change.key in self._answers:
+                known = self._answers[change.key]
+                return {**known, "version": self.version, "counts": self.counts(), "reload": True}
             before = self._copy()
             try:
                 event = change.apply(self)
@@ -105,15 +129,21 @@ class ClickStore:
                 conflict.reloaded = reloaded
                 raise
             except BaseException:
-                self.clicks, self.labeling, self.classes = before
+                self.clicks, self.labeling = dict(before.clicks), before.labeling
+                self.classes, self.spans = before.classes, dict(before.spans)
                 self._actions.clear()
                 raise
             if event or reloaded:
                 self.version += 1
-            return {**event, "version": self.version, "counts": self.counts(), "reload": reloaded}
+            restore = {"restore": replaced(before, self, change.ident)} if event and change.can_be_undone else {}
+            if change.key:
+                self._answers[change.key] = restore
+                while len(self._answers) > _ANSWERS:
+                    self._answers.popitem(last=False)
+            return {**event, **restore, "version": self.version, "counts": self.counts(), "reload": reloaded}
 
     def refresh(self) -> bool:
-        """Take over what another program wrote to the points file. Returns whether there was anything."""
+        """Take over what another program wrote to the files. Returns whether there was anything."""
         with self._busy:
             if changed := self._reload():
                 self.version += 1
@@ -131,7 +161,18 @@ class ClickStore:
                 "finished": self.labeling.finished,
                 "reaction_s": self.labeling.reaction_s,
                 "counts": self.counts(),
+                "background": [span_record(row) for row in self.spans.values()],
+                "confirmed": self.labeling.confirmed,
             }
+
+    def snapshot(self) -> tuple[list[Click], list[BackgroundRow], Labeling]:
+        """Copies of clicks, certified background and marks."""
+        with self._busy:
+            now = self._copy()
+            return list(now.clicks.values()), list(now.spans.values()), now.labeling
+
+    def has_clicks(self, video: str) -> bool:
+        return any(click.video == video for click in self.clicks.values())
 
     def counts(self) -> dict[str, list[int]]:
         """Class -> number of actions with a click, of any annotator, and number of videos with such actions."""
@@ -158,34 +199,61 @@ class ClickStore:
     def now(self) -> str:
         return self._now()
 
-    def _copy(self) -> tuple[dict[str, Click], Any, list[str]]:
-        record = self.labeling
-        copied = type(record)(
-            list(record.classes),
-            {video: dict(marks) for video, marks in record.nothing.items()},
-            {video: dict(marks) for video, marks in record.finished.items()},
-            dict(record.reaction_s),
-        )
-        return dict(self.clicks), copied, list(self.classes)
+    def _copy(self) -> Labels:
+        return Labels(dict(self.clicks), self.labeling.copy(), list(self.classes), dict(self.spans))
 
     def _save(self, change: Change) -> None:
-        if change.saves_clicks:
-            atomic_write(self.points_file, write_clicks(self.clicks.values()))
-            self._signature = _signature(self.points_file)
-        self.labeling.classes = [] if self.fixed else list(self.classes)
+        texts: dict[str, str] = {}
+        if not self.fixed:
+            self.labeling.classes = list(self.classes)
         text = json.dumps(self.labeling.to_record(), indent=1, ensure_ascii=False) + "\n"
         if text != self._record:
-            atomic_write(self.folder / RECORD, text)
-            self._record = text
+            texts["record"] = text
+        if change.saves_spans and (self.spans or self.background_file.exists()):
+            texts["spans"] = write_background(self.spans.values())
+        if change.saves_clicks:
+            texts["clicks"] = write_clicks(self.clicks.values())
+        write_together(self.folder / SAVED, self._files, texts)
+        self._record, self._given = text, self._given if self.fixed else ()
+        self._watched.note()
 
     def _reload(self) -> bool:
-        if _signature(self.points_file) == self._signature:
-            return False
+        completed = complete(self.folder / SAVED, self._files)
+        if not completed:
+            if not self._watched.changed():
+                return False
+            self._watched.settle()
         self._load()
         return True
 
     def _load(self) -> None:
-        signature = _signature(self.points_file)
+        seen = self._watched.now()
+        labeling, record = self._read_record()
+        before, self.classes = (
+            self.classes,
+            list(dict.fromkeys([*self._given, *([] if self.fixed else labeling.classes)])),
+        )
+        try:
+            self._read_clicks_and_spans()
+        except BaseException:
+            self.classes = before
+            raise
+        self.labeling, self._record = labeling, record
+        self._actions.clear()
+        self._watched.note(seen)
+
+    def _read_record(self) -> tuple[Labeling, str]:
+        """The content of labeling.json, and its text. If it was removed meanwhile, nothing of it is lost."""
+        path = self._files["record"]
+        if not path.exists():
+            return (self.labeling, "") if self._watched.known else (Labeling(), "")
+        found = read_labeling(self.folder)
+        try:
+            return found, path.read_text("utf-8")
+        except (OSError, UnicodeDecodeError):  # in another encoding: it is written again
+            return found, ""
+
+    def _read_clicks_and_spans(self) -> None:
         found = read_clicks(self.points_file, self._seconds)
         known = NameIndex(self.classes)
         for click in found:
@@ -204,43 +272,26 @@ class ClickStore:
             click.label = label or click.label
             old = self.clicks.get(click.id)
             click.rev = 1 if old is None else old.rev + (old.to_record() != {**click.to_record(), "rev": old.rev})
-        self.clicks = {click.id: click for click in found}
-        self._actions.clear()
-        self._signature = signature
+        spans = self._read_spans()
+        if not self.fixed:
+            known = NameIndex(self.classes)
+            self.classes += dict.fromkeys(s.label for s in spans.values() if s.label and known.find(s.label) is None)
+        self.clicks, self.spans = {click.id: click for click in found}, spans
+
+    def _read_spans(self) -> dict[str, BackgroundRow]:
+        """Certified background by id; rows of another program get one."""
+        known, spans = NameIndex(self.classes), dict[str, BackgroundRow]()
+        for row in read_background(self.background_file):
+            video, label = self._index.find(row.video) or row.video, known.find(row.label) or row.label
+            base = row.id or f"{video}-{row.start_s:g}-{row.end_s:g}"
+            ident, number = base, 2
+            while ident in spans:
+                ident, number = f"{base}-{number}", number + 1
+            spans[ident] = replace(row, id=ident, video=video, label=label)
+        return spans
 
 
-def _signature(path: Path) -> tuple[int, ...] | None:
-    try:
-        status = path.stat()
-    except OSError:
-        return None
-    return status.st_mtime_ns, status.st_size, status.st_ino
-
-
-def _lock(folder: Path) -> int | None:
-    """Keep other processes from labeling the same folder. The system releases the lock when the process ends."""
-    try:
-        (folder / WORK).mkdir(exist_ok=True)
-        handle = os.open(folder / WORK / "lock", os.O_RDWR | os.O_CREAT | BINARY, 0o600)
-    except OSError as error:
-        raise PunctumError(
-            "write-failed",
-            f"Cannot write to {folder} ({error.strerror or error})",
-            required="a folder that this user may write to, for points.csv",
-            next_step="change its permissions, or copy the videos to a folder of your own",
-        ) from None
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(handle)
-        raise InputError(
-            "label-running",
-            f"Another `punctum label` is labeling {folder}",
-            required="one process per folder; it serves any number of pages",
-            next_step="use its page, or stop it",
-        ) from None
-    except OSError:  # a file system without locks
-        with contextlib.suppress(OSError):
-            os.close(handle)
-        return None
-    return handle
+def _identity(folder: Path, points_file: Path) -> str:
+    """The place of the points file, and which folder that is: another one may have taken its place."""
+    facts = f"{points_file.resolve()}\0{folder.stat().st_ino}"
+    return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:16]

@@ -10,7 +10,9 @@ from punctum.runtime import Dataset, InputError
 from punctum.runtime.cli import invoke
 from punctum.runtime.datasets.annotators import Mark, compare, one_per_action
 from punctum.runtime.datasets.check import check_dataset
+from punctum.runtime.datasets.init import init_dataset
 from punctum.runtime.datasets.labeled import RECORD, SCHEMA, read_labeling
+from punctum.runtime.labeling.folder import open_folder
 
 HEAD = "class,video_id,time_s,annotator\n"
 
@@ -109,6 +111,99 @@ def test_videos_that_are_not_finished_are_named(folder: Path):
     assert "video-unfinished" not in [finding.code for finding in check_dataset(folder).warnings]
 
 
+SPANS = "video_id,start_s,end_s,class\n"
+
+
+def test_spans_of_classes_without_a_click_do_not_block_training(folder: Path):
+    """The only click of a class was in doubt, and "no" has deleted it."""
+    (folder / "background.csv").write_text(SPANS + "a,3,4,knock\na,5,6,open\nb,1,2,knock\n")
+    data = Dataset.open(folder, need_features=False)
+    assert data.train == ("a", "c")  # of b, nothing is known that training learns
+    assert [(s.start_s, s.label) for s in data.background()["a"]] == [(5.0, 0)]
+    assert "b" not in data.background()
+    result = check_dataset(folder)
+    assert "label-unknown" not in [f.code for f in result.errors]
+    (found,) = [f for f in result.warnings if f.code == "background-unused"]
+    assert "2 spans of classes without a click (knock)" in found.message
+    init_dataset(folder)
+    assert Dataset.open(folder, need_features=False).background().keys() == {"a"}
+
+
+def test_unused_spans_leave_a_video_labeled_in_part(folder: Path):
+    (folder / "background.csv").write_text(SPANS + "b,1,2,knock\n")
+    (folder / "train.txt").write_text("a\nb\nc\n")
+    data = Dataset.open(folder, need_features=False)
+    assert (data.train, data.partly()) == (("a", "b", "c"), {"b"})
+
+
+def test_spans_of_other_classes_are_still_an_error(folder: Path):
+    (folder / "background.csv").write_text(SPANS + "a,3,4,fly\n")
+    assert "label-unknown" in [f.code for f in check_dataset(folder).errors]
+
+
+def test_marks_and_spans_of_a_video_that_is_gone_do_not_block_training(folder: Path, caplog: pytest.LogCaptureFixture):
+    (folder / "c.mov").unlink()
+    (folder / "background.csv").write_text(SPANS + "gone,3,4,open\n")
+    data = Dataset.open(folder, need_features=False)
+    assert data.train == ("a",)
+    assert "not in" in caplog.text
+    assert "video-gone" in [f.code for f in check_dataset(folder).warnings]
+
+
+@pytest.mark.parametrize("name", ["li\nne", " front", "back ", "dark\x07"])
+def test_a_video_that_no_list_can_name_is_named_at_once(folder: Path, name: str):
+    (folder / f"{name}.mp4").write_bytes(b"x")
+    assert Dataset.open(folder, need_features=False).train == ("a", "c")  # nobody has labeled it
+    (folder / "points.csv").write_text(f'{HEAD}"{name}",a,1,\nopen,"{name}",1,\n'.replace(f'"{name}",a', "open,a"))
+    with pytest.raises(InputError, match=r"rename") as error:
+        Dataset.open(folder, need_features=False)
+    assert error.value.code == "video-names"
+    with pytest.raises(InputError) as error:
+        open_folder(folder)
+    assert error.value.code == "video-names"
+
+
+def test_only_answers_no_are_no_data_set(folder: Path):
+    (folder / "points.csv").write_text(HEAD)
+    (folder / "background.csv").write_text(SPANS + "a,3,4,open\nb,3,4,\n")
+    with pytest.raises(InputError, match=r"2 spans.*at least one action") as error:
+        Dataset.open(folder, need_features=False)
+    assert error.value.code == "points-empty"
+
+
+POINTS_FILES = [
+    *(
+        "labeling.json",
+        "background.csv",
+        "Background.CSV",
+        "dataset.json",
+        "a.csv/../x.csv",
+        "../x.csv",
+        "./x.csv",
+        "x//y.csv",
+    ),
+    *("/elsewhere/x.csv", "train.txt", "a.mp4", ".hidden.csv", ".punctum-label/x.csv", "", "groups.csv"),
+]
+
+
+@pytest.mark.parametrize("points", POINTS_FILES)
+def test_points_files_that_are_none_are_refused(folder: Path, points: str):
+    before = sorted(path.name for path in folder.iterdir())
+    with pytest.raises(InputError) as error:
+        open_folder(folder, points=points)
+    assert error.value.code in ("label-points", "path")
+    assert sorted(path.name for path in folder.iterdir()) == before
+
+
+@pytest.mark.parametrize("name", ["x" * 101, "a\x07b", "\u200b", "=1", "\udcff"])
+def test_classes_that_no_page_can_show_are_refused(folder: Path, name: str):
+    with pytest.raises(InputError) as error:
+        open_folder(folder, classes=["open", name])
+    assert error.value.code == "label-class"
+    with pytest.raises(InputError, match="201"):
+        open_folder(folder, classes=[f"k{k}" for k in range(201)])
+
+
 def test_init_writes_what_opening_without_it_assumes(folder: Path, capsys: pytest.CaptureFixture[str]):
     before = Dataset.open(folder, need_features=False)
     assert invoke(["data", "init", str(folder)]) == 0
@@ -181,3 +276,40 @@ def test_repeated_actions_are_matched_one_to_one():
 def test_three_annotators():
     clicks = [*marks("a", ("open", 1.0)), *marks("b", ("open", 1.3)), *marks("c", ("open", 1.6), ("close", 8.0))]
     assert one_per_action(clicks) == [("open", pytest.approx(1.3)), ("close", 8.0)]
+
+
+BAD_NAMES = ["li\u2028ft", "li\u202eft", "x" * 1025]
+
+
+@pytest.mark.parametrize("name", BAD_NAMES)
+@pytest.mark.parametrize("column", ["time_s", "point"])
+def test_a_class_that_no_bundle_can_have_is_refused_when_it_is_read(folder: Path, name: str, column: str):
+    (folder / "points.csv").write_text(f'class,video_id,{column}\n"{name}",a,1.0\n', encoding="utf-8")
+    with pytest.raises(InputError) as caught:
+        init_dataset(folder)
+    assert caught.value.code == "class-name" and "points.csv" in str(caught.value) and len(str(caught.value)) < 500
+    assert not (folder / "dataset.json").exists() and not (folder / "train.txt").exists()
+
+
+@pytest.mark.parametrize("name", [*BAD_NAMES, "li\nft"])
+def test_a_class_of_dataset_json_likewise(folder: Path, name: str):
+    (folder / "dataset.json").write_text(json.dumps({"classes": ["open", name], "video_folder": "."}))
+    with pytest.raises(InputError) as caught:
+        Dataset.open(folder, need_features=False)
+    assert caught.value.code == "class-name" and "dataset.json" in str(caught.value)
+
+
+def test_clicks_of_other_videos_make_no_data_set(folder: Path):
+    (folder / "points.csv").write_text("class,video_id,time_s\nopen,nobody,1.0\n")  # a video without action remains
+    with pytest.raises(InputError, match="nobody") as caught:
+        init_dataset(folder)
+    assert caught.value.code == "train-list"
+    assert not (folder / "dataset.json").exists() and not (folder / "train.txt").exists()
+
+
+def test_clicks_of_other_videos_are_left_out_and_counted(folder: Path, caplog: pytest.LogCaptureFixture):
+    rows = ["open,a,1.0", "open,nobody,1.0", "open,nobody,2.0", "open,else,1.0"]
+    (folder / "points.csv").write_text("class,video_id,time_s\n" + "\n".join(rows) + "\n")
+    init_dataset(folder)
+    assert "nobody" not in (folder / "train.txt").read_text()
+    assert "3 clicks of videos that are not in" in caplog.text and "nobody" in caplog.text

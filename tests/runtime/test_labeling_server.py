@@ -17,6 +17,7 @@ pytest.importorskip("av", reason="PyAV is not installed")
 from punctum.runtime.cli import invoke
 from punctum.runtime.labeling.folder import open_folder
 from punctum.runtime.labeling.guard import MAX_BODY, Guard
+from punctum.runtime.labeling.learner import Learner
 from punctum.runtime.labeling.library import Library
 from punctum.runtime.labeling.media import video_id
 from punctum.runtime.labeling.server import PAGE, Label
@@ -34,7 +35,8 @@ class Site:
     def __init__(self, folder: Path) -> None:
         self.opened = open_folder(folder, classes=["open", "close"])
         self.library = Library(self.opened.videos, folder / "work", notify=lambda event: None)
-        label = Label(self.opened.store, self.library, annotator="ann", title=folder.name)
+        self.learner = Learner(self.opened.store, folder, folder / "work", after=0)
+        label = Label(self.opened.store, self.library, self.learner, annotator="ann", title=folder.name)
         self.app: Guard = label.app(port=PORT, token=TOKEN)
 
     def get(self, path: str, **headers: str) -> Answer:
@@ -43,6 +45,8 @@ class Site:
 
     def post(self, path: str, body: Any = b"", **headers: str) -> Answer:
         given = {"host": HOST, "cookie": f"{self.app.cookie}={TOKEN}", "origin": f"http://{HOST}"}
+        if path == "/api/change" and isinstance(body, dict):
+            body = {"folder": self.opened.store.identity, **body}
         data = body if isinstance(body, bytes | list) else json.dumps(body).encode()
         return ask(self.app, path, method="POST", headers=given | headers, body=data)
 
@@ -209,13 +213,13 @@ def test_answers_restrict_what_the_page_may_do(site):
 def test_the_page_is_complete_and_loads_nothing_from_elsewhere(site):
     files = resources.files("punctum.runtime.labeling") / "page"
     assert sorted(PAGE) == sorted(path.name for path in files.iterdir())
-    for name in (*PAGE, "theme.css"):
+    for name in (*PAGE, "theme.css", "elements.js"):
         answer = site.get(f"/page/{name}")
         assert answer.status == 200, name
         text = answer.body.decode()
         assert not re.search(r"https?://|//cdn|innerHTML|insertAdjacentHTML|eval\(|document\.write", text), name
         for other in re.findall(r"from \"\./([a-z.]+)\"", text):
-            assert other in PAGE, (name, other)
+            assert other in (*PAGE, "elements.js"), (name, other)
 
 
 def test_hostile_names_are_data(site, folder):
@@ -285,3 +289,61 @@ def test_a_port_that_is_taken_is_an_error(folder, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         assert invoke(["label", str(folder), "--no-browser", "--port", str(taken.getsockname()[1])]) == 2
     assert "label-port" in capsys.readouterr().err
+
+
+# --- training
+
+
+GUIDE = ["/api/learning", "/api/questions", "/api/found", "/api/results"]
+
+
+@pytest.mark.parametrize("path", GUIDE)
+def test_what_training_found_needs_the_token(site, path):
+    assert ask(site.app, path, headers={"host": HOST}).status == 403
+    assert site.get(path).status == 200
+
+
+@pytest.mark.parametrize("path", ["/api/train", "/api/export", "/api/skip", "/api/answer"])
+def test_other_sites_cannot_start_training(site, path):
+    assert site.post(path, {}, origin="http://evil.example").status == 403
+    assert site.get(path).status == 405
+
+
+@pytest.mark.parametrize("value", ["nan", "2", "-1", "x", "1e999"])
+def test_a_minimum_score_that_cannot_be_is_refused(site, value):
+    assert site.get(f"/api/results?min_score={value}").status == 400
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b"3", {"key": 3}, {"key": "k", "value": "x"}, {"key": "k" * 2000}])
+def test_a_question_that_cannot_be_skipped_is_refused(site, body):
+    assert site.post("/api/skip", body).status == 400
+    assert site.post("/api/skip", {"key": "k"}).status == 200
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"[]",
+        b"{",
+        {"key": "k"},
+        {"key": 3, "moment": None},
+        {"key": "k", "moment": {"video": "a", "start_s": 1, "end_s": "x"}},
+        {"key": "k", "moment": {"video": "a", "start_s": -1, "end_s": 2}},
+        {"key": "k", "moment": {"video": ["a"], "start_s": 1, "end_s": 2}},
+        {"key": "k" * 2000, "moment": None},
+        {"key": "k", "moment": 3},
+        {"key": "k", "moment": "x"},
+        {"key": "k", "moment": []},
+    ],
+)
+def test_an_answer_that_cannot_be_is_refused(site, body):
+    assert site.post("/api/answer", body).status == 400
+    moment = {"video": "a", "start_s": 1, "end_s": 2, "click": None}
+    assert site.post("/api/answer", {"key": "k", "moment": moment}).status == 200
+    assert site.post("/api/answer", {"key": "k", "moment": None}).status == 200
+
+
+def test_nothing_is_exported_before_training(site):
+    answer = site.post("/api/export", {})
+    assert answer.status == 400
+    assert "before the first round" in json.loads(answer.body)["error"]

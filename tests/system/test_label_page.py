@@ -159,7 +159,7 @@ def test_still_parts_are_skipped(serve, browser, tmp_path):
     began = time.monotonic()
     page.press("s", " ")
     page.wait_for_time(9.0)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 8  # 9 s without the skip
     page.press("s", "k")
 
 

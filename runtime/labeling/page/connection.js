@@ -1,14 +1,16 @@
 // Saving. Each change waits in the browser's storage until the server has it on disk, so that neither a crash of the
 // server nor one of the browser loses it. The server takes a change only once, however often it is sent.
-import { byId, say } from "./dom.js";
-import { connect, nextId, receive, replace, state } from "./model.js";
+import { address, call, site } from "./api.js";
+import { byId, counted, say } from "./dom.js";
+import { connect, display, drop, nextId, receive, replace, state } from "./model.js";
 
 const page = nextId();
 const outbox = [];
-let folder = "", sending = false, closed = false, number = 0;
-const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000;
+let sending = false, closed = false, number = 0;
+const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000;
 
-const prefix = () => `punctum-change-${folder}-`;
+const ALL = "punctum-change-";
+const prefix = () => `${ALL}${site.folder}-`;
 function keep(entry) {
   try { localStorage.setItem(entry.key, JSON.stringify(entry.change)); } catch { /* private mode: memory only */ }
 }
@@ -17,10 +19,29 @@ function forget(entry) {
   try { localStorage.removeItem(entry.key); } catch { /* as above */ }
 }
 
+// What each change replaced, by its key, as the server has told. To undo a change, this is sent back.
+const replaced = new Map();
+function learn(key, restore) {
+  if (!key || !restore) return;
+  replaced.set(key, restore);
+  if (replaced.size > MOST_KNOWN) replaced.delete(replaced.keys().next().value);
+  for (const entry of outbox) if (entry.change.of === key) { entry.change.restore = restore; keep(entry); }
+}
+/** A change as the server takes it. What it has replaced may be unknown, after a restart: then its plain inverse is sent. */
+function sent(change) {
+  if (change.op !== "undo") return change;
+  const { plain, of, restore, ...rest } = change;
+  return restore ? { ...rest, restore } : { ...plain, ...rest, op: plain.op };
+}
+
+/** Whether changes are on their way to the server. */
+export const isSaving = () => outbox.length > 0;
+
 connect((change) => {
   number += 1;
   const key = prefix() + String(Date.now()).padStart(15, "0") + String(number).padStart(6, "0") + page;
-  const entry = { key, change };
+  const entry = { key, change: { ...change, folder: site.folder, place: site.place } };
+  if (replaced.has(change.of)) entry.change.restore = replaced.get(change.of); // for the page that will send it
   outbox.push(entry);
   keep(entry);
   show();
@@ -70,34 +91,56 @@ async function pump() {
   show(closed ? "Not connected: the server does not answer" : "");
 }
 
+const waiting = () => (outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`);
+/** Say that another folder is served here. What waits for the folder of this page is kept. */
+function elsewhere(body) {
+  const left = outbox.length ? `Not saved: ${body.error}. ${waiting()} in this browser` : `Not connected: ${body.error}`;
+  show(`${left}. This page is of ${site.place}: start punctum label on it again`);
+}
+/** Say why an answer is none. */
+function refused(status) {
+  if (status !== 403 && status !== 421) return;
+  const left = outbox.length ? "Not saved" : "Not connected";
+  show(`${left}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${waiting()} in this browser` : ""}`);
+}
+
 /** Send one change. Returns whether it has to be sent again. */
 async function post(entry) {
-  const waits = outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`;
   let answer;
   try {
-    answer = await fetch("api/change", {
-      method: "POST", headers: { "content-type": "application/json", "x-page": page }, body: JSON.stringify(entry.change),
+    answer = await call("api/change", {
+      method: "POST", headers: { "content-type": "application/json", "x-page": page }, body: JSON.stringify(sent(entry.change)),
       signal: AbortSignal.timeout(WAIT_MS),
     });
   } catch {
-    show(`Not saved: the server does not answer. ${waits} in this browser`);
+    show(`Not saved: the server does not answer. ${waiting()} in this browser`);
     return true;
   }
   if (answer.status === 403 || answer.status === 421) {
-    show(`Not saved: open the new address that punctum label printed. ${waits} in this browser`);
+    refused(answer.status);
     return true;
   }
   const body = await answer.json().catch(() => ({}));
+  if (body.code === "label-folder") {
+    elsewhere(body);
+    return true;
+  }
   if (answer.status >= 500) {
-    show(`Not saved: ${body.error || "the server has failed"}. ${waits}`);
+    show(`Not saved: ${body.error || "the server has failed"}. ${waiting()}`);
     return true;
   }
   forget(entry);
-  if (answer.ok) receive(body);
-  else if (answer.status === 409) conflict(entry.change, body);
-  else {
-    say(body.error || "The server refused the change", "bad");
-    await load().catch(() => {});
+  if (answer.ok) {
+    learn(entry.change.key, body.restore);
+    receive(body);
+  } else {
+    drop(entry.change.key);
+    for (const other of outbox.filter((e) => e.change.of === entry.change.key)) forget(other);
+    if (answer.status === 409) conflict(entry.change, body);
+    else {
+      say(body.error || "The server refused the change", "bad");
+      await load().catch(() => {});
+    }
   }
   if (body.reload) await load().catch(() => {});
   show("");
@@ -109,31 +152,48 @@ function conflict(change, body) {
     receive({ click: body.click, force: true });
     say(`Another page changed this click: it is ${body.click.label} at ${body.click.time_s.toFixed(2)} s now`, "bad");
   } else {
-    receive({ deleted: change.id });
+    receive({ deleted: change.plain?.id ?? change.id });
     say("Another page deleted this click", "bad");
   }
 }
 
 /** Load everything, then show the changes on top that are still on their way. */
 export async function load() {
-  const answer = await fetch("api/state", { signal: AbortSignal.timeout(30000) });
-  if (!answer.ok) throw new Error(await answer.text());
-  const record = await answer.json();
-  folder = record.folder;
+  const answer = await call("api/state", { signal: AbortSignal.timeout(30000) });
+  const record = await answer.json().catch(() => ({}));
+  if (record.code === "label-folder") elsewhere(record);
+  else refused(answer.status);
+  if (!answer.ok || !record.folder) throw new Error(record.error || "open the address that punctum label printed");
+  site.folder ||= record.folder;
+  site.place = record.place;
   replace(record);
-  for (const { change } of outbox) {
-    if (change.op === "add") receive({ click: { note: "", created: "", clicked_s: null, speed: null, ...change, rev: 1 } });
-    if (change.op === "delete") receive({ deleted: change.id });
-  }
+  for (const { change } of outbox) display(change.plain || change, change.annotator);
   return record;
+}
+
+/** Say which changes of other folders wait in this browser. */
+function others() {
+  const places = new Map();
+  try {
+    for (const key of Object.keys(localStorage)) {
+      if (!key.startsWith(ALL) || key.startsWith(prefix())) continue;
+      const place = JSON.parse(localStorage.getItem(key))?.place || "another folder";
+      places.set(place, (places.get(place) || 0) + 1);
+    }
+  } catch { /* as above */ }
+  if (!places.size) return;
+  const counts = [...places].map(([place, count]) => `${counted(count, "change")} of ${place}`).join(", ");
+  say(`Not saved yet: ${counts}. Start punctum label there, with the same port`, "bad");
 }
 
 let source = null, version = -1;
 /** Follow what other pages do. The browser reconnects by itself; after a gap everything is loaded again. */
 export async function follow(onOverview) {
   await adopt();
+  for (const { change } of outbox) display(change.plain || change, change.annotator);
   show();
   pump();
+  others();
   setInterval(() => adopt().then(pump), ADOPT_MS); // of pages that have been closed meanwhile
   listenTo(onOverview);
   // A browser opens few connections to one server, so a page in the background gives up its own.
@@ -143,7 +203,7 @@ export async function follow(onOverview) {
   });
 }
 function listenTo(onOverview) {
-  source = new EventSource("api/events");
+  source = new EventSource(address("api/events"));
   source.onmessage = async (message) => {
     const event = JSON.parse(message.data);
     if (event.hello) {
@@ -152,6 +212,9 @@ function listenTo(onOverview) {
       version = event.version;
       show("");
       pump();
+      call("api/learning").then((a) => (a.ok ? a.json() : null)).then((learning) => {
+        if (learning) receive({ learning, round: true });
+      }).catch(() => {});
       return;
     }
     if ("version" in event) version = event.version;
@@ -164,6 +227,7 @@ function listenTo(onOverview) {
     if (!outbox.length) show("Not connected: the server does not answer");
     const failed = source;
     if (failed.readyState === EventSource.CLOSED) {
+      if (!document.hidden) load().catch(() => {}); // says why
       setTimeout(() => { if (failed === source && !document.hidden) listenTo(onOverview); }, 3000);
     }
   };

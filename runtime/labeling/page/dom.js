@@ -1,17 +1,6 @@
-// Helpers for the document. Text from files and people is inserted with textContent and setAttribute only.
-export const byId = (id) => document.getElementById(id);
-export const clamp = (x, low, high) => Math.min(Math.max(x, low), high);
-
-export function el(name, attributes = {}, ...children) {
-  const node = document.createElement(name);
-  for (const [key, value] of Object.entries(attributes)) {
-    if (key === "text") node.textContent = value;
-    else if (key.startsWith("on")) node.addEventListener(key.slice(2), value);
-    else if (value !== null && value !== undefined && value !== false) node.setAttribute(key, value === true ? "" : value);
-  }
-  for (const child of children) if (child) node.append(child);
-  return node;
-}
+// Helpers for the document of this page. Those of all pages come from elements.js.
+import { byId, el } from "./elements.js";
+export { byId, clamp, counted, el } from "./elements.js";
 
 /** 1:02:03.45 or 2:03.45. */
 export function clock(t, digits = 2) {
@@ -20,8 +9,6 @@ export function clock(t, digits = 2) {
   const seconds = (all % 60).toFixed(digits).padStart(digits ? digits + 3 : 2, "0");
   return (hours ? hours + ":" + String(minutes).padStart(2, "0") : minutes) + ":" + seconds;
 }
-
-export const counted = (n, one, many = one + "s") => `${n} ${n === 1 ? one : many}`;
 
 let quiet = 0;
 /** A message below the video; it goes away by itself unless it is an error. */

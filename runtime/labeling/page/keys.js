@@ -30,6 +30,7 @@ export function listenKeys(acts, onClass) {
     }
     if ((key === " " || key === "Enter") && event.target instanceof Element && event.target.closest("summary, a")) return;
     const label = classOf(event);
+    if (acts.before?.(key, label, event)) return event.preventDefault();
     if (label !== undefined) {
       event.preventDefault();
       if (!event.repeat) onClass(label, event);

@@ -1,9 +1,12 @@
 // The page as a whole: what keys and buttons do.
+import { call } from "./api.js";
 import { ask, byId, clock, flash, say } from "./dom.js";
 import { follow, load } from "./connection.js";
 import { listenKeys } from "./keys.js";
 import * as model from "./model.js";
 import { clicksOf, current, hueOf, notify, state } from "./model.js";
+import * as guide from "./guide.js";
+import * as outcome from "./outcome.js";
 import { choose, wire } from "./panels.js";
 import * as player from "./player.js";
 import * as reaction from "./reaction.js";
@@ -66,7 +69,7 @@ byId("video").addEventListener("canplay", start);
 
 async function overview(ident) {
   if (ident !== state.current) return;
-  const answer = await fetch(`api/videos/${ident}/overview`).then((a) => (a.ok ? a.json() : null)).catch(() => null);
+  const answer = await call(`api/videos/${ident}/overview`).then((a) => (a.ok ? a.json() : null)).catch(() => null);
   if (!answer || ident !== state.current) return;
   const old = state.overview; // answers can overtake each other
   if (old && (old.done || old.motion.length > answer.motion.length)) return;
@@ -91,8 +94,12 @@ async function note() {
 function back(which) {
   const entry = model[which]();
   if (!entry) return;
-  const change = entry[which === "undo" ? "inverse" : "change"];
-  const done = { add: "click added", delete: "click deleted", edit: "click changed", nothing: "mark changed", finished: "mark changed" };
+  guide.follow(entry, which === "undo");
+  const changes = entry[which === "undo" ? "inverse" : "change"], change = Array.isArray(changes) ? changes[0] : changes;
+  const done = {
+    add: "click added", delete: "click deleted", edit: "click changed", nothing: "mark changed", finished: "mark changed",
+    background: "answer", unbackground: "answer", confirm: "answer",
+  };
   say(`${which === "undo" ? "Undone" : "Redone"}: ${done[change.op]}`);
   const c = state.clicks.get(change.id);
   if (c && c.video === current()?.name) reveal(c.time_s);
@@ -106,10 +113,13 @@ function remove() {
 }
 function unselect() { if (state.selected) { state.selected = null; notify("selection"); } }
 const play = () => { unselect(); player.toggle(); };
+guide.wire(show);
 
 const acts = {
   " ": play,
-  k: () => player.pause(),
+  k: () => { player.pause(); player.loop(null); },
+  F2: () => guide.toggle(),
+  before: guide.onKey,
   j: (e) => player.seek(player.now() - (e?.shiftKey ? 10 : 2)),
   l: (e) => { if (e?.shiftKey) player.faster(-1); else if (player.playing()) player.faster(1); else { unselect(); player.play(); } },
   ",": () => player.stepFrame(-1), ".": () => player.stepFrame(1),
@@ -147,6 +157,7 @@ async function begin() {
     return;
   }
   follow(overview);
+  outcome.begin();
   notify("classes", "clicks", "videos", "person");
   const open = state.videos.find((v) => v.id === location.hash.slice(1))
     || state.videos.find((v) => !state.finished[v.name] && !state.nothing[v.name]) || state.videos[0];

@@ -7,10 +7,12 @@ export const ENOUGH = 20, ENOUGH_VIDEOS = 3, MANY = 200;
 export const state = {
   boot: "", annotator: "", classes: [], fixed: false, videos: [], clicks: new Map(), nothing: {}, finished: {},
   reaction: {}, counts: {}, current: null, selected: null, others: false, overview: null,
+  background: new Map(), confirmed: {}, learning: null, found: null, least: null,
 };
 const listeners = [];
 export const listen = (f) => listeners.push(f);
-/** topic: clicks, classes, videos, video (another one is shown), selection, overview, or person. */
+/** topic: clicks, classes, videos, video (another one is shown), selection, overview, person, background, learning (how
+ * training stands), round (there is a new result) or found (its events have been loaded). */
 export const notify = (...topics) => listeners.forEach((f) => f(new Set(topics)));
 
 let transmit = () => {};
@@ -19,21 +21,23 @@ export const connect = (f) => { transmit = f; };
 const byName = new Map();
 export const videoOf = (name) => byName.get(name);
 export const current = () => state.videos.find((v) => v.id === state.current) || null;
-export const hueOf = (label) => "k" + (Math.max(state.classes.indexOf(label), 0) % 8);
+export const hueOf = (label) => "k" + (Math.max(state.classes.indexOf(label), 0) % 12);
 export const keyOf = (label) => KEYS[state.classes.indexOf(label)] || "";
 
 /** Take over the whole state of the server. */
 export function replace(record) {
   Object.assign(state, {
     boot: record.boot, classes: record.classes, fixed: record.fixed, nothing: record.nothing, finished: record.finished,
-    reaction: record.reaction_s, counts: record.counts, videos: record.videos,
+    reaction: record.reaction_s, counts: record.counts, videos: record.videos, confirmed: record.confirmed,
+    learning: record.learning,
   });
+  state.background = new Map(record.background.map((b) => [b.id, b]));
   state.clicks = new Map(record.clicks.map((c) => [c.id, c]));
   byName.clear();
   for (const v of state.videos) byName.set(v.name, v);
   if (state.selected && !state.clicks.has(state.selected)) state.selected = null;
   group();
-  notify("clicks", "classes", "videos", "person", "progress");
+  notify("clicks", "classes", "videos", "person", "progress", "background", "learning", "round");
 }
 
 const sorted = new Map();
@@ -85,6 +89,11 @@ export function receive(event) {
   if (event.counts) { state.counts = event.counts; topics.push("classes"); }
   if (event.nothing) { state.nothing = event.nothing; topics.push("videos"); }
   if (event.finished) { state.finished = event.finished; topics.push("videos"); }
+  if (event.background) { state.background.set(event.background.id, event.background); topics.push("background"); }
+  if (event.unbackground) { state.background.delete(event.unbackground); topics.push("background"); }
+  if (event.confirmed) { state.confirmed = event.confirmed; topics.push("clicks"); }
+  if (event.learning) { state.learning = event.learning; topics.push("learning"); }
+  if (event.round) topics.push("round");
   if (event.reaction_s) { state.reaction = event.reaction_s; topics.push("person"); }
   if (event.video && typeof event.video === "object") {
     const video = state.videos.find((v) => v.id === event.video.id);
@@ -102,21 +111,23 @@ function renameLocally(old, name) {
   for (const c of state.clicks.values()) if (c.label === old) { c.label = name; c.rev += 1; }
 }
 
-// Each change and its inverse. `apply` shows it here; the same record goes to the server.
+// Each change and its inverse, or lists of them. `apply` shows it here; the same record goes to the server.
 const undone = [], done = [];
 export const history = { done, undone };
+const list = (x) => (Array.isArray(x) ? x : [x]);
 
-function apply(change) {
-  const own = { ...change, annotator: state.annotator };
+/** Show a change here. Returns it as it is sent; null if its click is gone. */
+export function display(change, who) {
+  const own = { ...change, annotator: who };
   if (change.op === "add") {
-    const { op, by, ...fields } = change;
-    const click = { note: "", created: "", clicked_s: null, speed: null, ...fields, annotator: by || state.annotator, rev: 1 };
+    const { op, by, asked, key, folder, place, ...fields } = change;
+    const click = { note: "", created: "", clicked_s: null, speed: null, ...fields, annotator: by || who, rev: 1 };
     state.clicks.set(click.id, click);
     touched(click.video);
     delete state.nothing[click.video];
   } else if (change.op === "edit") {
     const old = state.clicks.get(change.id);
-    if (!old) return false;
+    if (!old) return null;
     own.rev = old.rev;
     const click = { ...old, rev: old.rev + 1 };
     for (const name of ["label", "time_s", "note"]) if (name in change) click[name] = change[name];
@@ -124,37 +135,75 @@ function apply(change) {
     touched(click.video);
   } else if (change.op === "delete") {
     const old = state.clicks.get(change.id);
-    if (!old) return false;
+    if (!old) return null;
     own.rev = old.rev;
     state.clicks.delete(old.id);
     touched(old.video);
     if (state.selected === old.id) state.selected = null;
   } else if (change.op === "nothing" || change.op === "finished") {
     const marks = state[change.op];
-    if (change.value) (marks[change.video] ||= {})[state.annotator] = "now";
+    if (change.value) (marks[change.video] ||= {})[who] = "now";
     else if (marks[change.video]) {
-      delete marks[change.video][state.annotator];
+      delete marks[change.video][who];
       if (!Object.keys(marks[change.video]).length) delete marks[change.video];
     }
+  } else if (change.op === "background") {
+    const { op, by, asked, key, folder, place, ...fields } = change;
+    state.background.set(change.id, { label: null, created: "", ...fields, annotator: by || who });
+  } else if (change.op === "unbackground") state.background.delete(change.id);
+  else if (change.op === "confirm") {
+    if (change.value && !state.clicks.has(change.id)) return null;
+    if (change.value) (state.confirmed[change.id] ||= {})[who] = "now";
+    else if (state.confirmed[change.id]) {
+      delete state.confirmed[change.id][who];
+      if (!Object.keys(state.confirmed[change.id]).length) delete state.confirmed[change.id];
+    }
   }
-  transmit(own);
-  notify("clicks", "videos", "selection");
-  return true;
+  return own;
 }
 
-/** Make a change that can be undone. */
+/** Show changes and send them. of: keys of the changes that they undo; what was not made is not undone. The server puts
+ * back exactly what was there, which this page need not know. Returns the keys, null for each click that is gone. */
+function apply(changes, of = null) {
+  const keys = changes.map((change, place) => {
+    const own = of && !of[place] ? null : display(change, state.annotator);
+    if (!own) return null;
+    own.key = nextId();
+    transmit(of ? { op: "undo", annotator: own.annotator, key: own.key, of: of[place], plain: own } : own);
+    return own.key;
+  });
+  notify("clicks", "videos", "selection", "background");
+  return keys.some(Boolean) ? keys : null;
+}
+
+/** Make a change that can be undone. Returns its entry in the history; null if its click is gone. */
 export function act(change, inverse) {
-  if (!apply(change)) return false;
-  done.push({ change, inverse });
+  const entry = { change: list(change), inverse: list(inverse), gone: false };
+  entry.keys = apply(entry.change);
+  if (!entry.keys) return null;
+  done.push(entry);
   if (done.length > 1000) done.shift();
   undone.length = 0;
-  return true;
+  return entry;
+}
+/** Forget a change that the server has refused. */
+export function drop(key) {
+  for (const entries of [done, undone]) {
+    for (const entry of entries.filter((e) => e.keys.includes(key))) {
+      entry.keys = entry.keys.map((k) => (k === key ? null : k));
+      if (entry.keys.some(Boolean)) continue;
+      entry.gone = true;
+      entries.splice(entries.indexOf(entry), 1);
+    }
+  }
 }
 
 function step(from, to, which, word) {
   const entry = from.pop();
   if (!entry) { say(`Nothing to ${word}`); return null; }
-  if (!apply(entry[which])) { say("That click is gone: it was deleted in another page"); return null; }
+  const keys = apply(entry[which], [...entry.keys].reverse());
+  if (!keys) { say("That click is gone: it was deleted in another page"); return null; }
+  entry.keys = keys;
   to.push(entry);
   return entry;
 }
@@ -182,8 +231,16 @@ export function deleteClick(id) {
   const c = state.clicks.get(id);
   return c ? act({ op: "delete", id }, { op: "add", ...fieldsOf(c) }) : false;
 }
+/** The change that says that no action, or none of a class, takes place in a span, and its inverse. */
+export function excluded(video, start_s, end_s, label) {
+  const id = nextId(), round = (x) => Math.round(Math.max(x, 0) * 1000) / 1000;
+  const span = { op: "background", id, video, start_s: round(start_s), end_s: round(end_s), asked: true };
+  return [label ? { ...span, label } : span, { op: "unbackground", id }];
+}
+/** Make several changes that are undone together. pairs: [change, inverse]. */
+export const actAll = (pairs) => act(pairs.map(([change]) => change), pairs.map(([, inverse]) => inverse).reverse());
 export function mark(op, video, value) {
   return act({ op, video, value }, { op, video, value: !value });
 }
 /** A change without undo: classes, reaction time. */
-export const request = (change) => transmit({ ...change, annotator: state.annotator });
+export const request = (change) => transmit({ ...change, annotator: state.annotator, key: nextId() });

@@ -1,4 +1,5 @@
 // The lists beside the video: classes with their counts, clicks, videos; and the dialogs of annotators and keys.
+import { call } from "./api.js";
 import { ask, byId, clock, counted, el, say } from "./dom.js";
 import * as model from "./model.js";
 import { ENOUGH, ENOUGH_VIDEOS, KEYS, MANY, clicksOf, countOf, current, hueOf, isOwn, keyOf, listen, notify, request, state } from "./model.js";
@@ -127,7 +128,7 @@ function paintHead() {
   byId("video-name").textContent = entry ? entry.name : "No video";
   byId("video-facts").textContent = !entry ? "" : [
     `${state.videos.indexOf(entry) + 1} of ${state.videos.length}`, player.length() ? clock(player.length(), 0) : "",
-    entry.state === "ready" ? "converted for the browser, without sound" : "",
+    entry.state === "ready" ? "converted for the browser" : "",
   ].filter(Boolean).join(" · ");
 }
 function paintPerson() {
@@ -176,11 +177,25 @@ byId("b-annotator").onclick = async () => {
   model.history.done.length = model.history.undone.length = 0;
   notify("clicks", "videos", "person");
 };
-byId("b-others").onchange = (e) => { state.others = e.target.checked; notify("clicks"); };
+byId("b-others").onchange = (e) => { lent = null; state.others = e.target.checked; notify("clicks"); };
+/** A conflict shows the clicks of others in its video; they are hidden again when another video or annotator comes. */
+let lent = null;
+function lend(video) {
+  if (state.others && !lent) return; // the annotator shows them anyway
+  lent = { video, annotator: state.annotator };
+  state.others = byId("b-others").checked = true;
+}
+listen((topics) => {
+  if (!lent || !(topics.has("person") || topics.has("video"))) return;
+  if (lent.annotator === state.annotator && lent.video === current()?.id) return;
+  lent = null;
+  state.others = byId("b-others").checked = false;
+  notify("clicks");
+});
 
 byId("b-agreement").onclick = async () => {
   const dialog = byId("agreement");
-  const answer = await fetch("api/agreement").then((a) => a.json()).catch(() => null);
+  const answer = await call("api/agreement").then((a) => (a.ok ? a.json() : null)).catch(() => null);
   if (!answer) return say("The server does not answer", "bad");
   const close = el("button", { type: "button", text: "Close", onclick: () => dialog.close() });
   const rows = answer.pairs.map((p) => el("tr", {}, el("th", { scope: "row", text: p.annotators.join(" and ") }),
@@ -192,8 +207,15 @@ byId("b-agreement").onclick = async () => {
       dialog.close();
       const v = model.videoOf(c.video);
       if (!v) return;
-      state.others = byId("b-others").checked = true;
-      Promise.resolve(onVideo(v)).then(() => { state.selected = c.ids[0]; player.seek(c.time_s); notify("selection", "clicks"); });
+      lend(v.id);
+      const go = () => {
+        if (current()?.id !== v.id) return; // another video was opened meanwhile
+        if (!player.isLoaded()) return setTimeout(go, 60);
+        state.selected = c.ids[0];
+        player.seek(c.time_s);
+        notify("selection", "clicks");
+      };
+      Promise.resolve(onVideo(v)).then(go);
     },
   }, el("b", { text: `${c.video} ${clock(c.time_s)}` }),
   el("span", { text: c.labels.length > 1 ? ` ${c.annotators[0]}: ${c.labels[0]}, ${c.annotators[1]}: ${c.labels[1]}` : ` ${c.annotators[0]}: ${c.labels[0]}, ${c.annotators[1]}: no click` })))));

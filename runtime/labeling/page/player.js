@@ -1,4 +1,5 @@
 // Playback. The time of a click is the media time of the frame that was on screen when the key went down.
+import { address, call } from "./api.js";
 import { byId, clamp, clock, say } from "./dom.js";
 import { current, notify, state } from "./model.js";
 
@@ -36,6 +37,7 @@ export const length = () => (Number.isFinite(video.duration) && video.duration) 
 let drawn = 0;
 function moved() {
   const t = now();
+  if (looped && playing() && (t >= looped[1] || t < looped[0] - 1)) video.currentTime = looped[0];
   if (Math.abs(t - drawn) > 1e-6) {
     drawn = t;
     byId("clock").textContent = clock(t);
@@ -43,11 +45,22 @@ function moved() {
   }
 }
 
+let looped = null;
+/** Play a stretch again and again; null: no more. */
+export function loop(stretch) {
+  looped = stretch && [Math.max(stretch[0], 0), Math.min(stretch[1], Math.max(length() - 0.02, 0.05))];
+  if (!looped || !isLoaded()) return;
+  seek(looped[0]);
+  roll(); // while it seeks, the video is not loaded
+}
+export const looping = () => looped;
+
 /** Show a video, as soon as the server has something that the browser plays. */
 export async function show(entry) {
   remember();
   video.pause();
   shown.length = 0;
+  looped = null;
   source = "";
   video.removeAttribute("src");
   video.load();
@@ -56,7 +69,7 @@ export async function show(entry) {
   state.selected = null;
   location.replace("#" + entry.id);
   notify("video", "selection", "clicks", "time");
-  const answer = await fetch(`api/videos/${entry.id}/open`, { method: "POST" }).catch(() => null);
+  const answer = await call(`api/videos/${entry.id}/open`, { method: "POST" }).catch(() => null);
   const facts = answer?.ok ? await answer.json() : {};
   if (state.current !== entry.id) return;
   Object.assign(current() || entry, facts); // the list may have been loaded anew meanwhile
@@ -70,13 +83,14 @@ export function load() {
   const ready = entry.state === "direct" || entry.state === "ready";
   wait.hidden = ready;
   if (!ready) {
+    source = ""; // a converted file may be made again
     const done = entry.duration_s ? `, ${Math.min(Math.round((100 * entry.done_s) / entry.duration_s), 99)} %` : "";
     wait.textContent = entry.state === "failed" ? entry.why
       : entry.state === "converting" ? `Converting for the browser${done}: ${entry.why}`
         : entry.state === "waiting" ? `Waiting to be converted: ${entry.why}` : "Opening";
     return;
   }
-  const wanted = `media/${entry.id}/video?${entry.state}`;
+  const wanted = address(`media/${entry.id}/video?${entry.state}`);
   if (source === wanted) return;
   source = wanted;
   video.src = wanted;
@@ -95,7 +109,7 @@ video.addEventListener("error", () => {
   if (!entry || !source) return;
   if (entry.state === "direct") {
     source = "";
-    fetch(`api/videos/${entry.id}/convert`, { method: "POST" }).then((a) => a.json()).then((facts) => {
+    call(`api/videos/${entry.id}/convert`, { method: "POST" }).then((a) => a.json()).then((facts) => {
       Object.assign(current() || entry, current()?.id === facts.id ? facts : {});
       load();
     }).catch(() => say("The video cannot be loaded: the server does not answer", "bad"));
@@ -105,7 +119,10 @@ for (const name of ["play", "pause", "ended", "seeked", "ratechange"]) {
   video.addEventListener(name, () => { notify("playing"); if (!framed || name === "seeked") moved(); });
 }
 video.addEventListener("timeupdate", () => { if (!framed) moved(); skip(); });
-video.addEventListener("ended", () => say("End of the video. Enter: finished, next video"));
+video.addEventListener("ended", () => {
+  if (looped) { video.currentTime = looped[0]; roll(); }
+});
+video.addEventListener("ended", () => looped || say("End of the video. Enter: finished, next video"));
 
 let kept = 0;
 function remember() {
@@ -123,6 +140,9 @@ export function toggle() {
 export function play() {
   if (!isLoaded()) return;
   if (video.ended) video.currentTime = 0;
+  roll();
+}
+function roll() {
   video.playbackRate = speed;
   video.play().catch((e) => { if (e.name === "NotAllowedError") say("The browser blocks playback: click the video", "bad"); });
 }

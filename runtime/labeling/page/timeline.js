@@ -1,11 +1,12 @@
 // The timeline: thumbnails, motion and clicks on one canvas. Wheel and pinch zoom, dragging moves clicks or the time.
-import { byId, clamp, clock } from "./dom.js";
+import { address } from "./api.js";
+import { byId, clamp, clock, say } from "./dom.js";
 import { clicksOf, current, editClick, hueOf, isOwn, keyOf, listen, notify, state } from "./model.js";
 import * as player from "./player.js";
 
 const canvas = byId("timeline");
-const RULER = 20, FLAGS = 30, PICTURES = 54, MOTION = 34, BAR = 10;
-const HEIGHT = RULER + FLAGS + PICTURES + MOTION + BAR;
+const RULER = 20, FLAGS = 30, EVENTS = 18, PICTURES = 54, MOTION = 34, BAR = 10;
+const HEIGHT = RULER + FLAGS + EVENTS + PICTURES + MOTION + BAR;
 const view = { from: 0, to: 1 };
 const images = new Map();
 let drag = null, pending = false, width = 0;
@@ -34,7 +35,7 @@ export function reveal(t) {
 }
 
 function picture(number) {
-  const url = `media/${state.current}/thumbnail/${number}`;
+  const url = address(`media/${state.current}/thumbnail/${number}`);
   if (!images.has(url)) {
     if (images.size > 600) images.clear();
     const image = new Image();
@@ -65,6 +66,7 @@ function paint() {
   paintRuler(g, soft, rule);
   paintPictures(g, field);
   paintMotion(g, field, soft, rule);
+  paintEvents(g, color, ink);
   paintClicks(g, color, ink);
   const x = xOf(player.now());
   g.fillStyle = accent;
@@ -93,7 +95,7 @@ function paintRuler(g, soft, rule) {
 }
 
 function paintPictures(g, field) {
-  const top = RULER + FLAGS, o = state.overview;
+  const top = RULER + FLAGS + EVENTS, o = state.overview;
   g.fillStyle = field;
   g.fillRect(0, top, width, PICTURES - 2);
   if (!o?.thumbnails.length) return;
@@ -112,7 +114,7 @@ function nearest(times, t) {
 }
 
 function paintMotion(g, field, soft, rule) {
-  const top = RULER + FLAGS + PICTURES, o = state.overview, floor = top + MOTION;
+  const top = RULER + FLAGS + EVENTS + PICTURES, o = state.overview, floor = top + MOTION;
   for (const [from, to] of player.stills()) {
     if (to < view.from || from > view.to) continue;
     g.fillStyle = field;
@@ -133,6 +135,40 @@ function paintMotion(g, field, soft, rule) {
   }
 }
 
+/** Events of the last round from the minimum score on: [class, start, end, score]. */
+export function eventsOf(name) {
+  const rows = (state.found && name && state.found.videos[name]) || [];
+  return rows.filter((row) => row[3] >= (state.least ?? state.found.min_score));
+}
+function paintEvents(g, color, ink) {
+  const name = current()?.name, top = RULER + FLAGS, high = EVENTS - 5;
+  for (const b of state.background.values()) {
+    if (b.video !== name || b.end_s < view.from || b.start_s > view.to) continue;
+    g.strokeStyle = color("--edge");
+    g.lineWidth = 1;
+    const x = xOf(b.start_s), wide = Math.max(xOf(b.end_s) - x, 3);
+    g.strokeRect(x + 0.5, top + 1.5, wide - 1, high - 1);
+    for (let at = 4; at < wide; at += 6) { g.beginPath(); g.moveTo(x + at, top + 1); g.lineTo(x + at - 4, top + high); g.stroke(); }
+  }
+  const playing = player.looping();
+  for (const [label, start, end, score] of eventsOf(name)) {
+    if (end < view.from || start > view.to) continue;
+    const x = xOf(start), wide = Math.max(xOf(end) - x, 4);
+    g.globalAlpha = 0.35 + 0.65 * score;
+    g.fillStyle = color("--" + hueOf(label));
+    g.beginPath();
+    g.roundRect(x, top + 2, wide, high - 2, 3);
+    g.fill();
+    g.globalAlpha = 1;
+    if (playing && playing[0] <= start && playing[1] >= end) { g.strokeStyle = ink; g.lineWidth = 1.5; g.strokeRect(x, top + 1, wide, high); }
+  }
+}
+function eventAt(x, y) {
+  if (y < RULER + FLAGS || y > RULER + FLAGS + EVENTS) return null;
+  const t = tOf(x), near = tOf(x + 3) - t;
+  return eventsOf(current()?.name).findLast(([, start, end]) => t >= start - near && t <= end + near) || null;
+}
+
 function visible() {
   const entry = current();
   return entry ? clicksOf(entry.name).filter((c) => c.time_s >= view.from - 1 && c.time_s <= view.to + 1) : [];
@@ -144,7 +180,7 @@ function paintClicks(g, color, ink) {
     const time = drag?.click === c.id ? drag.time : c.time_s, x = xOf(time), chosen = c.id === state.selected;
     g.globalAlpha = isOwn(c) ? 1 : 0.55;
     g.fillStyle = color("--" + hueOf(c.label));
-    g.fillRect(x - 1, RULER + 4, 2, FLAGS + PICTURES + MOTION - 4);
+    g.fillRect(x - 1, RULER + 4, 2, FLAGS + EVENTS + PICTURES + MOTION - 4);
     if (isOwn(c)) {
       g.beginPath();
       g.roundRect(x - 9, RULER + 3, 18, 20, 4);
@@ -193,21 +229,28 @@ canvas.addEventListener("pointerdown", (e) => {
     drag = { pinch: Math.max(Math.abs(a - b), 10), span: view.to - view.from, middle: tOf((a + b) / 2) };
     return;
   }
-  const click = clickAt(x, y);
-  if (click) {
+  const click = clickAt(x, y), event = eventAt(x, y);
+  if (event) {
+    player.loop([event[1] - 0.3, event[2] + 0.3]);
+    say(`${event[0]}, ${clock(event[1])} to ${clock(event[2])}, score ${event[3].toFixed(2)}. K stops`);
+    drag = {};
+  } else if (click) {
+    player.loop(null);
     state.selected = click.id;
     player.pause();
     player.seek(click.time_s);
     drag = isOwn(click) ? { click: click.id, time: click.time_s, offset: x - xOf(click.time_s), from: x } : null;
     notify("selection");
   } else if (y > HEIGHT - BAR) drag = { bar: true };
-  else { drag = { scrub: true }; player.seek(tOf(x)); }
+  else { drag = { scrub: true }; player.loop(null); player.seek(tOf(x)); }
   draw();
 });
 canvas.addEventListener("pointermove", (e) => {
   const { x, y } = spot(e);
   if (!pointers.has(e.pointerId)) {
+    const event = eventAt(x, y);
     canvas.style.cursor = clickAt(x, y) ? "ew-resize" : "pointer";
+    canvas.title = event ? `${event[0]}, score ${event[3].toFixed(2)}` : "";
     return;
   }
   pointers.set(e.pointerId, x);

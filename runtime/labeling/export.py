@@ -1,0 +1,112 @@
+"""Writing the bundle of a round, in a process of its own, and how to use it."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from ..text.display import as_utf8
+from .child import EXPORT_NEEDS, Child, missing
+
+BUNDLE = "bundle"
+
+
+class Exports:
+    """One export at a time.
+
+    Args:
+        folder: What is labeled; the bundle is written into it.
+        work: The learning folder.
+        start: Starts a process.
+        changed: Called when something has changed for pages.
+    """
+
+    def __init__(self, folder: Path, work: Path, *, start: Callable[..., Child], changed: Callable[[], None]) -> None:
+        self._folder, self._work, self._start, self._changed = folder.resolve(), work, start, changed
+        self._guard = threading.RLock()
+        self._child: Child | None = None
+        self._result: dict[str, str] = {}
+        self._min_score = ""
+
+    @property
+    def place(self) -> Path:
+        """Where the bundle is written."""
+        return self._folder / BUNDLE
+
+    def status(self) -> dict[str, Any]:
+        """For pages."""
+        with self._guard:
+            return {
+                "exported": dict(self._result),
+                "exporting": self._child is not None,
+                "bundle": as_utf8(str(self.place)),
+                "commands": commands(as_utf8(str(self.place))),
+            }
+
+    def begin(self, run: str, min_score: float, *, chosen: bool = False) -> str:
+        """Export a run folder. Returns why it cannot be; empty if it can, or is under way.
+
+        Args:
+            run: Name of the run folder.
+            min_score: Default minimum score of the bundle.
+            chosen: Whether a person has chosen it, in place of that of the run.
+        """
+        with self._guard:
+            if self._child is not None:
+                return ""
+            if lacks := missing(EXPORT_NEEDS):
+                return f"Exporting needs libraries that are not installed: pip install 'punctum[{lacks}]'"
+            name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._folder.name).strip("-._")
+            request: dict[str, Any] = {
+                "job": "export",
+                "work": str(self._work.resolve()),
+                "run": run,
+                "out": str(self.place),
+                "name": name or "bundle",
+            }
+            if chosen:
+                request["min_score"] = min_score
+            self._result, self._min_score = {}, f"{min_score:.2f}"
+            try:
+                self._child = self._start(
+                    request, self._work / "export.log", on_message=self._receive, on_exit=self._exited
+                )
+            except OSError as error:
+                return f"Exporting cannot be started: {as_utf8(str(error))}"
+        return ""
+
+    def close(self) -> None:
+        """End the process. A bundle that is not complete does not appear."""
+        with self._guard:
+            child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        with self._guard:
+            if "bundle" in message:
+                self._result = {"folder": str(message["bundle"]), "id": str(message.get("id", ""))}
+                self._result["min_score"] = self._min_score
+            elif "error" in message:
+                self._result = {"error": str(message["error"].get("text", ""))}
+
+    def _exited(self, code: int) -> None:
+        with self._guard:
+            self._child = None
+            if code and "error" not in self._result:
+                self._result = {"error": f"Exporting broke off. Details: {as_utf8(str(self._work / 'export.log'))}"}
+        self._changed()
+
+
+def commands(bundle: str) -> list[str]:
+    """How to run a bundle on a file, and on a camera."""
+    folder = shlex.quote(bundle)
+    return [
+        f"punctum run {folder} VIDEO.mp4",
+        f"punctum run {folder} rtsp://CAMERA/stream --stream",
+        f"punctum run {folder} camera:/dev/video0 --stream",
+    ]

@@ -1,0 +1,87 @@
+"""The last round of background training, and the labels that it was trained on, as files keep them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ..errors import PunctumError
+from ..files.atomic import atomic_write
+from .label_state import State
+from .questions import typical_lengths
+from .round_result import RoundResult, read_round
+
+TRAINED = "trained.json"
+
+
+class LastRound:
+    """What the last round found.
+
+    Args:
+        work: The learning folder.
+    """
+
+    def __init__(self, work: Path) -> None:
+        self._work = work
+        self.found: RoundResult | None = read_round(work)
+        self.trained: frozenset[str] = self._read_trained()
+        """Keys of the labels that it was trained on."""
+
+    def take(self, state: State) -> tuple[bool, str]:
+        """Take over the result that the process has written for the labels of `state`.
+
+        Returns:
+            Whether there is one, and what could not be written; without that file the labels count as changed after a
+            restart.
+        """
+        found = read_round(self._work)
+        if found is None:
+            return False, ""
+        self.found, self.trained = found, state.keys
+        try:
+            atomic_write(self._work / TRAINED, json.dumps({"state": found.state, "keys": sorted(state.keys)}))
+        except (PunctumError, OSError) as error:
+            return True, error.given if isinstance(error, PunctumError) else str(error)
+        return True, ""
+
+    def changed(self, state: State) -> int:
+        """Number of labels that differ from those of the round."""
+        return len(state.keys ^ self.trained) if self.found else 0
+
+    def record(self, state: State) -> dict[str, Any] | None:
+        """The round, for pages."""
+        found = self.found
+        if found is None:
+            return None
+        return {
+            "number": found.round,
+            "clicks": found.clicks,
+            "min_score": found.min_score,
+            "seconds": round(sum(found.seconds.values()), 1),
+            "labels": list(found.labels),
+            "current": found.state == state.digest,
+        }
+
+    def events(self) -> dict[str, Any]:
+        """All events, by video: [class, start, end, score]; held_out: videos whose events are of other networks."""
+        found = self.found
+        if found is None:
+            return {"round": 0, "videos": {}, "held_out": [], "typical_s": {}}
+        rows = {
+            name: [[e.label, round(e.start_s, 3), round(e.end_s, 3), round(e.score, 4)] for e in video.events]
+            for name, video in found.videos.items()
+        }
+        held_out = [name for name, video in found.videos.items() if video.held_out]
+        typical = {label: round(seconds, 3) for label, seconds in typical_lengths(found).items()}
+        facts = {"round": found.round, "min_score": found.min_score, "typical_s": typical}
+        return {**facts, "videos": rows, "held_out": held_out}
+
+    def _read_trained(self) -> frozenset[str]:
+        try:
+            record = json.loads((self._work / TRAINED).read_text("utf-8"))
+            if self.found is not None and record["state"] == self.found.state:
+                return frozenset(map(str, record["keys"]))
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            pass
+        return frozenset()

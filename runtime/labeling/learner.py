@@ -1,0 +1,335 @@
+"""When the page trains in the background, what it says about it, and what comes of it.
+
+The first round begins when there are enough clicks, each further one when enough labels have changed, or when a page
+asks. One process trains at a time (`child`). After a crash it is started once more for the same labels.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..text.display import as_utf8
+from .answered import Answered, Moment
+from .child import TRAIN_NEEDS, Child, missing
+from .export import Exports
+from .label_state import State, state_of
+from .last_round import LastRound
+from .questions import LEAST_DOUBT, Labels, doubts, questions, unlabeled_videos
+from .results import results
+from .store import ClickStore
+
+FOLDER = "learning"
+AFTER, VIDEOS = 20, 2
+"""Clicks, and videos with clicks, from which a first round is trained."""
+CHANGES = 5
+"""Changed labels after which a further round is trained."""
+ROUND: dict[str, Any] = {}
+"""Sizes of a round that differ from the defaults of `punctum.training.guidance.run_round`."""
+ATTEMPTS = 2
+"""Starts of the process for the same labels."""
+PAUSE_S = 1.0
+"""Time without a change of a label before pages get the new state of training."""
+QUIET_S = 3.0
+"""Time without a change of a label before a round begins."""
+_LOOK_S = 0.5
+_PUBLISH_S = 0.4
+_MOST_SKIPPED = 10_000
+
+Notify = Callable[[dict[str, Any]], None]
+Start = Callable[..., Child]
+
+
+class Learner:
+    """Trains in the background, and answers what pages ask about the result.
+
+    Args:
+        store: The labels.
+        folder: What is labeled.
+        work: Folder for everything that can be made again.
+        after: Clicks from which a first round is trained; 0: only when a page asks.
+        notify: Called from any thread with an event for pages.
+        start: Starts a process; for tests.
+        needs: Libraries that training needs, and the extra that installs each.
+        clock: Monotonic clock.
+    """
+
+    def __init__(
+        self,
+        store: ClickStore,
+        folder: Path,
+        work: Path,
+        *,
+        after: int = AFTER,
+        notify: Notify = lambda event: None,
+        start: Start = Child,
+        needs: Sequence[tuple[str, str]] = TRAIN_NEEDS,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.store, self.folder, self.work = store, folder, work / FOLDER
+        self.notify = notify
+        self._after, self._start, self._clock = after, start, clock
+        self._options = dict(ROUND)
+        self._lacks = missing(needs)
+        self._guard = threading.RLock()
+        self._last = LastRound(self.work)
+        self._child: Child | None = None
+        self._exports = Exports(folder, self.work, start=start, changed=self._publish)
+        self._asked = False
+        self._attempts: dict[str, int] = {}
+        self._running: State | None = None
+        self._progress: dict[str, Any] = {}
+        self._began = self._published_at = 0.0
+        self._error = ""
+        self._input_error = ""
+        self._problems: list[str] = []
+        self._seen: tuple[int, float] = (-1, 0.0)
+        self._stale = False  # labels have changed since pages got the state
+        self._known: tuple[int, State] | None = None
+        self._skipped: set[str] = set()
+        self._answered = Answered(self.work)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="punctum-label-learn", daemon=True)
+
+    def start(self) -> None:
+        """Begin to watch the labels."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """End, with the process that trains."""
+        self._stop.set()
+        with self._guard:
+            child, self._child = self._child, None
+        if child is not None:
+            child.stop()
+        self._exports.close()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+
+    # --- what pages ask
+
+    def status(self) -> dict[str, Any]:
+        """How training stands, for pages."""
+        with self._guard:
+            now = self._state()
+            record: dict[str, Any] = {
+                "after": self._after,
+                "videos_after": VIDEOS,
+                "clicks": now.clicks,
+                "videos": now.videos,
+                "needs": self._lacks,
+                "training": self._running is not None,
+                "error": self._error,
+                "problems": self._problems[-3:],
+                **self._exports.status(),
+                "changed": self._last.changed(now),
+                "round": self._last.record(now),
+            }
+            if self._running is not None:
+                record["progress"] = self._progress_record()
+            return record
+
+    def questions(self) -> dict[str, Any]:
+        """Questions, and the order of unlabeled videos."""
+        found, labels = self._last.found, self._labels()
+        if found is None:
+            return {"round": 0, "questions": [], "unlabeled": []}
+        asked = questions(found, labels, skipped=self._skipped)
+        order = [[video, round(bits, 2)] for video, bits in unlabeled_videos(found, labels)]
+        return {"round": found.round, "questions": [q.to_record() for q in asked], "unlabeled": order}
+
+    def skip(self, key: str, value: bool) -> None:
+        """Do not ask a question again until the server is started again; value False: do."""
+        if not value:
+            self._skipped.discard(key)
+        elif len(self._skipped) < _MOST_SKIPPED:
+            self._skipped.add(key)
+
+    def answer(self, key: str, moment: Moment | None) -> None:
+        """Note which moment a question that was answered is about; None: the answer was undone."""
+        with self._guard:
+            number = 0 if self._last.found is None else self._last.found.round
+            self._note(self._answered.remove(key) if moment is None else self._answered.add(key, moment, number))
+
+    def results(self, min_score: float | None) -> dict[str, Any] | None:
+        """What the networks are worth at a minimum score (by default that of the round), and the events by video."""
+        found = self._last.found
+        if found is None:
+            return None
+        least = found.min_score if min_score is None else min_score
+        return results(found, self._labels(), least)
+
+    def events(self) -> dict[str, Any]:
+        """All events, by video: [class, start, end, score]; held_out: videos whose events are of other networks."""
+        return self._last.events()
+
+    def train(self) -> None:
+        """Train as soon as possible, even if little has changed."""
+        with self._guard:
+            self._asked = True
+            self._error = ""
+            self._attempts.clear()
+
+    def export(self, min_score: float | None = None) -> str:
+        """Write the bundle of the last round, in the background. Returns why it cannot be; empty if it can.
+
+        min_score: its default minimum score; None for that of the round.
+        """
+        found = self._last.found
+        if found is None:
+            return "There is nothing to export before the first round of training"
+        least = found.min_score if min_score is None else min_score
+        if problem := self._exports.begin(found.run, least, chosen=min_score is not None):
+            return problem
+        self._publish()
+        return ""
+
+    def _state(self) -> State:
+        """The labels now; they are looked at again only after a change."""
+        version = self.store.version
+        if self._known is None or self._known[0] != version:
+            self._known = (version, state_of(self.store))
+        return self._known[1]
+
+    # --- the loop
+
+    def _run(self) -> None:
+        while not self._stop.wait(_LOOK_S):
+            self.look()
+
+    def look(self) -> None:
+        """Begin a round if one is due, and send the state of training to pages after labels have changed."""
+        version, now = self.store.version, self._clock()
+        with self._guard:
+            if version != self._seen[0]:
+                self._seen, self._stale = (version, now), True
+            unchanged_s = now - self._seen[1]
+            publish = self._stale and unchanged_s >= PAUSE_S
+            quiet = unchanged_s >= QUIET_S or self._last.found is None
+            if not (self._stop.is_set() or self._child is not None or self._lacks or not (quiet or self._asked)):
+                state = self._state()
+                if self._due(state):
+                    self._begin(state)
+                    publish = True
+            if not publish:
+                return
+            self._stale = False
+        self._publish()
+
+    def _due(self, state: State) -> bool:
+        if state.videos < VIDEOS or self._attempts.get(state.digest, 0) >= ATTEMPTS:
+            return False
+        changed = len(state.keys ^ self._last.trained)
+        if self._attempts.get(state.digest):  # it crashed
+            return True
+        if self._asked:
+            return changed > 0 or self._last.found is None
+        if not self._after:
+            return False
+        if self._last.found is None:
+            return state.clicks >= self._after
+        return changed >= CHANGES
+
+    def _begin(self, state: State) -> None:
+        self._asked, self._error, self._input_error, self._problems = False, "", "", []
+        self._attempts[state.digest] = self._attempts.get(state.digest, 0) + 1
+        self._running, self._progress, self._began = state, {"stage": "start", "done": 0, "total": 0}, self._clock()
+        request = {
+            "job": "train",
+            "folder": str(self.folder.resolve()),
+            "work": str(self.work.resolve()),
+            "points": self.store.points_file.name,
+            "state": state.digest,
+            **self._options,
+        }
+        try:
+            self._child = self._start(request, self.work / "train.log", on_message=self._receive, on_exit=self._exited)
+        except OSError as error:
+            self._running, self._error = None, f"Training cannot be started: {as_utf8(str(error))}"
+
+    def _receive(self, message: dict[str, Any]) -> None:
+        with self._guard:
+            if "stage" in message:
+                if message["stage"] != self._progress.get("stage"):
+                    self._began = self._clock()
+                self._progress = message
+            elif "problem" in message:
+                self._problems.append(str(message["problem"]))
+            elif "error" in message:
+                self._input_error = str(message["error"].get("text", ""))
+            elif "result" in message:
+                self._take()
+        self._publish(throttled="stage" in message)
+
+    def _take(self) -> None:
+        if self._running is None:
+            return
+        if self._last.found is not None:
+            before = doubts(self._last.found, self._labels())
+            self._note(self._answered.close_round(before, LEAST_DOUBT))
+        taken, problem = self._last.take(self._running)
+        self._note(problem)
+        if taken and self._last.found is not None:
+            self._skipped.clear()
+            self.notify({"round": self._last.found.round})
+
+    def _exited(self, code: int) -> None:
+        with self._guard:
+            state, self._running, self._child = self._running, None, None
+            if code and state is not None:
+                again = self._attempts.get(state.digest, 0) < ATTEMPTS
+                if self._input_error:  # it says what is wrong with the input, which another start would not change
+                    self._attempts[state.digest] = ATTEMPTS
+                    self._error = self._input_error
+                elif again:
+                    self._error = "Training broke off, and is started again"
+                else:
+                    log = self.work / "train.log"
+                    self._error = (
+                        f"Training broke off twice. It is tried again when labels change. Details: {as_utf8(str(log))}"
+                    )
+            elif state is not None:
+                self._attempts.pop(state.digest, None)
+        self._publish()
+
+    def _note(self, problem: str) -> None:
+        """Show what could not be written."""
+        if problem:
+            self._problems.append(problem)
+
+    def _labels(self) -> Labels:
+        clicks, spans, labeling = self.store.snapshot()
+        number = 0 if self._last.found is None else self._last.found.round
+        with self._guard:
+            answered, settled = self._answered.moments(number), self._answered.doubts()
+        return Labels.of(
+            clicks,
+            spans,
+            confirmed=labeling.confirmed,
+            marked=labeling.nothing,
+            partly=labeling.partly,
+            answered=answered,
+            doubts=settled,
+        )
+
+    def _progress_record(self) -> dict[str, Any]:
+        done, total = self._progress.get("done", 0), self._progress.get("total", 0)
+        took = self._clock() - self._began
+        left = took * (total - done) / done if done else None
+        percent = round(100 * done / total) if total else 0
+        return {
+            "stage": self._progress.get("stage"),
+            "percent": percent,
+            "left_s": None if left is None else round(left),
+        }
+
+    def _publish(self, *, throttled: bool = False) -> None:
+        """Send the state of training to pages. throttled: not if that was done just now."""
+        now = self._clock()
+        if throttled and now - self._published_at < _PUBLISH_S:
+            return
+        self._published_at = now
+        self.notify({"learning": self.status()})
