@@ -15,7 +15,7 @@ from punctum.runtime.bundle.writer import assemble_bundle, save_bundle
 from punctum.training.models.checkpoint import Run
 from pydantic import ValidationError
 
-from ._names import check_bundle_name, check_new_folder
+from ._names import check_bundle_name, check_new_folder, name_of_dataset
 from .graphs.backbone import ExportedBackbone
 from .graphs.export import center_graph, locator_graph
 from .graphs.parity import check_parity
@@ -50,7 +50,7 @@ def export_bundle(
         InputError: the name is not valid, the folder exists, or the backbone's features are not those of the run.
         PunctumError: a graph does not reproduce its module.
     """
-    name = name or str(run.provenance.get("dataset", "bundle"))
+    name = name or name_of_dataset(run.provenance.get("dataset", "bundle"))
     check_bundle_name(name, version)
     check_new_folder(out, replace=replace)
     spec = run.feature_spec

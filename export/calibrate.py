@@ -15,11 +15,17 @@ from punctum.runtime.datasets.dataset import Dataset, Point
 from punctum.runtime.datasets.recordings import feature_reader, open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
+from punctum.runtime.text.display import counted, some
 from punctum.training.arrays import F64
 from punctum.training.confidence.judge import JudgedEvents, judge_recordings, score_recording
-from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
+from punctum.training.confidence.site import LARGEST_SHIFT, Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import locate_clicks
 from punctum.training.records import Record
+
+__all__ = ["FEW", "LARGEST_SHIFT", "calibrate_bundle"]
+
+FEW = 30
+"""Clicks below which maps that are learned from nothing else are doubtful."""
 
 
 def calibrate_bundle(
@@ -65,11 +71,21 @@ def calibrate_bundle(
         )
     before = bundle.manifest.calibration
     if not clicks and before is None:
+        why = "`no_points` leaves the clicks out" if points is None else "there are no clicks in these videos"
         raise InputError(
             "not-calibrated",
-            f"Bundle {bundle.id} is not calibrated, and there are no clicks in these videos",
+            f"Bundle {bundle.id} is not calibrated, and {why}",
             required="clicks, or a bundle that is calibrated",
-            next_step="click the actions of these videos, or train and export the bundle with this version",
+            next_step="leave `no_points` out"
+            if points is None
+            else "click the actions of these videos, or train and export the bundle with this version",
+        )
+    if points is not None and not clicks and actions_per_hour is None:
+        raise InputError(
+            "no-points",
+            f"{data.points_file} has no click in these {counted(len(videos), 'video')}",
+            required="clicks, or `no_points` to use the distribution of the scores alone",
+            next_step="click the actions, check `points` and `subset`, or set `no_points`",
         )
     footage = _judged(bundle, data, videos, clicked, quiet=quiet)
     judged, hours = footage.events, footage.hours
@@ -77,15 +93,37 @@ def calibrate_bundle(
     if clicks:
         calibration = _by_clicks(footage, bundle, facts)
     elif before is not None:
+        _check_events(judged, hours, actions_per_hour)
         actions = None if actions_per_hour is None else actions_per_hour * hours
+        known = float(_scores(before, judged).sum())
         calibration, shift = calibrate_by_rate(footage, before, actions=actions)
         expected = float(_scores(calibration, judged).sum())
-        facts |= {"clicks": None, "shift": round(shift, 4), "expected": round(expected, 2)}
+        facts |= {"clicks": None, "shift": round(shift, 4), "expected_before": round(known, 2)}
+        facts["expected"] = round(expected, 2)
     manifest = bundle.manifest
     draft = manifest.model_copy(
         update={"calibration": calibration, "provenance": {**manifest.provenance, "calibration": facts}}
     )
     return seal_bundle(draft, dict(bundle.content), bundle.source), facts
+
+
+def _check_events(judged: JudgedEvents, hours: float, actions_per_hour: float | None) -> None:
+    """Refuse footage without events, and a rate of more actions than there are events to be right."""
+    events = len(judged.raw)
+    if not events:
+        raise InputError(
+            "calibration-judgment",
+            f"The bundle finds no event in {hours:.2g} h of footage: nothing can be learned from that",
+            required="events",
+            next_step="use more footage",
+        )
+    if actions_per_hour is not None and actions_per_hour * hours >= events:
+        raise InputError(
+            "actions-per-hour",
+            f"`actions_per_hour` is {actions_per_hour:g}: {actions_per_hour * hours:.1f} actions in {hours:.2g} h",
+            f"less than {events / hours:.0f} per hour, because the bundle finds {counted(events, 'event')} in all",
+            "correct `actions_per_hour`",
+        )
 
 
 def _listed(
@@ -106,8 +144,8 @@ def _listed(
     if data.labels != tuple(bundle.labels):
         raise InputError(
             "labels-differ",
-            f"The classes of the data set are {', '.join(data.labels)}",
-            f"those of the bundle: {', '.join(bundle.labels)}",
+            f"The classes of the data set are {some(data.labels)}",
+            f"those of the bundle: {some(bundle.labels)}",
             "use a data set of the same classes",
         )
     return data, videos

@@ -1,4 +1,4 @@
-"""The training recipe as data: what `--config` reads and what a run records in config.json, field `config`.
+"""The training recipe as data: what `--config` reads and what a run records in its config.json.
 
 Every published rule that the default recipe changes is a field here, so each change can be ablated. Time is counted
 in snippets unless a name ends in `_s` (seconds).
@@ -6,7 +6,8 @@ in snippets unless a name ends in `_s` (seconds).
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
 
 from punctum.runtime.bundle.config import Fusion, PostProcess
 from pydantic import Field, field_validator, model_validator
@@ -161,11 +162,16 @@ class OptimConfig(Recipe):
 
     epochs: int = Field(default=300, ge=1, le=MAX_COUNT)  #: passes over the clicks, the snippets (crops) or the videos
     steps: int | None = Field(default=None, ge=1, le=MAX_COUNT)  #: number of steps; overrides epochs
+    least_steps: int = Field(default=1, ge=1, le=MAX_COUNT)  #: lower bound of the steps that the epochs amount to
     rate: float = Field(default=1e-3, gt=0)  #: the highest learning rate of the schedule
     weight_decay: float = Field(default=1e-3, ge=0)
     decoupled: bool = True  #: AdamW; False: Adam with an L2 penalty, as published
     schedule: Literal["cosine", "one-cycle", "constant"] = "cosine"
     clip_gradient: float | None = Field(default=None, gt=0)  #: bound of the gradient's norm
+
+    def length(self, steps: int) -> int:
+        """The number of steps of a stage whose epochs amount to `steps`; 0 if there is nothing to learn from."""
+        return self.steps if self.steps is not None else max(steps, self.least_steps) if steps else 0
 
 
 class NetworkRecipe(Recipe):
@@ -175,6 +181,9 @@ class NetworkRecipe(Recipe):
     objective: LocatorObjective = Field(default_factory=PointsObjective, discriminator="kind")
     optim: OptimConfig = OptimConfig()
 
+
+Chosen = Literal["adapt", "class_probability"]
+"""A setting of post-processing that the folds of a calibration can choose."""
 
 _CROPS = PointsObjective(
     sampling="crops", batch=16, window=64, smoothness=1.0, background_at="auto", background_weight=0.07, balance=0.7
@@ -212,6 +221,8 @@ class TrainConfig(Recipe):
     post: PostProcess = Field(
         default_factory=lambda: PostProcess.model_validate({"fusion": {"center": 1.0, "contrast": 1.0}})
     )
+    choose: tuple[Chosen, ...] = ("adapt", "class_probability")
+    """Settings of `post` that the folds choose; by default those that `post` does not state."""
     folds: int = Field(default=3, ge=0, le=MAX_COUNT)  #: of videos, for the calibration of scores; 0: no calibration
     holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of the TRAINING videos kept for model selection
     select: Literal["last", "best"] = "last"  #: best: by clicks of the held-out videos
@@ -230,6 +241,34 @@ class TrainConfig(Recipe):
             if unknown:
                 raise ValueError(f"unknown fields {sorted(unknown)}")
         return value
+
+    @model_validator(mode="before")
+    @classmethod
+    def _choose_what_is_not_stated(cls, value: Any) -> Any:
+        """Make the choice explicit, so that a recorded recipe, whose `post` states every field, chooses the same."""
+        if isinstance(value, Mapping) and "choose" not in value:
+            stated = _stated(value.get("post"))
+            return {**value, "choose": tuple(name for name in cls.model_fields["choose"].default if name not in stated)}
+        return value
+
+    @field_validator("choose")
+    @classmethod
+    def _in_order(cls, value: tuple[Chosen, ...]) -> tuple[Chosen, ...]:
+        if len(set(value)) < len(value):
+            raise ValueError("names must differ")
+        return tuple(sorted(value))
+
+    def model_copy(self, *, update: Mapping[str, Any] | None = None, deep: bool = False) -> Self:
+        """A copy with changed fields. What a new `post` changes or states anew is no longer chosen by the folds."""
+        changes = dict(update or {})
+        post = changes.get("post")
+        if isinstance(post, PostProcess) and "choose" not in changes:
+            stated = _stated(post) - _stated(self.post)
+            stated |= {"adapt"} if post.adapt != self.post.adapt else set()
+            if post.fusion.class_probability != self.post.fusion.class_probability:
+                stated.add("class_probability")
+            changes["choose"] = tuple(name for name in self.choose if name not in stated)
+        return super().model_copy(update=changes, deep=deep)
 
     @model_validator(mode="after")
     def _residual_widths(self) -> TrainConfig:
@@ -261,3 +300,18 @@ class TrainConfig(Recipe):
         if self.select == "best" and self.holdout == 0:
             raise ValueError('select = "best" needs holdout > 0: models are never selected on test videos')
         return self
+
+
+def _stated(post: Any) -> set[str]:
+    """Which fields of post-processing and fusion a recipe states."""
+    if isinstance(post, PostProcess):
+        return post.model_fields_set | post.fusion.model_fields_set
+    if isinstance(post, Mapping):
+        return set(post) | _stated_names(post.get("fusion"))
+    return set()
+
+
+def _stated_names(fusion: Any) -> set[str]:
+    if isinstance(fusion, Fusion):
+        return set(fusion.model_fields_set)
+    return set(fusion) if isinstance(fusion, Mapping) else set()

@@ -58,7 +58,7 @@ def _objective(rule: LocatorObjective, locator: LocatorConfig, place: str) -> It
 
 def _optim(optim: OptimConfig, place: str) -> Iterator[IdleField]:
     if optim.steps is not None:
-        yield from idle_fields(optim, ("epochs",), place, f"{place}.steps is set")
+        yield from idle_fields(optim, ("epochs", "least_steps"), place, f"{place}.steps is set")
 
 
 def _head(head: CenterConfig) -> Iterator[IdleField]:

@@ -44,7 +44,7 @@ class Recipe(BaseModel):
 
 
 def read_recipe(path: Path, kind: type[R]) -> R:
-    """Read a JSON file as a recipe; absent fields take their defaults.
+    """Read a JSON file as a recipe; absent fields take their defaults. config.json of a run stands for its recipe.
 
     Raises:
         InputError: the file cannot be read, or a field is wrong (named in the message).
@@ -55,7 +55,7 @@ def read_recipe(path: Path, kind: type[R]) -> R:
         problem = f"cannot be read ({error})"
     if problem:
         raise InputError("config-unreadable", f"{path} {problem}", required="a JSON file", next_step="check the path")
-    record = read_json(path)
+    record = _recipe_in(read_json(path))
     try:
         return kind.model_validate(_lists_to_tuples(record), strict=True)  # strict: "5" and true are not numbers
     except ValidationError as error:
@@ -96,6 +96,13 @@ def differs(section: BaseModel, name: str) -> bool:
     """Whether a field differs from its default."""
     default: Any = type(section).model_fields[name].get_default(call_default_factory=True)
     return bool(getattr(section, name) != default)
+
+
+def _recipe_in(record: Any) -> Any:
+    """The recipe in config.json of a run folder, which has it in a field beside what identifies the data."""
+    if isinstance(record, dict) and "schema" in record and isinstance(record.get("config"), dict):
+        return record["config"]
+    return record
 
 
 def _lists_to_tuples(value: Any) -> Any:

@@ -6,6 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from punctum.runtime.bundle.config import Fusion
+from punctum.runtime.errors import InputError
+from punctum.runtime.text.display import shown
+from pydantic import ValidationError
 
 from .config import (
     CenterConfig,
@@ -13,6 +16,7 @@ from .config import (
     HiddenLayer,
     LacpObjective,
     LocatorConfig,
+    NetworkRecipe,
     Normalisation,
     OptimConfig,
     OwnObjective,
@@ -22,7 +26,11 @@ from .effects import train_fields
 from .recipe import read_recipe, refuse_idle
 
 MANY_CLICKS = 200
-"""Clicks from which `for_videos` uses all networks of the default recipe."""
+"""Clicks from which `for_videos` uses the networks of the default recipe as they are."""
+COPIES = 3
+"""Copies of each network that `for_videos` trains with fewer clicks."""
+LEAST_STEPS = 30
+"""Steps of each copy, where the epochs amount to fewer."""
 _RAW = Normalisation(standardise=False, clip=None)
 
 
@@ -70,15 +78,26 @@ def with_own(recipe: TrainConfig, factory: str) -> TrainConfig:
     Args:
         recipe: the recipe.
         factory: package.module:factory; see objectives/own.py.
+
+    Raises:
+        InputError: it is not such a name.
     """
-    own = OwnObjective(factory=factory)
+    try:
+        own = OwnObjective(factory=factory)
+    except ValidationError:
+        raise InputError(
+            "objective-unknown",
+            f"{shown(repr(factory), 120)} does not name an objective",
+            "points, lacp, or package.module:factory",
+            "correct `objective`",
+        ) from None
     partners = tuple(p.model_copy(update={"objective": own}) for p in recipe.partners)
     return recipe.model_copy(update={"objective": own, "partners": partners})
 
 
 def with_published_head(recipe: TrainConfig) -> TrainConfig:
     """TSPNet's head, labels, losses, oscillating point update and fusion (docs/method/tspnet.md)."""
-    return recipe.model_copy(
+    return without_choice(recipe, "class_probability").model_copy(
         update={
             "center": CenterConfig(kind="published", normalisation=_RAW, dropout=0.5, input_dropout=0.0),
             "center_objective": CenterObjective(
@@ -97,9 +116,20 @@ def with_published_head(recipe: TrainConfig) -> TrainConfig:
     )
 
 
+def without_adapt(recipe: TrainConfig) -> TrainConfig:
+    """Post-processing without boundary adaptation (ABA), whatever the folds would choose."""
+    post = recipe.post.model_copy(update={"adapt": False})
+    return without_choice(recipe, "adapt").model_copy(update={"post": post})
+
+
+def without_choice(recipe: TrainConfig, name: str) -> TrainConfig:
+    """The recipe with one setting less to be chosen by the folds."""
+    return recipe.model_copy(update={"choose": tuple(each for each in recipe.choose if each != name)})
+
+
 def with_epochs(recipe: TrainConfig, epochs: int) -> TrainConfig:
     """The same number of epochs for every stage."""
-    length = {"epochs": epochs, "steps": None}
+    length = {"epochs": epochs, "steps": None, "least_steps": 1}
     partners = tuple(p.model_copy(update={"optim": p.optim.model_copy(update=length)}) for p in recipe.partners)
     changes: dict[str, Any] = {
         name: getattr(recipe, name).model_copy(update=length) for name in ("locator_optim", "center_optim")
@@ -124,19 +154,44 @@ def without_point_update(recipe: TrainConfig) -> TrainConfig:
     return recipe.model_copy(update={"center_objective": recipe.center_objective.model_copy(update={"update": "none"})})
 
 
-def for_videos(clicks: int = 0) -> TrainConfig:
-    """The default recipe for features of a backbone that was trained on the same videos and clicks.
+def for_videos(clicks: int = 0, *, clicks_seen: bool = False) -> TrainConfig:
+    """The default recipe for features of videos.
 
     Short recordings have few gaps between clicks, so background is also taken before the first click and in videos
-    without clicks; not after the last click, since such recordings tend to end during the last action. With fewer
-    than `MANY_CLICKS` clicks the deeper networks memorize them, so only the network with the short receptive field
-    remains. Measured by benchmarks/video_accuracy.py.
+    without clicks; not after the last click, since such recordings tend to end during the last action.
+
+    With fewer than `MANY_CLICKS` clicks, every network is trained `COPIES` times, each time on windows of its own, and
+    for at least `LEAST_STEPS` steps: with so little footage the result depends on which windows are drawn much more
+    than on the initial weights, so networks that see the same windows (`locator.members`) make the same errors, and
+    averaging them gains nothing.
 
     Args:
         clicks: in the training videos.
+        clicks_seen: the backbone was trained on these clicks. The deeper networks then memorize few clicks, so only the
+            network with the short receptive field remains.
     """
     recipe = TrainConfig()
     edges = {"edge_background": "before"}
-    partners = tuple(p.model_copy(update={"objective": p.objective.model_copy(update=edges)}) for p in recipe.partners)
-    objective = recipe.objective.model_copy(update=edges)
-    return recipe.model_copy(update={"objective": objective, "partners": partners if clicks >= MANY_CLICKS else ()})
+    networks = [n.model_copy(update={"objective": n.objective.model_copy(update=edges)}) for n in recipe.networks]
+    if clicks < MANY_CLICKS:
+        shapes = networks[:1] if clicks_seen else networks
+        networks = [_single(network) for network in shapes for _ in range(COPIES)]
+    first = networks[0]
+    return recipe.model_copy(
+        update={
+            "locator": first.locator,
+            "objective": first.objective,
+            "locator_optim": first.optim,
+            "partners": tuple(networks[1:]),
+        }
+    )
+
+
+def _single(network: NetworkRecipe) -> NetworkRecipe:
+    """One copy of a network that is trained several times."""
+    return network.model_copy(
+        update={
+            "locator": network.locator.model_copy(update={"members": 1}),
+            "optim": network.optim.model_copy(update={"least_steps": LEAST_STEPS}),
+        }
+    )

@@ -28,7 +28,7 @@ import torch
 from punctum.runtime import InputError, PunctumError
 from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.backbone.fingerprint import check_clips_apart, make_fingerprint
-from punctum.runtime.backbone.folder import SPEC_FILE, parse_spec, read_backbone, read_spec_file
+from punctum.runtime.backbone.folder import SPEC_FILE, parse_spec, read_backbone, read_spec_file, write_backbone
 from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from punctum.runtime.bundle.config import FeatureSpec
@@ -167,8 +167,7 @@ def is_backbone_folder(folder: Path) -> bool:
 
 def write_folder(backbone: ExportedBackbone, folder: Path) -> None:
     """Write the two files of a backbone folder."""
-    (folder / GRAPH_FILE).write_bytes(backbone.graph)
-    (folder / SPEC_FILE).write_text(backbone.spec.model_dump_json(indent=1) + "\n", encoding="utf-8")
+    write_backbone(folder, backbone.spec.model_copy(update={"file": GRAPH_FILE}), backbone.graph)
 
 
 def export_backbone(module: nn.Module, spec: BackboneSpec) -> bytes:

@@ -29,7 +29,7 @@ def import_module(source: str, options: TorchOptions) -> nn.Module:
         try:
             target = attrgetter(attribute)(importlib.import_module(name))
             module = target if isinstance(target, nn.Module) else target(**options.get("arguments", {}))
-        except Exception as error:  # noqa: BLE001 - the module is the user's and may raise anything
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - the module is the user's and may raise anything
             raise InputError(
                 "backbone-import",
                 f"{source}: {error.__class__.__name__}: {failure_text(error, 600)}",

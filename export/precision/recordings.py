@@ -11,6 +11,7 @@ from punctum.runtime.bundle.precision import REFERENCE
 from punctum.runtime.datasets.recordings import open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.features.features import Features
+from punctum.runtime.text.display import some
 from punctum.training.arrays import F32
 
 Reader = Callable[[str], Features]
@@ -38,7 +39,7 @@ def open_data(bundle: Bundle, folder: str | Path, split: str | None) -> Dataset:
         raise InputError(
             "label-unknown",
             f"The bundle has classes that {data.name} does not have: {', '.join(unknown)}",
-            required=", ".join(data.labels),
+            required=some(data.labels),
             next_step="use the data set that the run was trained on",
         )
     spec = bundle.manifest.features

@@ -233,6 +233,12 @@ def _check_graph(runner: Runner, spec: BackboneSpec, name: str) -> int:
             f"{spec.output} [N, D] with a fixed D",
             "pool over space and time in the graph",
         )
+    if spec.parts and spec.parts[-1].columns[1] != features[1]:
+        raise _mismatch(
+            f"The parts of the backbone of {name} have {spec.parts[-1].columns[1]} columns",
+            f"{features[1]}, as the graph returns",
+            "compose the backbone again",
+        )
     return int(features[1])
 
 

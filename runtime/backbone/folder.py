@@ -10,6 +10,7 @@ from ..bundle.backbone_spec import BackboneSpec
 from ..bundle.graph_scan import check_graph
 from ..bundle.limits import FILE_BYTES, MANIFEST_BYTES
 from ..errors import InputError
+from ..files.atomic import atomic_write
 from ..text.display import shown
 from ..text.json_types import JsonValue
 from ..text.strict_json import parse_json
@@ -36,6 +37,13 @@ def read_backbone(folder: str | Path) -> tuple[BackboneSpec, bytes]:
     graph = _read(path, FILE_BYTES)
     check_graph(graph, f"{spec.file} in {shown(folder)}", opening=False)
     return spec, graph
+
+
+def write_backbone(folder: str | Path, spec: BackboneSpec, graph: bytes) -> None:
+    """Write a backbone folder: the graph first, so that a folder with a spec is complete."""
+    folder = Path(folder)
+    atomic_write(folder / spec.file, graph)
+    atomic_write(folder / SPEC_FILE, spec.model_dump_json(indent=1) + "\n")
 
 
 def read_spec(path: str | Path) -> BackboneSpec:

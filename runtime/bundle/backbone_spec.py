@@ -6,12 +6,13 @@ import hashlib
 import json
 import math
 from pathlib import PurePosixPath
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, SerializerFunctionWrapHandler, field_validator, model_serializer, model_validator
 
 from ..text.display import is_plain
 from . import limits
+from .backbone_part import BackbonePart, check_columns
 from .config import Model
 
 
@@ -61,6 +62,16 @@ class BackboneSpec(Model):
     input: str = Field(default="clips", max_length=limits.TEXT_CHARACTERS)
     output: str = Field(default="features", max_length=limits.TEXT_CHARACTERS)
     fingerprint: ClipFingerprint | None = None
+    parts: tuple[BackbonePart, ...] = Field(default=(), max_length=limits.BACKBONE_PARTS)
+    """Parts of a composed backbone, in the order of their columns; empty for a single network."""
+
+    @model_serializer(mode="wrap")
+    def _without_parts(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        # A record without parts is written as before this field was introduced, so ids of bundles stay the same.
+        record: dict[str, Any] = dump(self)
+        if not self.parts:
+            record.pop("parts", None)
+        return record
 
     @field_validator("file")
     @classmethod
@@ -80,6 +91,7 @@ class BackboneSpec(Model):
             raise ValueError("std must be positive")
         if any(abs(value) > limits.SCALE for value in (*self.mean, *self.std)) or min(self.std) < 1 / limits.SCALE:
             raise ValueError(f"mean and std must be within {limits.SCALE:g}, and std at least {1 / limits.SCALE:g}")
+        check_columns(self.parts)
         if self.right_frames >= self.clip_frames:
             raise ValueError(f"right_frames must be below clip_frames ({self.clip_frames})")
         values = (self.clip_frames + self.snippet_frames) * self.height * self.width * self.channels
@@ -112,8 +124,12 @@ class BackboneSpec(Model):
         return t, c, h, w
 
     def digest(self, graph_sha256: str) -> str:
-        """Identity of backbone and preprocessing: SHA-256 of the graph's hash and everything that decides its input."""
-        record = self.model_dump(mode="json", exclude={"file", "fingerprint"})
+        """Identity of backbone and preprocessing: SHA-256 of the graph's hash and everything that decides its input.
+
+        It does not cover `parts`, which describe where networks come from: the graph's hash already covers what they
+        compute, and a version of punctum that does not know the field must find the same identity.
+        """
+        record = self.model_dump(mode="json", exclude={"file", "fingerprint", "parts"})
         text = json.dumps({**record, "graph": graph_sha256}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 

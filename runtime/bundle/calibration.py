@@ -16,6 +16,9 @@ from pydantic import Field, field_validator, model_validator
 from . import limits
 from .config import Model
 
+FOOTAGE = ("hours", "clicks")
+"""Fields of a calibration that state the size of its footage. They change no event."""
+
 
 class ScoreMap(Model):
     """The map of one class, and its default threshold.
@@ -83,12 +86,16 @@ class Calibration(Model):
         reduced: Likewise for events scored with reduced effort under overload; empty: `classes` holds for them, too.
         choices: Minimum scores, rising, and what they give.
         right_share: Share of right events among all events of the footage on which the maps were learned.
+        hours: Duration of this footage; None where the bundle does not say.
+        clicks: Likewise the number of its clicks.
     """
 
     classes: tuple[ScoreMap, ...] = Field(min_length=1, max_length=limits.LABELS)
     reduced: tuple[ScoreMap, ...] = Field(default=(), max_length=limits.LABELS)
     choices: tuple[Choice, ...] = Field(default=(), max_length=limits.KNOTS)
     right_share: float = Field(default=0.5, gt=0, lt=1)
+    hours: float | None = Field(default=None, gt=0, le=limits.RATE)
+    clicks: int | None = Field(default=None, ge=0, le=int(limits.RATE))
 
     @field_validator("choices")
     @classmethod
@@ -96,6 +103,18 @@ class Calibration(Model):
         if any(a.min_score >= b.min_score for a, b in pairwise(value)):
             raise ValueError("the minimum scores must rise")
         return value
+
+    def with_minimum(self, min_score: float) -> Calibration:
+        """A copy whose default minimum score is this one in all classes.
+
+        Args:
+            min_score: The minimum score, 0 to 1.
+        """
+        lists = {
+            name: tuple(each.model_copy(update={"min_score": min_score}) for each in getattr(self, name))
+            for name in ("classes", "reduced")
+        }
+        return self.model_copy(update=lists)
 
     def score(self, label: int, raw: float, *, degraded: bool = False) -> float:
         """The calibrated score of an event.

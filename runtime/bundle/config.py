@@ -47,6 +47,8 @@ class Settings(Model):
                 first = error.errors(include_input=False, include_url=False, include_context=False)[0]
                 where = shown(".".join(str(part) for part in first["loc"]), 120)
                 message = str(first["msg"]).removeprefix("Value error, ")
+                if len(first["loc"]) == 1:
+                    where += f" is {shown(repr(values.get(str(first['loc'][0]))), 60)}"
                 raise InputError(
                     "setting-invalid", f"{kind}: {where}: {message}", next_step="correct the value"
                 ) from None

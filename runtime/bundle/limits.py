@@ -65,5 +65,7 @@ CLIP_VALUES = 1 << 28
 """Values in the frames of one clip and one snippet together: 1 GiB of float32."""
 SCALE = 1e6
 """Magnitude of mean and std in preprocessing; std also not below 1 / SCALE."""
+BACKBONE_PARTS = 64
+"""Parts of a composed backbone."""
 STATISTICS = 256
 """Numbers in one list of a fingerprint."""

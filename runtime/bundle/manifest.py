@@ -14,7 +14,7 @@ from ..text.display import is_plain, short, shown
 from ..text.strict_json import parse_json
 from . import limits
 from .backbone_spec import BackboneSpec
-from .calibration import Calibration
+from .calibration import FOOTAGE, Calibration
 from .config import FeatureSpec, FileRecord, Graph, Model, PostProcess
 from .errors import invalid_field
 from .precision import REFERENCE, Precisions
@@ -139,7 +139,9 @@ def identified(manifest: Manifest) -> dict[str, Any]:
     """The fields of a manifest that its id covers, besides the files.
 
     Backbone, calibration and precision variants are included only where they exist, so that bundles without them keep
-    the id that they had before these fields were introduced.
+    the id that they had before these fields were introduced. The size of the footage of a calibration changes no event
+    and is left out, so that versions that do not know it find the same id.
+    The same holds for records of the backbone's parts. The SHA-256 of the bundle covers both.
     """
     parts = {"labels", "features", "locator", "center", "post"}
     if manifest.backbone is not None:
@@ -148,7 +150,12 @@ def identified(manifest: Manifest) -> dict[str, Any]:
         parts.add("calibration")
     if manifest.precisions != (REFERENCE,):
         parts.add("precision")
-    return manifest.model_dump(mode="json", include=parts)
+    record = manifest.model_dump(mode="json", include=parts)
+    for name in FOOTAGE if manifest.calibration is not None else ():
+        record["calibration"].pop(name)
+    if manifest.backbone is not None:
+        record["backbone"].pop("parts", None)
+    return record
 
 
 def parse_manifest(source: str, data: bytes) -> Manifest:

@@ -71,7 +71,14 @@ class OperatingPoint:
         targets = (self.target_precision, self.target_recall, self.false_alarms_per_hour)
         if all(target is None for target in targets):
             return 0.0 if calibration is None else calibration.min_scores(labels)
-        if calibration is None or not calibration.choices:
+        if calibration is not None and not calibration.choices:
+            raise InputError(
+                "not-calibrated",
+                "The bundle was calibrated without clicks, so it does not know the precision and recall of its scores",
+                required="a bundle that was calibrated on clicks",
+                next_step="run `punctum calibrate` on footage with clicks, or set `min_score`",
+            )
+        if calibration is None:
             raise InputError(
                 "not-calibrated",
                 "The bundle does not know the precision and recall of its scores",
@@ -86,25 +93,30 @@ class OperatingPoint:
             reached = [c.min_score for c in choices if c.recall >= self.target_recall]
             if reached:
                 return reached[-1]
-            raise _out_of_reach("target_recall", "recall", max(c.recall for c in choices), "at most")
+            best = max(choices, key=lambda c: c.recall)
+            raise _out_of_reach("target_recall", "recall", best.recall, "at most", best)
         if self.target_precision is not None:
             for choice in choices:
                 if choice.precision >= self.target_precision:
                     return choice.min_score
-            raise _out_of_reach("target_precision", "precision", max(c.precision for c in choices), "at most")
+            best = max(choices, key=lambda c: c.precision)
+            raise _out_of_reach("target_precision", "precision", best.precision, "at most", best)
         most = math.inf if self.false_alarms_per_hour is None else self.false_alarms_per_hour
         for choice in choices:
             if choice.false_alarms_per_hour <= most:
                 return choice.min_score
-        least = min(c.false_alarms_per_hour for c in choices)
-        raise _out_of_reach("false_alarms_per_hour", "number of false alarms per hour", least, "at least")
+        best = min(choices, key=lambda c: c.false_alarms_per_hour)
+        what = "number of false alarms per hour"
+        raise _out_of_reach("false_alarms_per_hour", what, best.false_alarms_per_hour, "at least", best)
 
 
-def _out_of_reach(parameter: str, what: str, best: float, bound: str) -> InputError:
+def _out_of_reach(parameter: str, what: str, best: float, bound: str, choice: Choice) -> InputError:
+    # Neutral about the footage: for a bundle of `punctum calibrate` it is that of the site.
+    at = f"{best:.3g}, at a minimum score of {choice.min_score:g}"
     return InputError(
         "target-out-of-reach",
-        f"No minimum score of this bundle reaches `{parameter}`: the {what} on its training videos was {bound} "
-        f"{best:.3g}",
+        f"No minimum score of this bundle reaches `{parameter}`: the {what} on the videos of its calibration was "
+        f"{bound} {at}",
         f"{bound} {best:.3g}",
-        f"change `{parameter}`, or train on more clicks",
+        f"change `{parameter}`, or set `min_score` (0 keeps every event)",
     )

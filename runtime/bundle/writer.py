@@ -10,7 +10,7 @@ from typing import Any
 
 from ..files.atomic import atomic_folder
 from .backbone_spec import BackboneSpec
-from .calibration import Calibration
+from .calibration import FOOTAGE, Calibration
 from .config import FeatureSpec, FileRecord, Graph, PostProcess
 from .graph_scan import check_graph
 from .manifest import MANIFEST, Manifest, content_id, identified
@@ -100,6 +100,9 @@ def manifest_text(manifest: Manifest) -> bytes:
     """`manifest.json` as it is written. Its SHA-256 is that of the bundle."""
     absent = {name for name in ("backbone", "calibration") if getattr(manifest, name) is None}
     record = manifest.model_dump(mode="json", by_alias=True, exclude=absent)
+    for name in FOOTAGE:
+        if manifest.calibration is not None and getattr(manifest.calibration, name) is None:
+            record["calibration"].pop(name)
     return (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
 
 
@@ -109,7 +112,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> s
     Raises:
         InputError: The folder exists; with `replace`: it contains anything but a bundle.
     """
-    with atomic_folder(path, replace=replace, own=_is_bundle) as folder:
+    with atomic_folder(path, replace=replace, own=is_bundle_folder) as folder:
         for key, data in bundle.content.items():
             target = folder / key
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -118,7 +121,7 @@ def save_bundle(bundle: Bundle, path: str | Path, *, replace: bool = False) -> s
     return bundle.id
 
 
-def _is_bundle(folder: Path) -> bool:
+def is_bundle_folder(folder: Path) -> bool:
     """Whether a folder contains the files that its manifest lists and nothing else."""
     try:
         listed = set(json.loads((folder / MANIFEST).read_bytes())["files"]) | {MANIFEST}

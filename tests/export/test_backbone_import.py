@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -95,18 +97,27 @@ def module(name: str):
     return getattr(made, name)().eval()
 
 
+@functools.cache
+def files_of(name: str, shape: tuple[int, ...], external: bool) -> dict[str, bytes]:
+    """A network of `MODULES` as torch exports it: net.onnx, and its weights where they are external. Each made once."""
+    with tempfile.TemporaryDirectory() as folder:
+        torch.onnx.export(
+            module(name),
+            (torch.randn(2, *shape),),
+            f"{folder}/net.onnx",
+            input_names=["clips"],
+            output_names=["features"],
+            dynamic_shapes=({0: torch.export.Dim("N", min=1, max=64)},),
+            external_data=external,
+            dynamo=True,
+            verbose=False,
+        )
+        return {path.name: path.read_bytes() for path in Path(folder).iterdir()}
+
+
 def to_onnx(name: str, path: Path, shape: tuple[int, ...], *, external: bool = False) -> Path:
-    torch.onnx.export(
-        module(name),
-        (torch.randn(2, *shape),),
-        str(path),
-        input_names=["clips"],
-        output_names=["features"],
-        dynamic_shapes=({0: torch.export.Dim("N", min=1, max=64)},),
-        external_data=external,
-        dynamo=True,
-        verbose=False,
-    )
+    for file, data in files_of(name, shape, external).items():
+        (path if file == "net.onnx" else path.parent / file).write_bytes(data)
     return path
 
 

@@ -81,6 +81,49 @@ def test_scores_alone_shift_little_where_nothing_has_changed(data, tmp_path, cap
     assert abs(json.loads(capsys.readouterr().out)["calibration"]["shift"]) < 0.5
 
 
+def test_more_actions_than_events_are_refused(data, tmp_path, capsys):
+    words = [DEMO, str(data), "--no-points", "--actions-per-hour", "1e5", "--out", str(tmp_path / "b")]
+    assert invoke(["calibrate", *words]) == 2
+    told = capsys.readouterr().err
+    assert "[actions-per-hour]" in told
+    assert "less than" in told and "because the bundle finds" in told
+    assert not (tmp_path / "b").exists()
+
+
+def test_without_clicks_it_compares_and_warns(data, tmp_path, capsys):
+    assert invoke(["calibrate", DEMO, str(data), "--no-points", "--out", str(tmp_path / "b")]) == 0
+    done = capsys.readouterr()
+    assert " actions expected (" in done.out and " before)" in done.out
+    assert "nothing shows whether this is better" in done.err
+    words = ["--no-points", "--actions-per-hour", "2", "--out", str(tmp_path / "c")]
+    assert invoke(["calibrate", DEMO, str(data), *words]) == 0
+    assert "the shift is large" in capsys.readouterr().err
+
+
+def test_few_clicks_for_an_uncalibrated_bundle(plain, data, tmp_path, capsys):
+    own = tmp_path / "data"
+    write_demo_dataset(own, videos=4, seed=9)
+    (own / "test.txt").write_text((own / "train.txt").read_text().split()[0])
+    assert invoke(["calibrate", plain, str(own), "--out", str(tmp_path / "b")]) == 0
+    done = capsys.readouterr()
+    assert "on these same videos" in done.out
+    assert "a few dozen are needed" in done.err
+
+
+def test_it_is_said_why_there_are_no_clicks(plain, data, tmp_path, capsys):
+    assert invoke(["calibrate", plain, str(data), "--no-points", "--out", str(tmp_path / "b")]) == 2
+    assert "--no-points leaves the clicks out" in capsys.readouterr().err
+    (tmp_path / "none.csv").write_text("class,video_id,time_s\n")
+    own = tmp_path / "data"
+    write_demo_dataset(own, videos=4, seed=9)
+    (own / "points.csv").write_text("class,video_id,time_s\n")
+    assert invoke(["calibrate", plain, str(own), "--subset", "train", "--out", str(tmp_path / "b")]) == 2
+    assert "there are no clicks in these videos" in capsys.readouterr().err
+    assert invoke(["calibrate", DEMO, str(own), "--subset", "train", "--out", str(tmp_path / "b")]) == 2
+    told = capsys.readouterr().err
+    assert "[no-points]" in told and "--no-points" in told  # not silently another method
+
+
 @pytest.mark.parametrize(
     ("bundle", "words", "code"),
     [
@@ -96,6 +139,26 @@ def test_what_is_refused(bundle, words, code, plain, data, tmp_path, capsys):
     assert invoke(["calibrate", source, str(data), *words, "--out", str(tmp_path / "b")]) == 2
     assert f"[{code}]" in capsys.readouterr().err
     assert not (tmp_path / "b").exists()
+
+
+@pytest.mark.parametrize(
+    ("out", "words", "code"),
+    [
+        ("afile/x", [], "output"),
+        ("other", ["--replace"], "output-exists"),
+        ("afile", ["--replace"], "output-exists"),
+    ],
+)
+def test_a_place_that_cannot_be_written_is_refused_first(data, tmp_path, monkeypatch, capsys, out, words, code):
+    from punctum.export import calibrate
+
+    monkeypatch.setattr(calibrate, "calibrate_bundle", lambda *given, **more: pytest.fail("the work began"))
+    (tmp_path / "afile").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "notes.txt").write_text("mine")
+    assert invoke(["calibrate", DEMO, str(data), *words, "--out", str(tmp_path / out)]) == 2
+    assert f"[{code}]" in capsys.readouterr().err
+    assert (tmp_path / "afile").read_text() == (tmp_path / "other" / "notes.txt").read_text() == "mine"
 
 
 def test_clicks_of_other_videos_and_other_classes(plain, data, tmp_path, capsys):

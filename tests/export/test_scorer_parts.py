@@ -63,7 +63,7 @@ def test_no_proposals():
     "graph",
     [
         lambda: center_graph(head(CenterConfig(use_tracks=True, embed=6, hidden=16, members=1))),
-        lambda: export_center(head(HEADS["default"]), DIM, CLASSES),
+        lambda: export_center(head(HEADS["one member, no length"]), DIM, CLASSES),
         lambda: b"",
         lambda: b"not a graph",
         lambda: center_graph(head(HEADS["default"]))[:-200],

@@ -33,6 +33,8 @@ def test_where_there_is_no_terminal_each_stage_is_a_line(toy, recipe_file, tmp_p
     told = [line for line in capsys.readouterr().err.splitlines() if "kernels" not in line]
     assert [line.partition(":")[0] for line in told if "left" not in line] == ([] if quiet else ["locator", "center"])
     assert all("step" in line for line in told)
+    if not quiet:
+        assert "(stage 1 of 2)" in told[0] and "(stage 2 of 2)" in told[-1]
 
 
 @pytest.mark.parametrize(
@@ -140,6 +142,7 @@ def test_a_point_update_that_is_switched_off_leaves_the_points(toy, small, recip
 IDLE = {
     '{"objective": {"kind": "lacp", "budget": 30}}': "budget",
     '{"locator_optim": {"steps": 5, "epochs": 9}}': "locator_optim.epochs",
+    '{"locator_optim": {"steps": 5, "least_steps": 9}}': "locator_optim.least_steps",
     '{"objective": {"kind": "points", "balance": 0.5}}': "objective.balance",
     '{"partners": [{"locator": {"hidden": [], "dropout": 0.2}}]}': "partners.0.locator.dropout",
     '{"center": {"kind": "published", "members": 3}, "center_objective": {"kind": "points"}}': "center.members",
@@ -248,3 +251,32 @@ def test_the_default_recipe_trains_on_another_locators_proposals(toy, tmp_path, 
         counts.append(json.loads(shown.out)["stages"]["center"]["candidates"])
     assert counts[1] == counts[0] + sum(len(rows) for rows in results.values())
     assert "1 training videos without proposals" in shown.err
+
+
+def test_an_uncalibrated_run_is_named_by_train_and_export(toy, small, tmp_path, capsys):
+    out, recipe_file = tmp_path / "run", tmp_path / "recipe.json"
+    center = small.center.model_copy(update={"use_tracks": False})  # torch need not export it, which takes seconds
+    recipe_file.write_text(small.model_copy(update={"center": center}).model_dump_json())
+    assert run(["train", str(toy), "--out", str(out), "--config", str(recipe_file), "--epochs", "1"]) == 0
+    assert "not calibrated: scores only rank events" in capsys.readouterr().out
+    pytest.importorskip("onnxscript", reason="exporting needs onnxscript")
+    assert run(["export", str(out), "--out", str(tmp_path / "bundle")]) == 0
+    told = capsys.readouterr().err
+    assert "was trained without calibration" in told and "only rank events" in told
+    summary = json.loads((out / "summary.json").read_text())
+    (out / "summary.json").write_text(json.dumps({**summary, "status": "interrupted"}))
+    assert run(["export", str(out), "--out", str(tmp_path / "other")]) == 0
+    assert "was interrupted (continue it with punctum train --resume)" in capsys.readouterr().err
+
+
+def test_the_summary_says_how_it_judges_and_what_to_call(capsys):
+    from punctum.training.cli.common import named_data, show_run
+
+    calibration = {"folds": 3, "calibrated": True, "min_score": 0.43, "recall": 0.88, "precision": 0.91, "suspects": 5}
+    stages = {"calibration": calibration}
+    summary = {"videos": 21, "clicks": 370, "seconds": 60.0, "stages": stages}
+    show_run(summary, Path("runs/g 2"), named_data(Path("data/my set"), "split_1", "other.csv"))
+    shown = capsys.readouterr().out
+    assert "recall 88%, precision 91%" in shown and "tIoU 0.5" in shown and "punctum eval" in shown
+    assert "5 labels are contradicted by a confident event" in shown
+    assert "punctum diagnose 'data/my set' --split split_1 --points other.csv --run 'runs/g 2'" in shown

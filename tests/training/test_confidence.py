@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime.bundle.calibration import Calibration, ScoreMap
+from punctum.runtime.bundle.config import PostProcess
 from punctum.runtime.diagnosis.held_out import read_held_out
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import best_minimum, choices
@@ -132,6 +135,39 @@ def test_the_best_minimum_and_the_table_of_choices():
     first, last = rows[0], rows[-1]
     assert (first.precision, first.recall, first.false_alarms_per_hour) == (pytest.approx(4 / 6, abs=1e-4), 1.0, 4.0)
     assert (last.precision, last.recall, last.false_alarms_per_hour) == (1.0, 0.25, 0.0)
+
+
+def test_improbable_events_have_a_minimum_and_a_table_too():
+    scores = np.array([0.004, 0.003, 0.0005])
+    data = JudgedEvents(np.zeros(3, np.int64), scores, np.array([True, False, False]))
+    rows = choices(scores, data, 1, hours=1.0)
+    assert [(row.min_score, row.recall, row.false_alarms_per_hour) for row in rows] == [
+        (0.0, 1.0, 2.0),
+        (0.001, 1.0, 1.0),
+        (0.002, 1.0, 1.0),
+    ]
+    assert (scores >= best_minimum(scores, 1)).any()
+
+
+def test_without_a_table_of_choices_a_target_asks_for_clicks_and_not_for_calibration():
+    from punctum.runtime.bundle.operating_point import OperatingPoint
+    from punctum.runtime.errors import InputError
+
+    with pytest.raises(InputError, match="calibrated without clicks") as caught:
+        OperatingPoint(target_recall=0.5).of(known(), LABELS)
+    assert caught.value.code == "not-calibrated"
+    with pytest.raises(InputError, match="a calibrated bundle"):
+        OperatingPoint(target_recall=0.5).of(None, LABELS)
+
+
+def test_a_run_without_an_event_above_its_minimum_has_a_summary():
+    from punctum.training.cli.common import calibration_line
+
+    facts = {"calibrated": True, "folds": 2, "min_score": 0.01, "recall": 0.0, "precision": None}
+    assert "shows no event" in calibration_line(facts)
+    no_right = {"calibrated": False, "folds": 3, "events": 9, "right": 0}
+    assert "0 of 9 events" in calibration_line(no_right)
+    assert "at least two videos" in calibration_line({"calibrated": False, "folds": 0, "events": 0, "right": 0})
 
 
 def known(share: float = 0.1) -> Calibration:
@@ -267,3 +303,32 @@ def test_settings_that_the_recipe_states_are_not_varied():
     assert [s.adapt for s in settings_of(TrainConfig(), center=False)] == [True, False]
     stated = TrainConfig.model_validate({"post": {"adapt": True, "fusion": {"center": 1, "class_probability": 0}}})
     assert len(settings_of(stated, center=True)) == 1
+    assert stated.choose == ()
+
+
+def test_a_recorded_recipe_chooses_what_its_run_chose():
+    from punctum.training.cli.recipe_options import recipe_of
+    from punctum.training.config import TrainConfig
+    from punctum.training.engine.post import settings_of
+
+    recipes = [recipe_of(None), recipe_of(None, adapt=False), recipe_of(None, published=True)]
+    recipes.append(TrainConfig.model_validate({"post": {"fusion": {"center": 1, "class_probability": 0.5}}}))
+    assert [len(each.choose) for each in recipes] == [2, 1, 1, 1]
+    for recipe in recipes:
+        recorded = TrainConfig.model_validate_json(recipe.model_dump_json())
+        assert recorded == recipe
+        assert settings_of(recorded, center=True) == settings_of(recipe, center=True)
+
+
+def test_an_option_beside_a_recorded_recipe_states_its_setting(tmp_path):
+    from punctum.training.cli.recipe_options import recipe_of
+    from punctum.training.config import TrainConfig
+
+    file = tmp_path / "config.json"
+    file.write_text(json.dumps({"schema": "punctum-run/1", "config": TrainConfig().model_dump(mode="json")}))
+    assert recipe_of(file) == TrainConfig()  # of a run folder, too
+    assert recipe_of(file, adapt=False).choose == ("class_probability",)
+    assert recipe_of(file, published=True).choose == ("adapt",)
+    recipe = TrainConfig()
+    assert recipe.model_copy(update={"post": PostProcess(adapt=True)}).choose == ("class_probability",)
+    assert recipe.model_copy(update={"post": recipe.post.model_copy(update={"sigma": 0.4})}).choose == recipe.choose

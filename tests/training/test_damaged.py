@@ -22,9 +22,13 @@ from punctum.training.engine.trainer import train_run
 from punctum.training.models.checkpoint import load_run
 from safetensors.numpy import load_file, save_file
 
+from tests.helpers.exhaustive import EXHAUSTIVE, examples
+
 from .test_check_agrees import TINY
 
-FUZZ = settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+FUZZ = settings(
+    max_examples=examples(25, 60), deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 RECIPE = TINY.model_copy(update={"partners": (TINY.networks[0],), "save_every": 1})
 values = st.one_of(
     st.none(),
@@ -214,38 +218,55 @@ STATES = {
 }
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", STATES)
-@pytest.mark.parametrize("stage", ["locator", "center"])
-def test_states_to_resume_from(toy, tmp_path, monkeypatch, name, stage):
-    from punctum.training.engine import loop
+LONGER = RECIPE.model_copy(
+    update={f: getattr(RECIPE, f).model_copy(update={"steps": 3}) for f in ("locator_optim", "center_optim")}
+)
 
-    recipe = RECIPE.model_copy(
-        update={f: getattr(RECIPE, f).model_copy(update={"steps": 3}) for f in ("locator_optim", "center_optim")}
-    )
-    data, saved = load_training_set(Dataset.open(toy)), loop.save_state
+
+@pytest.fixture(scope="module")
+def killed(toy: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Runs that were killed after the first state of a stage."""
+    from punctum.training.engine import loop
 
     class Killed(Exception):
         pass
 
-    def kill(path: Path, state: Any) -> None:
-        saved(path, state)
-        if path.name == f"{stage}.safetensors":
-            raise Killed
+    folders, data, saved = {}, load_training_set(Dataset.open(toy)), loop.save_state
+    for stage in ("locator", "center"):
 
-    monkeypatch.setattr(loop, "save_state", kill)
-    with pytest.raises(Killed):
-        train_run(data, recipe, tmp_path / "run", quiet=True)
-    monkeypatch.undo()
-    path = tmp_path / "run" / "state" / f"{stage}.safetensors"
+        def kill(path: Path, state: Any, last: str = f"{stage}.safetensors") -> None:
+            saved(path, state)
+            if path.name == last:
+                raise Killed
+
+        folders[stage] = tmp_path_factory.mktemp("killed") / "run"
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(loop, "save_state", kill)
+            train_run(data, LONGER, folders[stage], quiet=True)
+    return folders
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("stage", ["locator", "center"])
+def test_states_to_resume_from(killed, toy, tmp_path, name, stage):
+    data, folder = load_training_set(Dataset.open(toy)), Path(shutil.copytree(killed[stage], tmp_path / "run"))
+    path = folder / "state" / f"{stage}.safetensors"
     whole = path.read_bytes()
     path.write_bytes(STATES[name](whole))
     assert path.read_bytes() != whole
+    before = files_of(folder)
     with pytest.raises(InputError) as caught:
-        train_run(data, recipe, tmp_path / "run", quiet=True, resume=True)
+        train_run(data, LONGER, folder, quiet=True, resume=True)
     assert caught.value.code == "state-damaged" and "`fresh=True`" in str(caught.value)
-    path.write_bytes(whole)
-    assert train_run(data, recipe, tmp_path / "run", quiet=True, resume=True)["status"] == "complete"
+    assert files_of(folder) == before  # so that training can be resumed from any of these states
+    if EXHAUSTIVE or name == "cut":
+        path.write_bytes(whole)
+        assert train_run(data, LONGER, folder, quiet=True, resume=True)["status"] == "complete"
 
 
 @pytest.mark.parametrize(

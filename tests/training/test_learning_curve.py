@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from punctum.runtime.cli import invoke
 from punctum.runtime.datasets.dataset import Dataset
+from punctum.runtime.errors import InputError
 from punctum.training.confidence.curve import learning_curve
 from punctum.training.confidence.extrapolate import fit_power_law
 from punctum.training.config import TrainConfig
 from punctum.training.data.videos import load_training_set
-from punctum.training.engine.learning_curve import RUNS, plans, run_all, run_plan
+from punctum.training.engine.learning_curve import RUNS, plans, read_result, run_all, run_plan
 
 SHARES = (0.25, 0.5, 1.0)
 
@@ -58,6 +59,19 @@ def test_parts_are_nested_and_held_out_videos_are_never_trained_on(training):
         assert names[2] | held_out == {s.video for s in training.samples}
         assert all(plan.clicks >= plan.share * mine[2].clicks for plan in mine)
     assert [p.name for p in plans(training, SHARES, 3, seed=0)] == [p.name for p in todo]
+
+
+def test_shares_that_differ_in_late_digits_have_files_of_their_own(toy):
+    training = load_training_set(Dataset.open(toy))
+    names = [plan.name for plan in plans(training, [0.5, 0.50000001, 1.0], 3, seed=0)]
+    assert len(set(names)) == 9 and {"fold0-0.5", "fold0-0.50000001", "fold0-1"} <= set(names)
+
+
+def test_a_damaged_result_costs_its_run_only(tmp_path):
+    file = tmp_path / "fold0-0.5.json"
+    file.write_text("{")
+    with pytest.raises(InputError, match=r"remove fold0-0\.5\.json"):
+        read_result(file)
 
 
 def fake(plan, config, out, **options):
@@ -113,6 +127,7 @@ def test_the_record_of_a_curve(training, tmp_path):
     assert curve["ap"]["twice"] >= curve["ap"]["now"]
     assert curve["ap"]["gain_low"] <= curve["ap"]["gain_high"]
     assert list(curve["classes"]) == list(training.labels[:2])  # the third has too few clicks
+    assert curve["too_few"] == {training.labels[2]: 3}
     assert json.dumps(curve, allow_nan=False)
     part = learning_curve(results[:4], training.labels, counts)
     assert part["folds"] == 1 and part["complete"]  # only complete folds are compared
@@ -152,6 +167,34 @@ def test_what_is_refused(toy, tmp_path, capsys):
     (tmp_path / "mine" / "notes.txt").write_text("mine")
     assert "[out-foreign]" in refused(capsys, toy, "--out", tmp_path / "mine")
     assert [p.name for p in tmp_path.iterdir()] == ["mine"]
+
+
+def test_a_budget_that_is_too_small_is_named_with_one_that_suffices(toy, tmp_path, capsys, monkeypatch):
+    from punctum.training.engine import learning_curve as module
+
+    def slow(plan, config, out, **options):
+        result = fake(plan, config, out, **options)
+        result["seconds"] = 2.0 * plan.clicks
+        (out / RUNS / f"{plan.name}.json").write_text(json.dumps(result))
+        return result
+
+    defaults = {**module.run_all.__kwdefaults__, "train": slow}
+    monkeypatch.setattr(module.run_all, "__kwdefaults__", {**defaults, "clock": Clock()})
+    call = ["learning-curve", str(toy), "--out", str(tmp_path / "curve")]
+    assert invoke([*call, "--minutes", "0.1"]) == 0
+    first = capsys.readouterr()
+    clicks = [plan.clicks for plan in plans(load_training_set(Dataset.open(toy)), SHARES, 3, seed=0)]
+    assert f"on {min(clicks)} to {max(clicks)} of " in first.err
+    assert "known after the first run" in first.err
+    assert "more than --minutes 0.1" in first.out
+    assert invoke([*call, "--minutes", "0.1"]) == 0
+    again = capsys.readouterr()
+    assert "known after the first run" not in again.err
+    assert "1 of them done before" in again.err
+    enough = again.out.partition("and --minutes ")[2].split()[0]
+    monkeypatch.setattr(module.run_all, "__kwdefaults__", {**defaults, "clock": lambda: 0.0})
+    assert invoke([*call, "--minutes", enough, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["runs"] > 1
 
 
 def test_results_that_are_damaged_and_other_data(toy, training, tmp_path, capsys, monkeypatch):

@@ -6,7 +6,9 @@ import torch
 from punctum.training.config import HiddenLayer, LocatorConfig, PointsObjective
 from punctum.training.data.videos import TrainingSet
 from punctum.training.models.locator import LocatorNet
-from punctum.training.objectives.points import PointsTask, even_targets, gaps_of, label_loss, point_log_likelihood
+from punctum.training.objectives.point_loss import label_loss, point_log_likelihood
+from punctum.training.objectives.point_targets import even_targets, gaps_of
+from punctum.training.objectives.points import PointsTask
 
 from .conftest import CLASSES, DIM, make_sample
 

@@ -45,7 +45,8 @@ def all_rows(recipe: TrainConfig) -> list[Row]:
     Args:
         recipe: the full method.
     """
-    recipe = recipe.model_copy(update={"folds": 0})  # calibration changes no ranking, and takes most of the time
+    # Calibration changes no ranking, and takes most of the time; without it, nothing is chosen by folds.
+    recipe = recipe.model_copy(update={"folds": 0, "choose": ()})
     clicks = _learned_from_clicks(recipe, update="absolute")
     fixed = _learned_from_clicks(recipe, update="none")
     published, lacp = with_published_head(recipe), with_lacp(recipe)

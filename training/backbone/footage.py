@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from punctum.runtime.datasets.background import BackgroundSpan
 from punctum.runtime.datasets.dataset import Dataset, Point
+from punctum.runtime.datasets.groups import read_groups
 from punctum.runtime.datasets.tables import read_points
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import as_utf8
@@ -23,12 +25,18 @@ class Footage:
         videos: video id -> file.
         labels: class names.
         points: video id -> clicks; None: nobody labeled the footage.
+        background: video id -> certified background.
+        partly: videos that are labeled in part.
+        groups: video id -> camera, person or site.
     """
 
     name: str
     videos: Mapping[str, Path]
     labels: tuple[str, ...] = ()
     points: Mapping[str, Sequence[Point]] | None = None
+    background: Mapping[str, Sequence[BackgroundSpan]] = field(default_factory=dict)
+    partly: frozenset[str] = frozenset()
+    groups: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_footage(
@@ -74,7 +82,10 @@ def dataset_footage(data: Dataset, *, clicked: bool = True) -> Footage:
             required="a train.txt",
             next_step="check `train_list`",
         )
-    return Footage(data.name, videos, data.labels, data.points() if clicked else None)
+    if not clicked:
+        return Footage(data.name, videos, data.labels)
+    groups = read_groups(data.folder, data.train)
+    return Footage(data.name, videos, data.labels, data.points(), data.background(), data.partly(), groups)
 
 
 def _clicked_folder(folder: Path, files: dict[str, Path], table: Path) -> Footage:

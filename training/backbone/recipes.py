@@ -71,6 +71,7 @@ def backbone_recipe(
 def backbone_fields(recipe: BackboneConfig) -> Iterator[IdleField]:
     """Yield every field of the recipe that has no effect, with the reason."""
     yield from idle_fields(recipe.optim, ("epochs",), "optim", "the recipe's own field epochs is used")
+    yield from idle_fields(recipe.optim, ("least_steps",), "optim", "the length follows from epochs and minutes")
     yield from idle_fields(
         recipe.objective, _SITES_ONLY, "objective", "a backbone is trained on windows of its own size"
     )

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+from punctum.runtime.datasets.background import BackgroundSpan
 from punctum.runtime.datasets.dataset import Point
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import as_utf8, counted
 
-from ..data.labels import Clicks, locate_clicks
+from ..data.labels import Clicks, SureSpan, locate_clicks, locate_spans
 from ..engine.report import Reporter
 from ..engine.stop import StopSignal, TrainingInterrupted
 from .footage import Footage
@@ -27,11 +28,15 @@ class ClickedSpan:
         span: the frames.
         clicks: empty for unlabeled footage.
         labeled: False if nobody labeled the footage, so that a span without clicks says nothing.
+        background: certified background on the snippet grid.
+        partly: labeled in part: outside of clicks and certified background nothing is known.
     """
 
     span: FrameSpan
     clicks: Clicks
     labeled: bool
+    background: tuple[SureSpan, ...] = ()
+    partly: bool = False
 
 
 def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: StopSignal) -> list[ClickedSpan]:
@@ -49,7 +54,10 @@ def read_spans(footage: Footage, store: FrameStore, reporter: Reporter, stop: St
             if not store.add(video, path, stop=lambda: stop.requested) or stop.requested:
                 raise interrupted(store.folder)
             clicks = () if footage.points is None else footage.points.get(video, ())
-            parts += assign_clicks(store.spans(video), clicks, store, labeled=labeled)
+            assigned = assign_clicks(store.spans(video), clicks, store, labeled=labeled)
+            if sure := footage.background.get(video, ()):
+                assigned = [_with_background(part, sure, store) for part in assigned]
+            parts += [replace(part, partly=True) for part in assigned] if video in footage.partly else assigned
             reporter.advance(as_utf8(video))
     finally:
         reporter.end()
@@ -92,6 +100,13 @@ def assign_clicks(
         what = f"{counted(dropped, 'click')} of {as_utf8(spans[0].video)}"
         warnings.warn(f"{what} dropped: the video has no frame at that time", UserWarning, stacklevel=2)
     return parts
+
+
+def _with_background(part: ClickedSpan, sure: Sequence[BackgroundSpan], store: FrameStore) -> ClickedSpan:
+    spec = store.spec
+    length = len(part.span.frames) // spec.snippet_frames
+    spans = locate_spans(sure, snippets=length, stride_s=spec.stride_s, start_s=part.span.start_s)
+    return replace(part, background=spans)
 
 
 def interrupted(folder: Path) -> TrainingInterrupted:

@@ -18,7 +18,7 @@ from torch.nn import functional as fn
 
 from ..arrays import F16, F32, I64
 from ..data.videos import Sample
-from ..objectives.points import even_targets
+from ..objectives.point_targets import even_targets
 from ..records import Record
 from .augment import augment
 from .config import BackboneConfig
@@ -164,7 +164,9 @@ class BackboneTask:
         for i in labeled:
             part = self.parts[i]
             no_features = np.zeros((int(self.length[i]), 1), np.float32)
-            samples.append(Sample(part.span.video, no_features, part.span.start_s, part.clicks))
+            samples.append(
+                Sample(part.span.video, no_features, part.span.start_s, part.clicks, part.background, part.partly)
+            )
         targets = [np.zeros((int(n), self.classes + 1), np.float32) for n in self.length]
         for i, rows in zip(labeled, even_targets(samples, self.config.objective, self.classes), strict=True):
             targets[i] = rows

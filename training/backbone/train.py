@@ -157,6 +157,9 @@ def _describe(footage: Footage, config: BackboneConfig) -> Record:
         parts += [os.fsencode(video), str(path.stat().st_size).encode() if path.is_file() else b"-"]
         clicks = () if footage.points is None else footage.points.get(video, ())
         parts.append(np.array([(p.label, p.time_s) for p in clicks], np.float64).tobytes())
+        sure = footage.background.get(video, ())
+        if sure or video in footage.partly:
+            parts.append(repr((sorted(map(tuple, sure), key=str), video in footage.partly)).encode())
     return {
         "schema": SCHEMA,
         "config": config.model_dump(mode="json"),

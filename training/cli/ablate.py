@@ -29,7 +29,7 @@ def ablate(
     points: Annotated[str, typer.Option(help="Points file in the data set: one click per action.")] = "points.csv",
     train_list: Annotated[str, typer.Option(help="List of training videos.")] = "train.txt",
     config: Annotated[
-        Path | None, typer.Option(help="Recipe of the full method (JSON), as in field config of a run's config.json.")
+        Path | None, typer.Option(help="Recipe of the full method (JSON), or config.json of a run.")
     ] = None,
     epochs: Annotated[int | None, typer.Option(min=1, help="Epochs of every stage [from the recipes].")] = None,
     tiou: Annotated[

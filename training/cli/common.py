@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 from punctum.runtime.cli.terminal import echo, say
@@ -54,8 +55,8 @@ def _say_warning(message: Warning | str, category: type[Warning], *rest: Any, **
     say(f"warning: {message}")
 
 
-def show_run(summary: Record, out: Path) -> None:
-    """Print the summary of a run: one line for the run, one per stage."""
+def show_run(summary: Record, out: Path, data: str) -> None:
+    """Print the summary of a run: one line for the run, one per stage. data: how diagnose is told the data set."""
     counts = f"{counted(summary['videos'], 'video')}, {counted(summary['clicks'], 'click')}"
     echo(f"{counts}, {summary['seconds']:.1f} s -> {out}")
     for name, stage in summary["stages"].items():
@@ -63,26 +64,51 @@ def show_run(summary: Record, out: Path) -> None:
             echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
         elif name == "calibration" and "folds" in stage:
             echo(f"  {calibration_line(stage)}")
-            show_suspects(stage, out)
+            show_suspects(stage, out, data)
         else:
             echo(f"  {name}: already trained")
+    if "calibration" not in summary["stages"]:
+        echo("  not calibrated: scores only rank events, and a bundle has no default minimum score")
 
 
 def calibration_line(facts: Record) -> str:
     """One line about what a bundle's scores are worth, from held-out training videos."""
+    if not facts.get("calibrated") and facts.get("events"):
+        return (
+            f"calibration: none, because {facts['right']} of {counted(facts['events'], 'event')} on held-out training "
+            "videos are right, and it needs right and wrong ones; scores only rank events"
+        )
     if not facts.get("calibrated"):
         return "calibration: none, for lack of clicks in at least two videos; scores only rank events"
-    return (
-        f"calibration: {counted(facts['folds'], 'fold')}; on held-out training videos a minimum score of "
-        f"{facts['min_score']:.2f} finds {facts['recall']:.0%} of the clicks, and {facts['precision']:.0%} of the "
-        "events are right"
+    head = (
+        f"calibration: {counted(facts['folds'], 'fold')}; on held-out training videos, a minimum score of "
+        f"{facts['min_score']:.2f} "
+    )
+    if facts["precision"] is None:
+        return head + "shows no event"
+    return head + (
+        f"gives recall {facts['recall']:.0%}, precision {facts['precision']:.0%}. An event is right here if it holds a "
+        "click and overlaps the click's pseudo segment by tIoU 0.5, which is stricter than the clicks alone (punctum "
+        "diagnose). Measure on other videos with punctum eval"
     )
 
 
-def show_suspects(facts: Record, out: Path) -> None:
-    """Print how many clicks may be wrong, if there are any."""
+def show_suspects(facts: Record, out: Path, data: str) -> None:
+    """Print how many labels may be wrong, if there are any, and the command that lists them."""
     if number := facts.get("suspects"):
-        echo(f"  {counted(number, 'probable label error')}: punctum diagnose DATASET --run {out} lists them")
+        which = "label is" if number == 1 else "labels are"
+        echo(
+            f"  {number} {which} contradicted by a confident event and may be wrong; look at the first ones of "
+            f"punctum diagnose {data} --run {quote(str(out))}"
+        )
+
+
+def named_data(dataset: Path, split: str | None, points: str) -> str:
+    """The data set as arguments of another command."""
+    words = [str(dataset)]
+    words += [] if split is None else ["--split", split]
+    words += [] if points == "points.csv" else ["--points", points]
+    return " ".join(map(quote, words))
 
 
 def show_backbone(summary: Record, out: Path) -> None:
@@ -95,3 +121,20 @@ def show_backbone(summary: Record, out: Path) -> None:
     )
     size = f"{summary['bytes'] / 1e6:.2f} MB"
     echo(f"  {counted(summary['dim'], 'feature')} every {summary['stride_s']:g} s, {size}")
+
+
+def show_choice(record: Record) -> None:
+    """Print how several backbones compare, and which one is used."""
+    rows = record["candidates"]
+    if any(row["accuracy"] is None for row in rows):
+        echo(f"backbones not compared, for lack of clicks in at least two videos: {record['chosen']} is used")
+        return
+    echo("backbones by the clicks of held-out videos (mAP against pseudo segments):")
+    for row in rows:
+        line = f"  {row['name']}: {row['accuracy']:.3f}"
+        if row is not rows[0]:
+            line += f" ({row['gain']:+.3f}"
+            if row["least_gain"] is not None:
+                line += f", 80 % interval {row['least_gain']:+.3f} to {row['most_gain']:+.3f}"
+            line += ")"
+        echo(line + (" <- used" if row["name"] == record["chosen"] else ""))

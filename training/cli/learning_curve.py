@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from punctum.runtime.cli.terminal import cell, console, echo, echo_json, say
-from punctum.runtime.text.display import counted
+from punctum.runtime.text.display import counted, duration
 
 from .common import FRESH_HELP, JSON_HELP, SEED_HELP, THREADS_HELP, unfit, warnings_as_lines
 
@@ -74,7 +75,7 @@ def learning_curve(
         recipe = recipes.with_one_network(recipe)
     from ..confidence.curve import learning_curve as curve_of
     from ..data.videos import load_training_set
-    from ..engine.learning_curve import plans, run_all
+    from ..engine.learning_curve import finished, plans, remaining, run_all
     from ..engine.provenance import describe
     from ..engine.run_folder import prepare
     from ..engine.stop import TrainingInterrupted
@@ -96,10 +97,13 @@ def learning_curve(
     every = sum(len(sample.clicks) for sample in data.samples)
     cost = sum(plan.clicks for plan in todo) / every
     if not quiet:
+        clicks = [plan.clicks for plan in todo]
+        earlier = finished(todo, out)
+        left = remaining(todo, earlier)
         say(
-            f"{counted(len(todo), 'run')} ({len(parts)} parts, {counted(len({p.fold for p in todo}), 'fold')}) on "
-            f"{todo[0].clicks} to {todo[-1].clicks} of {every} clicks: as much training as {cost:.1f} runs on all of "
-            "them. How long that takes is known after the first run"
+            f"{counted(len(todo), 'run')} ({counted(len(parts), 'part')}, "
+            f"{counted(len({p.fold for p in todo}), 'fold')}) on {min(clicks)} to {max(clicks)} "
+            f"of {every} clicks: as much training as {cost:.1f} runs on all of them. " + _progress(len(earlier), left)
         )
     try:
         with warnings_as_lines():
@@ -119,11 +123,16 @@ def learning_curve(
     classes = [sum(int((s.clicks.label == c).sum()) for s in data.samples) for c in range(len(data.labels))]
     curve = curve_of(results, data.labels, classes)
     curve = {"dataset": data.name, "split": split, "runs": len(results), "runs_left": len(todo) - len(results), **curve}
+    left = remaining(todo, results)
+    if left:
+        curve |= {"seconds_of_next_run": round(left[0], 1), "seconds_left": round(sum(left), 1)}
     write_json(out / RESULT, {"schema": SCHEMA, **curve})
     if json_output:
         echo_json(curve)
     else:
         _print(curve, out)
+        if left:
+            echo(_left(left, out, minutes))
 
 
 def _shares(text: str) -> list[float]:
@@ -157,6 +166,8 @@ def _truth(data: Dataset) -> Truth | None:
 def _print(curve: Record, out: Path) -> None:
     from rich.table import Table
 
+    from ..confidence.curve import ENOUGH
+
     shown = console()
     table = Table(title="accuracy on held-out training videos, by number of clicks", title_justify="left")
     for name in ("clicks", "runs", "AP by clicks", "best F1 by clicks", "mAP 0.1:0.7"):
@@ -187,10 +198,31 @@ def _print(curve: Record, out: Path) -> None:
             gain = each["twice"] - each["now"]
             table.add_row(cell(label), str(each["clicks"]), _three(each["now"]), _three(each["twice"]), f"{gain:+.3f}")
         shown.print(table)
-    if curve["runs_left"]:
-        echo(f"{counted(curve['runs_left'], 'run')} left for lack of time: call again with the same {out} to go on")
+    if few := curve["too_few"]:
+        listed = ", ".join(f"{label} ({number})" for label, number in few.items())
+        echo(f"no estimate for classes with fewer than {ENOUGH} clicks: {listed}")
+    echo("AP by clicks is lenient (an event counts if it holds a click); mAP by intervals is lower")
     if not curve["complete"]:
         echo("no fold has all its runs yet: the points are of different videos and hardly comparable")
+
+
+def _progress(earlier: int, left: list[float]) -> str:
+    if not earlier:
+        return "How long that takes is known after the first run"
+    return f"{earlier} of them done before; {f'about {duration(sum(left))} for the others' if left else 'none is left'}"
+
+
+def _left(left: list[float], out: Path, minutes: float | None) -> str:
+    """What is left to do, and the budget with which a further call goes on: less would start no run at all."""
+    runs, rest = counted(len(left), "run"), f"about {duration(sum(left))} for all"
+    if minutes is not None and left[0] > 60 * minutes:
+        # A margin, because the prediction of the next call is the same, and the call itself takes time.
+        enough = math.ceil(1.1 * left[0] / 60)
+        return (
+            f"{runs} left, {rest}: the next needs about {duration(left[0])}, more than --minutes {minutes:g}. "
+            f"Repeat the command with --out {out} and --minutes {enough} or more"
+        )
+    return f"{runs} left for lack of time, {rest}: repeat the command with the same --out {out} to go on"
 
 
 def _three(value: float | None) -> str:

@@ -86,5 +86,5 @@ def recipe_of(
     if not calibrate:
         recipe = recipe.model_copy(update={"folds": 0})
     if not adapt:
-        recipe = recipe.model_copy(update={"post": recipe.post.model_copy(update={"adapt": False})})
+        recipe = recipes.without_adapt(recipe)
     return recipe

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +19,11 @@ from .common import (
     RESUME_HELP,
     SEED_HELP,
     THREADS_HELP,
+    calibration_line,
     exclusive,
+    named_data,
     show_backbone,
+    show_choice,
     show_run,
     show_suspects,
     unfit,
@@ -30,6 +33,7 @@ from .common import (
 if TYPE_CHECKING:
     from punctum.runtime.datasets.dataset import Dataset
 
+    from ..candidates import Source
     from ..config import TrainConfig
     from ..videos import Exporter
 
@@ -53,12 +57,26 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         epochs: Annotated[
             int | None,
             typer.Option(
-                min=1, help="Epochs of locator and center scorer, not of the backbone (--minutes) [from the recipe]."
+                min=1,
+                help="Epochs of locator and center scorer, not of the backbone (--minutes) "
+                "[15 for the locator, 300 steps for the center scorer].",
             ),
         ] = None,
-        minutes: Annotated[float | None, typer.Option(help=f"With videos: {MINUTES_HELP}")] = None,
         backbone: Annotated[
-            Path | None, typer.Option(help="With videos: an existing backbone folder instead of training one.")
+            list[str] | None,
+            typer.Option(
+                metavar="FOLDER",
+                help="With videos: the folder of a backbone, or shipped for the weights that ship [shipped]. Give it "
+                "several times to train on each and to use the best one by the clicks of held-out videos; the first "
+                "one is used unless another is better with confidence.",
+            ),
+        ] = None,
+        minutes: Annotated[
+            float | None,
+            typer.Option(
+                help="With videos: train the shipped weights further on your footage and clicks instead of using them "
+                f"as they are; {MINUTES_HELP}"
+            ),
         ] = None,
         seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
         device: Annotated[
@@ -84,7 +102,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         ] = None,
         config: Annotated[
             Path | None,
-            typer.Option(help="Recipe file (JSON), as in field config of a run's config.json.", **_RECIPE),
+            typer.Option(help="Recipe file (JSON), or config.json of a run.", **_RECIPE),
         ] = None,
         objective: Annotated[
             str | None,
@@ -129,23 +147,25 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         from punctum.runtime.files.outputs import check_folder
 
         check_torch("punctum train")
+        from ..candidates import AS_SHIPPED
+
         if resume and fresh:
             raise exclusive("--resume", "--fresh")
-        out = check_folder(out, [dataset, *([] if backbone is None else [backbone])])
+        sources: list[Source] = [AS_SHIPPED if each == AS_SHIPPED else Path(each) for each in backbone or ()]
+        out = check_folder(out, [dataset, *(each for each in sources if isinstance(each, Path))])
         from punctum.runtime.datasets.dataset import Dataset
 
-        from .. import recipes
         from .recipe_options import recipe_of
 
         listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
-        for option, value in (("--backbone", backbone), ("--minutes", minutes)):
+        for option, value in (("--backbone", backbone or None), ("--minutes", minutes)):
             if value is not None and not listed.only_videos:
                 raise unfit(option, "a data set of features", "a data set of videos")
-        if backbone is not None and minutes is not None:
+        if sources and minutes is not None:
             raise exclusive("--backbone", "--minutes")
         recipe = recipe_of(
             config,
-            default=recipes.for_videos(_count_clicks(listed)) if listed.only_videos else None,
+            default=_video_recipe(listed, clicks_seen=minutes is not None) if listed.only_videos else None,
             seed=seed,
             objective=objective,
             epochs=epochs,
@@ -165,7 +185,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
                 recipe,
                 out,
                 exporter=exporter,
-                backbone=backbone,
+                backbones=sources or [AS_SHIPPED],
                 minutes=minutes,
                 resume=resume,
                 fresh=fresh,
@@ -173,6 +193,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
                 threads=threads,
                 quiet=quiet,
                 json_output=json_output,
+                named=named_data(dataset, split, points),
             )
             return
         from ..data.videos import load_training_set
@@ -195,7 +216,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         if json_output:
             echo_json(summary)
         elif not quiet:
-            show_run(summary, out)
+            show_run(summary, out, named_data(dataset, split, points))
 
     return train
 
@@ -206,7 +227,7 @@ def _train_on_videos(
     out: Path,
     *,
     exporter: Exporter,
-    backbone: Path | None,
+    backbones: Sequence[Source],
     minutes: float | None,
     resume: bool,
     fresh: bool,
@@ -214,6 +235,7 @@ def _train_on_videos(
     threads: int,
     quiet: bool,
     json_output: bool,
+    named: str,
 ) -> None:
     from .train_backbone import check_video_training
 
@@ -221,7 +243,7 @@ def _train_on_videos(
     from ..backbone.recipes import backbone_recipe
     from ..videos import train_on_videos
 
-    source = backbone if backbone is not None else backbone_recipe(seed=recipe.seed, minutes=minutes)
+    source = backbones if minutes is None else backbone_recipe(seed=recipe.seed, minutes=minutes)
     with warnings_as_lines():
         summary = train_on_videos(
             data,
@@ -242,10 +264,17 @@ def _train_on_videos(
     elif not quiet:
         if "training" in summary["backbone"]:
             show_backbone(summary["backbone"], out / "backbone")
+        if "choice" in summary:
+            show_choice(summary["choice"])
         run = summary["locator"]
         counts = f"{counted(run['videos'], 'video')}, {counted(run['clicks'], 'click')}"
         echo(f"{counts}: locator and center scorer in {run['seconds']:.0f} s")
-        show_suspects(run["stages"].get("calibration", {}), out)
+        calibration = run["stages"].get("calibration", {})
+        if "folds" in calibration:
+            echo(f"  {calibration_line(calibration)}")
+        else:
+            echo("  not calibrated: scores only rank events, and the bundle has no default minimum score")
+        show_suspects(calibration, out, named)
         echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
     for video, lost in summary["lost"].items():
         say(f"warning: {video}: {lost}")
@@ -262,7 +291,9 @@ def check_torch(purpose: str) -> None:
         raise MissingDependencyError(error.name or "torch", "train", purpose) from None
 
 
-def _count_clicks(data: Dataset) -> int:
-    """Clicks in the training videos."""
+def _video_recipe(data: Dataset, *, clicks_seen: bool) -> TrainConfig:
+    """The default recipe for the number of clicks in the training videos."""
+    from .. import recipes
+
     points = data.points()
-    return sum(len(points.get(video, ())) for video in data.train)
+    return recipes.for_videos(sum(len(points.get(video, ())) for video in data.train), clicks_seen=clicks_seen)

@@ -49,9 +49,7 @@ def train_backbone_command(exporter: BackboneExporter) -> Callable[..., None]:
         size: Annotated[
             str | None, typer.Option(help="Size of the frames that the network takes, HEIGHTxWIDTH [48x64].")
         ] = None,
-        config: Annotated[
-            Path | None, typer.Option(help="Recipe file (JSON), as in field config of a backbone's config.json.")
-        ] = None,
+        config: Annotated[Path | None, typer.Option(help="Recipe file (JSON), or config.json of a backbone.")] = None,
         threads: Annotated[int, typer.Option(min=0, help=THREADS_HELP)] = 0,
         resume: Annotated[bool, typer.Option("--resume", help=RESUME_HELP)] = False,
         fresh: Annotated[bool, typer.Option("--fresh", help=FRESH_HELP)] = False,

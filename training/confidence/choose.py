@@ -8,7 +8,8 @@ from punctum.runtime.bundle.calibration import Choice
 from ..arrays import F64
 from .judge import JudgedEvents
 
-_GRID = np.concatenate([np.round(np.arange(0.01, 1.0, 0.01), 2), [0.995, 0.998, 0.999]])
+_GRID = np.concatenate([[0.0, 0.001, 0.002, 0.005], np.round(np.arange(0.01, 1.0, 0.01), 2), [0.995, 0.998, 0.999]])
+"""From 0 on: events can all be improbable, and the table must have a row that keeps them."""
 
 
 def best_minimum(scores: F64, clicks: int) -> float:
@@ -22,14 +23,14 @@ def best_minimum(scores: F64, clicks: int) -> float:
         clicks: number of clicks in the held-out videos.
 
     Returns:
-        A multiple of 0.01; among equals the lowest.
+        A minimum that at least one event reaches; among equals the lowest.
     """
     f1 = [2 * float(scores[scores >= t].sum()) / max(int((scores >= t).sum()) + clicks, 1) for t in _GRID]
     return float(_GRID[int(np.argmax(f1))])
 
 
 def choices(scores: F64, judged: JudgedEvents, clicks: int, hours: float) -> tuple[Choice, ...]:
-    """Precision, recall and false alarms per hour of minimum scores from 0.01 to 0.999.
+    """Precision, recall and false alarms per hour of minimum scores from 0 to 0.999.
 
     Args:
         scores: float64 [N], calibrated scores of the judged events.

@@ -39,6 +39,7 @@ def learning_curve(results: Sequence[Record], labels: Sequence[str], clicks_of_c
         "ap": _continued([p["clicks"] for p in points], [p["ap"] for p in points], total),
         "map": None,
         "classes": {},
+        "too_few": {label: int(n) for label, n in zip(labels, clicks_of_class, strict=True) if n < ENOUGH},
     }
     law = fit_power_law([p["clicks"] for p in points], [p["ap"] for p in points])
     if len(whole) > 1 and record["ap"] is not None and law is not None:

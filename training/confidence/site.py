@@ -69,6 +69,8 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
         reduced=reduced,
         choices=choices(scores, judged, clicks, footage.hours),
         right_share=float(judged.right.mean()),
+        hours=footage.hours,
+        clicks=clicks,
     )
 
 
@@ -90,7 +92,8 @@ def calibrate_by_rate(footage: Footage, before: Calibration, *, actions: float |
     kept = [new.model_copy(update={"min_score": old.min_score}) for new, old in zip(maps, before.classes, strict=True)]
     reduced = _shifted(before.reduced, slope=1.0, shifts=shifts) if before.reduced else ()
     share = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6)) if len(z) else before.right_share
-    return Calibration(classes=tuple(kept), reduced=reduced, choices=before.choices, right_share=share), shift
+    update = {"classes": tuple(kept), "reduced": reduced, "right_share": share}
+    return before.model_copy(update=update), shift
 
 
 def _scores(maps: tuple[ScoreMap, ...], events: JudgedEvents) -> F64:

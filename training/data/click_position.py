@@ -38,6 +38,7 @@ def pause_position(samples: Sequence[Sample]) -> float:
     gaps = [
         (k, low, high)
         for k, sample in enumerate(samples)
+        if not sample.partly
         for low, high in zip(sample.clicks.position[:-1], sample.clicks.position[1:], strict=True)
         if 4 <= round(high) - round(low) <= MAX_GAP
     ]

@@ -1,14 +1,19 @@
-"""Clicks on the snippet grid of a video."""
+"""Clicks and certified background on the snippet grid of a video."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from punctum.runtime.datasets.background import BackgroundSpan
 from punctum.runtime.datasets.dataset import LATE_CLICK_S
 from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
+from punctum.runtime.text.display import seconds
 
 from ..arrays import F32, F64, I64
 
@@ -32,6 +37,38 @@ class Clicks:
 
     def __len__(self) -> int:
         return len(self.position)
+
+
+class SureSpan(NamedTuple):
+    """Snippets [first, end) without an action of the class `label`; None: without any action."""
+
+    first: int
+    end: int
+    label: int | None
+
+
+def locate_spans(
+    spans: Iterable[BackgroundSpan], *, snippets: int, stride_s: float, start_s: float
+) -> tuple[SureSpan, ...]:
+    """Place certified background on the snippet grid: snippets whose center lies in a span, at least one for each span.
+
+    Args:
+        spans: in seconds.
+        snippets: length of the features.
+        stride_s: seconds per snippet.
+        start_s: media time of the first snippet.
+    """
+    found = []
+    for begin_s, end_s, label in spans:
+        first = math.ceil((begin_s - start_s) / stride_s - 0.5 - 1e-9)
+        end = math.floor((end_s - start_s) / stride_s - 0.5 + 1e-9) + 1
+        if end <= first:  # shorter than a snippet
+            first = math.floor(((begin_s + end_s) / 2 - start_s) / stride_s)
+            end = first + 1
+        first, end = max(first, 0), min(end, snippets)
+        if first < end:
+            found.append(SureSpan(first, end, label))
+    return tuple(found)
 
 
 def locate_clicks(
@@ -63,7 +100,7 @@ def locate_clicks(
         worst = float(time[int(np.argmax(outside))])
         raise InputError(
             "point-outside-video",
-            f"Video {video} has a click at {worst:.3f} s",
+            f"Video {video} has a click at {seconds(worst)} s",
             f"{start_s:.3f} to {start_s + snippets * stride_s:.3f} s, the time that its features cover",
             "run `punctum data check` on the data set and correct the points file",
         )

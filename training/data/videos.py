@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from punctum.runtime.datasets.dataset import Dataset
+from punctum.runtime.datasets.groups import read_groups
 from punctum.runtime.datatypes import compact
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import counted
 
 from ..arrays import F32
-from .labels import Clicks, locate_clicks
+from .labels import Clicks, SureSpan, locate_clicks, locate_spans
 
 
 @compact
@@ -24,12 +25,18 @@ class Sample:
         features: float32 [T, D]; snippet t covers start_s + [t, t + 1) * stride_s.
         start_s: media time of the first snippet.
         clicks: clicks on the snippet grid.
+        background: certified background.
+        partly: labeled in part: outside of clicks and certified background nothing is known.
+        group: camera, person or site whose videos are held out together; empty: the video alone.
     """
 
     video: str
     features: F32
     start_s: float
     clicks: Clicks
+    background: tuple[SureSpan, ...] = ()
+    partly: bool = False
+    group: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +79,8 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
             required="a list with one video per line",
             next_step="check `split` and `train_list`",
         )
-    clicked = dataset.points()
+    clicked, background, partly = dataset.points(), dataset.background(), dataset.partly()
+    groups = read_groups(dataset.folder, dataset.train)
     for video in dataset.train:
         features = dataset.features(video)
         points = clicked.get(video, [])
@@ -84,7 +92,23 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
             start_s=features.start_s,
             video=video,
         )
-        samples.append(Sample(video, features.data, features.start_s, clicks))
+        spans = locate_spans(
+            background.get(video, ()),
+            snippets=len(features.data),
+            stride_s=features.stride_s,
+            start_s=features.start_s,
+        )
+        samples.append(
+            Sample(
+                video,
+                features.data,
+                features.start_s,
+                clicks,
+                background=spans,
+                partly=video in partly,
+                group=groups.get(video, ""),
+            )
+        )
     held_out_indices = _draw(len(samples), holdout, seed)
     training = tuple(s for i, s in enumerate(samples) if i not in held_out_indices)
     if not any(len(s.clicks) for s in training):

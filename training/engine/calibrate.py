@@ -23,6 +23,7 @@ from ..confidence.judge import (
     ScoredRecording,
     click_accuracy,
     judge_recordings,
+    pseudo_segments,
     score_recording,
 )
 from ..data.videos import Sample, TrainingSet
@@ -55,7 +56,8 @@ class Calibrator:
         self.data, self.settings, self.folder = data, tuple(settings), folder
         self.post = self.settings[0]
         self.assigned = fold_of_videos(data, folds, seed=seed)
-        self.facts: Record = {"folds": len(set(self.assigned))}
+        self.folds = len(set(self.assigned) - {-1})
+        self.facts: Record = {"folds": self.folds}
         self.held_out: dict[str, HeldOutVideo] = {}
         self._full: list[JudgedEvents] = []
         self._reduced: list[JudgedEvents] = []
@@ -64,7 +66,7 @@ class Calibrator:
         """Train and judge every fold that has not been judged yet, and choose the post-processing. Returns False after
         a stop request."""
         folds: list[list[FoldResult]] = []
-        for fold in range(len(set(self.assigned))):
+        for fold in range(self.folds):
             file = self.folder / f"fold{fold}.json"
             if not file.is_file():
                 networks = train(without_fold(self.data, self.assigned, fold), self.folder / f"fold{fold}")
@@ -79,7 +81,7 @@ class Calibrator:
                 if len(results) != len(self.settings):
                     raise ValueError(f"{len(results)} results, {len(self.settings)} expected")
             except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise damaged(file, error) from None
+                raise damaged(file, error, next_step=f"remove {file.name}, and its fold is judged again") from None
             folds.append(results)
         if folds:
             accuracy = np.array([[result.accuracy for result in results] for results in folds])
@@ -96,7 +98,8 @@ class Calibrator:
     def calibration(self) -> Calibration | None:
         """The maps and the default minimum; None without events that are right and events that are wrong."""
         full, reduced = JudgedEvents.joined(self._full), JudgedEvents.joined(self._reduced)
-        clicks = sum(len(sample.clicks) for sample in self.data.samples)
+        judged = [s for s, k in zip(self.data.samples, self.assigned, strict=True) if k >= 0] if self.folds else []
+        clicks = sum(len(sample.clicks) for sample in judged)
         right = int(full.right.sum())
         self.facts |= {"events": len(full.raw), "right": right, "clicks": clicks}
         if not full.can_be_fitted:
@@ -106,7 +109,7 @@ class Calibrator:
         maps = fit_maps(full, classes)
         scores: F64 = np.array([maps[c](x) for c, x in zip(full.label, full.raw, strict=True)])
         least = best_minimum(scores, clicks)
-        hours = sum(len(s.features) for s in self.data.samples) * self.data.stride_s / 3600
+        hours = sum(len(s.features) for s in judged) * self.data.stride_s / 3600
         chosen = scores >= least
         self.facts |= {
             "calibrated": True,
@@ -119,6 +122,8 @@ class Calibrator:
             reduced=fit_maps(reduced, classes) if reduced.can_be_fitted else (),
             choices=choices(scores, full, clicks, hours),
             right_share=right / len(full.raw),
+            hours=hours,
+            clicks=clicks,
         )
 
     def _judged(
@@ -142,11 +147,16 @@ class Calibrator:
         results = []
         for plan, recordings in zip(plans, scored, strict=True):
             full, reduced = judge_recordings(plan, recordings)
+            pseudo = pseudo_segments(recordings, data.stride_s)
             videos = {
                 sample.video: HeldOutVideo.of_events(
-                    recording.events, data.labels, fold=fold, duration_s=len(sample.features) * data.stride_s
+                    recording.events,
+                    data.labels,
+                    fold=fold,
+                    duration_s=len(sample.features) * data.stride_s,
+                    segments=[(int(c), *span) for c, span in zip(sample.clicks.label, spans.tolist(), strict=True)],
                 )
-                for sample, recording in zip(samples, recordings, strict=True)
+                for sample, recording, spans in zip(samples, recordings, pseudo, strict=True)
             }
             results.append(FoldResult(click_accuracy(plan, recordings), full, reduced, videos))
         return results

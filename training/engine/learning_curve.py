@@ -55,7 +55,7 @@ class Plan:
     @property
     def name(self) -> str:
         """Of its files."""
-        return f"fold{self.fold}-{self.share:g}"
+        return f"fold{self.fold}-{repr(float(self.share)).removesuffix('.0')}"  # all digits: shares can be close
 
     @property
     def clicks(self) -> int:
@@ -77,7 +77,7 @@ def plans(data: TrainingSet, shares: Sequence[float], folds: int, *, seed: int) 
     """
     assigned = fold_of_videos(data, folds, seed=seed)
     found = []
-    for fold in sorted(set(assigned)):
+    for fold in sorted(set(assigned) - {-1}):
         rest = without_fold(data, assigned, fold)
         held_out = tuple(s for s, k in zip(data.samples, assigned, strict=True) if k == fold)
         order = np.random.default_rng([seed, fold, 0xC0FE]).permutation(len(rest.samples))
@@ -130,7 +130,10 @@ def run_plan(
 
 
 def read_result(file: Path) -> Record | None:
-    """The result of a finished run; None if it is not finished. Raises InputError if the file is damaged."""
+    """The result of a finished run; None if it is not finished. Raises InputError if the file is damaged.
+
+    Without the file the run is done again, so nothing else has to be given up.
+    """
     if not file.is_file():
         return None
     try:
@@ -146,7 +149,7 @@ def read_result(file: Path) -> Record | None:
             raise ValueError("a number is not finite")
         return dict(record)
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-        raise damaged(file, error) from None
+        raise damaged(file, error, next_step=f"remove {file.name}, and only its run is repeated") from None
 
 
 def _count(samples: Sequence[Sample], classes: int) -> list[int]:
@@ -221,21 +224,34 @@ def run_all(
     timed: list[tuple[float, float]] = []  # clicks and seconds of runs, also those of earlier calls
     over = False
     for k, plan in enumerate(todo):
-        finished = (out / RUNS / f"{plan.name}.json").is_file()
-        if budget_s is not None and not finished and timed:
+        known = (out / RUNS / f"{plan.name}.json").is_file()
+        if budget_s is not None and not known and timed:
             over = over or clock() - began + _predicted(timed, plan.clicks) > budget_s
-        if over and not finished:
+        if over and not known:
             continue
         before = clock()
         results.append(train(plan, config, out, truth=truth, threads=threads))
-        seconds = results[-1]["seconds"] if finished else clock() - before
+        seconds = results[-1]["seconds"] if known else clock() - before
         timed.append((plan.clicks, seconds))
-        if finished:
+        if known:
             continue
         rest = [p.clicks for p in todo[k + 1 :] if not (out / RUNS / f"{p.name}.json").is_file()]
         left = f", about {duration(sum(_predicted(timed, n) for n in rest))} left" if rest else ""
         say(f"run {k + 1} of {len(todo)} (fold {plan.fold + 1}, {plan.clicks} clicks): {seconds:.0f} s{left}")
     return results
+
+
+def remaining(todo: Sequence[Plan], results: Sequence[Record]) -> list[float]:
+    """Predicted seconds of each run that is left, in order; empty without a finished one to predict from."""
+    known = {(r["fold"], r["share"]) for r in results}
+    timed = [(r["clicks"], r["seconds"]) for r in results]
+    return [_predicted(timed, p.clicks) for p in todo if timed and (p.fold, p.share) not in known]
+
+
+def finished(todo: Sequence[Plan], out: Path) -> list[Record]:
+    """The results of earlier calls. Raises InputError if one is damaged."""
+    found = (read_result(out / RUNS / f"{plan.name}.json") for plan in todo)
+    return [result for result in found if result is not None]
 
 
 def _predicted(timed: Sequence[tuple[float, float]], clicks: float) -> float:

@@ -1,7 +1,7 @@
 """Post-processing of a run: that of the recipe, with what its networks need, and the choice by held-out videos.
 
 Boundary adaptation and the class probability of the center scorer raise the accuracy on some data sets and lower it on
-others. What the recipe does not state is therefore chosen by the events on held-out training videos.
+others. What the recipe names in `choose` is therefore chosen by the events on held-out training videos.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ def post_of(config: TrainConfig, *, center: bool) -> PostProcess:
 
 
 def settings_of(config: TrainConfig, *, center: bool) -> tuple[PostProcess, ...]:
-    """The settings to choose from: first those of the recipe, then others in what the recipe does not state."""
+    """The settings to choose from: first those of the recipe, then others in what `choose` names."""
     first = post_of(config, center=center)
     every = [first]
-    if "adapt" not in config.post.model_fields_set:
+    if "adapt" in config.choose:
         every.append(first.model_copy(update={"adapt": not first.adapt}))
-    if center and first.fusion.center > 0 and "class_probability" not in config.post.fusion.model_fields_set:
+    if center and first.fusion.center > 0 and "class_probability" in config.choose:
         weights = [first.fusion.model_copy(update={"class_probability": weight}) for weight in (0.5, 1.0)]
         every += [post.model_copy(update={"fusion": fusion}) for fusion in weights for post in tuple(every)]
     return tuple(every)

@@ -42,6 +42,10 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
             clicks.position.tobytes(),
             clicks.label.tobytes(),
         ]
+        if sample.background or sample.partly:
+            parts.append(repr((sample.background, sample.partly)).encode())
+        if sample.group:  # decides which videos are held out together
+            parts.append(b"\0" + sample.group.encode())
     provenance: Record = {
         "dataset": data.name,
         "data_sha256": digest(parts),

@@ -3,12 +3,35 @@
 from __future__ import annotations
 
 import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from punctum.runtime.cli.progress import ProgressBar, say_stage
 from punctum.runtime.files.atomic import atomic_write
-from punctum.runtime.text.display import counted
+from punctum.runtime.text.display import counted, duration
+
+
+@dataclass(slots=True)
+class StageCount:
+    """How many stages a run has, and which one runs; shared by the reporters of a run.
+
+    Attributes:
+        total: number of stages; 0: not known.
+        done: number of stages that are over, including those of earlier calls.
+        seconds: estimate for all stages; None: not known yet.
+    """
+
+    total: int = 0
+    done: int = 0
+    seconds: float | None = None
+
+    def text(self) -> str:
+        """Which stage begins, and how long all take."""
+        if self.total < 2:
+            return ""
+        whole = "" if self.seconds is None else f", about {duration(self.seconds)} in all"
+        return f" (stage {self.done + 1} of {self.total}{whole})"
 
 
 class Reporter:
@@ -19,11 +42,13 @@ class Reporter:
         self._bar: ProgressBar | None = None
         self._visible = not quiet
         self._prefix = ""
+        self.stages = StageCount()
 
     def within(self, name: str) -> Reporter:
         """A reporter for training within a stage: same log and progress, with `name` before the names of its stages."""
         inner = Reporter(self._log, quiet=not self._visible)
         inner._prefix = f"{self._prefix}{name}/"
+        inner.stages = self.stages
         return inner
 
     def rewind(self, stage: str, step: int) -> None:
@@ -55,8 +80,11 @@ class Reporter:
         """A stage begins. Where there is no terminal, a line says so at once."""
         title = self._prefix + title
         if self._visible:
-            say_stage(f"{title}: {counted(total, unit)}{f', {done} of them done before' if done else ''}")
-        self._bar = ProgressBar(title, total, done=done, unit=f"{unit}s", visible=self._visible)
+            before = f", {done} of them done before" if done else ""
+            say_stage(f"{title}: {counted(total, unit)}{before}{self.stages.text()}")
+        self._bar = ProgressBar(
+            f"{title}{self.stages.text()}", total, done=done, unit=f"{unit}s", visible=self._visible
+        )
 
     def advance(self, note: str) -> None:
         """Advance the bar by one. note: shown beside it."""

@@ -11,11 +11,13 @@ from pathlib import Path
 
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import remove_drafts
+from punctum.runtime.text.display import shown
 
 from ..records import Record, read_object, write_json
 
 CONFIG, STATE = "config.json", "state"
 _DRAFT = re.compile(r"\.(.+\.(?:safetensors|json|jsonl|onnx))\.[0-9a-f]{8}")  # files that a killed run was writing
+SHOWN = 6  # differences that a message names
 _OLD_STATE = ".state.old"
 
 
@@ -114,6 +116,18 @@ def run_exists(out: Path) -> InputError:
     )
 
 
+def _differences(before: object, after: object, name: str = "") -> list[str]:
+    """Settings that differ, with both values: "center_optim.epochs was 40, is 3"."""
+    if isinstance(before, dict) and isinstance(after, dict):
+        keys = [*after, *(key for key in before if key not in after)]
+        parts = (_differences(before.get(key), after.get(key), f"{name}.{key}" if name else str(key)) for key in keys)
+        return [text for part in parts for text in part]
+    if isinstance(before, list) and isinstance(after, list) and len(before) == len(after):
+        pairs = enumerate(zip(before, after, strict=True))
+        return [text for k, (a, b) in pairs for text in _differences(a, b, f"{name}.{k}")]
+    return [] if before == after else [f"{name} was {shown(before, 40)}, is {shown(after, 40)}"]
+
+
 def _compare(out: Path, old: Record, new: Record, compared: Sequence[str]) -> None:
     new = json.loads(json.dumps(new))
     for field in compared:
@@ -121,10 +135,10 @@ def _compare(out: Path, old: Record, new: Record, compared: Sequence[str]) -> No
         if before == after:
             continue
         if isinstance(before, dict):
-            field = f"{field}: {', '.join(key for key in after if before.get(key) != after[key])}"
+            field = f"{field}: {'; '.join(_differences(before, after)[:SHOWN])}"
         raise InputError(
             "resume-differs",
             f"{out} was started with another recipe or other data ({field})",
             required="the same data, seed and options as before",
-            next_step="use the first settings with `resume=True`, or start over with `fresh=True`",
+            next_step="use the first settings, or start over with `fresh=True`",
         )

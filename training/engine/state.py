@@ -91,13 +91,13 @@ def load_state(path: Path) -> StageState | None:
         raise damaged(path, error) from None
 
 
-def damaged(path: Path, error: Exception) -> InputError:
-    """The error for a file that is not a state of this stage."""
+def damaged(path: Path, error: Exception, *, next_step: str = "start over with `fresh=True`") -> InputError:
+    """The error for a file that is not a state of this stage. next_step: what replaces it."""
     return InputError(
         "state-damaged",
         f"{path} is not a training state ({plain(error)[:300]})",
         required="a file that training wrote",
-        next_step="start over with `fresh=True`",
+        next_step=next_step,
     )
 
 

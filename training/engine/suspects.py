@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from punctum.runtime.datasets.dataset import Point
 from punctum.runtime.diagnosis.held_out import HeldOut
-from punctum.runtime.diagnosis.suspects import PROBABLE, find_suspects
+from punctum.runtime.diagnosis.suspects import find_suspects
 
 from ..data.videos import TrainingSet
 
 
 def count_suspects(data: TrainingSet, held_out: HeldOut) -> int:
-    """Number of probable label errors among the clicks of the training videos."""
+    """Number of labels of the training videos that confident events contradict."""
     stride_s = data.stride_s
     clicks = {
         s.video: [
@@ -18,5 +18,6 @@ def count_suspects(data: TrainingSet, held_out: HeldOut) -> int:
             for label, position in zip(s.clicks.label, s.clicks.position, strict=True)
         ]
         for s in data.samples
+        if not s.partly
     }
-    return sum(each.score >= PROBABLE for each in find_suspects(held_out.events(), clicks, data.labels))
+    return sum(each.contradicted for each in find_suspects(held_out.events(), clicks, data.labels))

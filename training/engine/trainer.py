@@ -16,7 +16,8 @@ from punctum.runtime.diagnosis.held_out import HeldOut, write_held_out
 from punctum.runtime.errors import InputError
 from torch import nn
 
-from ..config import OptimConfig, OwnObjective, TrainConfig
+from ..confidence.folds import fold_of_videos
+from ..config import OptimConfig, TrainConfig
 from ..data.videos import TrainingSet
 from ..models.build import build_center, build_locator
 from ..models.center import ProposalHead
@@ -24,7 +25,6 @@ from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, LOCATOR_WEIGHTS, PO
 from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.torch_backend import torch_device
 from ..models.weights import load_weights, save_weights
-from ..objectives.own import check_objective
 from ..records import Record, write_json
 from .calibrate import Calibrator
 from .loop import run_stage
@@ -38,6 +38,7 @@ from .suspects import count_suspects
 from .task import Task
 from .tasks import center_task, locator_task
 from .threads import training_threads
+from .trial import try_objectives
 
 # Deleted in this order: without its summary a folder does not load.
 _FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, HELD_OUT, "log.jsonl")
@@ -87,9 +88,7 @@ def train_run(
             required="a file in ActivityNet form",
             next_step="check `proposals`",
         )
-    for network in config.networks:
-        if isinstance(network.objective, OwnObjective):
-            check_objective(network.objective.factory)
+    try_objectives(data, config, place)
     record = describe(data, config, proposals)
     if locator is not None:
         check_same_locator(locator, record)
@@ -135,8 +134,14 @@ class _Trainer:
     def run(self, proposals: Path | None) -> Record:
         if self.complete:
             return self._already_complete()
+        config, count = self.config, self.reporter.stages
+        folds = len(set(fold_of_videos(self.data, config.folds, seed=config.seed)) - {-1}) if config.folds else 0
+        count.total = (len(config.networks) + (config.center is not None)) * (1 + folds)
         if self.train(proposals) is None:
             return self._interrupted()
+        if folds and not any(facts.get("resumed") for facts in self.facts.values()):
+            # Each fold trains on all videos but its own: 1 + folds * (folds - 1) / folds times what it took so far.
+            count.seconds = (time.monotonic() - self.began) * folds
         if self.config.folds and not self._calibrate(proposals):
             return self._interrupted()
         summary = self._seal("complete")
@@ -199,6 +204,7 @@ class _Trainer:
             load_weights(self.given / LOCATOR_WEIGHTS, locator)
             save_weights(self.out / LOCATOR_WEIGHTS, locator)
             self.facts["locator"] = {"from": str(self.given)}
+            self.reporter.stages.done += len(self.config.networks)
             return True
         features = [torch.from_numpy(s.features) for s in self.data.samples]
         for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
@@ -228,10 +234,10 @@ class _Trainer:
             load_weights(result_file, module)
             module.eval()
             self.facts[name] = {"resumed": True}
+            self.reporter.stages.done += 1
             return True
         task = make()
-        if optim.steps is not None:
-            task.steps = optim.steps
+        task.steps = optim.length(task.steps)
         result = run_stage(
             task,
             optim,
@@ -243,6 +249,7 @@ class _Trainer:
             stop=self.stop,
             measure_threads=self.measure_threads,
         )
+        self.reporter.stages.done += 1
         self.facts[name] = {**task.describe, **asdict(result)}
         if name == "center":
             save_weights(self.out / CENTER_WEIGHTS, module)

@@ -48,7 +48,7 @@ class CenterTask:
     ) -> None:
         self.module, self.rule, self.seed = head, rule, seed
         self.device = next(head.parameters()).device
-        self.videos = [v for v in videos if len(v.proposals)]
+        self.videos = [v for v in videos if len(v.proposals) and not v.sample.partly]
         self.held_out = [v for v in held_out if len(v.proposals)]
         self.per_epoch = max(-(-len(self.videos) // rule.batch), 1)
         self.steps = epochs * self.per_epoch if self.videos else 0

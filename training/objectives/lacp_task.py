@@ -14,7 +14,7 @@ from ..data.videos import TrainingSet
 from ..models.locator import LocatorNet
 from ..records import Record
 from .lacp import LacpTerms, lacp_terms, top_mean
-from .points import point_log_likelihood
+from .point_loss import point_log_likelihood
 
 
 class LacpTask:
@@ -25,7 +25,9 @@ class LacpTask:
     def __init__(self, net: LocatorNet, data: TrainingSet, objective: LacpObjective, *, epochs: int, seed: int) -> None:
         self.module, self.objective, self.seed = net, objective, seed
         self.device = next(net.parameters()).device
-        samples = [s for s in data.samples if len(s.clicks)]
+        clicked = [s for s in data.samples if len(s.clicks)]
+        # The losses of whole videos need videos that are labeled as a whole, if there are any.
+        samples = [s for s in clicked if not s.partly] or clicked
         self.held_out = data.held_out
         self.points = [snippet_labels(s.clicks, snippets=len(s.features), classes=net.classes) for s in samples]
         self.videos = [net.normalise.normalized(s.features) for s in samples]

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import torch
 from punctum.runtime.errors import InputError
-from punctum.runtime.text.display import plain
 from torch import Tensor
 
 from ..arrays import F32
@@ -25,10 +24,8 @@ from ..data.videos import Sample, TrainingSet
 from ..models.locator import LocatorNet
 from ..records import Record
 from .bank import WindowBank
-from .points import point_log_likelihood
-
-_REQUIRED = "package.module:factory, where factory(net, data, epochs=..., seed=...) returns a task"
-_METHODS = ("step_loss", "criterion", "extra_state", "load_extra_state")
+from .guard import GuardedTask, described
+from .point_loss import point_log_likelihood
 
 
 class LocatorTask:
@@ -74,6 +71,7 @@ class LocatorTask:
         """What the loss needs to know about each snippet of a video, float32 [T, K], for example targets and weights.
 
         Clicks are in `sample.clicks`: `position` (snippets from the center of the first), `snippet` and `label`.
+        `sample.background` holds certified background; in a video with `sample.partly` nothing else is background.
         """
         raise NotImplementedError
 
@@ -112,48 +110,22 @@ def check_objective(source: str) -> None:
     _imported(source)
 
 
-def own_task(source: str, net: LocatorNet, data: TrainingSet, *, epochs: int, seed: int) -> Any:
+def own_task(source: str, net: LocatorNet, data: TrainingSet, *, epochs: int, seed: int) -> GuardedTask:
     """The task that `package.module:factory` makes for a network.
 
     Raises:
         InputError: it cannot be imported, fails, or returns something else.
     """
     factory = _imported(source)
-    with _working_folder(), _described(source):
-        task = factory(net, data, epochs=epochs, seed=seed)
-    lacking = [name for name in _METHODS if not callable(getattr(task, name, None))]
-    lacking += [name for name in ("module", "steps", "describe") if not hasattr(task, name)]
-    if lacking:
-        raise InputError(
-            "objective-import",
-            f"{source} returned {type(task).__name__}, which has no {', '.join(lacking)}",
-            _REQUIRED,
-            "derive it from punctum.training.LocatorTask",
-        )
-    return task
+    with _working_folder(), described(source):
+        return GuardedTask(factory(net, data, epochs=epochs, seed=seed), source)
 
 
 def _imported(source: str) -> Callable[..., Any]:
     module, attribute = source.split(":")
-    with _working_folder(), _described(source):
+    with _working_folder(), described(source):
         factory: Callable[..., Any] = attrgetter(attribute)(importlib.import_module(module))
     return factory
-
-
-@contextmanager
-def _described(source: str) -> Iterator[None]:
-    """Errors of an objective from outside become an InputError that names it."""
-    try:
-        yield
-    except InputError:
-        raise
-    except Exception as error:
-        raise InputError(
-            "objective-import",
-            f"{source}: {type(error).__name__}: {plain(error)[:600]}",
-            _REQUIRED,
-            "check the path and the code",
-        ) from error
 
 
 @contextmanager

@@ -105,7 +105,11 @@ class QualityTask:
         remainder for background."""
         clicks = video.sample.clicks
         pseudo = align_clicks(video.tracks, clicks, offset=self.offset)
-        segments = sample_segments(pseudo, len(video.tracks), around=around, elsewhere=elsewhere, rng=rng)
+        sure = np.array([(f - 0.5, e - 0.5) for f, e, label in video.sample.background if label is None]).reshape(-1, 2)
+        # Where only clicks and certified background are known, candidates elsewhere have no target.
+        free = 0 if video.sample.partly else elsewhere
+        segments = sample_segments(pseudo, len(video.tracks), around=around, elsewhere=free, rng=rng)
+        segments = np.concatenate([segments, sample_segments(sure, len(video.tracks), around=3, elsewhere=0, rng=rng)])
         if self.use_proposals:
             segments = np.concatenate([segments, video.proposals.segments])
         target = np.zeros((len(segments), self.module.classes + 1), np.float32)

@@ -1,0 +1,106 @@
+"""Compares runs on the same clicks by their events on held-out videos.
+
+The events of each run are judged by the pseudo segments of the clicks, as average precision. Each run has segments of
+its own, which favor its own events; so each is judged by the segments of all runs, and the mean counts. How certain a
+difference is comes from resampling: whole videos, or whole groups of videos (one camera, person or site), are drawn
+with replacement, the same ones for all runs (paired bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap,
+1993, chapter 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from punctum.runtime.datasets.truth import Truth
+from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo
+from punctum.runtime.evaluation.average_precision import evaluate
+from punctum.runtime.evaluation.detections import Detections
+
+from ..arrays import F64
+
+RESAMPLES = 200
+LEVEL = 0.1
+"""Share of the resamples beyond either end of the interval: another run has to be better in 90 %."""
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """One run among several.
+
+    Attributes:
+        name: Of the run.
+        accuracy: Mean average precision on held-out videos against pseudo segments.
+        gain: Its difference from the first run.
+        least_gain: Lower end of the one-sided interval of that difference.
+        most_gain: Upper end of the interval with the same error on the other side.
+    """
+
+    name: str
+    accuracy: float
+    gain: float
+    least_gain: float
+    most_gain: float
+
+
+def compare_runs(
+    runs: Mapping[str, HeldOut], *, groups: Mapping[str, str] | None = None, seed: int = 0
+) -> list[Compared]:
+    """Compare runs with the first of them.
+
+    Args:
+        runs: Events on held-out videos by name of the run; of the same videos, with pseudo segments.
+        groups: Group of each video; a video that is missing is a group of its own.
+        seed: Of the resampling.
+
+    Raises:
+        ValueError: The runs have different videos or classes, or no pseudo segments.
+    """
+    names, every = list(runs), list(runs.values())
+    videos = sorted(every[0].videos)
+    if any(sorted(run.videos) != videos or run.labels != every[0].labels for run in every):
+        raise ValueError("the runs have different videos or classes")
+    if any(not any(run.videos[v].segments for v in videos) for run in every):
+        raise ValueError("a run has no pseudo segments")
+    units: dict[str, list[str]] = {}
+    for video in videos:
+        units.setdefault((groups or {}).get(video, f"\0{video}"), []).append(video)
+    members = list(units.values())
+    whole = _accuracy(every, videos)
+    rng = np.random.default_rng([seed, 0xB007])
+    draws: list[F64] = []
+    for _ in range(RESAMPLES if len(members) > 1 else 0):
+        drawn = rng.integers(len(members), size=len(members))
+        found = _accuracy(every, [video for k in drawn for video in members[k]])
+        if np.isfinite(found).all():
+            draws.append(found - found[0])
+    gains = np.array(draws).reshape(-1, len(names)) if draws else np.full((1, len(names)), np.nan)
+    low, high = np.quantile(gains, (LEVEL, 1 - LEVEL), axis=0)
+    return [
+        Compared(name, float(whole[k]), float(whole[k] - whole[0]), float(low[k]), float(high[k]))
+        for k, name in enumerate(names)
+    ]
+
+
+def choose_run(compared: Sequence[Compared]) -> int:
+    """Index of the run to use: the one whose gain has the highest lower end, if that is above 0, else the first."""
+    best = max(range(1, len(compared)), key=lambda k: compared[k].least_gain, default=0)
+    return best if compared[best].least_gain > 0 else 0
+
+
+def _accuracy(runs: Sequence[HeldOut], videos: Sequence[str]) -> F64:
+    """The accuracy of each run on some videos, of which one may be there several times."""
+    labels = runs[0].labels
+    truths = [_truth([run.videos[v] for v in videos], labels) for run in runs]
+    found = [
+        Detections.from_rows([(i, *row) for i, v in enumerate(videos) for row in run.videos[v].rows]) for run in runs
+    ]
+    return np.array([np.mean([evaluate(truth, each).average for truth in truths]) for each in found])
+
+
+def _truth(videos: Sequence[HeldOutVideo], labels: tuple[str, ...]) -> Truth:
+    rows = [(i, *span) for i, video in enumerate(videos) for span in video.segments]
+    table = np.array(rows, np.float64).reshape(-1, 4)
+    names = tuple(map(str, range(len(videos))))
+    return Truth(names, labels, table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:].copy())
