@@ -3,9 +3,9 @@
     python benchmarks/video_accuracy.py DATA [--seeds 0,1,2] [--rows learned,shipped,...] [--frames DIR]
 
 Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
-  learned   the default of `punctum train`: backbone, then locator and head
+  learned   `punctum train --minutes`: backbone trained further, then locator and head
   footage   the same without clicks in the backbone
-  shipped   the weights that training starts from, as they ship; same locator and head
+  shipped   the default of `punctum train`: the weights as they ship; same locator and head
   random    the same network with random weights, its normalization fitted to the footage; same locator and head
   summary   the columns that need no learning alone, and the same locator and head
   energy    one number a snippet, how much consecutive frames differ; thresholded: for each class, the runs in which
@@ -46,7 +46,7 @@ from punctum.training.backbone.task import BackboneModule, BackboneTask
 from punctum.training.backbone.train import SHIPPED, load_start, train_backbone
 from punctum.training.data.labels import locate_clicks
 from punctum.training.data.videos import Sample, TrainingSet
-from punctum.training.objectives.points import even_targets
+from punctum.training.objectives.point_targets import even_targets
 from result_file import add_json, rows_of, save
 
 BORDER_S = 0.4
@@ -214,11 +214,13 @@ def energy_detections(split: Split) -> tuple[Detections, dict[str, np.ndarray]]:
     return Detections(video.astype(np.int64), label.astype(np.int64), segments, scores), tracks
 
 
-def located(split: Split, features: dict[str, np.ndarray], seed: int) -> tuple[Detections, dict[str, np.ndarray], Any]:
+def located(
+    split: Split, features: dict[str, np.ndarray], seed: int, *, clicks_seen: bool = False
+) -> tuple[Detections, dict[str, np.ndarray], Any]:
     """Locator and head of the default for videos on some features: what they find, and the class tracks."""
     samples = split.samples(features)
     clicks = sum(len(s.clicks) for s in samples)
-    recipe = recipes.for_videos(clicks).model_copy(update={"seed": seed})
+    recipe = recipes.for_videos(clicks, clicks_seen=clicks_seen).model_copy(update={"seed": seed})
     made = TrainingSet(split.data.name, split.data.labels, split.stride_s, samples[0].features.shape[1], samples)
     with tempfile.TemporaryDirectory() as folder:
         train_run(made, recipe, Path(folder) / "run", quiet=True)
@@ -309,7 +311,7 @@ def report(row: str, split: Split, seeds: list[int], events: Path | None) -> dic
                 "summary": lambda s: summary(split),
                 "cuts": lambda s: cut_features(split),
             }[row]
-            found, tracks, said = located(split, make(seed), seed)
+            found, tracks, said = located(split, make(seed), seed, clicks_seen=row == "learned")
         results.append(evaluate(split.truth, found).to_record(per_class=True))
         apart.append(told_apart(split, tracks))
         if events is not None and said is not None and seed == seeds[0]:

@@ -16,6 +16,7 @@ import pytest
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "docs" / "_ext"))
 import c_pages
 import cli_pages
+import site_fields
 
 ROOT = Path(__file__).resolve().parents[2]
 REFERENCE = ROOT / "docs" / "reference"
@@ -59,7 +60,7 @@ def test_every_command_has_a_page_with_all_options_and_an_example(commands):
 
 
 def test_commands_of_entry_points_are_there(commands):
-    assert {"train", "train-backbone", "export", "export-backbone", "quantize"} <= set(commands)
+    assert {"train", "train-backbone", "export", "export-backbone", "backbones compose", "quantize"} <= set(commands)
 
 
 def test_pages_of_commands_are_written_once_and_removed_with_the_command(commands, tmp_path):
@@ -87,9 +88,31 @@ def test_metrics_are_those_of_the_code():
     sources = (path.read_text(encoding="utf-8") for path in (ROOT / "runtime").rglob("*.py"))
     known = {name: kind.lower() for text in sources for kind, name in made.findall(text)}
     assert len(known) > 10
-    text = (REFERENCE / "metrics.md").read_text(encoding="utf-8").split("## Suggested alerts")
+    runs = (REFERENCE / "metrics.md").read_text(encoding="utf-8").split("## Metrics of a site")[0]
+    text = runs.split("## Suggested alerts")
     assert {row[0]: row[1] for row in rows(text[0])} == known
     assert set(re.findall(r"punctum_[a-z_]+", text[1])) <= set(known)
+
+
+def test_metrics_of_a_site_are_those_of_the_code():
+    source = (ROOT / "runtime" / "site" / "metrics.py").read_text(encoding="utf-8")
+    known = set(re.findall(r'"(punctum_\w+)"', source))
+    table = {row[0]: row[1] for row in rows(section("metrics.md", "Metrics of a site"))}
+    assert {name.removesuffix("_total") for name in table} == known
+    assert all(name.endswith("_total") == (kind == "counter") for name, kind in table.items())
+
+
+# --- configuration of a site ----------------------------------------------------------------------------------------
+
+
+def test_fields_of_a_site_are_those_of_its_schema():
+    """Run docs/_ext/site_fields.py after a change of the schema."""
+    text = site_fields.PAGE.read_text(encoding="utf-8")
+    assert site_fields.page(text) == text
+    names = {row[0] for row in rows(text)}
+    schema = json.loads(site_fields.SCHEMA.read_text(encoding="utf-8"))
+    parts = [schema, *schema["$defs"].values()]
+    assert {name for part in parts for name in part["properties"]} - {"type"} <= names
 
 
 # --- bundles --------------------------------------------------------------------------------------------------------
@@ -101,6 +124,7 @@ SECTIONS = {
     "locator and center": ("locator",),
     "backbone": ("backbone",),
     "backbone.fingerprint": ("backbone", "fingerprint"),
+    "backbone.parts": ("backbone", "parts"),
     "post": ("post",),
     "post.fusion": ("post", "fusion"),
     "files": ("files",),

@@ -1,0 +1,1 @@
+"""The HTTP API of `punctum serve`, and the server of its page."""

@@ -1,0 +1,1 @@
+"""Clips and pictures of events, made from the compressed packets of a camera without decoding it twice."""
