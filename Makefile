@@ -19,8 +19,10 @@ RUN_TESTS = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/python -m pytes
 test: .venv/ready kernels/_compiled.json
 	$(RUN_TESTS) -m "not documentation and not slow"
 
+# Each process would import every other file, too. tests/conftest.py checks that no slow test is left out.
+SLOW_FILES = $(sort $(shell grep -rlE 'mark\.slow|kernel_form' tests --include='test_*.py'))
 test-slow: .venv/ready kernels/_compiled.json
-	$(RUN_TESTS) -m "slow and not documentation"
+	$(RUN_TESTS) -m "slow and not documentation" $(SLOW_FILES)
 
 kernels/_compiled.json: .venv/ready $(wildcard kernels/*.py)
 	@.venv/bin/python -m punctum.kernels._ahead kernels || echo 'kernels: not compiled (needs a C compiler); the tests use the JIT'
@@ -48,7 +50,7 @@ bench: .venv/ready
 	.venv/bin/python benchmarks/kernels.py
 
 # The wheel, and beside it the bill of materials of an installation that has it.
-wheel: .venv-demo/ready .venv-sbom/ready
+wheel: .venv-demo/report .venv-sbom/ready
 	rm -rf dist build/lib build/bdist.*
 	mkdir -p dist
 	.venv-demo/bin/python -c "import setuptools.build_meta as b; b.build_wheel('dist')" >/dev/null
@@ -64,10 +66,12 @@ wheels: .venv-release/ready
 release: .venv/ready .venv-release/ready
 	.ci/release .venv-release/bin/python
 
-# Engine, video and report: what runs in the field needs no torch. Shows what it installs. NumPy and Numba come first, so
-# that the kernels of the demo are compiled while the rest is installed. Modules become bytecode when they are imported.
+# Engine, video and page of the report: what runs in the field needs no torch. Shows what it installs. NumPy and Numba come
+# first, so that the kernels of the demo are compiled while the rest is installed, by two processes: each loads what the
+# other has compiled. Modules become bytecode when they are imported. The demo draws no figures, so it needs no matplotlib.
 DEMO_PIP = .venv-demo/bin/python -m pip --disable-pip-version-check install --no-compile --no-deps --require-hashes
-DEMO_KERNELS = $(if $(filter demo,$(MAKECMDGOALS)),.venv-demo/bin/python -c "from punctum import kernels; kernels.warm_up('demo')",true)
+DEMO_KERNELS = $(if $(filter demo,$(MAKECMDGOALS)),.venv-demo/bin/python -c "from punctum import kernels; kernels.warm_up('$(1)')",true)
+FIGURES = matplotlib|contourpy|cycler|fonttools|kiwisolver|pillow|pyparsing|python-dateutil|tzdata
 .venv-demo/ready: pyproject.toml locks/demo.txt
 	@echo "demo: making the environment .venv-demo"
 	@$(PYTHON) -m venv .venv-demo
@@ -76,8 +80,14 @@ DEMO_KERNELS = $(if $(filter demo,$(MAKECMDGOALS)),.venv-demo/bin/python -c "fro
 	@$(DEMO_PIP) -r .venv-demo/first.txt
 	@.venv-demo/bin/python $(HERE)
 	@echo "demo: compiling kernels, while the libraries of the engine, video and report are installed"
-	@$(DEMO_KERNELS) & $(DEMO_PIP) -r locks/demo.txt; status=$$?; wait; exit $$status
+	@awk '/^[a-z]/ { keep = !/^($(FIGURES))==/ } keep' locks/demo.txt >.venv-demo/second.txt
+	@$(call DEMO_KERNELS,run) & $(call DEMO_KERNELS,demo) & $(DEMO_PIP) -r .venv-demo/second.txt; status=$$?; wait; exit $$status
 	@touch $@
+
+# Everything that `punctum[cpu,video,report]` installs.
+.venv-demo/report: .venv-demo/ready
+	$(DEMO_PIP) -q -r locks/demo.txt
+	touch $@
 
 .venv-docs/ready: pyproject.toml locks/docs.txt
 	$(PYTHON) -m venv .venv-docs

@@ -20,6 +20,7 @@ FOLDERS = ("kernels", "runtime", "training", "export")
 
 # Calls whose first argument is a code. Methods `error` and `warn` are findings of `punctum data check`.
 CLASSES = {"PunctumError", "InputError", "EngineError", "SourceLostError", "Fault", "WrongInput"}
+CLASSES |= {"StoreError", "StoreFullError", "StoreDamagedError"}
 FINDINGS = {"error", "warn"}
 
 # Codes that are composed: the expression in the source, and its values.
@@ -65,6 +66,8 @@ def _codes(tree: ast.Module, takers: dict[str, int]) -> Iterator[tuple[str, int]
                 if argument.arg == "code" and isinstance(default, ast.Constant):
                     yield str(default.value), node.lineno
         if not isinstance(node, ast.Call):
+            continue
+        if isinstance(node.func, ast.Attribute) and ast.unparse(node.func.value) == "_log":
             continue
         called = called_name(node)
         found = [k.value for k in node.keywords if k.arg == "code"]

@@ -16,10 +16,11 @@ ROLES = {
     "run": (*_SESSION, "resize_resize"),
     "train": ("sequence_seeds", "sequence_search", "overlap_iou_matrix"),
     "eval": ("match_match", "match_areas", "overlap_iou_matrix"),
-    "demo": (*_SESSION, "resize_resize", *_DRAWING),
+    "demo": (*_DRAWING, "resize_resize", *reversed(_SESSION)),
 }
 """What is done, and the kernels that it needs with default settings: running a bundle, training, evaluation, and the
-demo, which draws its video."""
+demo, which draws its video. "demo" has the order of "run" reversed: of two processes that make them ready at once, the
+second loads from the cache what the first has compiled."""
 
 
 def warm_up(*roles: str, into: Path | None = None) -> dict[str, str]:

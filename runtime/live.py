@@ -22,9 +22,9 @@ class LiveOptions:
         max_delay_s: Maximum reporting delay in seconds of media time: an action that has ended is first reported at
             most this long after its end, or one snippet after it where a snippet is longer. Actions whose score reaches
             `report_score` only later are left to the final event. None: final events only.
-        report_score: Provisional events below this score are not reported. A score is that of an event: a probability
-            where the bundle is calibrated, and otherwise the raw score. None: all whose raw score is at least
-            `LEAST_RAW`.
+        report_score: An action is first reported when its score reaches this; updates of a reported action are also
+            made below it, down to `open_score`. A score is that of an event: a probability where the bundle is
+            calibrated, and otherwise the raw score. None: all whose raw score is at least `LEAST_RAW`.
         open_score: Actions that still run are not reported below this score, which is meant likewise.
         tick_s: Seconds of media between two rounds of provisional events; by default a third of `max_delay_s`.
 

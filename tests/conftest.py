@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -42,9 +45,20 @@ LONGEST = (
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Sort the tests: the longest files first, the others as they were collected."""
+    """Sort the tests: the longest files first, the others as they were collected; and check what `make` relies on."""
+    for path in {item.path for item in items if item.get_closest_marker("slow")}:
+        if not re.search(r"mark\.slow|kernel_form", path.read_text(encoding="utf-8")):
+            raise pytest.UsageError(f"{path} has slow tests, which `make test-slow` finds by mark.slow or kernel_form")
     ranks = {REPOSITORY / "tests" / name: rank for rank, name in enumerate(LONGEST)}
     items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def pytest_runtest_setup() -> None:
+    """Each export with torch parses the sources of all its operators, for a second. Here once a process."""
+    for name in [name for name in sys.modules if name.startswith("onnxscript._framework_apis.")]:
+        parse = getattr(sys.modules[name], "get_torchlib_ops", None)
+        if parse is not None and not hasattr(parse, "cache_info"):
+            sys.modules[name].get_torchlib_ops = functools.cache(parse)
 
 
 @pytest.fixture(scope="session")

@@ -50,7 +50,7 @@ def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = Fals
                     required="a new or empty folder, or one written by `punctum score`",
                     next_step="choose another `out`",
                 )
-        elif replace_all and any(known.get(key) != head[key] for key in ("bundle", "settings")):
+        elif replace_all and _differs(known, head):
             _clear(folder)
             known = None
         if known is None:
@@ -69,6 +69,16 @@ def open_archive(folder: Path, head: dict[str, Any], *, replace_all: bool = Fals
         if handle >= 0:
             os.close(handle)
         os.close(lock)  # releases the lock
+
+
+def discards(folder: Path, head: dict[str, Any]) -> bool:
+    """Whether opening the folder with `replace_all` removes results."""
+    known = _read_head(folder) if folder.is_dir() else None
+    return known is not None and _differs(known, head)
+
+
+def _differs(known: dict[str, Any], head: dict[str, Any]) -> bool:
+    return any(known.get(key) != head[key] for key in ("bundle", "settings"))
 
 
 def read_head(folder: Path) -> dict[str, Any]:

@@ -76,8 +76,10 @@ class Progress:
         return (self._done - items) / max(now - at, 1e-9)
 
     def remaining_s(self, now: float) -> float | None:
-        """Estimated remaining seconds, by bytes at the rate of the last groups; None before there is a rate."""
-        at, items, size = self._recent[0]
+        """Estimated remaining seconds, by bytes at the rate of the last groups; None before the second one is done."""
+        if len(self._recent) < 3:  # the first group includes the start of the workers
+            return None
+        at, items, size = self._recent[0 if len(self._recent) == self._recent.maxlen else 1]
         if self._done >= self._items or self._done == items:
             return None
         if self._bytes > size and self._size > self._bytes:

@@ -13,14 +13,15 @@ from .._version import __version__
 from ..bundle.reader import Bundle
 from ..errors import InputError, PunctumError
 from ..machine.cores import whole_cores
-from ..text.display import counted, duration, printable, were
+from ..text.display import counted, duration, printable, some, were
 from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task
 from ._ledger import Archive
-from ._open import open_archive
+from ._open import discards, open_archive
 from ._options import ArchiveOptions
 from ._progress import Progress
+from ._scorer import Scorer
 from ._workers import run_local
 from .inputs import find_items
 from .results import write_results
@@ -142,6 +143,7 @@ def score_archive(
     load_pyarrow()
     _check_labels(bundle, options)
     bundle.check_precision(options.precision)
+    options.operating_point.of(bundle.manifest.calibration, bundle.labels)  # refused before anything is discarded
     items = find_items(list(inputs), kind=options.kind, split=options.split, root=options.root)
     videos = any(item.kind == "video" for item in items)
     if options.decoder is not None and not videos:
@@ -157,6 +159,8 @@ def score_archive(
         )
     head = {"bundle": bundle.id, "settings": options.settings(), "punctum": __version__, "labels": list(bundle.labels)}
     summary = Summary(items=len(items), engine=options.engine)
+    if options.replace and discards(Path(out), head):
+        _check_engine(bundle, options)
     with open_archive(Path(out), head, replace_all=options.replace) as archive:
         tasks = [task for item in items if (task := _task(item, archive, options)) is not None]
         wanted = {task.item.name: task for task in tasks}
@@ -186,6 +190,17 @@ def score_archive(
         summary.failed_before = len(summary.errors) - summary.failed
     summary.wall_s = time.perf_counter() - began
     return summary
+
+
+def _check_engine(bundle: Bundle, options: ArchiveOptions) -> None:
+    """Raise the error with which the engine would end the run, before earlier results are discarded for it."""
+    if options.engine == "local":
+        Scorer(bundle, options)
+        return
+    from ._ray_cluster import connected
+
+    with connected(options):
+        pass
 
 
 @contextlib.contextmanager
@@ -271,6 +286,6 @@ def _check_labels(bundle: Bundle, options: ArchiveOptions) -> None:
             raise InputError(
                 "label-unknown",
                 f"The bundle has no class {name!r}",
-                ", ".join(bundle.labels),
+                some(bundle.labels),
                 "set `labels` to some of these",
             )

@@ -33,6 +33,7 @@ def _version(value: bool) -> None:
 
 _COMMANDS = (
     "label",
+    "serve",
     "run",
     "score",
     "convert",
@@ -84,11 +85,19 @@ def build(arguments: Sequence[str] | None = None) -> Any:
         app.add_typer(_data(), name="data", help="Check, begin and generate data sets.")
     for point in points:
         if not one or point.name == first:
-            app.command(point.name)(point.load())
+            _add(app, point.name, point.load())
     command = typer.main.get_command(app)
     _show_brackets(command)
     remember_options(command)
     return command
+
+
+def _add(app: typer.Typer, name: str, loaded: Any) -> None:
+    """Add a command of another package, or a group of them."""
+    if isinstance(loaded, typer.Typer):
+        app.add_typer(loaded, name=name)
+    else:
+        app.command(name)(loaded)
 
 
 def _function(name: str) -> Callable[..., Any]:
@@ -98,6 +107,10 @@ def _function(name: str) -> Callable[..., Any]:
             from .label import label
 
             return label
+        case "serve":
+            from .serve import serve
+
+            return serve
         case "run":
             from .run import run
 

@@ -137,7 +137,10 @@ def unexpected(error: BaseException) -> int:
 
 def was_interrupted(error: BaseException) -> bool:
     """Whether an interrupt caused an error: during an import it may surface as any other exception."""
-    return any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error))
+    if any(isinstance(cause, KeyboardInterrupt) for cause in _causes(error)):
+        return True
+    # pydantic's core keeps only the text of what it was interrupted by.
+    return type(error).__name__ == "SchemaError" and "KeyboardInterrupt" in str(error)
 
 
 def interrupted() -> int:

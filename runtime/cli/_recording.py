@@ -64,13 +64,18 @@ class Recording:
         if lost:
             say(f"warning: {self.stream}: {lost}")
 
-    def statistics(self, events: int) -> str:
-        """One line about the time that it took. events: the number found."""
+    def statistics(self, candidates: int, printed: int) -> str:
+        """One line about the time that it took.
+
+        Args:
+            candidates: Number of events of any score and class.
+            printed: Number of those that are written.
+        """
         spent = self._stats
         factor = spent.real_time_factor if self._video is None else self._wall_s / (spent.media_s or 1.0)
         video = self._video
         lost = f" ({counted(video.lost, 'frame')} lost, {counted(video.gaps, 'gap')})" if video is not None else ""
         return (
-            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(events, 'event')}; "
-            f"{stage_times(spent, video)}; real-time factor {factor:.5f}"
+            f"{self.stream}: {spent.media_s:.1f} s of media{lost}, {counted(candidates, 'candidate')}, {printed} "
+            f"printed; {stage_times(spent, video)}; real-time factor {factor:.5f}"
         )

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,7 +75,12 @@ def rules(context: typer.Context, bundle: Bundle | None, given: Mapping[str, Any
         raise InputError(
             "option-unfit", "--no-adapt has no effect: the bundle does not adapt boundaries", next_step="leave it out"
         )
-    post = post.model_copy(update=dict(given))
+    for name, value in given.items():
+        try:
+            post = post.model_copy(update={name: value})
+        except InputError as error:
+            message = error.given.rpartition(": ")[2]
+            raise error.with_given(f"`{name}` is {value}: {message}") from None
     if not post.adapt:
         refuse(context, ("adapt_iou",), "where the bundle does not adapt boundaries", "use another bundle")
     for kind, name in (("soft", "sigma"), ("hard", "nms_iou")):
@@ -123,15 +129,24 @@ def fit(given: ScoredSegments, features: Features | None, file: Path, video: str
     if fitted.outside and not skip_unfit:
         row = fitted.outside[0]
         start, end = given.segments[row].tolist()
-        until = "" if features is None else f" to {end_s:g} s"
+        until = "" if features is None else f" to {end_s:g} s, where its features end"
         raise InputError(
             "proposal-outside",
             f"{file}: results.{shown(video)} has {counted(len(fitted.outside), 'proposal')} outside of the recording, "
             f"such as number {row + 1}, [{start:g}, {end:g}]",
             f"seconds from {start_s:g} s{until}",
-            "check that times are in seconds, or set `skip_unfit`",
+            "check that times are in seconds and that the features are complete, or set `skip_unfit`",
         )
     return fitted
+
+
+def features_if_any(data: Dataset, video: str) -> Features | None:
+    """The features of a recording, which state its length; None in a data set without them."""
+    if data.only_videos or not data.features_dir.is_dir():
+        return None
+    if not all(path.is_file() for path in data.feature_files(video)):
+        return None
+    return data.features(video)
 
 
 def settle_own(proposals: ScoredSegments, post: PostProcess) -> ScoredSegments:
@@ -139,6 +154,17 @@ def settle_own(proposals: ScoredSegments, post: PostProcess) -> ScoredSegments:
     check_scored(proposals, post)
     score = np.maximum(proposals.score, 0.0) ** post.fusion.base
     return settle(ScoredSegments(proposals.segments, proposals.label, score), post)
+
+
+@contextmanager
+def of_the_file(file: Path, video: str) -> Iterator[None]:
+    """Errors of the proposals' own scores name the file and the video."""
+    try:
+        yield
+    except InputError as error:
+        if error.code in ("proposal-score", "proposal-unscored"):
+            raise error.with_given(f"{file}: results.{shown(video)}: {error.given}") from None
+        raise
 
 
 class Scorer:

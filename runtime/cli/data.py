@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..text.display import counted
+from ._parameters import in_options
 from .make_videos import make_videos
 from .terminal import cell, console, echo, echo_json
 
@@ -78,8 +79,8 @@ def _print(report: CheckResult, folder: Path) -> None:
         table.add_column("what to do", overflow="fold")
         for f in findings[:_SHOWN]:
             style = "red" if f.severity == "error" else "yellow"
-            cells = (cell(f.severity, style), str(f.line or ""), cell(f"{f.message} [{f.code}]"), cell(f.fix))
-            table.add_row(*cells)
+            texts = (in_options(f"{f.message} [{f.code}]"), in_options(f.fix))
+            table.add_row(cell(f.severity, style), str(f.line or ""), *map(cell, texts))
         shown_on.print(table)
         if len(findings) > _SHOWN:
             shown_on.print(cell(f"... and {len(findings) - _SHOWN} more in {name}; --json lists all"))

@@ -10,7 +10,7 @@ import typer
 
 from ..backends.placement import engine_record
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads
-from .options import one_of, refuse
+from .options import is_given, one_of, refuse
 from .progress import track
 from .terminal import echo, echo_json
 
@@ -130,9 +130,9 @@ def diagnose(
     truth, clicks = _judged_by(context, data, subset, by, run)
     videos = tuple(truth.videos if truth is not None else clicks)
     if run is None:
-        judged = _run_bundle(bundle or Path(), data, videos, engine, subset)
+        judged = _run_bundle(bundle or Path(), data, videos, engine, subset, clicks)
     else:
-        judged = _read_run(run, data, videos)
+        judged = _read_run(run, data, videos, clicks)
         if truth is not None:
             truth = data.truth("train") if len(judged.events) == len(truth.videos) else _part(truth, judged.events)
         clicks = {video: clicks.get(video, []) for video in judged.events}
@@ -197,6 +197,13 @@ def _judged_by(
     from ..errors import InputError
     from .eval_clicks import clicked_videos
 
+    if is_given(context, "points") and not data.points_file.is_file():
+        raise InputError(
+            "points-missing",
+            f"{data.points_file} does not exist",
+            required="a points file of the data set",
+            next_step="check `points`, or leave it out",
+        )
     clicks = clicked_videos(data, subset)
     if by is None:
         by = "clicks" if run is not None or not data.truth_file.is_file() else "truth"
@@ -204,6 +211,13 @@ def _judged_by(
             return data.truth(subset), {}  # raises, and says how to make ground truth
     if by == "clicks":
         refuse(context, ("tiou",), "by clicks", "add --by truth", code="arguments")
+        if not (data.test if subset == "test" else data.train):
+            raise InputError(
+                "list-missing",
+                f"{data.folder} lists no {subset} videos",
+                required=f"a {subset}.txt with one video per line",
+                next_step="check `subset` and `split`",
+            )
         if not clicks:
             raise InputError(
                 "no-points",
@@ -215,12 +229,20 @@ def _judged_by(
     return data.truth(subset), clicks
 
 
-def _run_bundle(path: Path, data: Dataset, videos: Sequence[str], engine: EngineChoice, subset: str) -> _Judged:
+def _run_bundle(
+    path: Path,
+    data: Dataset,
+    videos: Sequence[str],
+    engine: EngineChoice,
+    subset: str,
+    clicks: dict[str, list[Point]],
+) -> _Judged:
     """Run a bundle on the videos."""
     from ..bundle.operating_point import OperatingPoint
     from ..datasets.recordings import feature_reader
     from ..diagnosis.brightness import BrightnessMeter
     from ..report.facts import bundle_facts, machine_facts
+    from .eval_clicks import check_inside
     from .eval_online import known_labels
 
     bundle = engine.load(path)
@@ -228,7 +250,12 @@ def _run_bundle(path: Path, data: Dataset, videos: Sequence[str], engine: Engine
     known_labels(localizer.labels, data)
     meter = BrightnessMeter() if data.only_videos else None
     read = feature_reader(data, bundle, spec=engine.spec(), tap=None if meter is None else meter.of_video)
-    events = {video: localizer.localize(read(video), stream=video) for video in track(videos, "running")}
+    events = {}
+    for video in track(videos, "running"):
+        features = read(video)
+        end_s = features.start_s + features.duration_s
+        check_inside(data, video, clicks.get(video, ()), features.start_s, end_s, features.stride_s)
+        events[video] = localizer.localize(features, stream=video)
     calibration = bundle.manifest.calibration
     return _Judged(
         head={"bundle": bundle.id, "engine": engine_record(localizer.backend)},
@@ -245,23 +272,31 @@ def _run_bundle(path: Path, data: Dataset, videos: Sequence[str], engine: Engine
     )
 
 
-def _read_run(folder: Path, data: Dataset, videos: Sequence[str]) -> _Judged:
+def _read_run(folder: Path, data: Dataset, videos: Sequence[str], clicks: dict[str, list[Point]]) -> _Judged:
     """The events that a run keeps of its training videos."""
     from ..bundle.operating_point import OperatingPoint
+    from ..datasets.dataset import LATE_CLICK_S
     from ..diagnosis.held_out import read_held_out
     from ..errors import InputError
+    from ..text.display import some
     from ..text.name_index import NameIndex
+    from .eval_clicks import check_inside
 
     found = read_held_out(folder)
     if found.labels != data.labels:
         raise InputError(
             "labels-differ",
-            f"The classes of the data set are {', '.join(data.labels)}",
-            f"those of the run: {', '.join(found.labels)}",
+            f"The classes of the data set are {some(data.labels)}",
+            f"those of the run: {some(found.labels)}",
             "use the data set that the run was trained on",
         )
     made, names = found.events(), NameIndex(found.videos, media=True)
-    events = {video: made[name] for video in videos if (name := names.find(video)) is not None}
+    events = {}
+    for video in videos:
+        if (name := names.find(video)) is not None:
+            end_s, stride_s = found.videos[name].duration_s, data.stride_s or LATE_CLICK_S
+            check_inside(data, video, clicks.get(video, ()), 0.0, end_s, stride_s)
+            events[video] = made[name]
     if not events:
         raise InputError(
             "held-out-other-videos",

@@ -86,7 +86,7 @@ def _print_confusion(result: Diagnosis, shown: Console) -> None:
     classes = sorted(classes)
     count = {(each.action, each.found): each.count for each in result.confusions}
     if len(classes) <= LARGEST_TABLE:
-        table = _table("confusion: action (row) and what it was reported as", "", *classes, "not found")
+        table = _table("confusion: action (row) and what it was reported as", "", *classes, "no event")
         for a in classes:
             table.add_row(cell(a), *(str(count.get((a, b), 0) or "") for b in (*classes, "")))
         table.add_row("no action", *(str(count.get(("", b), 0) or "") for b in classes), "")
@@ -104,7 +104,14 @@ def _print_cases(result: Diagnosis, shown: Console) -> None:
     if not result.cases:
         shown.print("no errors")
         return
-    table = _table("worst cases", "recording", "time", "what happened", "score", left=3)
+    table = _table(
+        "worst cases: a wrong event and a missed action at once come first",
+        "recording",
+        "time",
+        "what happened",
+        "score",
+        left=3,
+    )
     for case in result.cases:
         score = f"{case.score:.2f}" if case.found else "-"
         table.add_row(cell(case.video), span(case.start_s, case.end_s), cell(case.what), score)

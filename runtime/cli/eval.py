@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,6 +12,7 @@ import typer
 from ..backends.placement import engine_record
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
+from ._operating_point import FalseAlarms, TargetPrecision, TargetRecall, announce_scores, choose
 from .options import refuse
 from .progress import track
 from .terminal import cell, console, echo_json
@@ -20,10 +22,13 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from ..bundle.chosen import ChosenMinimum
+    from ..bundle.operating_point import OperatingPoint
     from ..bundle.reader import Bundle
-    from ..datasets.dataset import Dataset
+    from ..datasets.dataset import Dataset, Point
     from ..session.offline import Localization
 
+_TARGETS = ("target_precision", "target_recall", "false_alarms_per_hour")
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
 
@@ -79,6 +84,9 @@ def evaluate(
         Path | None,
         typer.Option(help="Write the alignment figure, or with --online the delay curve, to this SVG file."),
     ] = None,
+    target_precision: TargetPrecision = None,
+    target_recall: TargetRecall = None,
+    false_alarms_per_hour: FalseAlarms = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     device: Device = "cpu",
     precision: Precision = "fp32",
@@ -91,9 +99,11 @@ def evaluate(
     """Compute mean average precision (ActivityNet protocol), recall and alignment on a data set.
 
     Where the videos have clicks, also which clicks the bundle finds and how many of its events hold one. Without
-    gt.json that is all.
+    gt.json that is all. A minimum score that is chosen as for punctum run is judged on these videos.
 
     Example: punctum eval bundle/ data/gtea --split split_1 --json
+
+    Example: punctum eval bundle/ data/gtea --split split_1 --false-alarms-per-hour 20
 
     A data set of videos, through the backbone of the bundle: punctum eval runs/urfall/bundle data/urfall
 
@@ -101,6 +111,7 @@ def evaluate(
 
     Example: punctum eval bundle/ data/gtea --split split_1 --online --max-delay 0.5,1,2 --figure delay.svg
     """
+    from ..bundle.operating_point import OperatingPoint
     from ..datasets.dataset import Dataset
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
@@ -108,7 +119,8 @@ def evaluate(
     from ..evaluation.average_precision import Detections, average_recall, read_detections, recall
     from ..evaluation.average_precision import evaluate as judge
     from ..files.outputs import FIGURE, Output
-    from .eval_clicks import clicked_videos, judge_by_clicks, print_clicks
+    from .eval_clicks import check_listed, clicked_videos, has_truth_only, judge_by_clicks, print_clicks
+    from .eval_minimum import judge_at_minimum
     from .eval_online import eval_online, online_delays
 
     if detections is not None:
@@ -134,6 +146,10 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")
     wanted = levels(tiou)
+    point = OperatingPoint(None, target_precision, target_recall, false_alarms_per_hour)
+    if detections is not None or online:
+        how = "online" if online else "detections"
+        refuse(context, _TARGETS, f"with --{how}", f"leave --{how} out", code="arguments")
     drawn = None
     if figure is not None:
         reads = [path for path in (bundle, dataset, detections) if path is not None]
@@ -150,18 +166,25 @@ def evaluate(
         if detections is None
         else Dataset.open(dataset, split=split, need_features=False)
     )
+    check_listed(data, subset)
+    if bundle is not None and has_truth_only(data):
+        data = replace(data, labels=tuple(dict.fromkeys([*data.labels, *engine.load(bundle).labels])))
     clicks = {} if detections is not None or online else clicked_videos(data, subset)
     truth = data.truth(subset) if data.truth_file.is_file() or not clicks else None
     timing: dict[str, float] = {}
     head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
     if truth is None:
         refuse(context, ("tiou", "aligned", "figure"), "without gt.json", "add gt.json", code="arguments")
-        loaded, events, head["engine"] = _events(bundle or Path(), data, tuple(clicks), engine, timing)
-        by_clicks = judge_by_clicks(loaded, data, events, clicks, timing["media_s"]).to_record()
+        loaded, least = _choice(bundle or Path(), point, engine, quiet=as_json)
+        events, head["engine"] = _events(loaded, data, tuple(clicks), engine, timing, clicks)
+        by_clicks = judge_by_clicks(least.min_score, data, events, clicks, timing["media_s"]).to_record()
+        head["minimum"] = least.text
         if as_json:
             echo_json({**head, "bundle": loaded.id, "clicks": by_clicks, "timing": timing})
         else:
-            print_clicks(by_clicks, console(), per_class=per_class)
+            out = console()
+            out.print(cell(least.text), soft_wrap=True)
+            print_clicks(by_clicks, out, per_class=per_class)
         return
     if online:
         eval_online(
@@ -181,15 +204,19 @@ def evaluate(
         return
     began = time.perf_counter()
     judged: dict[str, Any] | None = None
+    at_minimum: dict[str, Any] | None = None
     if detections is not None:
         found = read_detections(detections, truth)
         head["detections"] = str(detections)
         timing["read_s"] = time.perf_counter() - began
     else:
-        loaded, events, head["engine"] = _events(bundle or Path(), data, truth.videos, engine, timing)
+        loaded, least = _choice(bundle or Path(), point, engine, quiet=as_json)
+        events, head["engine"] = _events(loaded, data, truth.videos, engine, timing, clicks)
         head["bundle"], found = loaded.id, Detections.from_events(events, truth)
         if clicks.keys() >= events.keys():
-            judged = judge_by_clicks(loaded, data, events, clicks, timing["media_s"]).to_record()
+            judged = judge_by_clicks(least.min_score, data, events, clicks, timing["media_s"]).to_record()
+        head["minimum"] = least.text
+        at_minimum = judge_at_minimum(least.min_score, truth, found, timing["media_s"] / 3600)
     began = time.perf_counter()
     result = judge(truth, found, wanted)
     body = result.to_record(per_class=per_class)
@@ -200,6 +227,8 @@ def evaluate(
     }
     body["alignment"] = ranked.to_record() if aligned else {"rank_correlation": ranked.to_record()["rank_correlation"]}
     body["counts"] |= {"videos": len(truth.videos), "videos_ignored": len(found.ignored_videos)}
+    if at_minimum is not None:
+        body["at_minimum_score"] = at_minimum
     if judged is not None:
         body["clicks"] = judged
     timing["judge_s"] = time.perf_counter() - began
@@ -212,14 +241,27 @@ def evaluate(
         _print(record, console(stderr=drawn is not None and drawn.is_stdout))
 
 
+def _choice(path: Path, point: OperatingPoint, engine: EngineChoice, *, quiet: bool) -> tuple[Bundle, ChosenMinimum]:
+    """The bundle, and the minimum score from which its events are judged."""
+    bundle = engine.load(path)
+    if not quiet:
+        announce_scores(bundle, path)
+    return bundle, choose(point, bundle, quiet=quiet)
+
+
 def _events(
-    path: Path, data: Dataset, videos: Sequence[str], engine: EngineChoice, timing: dict[str, float]
-) -> tuple[Bundle, dict[str, Localization], dict[str, Any]]:
-    """Run the bundle on the evaluated videos. Returns it, its events and the record of the engine."""
+    bundle: Bundle,
+    data: Dataset,
+    videos: Sequence[str],
+    engine: EngineChoice,
+    timing: dict[str, float],
+    clicks: dict[str, list[Point]],
+) -> tuple[dict[str, Localization], dict[str, Any]]:
+    """Run the bundle on the evaluated videos. Returns its events and the record of the engine."""
     from ..datasets.recordings import feature_reader
+    from .eval_clicks import check_inside
     from .eval_online import known_labels
 
-    bundle = engine.load(path)
     localizer = engine.localizer(bundle)
     known_labels(localizer.labels, data)
     read = feature_reader(data, bundle, spec=engine.spec())
@@ -228,6 +270,8 @@ def _events(
         began = time.perf_counter()
         features = read(video)
         extracting += time.perf_counter() - began
+        end_s = features.start_s + features.duration_s
+        check_inside(data, video, clicks.get(video, ()), features.start_s, end_s, features.stride_s)
         media += features.duration_s
         began = time.perf_counter()
         events[video] = localizer.localize(features, stream=video)
@@ -235,13 +279,14 @@ def _events(
     if data.only_videos:
         timing["features_s"], spent = extracting, spent + extracting
     timing |= {"run_s": spent, "media_s": media, "real_time_factor": spent / media if media else 0.0}
-    return bundle, events, engine_record(localizer.backend)
+    return events, engine_record(localizer.backend)
 
 
 def _print(record: dict[str, Any], shown: Console) -> None:
     from rich.table import Table
 
     from .eval_clicks import print_clicks
+    from .eval_minimum import print_at_minimum
 
     table = Table(title=cell(f"{record['dataset']} {record['split'] or ''} {record['subset']}".strip()))
     columns = list(record["map"])
@@ -276,6 +321,9 @@ def _print(record: dict[str, Any], shown: Console) -> None:
         shown.print(f"mean best IoU from least to most confident: {curve}")
         error = record["alignment"]["calibration_error"]
         shown.print(f"calibration error: {'-' if error is None else format(error, '.3f')}")
+    if "at_minimum_score" in record:
+        shown.print(cell(record["minimum"]), soft_wrap=True)
+        print_at_minimum(record["at_minimum_score"], shown)
     if "clicks" in record:
         print_clicks(record["clicks"], shown, per_class=False)
     if record["classes_without_truth"]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.placement import engine_record
-from ..text.display import counted
+from ..text.display import counted, some
 from .progress import track
 from .terminal import cell, console, echo_json
 
@@ -174,7 +174,7 @@ def known_labels(labels: Sequence[str], data: Dataset) -> None:
         raise InputError(
             "label-unknown",
             f"The bundle knows {', '.join(unknown)}, which {data.name} does not",
-            ", ".join(data.labels),
+            some(data.labels),
             "evaluate the bundle on the data set it was trained for",
         )
 

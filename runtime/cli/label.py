@@ -23,11 +23,16 @@ def label(
         int | None,
         typer.Option(min=0, max=65535, help="Port on this machine; 0: any. [default: always the same for a folder]"),
     ] = None,
+    train_after: Annotated[
+        int,
+        typer.Option(min=0, help="Clicks from which the page trains in the background; 0: only on request."),
+    ] = 20,
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address only.")] = False,
 ) -> None:
     """Label videos with one click per action, in a page on this machine. Ctrl-C ends it; every click is saved at once.
 
-    The clicks are kept in FOLDER/points.csv, which punctum train FOLDER reads. The page uses no other machine.
+    The clicks are kept in FOLDER/points.csv, which punctum train FOLDER reads. The page uses no other machine. With the
+    extra train, it trains in the background and asks about labels that may be wrong or missing.
 
     Example: punctum label my-videos --classes open,close,knock
     """
@@ -46,7 +51,7 @@ def label(
         if not no_browser:
             _open(address)
 
-    serve(opened, annotator=name, port=port, ready=ready)
+    serve(opened, annotator=name, port=port, ready=ready, train_after=train_after)
 
 
 def _user() -> str:
@@ -60,7 +65,7 @@ def _user() -> str:
 
 def _check_annotator(name: str) -> None:
     from ..errors import InputError
-    from ..labeling.changes import MAX_NAME
+    from ..labeling.fields import MAX_NAME
     from ..text.display import is_plain
 
     if not name or len(name) > MAX_NAME or not is_plain(name):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -88,7 +89,7 @@ def rescore(
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..files.outputs import ACTIVITYNET, Output
-    from ._rescore import Scorer, Tally, fit, parse_fusion, rules, settle_own, videos_of
+    from ._rescore import Scorer, Tally, features_if_any, fit, of_the_file, parse_fusion, rules, settle_own, videos_of
     from .eval_online import known_labels
 
     if bundle is None or dataset is None:
@@ -133,18 +134,20 @@ def rescore(
     listed = sorted({*data.train, *data.test, *names})
     found = read_proposals(file, labels, wanted=names, listed=listed, skip_unfit=skip_unfit)
     scorer = None if loaded is None else Scorer(engine, loaded, data, check_attention=wanted is not None)
+    read = partial(features_if_any, data) if scorer is None else scorer.read
     tally = Tally(found, len(names))
     results: dict[str, list[dict[str, Any]]] = {video: [] for video in names}
     for video in names if scorer is None else track(names, "rescoring"):
         given = found.videos.get(video)
         if given is None or not len(given):
             continue
-        features = None if scorer is None else scorer.read(video)
+        features = read(video)
         fitted = fit(given, features, file, video, skip_unfit=skip_unfit)
-        if scorer is None or features is None:
-            made = settle_own(fitted.proposals, post)
-        else:
-            made = scorer.rescore(features, fitted.proposals, post)
+        with of_the_file(file, video):
+            if scorer is None or features is None:
+                made = settle_own(fitted.proposals, post)
+            else:
+                made = scorer.rescore(features, fitted.proposals, post)
         tally.add(given, fitted, made, uses_base=post.fusion.base > 0)
         results[video] = [
             {"label": labels[label], "score": score, "segment": segment}

@@ -32,7 +32,7 @@ from ._live_options import (
     Stream,
     StreamOptions,
 )
-from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall
+from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall, announce_scores, choose
 from ._recording import Recording
 from ._video import Decoder, Fps, recording_options
 from .options import check_labels, names_of, refuse
@@ -218,8 +218,9 @@ def _run_files(
     check_names([Path(r.name) for r in recordings])
     check_start(start_utc, len(recordings))
     run = run_id_of(run_id, live=False)
-    min_score = point.of(loaded.manifest.calibration, loaded.labels)
-    results = {}
+    announce_scores(loaded, bundle)
+    least = choose(point, loaded)
+    results, candidates = {}, 0
     errors: dict[str, PunctumError] = {}
     for recording in recordings:
         try:
@@ -232,10 +233,11 @@ def _run_files(
                 say(f"warning: [{error.code}] {error}")
             continue
         name = recording.stream
-        kept = [e for e in events if e.score >= minimum(min_score, e.label)]
+        kept = [e for e in events if e.score >= minimum(least.min_score, e.label)]
         results[name] = [e for e in kept if not label or e.label in label]
+        candidates += len(events)
         if stats:
-            say(recording.statistics(len(events)))
+            say(recording.statistics(len(events), len(results[name])))
         if target.is_stdout and format == "jsonl":
             target.write(to_jsonl(results[name]))
         recording.warn_of_loss()
@@ -243,6 +245,10 @@ def _run_files(
         target.write(to_activitynet(results))
     elif not target.is_stdout:
         target.write("".join(to_jsonl(events) for events in results.values()))
+    if results:  # a line also where nothing is found: an empty output alone could be a failure
+        printed = counted(sum(map(len, results.values())), "event")
+        of_class = f", only of class {', '.join(label)}" if label else ""
+        say(f"{printed} of {counted(candidates, 'candidate')}{of_class}; {least.text}")
     if errors:
         raise failed(errors, len(recordings))
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall
+from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall, announce_scores, choose
 from ._parameters import in_options
 from ._video import Decoder, Fps
 from .options import Panel, refuse
@@ -122,10 +122,15 @@ def score(
         fps=fps,
         decoder=decoder,
     )
-    summary = score_archive(choice.load(bundle), inputs, out, options)
+    loaded = choice.load(bundle)
+    if not as_json:
+        announce_scores(loaded, bundle)
+        least = choose(options.operating_point, loaded)
+    summary = score_archive(loaded, inputs, out, options)
     if as_json:
         echo_json(summary.to_dict())
     else:
+        say(least.text)
         for line in summary.lines():
             echo(in_options(line))
     if summary.lost:

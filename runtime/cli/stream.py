@@ -13,6 +13,7 @@ from ..text.display import counted
 from ._engine import announce
 from ._identity import NEW, run_id_of, start_of
 from ._live_options import StreamOptions
+from ._operating_point import announce_scores, choose
 from ._signals import hangups, stop_signals
 from .options import check_labels
 from .terminal import say
@@ -53,7 +54,7 @@ def stream(bundle_path: Path, address: str, options: StreamOptions, engine: Engi
         health.waiting_for("loading the bundle")
         bundle = engine.load(bundle_path)
         localizer = _load(bundle, options, metrics, health, engine)
-        loop = _build(localizer, bundle, address, options, metrics, health, stack, engine)
+        loop = _build(localizer, bundle, bundle_path, address, options, metrics, health, stack, engine)
         loop.rotate = rotate
         how = "error"
         try:
@@ -104,6 +105,7 @@ def _live(options: StreamOptions) -> LiveOptions | None:
 def _build(
     localizer: Localizer,
     bundle: Bundle,
+    bundle_path: Path,
     address: str,
     options: StreamOptions,
     metrics: Metrics | None,
@@ -135,7 +137,9 @@ def _build(
         refuse_options(address, ["transport"])
     if options.decoder is not None:
         refuse_options(address, ["decoder"])
-    min_score = options.operating_point.of(bundle.manifest.calibration, bundle.labels)
+    announce_scores(bundle, bundle_path)
+    least = choose(options.operating_point, bundle)
+    say(least.text)
     health.waiting_for("opening the source")
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",
@@ -188,7 +192,7 @@ def _build(
         run_id=run_id,
         time_of_day=_time_of_day(options.start_utc, source, address),
         on_bad="skip" if options.on_bad_chunk == "skip" else "stop" if options.on_bad_chunk == "stop" else None,
-        event_filter=EventFilter(frozenset(options.labels), min_score),
+        event_filter=EventFilter(frozenset(options.labels), least.min_score),
         monitor=Monitor(metrics, health),
         notify=say,
         snapshot=options.snapshot,

@@ -10,14 +10,18 @@ from typing import Any
 import numpy as np
 
 from ..errors import InputError
-from ..text.display import counted
+from ..text.display import as_utf8, counted, seconds, some
 from ..text.name_index import NameIndex
+from .check_background import check_background
+from .check_close import check_close
 from .check_truth import check_truth
 from .check_videos import check_videos
 from .dataset import LATE_CLICK_S, Dataset
 from .feature_files import FEATURE_ENDINGS
 from .findings import CheckResult, advice
-from .labeled import RECORD, is_plain, read_labeling
+from .groups import FILE as GROUPS
+from .groups import read_groups
+from .labeled import RECORD, is_plain, plain_videos, read_labeling
 from .layouts import first_of, published
 from .tables import PointRow, read_text, scan_points
 
@@ -50,13 +54,15 @@ def check_dataset(
     if data is None:
         return result
     _check_lists(data, train_list, test_list, result)
+    _check_groups(data, result)
     if data.only_videos:
         lengths, spans = {}, check_videos(data, result)
     else:
         lengths = _check_features(data, result)
         spans = {video: (0.0, length * data.stride_s) for video, length in lengths.items()}
     _check_points(data, spans, result)
-    actions = check_truth(data, lengths, {video: end for video, (_, end) in spans.items()}, result)
+    check_background(data, {video: end for video, (_, end) in spans.items()}, result)
+    actions, others = check_truth(data, lengths, {video: end for video, (_, end) in spans.items()}, result)
     features = {
         "videos with features": len(lengths),
         "seconds": round(sum(lengths.values()) * data.stride_s, 1),
@@ -72,6 +78,7 @@ def check_dataset(
         **({} if data.only_videos else features),
         **result.summary,
         "actions in the ground truth": actions,
+        **({"actions of videos in neither list, not used": others} if others else {}),
     }
     return result
 
@@ -102,7 +109,10 @@ def _check_lists(data: Dataset, train_list: str, test_list: str, result: CheckRe
     for subset, name in (("train", train_list), ("test", test_list)):
         path = first_of(base / name, base / f"split_{subset}.txt")
         if not (data.train if subset == "train" else data.test):
-            if subset == "train":
+            if subset == "train" and data.test and not path.exists():
+                fix = "nothing for evaluation and calibration; to train, list training videos, one per line"
+                result.warn("list-missing", base / name, f"no {name}", fix)
+            elif subset == "train":
                 result.error("list-missing", path, "no training videos listed", "write one video id per line")
             elif path.exists():
                 result.warn("list-empty", path, "no videos listed", "write one video per line to evaluate with them")
@@ -127,6 +137,25 @@ def _check_lists(data: Dataset, train_list: str, test_list: str, result: CheckRe
                     "keep it in one of the lists",
                     line,
                 )
+
+
+def _check_groups(data: Dataset, result: CheckResult) -> None:
+    """Report groups that training would refuse, and how many there are."""
+    try:
+        groups = read_groups(data.folder, data.train)
+    except InputError as error:
+        result.error(error.code, data.folder / GROUPS, error.given, error.next_step)
+        return
+    if groups:
+        result.summary["groups of training videos"] = len(set(groups.values()))
+        missing = [video for video in data.train if video not in groups]
+        if missing:
+            result.warn(
+                "groups-missing",
+                data.folder / GROUPS,
+                f"{counted(len(missing), 'training video')} in no group ({', '.join(missing[:3])})",
+                "add them: a video without a group is held out alone",
+            )
 
 
 def _numbered(path: Path) -> list[tuple[int, str]]:
@@ -183,18 +212,23 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
     try:
         rows = scan_points(data.points_file)
     except InputError as error:
-        result.error(error.code, data.points_file, error.given, advice(error))
+        if not data.train and not data.points_file.exists():
+            fix = "nothing with gt.json, or for `punctum calibrate --no-points`; otherwise click the actions"
+            result.warn(error.code, data.points_file, f"no {data.points_file.name}", fix)
+        else:
+            result.error(error.code, data.points_file, error.given, advice(error))
         return
     names = data.point_names()
     good = [valid for row in rows if (valid := _check_row(data, row, names, spans, result)) is not None]
     _check_order(data, good, result)
+    check_close(data, good, result)
     train = set(data.train)
     per_class = dict.fromkeys(data.labels, 0)
     for row in good:
         if row.video in train:
             per_class[row.label] += 1
     clicked = {row.video for row in good}
-    empty = NameIndex(_empty_videos(data, result), media=True)
+    empty = NameIndex([*_empty_videos(data, result), *_partly(data)], media=True)
     for video in data.train:
         if video not in clicked and empty.find(video) is None:
             result.warn(
@@ -228,8 +262,25 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
             "no points in any training video",
             "check `points`, `train_list` and the names of videos",
         )
-    result.summary["points in training videos"] = sum(per_class.values())
-    result.summary["points per class"] = per_class
+    _count_points(data, good, result)
+
+
+def _count_points(data: Dataset, rows: list[PointRow], result: CheckResult) -> None:
+    """The points that training and evaluation use: those that mark the same action count once."""
+    try:
+        clicks = [(video, data.labels[p.label]) for video, points in data.points().items() for p in points]
+    except InputError:  # reported by row
+        clicks = [(row.video, row.label) for row in rows]
+    counts = {
+        subset: {label: sum(v in videos and c == label for v, c in clicks) for label in data.labels}
+        for subset, videos in (("train", set(data.train)), ("test", set(data.test)))
+    }
+    train, test = (sum(counts[subset].values()) for subset in ("train", "test"))
+    if data.train:
+        result.summary["points in training videos"] = train
+    if test or not data.train:
+        result.summary["points in test videos"] = test
+    result.summary["points per class"] = counts["train" if data.train else "test"]
 
 
 def _check_finished(data: Dataset, clicked: set[str], result: CheckResult) -> None:
@@ -239,7 +290,10 @@ def _check_finished(data: Dataset, clicked: set[str], result: CheckResult) -> No
     except InputError:  # reported by `_empty_videos`
         return
     index = NameIndex(finished, media=True)
-    open_ones = [video for video in data.train if video in clicked and index.find(video) is None]
+    partly = NameIndex(read_labeling(data.folder).partly, media=True)
+    open_ones = [
+        video for video in data.train if video in clicked and index.find(video) is None and partly.find(video) is None
+    ]
     if finished and open_ones:
         result.warn(
             "video-unfinished",
@@ -252,9 +306,26 @@ def _check_finished(data: Dataset, clicked: set[str], result: CheckResult) -> No
 def _empty_videos(data: Dataset, result: CheckResult) -> list[str]:
     """Videos that an annotator marked as ones in which nothing happens."""
     try:
-        return list(read_labeling(data.folder).nothing)
+        marked = list(read_labeling(data.folder).nothing)
     except InputError as error:
         result.error(error.code, data.folder / RECORD, error.given, error.next_step)
+        return []
+    names = NameIndex((as_utf8(path.stem) for path in plain_videos(data.folder)), media=True)
+    if is_plain(data.folder) and (gone := [video for video in marked if names.find(video) is None]):
+        result.warn(
+            "video-gone",
+            data.folder / RECORD,
+            f"marks of {counted(len(gone), 'video')} not in the folder ({some(gone, 3)})",
+            "put the files back, or ignore this: the marks are not used",
+        )
+    return marked
+
+
+def _partly(data: Dataset) -> list[str]:
+    """Videos that are labeled in part, without clicks they are no background."""
+    try:
+        return sorted(data.partly())
+    except InputError:  # reported elsewhere
         return []
 
 
@@ -287,7 +358,7 @@ def _check_row(
         result.error(
             "point-outside-video",
             data.points_file,
-            f"{time_s:.3f} s ({'as written' if row.seconds else f'frame {row.frame:g}'}) is outside "
+            f"{seconds(time_s)} s ({'as written' if row.seconds else f'frame {row.frame:g}'}) is outside "
             f"{'' if data.only_videos else 'the features of '}{video} ({begin_s:.3f} to {end_s:.3f} s)",
             ("check the time" if row.seconds else "check the frame number and fps")
             + (

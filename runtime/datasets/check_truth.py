@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FORMAT = '{"database": {<video>: {"annotations": [{"label", "segment": [start_s, end_s]}]}}}'
 
 
-def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], result: CheckResult) -> int:
+def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], result: CheckResult) -> tuple[int, int]:
     """Check the ground truth file.
 
     Args:
@@ -29,29 +29,30 @@ def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], 
         result: Receives the findings.
 
     Returns:
-        The number of annotations.
+        The number of annotations of listed videos, and of other videos.
     """
     path = data.truth_file
     if not path.exists():
         result.warn(
             "truth-missing",
             path,
-            f"no {path.name}: this data set can be used for training, not for evaluation",
-            f"nothing for training; to evaluate, {MAKE_TRUTH}",
+            f"no {path.name}: this data set can be used for training, and for evaluation by clicks only",
+            "nothing for training; `punctum eval` and `punctum diagnose` use clicks in the test videos; to evaluate by "
+            f"start and end, {MAKE_TRUTH}",
         )
-        return 0
+        return 0, 0
     try:
         record = parse_located(read_text(path))
     except json.JSONDecodeError as error:
         result.error("json-unreadable", path, f"{error.msg} (column {error.colno})", "correct the JSON", error.lineno)
-        return 0
+        return 0, 0
     except (OSError, ValueError, RecursionError) as error:
         result.error("json-unreadable", path, f"cannot be read ({error})", "write it again in UTF-8")
-        return 0
+        return 0, 0
     database = record.get("database") if isinstance(record, dict) else None
     if not isinstance(database, LocatedDict):
         result.error("truth-form", path, "it contains no database of videos", _FORMAT, 1)
-        return 0
+        return 0, 0
     for video in database.repeated:
         result.error(
             "truth-duplicate", path, f"{video} has two entries, and the first is ignored", "merge them", database.line
@@ -73,20 +74,23 @@ def check_truth(data: Dataset, lengths: dict[str, int], ends: dict[str, float], 
             "truth-duplicate", path, f"{pair[0]!r} and {pair[1]!r} are the same video", "merge them", database.line
         )
     labels = NameIndex(data.labels)
-    count = 0
+    count = others = 0
     for video, entry in database.items():
         items = entry.get("annotations") if isinstance(entry, dict) else None
         line = entry.line if isinstance(entry, LocatedDict) else 0
         if not isinstance(items, list):
             result.error("truth-form", path, f"{video} has no list of annotations", _FORMAT, line)
             continue
-        count += len(items)
+        if video in listed:
+            count += len(items)
+        else:
+            others += len(items)
         known = listed.get(video, video)
         duration = _duration(data, video, entry, lengths.get(known), ends.get(known), line, result)
         seen: dict[tuple[Any, ...], int] = {}
         for row, item in enumerate(items):
             _check_annotation(data, labels, f"{video} annotation {row}", item, duration, seen, result)
-    return count
+    return count, others
 
 
 def _duration(
@@ -121,7 +125,9 @@ def _duration(
                 if length is None
                 else f"its features {measured:.2f} s ({length} snippets of {data.stride_s:g} s)"
             ),
-            "check the durations" if length is None else "check fps and snippet_frames in dataset.json",
+            "check the durations"
+            if length is None
+            else "extract its features again; if most videos differ, check fps and snippet_frames in dataset.json",
             line,
         )
     return stated

@@ -18,10 +18,13 @@ import numpy.typing as npt
 
 from ..errors import InputError
 from ..features.features import Features, check_features, load_features
+from ..text.display import some
 from ..text.name_index import NameIndex
 from .annotators import Mark, one_per_action
+from .background import FILE as BACKGROUND
+from .background import BackgroundRow, BackgroundSpan, read_background
 from .feature_files import check_name, feature_files, find_video, header_dim, why_missing
-from .labeled import is_plain, labeled_videos
+from .labeled import is_plain, labeled_videos, read_labeling, without_click
 from .layouts import find_points, first_of, published, read_facts, read_rates
 from .splits import check_distinct, listed, split_folder
 from .tables import PointRow, read_json, read_list, read_points, scan_points
@@ -239,29 +242,77 @@ class Dataset:
             found.setdefault(video, set()).add((time_s, self.labels.index(label), row.annotator))
         return {video: _points(rows) for video, rows in found.items()}
 
+    @property
+    def background_file(self) -> Path:
+        """The file of certified background, which need not exist."""
+        return self.points_file.with_name(BACKGROUND)
+
+    def background(self) -> dict[str, list[BackgroundSpan]]:
+        """Certified background of each video, in time order: spans without an action, or without one of a class.
+
+        Raises:
+            InputError: A row cannot be used, or names a class or a video as `points` refuses it.
+        """
+        labels, videos = self.point_names()
+        found: dict[str, set[BackgroundSpan]] = {}
+        unused = {row.line for row in self.unused_background()}
+        for row in read_background(self.background_file):
+            if row.line in unused:
+                continue
+            place = f"{self.background_file} line {row.line}"
+            label, video = self._resolve(row.label or self.labels[0], row.video, place, labels, videos)
+            span = BackgroundSpan(row.start_s, row.end_s, self.labels.index(label) if row.label else None)
+            found.setdefault(video, set()).add(span)
+        return {video: sorted(spans, key=_span_order) for video, spans in found.items()}
+
+    def unused_background(self) -> list[BackgroundRow]:
+        """Certified background that training does not use: of classes that `punctum label` lists and that have no
+        click. Raises InputError."""
+        if not self.background_file.is_file():
+            return []
+        return without_click(read_background(self.background_file), NameIndex(self.labels), self.folder)
+
+    def partly(self) -> frozenset[str]:
+        """Videos that are labeled in part: what has no click there is background in certified spans only.
+
+        `punctum label` marks videos of which only moments were asked about. In a folder without lists, videos with
+        certified background and nothing else are labeled in part, too.
+        """
+        record = read_labeling(self.folder)
+        whole = NameIndex([*record.nothing, *record.finished], media=True)
+        marked = NameIndex(record.partly, media=True)
+        videos = {video for video in self.train if marked.find(video) is not None}
+        if self.background_file.is_file() and is_plain(self.folder):
+            names = NameIndex(self.train, media=True)
+            certified = {names.find(row.video) or row.video for row in read_background(self.background_file)}
+            videos |= certified - self.points().keys()
+        return frozenset(video for video in videos if whole.find(video) is None)
+
     def point_names(self) -> tuple[NameIndex, NameIndex]:
         """Indices that find classes and listed videos in any spelling."""
         return NameIndex(self.labels), NameIndex(self.train + self.test, media=True)
 
     def resolve(self, row: PointRow, labels: NameIndex, videos: NameIndex) -> tuple[str, str]:
         """Class and video of a row of the points file. Raises InputError as `points`."""
-        label, video = labels.find(row.label), videos.find(row.video)
-        place = f"{self.points_file} line {row.line}"
+        return self._resolve(row.label, row.video, f"{self.points_file} line {row.line}", labels, videos)
+
+    def _resolve(self, given: str, name: str, place: str, labels: NameIndex, videos: NameIndex) -> tuple[str, str]:
+        label, video = labels.find(given), videos.find(name)
         if label is None:
             raise InputError(
                 "label-unknown",
-                f"{place}: the data set has no class {row.label!r}",
-                ", ".join(self.labels),
+                f"{place}: the data set has no class {given!r}",
+                some(self.labels),
                 "fix the class name",
             )
-        if video is None and (alike := videos.alike(row.video)):
+        if video is None and (alike := videos.alike(name)):
             raise InputError(
                 "video-alike",
-                f"{place}: the video is {row.video!r}, but the lists name {' and '.join(map(repr, alike[:3]))}",
+                f"{place}: the video is {name!r}, but the lists name {' and '.join(map(repr, alike[:3]))}",
                 required="one spelling for each name",
                 next_step="write the name as in the lists",
             )
-        return label, row.video if video is None else video
+        return label, name if video is None else video
 
     def truth(self, subset: str = "test") -> Truth:
         """Ground truth of the "test" or "train" videos, for evaluation only.
@@ -279,6 +330,10 @@ class Dataset:
                 next_step="check `split`",
             )
         return read_truth(self.truth_file, videos, self.labels)
+
+
+def _span_order(span: BackgroundSpan) -> tuple[float, float, int]:
+    return span.start_s, span.end_s, -1 if span.label is None else span.label
 
 
 def _points(rows: set[tuple[float, int, str]]) -> list[Point]:

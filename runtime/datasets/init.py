@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
-from ..text.display import as_utf8
+from ..text.display import as_utf8, counted, shown
 from ..text.name_index import NameIndex
+from ..text.names import clean_name
+from .class_names import check_class_names
 from .labeled import is_plain, labeled_videos, plain_classes, plain_videos, read_labeling, video_folder
 from .layouts import find_points
 from .splits import listed
 from .tables import read_points
+
+_log = logging.getLogger(__name__)
 
 
 def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
@@ -22,7 +27,7 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
     then in dataset.json with the value 0, which every command refuses until it is corrected.
 
     Raises:
-        InputError: There is a dataset.json, or there are no videos or no clicks.
+        InputError: There is a dataset.json, or there are no videos or no clicks of these videos.
     """
     if not folder.is_dir():
         raise InputError(
@@ -45,7 +50,9 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
     points_file = find_points(folder, points)
     facts: dict[str, object] = {"name": as_utf8(folder.resolve().name)}
     if points_file.is_file() and any(not row.seconds for row in read_points(points_file)):
-        facts |= {"classes": sorted({row.label for row in read_points(points_file)}), "fps": 0}
+        classes = sorted({clean_name(row.label) for row in read_points(points_file)})
+        check_class_names(classes, points_file)
+        facts |= {"classes": classes, "fps": 0}
     else:
         facts["classes"] = list(plain_classes(folder, points_file))
     if video_folder(folder) != "videos":
@@ -56,6 +63,28 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
         names = labeled_videos(folder, points_file)[0]
         known = {as_utf8(path.stem) for path in plain_videos(folder)} | set(read_labeling(folder).nothing)
         lines = [name for name in names if name in known and tests.find(name) is None]
+        index = NameIndex(lines, media=True)
+        if not any(index.find(row.video) for row in read_points(points_file)):
+            others = ", ".join(shown(repr(name), 60) for name in names[:3])
+            raise InputError(
+                "train-list",
+                f"No video of {folder} is left for train.txt: {points_file.name} has clicks of "
+                + (f"{others}, which {folder} does not have, or test.txt lists" if names else "no video"),
+                required="clicks of videos in the folder",
+                next_step="correct the column video_id, or add the videos",
+            )
+        absent = [name for name in names if name not in known and tests.find(name) is None]
+        if absent:
+            some = ", ".join(shown(repr(name), 60) for name in absent[:3]) + (", ..." if len(absent) > 3 else "")
+            videos = [row.video for row in read_points(points_file)]
+            clicks = sum(1 for video in videos if (index.find(video) or tests.find(video)) is None)
+            _log.warning(
+                "%s has %s of videos that are not in %s (%s): they are not used",
+                points_file.name,
+                counted(clicks, "click"),
+                folder,
+                some,
+            )
         atomic_write(folder / "train.txt", "".join(f"{line}\n" for line in lines))
         written.append(folder / "train.txt")
     atomic_write(folder / "dataset.json", json.dumps(facts, indent=1, ensure_ascii=False) + "\n")

@@ -2,25 +2,38 @@
 
 `punctum label` keeps clicks in points.csv and the rest in labeling.json: the classes in the order of their keys, videos
 in which nothing happens, videos that are finished, and the reaction time of each annotator. Training uses the videos
-that have clicks and those in which nothing happens; it does not use videos that nobody has labeled.
+that have clicks and those in which nothing happens; it does not use videos that nobody has labeled. Videos of which
+only moments were asked about are labeled in part: what has no click there is background in certified spans only.
 """
 
 from __future__ import annotations
 
+import json
+import logging
+import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
-from ..text.display import as_utf8, counted
+from ..text.display import as_utf8, counted, some
+from ..text.display import is_plain as is_name
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..text.numbers import shown
+from .background import FILE as BACKGROUND
+from .background import BackgroundRow, scan_background
+from .class_names import check_class_names
 from .tables import PointRow, read_json, read_points
+from .truth import truth_classes
 
 RECORD = "labeling.json"
+TRUTH = "gt.json"
 SCHEMA = "punctum.labeling/1"
 _FEATURES = "features"
+_KNOWN = ("schema", "classes", "nothing", "finished", "reaction_s", "partly", "confirmed")
+_log = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
@@ -32,21 +45,36 @@ class Labeling:
         nothing: Video -> annotator -> time of day, for videos in which nothing happens.
         finished: The same for videos that an annotator has finished.
         reaction_s: Annotator -> reaction time in seconds.
+        partly: As `nothing`, for videos that are labeled in part: only questions about them were answered.
+        confirmed: Id of a click -> annotator -> time of day, for clicks that were asked about and are right.
+        others: Entries of other programs, which are kept.
     """
 
     classes: list[str] = field(default_factory=list)
     nothing: dict[str, dict[str, str]] = field(default_factory=dict)
     finished: dict[str, dict[str, str]] = field(default_factory=dict)
     reaction_s: dict[str, float] = field(default_factory=dict)
+    partly: dict[str, dict[str, str]] = field(default_factory=dict)
+    confirmed: dict[str, dict[str, str]] = field(default_factory=dict)
+    others: dict[str, Any] = field(default_factory=dict)
+
+    def copy(self) -> Labeling:
+        """A copy whose lists and marks can be changed."""
+        kinds = (self.nothing, self.finished, self.partly, self.confirmed)
+        nothing, finished, partly, confirmed = ({key: dict(people) for key, people in kind.items()} for kind in kinds)
+        times, others = dict(self.reaction_s), dict(self.others)
+        return Labeling(list(self.classes), nothing, finished, times, partly, confirmed, others)
 
     def to_record(self) -> dict[str, Any]:
-        return {
+        record: dict[str, Any] = {
             "schema": SCHEMA,
             "classes": self.classes,
             "nothing": self.nothing,
             "finished": self.finished,
             "reaction_s": self.reaction_s,
         }
+        answers = {"partly": self.partly, "confirmed": self.confirmed}
+        return record | {name: marks for name, marks in answers.items() if marks} | self.others
 
 
 def read_labeling(folder: Path) -> Labeling:
@@ -58,13 +86,20 @@ def read_labeling(folder: Path) -> Labeling:
     try:
         if record["schema"] != SCHEMA:
             raise ValueError(f"schema is {record['schema']!r}")
+        classes = record.get("classes", [])
+        if not isinstance(classes, list):
+            raise TypeError(f"classes is {classes!r}")
+        json.dumps(record, ensure_ascii=False, allow_nan=False).encode()  # ValueError for what no text can have
         return Labeling(
-            [str(clean_name(_text(name))) for name in record.get("classes", [])],
+            list(dict.fromkeys(clean_name(_text(name)) for name in classes)),
             _marks(record.get("nothing", {})),
             _marks(record.get("finished", {})),
-            {_text(name): float(value) for name, value in record.get("reaction_s", {}).items()},
+            {_text(name): _reaction(value) for name, value in record.get("reaction_s", {}).items()},
+            _marks(record.get("partly", {})),
+            _marks(record.get("confirmed", {})),
+            {name: value for name, value in record.items() if name not in _KNOWN},
         )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(
             "labeling-record",
             f"{path} is no record of `punctum label`: {shown(repr(error))}",
@@ -74,13 +109,20 @@ def read_labeling(folder: Path) -> Labeling:
 
 
 def _text(value: object) -> str:
-    if not isinstance(value, str) or not value:
+    if not isinstance(value, str) or not clean_name(value):
         raise TypeError(f"{value!r} is no name")
     return value
 
 
+def _reaction(value: Any) -> float:
+    number = float(value)
+    if isinstance(value, bool) or not math.isfinite(number) or number < 0:
+        raise ValueError(f"a reaction time is {value!r}")
+    return number
+
+
 def _marks(record: Any) -> dict[str, dict[str, str]]:
-    return {_text(video): {_text(who): str(at) for who, at in marks.items()} for video, marks in record.items()}
+    return {_text(key): {_text(who): str(at) for who, at in marks.items()} for key, marks in record.items()}
 
 
 def is_plain(folder: Path) -> bool:
@@ -118,14 +160,20 @@ def plain_videos(folder: Path) -> list[Path]:
 def plain_classes(folder: Path, points_file: Path) -> tuple[str, ...]:
     """Classes of a plain folder: those that have clicks, in the order of labeling.json, then of the alphabet.
 
+    Without a points file, those of the ground truth: a folder of videos to evaluate on.
+
     Raises:
         InputError: There are no clicks, or they count frames.
     """
+    if not points_file.is_file() and (folder / TRUTH).is_file():
+        names = set(truth_classes(folder / TRUTH))
+        check_class_names(sorted(names), folder / TRUTH)
+        return _ordered(names, folder)
     if not points_file.is_file():
         raise InputError(
             "points-missing",
             f"{folder} contains {counted(len(plain_videos(folder)), 'video')} and no {points_file.name}",
-            required="clicks: one per action, in a table with the columns class, video_id, time_s",
+            required="clicks, one per action: columns class, video_id, time_s (to evaluate, gt.json)",
             next_step=f"label the videos with `punctum label {folder}`",
         )
     rows = read_points(points_file)
@@ -138,12 +186,15 @@ def plain_classes(folder: Path, points_file: Path) -> tuple[str, ...]:
         )
     names = {clean_name(row.label) for row in rows}
     if not names:
+        spans = scan_background(points_file.with_name(BACKGROUND))
+        only = f"; {BACKGROUND} says of {counted(len(spans), 'span')} that there is no action" if spans else ""
         raise InputError(
             "points-empty",
-            f"{points_file} contains no click",
-            required="one click per action",
+            f"{points_file} contains no click{only}",
+            required="one click per action, and at least one action",
             next_step=f"label the videos with `punctum label {folder}`",
         )
+    check_class_names(sorted(names), points_file)
     if pair := NameIndex(sorted(names)).twice(fold=True):
         raise InputError(
             "label-alike",
@@ -151,21 +202,65 @@ def plain_classes(folder: Path, points_file: Path) -> tuple[str, ...]:
             required="one spelling for each class",
             next_step="correct the names, or add a dataset.json that lists the classes",
         )
+    return _ordered(names, folder)
+
+
+def _ordered(names: set[str], folder: Path) -> tuple[str, ...]:
     order = [name for name in read_labeling(folder).classes if name in names]
     return tuple(order + sorted(names - set(order)))
 
 
 def labeled_videos(folder: Path, points_file: Path) -> tuple[tuple[str, ...], int]:
-    """Videos of a plain folder with clicks or in which nothing happens, and the number of the others.
+    """Videos of a plain folder with clicks, certified background or in which nothing happens; the number of the others.
 
-    Names in the points file without a video are listed as they are written, so that opening them is an error.
+    Names in the points file without a video are listed as they are written, so that opening them is an error. Spans and
+    marks of videos that are not there are left out, and so are spans of classes that have no click.
     """
-    names = [as_utf8(path.stem) for path in plain_videos(folder)]
+    files = plain_videos(folder)
+    if not points_file.is_file():
+        return (), len(files)
+    names = [as_utf8(path.stem) for path in files]
     index = NameIndex(names, media=True)
-    wanted = [row.video for row in read_points(points_file)] + list(read_labeling(folder).nothing)
+    rows, record = read_points(points_file), read_labeling(folder)
+    gone = [video for video in record.nothing if index.find(video) is None]
+    if gone:
+        _log.warning("%s: marks of videos that are not in %s are left out: %s", folder / RECORD, folder, some(gone, 3))
+    wanted = [row.video for row in rows] + [video for video in record.nothing if index.find(video) is not None]
+    spans = [row for row in scan_background(points_file.with_name(BACKGROUND)) if not row.problem]
+    classes = NameIndex({clean_name(row.label) for row in rows})
+    used = [row for row in spans if not row.label or classes.find(row.label) is not None]
+    wanted += [row.video for row in used if index.find(row.video) is not None]
     found = dict.fromkeys(index.find(video) or video for video in wanted)
+    check_video_names(path for path, name in zip(files, names, strict=True) if name in found)
     known = [name for name in names if name in found]
     return tuple(known + [video for video in found if video not in set(names)]), len(names) - len(known)
+
+
+def without_click(spans: Iterable[BackgroundRow], classes: NameIndex, folder: Path) -> list[BackgroundRow]:
+    """Spans of classes that a folder lists in labeling.json and that have no click: they say nothing about an action
+    that training learns.
+
+    Args:
+        spans: Certified background.
+        classes: The classes of the data set.
+        folder: The folder.
+    """
+    listed = NameIndex(read_labeling(folder).classes)
+    unknown = [row for row in spans if row.label and classes.find(row.label) is None]
+    return [row for row in unknown if listed.find(row.label) is not None]
+
+
+def check_video_names(files: Iterable[Path]) -> None:
+    """Raise InputError for a video that no list or table can name: with a line break, or space around its name."""
+    for path in files:
+        name = as_utf8(path.stem)
+        if name != name.strip() or not is_name(name):
+            raise InputError(
+                "video-names",
+                f"{path.parent} contains a video called {path.name!r}",
+                required="names without control characters, and without spaces at their beginning or end",
+                next_step="rename it",
+            )
 
 
 def annotators_of(rows: list[PointRow]) -> tuple[str, ...]:

@@ -12,17 +12,18 @@ are those of the points file, in the order of the column class_index or alphabet
 from __future__ import annotations
 
 import math
-import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
 from ..text.delimited import read_table
-from ..text.display import as_utf8
+from ..text.display import as_utf8, some
+from ..text.display import is_plain as is_name
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..text.numbers import parse_rate, shown
+from .class_names import check_class_names
 from .feature_files import usable_name
 from .labeled import is_plain, plain_classes, video_folder
 from .tables import read_json, read_text, scan_points
@@ -83,9 +84,10 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
             required="classes (a list) and, with features, fps, snippet_frames, feature_dim",
             next_step="complete it",
         ) from None
+    check_class_names(labels, path)
     wrong = ""
     if not labels or not all(labels) or len(set(labels)) < len(labels):
-        wrong = "classes: " + ", ".join(labels)
+        wrong = "classes: " + some(labels)
     for key_, value in (("fps", fps), ("snippet_frames", frames), ("feature_dim", dim)):
         if not (1 / _MOST <= value <= _MOST) and not (value == 0 and no_features):
             wrong = wrong or f"{key_} is {value:g}"
@@ -111,8 +113,8 @@ def _text(field: str, value: Any) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int):
         raise TypeError(f"{field} contains {shown(repr(value))}, which is not text")
     text = clean_name(str(value))
-    if any(unicodedata.category(sign) in ("Cc", "Cs") for sign in text):
-        raise ValueError(f"{field} contains {shown(text)}, with control characters or surrogates")
+    if field != "classes" and not is_name(text):
+        raise ValueError(f"{field} has control characters, line separators or surrogates: {shown(text)}")
     return text
 
 
@@ -143,6 +145,7 @@ def _labels_of(points_file: Path) -> tuple[str, ...]:
             required="one point per line",
             next_step="add points, or a dataset.json",
         )
+    check_class_names(names, points_file)
     if pair := NameIndex(names).twice(fold=True):
         raise InputError(
             "label-alike",

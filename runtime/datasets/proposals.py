@@ -18,7 +18,7 @@ from ..bundle import limits
 from ..errors import InputError
 from ..events.validate import MAX_S
 from ..session.rescore import ScoredSegments
-from ..text.display import short, shown
+from ..text.display import short, shown, some
 from ..text.name_index import NameIndex
 from .tables import read_json
 
@@ -73,11 +73,22 @@ def read_results(path: Path) -> Mapping[str, Any]:
 def entry(item: Any, path: Path, video: str, row: int) -> tuple[float, float, str, float | None]:
     """Start, end, class and score (None without one) of one proposal. Raises InputError for another form."""
     try:
-        start, end = (float(x) for x in item["segment"])
-        score = item.get("score")
-        return start, end, str(item["label"]), None if score is None else float(score)
+        segment, label, score = item["segment"], item["label"], item.get("score")
+        if not isinstance(segment, list) or len(segment) != 2:
+            raise TypeError(f"segment is {shown(repr(segment), 60)}, not a list of two numbers")
+        if isinstance(label, bool) or not isinstance(label, str | int):
+            raise TypeError(f"label is {shown(repr(label), 60)}, not text")
+        start, end = (_number(x) for x in segment)
+        return start, end, str(label), None if score is None else _number(score)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
-        raise wrong_form(path, f"results.{video}[{row}]: {error!r}") from None
+        what = error if isinstance(error, TypeError) and error.args else repr(error)
+        raise wrong_form(path, f"results.{shown(video)}[{row}]: {what}") from None
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"{shown(repr(value), 60)} is not a number")
+    return float(value)
 
 
 def read_proposals(
@@ -134,7 +145,7 @@ def read_proposals(
                 raise InputError(
                     "label-unknown",
                     f"{path}: results.{shown(written)}[{row}]: there is no class {shown(repr(label))}",
-                    ", ".join(labels),
+                    some(labels),
                     "correct the label, or set `skip_unfit`",
                 )
         table = np.array(rows, np.float64).reshape(-1, 4)

@@ -49,6 +49,8 @@ def read_input(path: Path, code: str, *, required: str, parameter: str) -> str:
     """
     try:
         return read_text(path)
+    except FileNotFoundError:
+        raise InputError(code, f"{path} does not exist", required=required, next_step=f"check `{parameter}`") from None
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(
             code, f"{path} cannot be read ({error})", required=required, next_step=f"check `{parameter}`"

@@ -12,8 +12,9 @@ import numpy.typing as npt
 
 from ..datatypes import by_value
 from ..errors import InputError
-from ..text.display import short
+from ..text.display import short, some
 from ..text.name_index import NameIndex
+from ..text.names import clean_name
 from .tables import read_json
 
 MAKE_TRUTH = (
@@ -62,6 +63,25 @@ def marked(record: Any, subset: str) -> tuple[str, ...]:
     return tuple(video for video, entry in items if isinstance(entry, dict) and entry.get("subset") == subset)
 
 
+def truth_classes(path: Path) -> tuple[str, ...]:
+    """Classes of the actions in a ground truth file, in the order of the alphabet. Raises InputError if it has none."""
+    record = read_record(path)
+    names: set[str] = set()
+    try:
+        for entry in record["database"].values():
+            names.update(clean_name(str(each["label"])) for each in entry["annotations"])
+    except (KeyError, TypeError, AttributeError):
+        names.clear()
+    if not names:
+        raise InputError(
+            "truth-form",
+            f"{path} contains no action",
+            required='"database": {video: {"annotations": [{"label": ..., "segment": [start_s, end_s]}]}}',
+            next_step="correct it",
+        )
+    return tuple(sorted(names))
+
+
 def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> Truth:
     """Read ground truth in ActivityNet format: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
 
@@ -98,7 +118,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                     raise InputError(
                         "label-unknown",
                         f"{path}: {video} annotation {row}: the data set has no class {item['label']!r}",
-                        ", ".join(labels),
+                        some(labels),
                         "fix the label",
                     )
                 if not (math.isfinite(start) and math.isfinite(end) and start <= end):

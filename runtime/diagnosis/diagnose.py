@@ -107,6 +107,7 @@ class Diagnosis:
         confusions: Actions and events by class.
         cases: The worst cases.
         suspects: Suspected label errors; empty without clicks.
+        best_here: Whether the minimum score is the one with the best F1 on these videos, for lack of one of the bundle.
     """
 
     by: str
@@ -125,6 +126,7 @@ class Diagnosis:
     confusions: tuple[Confusion, ...]
     cases: tuple[Case, ...]
     suspects: tuple[Suspect, ...] = ()
+    best_here: bool = False
 
     def to_record(self) -> dict[str, Any]:
         """For JSON."""
@@ -192,6 +194,7 @@ def diagnose(
         by="clicks" if truth is None else "ground truth",
         tiou=None if truth is None else tiou,
         min_score=values.pop() if len(values) == 1 else None,
+        best_here=min_score is None,
         videos=len(actions.videos),
         actions=len(actions.label),
         actions_found=int(is_found(judged, chosen).sum()),

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..bundle.calibration import Calibration
 from ..errors import InputError
 from ..events.event import Event
 from ..events.validate import check_segment
-from ..files.atomic import atomic_write
-from ..text.display import plain
+from ..files.atomic import atomic_write, sha256_file
+from ..text.display import counted, plain, short
 
 SCHEMA = "punctum.held-out/1"
 FILE = "held_out.json"
@@ -22,6 +24,8 @@ FILE = "held_out.json"
 
 Row = tuple[int, float, float, float]
 """An event: index of the class, start and end in seconds, raw score."""
+Span = tuple[int, float, float]
+"""Index of a class, start and end in seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +36,29 @@ class HeldOutVideo:
         fold: Number of the fold; its networks were trained on the videos of all other folds.
         duration_s: Duration of the video in seconds.
         rows: The events.
+        segments: The pseudo segments of its clicks, by the same networks; none in files of earlier versions.
     """
 
     fold: int
     duration_s: float
     rows: tuple[Row, ...]
+    segments: tuple[Span, ...] = ()
 
     @classmethod
-    def of_events(cls, events: Iterable[Event], labels: Sequence[str], *, fold: int, duration_s: float) -> HeldOutVideo:
+    def of_events(
+        cls,
+        events: Iterable[Event],
+        labels: Sequence[str],
+        *,
+        fold: int,
+        duration_s: float,
+        segments: Iterable[Span] = (),
+    ) -> HeldOutVideo:
         """From events with raw scores."""
         index = {label: k for k, label in enumerate(labels)}
         rows = ((index[e.label], round(e.start, 4), round(e.end, 4), float(f"{e.score:.6g}")) for e in events)
-        return cls(fold, round(duration_s, 4), tuple(rows))
+        spans = ((int(label), round(float(start), 4), round(float(end), 4)) for label, start, end in segments)
+        return cls(fold, round(duration_s, 4), tuple(rows), tuple(spans))
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> HeldOutVideo:
@@ -51,15 +66,33 @@ class HeldOutVideo:
         rows = []
         for label, start, end, raw in record["events"]:
             check_segment(float(start), float(end), float(raw))
-            rows.append((int(label), float(start), float(end), float(raw)))
+            if not 0 <= float(raw) <= 1:
+                raise ValueError(f"a raw score is {short(raw)}")
+            rows.append((_whole("a class", label), float(start), float(end), float(raw)))
         duration_s = float(record["duration_s"])
         if not (math.isfinite(duration_s) and duration_s >= 0):
             raise ValueError(f"the duration is {duration_s}")
-        return cls(int(record["fold"]), duration_s, tuple(rows))
+        segments = tuple(
+            (_whole("a class", label), float(start), float(end)) for label, start, end in record.get("segments", ())
+        )
+        if any(not (math.isfinite(start) and math.isfinite(end)) for label, start, end in segments):
+            raise ValueError("a pseudo segment is not finite")
+        return cls(_whole("the fold", record["fold"]), duration_s, tuple(rows), segments)
 
     def to_record(self) -> dict[str, Any]:
         """For JSON."""
-        return {"fold": self.fold, "duration_s": self.duration_s, "events": [list(row) for row in self.rows]}
+        return {
+            "fold": self.fold,
+            "duration_s": self.duration_s,
+            "events": [list(row) for row in self.rows],
+            "segments": [list(span) for span in self.segments],
+        }
+
+
+def _whole(what: str, value: Any) -> int:
+    if isinstance(value, bool) or not isinstance(value, int) or value < 0:
+        raise ValueError(f"{what} is {str(value)[:60]}")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +169,53 @@ def read_held_out(folder: str | Path) -> HeldOut:
         if not (isinstance(labels, list) and labels and all(isinstance(label, str) for label in labels)):
             raise ValueError("the classes are no names")
         videos = {str(video): HeldOutVideo.of_record(each) for video, each in record["videos"].items()}
-        if any(not 0 <= row[0] < len(labels) for each in videos.values() for row in each.rows):
+        if any(row[0] >= len(labels) for each in videos.values() for row in (*each.rows, *each.segments)):
             raise ValueError("an event has an unknown class")
-        calibration = _calibration(path.parent, len(labels))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
-        raise InputError(
-            "held-out-damaged",
-            f"{path} cannot be used ({plain(error)[:200]})",
-            required="the file that training wrote",
-            next_step="restore it, or train again",
-        ) from None
-    return HeldOut(tuple(labels), videos, calibration)
+        raise _damaged(path, plain(error)[:200]) from None
+    return HeldOut(tuple(labels), videos, _calibration(path.parent, len(labels)))
 
 
 def _calibration(folder: Path, classes: int) -> Calibration | None:
+    """The calibration of a run. Raises InputError if it is damaged, or is not the file that summary.json lists."""
     path = folder / "calibration.json"
+    listed = _listed_hashes(folder / "summary.json")
+    if not path.is_file():
+        if listed is not None and path.name in listed:
+            raise _damaged(path, "it is missing, and summary.json lists it")
+        return None
+    if listed is not None and listed.get(path.name) != sha256_file(path):
+        raise _damaged(path, "it is not the file that summary.json lists")
+    try:
+        found = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _damaged(path, plain(f"{place}: {first['msg']}".removeprefix(": "))[:200]) from None
+    except (OSError, ValueError) as error:
+        raise _damaged(path, plain(error)[:200]) from None
+    if len(found.classes) != classes:
+        raise _damaged(path, f"it has {counted(len(found.classes), 'class', 'classes')}, the run {classes}")
+    return found
+
+
+def _listed_hashes(path: Path) -> dict[str, Any] | None:
+    """Hashes by file name in a summary; None without a summary: training was stopped, or is going on."""
     if not path.is_file():
         return None
-    found = Calibration.model_validate_json(path.read_text(encoding="utf-8"))
-    if len(found.classes) != classes:
-        raise ValueError(f"{path.name} has {len(found.classes)} classes")
-    return found
+    try:
+        files = json.loads(path.read_text(encoding="utf-8"))["files"]
+        if not isinstance(files, dict):
+            raise TypeError("files is no object")
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        raise _damaged(path, plain(error)[:200]) from None
+    return files
+
+
+def _damaged(path: Path, problem: str) -> InputError:
+    return InputError(
+        "held-out-damaged",
+        f"{path} cannot be used ({problem})",
+        required="the file that training wrote",
+        next_step="restore it, or train again",
+    )

@@ -11,7 +11,8 @@ A click                    f(e | wrong) / f(e | right), where e is the score of 
 A click and an event without a click may be one error: an event of another class that holds the click (a wrong class),
 or one of its class elsewhere in the video (a wrong time). They are one suspect with the larger ratio of the two.
 
-The ratio becomes a probability with a prior share of wrong labels.
+The ratio becomes a probability with a prior share of wrong labels. A click is at most as suspicious as the event of its
+class that holds it is improbable.
 """
 
 from __future__ import annotations
@@ -39,6 +40,8 @@ PROBABLE = 0.5
 """Score from which an error is more probable than not."""
 SLACK = 0.25
 """A click this share of an event's length before or after it still counts as held."""
+CONFIDENT = 0.5
+"""Score from which an event is more probably right than not."""
 NO_EVIDENCE = 0.1
 """Score below which an event says nothing for a click: its action may be elsewhere."""
 LEAST = 1e-3
@@ -71,6 +74,15 @@ class Suspect:
     start_s: float
     end_s: float
     score: float
+
+    @property
+    def contradicted(self) -> bool:
+        """Whether a confident event contradicts the labels.
+
+        A click that no event holds may as well be an action that is hard to find, and some clicks are found worst even
+        where all labels are right.
+        """
+        return self.kind != "not found" and self.event_score >= CONFIDENT and self.score >= PROBABLE
 
     @property
     def what(self) -> str:
@@ -209,7 +221,10 @@ class _ClickRatio:
 
 def _of_video(video: _Video, labels: Sequence[str], probability: _Probability, ratio: _ClickRatio) -> list[Suspect]:
     odds = probability.log_odds(video.scores)
-    against = ratio(video.evidence, video.click_label)
+    # The ratio ranks clicks: one of them is the last, even if all are right. Where the networks see an action of the
+    # class, its probability bounds the suspicion.
+    bound = -probability.log_odds(video.evidence) - math.log(PRIOR / (1 - PRIOR))
+    against = np.minimum(ratio(video.evidence, video.click_label), bound)
     spare = _spare(video)
     found = []
     for j, k, kind in _pairs(video, against, odds, spare):

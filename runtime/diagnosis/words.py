@@ -17,7 +17,8 @@ TITLES = {
     "duplicate": "duplicate",
     "background": "background",
     "merged": "merged: one event for several clicks",
-    "missed": "missed",
+    "missed": "missed: no wrong event there either",
+    "all not found": "all actions that are not found, for any reason",
 }
 FACTORS = {"class": "class", "length": "length", "gap": "gap to the next action", "brightness": "brightness"}
 
@@ -25,6 +26,8 @@ FACTORS = {"class": "class", "length": "length", "gap": "gap to the next action"
 def summary(result: Diagnosis, name: str) -> str:
     """One sentence about what is found, and one about the ranking."""
     least = "the bundle's minimum scores" if result.min_score is None else f"a score of {result.min_score:.3g}"
+    if result.best_here:
+        least += " (the best F1 here, because the events are not calibrated)"
     thing = "click" if result.by == "clicks" else "action"
     return (
         f"{name}, by {judge(result)}, {counted(result.videos, 'video')}: from {least} on, {result.actions_found} of "

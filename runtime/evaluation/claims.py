@@ -16,7 +16,7 @@ from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
 from ..events.validate import PHASES, check_numbers, check_phase, check_segment
-from ..text.display import short
+from ..text.display import short, some
 from .detections import Detections
 
 F64 = npt.NDArray[np.float64]
@@ -188,7 +188,7 @@ def _collect(rows: Iterable[tuple[str, str, Event]], truth: Truth, prefix: str) 
             raise InputError(
                 "label-unknown",
                 f"{prefix}{where}: the ground truth has no class {event.label!r}",
-                ", ".join(truth.labels),
+                some(truth.labels),
                 "fix the label",
             )
         _check(event, prefix + where)

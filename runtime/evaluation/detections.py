@@ -17,6 +17,7 @@ from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
 from ..events.validate import check_segment
+from ..text.display import some
 from ..text.name_index import NameIndex
 
 F64 = npt.NDArray[np.float64]
@@ -126,7 +127,7 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
             raise InputError(
                 "label-unknown",
                 f"{prefix}{where}: the ground truth has no class {label!r}",
-                ", ".join(truth.labels),
+                some(truth.labels),
                 "fix the label",
             )
         try:

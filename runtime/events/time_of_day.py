@@ -14,11 +14,12 @@ The rule for live sources, which docs/reference/events.md explains:
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from ..arguments import check_type
 from ..errors import InputError
@@ -29,6 +30,7 @@ WINDOW_S = 30.0  # seconds of media between corrections, each by the snippets wi
 STEP_S = 1.0  # a change of the system clock that counts as a step
 LEAD_S = 10.0  # seconds by which media may run ahead of the clock before it counts as not live
 MOST_ANCHORS = 64  # enough, because events are reported a bounded time after they end
+_STATE = ("anchors", "fresh", "end", "clock", "least", "since", "origin")  # of `Arrival`
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -81,6 +83,32 @@ class Arrival:
         """The source was connected again: the next chunk sets a new anchor."""
         self._end = None
 
+    def state(self) -> dict[str, Any]:
+        """Everything that decides the times from here on, as JSON; for `restore` in another process."""
+        return {name: getattr(self, f"_{name}") for name in _STATE}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Continue from `state`. Raises InputError where it is not such a state."""
+        try:
+            anchors = [(float(at), None if offset is None else float(offset)) for at, offset in state["anchors"]]
+            numbers = {name: float(state[name]) for name in ("clock", "least", "since")}
+            end = None if state["end"] is None else float(state["end"])
+            origin = (float(state["origin"][0]), float(state["origin"][1]))
+            fresh = bool(state["fresh"])
+            known = [*numbers.values(), *origin, *([] if end is None else [end])]
+            known += [number for anchor in anchors for number in anchor if number is not None]
+            if not all(map(math.isfinite, known)) or (end is not None and not anchors):
+                raise ValueError("not finite")
+        except (KeyError, IndexError, TypeError, ValueError, OverflowError):
+            raise InputError(
+                "snapshot-damaged",
+                "The state of the time of day cannot be used",
+                "the value of Arrival.state",
+                "use an earlier snapshot",
+            ) from None
+        self._anchors, self._fresh, self._end, self._origin = anchors, fresh, end, origin
+        self._clock, self._least, self._since = numbers["clock"], numbers["least"], numbers["since"]
+
     def arrived(self, start_s: float, end_s: float, *, slack_s: float) -> None:
         """Snippets of [start_s, end_s) have arrived. A start more than slack_s after the last end is a gap."""
         now, clock = self._steady(), self._wall() - self._steady()
@@ -120,12 +148,16 @@ class Arrival:
             del self._anchors[:-MOST_ANCHORS]
 
     def offset(self, media_s: float) -> float | None:
-        for since, offset in reversed(self._anchors):
-            if since <= media_s or since == self._anchors[0][0]:
-                if since == self._anchors[-1][0]:
-                    self._fresh = False
-                return offset
-        return None
+        if self._anchors and self._anchor_of(media_s) == len(self._anchors) - 1:
+            self._fresh = False
+        return self.peek(media_s)
+
+    def peek(self, media_s: float) -> float | None:
+        """As `offset`, for a time that is not that of an event: the anchor may still be corrected."""
+        return self._anchors[self._anchor_of(media_s)][1] if self._anchors else None
+
+    def _anchor_of(self, media_s: float) -> int:
+        return max((k for k, (since, _) in enumerate(self._anchors) if since <= media_s), default=0)
 
 
 def stamped(events: Iterable[Event], clock: TimeOfDay | None) -> list[Event]:

@@ -91,9 +91,9 @@ def check_features(value: npt.ArrayLike, *, dim: int | None = None, name: str = 
     if dim is not None and array.shape[1] != dim:
         raise InputError(
             "features-dimension",
-            f"{name} have dimension {array.shape[1]}",
+            f"{name} has dimension {array.shape[1]}",
             f"{dim}, which this bundle was trained on",
-            "extract them with the backbone named in the bundle's feature spec",
+            "use the bundle that belongs to these features, or extract them with the backbone that it names",
         )
     if array.dtype == np.float32:  # as streams push them, often one row at a time
         data = np.ascontiguousarray(array)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import errno
 import hashlib
 import os
 import re
@@ -27,6 +28,7 @@ _DESCRIPTOR = re.compile(r"(?:/dev/fd|/proc/(?:self|thread-self|(\d+))(?:/task/\
 _MAX_LINKS = 40
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2  # of Linux's renameat2
 _NAME_BYTES = 255  # maximum length of a file name on common file systems
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 # Not inherited by child processes, never the controlling terminal, no newline translation; where supported.
 BINARY = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOCTTY", 0) | getattr(os, "O_BINARY", 0)
 
@@ -63,7 +65,8 @@ def destination(path: str | Path) -> tuple[Path, int | None]:
     raise InputError("output-loop", f"{path} is a loop of symbolic links", "a path without a loop", "correct the links")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Bring the names in a folder to the disk. Raises OSError."""
     if os.name == "nt":  # folders cannot be opened there
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -130,7 +133,7 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
                 draft.chmod(stat.S_IMODE(target.stat().st_mode))
             os.fsync(stream.fileno())
         draft.replace(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except OSError as error:
         raise _write_error(f"cannot write {path}", error) from error
     finally:
@@ -206,7 +209,12 @@ def atomic_folder(
     except OSError as error:
         raise _write_error(f"cannot create a folder next to {path}", error) from error
     try:
-        yield draft
+        try:
+            yield draft
+        except OSError as error:
+            if error.errno in _FULL:  # of a write, which names no file
+                raise _write_error(f"cannot write {path}", error) from error
+            raise
         for file in draft.rglob("*"):
             if file.is_file():
                 with file.open("rb") as stream:
@@ -218,7 +226,7 @@ def atomic_folder(
             path.rename(old / path.name)
             draft.rename(path)
             shutil.rmtree(old)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     finally:
         if draft.exists():
             shutil.rmtree(draft)

@@ -20,6 +20,7 @@ from ..errors import InputError, PunctumError
 from .atomic import atomic_write, destination
 
 STDOUT = "-"
+BUNDLE_MARK = "manifest.json"
 HEAD_BYTES = 1 << 16  # of an existing file, to recognize its kind
 
 
@@ -119,7 +120,8 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "`ou
         The folder, or its target if it is a symbolic link.
 
     Raises:
-        InputError: The path is a file or "-", or the folder is or contains an input.
+        InputError: The path is a file or "-", it cannot be made, or the folder is or contains an input or lies in a
+            bundle that is read.
     """
     if str(path) == STDOUT:
         raise InputError("output", f"{option} is -, but the results are several files", "a folder", "name a folder")
@@ -128,6 +130,10 @@ def check_folder(path: Path, inputs: Iterable[str | Path], *, option: str = "`ou
         raise InputError(
             "output-exists", f"{option} {path} exists and is not a folder", "a folder", f"choose another {option}"
         )
+    inputs = tuple(inputs)
+    _refuse_inside_bundle(path, target, inputs, option)
+    if not target.exists():
+        _check_place(path, target, option)
     for given in inputs if target.exists() else ():
         source = local_path(given)
         if source is None or not source.exists():
@@ -148,6 +154,8 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path], option: str) -> None
     """Raises InputError where the file `path` is one of the inputs, under any name."""
     target, descriptor = destination(path)
     facts = _facts(target, descriptor)
+    inputs = tuple(inputs)
+    _refuse_inside_bundle(path, target, inputs, option)
     for given in inputs:
         source = local_path(given)
         if source is None:
@@ -164,6 +172,21 @@ def refuse_inputs(path: Path, inputs: Iterable[str | Path], option: str) -> None
                 f"{option} {path} is the input {given}",
                 "a file that is not an input",
                 f"set {option} to another file",
+            )
+
+
+def _refuse_inside_bundle(path: Path, target: Path, inputs: tuple[str | Path, ...], option: str) -> None:
+    """Raises InputError for a path in a bundle that is read: other files in its folder make it no bundle any more."""
+    for given in inputs:
+        source = local_path(given)
+        if source is None or not (source / BUNDLE_MARK).is_file():
+            continue
+        if Path(os.path.realpath(source)) in target.parents:
+            raise InputError(
+                "output-is-input",
+                f"{option} {path} lies in the bundle {given}",
+                "a place outside of the bundle",
+                f"set {option} to another place",
             )
 
 

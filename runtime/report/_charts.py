@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 F64 = npt.NDArray[np.float64]
 Scale = Callable[[float], float]  # from a value to pixels
-COLORS, PATTERNS = 8, 4
+COLORS, PATTERNS = 12, 4
 DOTS = 500  # maximum in the alignment plot
 
 

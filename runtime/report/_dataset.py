@@ -17,6 +17,7 @@ from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
 from ..evaluation.online import best_operating_point
 from ..events.event import Event
+from ..text.display import some
 from ._model import Action, Curve, DatasetReport, EvaluatedRecording
 from .facts import Facts, bundle_facts, machine_facts
 from .footage import Footage, read_footage, run_footage
@@ -68,7 +69,7 @@ def report_dataset(
         raise InputError(
             "label-unknown",
             f"The bundle has the classes {', '.join(unknown)}, which {data.name} does not have",
-            ", ".join(data.labels),
+            some(data.labels),
             "evaluate the bundle on a data set with the same classes",
         )
     truth = data.truth(subset)

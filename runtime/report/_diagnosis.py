@@ -53,7 +53,7 @@ def _confusion(
         right = [action == found and bool(action) for found in [*classes, ""]]
         heat = [min(int(10 * n / total), 9) if action else 0 for n in cells]
         rows.append((action or "no action", list(zip(cells, heat, right, strict=True))))
-    return [*classes, "not found"], rows
+    return [*classes, "no event"], rows
 
 
 def _picture(item: Case | Suspect, report: DiagnosisReport) -> str:

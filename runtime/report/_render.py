@@ -15,6 +15,7 @@ import numpy.typing as npt
 
 from .._version import __version__
 from ..files.atomic import atomic_write
+from ..web import shared_file
 from . import _charts
 from ._dataset import POOLED
 from ._diagnosis import diagnosis_values
@@ -88,7 +89,7 @@ def _page(template: str, values: Mapping[str, object]) -> str:
     )
     environment.filters |= {"shown": shown, "figure": figure}
     scripts = {"recording.html.j2": SCRIPTS, "dataset.html.j2": ("dataset.js",)}.get(template, ())
-    style = _read("theme.css") + _read("report.css")
+    style = shared_file("theme.css").read_text(encoding="utf-8") + _read("report.css")
     script = '"use strict";\n(() => {\n' + "\n".join(_read(name) for name in scripts) + "})();\n"
     policy = (
         f"default-src 'none'; img-src data:; style-src {_sha(style)}; script-src {_sha(script)}; "

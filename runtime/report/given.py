@@ -7,6 +7,7 @@ from pathlib import Path
 from ..errors import InputError
 from ..events.event import Event
 from ..events.validate import MAX_S, PHASES, check_numbers, check_phase
+from ..text.display import some
 from ._model import Action, check_segment
 
 
@@ -67,4 +68,4 @@ def _check_event(event: Event, labels: tuple[str, ...]) -> None:
         ) from None
     check_segment(event.start, event.end, event.score, f"event {event.id}")
     if event.label not in labels:
-        raise InputError("label-unknown", f"The bundle has no class {event.label!r}", ", ".join(labels))
+        raise InputError("label-unknown", f"The bundle has no class {event.label!r}", some(labels))

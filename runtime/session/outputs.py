@@ -65,7 +65,12 @@ def scorer_output(output: Iterable[npt.ArrayLike], count: int) -> ScorerOutput:
 def check_tracks(tracks: F32, shape: tuple[int, int]) -> None:
     """Raise EngineError unless tracks [n, C + 1] have this shape and all values are probabilities."""
     if tracks.shape != shape:
-        raise wrong_shape(f"The locator returned {tracks.shape}", str(shape))
+        # The last column is the actionness, which the locator returns on its own.
+        rows, columns, (wanted, classes) = len(tracks), tracks.shape[-1], shape
+        raise wrong_shape(
+            f"The locator returned class tracks {(rows, columns - 1)}",
+            f"{(wanted, classes - 1)}: a row per snippet, a column per class",
+        )
     _check_range(tracks, "tracks", "The locator")
 
 
@@ -85,7 +90,7 @@ def check_scores(output: ScorerOutput, count: int, classes: int, weights: Fusion
 
 def wrong_shape(given: str, allowed: str) -> EngineError:
     """The error for an output of an unexpected shape."""
-    return EngineError("backend-shape", given, allowed, "check the graph")
+    return EngineError("backend-shape", given, allowed, "check the graph, or the own backend")
 
 
 def _check_range(values: F32, what: str, network: str) -> None:

@@ -20,14 +20,14 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from ..errors import InputError, PunctumError
 from ..events.event import Event
 from ..features.features import FeatureRows
 from ..text.display import counted
-from .chunk import time_backwards
+from .chunk import check_lost, time_backwards
 from .dispatch import drive, run_jobs
 from .engine import Backend
 from .lockstep import run_lockstep
@@ -102,17 +102,25 @@ class Pool:
                 self._count_run_ids(stream, restored)
             self._ended.pop(stream, None)
 
-    def put(self, stream: str, features: FeatureRows, *, at: float | None = None) -> bool:
+    def put(
+        self,
+        stream: str,
+        features: FeatureRows,
+        *,
+        at: float | None = None,
+        lost: Sequence[tuple[int, int]] = (),
+    ) -> bool:
         """Queue the next features of a stream. A new name is opened; a stream that ended must be opened again.
 
         Args:
             stream: Name of the stream.
             features: [n, D] or `Features`.
             at: Media time of the first snippet in seconds; by default the end of the previous one.
+            lost: Missing video frames, as pairs (row of `features`, number of frames); see `Session.push`.
 
         Returns:
-            False if the features are unusable (wrong dimension, NaN), which ends this stream; see
-            `stats()[stream].ended`.
+            False if the features are unusable (wrong dimension, NaN, frames lost in no row), which ends this stream:
+            see `stats()[stream].ended`.
 
         Raises:
             InputError: "time-backwards" for a chunk before the end of the previous one (the stream stays open);
@@ -133,6 +141,7 @@ class Pool:
                 raise time_backwards(at, one.next_s, stream=stream)
             try:
                 rows, at = one.session.check(features, None if at is None else max(at, one.session.now_s))
+                lost = check_lost(lost, len(rows))
             except InputError as error:
                 try:
                     self._finish(stream, error.code)
@@ -143,7 +152,7 @@ class Pool:
                 self._wait_until(one, self._bound - len(rows))  # before the chunk is taken, because this may raise
                 if stream not in self._streams:
                     return False
-            one.put(rows, at, self._clock())
+            one.put(rows, at, self._clock(), lost)
             if one.waiting > self._bound and self.options.policy == "wait":
                 with contextlib.suppress(PunctumError):  # the chunk is taken; a later step serves it
                     self._wait_until(one, self._bound)
@@ -192,10 +201,7 @@ class Pool:
             PunctumError: As `step`, or the flush failed. The stream is then still open.
         """
         with self._lock:
-            if stream not in self._streams:
-                raise InputError(
-                    "stream-unknown", f"There is no stream {stream!r}", ", ".join(self._streams) or "none", "open it"
-                )
+            self._open_stream(stream)
             while stream in self._streams and self._streams[stream].queue:
                 self._ready = self.step()
             if stream in self._streams:
@@ -215,6 +221,40 @@ class Pool:
                     self._ready += self._abandon(stream, error.code)
             return self._take_ready()
 
+    def waiting(self, stream: str) -> bool:
+        """Whether chunks of an open stream wait for a step. False for one that is not open."""
+        with self._lock:
+            return stream in self._streams and bool(self._streams[stream].queue)
+
+    def session(self, stream: str) -> Session | None:
+        """The session of an open stream, to read its state; None if it is not open. Only `step` may change it."""
+        with self._lock:
+            one = self._streams.get(stream)
+            return None if one is None else one.session
+
+    def snapshot(self, stream: str) -> bytes | None:
+        """`Session.snapshot` of an open stream, for `open` with a restored session in another process.
+
+        Returns:
+            None while chunks of the stream wait for a step: they would be missing from it.
+
+        Raises:
+            InputError: There is no such stream.
+        """
+        with self._lock:
+            one = self._open_stream(stream)
+            return None if one.queue else one.session.snapshot()
+
+    def abandon(self, stream: str, *, reason: str) -> list[Event]:
+        """End a stream without the engine: what waits is dropped and counted, open reports are retracted.
+
+        Raises:
+            InputError: There is no such stream.
+        """
+        with self._lock:
+            self._open_stream(stream)
+            return self._abandon(stream, reason)
+
     def stats(self) -> dict[str, StreamStats]:
         """Counters by stream, including streams that have ended."""
         with self._lock:
@@ -222,6 +262,13 @@ class Pool:
             for one in self._streams.values():
                 one.update_stats(now)
             return {**self._ended, **{name: one.stats for name, one in self._streams.items()}}
+
+    def _open_stream(self, stream: str) -> PoolStream:
+        if stream not in self._streams:
+            raise InputError(
+                "stream-unknown", f"There is no stream {stream!r}", ", ".join(self._streams) or "none", "open it"
+            )
+        return self._streams[stream]
 
     def _take_ready(self) -> list[Event]:
         events, self._ready = self._ready, []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -14,6 +15,8 @@ from .pool_options import Policy, StreamStats
 from .session import Session
 
 F32 = npt.NDArray[np.float32]
+Lost = Sequence[tuple[int, int]]
+"""Missing video frames, as pairs (row of a chunk, number of frames)."""
 
 
 @dataclass(slots=True, eq=False)
@@ -45,7 +48,7 @@ class PoolStream:
         session: Its session.
         bound: Snippets that its queue may hold.
         stats: Its counters.
-        queue: (rows, media time of the first, time of arrival) of each chunk.
+        queue: (rows, media time of the first, time of arrival, missing video frames) of each chunk.
         waiting: Snippets in the queue.
         caught_up: The last turn emptied the queue.
         next_s: Media time at which the last chunk in the queue ends.
@@ -56,18 +59,18 @@ class PoolStream:
     session: Session
     bound: int
     stats: StreamStats = field(default_factory=StreamStats)
-    queue: deque[tuple[F32, float, float]] = field(default_factory=deque)
+    queue: deque[tuple[F32, float, float, Lost]] = field(default_factory=deque)
     waiting: int = 0
     caught_up: bool = True
     next_s: float | None = None
     failures: int = 0
     unfinished: int | None = None
 
-    def put(self, rows: F32, at: float | None, arrival: float) -> None:
+    def put(self, rows: F32, at: float | None, arrival: float, lost: Lost = ()) -> None:
         """Add checked rows to the queue. at: media time of the first; None: right after the last chunk."""
         begin = at if at is not None else self.next_s
         begin = self.session.now_s if begin is None else begin
-        self.queue.append((np.array(rows), begin, arrival))
+        self.queue.append((np.array(rows), begin, arrival, lost))
         self.waiting += len(rows)
         self.next_s = begin + len(rows) * self.session.plan.stride_s
 
@@ -84,11 +87,13 @@ class PoolStream:
             self.stats.degraded_turns += self.session.degraded
         turn.begun = True
         while self.queue and turn.room > 0:
-            rows, begin, arrival = self.queue[0]
+            rows, begin, arrival, lost = self.queue[0]
             part = rows[: turn.room]
-            turn.events += yield from self.session.push_steps(part, begin)
-            if len(part) < len(rows):
-                self.queue[0] = (rows[len(part) :], begin + len(part) * self.session.plan.stride_s, arrival)
+            whole = len(part) == len(rows)
+            now = lost if whole else [one for one in lost if one[0] < len(part)]
+            turn.events += yield from self.session.push_steps(part, begin, now)
+            if not whole:
+                self.queue[0] = _after(self.queue[0], len(part), self.session.plan.stride_s)
             else:
                 self.queue.popleft()
                 turn.arrivals.append(arrival)
@@ -109,10 +114,10 @@ class PoolStream:
     def drop_oldest(self) -> None:
         """Drop the oldest snippets beyond the bound of the queue."""
         while self.waiting > self.bound and self.queue:
-            rows, begin, arrival = self.queue.popleft()
-            dropped = min(len(rows), self.waiting - self.bound)
-            if dropped < len(rows):
-                self.queue.appendleft((rows[dropped:], begin + dropped * self.session.plan.stride_s, arrival))
+            chunk = self.queue.popleft()
+            dropped = min(len(chunk[0]), self.waiting - self.bound)
+            if dropped < len(chunk[0]):
+                self.queue.appendleft(_after(chunk, dropped, self.session.plan.stride_s))
             self.waiting -= dropped
             self.stats.dropped_snippets += dropped
 
@@ -120,7 +125,7 @@ class PoolStream:
         """Bring the counters that depend on the queue up to date."""
         self.stats.lag_s = now - self.queue[0][2] if self.queue else 0.0
         self.stats.queue_depth = self.waiting
-        self.stats.state_bytes = self.session.state_bytes + sum(rows.nbytes for rows, _, _ in self.queue)
+        self.stats.state_bytes = self.session.state_bytes + sum(chunk[0].nbytes for chunk in self.queue)
 
     def close(self, reason: str) -> StreamStats:
         """The stream has ended: empty the queue and return the final counters."""
@@ -128,3 +133,9 @@ class PoolStream:
         self.stats.ended = reason
         self.stats.lag_s, self.stats.queue_depth, self.stats.state_bytes = 0.0, 0, 0
         return self.stats
+
+
+def _after(chunk: tuple[F32, float, float, Lost], row: int, stride_s: float) -> tuple[F32, float, float, Lost]:
+    """The rest of a chunk of the queue from a row on."""
+    rows, begin, arrival, lost = chunk
+    return rows[row:], begin + row * stride_s, arrival, [(one - row, frames) for one, frames in lost if one >= row]

@@ -19,6 +19,7 @@ from ..bundle.config import Fusion, PostProcess
 from ..datatypes import by_value
 from ..errors import InputError
 from ..features.features import FeatureRows, Features
+from ..text.display import short
 from .call import call_engine
 from .chunk import check_chunk
 from .engine import Backend
@@ -33,6 +34,8 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 MIN_LENGTH = 1e-3
 """Shorter segments, in snippets (without a bundle in seconds), have no interior to score."""
+MOST_SCORE = 1e100
+"""Of a proposal's own score to its exponent; means of boundaries are weighted with it and must stay finite."""
 MOST_JOINED = 512
 """Proposals in one run of the scorer: bounds the memory of their pooled features."""
 
@@ -155,14 +158,27 @@ def settle(scored: ScoredSegments, post: PostProcess) -> ScoredSegments:
 
 
 def check_scored(proposals: ScoredSegments, post: PostProcess) -> None:
-    """Raise InputError where the fusion needs the proposals' own scores and one has none."""
+    """Raise InputError where the fusion needs the proposals' own scores, and one has none or one that is too large."""
     missing = int(np.isnan(proposals.score).sum())
     if missing and post.fusion.base > 0:
         raise InputError(
             "proposal-unscored",
             f"{missing} of {len(proposals)} proposals have no score, and the fusion uses it (base)",
             "a score for every proposal, or a fusion without base",
-            "add the scores, or leave base out of the fusion",
+            "add the scores, or use a bundle and a fusion without base",
+        )
+    if post.fusion.base <= 0:
+        return
+    with np.errstate(over="ignore"):
+        powers = np.maximum(proposals.score, 0.0) ** post.fusion.base
+    if (large := powers > MOST_SCORE).any():
+        row = int(np.argmax(large))
+        raise InputError(
+            "proposal-score",
+            f"The score of the proposal [{short(proposals.segments[row, 0])}, {short(proposals.segments[row, 1])}] is "
+            f"{proposals.score[row]:g}: to the power {post.fusion.base:g} (base) it is more than can be computed with",
+            f"scores up to {MOST_SCORE ** (1 / post.fusion.base):.3g}",
+            "divide all scores by the same number, or lower the exponent of base",
         )
 
 

@@ -60,6 +60,7 @@ class EventFile:
     def __init__(self, path: Path, *, keep_bytes: int | None = None) -> None:
         self.path, self.name = path, str(path)
         self.length, self.truncated, self.regular = 0, False, True
+        self.unsynced = False  # a sync has failed: it is unknown which lines since the last one are on the disk
         self._handle = self._open()
         if not self.regular:
             return
@@ -159,6 +160,11 @@ class EventFile:
             raise self._write_error(error) from error
         self.length += len(line)
 
+    @property
+    def deleted(self) -> bool:
+        """Whether nothing names the file any more, so that what is written to it is lost."""
+        return self.regular and os.fstat(self._handle).st_nlink == 0
+
     def detect_truncation(self) -> None:
         """Notice that the file was truncated, as `copytruncate` does, or changed by another process."""
         if not self.regular:
@@ -215,7 +221,16 @@ class EventFile:
         try:
             os.fsync(self._handle)
         except OSError as error:
+            self.unsynced = True  # a second call would succeed even if the lines are lost
             raise self._write_error(error) from error
+
+    def cut(self, length: int) -> None:
+        """Remove the lines behind `length` again, if that is possible: they are not known to be on the disk."""
+        self.unsynced = False
+        with contextlib.suppress(OSError):
+            if self.regular and os.fstat(self._handle).st_size == self.length > length:
+                os.ftruncate(self._handle, length)
+                self.length = length
 
     def _write_error(self, error: OSError) -> PunctumError:
         valid = (

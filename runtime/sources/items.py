@@ -62,6 +62,7 @@ class Chunk:
         position: Where to continue after this chunk; JSON.
         read_s: Seconds spent on reading it.
         lost: Missing video frames as pairs (row of this chunk, number of frames lost in it or just before it).
+        gap: Why something is missing before it: the reason of the `Gap` of a video; "" where it is not known.
     """
 
     rows: F32
@@ -70,6 +71,7 @@ class Chunk:
     position: Position = field(default_factory=dict)
     read_s: float = 0.0
     lost: tuple[tuple[int, int], ...] = ()
+    gap: str = ""
 
     @property
     def dropped(self) -> int:

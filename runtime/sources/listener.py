@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..errors import InputError, SourceLostError
 from ..text.display import printable
+from ..text.throttle import Throttle
 from .acceptor import READ_BYTES, Acceptor, Sender
 from .framed import FramedStream, Read
 from .framing import encode_token
@@ -59,6 +60,7 @@ class Listener(FramedStream):
         self._socket: socket.socket | None = None
         self._acceptor: Acceptor | None = None
         self._identity: tuple[int, int] | None = None
+        self._throttle = Throttle()  # a sender that breaks off may do so again and again
         self._until_s: float | None = None  # media time up to which features were received
 
     def open(self) -> None:
@@ -166,7 +168,9 @@ class Listener(FramedStream):
                 if self._reconnect_s <= 0:
                     raise self._lost(error) from None
                 fault, self.trouble = error, error.given
-                _log.warning("%s Waiting %g s for the sender.", printable(str(error)), self._reconnect_s)
+                if (more := self._throttle.take()) is not None:
+                    text = f"{error} Waiting {self._reconnect_s:g} s for the sender{more}."
+                    _log.warning("%s", printable(text))
             finally:
                 sender.close()
 
@@ -217,21 +221,26 @@ class Listener(FramedStream):
         return kind(fault.code, fault.given, fault.allowed, fault.next_step, required=fault.required)
 
     def _reader(self, sender: Sender, acceptor: Acceptor) -> Read:
-        received_at = time.monotonic()
+        waited_s, number = 0.0, sender.parser.number
 
         def read() -> bytes | None:
-            nonlocal received_at
-            if acceptor.poll(POLL_S, sender.socket):
-                received_at = time.monotonic()
-                try:
-                    return sender.socket.recv(READ_BYTES)
-                except BlockingIOError:
-                    return None
-                except OSError:
-                    return b""  # reset by the sender: treated like an end without an end record
-            # If the machine or link of a sender dies, its old connection stays open. Its new connection takes over.
-            if acceptor.has_sender and time.monotonic() - received_at >= TAKEOVER_S:
-                return b"" if self._reconnect_s > 0 or sender.parser.number == 0 else None
-            return None
+            nonlocal waited_s, number
+            if sender.parser.number != number:
+                waited_s, number = 0.0, sender.parser.number
+            began = time.monotonic()
+            readable = acceptor.poll(POLL_S, sender.socket)
+            waited_s += time.monotonic() - began  # for the sender: not what the caller needed for its last record
+            # If the machine or link of a sender dies, its old connection stays open. Its new connection takes over, as
+            # it does from one that never completes a record.
+            if acceptor.has_sender and waited_s >= TAKEOVER_S and (self._reconnect_s > 0 or number == 0):
+                return b""
+            if not readable:
+                return None
+            try:
+                return sender.socket.recv(READ_BYTES)
+            except BlockingIOError:
+                return None
+            except OSError:
+                return b""  # reset by the sender: treated like an end without an end record
 
         return read

@@ -32,6 +32,7 @@ class VideoStats:
         frames: Number of frames processed.
         snippets: Number of feature rows computed.
         lost: Number of frames lost.
+        shed: Of these, frames dropped because the backbone was behind.
         gaps: Number of gaps.
         lost_at_start_s: Seconds of video before the first decodable frame; these frames are included in `lost`.
         recent: Latest durations by stage, in seconds per frame (backbone: per call).
@@ -43,6 +44,7 @@ class VideoStats:
     frames: int = 0
     snippets: int = 0
     lost: int = 0
+    shed: int = 0
     gaps: int = 0
     lost_at_start_s: float = 0.0
     recent: dict[str, deque[float]] = field(
@@ -78,10 +80,11 @@ class Frame:
 
 @dataclass(frozen=True, slots=True)
 class Break:
-    """A gap up to media time `at` in seconds; lost: number of frames lost in it."""
+    """A gap up to media time `at` in seconds; lost: number of frames lost in it; reason: that of a `Gap`."""
 
     at: float
     lost: int
+    reason: str = ""
 
 
 class SnippetBuilder:
@@ -113,6 +116,7 @@ class SnippetBuilder:
         self._taken = 0
         self._lost: list[tuple[int, int]] = []  # (snippet, number of frames lost in it or just before it)
         self._pending = 0  # frames lost before the first one
+        self._gap = ""  # why a new section begins
         self._spent = 0.0
         self._delivered = extractor.skip
 
@@ -120,11 +124,13 @@ class SnippetBuilder:
         """Add the next frame or gap and yield the chunks that it completes."""
         if isinstance(item, Break):
             yield from self.end(item.at)
+            self._gap = self._gap or item.reason
             self._pending += item.lost
             self._stats.lost += item.lost
             return
         if self._at is not None and item.index != self._index + self._taken:
             yield from self.end(item.at)  # the source skipped frames without reporting a gap
+            self._gap = self._gap or "skipped"
         if self._at is None:
             self._at, self._index = self._start_s + item.at, item.index
             if self._pending:
@@ -166,6 +172,8 @@ class SnippetBuilder:
         self._lost = [(snippet, lost) for snippet, lost in self._lost if snippet >= stop]
         spent = stats.decode_s + stats.preprocess_s
         self._delivered += len(rows)
+        gap = self._gap if first == 0 else ""
+        self._gap = "" if first == 0 else self._gap
         begin = (self._at or 0.0) + first * self._spec.stride_s
         yield Chunk(
             rows,
@@ -174,5 +182,6 @@ class SnippetBuilder:
             {"snippet": self._delivered} if self._replayable else {},
             spent - self._spent,
             lost,
+            gap,
         )
         self._spent = spent

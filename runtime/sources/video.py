@@ -177,7 +177,7 @@ class VideoSource:
                     continue
                 image = getattr(frame, "image", None)
                 if image is None:
-                    self._put(Break(frame.at, frame.lost))
+                    self._put(Break(frame.at, frame.lost, getattr(frame, "reason", "")))
                     continue
                 stats.recent["decode"].append(spent)
                 if image is not shown:
@@ -215,8 +215,9 @@ class VideoSource:
         for _ in range(max(len(self._queue) // 2, 1)):
             item = self._queue.popleft()
             lost += item.lost + isinstance(item, Frame)
+            self.stats.shed += isinstance(item, Frame)
         if self._queue:
-            self._queue.appendleft(Break(self._queue[0].at, lost))
+            self._queue.appendleft(Break(self._queue[0].at, lost, "overflow"))
 
 
 def open_video(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
 
 # Control characters (C0, DEL, C1), invisible format characters, bidirectional controls, line and paragraph
 # separators, surrogates, the byte order mark, tags. Zero-width (non-)joiners stay: Persian, Hindi and emoji need them.
@@ -72,6 +73,22 @@ def counted(number: int, thing: str, things: str = "") -> str:
 def short(value: object) -> str:
     """A float with at most 10 significant digits: 19.4 instead of 19.400000000000002. Other values unchanged."""
     return repr(float(f"{value:.10g}")) if isinstance(value, float) else str(value)
+
+
+def some(names: Iterable[str], most: int = 20) -> str:
+    """Names with commas; of many, the first and how many more there are."""
+    every = list(names)
+    return ", ".join(every[:most]) + (f" and {len(every) - most} more" if len(every) > most else "")
+
+
+def seconds(value: float) -> str:
+    """Seconds to the millisecond; a number that no recording reaches in short: `1e+308`."""
+    return f"{value:.3f}" if abs(value) < 1e9 else f"{value:g}"
+
+
+def amount(value: float) -> str:
+    """A number with three significant digits and no exponent: 0.57, 17.6, 1300."""
+    return f"{value:.0f}" if 999.5 <= abs(value) < 1e15 else f"{value:.3g}"
 
 
 def were(number: int) -> str:

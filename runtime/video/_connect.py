@@ -63,6 +63,7 @@ class HttpReader(VideoReader):
             threads=options.threads,
             decoder=options.decoder,
             rate=options.rate,
+            packets=options.packets,
         )
         self._io_open = source.nested
 
@@ -213,6 +214,7 @@ def make_reader(
         threads=options.threads,
         decoder=options.decoder,
         rate=options.rate,
+        packets=options.packets,
     )
 
 
@@ -244,7 +246,8 @@ def ffmpeg_options(address: Address, options: VideoOptions) -> tuple[dict[str, s
     # Backs up our own time-outs where FFmpeg does not call the interrupt callback. Must not expire before those.
     micros = str(int(max(options.open_timeout_s, options.read_timeout_s) * 1e6))
     if address.kind == "rtsp":
-        return {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": "video"}, None
+        media = "video+audio" if options.packets is not None and options.packets.sound else "video"
+        return {"rtsp_transport": options.transport, "timeout": micros, "allowed_media_types": media}, None
     camera = {}
     if options.camera_size:
         camera["video_size"] = options.camera_size

@@ -55,9 +55,10 @@ class DecodedFrame:
         lost: Number of frames lost just before this one.
         aspect: Width of a pixel of the upright image divided by its height.
         damaged: Whether data before it was corrupt or missing.
+        packet: Number that a `PacketTap` gave to its packet; None without one.
     """
 
-    __slots__ = ("_convert", "_picture", "_turn", "aspect", "damaged", "duration_s", "lost", "raw_s")
+    __slots__ = ("_convert", "_picture", "_turn", "aspect", "damaged", "duration_s", "lost", "packet", "raw_s")
 
     def __init__(
         self,
@@ -72,6 +73,7 @@ class DecodedFrame:
     ) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
         self.aspect, self.damaged = aspect, damaged
+        self.packet: int | None = None
         self._picture: VideoFrame | RawPicture | U8 = frame
         self._convert, self._turn = convert, turn
 
@@ -93,7 +95,7 @@ class OmittedFrame(DecodedFrame):
 
     def __init__(self, before: DecodedFrame, lost: int, raw_s: float, duration_s: float, damaged: bool) -> None:
         self.raw_s, self.duration_s, self.lost = raw_s, duration_s, lost
-        self.aspect, self.damaged = before.aspect, damaged
+        self.aspect, self.damaged, self.packet = before.aspect, damaged, None
         self._before = before
 
     def image(self) -> U8:

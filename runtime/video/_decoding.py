@@ -7,7 +7,7 @@ line like all others, but without an image.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from ._decoded import Converter, DecodedFrame, OmittedFrame, Turn, pixel_aspect
 from ._header import MAX_PIXELS, number
@@ -15,6 +15,7 @@ from ._opening import load_av
 from ._references import references
 from ._selection import Selection, Shows
 from ._stamps import Stamper
+from .packets import PacketTap
 
 if TYPE_CHECKING:
     from av.video.frame import VideoFrame
@@ -35,6 +36,7 @@ class Decoding:
         dropped: Counters by reason, shared with the source.
         queued: Number of frames in the threads of the decoder.
         waits: Whether a packet may wait for the next one. A live source that it would delay decodes every packet.
+        packets: Sees every packet before it is decoded.
 
     Attributes:
         shows: Whether a cell may show a frame; None decodes every packet.
@@ -55,9 +57,10 @@ class Decoding:
         *,
         queued: int,
         waits: bool,
+        packets: PacketTap | None = None,
     ) -> None:
         self._stream, self._stamper, self._convert, self._dropped = stream, stamper, convert, dropped
-        self._queued = queued
+        self._queued, self._packets = queued, packets
         self.turn = Turn()
         self._rotation: int | None = None
         self._size, self._aspect = (0, 0), 1.0
@@ -74,8 +77,12 @@ class Decoding:
         Yields frames in order of presentation, and None for a packet without a frame.
         """
         if packet is not None and packet.stream.index != self._stream.index:
+            if self._packets is not None:
+                self._packets.other(packet)
             yield None
             return
+        if packet is not None and self._packets is not None:
+            packet.opaque = self._packets.packet(packet)  # the decoder copies it to the frame
         if self._selection is not None:
             packet = self._selection.take(packet)
         if packet is not None:
@@ -146,6 +153,8 @@ class Decoding:
             decoded = DecodedFrame(
                 frame, self._convert, self.turn, self.lost, raw_s, shown_s, self._aspect, self._damaged
             )
+            if self._packets is not None:
+                decoded.packet = cast("int | None", frame.opaque)
             self._latest, any_frame = decoded, True
             yield self._counted(decoded)
         if not any_frame:

@@ -15,6 +15,7 @@ from ..datatypes import compact
 from ..errors import InputError
 from ..text.display import shown
 from ._time import TimeBase
+from .packets import PacketTap
 
 U8 = npt.NDArray[np.uint8]
 Policy = Literal["wait", "drop_oldest"]
@@ -112,6 +113,7 @@ class VideoOptions:
         buffer_s: Length of the buffer of a live source.
         retry_start: Whether to wait up to `reconnect_s` for a live source that is unavailable at the start.
         waiting: Called regularly with the reason while the source is unavailable at the start.
+        begun: Called once with the first frame of a live source, by the thread that reads it, before any has a time.
         allow_hosts: Hosts, addresses and networks (10.0.0.0/8) in private networks that redirects and playlists of an
             HTTP source may lead to.
         user: User for addresses without a login.
@@ -122,6 +124,7 @@ class VideoOptions:
         transport: Transport protocol of RTSP.
         camera_size: Frame size to request from a USB camera, such as "1280x720".
         camera_rate: Frames per second to request from a USB camera.
+        packets: Receives the compressed packets, see `PacketTap`. Pipelines of GStreamer have none.
     """
 
     max_hold_s: float = 1.0
@@ -137,6 +140,7 @@ class VideoOptions:
     buffer_s: float = 2.0
     retry_start: bool = False
     waiting: Callable[[str], None] | None = None
+    begun: Callable[[], None] | None = field(default=None, repr=False, compare=False)
     allow_hosts: tuple[str, ...] = ()
     user: str | None = None
     password: str | None = field(default=None, repr=False)
@@ -145,6 +149,7 @@ class VideoOptions:
     transport: Literal["tcp", "udp"] = "tcp"
     camera_size: str | None = None
     camera_rate: float | None = None
+    packets: PacketTap | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         for name in ("rate", "align_s", "camera_rate"):

@@ -12,7 +12,7 @@ _SLICE_HEAD = 32
 _FILM_GRAIN = 19  # type of the SEI message that changes the pictures after it
 
 
-class _Units:
+class Units:
     """Splits packets into NAL units: with lengths as in MP4, or with start codes as in MPEG-TS.
 
     Args:
@@ -76,7 +76,7 @@ class H264:
 
     def __init__(self, extradata: bytes) -> None:
         self.sound = True
-        self._units = _Units(extradata, 4)
+        self._units = Units(extradata, 4)
         self._frame_num: tuple[int, bool, bool] | None = None  # bits, color planes, frames only
         if extradata[:1] == b"\1":
             at = 6
@@ -169,7 +169,7 @@ class H265:
 
     def __init__(self, extradata: bytes) -> None:
         self.sound = True
-        self._units = _Units(extradata, 21)
+        self._units = Units(extradata, 21)
         self._layers: int | None = None  # highest sub-layer
         if extradata[:1] == b"\1":
             at = 23

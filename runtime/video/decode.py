@@ -20,6 +20,7 @@ from ._opening import Input, OpenEntry, ffmpeg_name, load_av, open_container
 from ._selection import Shows
 from ._stamps import ArrivalStamper, Stamper, make_stamper, spread
 from ._time import TimeBase
+from .packets import PacketTap
 
 if TYPE_CHECKING:
     from av.container import InputContainer
@@ -43,6 +44,7 @@ class VideoReader:
         threads: Number of decoder threads; 0 lets FFmpeg choose.
         decoder: See `VideoOptions`.
         rate: Frames per second of a stream without time stamps.
+        packets: See `VideoOptions`.
 
     Attributes:
         ended_by: Why `decoded_frames` stopped, if not at the end of the stream.
@@ -60,10 +62,11 @@ class VideoReader:
         threads: int = 0,
         decoder: str = SOFTWARE,
         rate: float | None = None,
+        packets: PacketTap | None = None,
     ) -> None:
         self._address, self._dropped, self._live = address, dropped, live
         self._options, self._form, self._limits, self._threads = options or {}, form, limits, threads
-        self._declared_rate, self._decoder = rate, decoder
+        self._declared_rate, self._decoder, self._tap = rate, decoder, packets
         self._accelerator: Accelerator | None = None
         self._container: InputContainer | None = None
         self._packets: Packets | None = None
@@ -118,6 +121,9 @@ class VideoReader:
         kinds = av.codec.context.ThreadType
         self._stream.thread_type = kinds.SLICE if self._live else kinds.AUTO
         self._stream.thread_count = self._threads
+        if self._tap is not None:
+            self._stream.codec_context.copy_opaque = True
+            self._tap.begin(container, self._stream)
 
     @property
     def strict(self) -> bool:
@@ -201,6 +207,7 @@ class VideoReader:
             self._dropped,
             queued=0 if self._live else max(threads - 1, 0),
             waits=self._header.recorded or self._form == "hls",
+            packets=self._tap,
         )
         if isinstance(stamper, ArrivalStamper):
             return spread(self._all(decoding), lambda: self._read_s, since=self._opened_at)
@@ -235,7 +242,8 @@ class VideoReader:
         if self._packets is None:
             if self._container is None:
                 return None
-            self._packets = self._container.demux() if self._live else self._container.demux(self._stream)
+            every = self._live or (self._tap is not None and self._tap.sound)
+            self._packets = self._container.demux() if every else self._container.demux(self._stream)
         try:
             for packet in self._packets:
                 if packet.size:  # the demuxer ends with empty packets; the decoder is flushed once, at the end

@@ -20,6 +20,7 @@ from ._header import MAX_PIXELS
 from ._opening import load_av
 from ._time import FALLBACK_RATE
 from .decode import VideoReader
+from .packets import PacketTap
 from .sampler import Cell, check_fps
 from .timeline import Timeline
 
@@ -84,6 +85,7 @@ class FileFrames:
             threads=self._options.threads,
             decoder=self._options.decoder,
             rate=self._options.rate,
+            packets=self._options.packets,
         )
         self._open(reader)
         self._reader, self._stopped = reader, False
@@ -176,6 +178,7 @@ def make_timeline(
     info: VideoInfo, fps: float, options: VideoOptions, *, rhythm: bool = False
 ) -> Timeline[DecodedFrame]:
     """Create the timeline of a source once its first frame has been decoded."""
+    tap = options.packets
     return Timeline(
         fps,
         info.time,
@@ -183,7 +186,13 @@ def make_timeline(
         hold_s=options.max_hold_s,
         rhythm=rhythm,
         align_s=options.align_s,
+        placed=None if tap is None else lambda frame, at: _place(tap, frame, at),
     )
+
+
+def _place(tap: PacketTap, frame: DecodedFrame, at: float) -> None:
+    if frame.packet is not None:
+        tap.place(frame.packet, at)
 
 
 def warn_of_rate(name: str, info: VideoInfo, warn: Callable[[str], None]) -> None:

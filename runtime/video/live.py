@@ -54,6 +54,8 @@ class LiveFrames:
         self.info = VideoInfo(0, 0, 0.0, None, "", 0, True)
         self.dropped: dict[str, int] = {}
         self.reconnects = 0
+        self.received = 0
+        """Number of frames that came, decoded or not."""
         waits: Policy = "wait" if address.kind == "http" else "drop_oldest"
         self.policy: Policy = (options and options.policy) or waits
         self._address, self._fps, self._options = address, fps, options or VideoOptions()
@@ -232,10 +234,13 @@ class LiveFrames:
         connection.watch(self._timeline.shows)
         warn_of_rate(self.name, self.info, self._warn)
         self._buffer = CellBuffer(math.ceil(self._options.buffer_s * self._fps), fps=self._fps, policy=self.policy)
+        if self._options.begun is not None:
+            self._options.begun()
         self._ready.set()
 
     def _take(self, frame: DecodedFrame, reason: str) -> bool:
         self._last_raw = frame.raw_s or 0.0
+        self.received += 1
         items = self._timeline.push(frame, lost=self._left, broken=reason or None)
         self._left = 0
         accepted = self._put(items)

@@ -42,6 +42,12 @@ class NativeFrames(FileFrames):
             self._timeline.sampler = _Every(_GRID)
 
     @property
+    def shift_s(self) -> float:
+        """Media time minus time stamp, in seconds, as far as it is known; to be asked for after the first frame."""
+        shift = None if self._timeline is None else self._timeline.clock.shift
+        return 0.0 if shift is None else shift
+
+    @property
     def end_s(self) -> float:
         """Media time at which the last frame so far leaves the screen."""
         return 0.0 if self._timeline is None else self._timeline.end_s

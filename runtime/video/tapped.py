@@ -8,47 +8,22 @@ from typing import TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from ._frames import FrameSource, Gap, Policy, Sampled, VideoInfo
+from ._frames import FrameSource, Gap, Sampled
+from .passing import PassedFrames
 
 Offer: TypeAlias = Callable[[npt.NDArray[np.uint8], float, float], None]
 """Called with a frame, uint8 [H, W, 3] RGB, its media time in seconds, and the width of a pixel over its height."""
 
 
-class TappedFrames:
+class TappedFrames(PassedFrames):
     """A FrameSource that passes frames on and shows each to `offer`. start_s: media time of the first one."""
 
     def __init__(self, frames: FrameSource, offer: Offer, *, start_s: float = 0.0) -> None:
-        self._frames, self._offer, self._start_s = frames, offer, start_s
-        self.name, self.live = frames.name, frames.live
-
-    @property
-    def info(self) -> VideoInfo:
-        return self._frames.info
-
-    @property
-    def dropped(self) -> dict[str, int]:
-        return self._frames.dropped
-
-    @property
-    def policy(self) -> Policy:
-        return self._frames.policy
-
-    @property
-    def lost_at_start_s(self) -> float:
-        return self._frames.lost_at_start_s
-
-    @property
-    def unplaced(self) -> int:
-        return self._frames.unplaced
-
-    def open(self) -> None:
-        self._frames.open()
+        super().__init__(frames)
+        self._offer, self._start_s = offer, start_s
 
     def frames(self) -> Iterator[Sampled | Gap | None]:
         for item in self._frames.frames():
             if isinstance(item, Sampled):
                 self._offer(item.image, self._start_s + item.at, item.aspect)
             yield item
-
-    def close(self) -> None:
-        self._frames.close()

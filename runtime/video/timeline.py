@@ -6,6 +6,7 @@ Media time 0 is the start of the container, so that times agree with those of a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 from ._frames import Gap
@@ -41,6 +42,7 @@ class Timeline(Generic[P]):
         hold_s: Longest time in seconds that a frame stays on screen.
         rhythm: Whether a long step in a regular sequence means lost frames, as with cameras.
         align_s: Sections begin at multiples of this many seconds. None: anywhere.
+        placed: Called with every frame and its media time in seconds.
     """
 
     def __init__(
@@ -52,7 +54,9 @@ class Timeline(Generic[P]):
         hold_s: float,
         rhythm: bool = False,
         align_s: float | None = None,
+        placed: Callable[[P, float], None] | None = None,
     ) -> None:
+        self._placed = placed
         self.base, self.hold_s = base, max(hold_s, 2 * period_s)
         self.sampler: GridSampler[P] = GridSampler(fps, max_hold_s=self.hold_s, align_s=align_s)
         jump_s = _longest_jump(base)
@@ -182,6 +186,8 @@ class Timeline(Generic[P]):
         elif self._raw_end_s is not None:
             self._raw_end_s += shown_s
         self._frames += 1
+        if self._placed is not None:
+            self._placed(frame, tick.at)
         lost += frame.lost + unseen
         self._lost_total += lost
         return self.sampler.push(

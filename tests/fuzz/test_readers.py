@@ -1,6 +1,6 @@
 """Every reader on its valid inputs and on changes of them from fixed seeds: an answer or a PunctumError, nothing else.
 
-PUNCTUM_FUZZ_CASES multiplies the number of cases, PUNCTUM_FUZZ_SEED draws others.
+PUNCTUM_FUZZ_CASES multiplies the number of cases (0.4, or 1 with PUNCTUM_EXHAUSTIVE=1), PUNCTUM_FUZZ_SEED draws others.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ import pytest
 from punctum.runtime.errors import PunctumError
 
 from tests.fuzz.fuzzing import mutate, targets
+from tests.helpers.exhaustive import EXHAUSTIVE
 
 pytestmark = pytest.mark.slow
 
+CASES = float(os.environ.get("PUNCTUM_FUZZ_CASES") or (1.0 if EXHAUSTIVE else 0.4))
 LIMIT_S = 60  # one input; no reader needs a second, but machines stall
 
 
@@ -61,7 +63,7 @@ def test_answers_or_refuses(name, tmp_path):
         if fault:
             found.setdefault(fault, data)
     rng = random.Random(f"{name} {os.environ.get('PUNCTUM_FUZZ_SEED', '1')}")
-    for _ in range(int(target.cases * float(os.environ.get("PUNCTUM_FUZZ_CASES", "1")))):
+    for _ in range(int(target.cases * CASES)):
         data = target.mutate(rng.choice(target.seeds), rng)
         fault = one(target, data)
         if fault:

@@ -6,7 +6,10 @@ from importlib import resources
 from pathlib import Path
 
 import numpy as np
+import pytest
 from punctum.runtime import Bundle, Localizer
+from punctum.runtime.archive import ArchiveOptions, score_archive
+from punctum.runtime.archive import run as archive_run
 from punctum.runtime.archive._scorer import Scorer
 from punctum.runtime.events.event import Event
 from punctum.runtime.features.features import load_features
@@ -38,6 +41,15 @@ def run_here(bundle, options, groups, *, workers):
     """An engine without processes, for what does not concern them: each would take most of a second to start."""
     scorer = Scorer(bundle, options)
     return (scorer.score(group) for group in groups)
+
+
+def score(bundle, inputs, out, **options):
+    """An archive of a few recordings, in this process or, with `workers`, in others."""
+    given = ArchiveOptions(**{"group_items": 5, "min_score": 0.0} | options)
+    with pytest.MonkeyPatch.context() as patch:
+        if "workers" not in options:
+            patch.setattr(archive_run, "run_local", run_here)
+        return score_archive(bundle, [str(i) for i in inputs], out, given, progress=False)
 
 
 def same(found: list[Event], wanted: list[Event]) -> None:

@@ -13,6 +13,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from punctum.runtime.labeling.round_result import FILE, RoundEvent, RoundResult, RoundVideo
+
 from tests.system import browser as kit
 
 READY = "const v = document.getElementById('video'); return v.readyState >= 2 && document.getElementById('wait').hidden"
@@ -36,8 +38,9 @@ return [number, v.currentTime];
 class LabelServer:
     """`punctum label` on a folder."""
 
-    def __init__(self, folder: Path, *options: str, port: int | None = None) -> None:
-        self.folder, self.options = folder, options
+    def __init__(self, folder: Path, *options: str, port: int | None = None, prelude: str = "") -> None:
+        """prelude: Python code that the process runs first."""
+        self.folder, self.options, self.prelude = folder, options, prelude
         self.port = port
         self.process: subprocess.Popen[str] | None = None
         self.address = ""
@@ -45,7 +48,7 @@ class LabelServer:
     def start(self) -> str:
         """Start it, and return the address that it prints."""
         more = () if self.port is None else ("--port", str(self.port))
-        command = "from punctum.runtime.cli import main; main()"
+        command = f"{self.prelude}\nfrom punctum.runtime.cli import main; main()"
         self.process = subprocess.Popen(
             [sys.executable, "-c", command, "label", str(self.folder), "--no-browser", *more, *self.options],
             stdout=subprocess.PIPE,
@@ -84,9 +87,36 @@ class LabelServer:
         except FileNotFoundError:
             return []
 
+    def spans(self) -> list[dict[str, str]]:
+        """The rows of background.csv."""
+        try:
+            with (self.folder / "background.csv").open(newline="", encoding="utf-8") as stream:
+                return list(csv.DictReader(stream))
+        except FileNotFoundError:
+            return []
+
     def record(self) -> dict[str, Any]:
         """The content of labeling.json."""
         return dict(json.loads((self.folder / "labeling.json").read_text(encoding="utf-8")))
+
+
+def write_round(folder: Path, videos: dict[str, tuple[bool, list[tuple[str, float, float, float]]]]) -> RoundResult:
+    """The files of a round of training that has ended. videos: whether each is held out, and its events."""
+    found = RoundResult(
+        "0" * 64,
+        1,
+        "run-0",
+        ("open", "close"),
+        4,
+        0.3,
+        {"training": 1.0},
+        {n: RoundVideo(8.0, held, tuple(RoundEvent(*row) for row in rows)) for n, (held, rows) in videos.items()},
+    )
+    work = folder / ".punctum-label" / "learning"
+    work.mkdir(parents=True)
+    (work / FILE).write_text(json.dumps(found.to_record()))
+    (work / "trained.json").write_text(json.dumps({"state": found.state, "keys": []}))
+    return found
 
 
 class Page:
@@ -141,7 +171,7 @@ class Page:
         )
         self.browser.driver.execute_async_script(script, time_s)
 
-    def wait_for_time(self, time_s: float, *, seconds: float = 30.0) -> None:
+    def wait_for_time(self, time_s: float, *, seconds: float = 60.0) -> None:
         """Wait until playback has reached a media time."""
         script = (
             "const done = arguments[2], v = document.getElementById('video'), until = performance.now() + arguments[1];"
@@ -156,7 +186,7 @@ class Page:
         return str(self.browser.run("return document.getElementById('say').textContent"))
 
 
-def until(check: Any, *, seconds: float = 15.0) -> Any:
+def until(check: Any, *, seconds: float = 45.0) -> Any:
     """The first true value of `check`."""
     end = time.monotonic() + seconds
     while not (value := check()):

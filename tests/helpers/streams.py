@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import re
 import subprocess
 import sys
 import time
@@ -71,6 +72,17 @@ def start(*arguments: object, **options) -> subprocess.Popen:
     return subprocess.Popen(
         [*PUNCTUM, *map(str, arguments), "--stream"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options
     )
+
+
+def announced(run: subprocess.Popen, pattern: bytes) -> re.Match[bytes]:
+    """The first match in a line of standard error; other lines may come before it."""
+    assert run.stderr is not None
+    lines = []
+    while line := run.stderr.readline():
+        lines.append(line)
+        if match := re.search(pattern, line):
+            return match
+    raise AssertionError(b"".join(lines).decode())
 
 
 def wait_for(condition, seconds: float = 60.0) -> None:

@@ -19,9 +19,11 @@ from punctum.kernels import cuda as gpu
 from punctum.kernels.cuda import _device, _kernels
 from punctum.kernels.cuda._arith import SIMULATED
 
+from tests.helpers.exhaustive import EXHAUSTIVE, examples
+
 SHARED = Path(os.environ.get("PUNCTUM_SHARED", Path(__file__).resolve().parents[3] / "shared"))
 GRID = st.integers(-8, 40).map(lambda k: k / 4)
-quick = settings(max_examples=12 if SIMULATED else 100, deadline=None)
+quick = settings(max_examples=examples(6, 12) if SIMULATED else 100, deadline=None)
 
 
 class Device:
@@ -120,9 +122,10 @@ def test_the_size_of_a_block_changes_nothing(threads, monkeypatch):
 
 
 def test_many_groups_in_one_launch():
-    segments, scores = crowd(90, 40, seed=5)
-    offsets = np.sort(np.random.default_rng(1).integers(0, 91, 29))
-    case = (segments, scores, np.array([0, *offsets, 90]))
+    count, most = (45, 14) if SIMULATED and not EXHAUSTIVE else (90, 29)
+    segments, scores = crowd(count, 40, seed=5)
+    offsets = np.sort(np.random.default_rng(1).integers(0, count + 1, most))
+    case = (segments, scores, np.array([0, *offsets, count]))
     assert_same_picks(case, min_score=0.2)
     np.testing.assert_allclose(host(gpu.adapt_groups(*map(Device, case))), kernels.adapt_groups(*case), atol=1e-12)
 
@@ -162,7 +165,7 @@ def cases(kind):
 
 
 # Rows of a golden case: the simulator takes a second for some thousand barriers.
-MOST = 36 if SIMULATED else 100_000
+MOST = examples(24, 36) if SIMULATED else 100_000
 
 
 def test_golden_soft_nms():

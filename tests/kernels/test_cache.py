@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 
@@ -55,20 +56,31 @@ def run(code: str, folder, **more: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.slow
-def test_a_kernel_is_compiled_once(tmp_path):
-    assert run(RUNS, tmp_path) == COMPILED
-    assert run(RUNS, tmp_path) == LOADED
+@pytest.fixture(scope="module")
+def compiled(tmp_path_factory):
+    """A cache with one kernel; an installation finds what was compiled at another path."""
+    folder = tmp_path_factory.mktemp("compiled") / "cache"
+    assert run(RUNS, folder) == COMPILED
+    return folder
+
+
+@pytest.fixture
+def cached(compiled, tmp_path):
+    """A copy of it, to be changed."""
+    return shutil.copytree(compiled, tmp_path / "cache")
 
 
 @pytest.mark.slow
-def test_a_read_only_cache_is_used(tmp_path):
-    run(RUNS, tmp_path)
-    assert run(READ_ONLY + RUNS, tmp_path) == LOADED
+def test_a_kernel_is_compiled_once(compiled):
+    assert run(RUNS, compiled) == LOADED
+
+
+@pytest.mark.slow
+def test_a_read_only_cache_is_used(compiled, tmp_path):
+    assert run(READ_ONLY + RUNS, compiled) == LOADED
     assert run(READ_ONLY + RUNS, tmp_path / "empty") == COMPILED
     # What is read-only is searched first, and what is missing there is kept elsewhere.
-    home = tmp_path / "home"
-    run(RUNS, home)
+    home = shutil.copytree(compiled, tmp_path / "home")
     assert run(RUNS, "/proc/none", HOME="/proc/none", XDG_CACHE_HOME=str(home)) == COMPILED
     user = {"NUMBA_CACHE_DIR": "", "XDG_CACHE_HOME": str(tmp_path / "base")}
     assert run(RUNS, tmp_path, **user) == COMPILED
@@ -76,15 +88,14 @@ def test_a_read_only_cache_is_used(tmp_path):
 
 
 @pytest.mark.slow
-def test_warm_up_writes_into_a_folder_although_it_is_cached_elsewhere(tmp_path):
-    run(RUNS, tmp_path / "usual")
+def test_warm_up_writes_into_a_folder_although_it_is_cached_elsewhere(compiled, tmp_path):
     code = (
         "kernels._warmup.ROLES['run'] = ('runs_runs', 'overlap_iou_matrix')\n"
         "from pathlib import Path; import sys\n"
         f"kernels.warm_up('run', into=Path({str(tmp_path / 'image')!r}))\n"
         "print(told)"
     )
-    assert run(code, tmp_path / "usual") == "[('runs_runs', 1, 2), ('overlap_iou_matrix', 2, 2), ('', 2, 2)]"
+    assert run(code, compiled) == "[('runs_runs', 1, 2), ('overlap_iou_matrix', 2, 2), ('', 2, 2)]"
     assert run(RUNS, tmp_path / "image") == LOADED
     assert {path.parent.name[:8] for path in (tmp_path / "image").rglob("*.nbi")} == {"punctum-"}
 
@@ -104,20 +115,19 @@ def damage(file, how: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("suffix", "how"), [("nbi", "empty"), ("nbi", "cut"), ("nbc", "empty"), ("nbc", "flipped")])
-def test_a_damaged_cache_is_compiled_again_and_replaced(tmp_path, suffix, how):
-    run(RUNS, tmp_path)
-    damage(next(tmp_path.rglob(f"*.{suffix}")), how)
-    assert run(RUNS, tmp_path) == COMPILED
-    assert run(RUNS, tmp_path) == LOADED
+def test_a_damaged_cache_is_compiled_again_and_replaced(cached, suffix, how):
+    damage(next(cached.rglob(f"*.{suffix}")), how)
+    assert run(RUNS, cached) == COMPILED
+    assert run(RUNS, cached) == LOADED
 
 
 @pytest.mark.slow
-def test_the_code_of_another_kernel_is_not_taken(tmp_path):
+def test_the_code_of_another_kernel_is_not_taken(cached):
     """Names of kernels are part of the digest: a file in another's place could compute anything."""
-    run("kernels.segment_iou([[0.0, 1.0]], [[0.0, 1.0]])\n" + RUNS, tmp_path)
-    other, own = sorted(tmp_path.rglob("*.nbc"), key=lambda path: "runs" in path.name)
+    run("kernels.segment_iou([[0.0, 1.0]], [[0.0, 1.0]])", cached)
+    other, own = sorted(cached.rglob("*.nbc"), key=lambda path: "runs" in path.name)
     own.write_bytes(other.read_bytes())
-    assert run(RUNS, tmp_path) == COMPILED
+    assert run(RUNS, cached) == COMPILED
 
 
 @pytest.mark.slow

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from punctum import kernels
 
+from tests.helpers.exhaustive import EXHAUSTIVE
+
 pytest.importorskip("numba", reason="the kernels for GPUs are compiled by Numba")
 HERE = Path(__file__).parent
 
@@ -46,7 +48,7 @@ def assembly() -> dict[str, dict[str, str]]:
 
 @pytest.mark.slow
 def test_every_kernel_compiles_for_every_capability(assembly):
-    assert {name[:5] for name in assembly} == {"sm_87", "sm_89", "sm_90"}
+    assert {name[:5] for name in assembly} == ({"sm_87", "sm_89", "sm_90"} if EXHAUSTIVE else {"sm_87", "sm_90"})
     for target, found in assembly.items():
         assert len(found) == 8
         for name, text in found.items():

@@ -19,6 +19,8 @@ from hypothesis import strategies as st
 from punctum import kernels
 from punctum.kernels import _cpu, _draw, _elf, _form, _jit
 
+from tests.helpers.exhaustive import examples
+
 CALLS = Path(__file__).with_name("every_kernel.py")
 
 
@@ -65,7 +67,7 @@ def same(first, second) -> bool:
 
 
 @pytest.mark.slow
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=examples(25, 60), suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 1 << 30), most=st.sampled_from([3, 40, 600]))
 def test_bit_for_bit(both, seed, most):
     from tests.kernels.every_kernel import results

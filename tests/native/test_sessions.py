@@ -10,9 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from punctum.runtime.errors import EngineError
 from punctum.runtime.live import LiveOptions
 
+from tests.helpers.exhaustive import examples
 from tests.native import binding, twin
 
-MANY = int(os.environ.get("PUNCTUM_FUZZ_EXAMPLES", "40"))  # raise it for a long run
+MANY = int(os.environ.get("PUNCTUM_FUZZ_EXAMPLES") or examples(20, 40))  # raise it for a long run
 
 
 @pytest.mark.slow

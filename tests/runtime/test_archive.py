@@ -16,7 +16,6 @@ import pyarrow.dataset
 import pyarrow.parquet
 from punctum.runtime import Bundle
 from punctum.runtime.archive import ArchiveOptions, read_events, read_items, score_archive
-from punctum.runtime.archive import run as archive_run
 from punctum.runtime.archive._groups import make_groups
 from punctum.runtime.archive._items import Item, Task
 from punctum.runtime.archive.tables import EVENTS_SCHEMA
@@ -24,6 +23,7 @@ from punctum.runtime.bundle.operating_point import OperatingPoint, minimum
 from punctum.runtime.errors import InputError, PunctumError
 
 from tests.helpers import archives
+from tests.helpers.archives import score
 
 
 @pytest.fixture(scope="module")
@@ -51,15 +51,6 @@ def scored(bundle, recordings, tmp_path_factory):
     summary = score_archive(bundle, [str(recordings)], out, options, progress=False)
     assert (summary.items, summary.scored, summary.failed) == (12, 12, 0)
     return out
-
-
-def score(bundle, inputs, out, **options):
-    """In this process, or with `workers` in those."""
-    given = ArchiveOptions(**{"group_items": 5, "min_score": 0.0} | options)
-    with pytest.MonkeyPatch.context() as patch:
-        if "workers" not in options:
-            patch.setattr(archive_run, "run_local", archives.run_here)
-        return score_archive(bundle, [str(i) for i in inputs], out, given, progress=False)
 
 
 def by_item(out):

@@ -180,7 +180,8 @@ def test_wrong_values(asked, code):
     ("asked", "best"), [({"target_precision": 0.99}, "0.95"), ({"false_alarms_per_hour": 1.0}, "2")]
 )
 def test_a_target_out_of_reach_names_the_best(asked, best):
-    with pytest.raises(InputError, match=best) as error:
+    told = rf"on the videos of its calibration was .* {best}, at a minimum score of "
+    with pytest.raises(InputError, match=told) as error:
         OperatingPoint(**asked).of(calibration(choices=CHOICES), LABELS)
     assert error.value.code == "target-out-of-reach"
 

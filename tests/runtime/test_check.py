@@ -43,6 +43,37 @@ def test_a_sound_data_set(folder):
     json.dumps(report.to_record(), allow_nan=False)
 
 
+def test_a_folder_of_test_videos_only_is_sound_for_evaluation(folder):
+    (folder / "train.txt").unlink()
+    make.write_rows(folder / "points.csv", make.point_rows([f"v{i}" for i in range(7)]))
+    report = check_dataset(folder)
+    assert report.errors == []
+    assert the(report, "list-missing").severity == "warning"
+    assert "points in training videos" not in report.summary
+    assert report.summary["points in test videos"] == sum(report.summary["points per class"].values()) > 0
+    listed = report.summary["actions in the ground truth"]
+    assert listed + report.summary["actions of videos in neither list, not used"] == 14
+    (folder / "points.csv").unlink()
+    assert check_dataset(folder).errors == []
+
+
+def test_clicks_count_as_often_as_training_uses_them(folder):
+    before = check_dataset(folder).summary["points in training videos"]
+    lines = (folder / "points.csv").read_text().splitlines()
+    first = next(line for line in lines[1:] if ",v0," in line or line.split(",")[1] == "v0")
+    (folder / "points.csv").write_text("\n".join([*lines, first]) + "\n")
+    report = check_dataset(folder)
+    assert the(report, "point-duplicate")
+    assert report.summary["points in training videos"] == before
+
+
+def test_without_truth_the_clicks_judge(folder):
+    (folder / "gt.json").unlink()
+    found = the(check_dataset(folder), "truth-missing")
+    assert "by clicks only" in found.message
+    assert "punctum eval" in found.fix
+
+
 @pytest.mark.parametrize("kind", ["lacp", "hrpro"])
 def test_sound_published_layouts(tmp_path, kind):
     folder = make.make_published(tmp_path, kind)

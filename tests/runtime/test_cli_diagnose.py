@@ -15,6 +15,7 @@ from punctum.runtime.datasets.dataset import Dataset, Point
 from punctum.runtime.diagnosis.held_out import FILE, HeldOut, HeldOutVideo, read_held_out, write_held_out
 from punctum.runtime.errors import InputError
 from punctum.runtime.events.event import Event
+from punctum.runtime.files.atomic import sha256_file
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 from tests.helpers.reports import Page
@@ -169,6 +170,12 @@ def test_a_run_on_videos_keeps_it_in_the_locator(run, tmp_path):
         lambda r: next(iter(r["videos"].values()))["events"].append([0, 2.0, 1.0, 0.5]),
         lambda r: next(iter(r["videos"].values()))["events"].append([0, 0.0, float("nan"), 0.5]),
         lambda r: next(iter(r["videos"].values()))["events"].append([0, 0.0]),
+        lambda r: next(iter(r["videos"].values()))["events"].append([0, 0.0, 1.0, 5.0]),
+        lambda r: next(iter(r["videos"].values()))["events"].append([1.7, 0.0, 1.0, 0.5]),
+        lambda r: next(iter(r["videos"].values()))["events"].append([True, 0.0, 1.0, 0.5]),
+        lambda r: next(iter(r["videos"].values())).update(fold=-3),
+        lambda r: next(iter(r["videos"].values())).update(fold=0.5),
+        lambda r: next(iter(r["videos"].values())).update(segments=[[99, 0.0, 1.0]]),
         lambda r: next(iter(r["videos"].values())).update(duration_s=None),
         lambda r: r["videos"].update(v=3),
     ],
@@ -196,6 +203,46 @@ def test_files_that_are_no_record(run, tmp_path, text):
         read_held_out(part)
 
 
+def test_the_calibration_is_the_one_that_the_summary_lists(run, tmp_path):
+    part = Path(shutil.copytree(run, tmp_path / "run"))
+    file = part / "calibration.json"
+    (part / "summary.json").write_text(json.dumps({"files": {file.name: sha256_file(file)}}))
+    assert read_held_out(part) == read_held_out(run)
+    content = file.read_text()
+    file.write_text(content + "\n")
+    with pytest.raises(InputError, match=r"calibration\.json cannot be used") as caught:
+        read_held_out(part)
+    assert caught.value.code == "held-out-damaged"
+    file.unlink()
+    with pytest.raises(InputError, match="is missing"):
+        read_held_out(part)
+    file.write_text("{}")
+    (part / "summary.json").unlink()
+    with pytest.raises(InputError, match=r"calibration\.json cannot be used \(classes") as caught:
+        read_held_out(part)
+    assert "http" not in str(caught.value)
+
+
+@pytest.mark.parametrize("time_s", ["9999.9", "-5.0", "1e308"])
+def test_a_click_outside_of_its_video_is_no_miss(data, run, capsys, time_s):
+    points = data / "points.csv"
+    header, *rows = points.read_text().splitlines()
+    subset = {video: name for name in ("train", "test") for video in (data / f"{name}.txt").read_text().split()}
+    last = {subset[row.split(",")[1]]: row for row in rows}
+    wrong = [f"{row.rpartition(',')[0]},{time_s}" for row in last.values()]
+    points.write_text("\n".join([header, *rows, *wrong]) + "\n")
+    for words in ([DEMO, data, "--by", "clicks"], [data, "--run", run]):
+        told = refused(capsys, *words)
+        assert "[point-outside-video]" in told and len(told) < 500
+    assert invoke(["eval", DEMO, str(data)]) == 2
+    assert "[point-outside-video]" in capsys.readouterr().err
+
+
+def test_a_points_file_that_is_named_must_exist(data, run, capsys):
+    for words in ([DEMO, data], [DEMO, data, "--by", "truth"], [data, "--run", run]):
+        assert "[points-missing]" in refused(capsys, *words, "--points", "nope.csv")
+
+
 def test_what_is_refused(data, run, tmp_path, capsys):
     assert "[arguments]" in refused(capsys, DEMO)
     assert "[arguments]" in refused(capsys, DEMO, data, "--run", run)
@@ -217,6 +264,10 @@ def test_data_sets_that_cannot_be_judged(data, run, capsys):
     assert record(capsys, DEMO, data)["suspects"] == []
     assert "[no-points]" in refused(capsys, DEMO, data, "--by", "clicks")
     assert "[no-points]" in refused(capsys, data, "--run", run)
+    listed = (data / "test.txt").read_text()
+    (data / "test.txt").write_text("")
+    assert "[list-missing]" in refused(capsys, DEMO, data, "--by", "clicks")
+    (data / "test.txt").write_text(listed)
     (data / "gt.json").unlink()
     assert "[truth-missing]" in refused(capsys, DEMO, data)
     points.write_text("\n".join([header, *rows, *(row.replace(row.split(",")[0], "flight", 1) for row in rows[:1])]))

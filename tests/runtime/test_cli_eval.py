@@ -122,7 +122,7 @@ def test_wrong_arguments(folder, detections, tmp_path, capsys):
     refused(invoke(["eval", "b", str(folder), "--detections", str(detections)]), capsys, "one of the two")
     refused(judge(tmp_path / "none", detections), capsys, "is not a folder")
     refused(invoke(["eval", str(folder), "--split", "split_9", "--detections", "x"]), capsys, "split_1")
-    refused(judge(folder, tmp_path / "none.json"), capsys, "cannot be read")
+    refused(judge(folder, tmp_path / "none.json"), capsys, "does not exist")
     refused(judge(folder, detections, "--tiou", "0.5:0.9"), capsys, "0.5:0.9")
 
 
@@ -182,3 +182,39 @@ def test_a_bundle_is_run_over_the_test_videos(bundle, tmp_path, capsys):
 def test_a_bundle_of_another_data_set(bundle, folder, capsys):
     refused(invoke(["eval", str(bundle), str(folder), "--split", "split_1"]), capsys, "The bundle knows")
     refused(invoke(["eval", str(folder / "none"), str(folder), "--split", "split_1"]), capsys, "none")
+
+
+@pytest.fixture
+def filmed(tmp_path: Path) -> Path:
+    """Videos with ground truth, without clicks and without dataset.json."""
+    pytest.importorskip("av", reason="PyAV is not installed")
+    from tests.helpers.video_corpus import encode
+
+    place = tmp_path / "my-test"
+    (place / "videos").mkdir(parents=True)
+    encode(place / "videos" / "a.mp4", 60)
+    (place / "test.txt").write_text("a\n")
+    action = {"label": "open", "segment": [0.5, 1.5]}
+    (place / "gt.json").write_text(json.dumps({"database": {"a": {"duration": 2.4, "annotations": [action]}}}))
+    return place
+
+
+def test_videos_with_ground_truth_need_no_clicks(filmed, capsys):
+    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
+    assert invoke(["eval", "default", str(filmed), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert (record["counts"]["videos"], record["counts"]["truth"]) == (1, 1)
+    (filmed / "gt.json").write_text('{"database": {"a": {"annotations": []}}}')
+    refused(invoke(["eval", "default", str(filmed)]), capsys, "contains no action")
+    (filmed / "gt.json").write_text("[]")
+    refused(invoke(["eval", "default", str(filmed)]), capsys, "contains no action")
+    (filmed / "gt.json").unlink()
+    refused(invoke(["eval", "default", str(filmed)]), capsys, "(to evaluate, gt.json)")
+
+
+def test_without_a_list_the_error_says_what_is_enough(filmed, capsys):
+    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
+    (filmed / "gt.json").unlink()
+    (filmed / "test.txt").unlink()
+    (filmed / "points.csv").write_text("class,video_id,time_s\nopen,a,1\n")
+    refused(invoke(["eval", "default", str(filmed)]), capsys, "their clicks are enough")

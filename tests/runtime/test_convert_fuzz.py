@@ -17,6 +17,7 @@ from punctum.runtime.convert._options import Source
 from punctum.runtime.errors import InputError
 
 from tests.helpers import converting as make
+from tests.helpers.exhaustive import examples
 
 pytestmark = pytest.mark.slow
 
@@ -181,7 +182,7 @@ XML = {"cvat": [document("cvat"), PROJECT], "elan": [document("elan")]}
 
 @pytest.mark.parametrize("name", list(JSON))
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(40, 120), deadline=None)
 def test_json_with_strange_values(name, data):
     value = data.draw(st.sampled_from(JSON[name]))
     for _ in range(data.draw(st.integers(1, 2))):
@@ -191,7 +192,7 @@ def test_json_with_strange_values(name, data):
 
 
 @given(data=st.data())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(50, 150), deadline=None)
 def test_events_with_strange_values(data):
     event = changed(EVENT, (data.draw(st.sampled_from(list(EVENT))),), data.draw(st.sampled_from(STRANGE)), drop=False)
     survives("events", raw(EVENT) + b"\n" + raw(event) + b"\n")
@@ -204,7 +205,7 @@ def raw(value) -> bytes:
 
 @pytest.mark.parametrize("name", list(TABLES))
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(40, 120), deadline=None)
 def test_tables_with_strange_cells(name, data):
     text = data.draw(st.sampled_from(TABLES[name]))
     tabs = "\t" in text
@@ -226,7 +227,7 @@ def test_tables_with_strange_cells(name, data):
 
 @pytest.mark.parametrize("name", list(XML))
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(40, 120), deadline=None)
 def test_xml_with_strange_values(name, data):
     root = ElementTree.fromstring(data.draw(st.sampled_from(XML[name])))
     for _ in range(data.draw(st.integers(1, 2))):
@@ -247,7 +248,7 @@ def test_xml_with_strange_values(name, data):
 
 @pytest.mark.parametrize("name", ["webvtt", "srt", "frames"])
 @given(data=st.data())
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=examples(40, 120), deadline=None)
 def test_lines_with_strange_text(name, data):
     lines = document(name).split("\n")
     for _ in range(data.draw(st.integers(1, 3))):
@@ -266,7 +267,7 @@ def test_lines_with_strange_text(name, data):
 
 @pytest.mark.parametrize("name", [n for n, form in FORMATS.items() if form.read])
 @given(data=st.binary(max_size=200))
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(15, 40), deadline=None)
 def test_any_bytes(name, data):
     survives(name, data)
 

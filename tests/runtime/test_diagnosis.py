@@ -286,6 +286,18 @@ def test_injected_label_errors_come_first():
     assert sum(bool(s.clicked) for s in suspects) == every_click
 
 
+def test_a_click_that_is_found_is_no_suspect_only_because_others_are_found_better():
+    events, clicks = site(np.random.default_rng(3))
+    weakest = min((e for made in events.values() for e in made if e.score > 0.5), key=lambda e: e.score)
+    suspects = find_suspects(events, clicks, LABELS)
+    held = [s for s in suspects if s.kind == "not found" and s.event_score >= weakest.score]
+    assert held
+    assert max(s.score for s in held) < 0.5
+    assert not any(s.contradicted for s in suspects)
+    clicks["v2"].pop(3)
+    assert [s.kind for s in find_suspects(events, clicks, LABELS) if s.contradicted] == ["no click"]
+
+
 def test_a_video_without_events_or_without_clicks():
     events, clicks = site(np.random.default_rng(4), videos=6)
     events["v0"], clicks["v1"] = [], []

@@ -10,6 +10,7 @@ from punctum.runtime.live import LiveOptions
 from punctum.runtime.session.pool import PoolOptions
 
 from tests.helpers import flaky
+from tests.helpers.exhaustive import examples
 
 pytestmark = pytest.mark.slow
 
@@ -93,7 +94,8 @@ def test_one_failure_at_every_call_of_a_pool_costs_nothing(live, steps):
     data = {f"s{k}": fakes.recording(k, 50) for k in range(3)}
     engine = Flaky(steps=steps)
     expected, _ = serve(fakes.localizer(engine, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live)), data)
-    for at in range(0, engine.calls, 1 if live is None else 3):
+    # With deadlines there are many calls: every ninth, and so every kind of failure, since there are ten kinds.
+    for at in range(0, engine.calls, 1 if live is None else examples(9, 3)):
         flaky = Flaky({at: KINDS[at % len(KINDS)]}, steps=steps)
         pool = fakes.localizer(flaky, fusion=fakes.WITH_HEAD).pool(PoolOptions(live=live))
         events, raised = serve(pool, data)
@@ -285,7 +287,7 @@ def test_a_turn_that_failed_is_repeated_with_the_same_thoroughness(live):
     wanted, plain = serve_in_bursts(steady)
     assert any(event.degraded for event in wanted)
     assert not all(event.degraded for event in wanted)
-    for call in range(0, steady.calls, 1 + steady.calls // 40):
+    for call in range(0, steady.calls, 1 + steady.calls // examples(10, 40)):
         got, stats = serve_in_bursts(Flaky({call: "raise"}))
         for name in data:
             one, two = ([e for e in events if e.stream == name] for events in (wanted, got))

@@ -276,8 +276,8 @@ def test_wrong_files_are_errors_not_nan(tmp_path, text, code, word):
 
 
 def test_unreadable_files(tmp_path):
-    for path in (tmp_path / "none", tmp_path):
-        with pytest.raises(InputError, match="cannot be read"):
+    for path, message in ((tmp_path / "none", "does not exist"), (tmp_path, "cannot be read")):
+        with pytest.raises(InputError, match=message):
             read_detections(path, truth_of([(0, 0, 0, 2)]))
     (tmp_path / "binary").write_bytes(b"\x93NUMPY\xff\xfe")
     with pytest.raises(InputError, match="cannot be read"):

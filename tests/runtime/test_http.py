@@ -137,7 +137,7 @@ def test_a_server_that_drips_is_too_slow(server: Server) -> None:
     with pytest.raises(InputError) as caught:
         read(server.url("drip/a.ts"), VideoOptions(open_timeout_s=0.6, read_timeout_s=0.4, reconnect_s=0.0))
     assert caught.value.code == "video-timeout"
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 9.0  # 10 s are the default
 
 
 def test_closing_does_not_wait_for_a_silent_server(folder: Path) -> None:
@@ -166,7 +166,7 @@ def test_a_head_that_drips_is_too_slow() -> None:
     with peers.talker(drip) as port, pytest.raises(InputError) as caught:
         read(f"http://127.0.0.1:{port}/", VideoOptions(open_timeout_s=0.6, read_timeout_s=0.4, reconnect_s=0.0))
     assert caught.value.code == "video-timeout"
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 9.0  # 10 s are the default
 
 
 @pytest.mark.parametrize("mode", ["basic", "digest"])

@@ -57,7 +57,7 @@ def test_slow_clients_hold_neither_descriptors_nor_the_scrape(server: MetricsSer
         began = time.monotonic()
         with urllib.request.urlopen(f"http://127.0.0.1:{server.port}/metrics", timeout=10) as answer:
             assert b"punctum_windows_total" in answer.read()
-        assert time.monotonic() - began < 5.0
+        assert time.monotonic() - began < 9.0
         assert server.clients <= module.MAX_CLIENTS
         if before:
             assert descriptors() - before - len(clients) <= module.MAX_CLIENTS

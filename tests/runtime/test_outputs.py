@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import stat
 import subprocess
@@ -164,6 +165,15 @@ def test_folders(tmp_path):
     check_folder(inputs, [inputs / "a.mp4"])
     with pytest.raises(InputError):
         check_folder(inputs, [inputs / "a.mp4"], whole=True)
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").touch()
+    for path in (tmp_path / "bundle" / "x", tmp_path / "bundle" / "y" / "x"):
+        with pytest.raises(InputError, match="lies in the bundle"):
+            check_folder(path, [tmp_path / "bundle"])
+        assert "lies in the bundle" in refused("output-is-input", path, inputs=(tmp_path / "bundle",))
+    with pytest.raises(InputError, match="is a file") as caught:
+        check_folder(inputs / "a.mp4" / "x" / "y", [])
+    assert caught.value.code == "output"
     for path in (Path("-"), inputs / "a.mp4"):
         with pytest.raises(InputError):
             check_folder(path, [])
@@ -213,3 +223,13 @@ def test_standard_output_in_any_encoding():
         )
         assert done.returncode == 0, done.stderr
         assert done.stdout.endswith("é中\n".encode())
+
+
+def test_a_full_disk_names_the_folder(tmp_path):
+    def fill() -> None:
+        with atomic_folder(tmp_path / "made"):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.raises(PunctumError, match="made") as caught:
+        fill()
+    assert caught.value.code == "write-failed" and not list(tmp_path.iterdir())

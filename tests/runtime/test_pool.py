@@ -215,3 +215,54 @@ def test_a_name_that_is_opened_again_after_it_was_restored_has_ids_of_its_own(ru
         assert not ids & {event.id for event in events}
         ids |= {event.id for event in events}
         pool.open("cam")
+
+
+def test_lost_frames_count_as_in_a_session_however_the_turns_cut_the_chunk():
+    rows = fakes.recording(3, 120)
+    lost = [(5, 2), (47, 1), (90, 3)]
+    session = fakes.localizer(Stacking(), fusion=fakes.WITH_HEAD).session(stream="a")
+    expected = session.push(rows, at=0.0, lost=lost) + session.flush()
+    assert any(event.dropped for event in expected)
+    for turn_s in (0.5, 3.0, 1000.0):
+        pool = fakes.localizer(Stacking(), fusion=fakes.WITH_HEAD).pool(PoolOptions(turn_s=turn_s, max_queue_s=1e6))
+        pool.put("a", rows, at=0.0, lost=lost)
+        found = pool.end("a")
+        same(found, expected)
+        assert [event.dropped for event in found] == [event.dropped for event in expected]
+
+
+def test_lost_frames_outside_a_chunk_end_the_stream_as_other_unusable_chunks_do():
+    pool = fakes.localizer(Stacking(), fusion=fakes.WITH_HEAD).pool()
+    assert pool.put("a", fakes.recording(3, 10), lost=[(10, 1)]) is False
+    assert pool.stats()["a"].ended == "lost"
+
+
+def test_a_stream_continues_from_its_snapshot_in_another_pool():
+    rows = fakes.recording(5, 150)
+    localizer = fakes.localizer(Stacking(), fusion=fakes.WITH_HEAD)
+    expected = localizer.session(stream="a")
+    expected = expected.push(rows) + expected.flush()
+    pool = localizer.pool(PoolOptions(max_queue_s=1e6))
+    pool.put("a", rows[:70])
+    assert pool.waiting("a") and pool.snapshot("a") is None and not pool.waiting("b")
+    found = pool.drain()
+    data = pool.snapshot("a")
+    assert pool.session("a").now_s == pytest.approx(70 * localizer.plan.stride_s) and pool.session("b") is None
+    other = localizer.pool(PoolOptions(max_queue_s=1e6))
+    other.open("a", restored=localizer.restore(data))
+    other.put("a", rows[70:])
+    same(found + other.end("a"), expected)
+    with pytest.raises(InputError, match="no stream"):
+        other.snapshot("a")
+
+
+def test_a_stream_can_be_abandoned_alone():
+    pool = fakes.localizer(Stacking(), fusion=fakes.WITH_HEAD).pool(PoolOptions(live=LiveOptions(max_delay_s=0.5)))
+    for name in ("a", "b"):
+        pool.put(name, fakes.recording(5, 60))
+    reported = {event.id for event in pool.drain() if event.phase in ("open", "update")}
+    ended = pool.abandon("a", reason="test")
+    assert {event.phase for event in ended} <= {"retracted"} and {event.id for event in ended} <= reported
+    assert pool.stats()["a"].ended == "test" and pool.stats()["b"].ended == ""
+    with pytest.raises(InputError, match="no stream"):
+        pool.abandon("a", reason="again")

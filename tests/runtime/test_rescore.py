@@ -178,6 +178,19 @@ def test_without_a_bundle_the_scores_of_the_file_are_used(place, tmp_path, capsy
     assert told["rules"]["min_score"] == 0
 
 
+def test_without_a_bundle_features_state_the_length_of_a_recording(place, tmp_path, capsys):
+    from punctum.runtime.datasets.dataset import Dataset
+
+    video = Dataset.open(place["data"]).test[0]
+    outside = written(tmp_path, {video: [GOOD | {"segment": [1e6, 2e6]}]})
+    assert invoke(["rescore", str(place["data"]), outside, "--out", str(tmp_path / "r.json")]) == 2
+    told = capsys.readouterr().err
+    assert "[proposal-outside]" in told and "where its features end" in told
+    long = written(tmp_path, {video: [GOOD | {"segment": [1.0, 3000.0]}]})
+    assert invoke(["rescore", str(place["data"]), long, "--out", str(tmp_path / "r.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clipped"] == 1
+
+
 GOOD = {"label": "wave", "segment": [1.0, 2.0], "score": 0.5}
 
 
@@ -191,6 +204,13 @@ GOOD = {"label": "wave", "segment": [1.0, 2.0], "score": 0.5}
         ({"VIDEO": [{"segment": [1.0]}]}, "proposals-form"),
         ({"VIDEO": ["x"]}, "proposals-form"),
         ({"VIDEO": [GOOD | {"score": "high"}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"segment": "35"}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"segment": {"1": 0, "2": 0}}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"segment": ["1", "2"]}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"segment": [True, 2.0]}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"segment": [0.0, 1.0, 2.0]}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"label": None}]}, "proposals-form"),
+        ({"VIDEO": [GOOD | {"score": True}]}, "proposals-form"),
         ({"VIDEO": [GOOD | {"score": float("nan")}]}, "proposal-invalid"),
         ({"VIDEO": [GOOD | {"segment": [float("nan"), 2.0]}]}, "proposal-invalid"),
         ({"VIDEO": [GOOD | {"segment": [1.0, 1e300]}]}, "proposal-invalid"),
@@ -215,6 +235,19 @@ def test_wrong_files_are_refused_and_nothing_is_written(place, tmp_path, capsys,
     assert f"[{code}]" in told
     assert "p.json" in told
     assert not out.exists()
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_a_score_too_large_for_its_exponent_names_the_proposal(place, tmp_path, capsys, own):
+    from punctum.runtime.datasets.dataset import Dataset
+
+    video = Dataset.open(place["data"]).test[0]
+    file = written(tmp_path, {video: [GOOD, GOOD | {"segment": [3.0, 4.0], "score": 1e300}]})
+    words = [str(place["data"]), file, "--out", str(tmp_path / "r.json"), "--fusion", "base=2"]
+    assert invoke(["rescore", *([] if own else [str(place["bundle"])]), *words]) == 2
+    told = capsys.readouterr().err
+    assert "[proposal-score]" in told and f"p.json: results.{video}" in told and "[3.0, 4.0]" in told
+    assert "warning" not in told and not (tmp_path / "r.json").exists()
 
 
 def test_what_does_not_fit_is_left_out_on_request_and_counted(place, tmp_path, capsys):
@@ -247,7 +280,9 @@ def test_a_file_that_is_missing_is_named(tmp_path):
         ("--fusion center=0", "fusion", "no exponent above 0"),
         ("--fusion center=-1", "setting-invalid", "center"),
         ("--fusion attention=1", "fusion", "Attention has no effect"),
-        ("--adapt-iou 2", "setting-invalid", "adapt_iou"),
+        ("--adapt-iou 2", "setting-invalid", "--adapt-iou is 2.0"),
+        ("--sigma 0", "setting-invalid", "--sigma is 0.0"),
+        ("--min-score nan", "setting-invalid", "--min-score is nan"),
         ("--subset all", "subset", "all"),
         ("--suppression gentle", "setting-invalid", "gentle"),
     ],

@@ -206,6 +206,38 @@ def test_a_sender_whose_machine_died_gives_way_to_the_next(
     assert [type(item) for item in running.items] == [Begin, Chunk, Begin, Chunk]
 
 
+def test_a_sender_that_never_completes_a_record_gives_way(
+    run: Callable[..., Running], address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A byte now and then is no sign of life."""
+    monkeypatch.setattr(listener, "TAKEOVER_S", 0.5)
+    running = run(address, reconnect_s=30.0)
+    with dial(running.source.name) as slow, dial(running.source.name) as sender:
+        slow.sendall(HEADER + encode_record(ROWS) + encode_record(np.zeros((1000, DIM)))[:30])
+        running.wait(lambda: running.rows() == len(ROWS))
+        sender.sendall(encode_header(dim=DIM, stride_s=STRIDE, start_s=50.0) + encode_record(ROWS) + encode_end())
+        limit = time.monotonic() + 30
+        while running.thread.is_alive() and time.monotonic() < limit:
+            with contextlib.suppress(OSError):
+                slow.sendall(b"\0")
+            time.sleep(0.02)
+    assert running.error is None
+    assert [type(item) for item in running.items] == [Begin, Chunk, Begin, Chunk]
+
+
+def test_a_sender_that_breaks_off_again_and_again_fills_no_log(
+    run: Callable[..., Running], address: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    running = run(address, reconnect_s=30.0)
+    for n in range(60):
+        with dial(running.source.name) as sender:
+            sender.sendall(encode_header(dim=DIM, stride_s=STRIDE, start_s=float(n)) + encode_record(ROWS) + b"\1")
+        running.wait(lambda n=n: running.rows() == len(ROWS) * (n + 1))
+    running.wait(lambda: "is incomplete" in running.source.trouble)  # type: ignore[attr-defined]
+    assert len(caplog.records) == 10
+    assert "further messages are not logged" in caplog.text
+
+
 def test_a_lost_sender_is_said_and_ends_with_a_code_of_its_own(run: Callable[..., Running], address: str) -> None:
     running = run(address, reconnect_s=0.5)
     with dial(running.source.name) as sender:

@@ -7,7 +7,7 @@ import os
 
 import pytest
 from punctum.runtime.events.event import Event
-from punctum.runtime.text.display import as_utf8, counted, json_safe, plain, printable, short
+from punctum.runtime.text.display import amount, as_utf8, counted, json_safe, plain, printable, seconds, short, some
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,21 @@ def test_numbers():
         "1 event",
         "2 classes",
     )
+    assert [amount(x) for x in (0.0, 0.567, 17.64, 400.0, 1300.0, 5960.2)] == [
+        "0",
+        "0.567",
+        "17.6",
+        "400",
+        "1300",
+        "5960",
+    ]
     assert (short(19.400000000000002), short(0.1 + 0.2), short(3), short(1e-7)) == ("19.4", "0.3", "3", "1e-07")
+
+
+def test_long_lists_and_large_numbers_are_short():
+    assert some(["a", "b"]) == "a, b"
+    assert some(map(str, range(300)), 3) == "0, 1, 2 and 297 more"
+    assert (seconds(1.5), seconds(-0.25), seconds(1e308)) == ("1.500", "-0.250", "1e+308")
 
 
 def test_nothing_prints_past_the_functions_that_escape():

@@ -12,7 +12,7 @@ OPTIONS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --disable-dev-shm-usage --hide-scrollbars"
 )
-SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900)}
+SIZES = {"phone": (390, 844), "tablet": (820, 1180), "desktop": (1440, 900), "laptop": (1280, 800)}
 # Contrast of every text that is drawn, against what lies behind it, as WCAG 2 defines it.
 CONTRAST = """
 const channel = (x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; };
@@ -60,7 +60,7 @@ const rgb = (name) => {
 const channel = (x) => { x /= 255; return x <= 0.03928 ? x / 12.92 : ((x + 0.055) / 1.055) ** 2.4; };
 const light = (c) => 0.2126 * channel(c[0]) + 0.7152 * channel(c[1]) + 0.0722 * channel(c[2]);
 const card = light(rgb("--card"));
-return [0, 1, 2, 3, 4, 5, 6, 7].map((k) => {
+return [...Array(12).keys()].map((k) => {
   const a = light(rgb("--k" + k));
   return (Math.max(a, card) + 0.05) / (Math.min(a, card) + 0.05);
 });
@@ -87,7 +87,7 @@ class Browser:
     def open(self, page: Path | str, size: str = "desktop", *, dark: bool = False) -> None:
         """Load a file or an address in a window of one of `SIZES`."""
         width, height = SIZES[size]
-        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size != "desktop"}
+        metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": size in ("phone", "tablet")}
         self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         still = {"name": "prefers-reduced-motion", "value": "reduce"}
@@ -99,7 +99,7 @@ class Browser:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
-    def wait(self, script: str, *arguments: Any, seconds: float = 10.0) -> Any:
+    def wait(self, script: str, *arguments: Any, seconds: float = 45.0) -> Any:
         """The first true value of `script`."""
         until = time.monotonic() + seconds
         while not (value := self.run(script, *arguments)):

@@ -26,6 +26,9 @@ ACTS: list[tuple[str, str]] = [
     ("eval {dataset} --detections {events}", "--alignment"),
     ("eval {dataset} --detections {events}", "--online"),
     ("eval {dataset} --detections {events}", "--json"),
+    ("eval {bundle} {dataset}", "--target-recall 0.97"),
+    ("eval {bundle} {dataset}", "--target-precision 0.5"),
+    ("eval {bundle} {dataset}", "--false-alarms-per-hour 500"),
     *(
         ("rescore {bundle} {dataset} {proposals} --out -", option)
         for option in (
@@ -51,6 +54,7 @@ ACTS: list[tuple[str, str]] = [
     ("demo --sensors --seconds 20", "--seed 8"),
     ("demo --sensors --seconds 20", "--min-score 0.9"),
     ("demo --sensors --seconds 20", "--json"),
+    ("backbones list", "--json"),
     ("data check {dataset}", "--json"),
     ("data check {dataset}", "--train-list test.txt"),
     ("data check {dataset}", "--test-list train.txt"),

@@ -109,6 +109,7 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--expect-sha256": "digest that the bundle must have",
     },
     "eval": {
+        **TARGETS,
         "--expect-sha256": "digest that the bundle must have; refused with --detections",
         **ENGINE,
         **LATENCY,
@@ -212,7 +213,12 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--classes": "classes to begin with; an unknown one is an error with dataset.json",
         "--points": "file of the clicks",
         "--port": "port of the page; an error if it is taken",
+        "--train-after": "clicks from which the page trains; 0: on request only",
         "--no-browser": "opens no browser",
+    },
+    "serve": {
+        "--check": "checks and ends; exit code 2 where something is wrong",
+        "--log-json": "log lines are JSON",
     },
     "data init": {"--points": "file of the clicks"},
     "data make-videos": {
@@ -235,6 +241,8 @@ OPTIONS: dict[str, dict[str, str]] = {
 
 # Uses that have no effect: the command line, and the option that the message must name.
 REFUSED: list[tuple[str, str]] = [
+    ("backbones compose --part motion --footage {folder} --out {new}", "--footage"),
+    ("backbones fetch timm-mobilenetv3-small --from {features}", "--from"),
     ("doctor --expect-sha256 0", "--expect-sha256"),
     ("build --check {folder} --expect-sha256 0", "--expect-sha256"),
     ("eval {dataset} --detections {missing} --expect-sha256 0", "--expect-sha256"),
@@ -337,6 +345,11 @@ REFUSED: list[tuple[str, str]] = [
         for option in ("--device cpu", "--precision fp32", "--threads 1", "--latency-first", "--gpu-memory 1GiB")
     ),
     ("eval {bundle} {dataset} --tick 0.5", "--tick"),
+    *(
+        (f"eval {bundle} {option} 0.5", option)
+        for bundle in ("{bundle} {dataset} --online", "{dataset} --detections {events}")
+        for option in TARGETS
+    ),
     *(
         (f"rescore {{dataset}} {{proposals}} --out {{new}} {option}", option.split()[0])
         for option in ("--expect-sha256 0", "--device cpu", "--threads 1", "--fusion center=1", "--nms-iou 0.5")

@@ -19,6 +19,17 @@ TRAINING: dict[str, dict[str, str]] = {
         "--device": "with --triton",
         "--instances": "with --triton",
     },
+    "backbones list": {"--time": "measures costs", "--json": "form of the output"},
+    "backbones fetch": {"--from": "a file instead of a download; refused where a library downloads"},
+    "backbones compose": {
+        "--part": "what it is made of",
+        "--out": "folder",
+        "--footage": "videos for components; refused without components in --part",
+        "--size": "of the frames",
+        "--time": "measures and records costs",
+        "--replace": "replaces an earlier one",
+        "--json": "form of the output",
+    },
     "export-backbone": {"--spec": "what it expects", "--out": "folder", "--replace": "replaces an earlier one"},
     "calibrate": {
         "--out": "folder of the bundle",

@@ -54,7 +54,8 @@ def serve(browser) -> Iterator[Serve]:
     servers: list[LabelServer] = []
 
     def start(folder: Path, *options: str, **more: Any) -> LabelServer:
-        server = LabelServer(folder, "--annotator", "ann", *options, **more)
+        quiet = () if "--train-after" in options else ("--train-after", "0")  # no training beside other tests
+        server = LabelServer(folder, "--annotator", "ann", *quiet, *options, **more)
         server.start()
         servers.append(server)
         return server

@@ -92,9 +92,12 @@ def words(line: str, place: dict[str, Path], tmp_path: Path) -> list[str]:
 
 @pytest.mark.parametrize(("line", "option"), table.REFUSED, ids=[line for line, _ in table.REFUSED])
 def test_without_effect_it_is_refused_by_name(place, tmp_path, capsys, line, option):
-    for library in {"train": ["torch", "safetensors"], "export": ["onnx"], "report": ["jinja2"]}.get(
-        line.split()[0].partition("-")[0], []
-    ):
+    for library in {
+        "train": ["torch", "safetensors"],
+        "export": ["onnx"],
+        "backbones": ["onnx"],
+        "report": ["jinja2"],
+    }.get(line.split()[0].partition("-")[0], []):
         pytest.importorskip(library, reason=f"{line.split()[0]} needs {library}")
     assert invoke(words(line, place, tmp_path)) == 2
     told = capsys.readouterr().err

@@ -153,6 +153,7 @@ FOLDERS = {
     "train-backbone": ["train-backbone", "{folder}", "--out"],
     "export": ["export", "{folder}", "--out"],
     "export-backbone": ["export-backbone", "x.onnx", "--spec", "x.json", "--out"],
+    "backbones": ["backbones", "compose", "--part", "motion", "--out"],
     "quantize": ["quantize", BUNDLE, "{dataset}", "--out"],
     "triton": ["export", BUNDLE, "--triton"],
 }
@@ -160,7 +161,12 @@ FOLDERS = {
 
 @pytest.mark.parametrize("name", FOLDERS)
 def test_folders_are_not_files(place, tmp_path, capsys, name):
-    for library in {"train": ["torch"], "train-backbone": ["torch"], "export": ["onnx", "torch"]}.get(name, []):
+    for library in {
+        "train": ["torch"],
+        "train-backbone": ["torch"],
+        "export": ["onnx", "torch"],
+        "backbones": ["onnx"],
+    }.get(name, []):
         pytest.importorskip(library, reason=f"{name} needs {library}")
     values = {"npy": place / "seq.npy", "dataset": place / "dataset", "folder": place / "dataset"}
     command = [word.format(**values) for word in FOLDERS[name]]

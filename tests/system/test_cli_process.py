@@ -293,6 +293,20 @@ def test_an_interrupt_inside_an_import_is_one(monkeypatch, capsys):
     assert capsys.readouterr().err == "interrupted\n"
 
 
+@pytest.mark.parametrize(("text", "code"), [("KeyboardInterrupt: ", 130), ("TypeError: no", 1)])
+def test_an_interrupt_of_which_only_the_text_is_left(monkeypatch, capsys, text, code):
+    """As in an error of pydantic's core, which was interrupted while it built a model."""
+    import punctum.runtime.doctor as module
+    from pydantic_core import SchemaError
+
+    def broken(*arguments: object, **options: object) -> None:
+        raise SchemaError(f"Error building `model` serializer:\n  {text}")
+
+    monkeypatch.setattr(module, "examine", broken)
+    assert invoke(["doctor"]) == code
+    assert ("interrupted" in capsys.readouterr().err) == (code == 130)
+
+
 @pytest.mark.parametrize("after_s", [0.0, 0.1, 0.2, 0.4, 0.8, 1.2])
 def test_ctrl_c_in_the_first_second(features, tmp_path, after_s):
     program = "import sys; print('on', flush=True); from punctum.runtime.cli import main; main()"

@@ -7,11 +7,14 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+from punctum.runtime.cli import invoke
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.events.event import Event
 
@@ -28,6 +31,20 @@ def punctum(*arguments: object, stdin: bytes = b"", code: int = 0) -> subprocess
     )
     assert done.returncode == code, done.stderr.decode()
     return done
+
+
+@pytest.fixture
+def here(capsys) -> Callable[..., Any]:
+    """Runs a command in this process, which saves the seconds of a start; returns its outputs `out` and `err`."""
+
+    def run(*arguments: object, code: int = 0) -> Any:
+        capsys.readouterr()
+        given = invoke([str(argument) for argument in arguments])
+        told = capsys.readouterr()
+        assert given == code, told.err
+        return told
+
+    return run
 
 
 def event(number: int, label: str, start: float, end: float, video: str = "clip") -> Event:
@@ -50,7 +67,7 @@ def test_events_through_pipes(tmp_path):
     assert "lost: identity, bundle and delay of events" in said
 
 
-def test_what_score_wrote(tmp_path):
+def test_what_score_wrote(tmp_path, here):
     pytest.importorskip("pyarrow", reason="archives need pyarrow (the extra `archive`)")
     pytest.importorskip("onnxruntime", reason="scoring needs onnxruntime")
     from tests.helpers import archives
@@ -58,31 +75,31 @@ def test_what_score_wrote(tmp_path):
     archives.make_archive(tmp_path / "in", 2)
     (tmp_path / "in" / "broken.npy").write_bytes(b"no features")
     out = tmp_path / "out"
-    punctum("score", archives.DEMO, tmp_path / "in", "--out", out, "--workers", 1, "--format", "jsonl", code=1)
-    done = punctum("convert", out, tmp_path / "all.jsonl")
+    here("score", archives.DEMO, tmp_path / "in", "--out", out, "--workers", 1, "--format", "jsonl", code=1)
+    told = here("convert", out, tmp_path / "all.jsonl")
     assert (tmp_path / "all.jsonl").read_bytes() == (out / "events.jsonl").read_bytes()
-    assert "left out: 1 recording that could not be scored" in done.stderr.decode()
-    punctum("convert", tmp_path / "all.jsonl", tmp_path / "all.parquet")
-    punctum("convert", tmp_path / "all.parquet", tmp_path / "again.jsonl")
+    assert "left out: 1 recording that could not be scored" in told.err
+    here("convert", tmp_path / "all.jsonl", tmp_path / "all.parquet")
+    here("convert", tmp_path / "all.parquet", tmp_path / "again.jsonl")
     assert (tmp_path / "again.jsonl").read_bytes() == (out / "events.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("form", ["elan", "labelstudio", "cvat", "webvtt"])
-def test_clicks_of_a_data_set_come_back_as_training_reads_them(tmp_path, form):
+def test_clicks_of_a_data_set_come_back_as_training_reads_them(tmp_path, here, form):
     from tests.helpers import datasets
 
     folder = datasets.make_ours(tmp_path / "data", train=3, test=1)
     target = tmp_path / ("clicks.json" if form == "labelstudio" else "clicks")
     points, before = folder / "points.csv", Dataset.open(folder).points()
-    punctum("convert", points, target, "--to", form, "--fps", folder / "dataset.json")
-    punctum("convert", target, points, "--replace", "--fps", folder / "dataset.json")
+    here("convert", points, target, "--to", form, "--fps", folder / "dataset.json")
+    here("convert", target, points, "--replace", "--fps", folder / "dataset.json")
     after = Dataset.open(folder).points()
     assert {v: [(p.label, round(p.time_s, 3)) for p in ps] for v, ps in after.items()} == {
         v: [(p.label, round(p.time_s, 3)) for p in ps] for v, ps in before.items()
     }
 
 
-def test_corrected_in_elan_then_judged(tmp_path):
+def test_corrected_in_elan_then_judged(tmp_path, here):
     pympi = pytest.importorskip("pympi", reason="pympi-ling stands for the person at ELAN")
     from tests.helpers import datasets
 
@@ -95,7 +112,7 @@ def test_corrected_in_elan_then_judged(tmp_path):
         for i, a in enumerate(truth[video]["annotations"])
     ]
     (tmp_path / "found.jsonl").write_text("".join(e.to_json() + "\n" for e in found))
-    punctum("convert", tmp_path / "found.jsonl", tmp_path / "eaf", "--to", "elan")
+    here("convert", tmp_path / "found.jsonl", tmp_path / "eaf", "--to", "elan")
     for path in (tmp_path / "eaf").glob("*.eaf"):
         eaf = pympi.Eaf(str(path))
         for tier in eaf.get_tier_names():
@@ -104,11 +121,10 @@ def test_corrected_in_elan_then_judged(tmp_path):
                 eaf.add_annotation(tier, start - 750, end - 750, label)
         eaf.to_file(str(path))
         path.with_suffix(".bak").unlink(missing_ok=True)  # what pympi keeps of the file before
-    punctum("convert", tmp_path / "eaf", tmp_path / "better.json", "--to", "activitynet")
+    here("convert", tmp_path / "eaf", tmp_path / "better.json", "--to", "activitynet")
 
     def judged(detections: Path) -> float:
-        done = punctum("eval", "--detections", detections, folder, "--json")
-        return json.loads(done.stdout)["map"]["0.7"]
+        return json.loads(here("eval", "--detections", detections, folder, "--json").out)["map"]["0.7"]
 
     assert judged(tmp_path / "found.jsonl") < 0.5
     assert judged(tmp_path / "better.json") == 1.0

@@ -152,7 +152,7 @@ def test_a_server_that_is_gone_for_good(serve: Serve) -> None:
     assert caught.value.code == "video-lost"
     assert "1.5 s" in str(caught.value)
     assert "hunter2" not in str(caught.value)
-    assert 1.4 < took < 6.0
+    assert 1.4 < took < 12.0
 
 
 @pytest.mark.parametrize("login", ["somebody:wrong@", "nobody:hunter2secret@", ""])
@@ -163,7 +163,7 @@ def test_a_wrong_password(login: str, serve: Serve, capfd: pytest.CaptureFixture
         open_frames(f"rtsp://{login}127.0.0.1:{port}/cam", fps=FPS, options=OPTIONS)
     assert caught.value.code == "video-login"
     assert "password" in caught.value.next_step
-    assert time.monotonic() - began < 5.0
+    assert time.monotonic() - began < 12.0  # not tried again for the 15 s of `reconnect_s`
     out, err = capfd.readouterr()
     shown = f"{caught.value} {caught.value.__context__} {out} {err}"
     assert "hunter2" not in shown
@@ -226,7 +226,7 @@ def test_a_server_that_freezes_is_a_stall(serve: Serve) -> None:
                 frozen = time.monotonic()
     source.close()
     assert caught.value.code == "video-lost"
-    assert time.monotonic() - frozen < 8.0
+    assert time.monotonic() - frozen < 15.0
 
 
 @pytest.fixture(scope="module")
@@ -278,7 +278,7 @@ def test_a_run_goes_on_when_its_server_is_restarted(serve: Serve, bundle: Path) 
     )
     try:
         assert run.stderr is not None
-        assert "reading from rtsp://***@127.0.0.1" in run.stderr.readline()
+        assert any("reading from rtsp://***@127.0.0.1" in line for line in run.stderr)
         time.sleep(1.5)
         process.kill()
         process.wait()

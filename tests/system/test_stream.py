@@ -19,7 +19,7 @@ pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.sources.framing import encode_record
 from punctum.runtime.synthetic.sensors import CHANNELS, STRIDE_S
 
-from tests.helpers.streams import BUNDLE, NAN, PUNCTUM, SENDERS, frames, read, same, start, wait_for
+from tests.helpers.streams import BUNDLE, NAN, PUNCTUM, SENDERS, announced, frames, read, same, start, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -58,8 +58,8 @@ def test_a_socket_metrics_and_a_signal(features, tmp_path):
     out = tmp_path / "events.jsonl"
     run = start("tcp://127.0.0.1:0", "--out", out, "--metrics", "127.0.0.1:0", "--max-delay", 1.0)
     assert run.stderr is not None
-    port = int(re.search(rb"port (\d+)", run.stderr.readline())[1])
-    address = re.search(rb"tcp://127\.0\.0\.1:(\d+)", run.stderr.readline())
+    port = int(announced(run, rb"port (\d+)")[1])
+    address = announced(run, rb"tcp://127\.0\.0\.1:(\d+)")
     with socket.create_connection(("127.0.0.1", int(address[1]))) as client:
         client.sendall(frames(*[(features[i : i + 5], None) for i in range(0, 400, 5)], end=False))
 

@@ -16,7 +16,7 @@ import pytest
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 from punctum.runtime.synthetic.sensors import CHANNELS
 
-from tests.helpers.streams import SENDERS, frames, read, same, start, wait_for
+from tests.helpers.streams import SENDERS, announced, frames, read, same, start, wait_for
 
 
 @pytest.mark.parametrize("language", ["python", "c"])
@@ -29,10 +29,10 @@ def test_senders_present_a_token(features, offline, tmp_path, language):
     environment = {**os.environ, "PUNCTUM_SOCKET_TOKEN": "s3cret"}
     run = start("tcp://127.0.0.1:0", "--out", out, env=environment)
     assert run.stderr is not None
-    port = re.search(rb"tcp://127\.0\.0\.1:(\d+)", run.stderr.readline())[1].decode()
+    port = announced(run, rb"tcp://127\.0\.0\.1:(\d+)")[1].decode()
     with socket.create_connection(("127.0.0.1", int(port))) as stranger:
         stranger.sendall(frames((features, None)))
-        assert b"sent no token" in run.stderr.readline()
+        announced(run, b"sent no token")
     if language == "python":
         command = [sys.executable, "-S", str(SENDERS / "send_features.py"), str(raw), str(CHANNELS), "0.1"]
         subprocess.run([*command, "127.0.0.1", port], check=True, env=environment, timeout=60)
@@ -61,10 +61,8 @@ def test_a_run_without_its_source_says_so(features, tmp_path):
         "tcp://127.0.0.1:0", "--metrics", ":0", "--silent-s", 2, "--reconnect-s", 6, "--out", tmp_path / "e.jsonl"
     )
     assert run.stderr is not None
-    line = run.stderr.readline()
-    assert b"of 127.0.0.1" in line
-    port = int(re.search(rb"port (\d+)", line)[1])
-    address = re.search(rb"tcp://127\.0\.0\.1:(\d+)", run.stderr.readline())
+    port = int(announced(run, rb"port (\d+) of 127\.0\.0\.1")[1])
+    address = announced(run, rb"tcp://127\.0\.0\.1:(\d+)")
 
     def ready() -> tuple[int, str]:
         try:

@@ -203,7 +203,7 @@ def test_what_a_folder_holds_besides_videos_is_named(place, tmp_path, capsys):
     shutil.copy(place / "videos" / "one.mp4", folder / "one.mp4")
     (folder / "points.csv").write_text("class,video_id,time_s\n")
     assert run(place, folder) == 0
-    assert "note:" not in capsys.readouterr().err
+    assert "skipped" not in capsys.readouterr().err
     (folder / "clip.braw").write_bytes(b"x")
     (folder / "more").mkdir()
     assert run(place, folder) == 0

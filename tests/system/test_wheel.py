@@ -117,7 +117,8 @@ def test_what_users_are_promised_is_in(wheel):
         "punctum/runtime/assets/default/manifest.json",
         "punctum/runtime/assets/default/backbone.onnx",
         "punctum/runtime/report/page/report.css",
-        "punctum/runtime/report/page/theme.css",
+        "punctum/runtime/web/theme.css",
+        "punctum/runtime/web/elements.js",
         "punctum/runtime/labeling/page/index.html",
         "punctum/runtime/labeling/page/main.js",
     } <= names

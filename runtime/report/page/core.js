@@ -1,6 +1,6 @@
 // Data, state and helpers. Text from the data is inserted with textContent and setAttribute only.
 const data = JSON.parse(document.getElementById("data").textContent);
-const FINAL = 2, GONE = 3, PHASES = ["open", "update", "final", "retracted"], COLORS = 8;
+const FINAL = 2, GONE = 3, PHASES = ["open", "update", "final", "retracted"], COLORS = 12;
 const whole = { from: data.start, to: data.end };
 const byId = (id) => document.getElementById(id);
 const clamp = (x, low, high) => Math.min(Math.max(x, low), high);

@@ -56,6 +56,7 @@ def targets() -> dict[str, Callable[[Path], Target]]:
         "any-form": marks.any_form,
         "dataset": datasets.dataset,
         "points": datasets.points,
+        "background": datasets.background,
         "truth": datasets.truth,
         "lists": datasets.lists,
         "recipe": datasets.recipe,

@@ -37,6 +37,9 @@ CLICKS = "class,video_id,point\n" + "".join(
 )
 
 
+SPANS = "video_id,start_s,end_s,class,annotator,created,id\nv0,0.2,1.0,wave,ann,,n1\nv1,8,9.5,,ann,,n2\n"
+
+
 def write_dataset(folder: Path) -> Path:
     (folder / "features").mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(0)
@@ -45,6 +48,7 @@ def write_dataset(folder: Path) -> Path:
     (folder / "dataset.json").write_text(json.dumps(INFO))
     (folder / "gt.json").write_text(json.dumps(annotations()))
     (folder / "points.csv").write_text(CLICKS)
+    (folder / "background.csv").write_text(SPANS)
     (folder / "train.txt").write_text("v0\nv1\n")
     (folder / "test.txt").write_text("v2\n")
     return folder
@@ -71,6 +75,8 @@ def file_of_a_dataset(name: str, mutate: Mutate, cases: int) -> Callable[[Path],
             str(report)
             found = Dataset.open(base)
             found.points()
+            found.background()
+            found.partly()
             found.truth()
 
         return Target([seed], run, mutate, cases)
@@ -80,6 +86,7 @@ def file_of_a_dataset(name: str, mutate: Mutate, cases: int) -> Callable[[Path],
 
 dataset = file_of_a_dataset("dataset.json", change_json, 150)
 points = file_of_a_dataset("points.csv", change_lines, 150)
+background = file_of_a_dataset("background.csv", change_lines, 150)
 truth = file_of_a_dataset("gt.json", change_json, 150)
 lists = file_of_a_dataset("train.txt", change_lines, 80)
 

@@ -1,0 +1,58 @@
+"""groups.csv of a data set: which videos come from the same camera, person or site."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..errors import InputError
+from ..text.delimited import TableError, read_table
+from ..text.name_index import NameIndex
+from .tables import read_text
+
+FILE = "groups.csv"
+
+
+def read_groups(folder: Path, videos: Sequence[str]) -> dict[str, str]:
+    """The group of each video that the file names; empty without a file.
+
+    Videos of one group are held out together where training judges itself: a network that has seen a room knows more
+    about another video of that room than about a new one.
+
+    Args:
+        folder: The data set folder.
+        videos: Its videos. Rows of other videos are not used.
+
+    Raises:
+        InputError: The file cannot be read, a row is incomplete, or a video is in two groups.
+    """
+    path = folder / FILE
+    try:
+        table = read_table(read_text(path))
+        columns = [table.column("video_id", "video", "video_name"), table.column("group")]
+    except FileNotFoundError:
+        return {}
+    except (TableError, OSError, UnicodeDecodeError) as error:
+        raise _invalid(path, f"cannot be read ({error})") from None
+    if None in columns:
+        raise _invalid(path, f"line {table.line} has the columns {table.written}")
+    index, found = NameIndex(videos, media=True), dict[str, str]()
+    for row in table.rows:
+        video, group = (row.cell(column) for column in columns)
+        if row.problem or not video or not group:
+            raise _invalid(path, f"line {row.line} has video {video!r} and group {group!r}")
+        name = index.find(video)
+        if name is None:
+            continue
+        if found.setdefault(name, group) != group:
+            raise _invalid(path, f"line {row.line} puts {video!r} in group {group!r}; it is in {found[name]!r} already")
+    return found
+
+
+def _invalid(path: Path, given: str) -> InputError:
+    return InputError(
+        "groups-unreadable",
+        f"{path} {given}",
+        required="a CSV file with the columns video_id and group, and one group for each video",
+        next_step="correct or remove the file",
+    )
