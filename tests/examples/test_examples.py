@@ -199,9 +199,10 @@ def test_send_features(tmp_path):
     command = [sys.executable, "-c", "from punctum.runtime.cli import main; main()", "run", str(bundle)]
     command += [f"tcp://127.0.0.1:{port}", "--stream", "--run-id", "r", "--min-score", "0"]
     secret = {**os.environ, "PUNCTUM_SOCKET_TOKEN": "a secret"}
-    with subprocess.Popen(command, env=secret, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as receiver:
+    receiver = subprocess.Popen(command, env=secret, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
         assert receiver.stderr is not None
-        assert receiver.stderr.readline().startswith("reading from tcp://")
+        assert any(line.startswith("reading from tcp://") for line in receiver.stderr)  # waits until it listens
         with (tmp_path / "rows.f32").open("rb") as rows:
             sent = subprocess.run(
                 [program, "127.0.0.1", str(port), "8", "0.1"],
@@ -213,6 +214,8 @@ def test_send_features(tmp_path):
             )
         assert (sent.returncode, sent.stdout) == (0, "sent 400 snippets\n"), sent.stderr
         out, err = receiver.communicate(timeout=60)
+    finally:
+        receiver.kill()
     assert receiver.returncode == 0, err
     events = [Event.from_json(line) for line in out.splitlines()]
     assert [(e.id, e.label) for e in events] == [(e.id, e.label) for e in want]
