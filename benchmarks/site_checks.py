@@ -18,9 +18,11 @@ import json
 import sqlite3
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import product
+from itertools import product, repeat
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -125,7 +127,9 @@ class Offline:
         self._localizer, self._backbone = Localizer(bundle), VideoBackbone.open(bundle)
         self.fps, self.stride_s = self._backbone.spec.fps, self._backbone.spec.stride_s
         self._planes: dict[Path, list[Any]] = {}
-        self._features: dict[tuple[Path, int, int], Any] = {}
+        self._features: dict[tuple[Path, int], Any] = {}
+        if self._backbone.spec.right_frames:
+            raise SystemExit("rows of the features of this bundle depend on later frames")
 
     def planes(self, path: Path) -> list[Any]:
         """The frames of a recording."""
@@ -139,17 +143,18 @@ class Offline:
         return self._planes[path]
 
     def features(self, path: Path, first: int, snippets: int) -> Any:
-        """[T, D] of so many snippets of a recording, from frame `first` on."""
+        """[T, D] of so many snippets of a recording, from frame `first` on.
+
+        A row depends on frames before its end only, so all sections that begin with this frame share their rows.
+        """
         import numpy as np
         from punctum.runtime.backbone.extractor import Extractor
 
-        planes = self.planes(path)[first : first + snippets * self._backbone.spec.snippet_frames]
-        key = path, first, len(planes)
-        if key not in self._features:
+        if (path, first) not in self._features:
             extractor = Extractor(self._backbone, batch=8)
-            rows = [extractor.push_prepared(plane) for plane in planes]
-            self._features[key] = np.concatenate([*rows, extractor.flush()])
-        return self._features[key]
+            rows = [extractor.push_prepared(plane) for plane in self.planes(path)[first:]]
+            self._features[path, first] = np.concatenate([*rows, extractor.flush()])
+        return self._features[path, first][:snippets]
 
     def events(self, path: Path, first: int, section: Section) -> list[dict[str, Any]]:
         """What the offline run finds in the frames of a section, on its media time."""
@@ -159,18 +164,32 @@ class Offline:
         return [event for event in events if event["end"] < section.compared_s]
 
 
-def compared(
-    sections: Sequence[Section], served: dict[str, Served], offline: Offline, near: Callable[[Section, float], str]
-) -> dict[str, Any]:
-    """Events of all sections against offline runs. near: names the fault next to a media time of a section."""
+Near = Callable[[Section, float], str]  # names the fault next to a media time of a section
+
+
+def all_compared(sections: Sequence[Section], served: dict[str, Served], near: Near) -> dict[str, Any]:
+    """Events of all sections against offline runs, a process for each core. near: can be pickled."""
+    of_camera: dict[str, list[Section]] = defaultdict(list)
+    for section in sections:
+        of_camera[section.camera].append(section)
+    found: dict[str, Any] = {"counts": dict.fromkeys(COUNTS, 0), "lines": []}
+    with ProcessPoolExecutor(mp_context=get_context("spawn")) as pool:
+        for part in pool.map(compared, of_camera.values(), (served[camera] for camera in of_camera), repeat(near)):
+            found["lines"] += part["lines"]
+            for key, count in part["counts"].items():
+                found["counts"][key] += count
+    return found
+
+
+def compared(sections: Sequence[Section], served: Served, near: Near) -> dict[str, Any]:
+    """Events of the sections of one camera against offline runs."""
     counts: dict[str, int] = defaultdict(int)
     lines: list[str] = []
     before: Section | None = None
+    offline = Offline()
     for section in sections:
-        if before is not None and before.camera != section.camera:
-            before = None
         counts["sections"] += 1
-        section.shown, differences, same = _best(section, before, served[section.camera], offline)
+        section.shown, differences, same = _best(section, before, served, offline)
         before = section
         counts["events_compared"] += same + sum(1 for kind, *_ in differences if kind == "different")
         for kind, told, found in differences:

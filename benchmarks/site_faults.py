@@ -32,13 +32,14 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from result_file import add_json, rows_of, save
 from site_cameras import ASSETS, Camera, all_run, encoded, family, prepared, rss_mb, running
-from site_checks import Absence, Offline, Section, Served, Stored, compared, delivered, undeclared
+from site_checks import Absence, Offline, Section, Served, Stored, all_compared, delivered, undeclared
 from site_outages import Broker, Disk, Subscriber
 
 from tests.helpers.sites import Site, lines, open_files
@@ -241,12 +242,13 @@ class Faults:
         if self.site.process is not None:
             self.site.process.send_signal(signal.SIGHUP)
 
-    def near(self, section: Section, at_s: float) -> str:
-        """The faults of a camera next to a media time."""
-        unix = section.unix + at_s - section.start_s
-        close = [one for one in self.history if one[2] in ("", section.camera) and abs(one[0] - unix) < NEAR_S]
-        close.sort(key=lambda one: abs(one[0] - unix))
-        return ", ".join(f"{kind} at {when - unix:+.1f} s" for when, kind, _ in close[:3]) or "no fault near"
+
+def near(history: list[tuple[float, str, str]], section: Section, at_s: float) -> str:
+    """The faults of a camera next to a media time."""
+    unix = section.unix + at_s - section.start_s
+    close = [one for one in history if one[2] in ("", section.camera) and abs(one[0] - unix) < NEAR_S]
+    close.sort(key=lambda one: abs(one[0] - unix))
+    return ", ".join(f"{kind} at {when - unix:+.1f} s" for when, kind, _ in close[:3]) or "no fault near"
 
 
 def with_version(bundle: Any, folder: Path, version: str) -> None:
@@ -351,8 +353,7 @@ def faults(videos: list[Path], folder: Path, options: argparse.Namespace) -> dic
     (folder / "history.json").write_text(json.dumps(record | {"broker": subscriber.events()}, default=str))
     progress("comparing with the recordings offline")
     stored = Stored(folder / "state")
-    offline = Offline()
-    same = compared(stored.sections(offline.stride_s, stopped), made.served, offline, made.near)
+    same = all_compared(stored.sections(Offline().stride_s, stopped), made.served, partial(near, made.history))
     gaps, missing = undeclared(stored, made.absences, list(made.served))
     found = [*same["lines"], *missing]
     (folder / "differences.txt").write_text("".join(f"{line}\n" for line in found))
