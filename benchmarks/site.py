@@ -74,7 +74,8 @@ def main() -> None:
         raise SystemExit(f"{arguments.videos} has {len(videos)} videos, {max(counts)} are needed")
     with tempfile.TemporaryDirectory() as folder:
         recordings = prepared(videos[: max(counts)], Path(folder))
-        save(arguments.json, rows_of(capacity(recordings, counts, arguments.seconds)))
+        rows = capacity(recordings, counts, arguments.seconds)
+        save(arguments.json, rows_of({f"{row.pop('cameras')} cameras": row for row in rows}))
 
 
 if __name__ == "__main__":

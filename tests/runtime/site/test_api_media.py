@@ -204,7 +204,8 @@ def test_a_camera_that_does_not_answer_holds_up_nothing(sites):
     for k in range(12):
         site.view.add_camera(f"slow{k}", picture=True)
     site.view.slow_s = 6.0
-    threads = [threading.Thread(target=site.ask, args=(f"cameras/slow{k}/picture",)) for k in range(12)]
+    late = {"timeout": 60}
+    threads = [threading.Thread(target=site.ask, args=(f"cameras/slow{k}/picture",), kwargs=late) for k in range(12)]
     for thread in threads:
         thread.start()
     begun = time.monotonic()
