@@ -50,15 +50,18 @@ class Disk:
             return
 
     def empty(self) -> None:
-        """Give the room back."""
-        self._filler.unlink(missing_ok=True)
+        """Give the room back; while nothing can be written, once that ends."""
         self.full = False
+        if not self.read_only:
+            self._filler.unlink(missing_ok=True)
 
     def remount(self, how: str) -> bool:
         """how: "ro" or "rw". Returns whether it worked: not to "ro" while a file is open for writing."""
         done = subprocess.run(["mount", "-o", f"remount,{how}", str(self._folder)], capture_output=True)
         if done.returncode == 0:
             self.read_only = how == "ro"
+            if not self.lost:
+                self.empty()
         return done.returncode == 0
 
     def close(self) -> None:
