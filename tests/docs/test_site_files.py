@@ -154,6 +154,18 @@ def test_caddy_accepts_its_file(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.skipif(shutil.which("promtool") is None, reason="promtool is not installed (Debian package prometheus)")
+def test_prometheus_accepts_its_files(tmp_path: Path) -> None:
+    (tmp_path / "token").write_text("secret")
+    text = (SITE / "prometheus.yml").read_text()
+    (tmp_path / "prometheus.yml").write_text(
+        text.replace("/etc/prometheus/punctum_read_token", str(tmp_path / "token"))
+    )
+    shutil.copy(SITE / "alerts.yml", tmp_path)
+    done = subprocess.run(["promtool", "check", "config", tmp_path / "prometheus.yml"], capture_output=True, text=True)
+    assert done.returncode == 0 and "6 rules found" in done.stdout, done.stdout + done.stderr
+
+
 def test_dashboard_and_alerts_name_metrics_that_exist() -> None:
     source = (ROOT / "runtime" / "site" / "metrics.py").read_text()
     declared = set(re.findall(r'"(punctum_[a-z_]+)"', source))
