@@ -1,16 +1,16 @@
 """Accuracy against the number of answers: questions of `punctum label` against labeling videos in random order.
 
     python benchmarks/guided_labeling.py DATA [--split split_1] [--seeds 0] [--answers 40,80,160] [--human GTEA]
-                                         [--batch 20] [--json FILE]
+                                         [--batch 20] [--videos] [--json FILE]
 
 A simulated annotator begins with whole videos in random order, until there are 20 clicks in 3 videos. Then one arm
-goes on with whole videos, in which each click is an answer; the second trains rounds as the page does, and answers
-its questions, a batch in each round; the third labels, after each round, the four whole videos that the page puts
-first. The annotator knows gt.json, and clicks where people do: the positions of clicks within actions are those of
-the human clicks of GTEA (--human, its folder), or normal with the same spread. In questions, the click lies where the
-page puts it. At each number of answers, one network of the default recipe is trained on the labels of the arm and
-evaluated on the test videos: mAP over tIoU 0.1 to 0.7. The minutes watched are those of whole videos, or of the clips
-that were asked about, once each.
+goes on with whole videos, in which each click is an answer; the other trains rounds as the page does, and answers its
+questions, a batch in each round. The annotator knows gt.json, and clicks where people do: the positions of clicks
+within actions are those of the human clicks of GTEA (--human, its folder), or normal with the same spread. In
+questions, the click lies where the page puts it. At each number of answers, one network of the default recipe is
+trained on the labels of the arm and evaluated on the test videos: mAP over tIoU 0.1 to 0.7. With --videos, DATA holds
+the features of a video backbone, and the recipe is that of `punctum train VIDEOS`. The minutes watched are those of
+whole videos, or of the clips that were asked about, once each.
 """
 
 from __future__ import annotations
@@ -28,18 +28,17 @@ from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.evaluation import evaluate
 from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.labeling.clicks import Click
-from punctum.runtime.labeling.questions import Labels, Question, questions, unlabeled_videos
+from punctum.runtime.labeling.questions import Labels, Question, questions
 from punctum.runtime.labeling.round_result import RoundResult
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import TrainConfig
 from punctum.training.data.labels import locate_clicks, locate_spans
 from punctum.training.data.videos import Sample, TrainingSet
 from punctum.training.guidance import default_minimum, guided_recipe, held_out_videos, scored_video
-from punctum.training.recipes import with_one_network
+from punctum.training.recipes import for_videos, with_one_network
 from result_file import Row, add_json, save
 
 FIRST_CLICKS, FIRST_VIDEOS = 20, 3
-VIDEOS = 4  # labeled after each round in the third arm
 MEAN, SPREAD = 0.5, 0.22  # of human clicks within actions
 PAD_S, LEAST_S = 0.6, 1.2  # of the clip that is shown
 
@@ -64,8 +63,10 @@ class Labeled:
 class Annotator:
     """Knows the truth, and clicks where people click."""
 
-    def __init__(self, data: Dataset, truth: Truth, positions: np.ndarray, rng: np.random.Generator) -> None:
-        self.data, self.truth, self.positions, self.rng = data, truth, positions, rng
+    def __init__(
+        self, data: Dataset, truth: Truth, positions: np.ndarray, rng: np.random.Generator, *, of_videos: bool = False
+    ) -> None:
+        self.data, self.truth, self.positions, self.rng, self.of_videos = data, truth, positions, rng, of_videos
         self.features = {video: data.features(video).data for video in data.train}
 
     def actions(self, video: str) -> Iterator[tuple[str, float, float]]:
@@ -129,15 +130,16 @@ def accuracy(annotator: Annotator, labeled: Labeled, truth: Truth, seed: int) ->
     data = annotator.data
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
-        recipe = with_one_network(TrainConfig()).model_copy(update={"seed": seed})
+        recipe = for_videos(len(labeled.clicks)) if annotator.of_videos else TrainConfig()
+        recipe = with_one_network(recipe).model_copy(update={"seed": seed})
         train_run(training_set(annotator, labeled), recipe, run, quiet=True, threads=1)
         localizer = localizer_of(load_run(run))
         events = {video: localizer.localize(data.features(video).data, stream=video) for video in data.test}
     return evaluate(truth, Detections.from_events(events, truth)).average
 
 
-def ask(annotator: Annotator, labeled: Labeled, seed: int) -> tuple[list[Question], list[str]]:
-    """The questions after a round of training, and the unlabeled videos in the order of what they would teach."""
+def ask(annotator: Annotator, labeled: Labeled, seed: int) -> list[Question]:
+    """The questions after a round of training."""
     data = annotator.data
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
@@ -152,7 +154,7 @@ def ask(annotator: Annotator, labeled: Labeled, seed: int) -> tuple[list[Questio
     found = RoundResult("", 1, "", tuple(data.labels), len(labeled.clicks), default_minimum(loaded), {}, videos)
     partly = {c.video for c in labeled.clicks} - set(labeled.whole)
     labels = Labels.of(labeled.clicks, labeled.spans, confirmed=labeled.confirmed, marked=labeled.whole, partly=partly)
-    return questions(found, labels), [video for video, _ in unlabeled_videos(found, labels)]
+    return questions(found, labels)
 
 
 def human_positions(folder: Path | None, rng: np.random.Generator) -> np.ndarray:
@@ -184,22 +186,18 @@ def curves(
         annotator.label_video(start, order.pop(0))
     yield "start", start, accuracy(annotator, start, test, seed)
     plain, rest = start.copy(), list(order)
-    guided, chosen = start.copy(), start.copy()
+    guided = start.copy()
     for budget in budgets:
         while rest and plain.answers < budget:
             annotator.label_video(plain, rest.pop(0))
         yield "random order", plain, accuracy(annotator, plain, test, seed)
         while guided.answers < budget:
-            asked = ask(annotator, guided, seed)[0][: min(batch, budget - guided.answers)]
+            asked = ask(annotator, guided, seed)[: min(batch, budget - guided.answers)]
             if not asked:
                 break
             for question in asked:
                 annotator.answer(guided, question)
         yield "questions", guided, accuracy(annotator, guided, test, seed)
-        while chosen.answers < budget and (videos := ask(annotator, chosen, seed)[1]):
-            for video in videos[:VIDEOS]:
-                annotator.label_video(chosen, video)
-        yield "videos by what they teach", chosen, accuracy(annotator, chosen, test, seed)
 
 
 def main() -> None:
@@ -210,6 +208,7 @@ def main() -> None:
     parser.add_argument("--answers", default="40,80,160")
     parser.add_argument("--batch", type=int, default=20)
     parser.add_argument("--human", type=Path)
+    parser.add_argument("--videos", action="store_true", help="DATA holds the features of a video backbone")
     add_json(parser)
     arguments = parser.parse_args()
     budgets = [int(x) for x in arguments.answers.split(",")]
@@ -219,7 +218,8 @@ def main() -> None:
     for seed in (int(s) for s in arguments.seeds.split(",")):
         rng = np.random.default_rng([seed, 0x9D1D])
         data = Dataset.open(arguments.data, split=arguments.split)
-        annotator = Annotator(data, data.truth("train"), human_positions(arguments.human, rng), rng)
+        positions = human_positions(arguments.human, rng)
+        annotator = Annotator(data, data.truth("train"), positions, rng, of_videos=arguments.videos)
         name = f"{data.name} {arguments.split or ''}".strip()
         for arm, labeled, value in curves(annotator, data.truth("test"), budgets, batch=arguments.batch, seed=seed):
             counts = (labeled.answers, len(labeled.clicks), len(labeled.spans))

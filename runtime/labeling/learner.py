@@ -138,8 +138,8 @@ class Learner:
         if found is None:
             return {"round": 0, "questions": [], "unlabeled": []}
         asked = questions(found, labels, skipped=self._skipped)
-        order = [[video, round(bits, 2)] for video, bits in unlabeled_videos(found, labels)]
-        return {"round": found.round, "questions": [q.to_record() for q in asked], "unlabeled": order}
+        unlabeled = unlabeled_videos(found, labels)
+        return {"round": found.round, "questions": [q.to_record() for q in asked], "unlabeled": unlabeled}
 
     def skip(self, key: str, value: bool) -> None:
         """Do not ask a question again until the server is started again; value False: do."""

@@ -11,6 +11,7 @@ video or class counts less (`_spread`).
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ..datasets.annotators import SAME_ACTION_S
 from ..datasets.background import BackgroundRow
 from ..datasets.dataset import Point
 from ..diagnosis.suspects import Suspect, find_suspects
+from ..text.display import as_utf8
 from .answered import Moment
 from .clicks import Click
 from .round_result import RoundEvent, RoundResult
@@ -159,16 +161,14 @@ def doubts(found: RoundResult, labels: Labels) -> dict[str, float]:
     return made
 
 
-def unlabeled_videos(found: RoundResult, labels: Labels) -> list[tuple[str, float]]:
-    """Videos that nobody has labeled, and the expected information of their uncertain events in bits per minute; the
-    most informative first."""
-    rows, typical = [], typical_lengths(found)
-    for name, video in found.videos.items():
-        if name not in labels.labeled:
-            open_ones = (e for e in _distinct(video.events) if not _settled(e, name, labels, typical.get(e.label, 0.0)))
-            bits = sum(_entropy(e.score) for e in open_ones)
-            rows.append((name, bits / max(video.duration_s / 60, 1e-3)))
-    return sorted(rows, key=lambda row: (-row[1], row[0]))
+def unlabeled_videos(found: RoundResult, labels: Labels) -> list[str]:
+    """Videos that nobody has labeled, in random order, which is the same in every round.
+
+    Those with the most uncertain events first would leave out videos without an action, and training needs these, too:
+    the same number of clicks then gave a lower mAP (docs/benchmarks/negative-results.md).
+    """
+    names = (name for name in found.videos if name not in labels.labeled)
+    return sorted(names, key=lambda name: hashlib.sha256(as_utf8(name).encode()).digest())
 
 
 def _suspects(found: RoundResult, labels: Labels) -> tuple[Suspect, ...]:

@@ -8,7 +8,7 @@ import { current, hueOf, listen, notify, state } from "./model.js";
 import * as player from "./player.js";
 
 const KINDS = { miss: "No click here", error: "Label in doubt", unsure: "Uncertain" };
-const PAD_S = 0.6, LEAST_S = 1.2, TEACHING = 5, LEAST_BITS = 0.05;
+const PAD_S = 0.6, LEAST_S = 1.2, MOST_NEXT = 5;
 const NEAR_SHARE = 0.5; // as the server has it
 let queue = [], question = null, twin = null, answered = [], single = false, round = -1, onShow = () => {}, after = () => {};
 let told = Promise.resolve(); // what the server has been told about answers
@@ -303,7 +303,7 @@ async function load() {
   state.found = found.round ? found : null;
   if (state.least === null && found.round) state.least = found.min_score;
   const answer = found.round ? await get("api/questions") : null;
-  state.teaching = new Map((answer?.unlabeled || []).map(([name, bits], place) => [name, { place, bits }]));
+  state.unlabeled = answer?.unlabeled || [];
   const later = round > 0 && found.round > round;
   round = found.round;
   if (later && question && !single && answer) {
@@ -313,16 +313,16 @@ async function load() {
   }
   notify("found", "videos");
 }
-/** Unlabeled videos, in the order of what they are expected to teach. */
-function paintTeaching() {
-  const first = [...(state.teaching || [])].filter(([name, { bits }]) => bits >= LEAST_BITS && !model.countOf(name) && !state.nothing[name]).slice(0, TEACHING);
-  byId("teach").hidden = !first.length;
-  byId("teaching").replaceChildren(...first.map(([name, { bits }]) => el("li", {}, el("button", {
+/** Some unlabeled videos, in random order. */
+function paintNext() {
+  const first = (state.unlabeled || []).filter((name) => !model.countOf(name) && !state.nothing[name]).slice(0, MOST_NEXT);
+  byId("next").hidden = !first.length;
+  byId("unlabeled").replaceChildren(...first.map((name) => el("li", {}, el("button", {
     type: "button", onclick: () => onShow(model.videoOf(name)),
-  }, el("span", { class: "label", text: name }), el("small", { text: `${bits.toFixed(bits < 10 ? 1 : 0)} bits per minute` })))));
+  }, el("span", { class: "label", text: name })))));
 }
 listen((topics) => {
-  if (topics.has("found") || topics.has("clicks") || topics.has("videos")) paintTeaching();
+  if (topics.has("found") || topics.has("clicks") || topics.has("videos")) paintNext();
   if (topics.has("learning")) paintStatus();
   if (topics.has("round")) load();
 });
