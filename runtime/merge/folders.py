@@ -36,20 +36,22 @@ def named_folders(folders: Sequence[Path]) -> list[tuple[str, Path]]:
     seen: dict[Path, Path] = {}
     for folder in folders:
         _check(folder)
-        if (first := seen.setdefault(Path(os.path.realpath(folder)), folder)) is not folder:
+        real = Path(os.path.realpath(folder))
+        if (first := seen.get(real)) is not None:
             raise InputError(
                 "merge-folders",
                 f"{folder} is given twice" if first == folder else f"{first} and {folder} are the same folder",
                 required="each folder once",
                 next_step="leave one of the two out",
             )
-    real = sorted(seen.items(), key=lambda pair: (_name(pair[1]), as_utf8(str(pair[0]))))
-    names = [_name(folder) for _, folder in real]
+        seen[real] = folder
+    ordered = sorted(seen.items(), key=lambda pair: (_name(pair[1]), as_utf8(str(pair[0]))))
+    names = [_name(folder) for _, folder in ordered]
     again = _repeated(names)
-    for k, (_, folder) in enumerate(real):
+    for k, (_, folder) in enumerate(ordered):
         if names[k].casefold() in again:
             names[k] = f"{_name(Path(os.path.abspath(folder)).parent)}-{names[k]}"  # noqa: PTH100 - keeps links
-    return sorted(zip(_numbered(names), (folder for _, folder in real), strict=True), key=lambda pair: pair[0])
+    return sorted(zip(_numbered(names), (folder for _, folder in ordered), strict=True), key=lambda pair: pair[0])
 
 
 def refuse_nested(out: Path, folders: Sequence[Path]) -> None:

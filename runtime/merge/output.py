@@ -25,6 +25,7 @@ from ..files.outputs import check_folder
 from ..labeling.clicks import write_clicks
 from ..labeling.lock import WORK, not_labeled
 from ..text.display import as_utf8
+from .drafts import locked, remove_abandoned
 from .folders import refuse_nested
 from .merged import Merged
 
@@ -88,7 +89,8 @@ def write_merged(merged: Merged, out: Path, *, replace: bool = False, copy: bool
     with not_labeled(target) if target.is_dir() else contextlib.nullcontext():
         if replace and target.is_dir():
             check_output(out, [source.folder for source in merged.sources], replace=True)
-        with atomic_folder(out, replace=replace) as draft:
+        remove_abandoned(target)
+        with atomic_folder(out, replace=replace) as draft, locked(draft):
             texts = dict(_texts(merged, as_utf8(target.name)))
             (draft / VIDEOS).mkdir()
             copied = 0
