@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from .progress import track
 from .terminal import echo, say
 
 
@@ -30,9 +32,9 @@ def merge(
     """
     from ..merge.run import merge_folders
 
-    result = merge_folders(folders, out, replace=replace, copy=copy)
+    result = merge_folders(folders, out, replace=replace, copy=copy, watch=lambda names: track(names, "videos"))
     for line in result.losses():
         say(f"warning: {line}")
     for line in result.lines():
         echo(line)
-    echo(f"train on it with: punctum train {out}")
+    echo(f"train on it with: punctum train {shlex.quote(str(out))} --out runs/{shlex.quote(out.resolve().name)}")

@@ -16,11 +16,11 @@ def all_classes(sources: Sequence[Source]) -> tuple[str, ...]:
         sources: The folders.
 
     Raises:
-        InputError: Two classes differ in case or spaces only, and no folder has both in its dataset.json.
+        InputError: Two classes that are used differ in case or spaces only, and no dataset.json has both.
     """
     owner: dict[str, Source] = {}
     for source in sources:
-        for name in names_of(source):
+        for name in [*source.classes, *_of_spans(source)]:
             owner.setdefault(name, source)
     apart = [set(source.classes) for source in sources if source.fixed]
     spelled: dict[str, str] = {}
@@ -34,7 +34,7 @@ def all_classes(sources: Sequence[Source]) -> tuple[str, ...]:
                 required="one spelling for each class",
                 next_step="rename one of them in its tables, or with `punctum label`",
             )
-    return tuple(owner)
+    return tuple(dict.fromkeys(name for source in sources for name in names_of(source)))
 
 
 def trained_classes(sources: Sequence[Source]) -> tuple[str, ...]:
@@ -45,5 +45,8 @@ def trained_classes(sources: Sequence[Source]) -> tuple[str, ...]:
 def names_of(source: Source) -> list[str]:
     """Every class that a folder knows, in the order of its keys."""
     first, then = (source.classes, source.known) if source.fixed else (source.known, source.classes)
-    spans = (span.label for video in source.videos for span in [*video.spans, *video.withheld] if span.label)
-    return list(dict.fromkeys([*first, *then, *spans]))
+    return list(dict.fromkeys([*first, *then, *_of_spans(source)]))
+
+
+def _of_spans(source: Source) -> list[str]:
+    return [span.label for video in source.videos for span in [*video.spans, *video.withheld] if span.label]

@@ -88,6 +88,11 @@ def merge(sources: Sequence[Source]) -> Merged:
     _unknown_spans(made, set(learned), set(known))
     made.groups = groups_of(made.videos, made.owner, _trained(made, set(learned)), made.notes)
     made.truth = {name: video.truth for name, video in made.videos.items() if video.truth is not None}
+    if made.test and (
+        others := [n for n in made.truth if made.truth[n].get("subset") == "test" and n not in made.test]
+    ):
+        many = counted(len(others), "video")
+        made.notes.append(f"{many} that only gt.json marks as test videos: not in test.txt ({some(others, 3)})")
     if made.truth and (open_ones := [name for name in made.test if name not in made.truth]):
         made.notes.append(f"{counted(len(open_ones), 'test video')} without ground truth ({some(open_ones, 3)})")
     return made

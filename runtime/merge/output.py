@@ -10,7 +10,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from .folders import refuse_nested
 from .merged import Merged
 
 MADE, SCHEMA, VIDEOS = "merged.json", "punctum.merged/1", "videos"
+Watch = Callable[[Sequence[str]], Iterable[str]]
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -69,7 +70,9 @@ def check_output(out: Path, folders: Sequence[Path], *, replace: bool) -> Path:
     return place
 
 
-def write_merged(merged: Merged, out: Path, *, replace: bool = False, copy: bool = False) -> int:
+def write_merged(
+    merged: Merged, out: Path, *, replace: bool = False, copy: bool = False, watch: Watch | None = None
+) -> int:
     """Write a merged data set. A process that is killed leaves the old folder or the new one, never a part of it.
 
     Args:
@@ -77,6 +80,7 @@ def write_merged(merged: Merged, out: Path, *, replace: bool = False, copy: bool
         out: The folder, as `check_output` returns it.
         replace: Whether an earlier result is replaced.
         copy: Copy all videos; otherwise they are linked where the file system can do that.
+        watch: Wraps the list of new names, for a progress bar.
 
     Returns:
         Number of videos that were copied.
@@ -94,7 +98,9 @@ def write_merged(merged: Merged, out: Path, *, replace: bool = False, copy: bool
             texts = dict(_texts(merged, as_utf8(target.name)))
             (draft / VIDEOS).mkdir()
             copied = 0
-            for name, video in merged.videos.items():
+            names = list(merged.videos)
+            for name in names if watch is None else watch(names):
+                video = merged.videos[name]
                 copied += _bring(video.file, draft / VIDEOS / f"{name}{video.file.suffix}", copy=copy)
             for file, text in texts.items():
                 atomic_write(draft / file, text)

@@ -124,8 +124,9 @@ def _read(folder: Path, name: str) -> Source:
     left_out = labels.give(by_name, index, _class_names(layout), needed, layout.videos)
     test = [by_name[found] for video in tested if (found := index.find(video))]
     train = [by_name[found] for video in trained or () if (found := index.find(video))]
+    listed_ones = set(train)
     for video in videos:
-        _judge(video, listed=video in train, fixed=layout.fixed)
+        _judge(video, listed=video in listed_ones, fixed=layout.fixed)
     if layout.fixed and (folder / "features").is_dir():
         left_out.append("features (training extracts them from the videos)")
     return Source(

@@ -9,7 +9,7 @@ from pathlib import Path
 from ..text.display import counted
 from .folders import named_folders
 from .merged import Merged, counts, merge
-from .output import check_output, write_merged
+from .output import Watch, check_output, write_merged
 from .reading import read_source
 from .source import Video
 
@@ -57,7 +57,9 @@ class MergeResult:
         yield f"wrote {self.out} ({counted(linked, 'video')} linked, {self.copied} copied)"
 
 
-def merge_folders(folders: Sequence[Path], out: Path, *, replace: bool = False, copy: bool = False) -> MergeResult:
+def merge_folders(
+    folders: Sequence[Path], out: Path, *, replace: bool = False, copy: bool = False, watch: Watch | None = None
+) -> MergeResult:
     """Join folders of labeled videos into one data set. The result does not depend on their order.
 
     Args:
@@ -65,6 +67,7 @@ def merge_folders(folders: Sequence[Path], out: Path, *, replace: bool = False, 
         out: The folder to write.
         replace: Replace an earlier result.
         copy: Copy all videos in place of linking them.
+        watch: Wraps the list of videos, for a progress bar.
 
     Raises:
         InputError: A folder cannot be merged, or `out` may not be written.
@@ -75,7 +78,7 @@ def merge_folders(folders: Sequence[Path], out: Path, *, replace: bool = False, 
     sources = [read_source(folder, name) for name, folder in named]
     told = tuple(f"{source.name}: {_described(source.videos)}" for source in sources)  # joining changes the videos
     merged = merge(sources)
-    return MergeResult(merged, out, write_merged(merged, place, replace=replace, copy=copy), told)
+    return MergeResult(merged, out, write_merged(merged, place, replace=replace, copy=copy, watch=watch), told)
 
 
 def _described(videos: Sequence[Video]) -> str:

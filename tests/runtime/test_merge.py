@@ -280,6 +280,21 @@ def test_a_camera_without_a_click_yet_is_taken(door, tmp_path):
     assert spans_of(data)["y"] == [(1.0, 2.0, "open")]
 
 
+def test_a_class_that_is_in_no_use_may_be_spelled_otherwise(tmp_path):
+    """The list of keys may have a class that nobody has clicked; training takes such a folder."""
+    one = folder(tmp_path / "one", ["a"], clicks=["open,a,1,,,"], classes=["Open", "open"])
+    assert merged(tmp_path, one)[1].labels == ("open",)
+
+
+def test_test_videos_by_the_ground_truth_alone_are_named(tmp_path):
+    truth = {"database": {"b": {"subset": "test", "annotations": []}}}
+    one = folder(tmp_path / "one", ["a", "b"], clicks=["x,a,1,,,"], files={"gt.json": json.dumps(truth)})
+    two = folder(tmp_path / "two", ["c", "d"], clicks=["x,c,1,,,"], files={"test.txt": "d\n"})
+    lines = merged(tmp_path, one, two)[0].lines()
+    assert "1 video that only gt.json marks as test videos: not in test.txt (b)" in lines
+    assert "1 test video without ground truth (d)" in lines
+
+
 def test_classes_that_differ_in_spelling_are_refused(door, tmp_path):
     for other in ("Open", "o\u200bpen", "open\u00a0"):
         two = folder(tmp_path / "two", ["b"], clicks=[f"{other},b,1,,,"])

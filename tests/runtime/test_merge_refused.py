@@ -355,5 +355,5 @@ def test_what_the_command_prints(one, two, tmp_path, capsys):
         "together: 3 videos, 3 clicks, 0 background spans",
         "2 groups in groups.csv, each held out as a whole",
         f"wrote {tmp_path / 'all'} (0 videos linked, 3 copied)",
-        f"train on it with: punctum train {tmp_path / 'all'}",
+        f"train on it with: punctum train {tmp_path / 'all'} --out runs/all",
     ]
