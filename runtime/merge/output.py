@@ -196,7 +196,7 @@ def _bring(file: Path, target: Path, *, copy: bool) -> bool:
             raise
         raise PunctumError(
             "write-failed",
-            f"cannot copy {file} to {target.parent} ({error.strerror or error})",
+            f"Cannot copy {file} to {target.parent} ({error.strerror or error})",
             required="a video that can be read, and a folder that this user may write to",
             next_step="check the permissions of both",
         ) from None

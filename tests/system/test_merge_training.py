@@ -91,7 +91,7 @@ def test_reviews_and_labeled_folders_are_trained_on_together(reviews, labeled, t
         capsys.readouterr().err
     )
     assert (run / "bundle" / "manifest.json").is_file()
-    videos = json.loads((run / HELD_OUT).read_text())["videos"]
+    videos = json.loads((run / "locator" / HELD_OUT).read_text())["videos"]
     folds = [{videos[name]["fold"] for name in some} for some in (("v0", "v1", "v2"), ("v3", "v4", "v5"))]
     assert sorted(map(len, folds)) == [1, 1], "a folder was not held out as a whole"
     assert folds[0] != folds[1]
