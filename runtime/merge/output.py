@@ -94,21 +94,26 @@ def write_merged(
         if replace and target.is_dir():
             check_output(out, [source.folder for source in merged.sources], replace=True)
         remove_abandoned(target)
-        with atomic_folder(out, replace=replace) as draft, locked(draft):
+        copies: set[str] = set()
+
+        def linked(path: Path) -> bool:
+            return path.parent.name == VIDEOS and path.name not in copies
+
+        with atomic_folder(out, replace=replace, linked=linked) as draft, locked(draft):
             texts = dict(_texts(merged, as_utf8(target.name)))
             (draft / VIDEOS).mkdir()
-            copied = 0
             names = list(merged.videos)
             for name in names if watch is None else watch(names):
-                video = merged.videos[name]
-                copied += _bring(video.file, draft / VIDEOS / f"{name}{video.file.suffix}", copy=copy)
+                file = merged.videos[name].file
+                if _bring(file, draft / VIDEOS / f"{name}{file.suffix}", copy=copy):
+                    copies.add(f"{name}{file.suffix}")
             for file, text in texts.items():
                 atomic_write(draft / file, text)
             atomic_write(draft / MADE, _json(_record(merged, texts, draft / VIDEOS)))
             _check(draft, out)
             sync_folder(draft / VIDEOS)
             sync_folder(draft)
-    return copied
+    return len(copies)
 
 
 def _texts(merged: Merged, name: str) -> Iterator[tuple[str, str]]:
