@@ -107,8 +107,8 @@ def write_merged(
                 file = merged.videos[name].file
                 if _bring(file, draft / VIDEOS / f"{name}{file.suffix}", copy=copy):
                     copies.add(f"{name}{file.suffix}")
-            for file, text in texts.items():
-                atomic_write(draft / file, text)
+            for table, text in texts.items():
+                atomic_write(draft / table, text)
             atomic_write(draft / MADE, _json(_record(merged, texts, draft / VIDEOS)))
             _check(draft, out)
             sync_folder(draft / VIDEOS)
