@@ -126,7 +126,9 @@ def _lists(made: Merged, names: dict[Video, str], learned: set[str]) -> None:
     tested = set(made.test)
     both = {names[video] for source in made.sources for video in source.train} & tested
     if made.twice and both:
-        made.notes.append(f"{some(sorted(both), 3)} stay test videos, and are no training videos of the other folder")
+        made.notes.append(
+            f"test videos of one folder and training videos of another, kept for testing: {some(sorted(both), 3)}"
+        )
     if not any(source.lists for source in made.sources):
         return
     train: dict[str, None] = {}

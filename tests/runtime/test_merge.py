@@ -173,6 +173,16 @@ def test_test_videos_stay_test_videos(tmp_path):
     assert not (tmp_path / "all" / "dataset.json").exists()
 
 
+def test_a_test_video_of_one_folder_is_no_training_video_of_another(tmp_path):
+    one = folder(tmp_path / "one", {"a": "1", "b": "film"}, clicks=["x,a,1,,,", "x,b,1,,k,"], files={"test.txt": "b\n"})
+    two = folder(
+        tmp_path / "two", {"c": "3", "d": "film"}, clicks=["x,c,1,,,", "x,d,1,,k,"], files={"train.txt": "c\nd\n"}
+    )
+    result, data = merged(tmp_path, one, two)
+    assert (data.train, data.test) == (("a", "c"), ("b",))
+    assert "test videos of one folder and training videos of another, kept for testing: b" in result.lines()
+
+
 def test_a_list_of_training_videos_is_kept(tmp_path):
     one = folder(tmp_path / "one", ["a", "b"], clicks=["x,a,1,,,", "x,b,1,,,"], files={"train.txt": "b\n"})
     two = folder(tmp_path / "two", ["c", "d"], clicks=["x,c,1,,,"])
