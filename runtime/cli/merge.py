@@ -14,7 +14,7 @@ from .terminal import echo, say
 
 def merge(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER...", help="Folders of videos with labels, or data sets of videos.")
+        list[Path], typer.Argument(metavar="FOLDER", help="Folders of videos with labels, or data sets of videos.")
     ],
     out: Annotated[Path, typer.Option("--out", help="Folder to create.")],
     copy: Annotated[
