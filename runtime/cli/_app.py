@@ -82,7 +82,7 @@ def build(arguments: Sequence[str] | None = None) -> Any:
         if not one or name == first:
             app.command(name)(_function(name))
     if not one or first == "data":
-        app.add_typer(_data(), name="data", help="Check, begin and generate data sets.")
+        app.add_typer(_data(), name="data", help="Check, begin, merge and generate data sets.")
     for point in points:
         if not one or point.name == first:
             _add(app, point.name, point.load())

@@ -1,4 +1,4 @@
-"""`punctum data`: check a data set, begin one, or generate one."""
+"""`punctum data`: check a data set, begin one, join several, or generate one."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import typer
 from ..text.display import counted
 from ._parameters import in_options
 from .make_videos import make_videos
+from .merge import merge
 from .terminal import cell, console, echo, echo_json
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ _SHOWN = 40
 
 app = typer.Typer(no_args_is_help=True, rich_markup_mode="rich")
 app.command("make-videos")(make_videos)
+app.command("merge")(merge)
 
 
 @app.command("check")

@@ -21,6 +21,8 @@ from .other_columns import cells_of, header_of, other_columns
 from .tables import read_text
 
 FILE = "background.csv"
+WITHHELD = "withheld.csv"
+"""Spans of classes that have no click yet, in the data sets that reviews become: readers take no others."""
 COLUMNS = ("video_id", "start_s", "end_s", "class", "annotator", "created", "id")
 _VIDEO, _LABEL = ("video_id", "video", "video_name"), ("class", "class_name", "label")
 

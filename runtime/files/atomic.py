@@ -177,7 +177,11 @@ def write_all(handle: int, data: bytes) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(
-    path: str | Path, *, replace: bool = False, own: Callable[[Path], bool] | None = None
+    path: str | Path,
+    *,
+    replace: bool = False,
+    own: Callable[[Path], bool] | None = None,
+    linked: Callable[[Path], bool] | None = None,
 ) -> Iterator[Path]:
     """Yield a temporary sibling folder that becomes `path` when the block ends without an error.
 
@@ -185,6 +189,8 @@ def atomic_folder(
         path: The folder. Symbolic links are followed.
         replace: Replace a folder that is not empty.
         own: Whether a folder has only what this command writes; others are never replaced.
+        linked: Whether a file in the folder is one that was there before, under another name: it is not brought to the
+            disk again.
 
     Raises:
         InputError: `path` exists and may not be replaced.
@@ -216,7 +222,7 @@ def atomic_folder(
                 raise _write_error(f"cannot write {path}", error) from error
             raise
         for file in draft.rglob("*"):
-            if file.is_file():
+            if file.is_file() and not (linked is not None and linked(file)):
                 with file.open("rb") as stream:
                     os.fsync(stream.fileno())
         if not path.exists():

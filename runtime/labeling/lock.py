@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from ..errors import InputError, PunctumError
@@ -63,12 +64,39 @@ class FolderLock:
                 os.close(handle)
 
 
+@contextlib.contextmanager
+def not_labeled(folder: Path) -> Iterator[None]:
+    """Keep other processes from labeling a folder while it is read. Several may read it at a time; nothing is written.
+
+    Args:
+        folder: The folder.
+
+    Raises:
+        InputError: A process labels the folder.
+    """
+    with contextlib.ExitStack() as handles:
+        for path in (folder / WORK / "lock", folder):
+            with contextlib.suppress(OSError):  # not there, or a file system without locks
+                handle = os.open(path, os.O_RDONLY | BINARY)
+                handles.callback(os.close, handle)
+                try:
+                    _take(handle, fcntl.LOCK_SH)
+                except _Taken:
+                    raise InputError(
+                        "label-running",
+                        f"`punctum label` is labeling {folder}",
+                        required="a folder that nobody labels at the moment",
+                        next_step="stop `punctum label`, and try again",
+                    ) from None
+        yield
+
+
 class _Taken(Exception):
     """Another process has the lock."""
 
 
-def _take(handle: int) -> None:
+def _take(handle: int, kind: int = fcntl.LOCK_EX) -> None:
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(handle, kind | fcntl.LOCK_NB)
     except BlockingIOError:
         raise _Taken from None

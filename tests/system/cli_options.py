@@ -221,6 +221,11 @@ OPTIONS: dict[str, dict[str, str]] = {
         "--log-json": "log lines are JSON",
     },
     "data init": {"--points": "file of the clicks"},
+    "data merge": {
+        "--out": "folder",
+        "--copy": "copies videos in place of linking them",
+        "--replace": "replaces an earlier result",
+    },
     "data make-videos": {
         "--out": "folder",
         "--count": "videos",

@@ -381,9 +381,22 @@ def test_the_page_says_how_to_train_with_reviews(browser, serve, media, tmp_path
         browser.wait("return document.getElementById('t-folder').textContent === arguments[0]", f"{folder}/CAMERA")
         commands = text(browser, "t-commands")
         assert "pip install 'punctum[train,export,video]'" in commands
-        assert f"punctum train {folder}/gate --out runs/gate" in commands
+        assert f"punctum data merge {folder}/* --out reviewed --replace" in commands
+        assert "punctum train reviewed --out runs/reviewed" in commands
         assert browser.run("return document.getElementById('training').getBoundingClientRect().top") < 844
         assert browser.run("return document.documentElement.scrollWidth") <= kit.SIZES[size][0]
+
+
+def test_the_reviews_of_a_single_camera_need_no_merging(browser, serve, media, tmp_path):
+    view, _ = busy(tmp_path, media)
+    for name in [name for name in view.views if name != "gate"]:
+        del view.views[name]
+    opened(browser, serve(view).url, "site")
+    folder = view.store.folder / "reviews"
+    browser.wait("return document.getElementById('t-folder').textContent === arguments[0]", f"{folder}/CAMERA")
+    commands = text(browser, "t-commands")
+    assert f"punctum train {folder}/gate --out runs/gate" in commands
+    assert "merge" not in commands
 
 
 def test_edges_that_the_clip_does_not_show_are_not_saved(browser, serve, media, tmp_path):

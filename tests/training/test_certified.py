@@ -14,7 +14,7 @@ from punctum.runtime import Dataset, InputError
 from punctum.runtime.cli import invoke
 from punctum.runtime.datasets.background import BackgroundSpan
 from punctum.runtime.datasets.dataset import Point
-from punctum.training.confidence.folds import fold_of_videos
+from punctum.training.confidence.folds import fold_of_videos, without_fold
 from punctum.training.config import PointsObjective, TrainConfig
 from punctum.training.data.labels import SureSpan, locate_clicks, locate_spans
 from punctum.training.data.videos import Sample, TrainingSet, load_training_set
@@ -155,6 +155,16 @@ def test_a_video_labeled_in_part_is_in_no_fold():
     assert sorted(set(assigned)) == [-1, 0, 1, 2]
     few = TrainingSet("x", ("open", "close"), 1.0, 6, (samples[0], samples[2]))
     assert fold_of_videos(few, 3, seed=0) == []
+
+
+def test_a_group_is_held_out_with_its_videos_that_are_labeled_in_part():
+    samples = [replace(sample(f"v{k}", partly=k > 3), group=group) for k, group in enumerate("aabbab")]
+    samples.append(sample("alone", partly=True))
+    data = TrainingSet("x", ("open", "close"), 1.0, 6, tuple(samples))
+    assigned = fold_of_videos(data, 3, seed=0)
+    assert assigned[4:] == [-1, -1, -1]
+    for fold, left in ((assigned[0], ["v2", "v3", "v5", "alone"]), (assigned[2], ["v0", "v1", "v4", "alone"])):
+        assert [one.video for one in without_fold(data, assigned, fold).samples] == left
 
 
 # --- from the files

@@ -57,5 +57,7 @@ def fold_of_videos(data: TrainingSet, folds: int, *, seed: int) -> list[int]:
 
 
 def without_fold(data: TrainingSet, assigned: list[int], fold: int) -> TrainingSet:
-    """The training set without the videos of one fold."""
-    return replace(data, samples=tuple(s for s, k in zip(data.samples, assigned, strict=True) if k != fold))
+    """The training set without the videos of one fold, and without those of its groups that are labeled in part."""
+    judged = list(zip(data.samples, assigned, strict=True))
+    held = {sample.group for sample, k in judged if k == fold and sample.group}
+    return replace(data, samples=tuple(s for s, k in judged if k != fold and s.group not in held))

@@ -35,11 +35,13 @@ function draw() {
   drawTraining(site.reviews || "STATE/reviews");
 }
 const quoted = (path) => (/^[\w./@%+=:,-]+$/.test(path) ? path : `'${path.replaceAll("'", "'\\''")}'`);
-/** Where the reviews are, and the commands that make a bundle of those of one camera. */
+/** Where the reviews are, and the commands that make a bundle of those of one camera, or of all cameras together. */
 function drawTraining(folder) {
-  const reviewed = [...state.events.values()].find((e) => e.review), camera = reviewed?.camera ?? state.cameras[0]?.name ?? "CAMERA", data = quoted(`${folder}/${camera}`);
+  const cameras = state.cameras.map((c) => c.name), several = cameras.length > 1, name = several ? "reviewed" : cameras[0] ?? "CAMERA";
+  const data = several ? name : quoted(`${folder}/${name}`);
+  const joined = several ? ["# of all cameras, and of folders that you labeled yourself, if you name them, too", `punctum data merge ${quoted(folder)}/* --out ${data} --replace`] : [];
   text(byId("t-folder"), `${folder}/CAMERA`);
-  text(byId("t-commands"), ["pip install 'punctum[train,export,video]'", `punctum data check ${data}`, `punctum train ${data} --out runs/${camera}`, `# the bundle: runs/${camera}/bundle`].join("\n"));
+  text(byId("t-commands"), ["pip install 'punctum[train,export,video]'", ...joined, `punctum data check ${data}`, `punctum train ${data} --out runs/${name}`, `# the bundle: runs/${name}/bundle`].join("\n"));
 }
 function drawParts() {
   byId("s-no-bundles").hidden = state.bundles.length > 0;

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any
 
 from ...datasets.background import FILE as BACKGROUND
-from ...datasets.background import BackgroundRow, scan_background, write_background
+from ...datasets.background import WITHHELD, BackgroundRow, scan_background, write_background
 from ...datasets.labeled import RECORD, read_labeling
 from ...datasets.tables import read_text
 from ...errors import PunctumError
@@ -36,7 +36,7 @@ from ...text.delimited import column_key, read_table
 from ...text.names import clean_name
 from .rows import EventRow, MediaRow, Review
 
-POINTS, WITHHELD, PREFIX = "points.csv", "withheld.csv", "review-"
+POINTS, PREFIX = "points.csv", "review-"
 COLUMNS = ("class", "video_id", "time_s", "annotator", "created", "id", "note", "start_s", "end_s")
 _NAMES = {"class": ("class", "class_name", "label"), "video_id": ("video_id", "video", "video_name")}
 _LEAST_S = 0.001  # a shorter span is none

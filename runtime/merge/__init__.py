@@ -1,0 +1,1 @@
+"""Several folders of labeled videos joined into one data set: `punctum data merge`."""
