@@ -36,7 +36,8 @@ def ask(port: int, request: bytes, host: str = "127.0.0.1") -> tuple[bytes, byte
     """(head, body) of the answer."""
     with socket.create_connection((host, port), 10) as client:
         client.settimeout(10)
-        client.sendall(request)
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # answered before all of it was sent
+            client.sendall(request)
         data = b""
         with contextlib.suppress(ConnectionResetError):
             while piece := client.recv(65536):
