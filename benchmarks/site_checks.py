@@ -20,7 +20,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import product, repeat
 from multiprocessing import get_context
 from pathlib import Path
@@ -127,7 +127,7 @@ class Offline:
         self._localizer, self._backbone = Localizer(bundle), VideoBackbone.open(bundle)
         self.fps, self.stride_s = self._backbone.spec.fps, self._backbone.spec.stride_s
         self._planes: dict[Path, list[Any]] = {}
-        self._features: dict[tuple[Path, int], Any] = {}
+        self._rows: dict[tuple[Path, int], Any] = {}
         if self._backbone.spec.right_frames:
             raise SystemExit("rows of the features of this bundle depend on later frames")
 
@@ -145,16 +145,29 @@ class Offline:
     def features(self, path: Path, first: int, snippets: int) -> Any:
         """[T, D] of so many snippets of a recording, from frame `first` on.
 
-        A row depends on frames before its end only, so all sections that begin with this frame share their rows.
+        A row depends on the frames of a clip that ends with its own. So the rows of a recording from frame 0 on, from 1
+        on, and so on, serve all sections, but for those at the beginning of a section, whose clip reaches back beyond
+        it.
         """
+        import numpy as np
+
+        spec = self._backbone.spec
+        size = spec.snippet_frames
+        before, offset = divmod(first, size)
+        if (path, offset) not in self._rows:
+            self._rows[path, offset] = self._extracted(self.planes(path)[offset:])
+        start = -(-spec.clip_frames // size) - 1  # rows whose clip reaches back beyond the beginning
+        head = self._extracted(self.planes(path)[first : first + start * size])
+        rows = self._rows[path, offset][before:]
+        return np.concatenate([head, rows[len(head) :]])[:snippets]
+
+    def _extracted(self, planes: list[Any]) -> Any:
         import numpy as np
         from punctum.runtime.backbone.extractor import Extractor
 
-        if (path, first) not in self._features:
-            extractor = Extractor(self._backbone, batch=8)
-            rows = [extractor.push_prepared(plane) for plane in self.planes(path)[first:]]
-            self._features[path, first] = np.concatenate([*rows, extractor.flush()])
-        return self._features[path, first][:snippets]
+        extractor = Extractor(self._backbone, batch=8)
+        rows = [extractor.push_prepared(plane) for plane in planes]
+        return np.concatenate([*rows, extractor.flush()])
 
     def events(self, path: Path, first: int, section: Section) -> list[dict[str, Any]]:
         """What the offline run finds in the frames of a section, on its media time."""
@@ -181,12 +194,18 @@ def all_compared(sections: Sequence[Section], served: dict[str, Served], near: N
     return found
 
 
+@cache
+def _offline() -> Offline:
+    """One for all cameras that a process compares: some recordings were shown by several."""
+    return Offline()
+
+
 def compared(sections: Sequence[Section], served: Served, near: Near) -> dict[str, Any]:
     """Events of the sections of one camera against offline runs."""
     counts: dict[str, int] = defaultdict(int)
     lines: list[str] = []
     before: Section | None = None
-    offline = Offline()
+    offline = _offline()
     for section in sections:
         counts["sections"] += 1
         section.shown, differences, same = _best(section, before, served, offline)
@@ -227,8 +246,8 @@ def _best(
         differences, same = _differences(section.events, offline.events(path, first, section))
         if best is None or _weight(differences) < _weight(best[1]):
             best = ((path, first), differences, same)
-        if not differences:
-            break
+        if not differences or same > max(len(differences), 1):
+            break  # the place is certain: at no other one do most events agree to the last digit
     return best or (None, [("told but not offline", event, None) for event in section.events], 0)
 
 
