@@ -217,7 +217,12 @@ def _resized(model: GraphModel, writer: Nodes, node: Mapping[str, Any], picture:
     attributes = node["attr"]
     if attributes.get("align_corners", {}).get("b") or not attributes.get("half_pixel_centers", {}).get("b"):
         raise ValueError("an interpolation that does not count from the centers of pixels")
-    scales = writer.constant(np.array([1, 1, height / picture.height, width / picture.width], np.float32))
+    # The operator rounds sizes down, so that a ratio which is not exact must not be too small.
+    ratios = [
+        np.nextafter(np.float32(a / b), np.float32(np.inf)) if a % b else a // b
+        for a, b in ((height, picture.height), (width, picture.width))
+    ]
+    scales = writer.constant(np.array([1, 1, *ratios], np.float32))
     tensor = writer.add(
         "Resize", picture.tensor, "", scales, mode="linear", coordinate_transformation_mode="half_pixel"
     )
