@@ -7,7 +7,7 @@ jumps between two that are nearly equal, so that rounding and half precision do 
 
 The network expects a person that fills the picture, as it does in the crop that applications cut around the pose of
 the previous frame. Features must not depend on earlier calls, so each picture is seen twice: whole, and as the crop
-around what was found.
+around what was found. Dark pictures are brightened first.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ _LEAST = 1e-6
 _MARGIN = 1.3
 _SMALLEST = 0.15
 """Half side of the smallest crop, relative to the height of the picture."""
+_USUAL, _MOST_GAIN = 110.0, 12.0
+"""Mean of a picture below which it is brightened, and the most that its darkest values are multiplied by."""
 _SURE, _UNSURE = 0.3, 0.1
 """Scores from which a key point counts fully, and up to which it does not count."""
 
@@ -75,9 +77,21 @@ def find_twice(model: GraphModel, writer: Nodes, pictures: str, *, sharpness: fl
     """
     half = writer.constant(np.full((1, 1), max(HEIGHT, WIDTH) / 2, np.float32))
     middle = [writer.constant(np.full((1, 1), side / 2, np.float32)) for side in (HEIGHT, WIDTH)]
+    pictures = _brightened(writer, pictures)
     first = _find(model, writer, pictures, middle[0], middle[1], half, sharpness)
     y, x, around = _crop(writer, first)
     return first, _find(model, writer, pictures, y, x, around, sharpness)
+
+
+def _brightened(writer: Nodes, pictures: str) -> str:
+    """Dark pictures brighter, the others as they are: x -> g x / (1 + (g - 1) x / 255), by the mean of the picture."""
+    mean = writer.add("ReduceMean", pictures, np.array([1, 2, 3], np.int64), keepdims=1)
+    more = writer.add(
+        "Sub", writer.clamp(writer.add("Div", _USUAL, writer.add("Add", mean, 0.1)), 1.0, _MOST_GAIN), 1.0
+    )
+    share = writer.add("Div", writer.add("Mul", more, pictures), 255.0)
+    gain = writer.add("Div", writer.add("Add", more, 1.0), writer.add("Add", share, 1.0))
+    return writer.add("Mul", pictures, gain)
 
 
 def _crop(writer: Nodes, pose: Pose) -> tuple[str, str, str]:

@@ -164,6 +164,13 @@ def test_without_a_person_the_second_pass_sees_the_whole_picture():
     assert (first[..., 2] < 0.1).all()
 
 
+def test_dark_pictures_are_brightened():
+    lit = np.minimum(spot(63, 247) + 60, 255)
+    bright, dark = find(np.stack([lit, 0.1 * lit]))[1]
+    assert dark[:, :2] == pytest.approx(bright[:, :2], abs=2)
+    assert (dark[:, 2] > 0.5).all()
+
+
 def test_pictures_do_not_depend_on_the_batch():
     pictures = np.stack([spot(60, 250), spot(200, 40), np.zeros((3, HEIGHT, WIDTH))])
     together = find(pictures)[1]
