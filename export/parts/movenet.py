@@ -120,19 +120,33 @@ def _crop(writer: Nodes, pose: Pose) -> tuple[str, str, str]:
     return y, x, side
 
 
+def find_in_squares(model: GraphModel, writer: Nodes, squares: str, *, sharpness: float = SHARPNESS) -> Pose:
+    """Key points in pictures of the size that the network takes, relative to their side.
+
+    Args:
+        model: MoveNet (single pose).
+        writer: The graph.
+        squares: [N, 3, S, S], RGB from 0 to 255; S is 256 (thunder) or 192 (lightning).
+        sharpness: The power of the responses.
+
+    Raises:
+        InputError: The model is another one.
+    """
+    size = model.input_shape[1]
+    return _decode(writer, convert(model, writer, {_INPUT: Picture(squares, 3, size, size)}, _HEADS), sharpness)
+
+
 def _find(model: GraphModel, writer: Nodes, pictures: str, y: str, x: str, half: str, sharpness: float) -> Pose:
     """Key points in a square of the pictures with center and half side y, x, half [N or 1, 1]."""
     size = model.input_shape[1]
     rows = _sampling(writer, y, half, size, HEIGHT)
     columns = writer.add("Transpose", _sampling(writer, x, half, size, WIDTH), perm=[0, 1, 3, 2])
     square = writer.add("MatMul", rows, writer.add("MatMul", pictures, columns))
-    heads = convert(model, writer, {_INPUT: Picture(square, 3, size, size)}, _HEADS)
-    place = _decode(writer, heads, sharpness)
+    place = find_in_squares(model, writer, square, sharpness=sharpness)
     scale = writer.add("Mul", half, 2.0)
-    start = [writer.add("Sub", middle, half) for middle in (y, x)]
     found = [
-        writer.add("Add", writer.add("Mul", each, scale), begin)
-        for each, begin in zip((place.y, place.x), start, strict=True)
+        writer.add("Add", writer.add("Mul", each, scale), writer.add("Sub", middle, half))
+        for each, middle in ((place.y, y), (place.x, x))
     ]
     return Pose(found[0], found[1], place.score)
 
