@@ -8,7 +8,9 @@ the events: the places of the recording at which most of them would be are tried
 The offline run is that of the same frames: those of the recording from frame k on, up to the end of the section. So
 nothing next to the end of a section has to be left out: both runs know the same media. An event belongs to the section
 that contains its middle. Two events are the same if class, start, end and score agree within TIME_S and SCORE.
-Differences count as faults unless the event itself declares lost frames (`dropped`).
+Differences count as faults unless the event itself declares lost frames (`dropped`). Next to a gap they depend on the
+frame at which it begins, which is known to a snippet only; `differences_away` counts those that are further from both
+ends of their section than the networks look.
 """
 
 from __future__ import annotations
@@ -128,6 +130,8 @@ class Offline:
         self.fps, self.stride_s = self._backbone.spec.fps, self._backbone.spec.stride_s
         self._planes: dict[Path, list[Any]] = {}
         self._rows: dict[tuple[Path, int], Any] = {}
+        locator = bundle.manifest.locator
+        self.field_s = max(locator.left, locator.right) * self.stride_s
         if self._backbone.spec.right_frames:
             raise SystemExit("rows of the features of this bundle depend on later frames")
 
@@ -216,6 +220,8 @@ def compared(sections: Sequence[Section], served: Served, near: Near) -> dict[st
             declared = bool(told and told["dropped"] and not told["interrupted"])
             counts[f"events_{kind.replace(' ', '_')}"] += 1
             counts["differences_declared" if declared else "differences"] += 1
+            away_s = min(event["start"] - section.start_s, section.end_s - event["end"])
+            counts["differences_away"] += away_s > offline.field_s
             where = f"{section.camera} [{section.start_s:.1f}, {section.end_s:.1f}] after {section.reason!r}"
             file, first = section.shown or (Path("?"), 0)
             lines.append(
@@ -233,6 +239,7 @@ COUNTS = (
     "events_told_but_not_offline",
     "differences_declared",
     "differences",
+    "differences_away",
 )
 _Differences = list[tuple[str, dict[str, Any] | None, dict[str, Any] | None]]
 

@@ -81,7 +81,7 @@ def pose_graph(model: GraphModel) -> bytes:
     before, now = (read_body(writer, Pose(*(writer.take(pair, k, 1) for pair in pairs))) for k in range(2))
     columns = [*pose_columns(writer, now).values(), *change_columns(writer, before, now).values()]
     features = writer.add("Concat", *columns, axis=1)
-    shape = ["N", FRAMES, 3, HEIGHT, WIDTH]
+    shape: list[int | str] = ["N", FRAMES, 3, HEIGHT, WIDTH]
     return writer.graph("movenet", {"clips": shape}, {"features": (features, ["N", len(columns)])})
 
 
