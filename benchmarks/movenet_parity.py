@@ -3,6 +3,7 @@
     npm install --prefix MODULES @tensorflow/tfjs @tensorflow/tfjs-backend-wasm
     punctum backbones fetch movenet-thunder
     python benchmarks/movenet_parity.py VIDEOS --modules MODULES [--network movenet-lightning] [--frames 12]
+                                        [--json FILE]
 
 One frame from the middle of each of `--frames` videos, evenly spread over the folder, fitted into the network's square.
 Places are relative to the side of the square. Sure: key points with a score above 0.3. The sharp graph takes the
@@ -25,6 +26,7 @@ from punctum.export.parts.movenet import POINTS, SHARPNESS, find_in_squares
 from punctum.export.parts.nodes import Nodes
 from punctum.export.parts.tfjs import GraphModel, read_graph_model
 from punctum.export.parts.weights import cache_folder, read_files
+from result_file import Row, add_json, save
 
 SHARP = 2000.0
 SURE = 0.3
@@ -98,6 +100,7 @@ def main() -> None:
     parser.add_argument("--modules", type=Path, required=True)
     parser.add_argument("--network", default="movenet-thunder")
     parser.add_argument("--frames", type=int, default=12)
+    add_json(parser)
     options = parser.parse_args()
     known = find_known(options.network)
     if known is None:
@@ -110,6 +113,7 @@ def main() -> None:
     expected = original(files, squares, options.modules)
     print(f"{known.name} from {cache_folder(known)}, {len(squares)} frames")
     sure = expected[..., 2] > SURE
+    rows = []
     for name, sharpness in (("sharp", SHARP), ("of the part", SHARPNESS)):
         difference = converted(model, squares, sharpness) - expected
         apart = np.hypot(difference[..., 0], difference[..., 1])
@@ -118,6 +122,11 @@ def main() -> None:
             f"{np.median(apart[sure]):.1e}), of all {apart.size} places {apart.max():.1e}, of scores "
             f"{np.abs(difference[..., 2]).max():.1e}"
         )
+        rows += [
+            Row(f"{name}: largest difference of sure places", float(apart[sure].max()), ""),
+            Row(f"{name}: largest difference of scores", float(np.abs(difference[..., 2]).max()), ""),
+        ]
+    save(options.json, rows)
 
 
 if __name__ == "__main__":
