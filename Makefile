@@ -10,12 +10,13 @@ demo: .venv-demo/ready
 	@echo "demo: running a rendered video as a stream, and writing the page of the report"
 	@.venv-demo/bin/punctum demo --out out/demo
 
-# One thread a process: the tests train tiny networks, and threads would wait for each other. A process more than there
+# One thread a process: the tests train tiny networks, and threads would wait for each other. Training that tries several
+# threads must not spin while it waits, since other processes need the cores. A process more than there
 # are cores, 4 at most: many tests wait for other programs.
 TEST_PROCESSES ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); [ $$cores -gt 3 ] && echo 4 || echo $$((cores + 1)))
 # The slow tests and the code of the documentation have targets of their own. Compiled kernels save every process the
 # seconds that loading Numba takes; the tests of the kernels run both forms.
-RUN_TESTS = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
+RUN_TESTS = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .venv/bin/python -m pytest -q -n $(TEST_PROCESSES) --dist loadfile --no-loadscope-reorder
 test: .venv/ready kernels/_compiled.json
 	$(RUN_TESTS) -m "not documentation and not slow"
 
