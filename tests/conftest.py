@@ -61,6 +61,13 @@ def pytest_runtest_setup() -> None:
             sys.modules[name].get_torchlib_ops = functools.cache(parse)
 
 
+def pytest_runtest_teardown() -> None:
+    """A process that became real-time would starve those of the other tests: see `ordinary_scheduling`."""
+    if sys.platform == "linux" and os.sched_getscheduler(0) != os.SCHED_OTHER:
+        os.sched_setscheduler(0, os.SCHED_OTHER, os.sched_param(0))
+        raise AssertionError("the test left its process with another scheduling policy")
+
+
 @pytest.fixture(scope="session")
 def shared_dir() -> Path:
     """Folder with `data/` and `golden/`: PUNCTUM_SHARED, or `shared` beside the checkout."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import struct
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
 from pathlib import Path
 
@@ -39,6 +41,22 @@ def number(image: U8) -> int:
     return result
 
 
+@contextlib.contextmanager
+def ordinary_scheduling() -> Iterator[None]:
+    """Afterwards, all threads are scheduled as before.
+
+    SVT-AV1 makes the threads of root's process real-time threads, also the one that calls it. Whatever that one starts
+    later would be real-time as well, and keep the other processes from the cores.
+    """
+    try:
+        yield
+    finally:
+        for thread in Path("/proc/self/task").glob("*"):  # Linux alone has it
+            with contextlib.suppress(ProcessLookupError):
+                if os.sched_getscheduler(int(thread.name)) != os.SCHED_OTHER:
+                    os.sched_setscheduler(int(thread.name), os.SCHED_OTHER, os.sched_param(0))
+
+
 def encode(
     path: Path,
     count: int = 50,
@@ -65,7 +83,7 @@ def encode(
     """
     stamps = [k / rate for k in range(count)] if times is None else list(times)
     paint = paint or (lambda k: picture(k, size))
-    with av.open(str(path), "w", format=form, options=muxer or {}) as out:
+    with ordinary_scheduling(), av.open(str(path), "w", format=form, options=muxer or {}) as out:
         stream = out.add_stream(codec, rate=rate)
         stream.height, stream.width = size
         stream.pix_fmt = pixels

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from ...errors import PunctumError
+from ..store.database import StoreError
 from ..wire import Header
 from . import absence, camera_messages, engine_messages
 from .camera_unit import CameraUnit
@@ -243,6 +244,8 @@ class Supervisor:
         """A mistake in the handling of one message must not end the service of all other cameras."""
         try:
             work()
+        except StoreError as error:  # of the disk, or damage, which ends the service: see `run`
+            _log.error("[%s] %s", error.code, error)
         except Exception:  # noqa: BLE001 - logged with its trace
             _log.exception("a message could not be handled")
 
