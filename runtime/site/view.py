@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import secrets
 import threading
 import time
 from collections import Counter
@@ -199,7 +200,9 @@ class View:
             cameras = self._site.supervisor.units.cameras
             unit = cameras[_known(name, cameras)]
             unit.stop_now()
-            unit.finished = False
+            if unit.finished:
+                unit.finished, unit.reading = False, secrets.token_hex(4)
+                self._site.supervisor.units.save_camera(unit)
             unit.active = bool(unit.routes)  # without sessions, the next look opens them
             unit.backoff.reset()
             unit.next_start = 0.0

@@ -50,6 +50,7 @@ class Database:
         damage: What was moved aside on opening, and why; empty if nothing was.
         identity: Identifies this database: numbers of reports of another one mean nothing here.
         outbox_lost: Whether reports that outputs have to receive may be missing after that.
+        reports_lost: Whether any reports that were stored may be missing after that.
         broken: What is wrong with the file since it was opened; empty while nothing is. Nothing can be stored then:
             opening it again repairs it.
 
@@ -61,6 +62,7 @@ class Database:
     def __init__(self, folder: Path) -> None:
         self.path, self.damage, self.broken = folder / FILE, "", ""
         self.outbox_lost = False
+        self.reports_lost = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
             self._lock_file = os.open(folder / f"{FILE}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
@@ -115,7 +117,7 @@ class Database:
             raise StoreError(
                 "site-store-failed", f"The database {self.path} cannot be opened ({error})", next_step="check the disk"
             ) from None
-        self.damage, self.outbox_lost = done.text, done.outbox_lost
+        self.damage, self.outbox_lost, self.reports_lost = done.text, done.outbox_lost, done.reports_lost
         _log.warning("%s", self.damage)
         try:
             return self._checked()

@@ -55,10 +55,12 @@ class Repair:
     Attributes:
         text: For messages.
         outbox_lost: Whether reports that outputs have to receive may be missing from the outbox.
+        reports_lost: Whether any reports that were stored may be missing.
     """
 
     text: str
     outbox_lost: bool = False
+    reports_lost: bool = False
 
 
 def repair(path: Path, why: str) -> Repair:
@@ -69,14 +71,15 @@ def repair(path: Path, why: str) -> Repair:
     forget_mark(path)
     text = f"the database was damaged ({why}); it was moved to {target}, and a new one was begun"
     if kept is None or not kept.rows:
-        return Repair(f"{text}; nothing of it could be read")
+        return Repair(f"{text}; nothing of it could be read", reports_lost=True)
     text += f" with what could be read: {counted(kept.rows.get('events', 0), 'event')}"
     text += f", {counted(kept.rows.get('outbox', 0), 'report')} for outputs"
     if kept.lost:
         text += f"; {counted(kept.lost, 'report')} that outputs had to receive could not be read"
     if kept.incomplete:
         text += f"; lost in part: {', '.join(kept.incomplete)}"
-    return Repair(text, "outbox" in kept.incomplete or kept.lost > 0)
+    outbox_lost = "outbox" in kept.incomplete or kept.lost > 0
+    return Repair(text, outbox_lost, outbox_lost or not {"reports", "events"}.isdisjoint(kept.incomplete))
 
 
 def finish(path: Path) -> None:

@@ -68,6 +68,11 @@ class Store(Reports, Events, Outbox, Media, Reviews):
         """Whether reports that outputs have to receive may be missing, since a damaged database was moved aside."""
         return self._db.outbox_lost
 
+    @property
+    def reports_lost(self) -> bool:
+        """Whether reports that were stored may be missing, since a damaged database was moved aside."""
+        return self._db.reports_lost
+
     def check(self) -> None:
         """Raise StoreDamagedError once the database was found to be damaged, or is no longer where it was.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import secrets
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -76,6 +77,8 @@ class CameraUnit:
     """Monotonic time before which the process is not started again."""
     finished: bool = False
     """Its recording has been read, and all its events are stored: a new start of the service leaves it alone."""
+    reading: str = field(default_factory=lambda: secrets.token_hex(4))
+    """Names this reading of a recording. A reading that has to be repeated names its actions alike."""
     begins: dict[str, float] = field(default_factory=dict)
     """Bundle id -> media time from which on its actions are reported: before, another version did that."""
     fresh: bool = False

@@ -42,7 +42,8 @@ def handle(units: Units, engine: EngineUnit, child: Child, header: Header) -> No
         _ready(units, engine, header)
     elif kind == "opened" and unit is not None and route is not None:
         unit.fresh = False
-        units.conclude(unit.name, engine, restored=bool(header.get("restored")))
+        restored, run_id = bool(header.get("restored")), str(header.get("run_id", ""))
+        units.conclude(unit.name, engine, restored=restored, run_id=run_id)
         route.opened(header.get("now_s"), header.get("position"))
     elif kind == "closed" and unit is not None:
         _closed(units, unit, engine, header)

@@ -205,7 +205,11 @@ class Supervisor:
         unit.fresh = bool(known) and not same
         unit.begins = {str(k): float(v) for k, v in known.get("begins", {}).items()} if same else {}
         units.cameras[name] = unit
-        if same and known.get("ended"):
+        if same and isinstance(known.get("reading"), str):
+            unit.reading = str(known["reading"])
+        if same and known.get("ended") and units.store.reports_lost:
+            _log.warning("camera %s: its recording is read again, since the damaged database had its events", name)
+        elif same and known.get("ended"):
             unit.finished = True
             unit.set_state("ended", "the recording was read before")
         units.save_camera(unit)

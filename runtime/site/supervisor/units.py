@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import secrets
@@ -102,7 +103,7 @@ class Units:
                 "type": "open",
                 "camera": unit.name,
                 "stream": unit.name,
-                "run_id": secrets.token_hex(4),  # of a session that cannot be continued
+                "run_id": _run_id(unit, engine),  # of a session that cannot be continued
                 "start_s": self.media_now(unit) if unit.live and not unit.socket else 0.0,
                 "max_delay_s": config.max_delay_s,
                 "policy": policy,
@@ -191,20 +192,21 @@ class Units:
             },
         }
 
-    def conclude(self, camera: str, engine: EngineUnit, *, restored: bool) -> None:
+    def conclude(self, camera: str, engine: EngineUnit, *, restored: bool, run_id: str) -> None:
         """Retract actions whose end nobody will report: their session could not be continued, or their bundle is gone.
 
         Args:
             camera: Name of the camera.
             engine: It has opened the session of the camera.
             restored: It continues the session from before.
+            run_id: Run id of the session. A recording that is read again names its actions as before.
         """
         running = {str(e.ready.get("bundle_id")) for e in self.engines.values()}
         mine = set() if restored else {str(engine.ready.get("bundle_id"))}
         lost = [
             replace(event, phase="retracted", revision=event.revision + 1, ended=True)
             for event in self.store.open_actions(camera)
-            if event.bundle in mine or event.bundle not in running
+            if (event.bundle in mine and not event.id.startswith(f"{camera}/{run_id}/")) or event.bundle not in running
         ]
         if lost:
             _log.warning(
@@ -222,6 +224,7 @@ class Units:
             "epoch_unix": unit.epoch_unix,
             "source": unit.config.source,
             "ended": unit.finished,
+            "reading": unit.reading,
             "begins": dict(unit.begins),
             "covered_s": unit.covered_s,
             "closed_reason": unit.closed_reason,
@@ -241,6 +244,14 @@ class Units:
             versions.setdefault(engine.bundle, []).append(entry)
         text = json.dumps(versions, indent=1) + "\n"
         self.writer.change(lambda store: atomic_write(self.folder / "versions.json", text))
+
+
+def _run_id(unit: CameraUnit, engine: EngineUnit) -> str:
+    """A new one, but for a recording that is read again after a loss: its actions get the ids that they had."""
+    if unit.live:
+        return secrets.token_hex(4)
+    text = f"{unit.reading}/{engine.bundle}/{engine.ready.get('bundle_id')}"
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def _earliest(routes: list[Route]) -> dict[str, Any] | None:
