@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import os
 import re
+import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,6 +18,9 @@ settings.register_profile("punctum", deadline=None)
 settings.load_profile("punctum")
 # Tests that import ONNX Runtime by themselves send no telemetry either.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+# A shell ignores SIGINT in what it starts in the background, and so would all processes that tests start and interrupt.
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 REPOSITORY = Path(__file__).resolve().parent.parent
 GOLDEN = REPOSITORY / "tests" / "golden" / "data"
 
