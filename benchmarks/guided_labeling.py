@@ -1,13 +1,14 @@
 """Accuracy against the number of answers: questions of `punctum label` against labeling videos in random order.
 
     python benchmarks/guided_labeling.py DATA [--split split_1] [--seeds 0] [--answers 40,80,160] [--human GTEA]
-                                         [--batch 20] [--videos] [--json FILE]
+                                         [--batch 20] [--videos] [--arms questions,proposals] [--json FILE]
 
 A simulated annotator begins with whole videos in random order, until there are 20 clicks in 3 videos. Then one arm
-goes on with whole videos, in which each click is an answer; the other trains rounds as the page does, and answers its
+goes on with whole videos, in which each click is an answer; the others train rounds as the page does. One answers its
 questions, a batch in each round. The annotator knows gt.json, and clicks where people do: the positions of clicks
 within actions are those of the human clicks of GTEA (--human, its folder), or normal with the same spread. In
-questions, the click lies where the page puts it. At each number of answers, one network of the default recipe is
+questions, the click lies where the page puts it. In the arm "proposals", the events of the last round are the clicks of
+the next video, and each correction is an answer. At each number of answers, one network of the default recipe is
 trained on the labels of the arm and evaluated on the test videos: mAP over tIoU 0.1 to 0.7. With --videos, DATA holds
 the features of a video backbone, and the recipe is that of `punctum train VIDEOS`. The minutes watched are those of
 whole videos, or of the clips that were asked about, once each.
@@ -29,7 +30,7 @@ from punctum.runtime.evaluation import evaluate
 from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.labeling.clicks import Click
 from punctum.runtime.labeling.questions import Labels, Question, questions
-from punctum.runtime.labeling.round_result import RoundResult
+from punctum.runtime.labeling.round_result import RoundEvent, RoundResult
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import TrainConfig
 from punctum.training.data.labels import locate_clicks, locate_spans
@@ -86,6 +87,24 @@ class Annotator:
             labeled.answers += 1
         labeled.watched_s += length
 
+    def correct_video(self, labeled: Labeled, video: str, proposed: Sequence[RoundEvent]) -> None:
+        """Take the proposed clicks of a video, correct those that are wrong, and click the actions without one."""
+        labeled.whole.append(video)
+        labeled.watched_s += len(self.features[video]) * self.data.stride_s
+        labeled.answers += bool(proposed)  # the key that takes them
+        left = sorted(proposed, key=lambda e: -e.score)
+        for label, start, end in self.actions(video):
+            held = [e for e in left if start <= e.middle_s <= end]
+            right = next((e for e in held if e.label == label), held[0] if held else None)
+            if right is None:
+                at = start + float(self.rng.choice(self.positions)) * (end - start)
+            else:
+                at = right.middle_s
+                left.remove(right)
+            labeled.answers += right is None or right.label != label
+            labeled.clicks.append(Click(f"c{video}{start}{label}", label, video, max(at, 0.0)))
+        labeled.answers += len(left)  # deleted
+
     def answer(self, labeled: Labeled, q: Question) -> None:
         """Answer a question as the page takes it."""
         labeled.answers += 1
@@ -138,8 +157,8 @@ def accuracy(annotator: Annotator, labeled: Labeled, truth: Truth, seed: int) ->
     return evaluate(truth, Detections.from_events(events, truth)).average
 
 
-def ask(annotator: Annotator, labeled: Labeled, seed: int) -> list[Question]:
-    """The questions after a round of training."""
+def trained(annotator: Annotator, labeled: Labeled, seed: int) -> RoundResult:
+    """What a round of training finds."""
     data = annotator.data
     with tempfile.TemporaryDirectory() as scratch:
         run = Path(scratch) / "run"
@@ -151,7 +170,12 @@ def ask(annotator: Annotator, labeled: Labeled, seed: int) -> list[Question]:
         for video in data.train:
             if video not in videos:
                 videos[video] = scored_video(localizer, annotator.features[video], video)
-    found = RoundResult("", 1, "", tuple(data.labels), len(labeled.clicks), default_minimum(loaded), {}, videos)
+    return RoundResult("", 1, "", tuple(data.labels), len(labeled.clicks), default_minimum(loaded), {}, videos)
+
+
+def ask(annotator: Annotator, labeled: Labeled, seed: int) -> list[Question]:
+    """The questions after a round of training."""
+    found = trained(annotator, labeled, seed)
     partly = {c.video for c in labeled.clicks} - set(labeled.whole)
     labels = Labels.of(labeled.clicks, labeled.spans, confirmed=labeled.confirmed, marked=labeled.whole, partly=partly)
     return questions(found, labels)
@@ -177,7 +201,14 @@ def human_positions(folder: Path | None, rng: np.random.Generator) -> np.ndarray
 
 
 def curves(
-    annotator: Annotator, test: Truth, budgets: Sequence[int], *, batch: int, seed: int
+    annotator: Annotator,
+    test: Truth,
+    budgets: Sequence[int],
+    *,
+    batch: int,
+    seed: int,
+    arms: Sequence[str],
+    threshold: float,
 ) -> Iterator[tuple[str, Labeled, float]]:
     """The labels and the accuracy of both arms at each number of answers."""
     order = [annotator.data.train[k] for k in annotator.rng.permutation(len(annotator.data.train))]
@@ -186,18 +217,29 @@ def curves(
         annotator.label_video(start, order.pop(0))
     yield "start", start, accuracy(annotator, start, test, seed)
     plain, rest = start.copy(), list(order)
+    helped, queue = start.copy(), list(order)
+    found, known = None, 0
     guided = start.copy()
     for budget in budgets:
         while rest and plain.answers < budget:
             annotator.label_video(plain, rest.pop(0))
         yield "random order", plain, accuracy(annotator, plain, test, seed)
-        while guided.answers < budget:
+        while "proposals" in arms and queue and helped.answers < budget:
+            if found is None or len(helped.clicks) >= known + batch:
+                found, known = trained(annotator, helped, seed), len(helped.clicks)
+            video = queue.pop(0)
+            taken = [event for event in found.videos[video].events if event.score >= threshold]
+            annotator.correct_video(helped, video, taken)
+        if "proposals" in arms:
+            yield "proposals", helped, accuracy(annotator, helped, test, seed)
+        while "questions" in arms and guided.answers < budget:
             asked = ask(annotator, guided, seed)[: min(batch, budget - guided.answers)]
             if not asked:
                 break
             for question in asked:
                 annotator.answer(guided, question)
-        yield "questions", guided, accuracy(annotator, guided, test, seed)
+        if "questions" in arms:
+            yield "questions", guided, accuracy(annotator, guided, test, seed)
 
 
 def main() -> None:
@@ -208,6 +250,8 @@ def main() -> None:
     parser.add_argument("--answers", default="40,80,160")
     parser.add_argument("--batch", type=int, default=20)
     parser.add_argument("--human", type=Path)
+    parser.add_argument("--arms", default="questions,proposals")
+    parser.add_argument("--threshold", type=float, default=0.5, help="score from which an event is proposed")
     parser.add_argument("--videos", action="store_true", help="DATA holds the features of a video backbone")
     add_json(parser)
     arguments = parser.parse_args()
@@ -221,7 +265,16 @@ def main() -> None:
         positions = human_positions(arguments.human, rng)
         annotator = Annotator(data, data.truth("train"), positions, rng, of_videos=arguments.videos)
         name = f"{data.name} {arguments.split or ''}".strip()
-        for arm, labeled, value in curves(annotator, data.truth("test"), budgets, batch=arguments.batch, seed=seed):
+        found = curves(
+            annotator,
+            data.truth("test"),
+            budgets,
+            batch=arguments.batch,
+            seed=seed,
+            arms=arguments.arms.split(","),
+            threshold=arguments.threshold,
+        )
+        for arm, labeled, value in found:
             counts = (labeled.answers, len(labeled.clicks), len(labeled.spans))
             minutes = labeled.watched_s / 60
             print(
