@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 import time
 from datetime import datetime
 
@@ -102,11 +103,14 @@ def pause(units: Units, unit: CameraUnit, state: str) -> None:
     unit.stop_now()
     unit.loss.pause()
     units.media.camera_ended(unit.name, unit)
-    close_sessions(unit)
+    close_sessions(units, unit)
 
 
-def close_sessions(unit: CameraUnit) -> None:
-    """Let all engines of a camera flush its sessions."""
+def close_sessions(units: Units, unit: CameraUnit) -> None:
+    """Let all engines of a camera flush its sessions. A recording begins again after that, with new actions."""
     for route in unit.routes.values():
         route.close()
     unit.routes.clear()
+    if not unit.live and not unit.finished:
+        unit.reading = secrets.token_hex(4)
+        units.save_camera(unit)

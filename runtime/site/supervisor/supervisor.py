@@ -225,7 +225,7 @@ class Supervisor:
         unit.set_state("off", "removed")
         unit.stop_now()
         self.units.media.camera_ended(name, None)
-        close_sessions(unit)
+        close_sessions(self.units, unit)
 
     def _post(self, message: Callable[[], None]) -> None:
         self._queue.put(message)

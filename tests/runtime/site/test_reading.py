@@ -1,0 +1,45 @@
+"""Run ids of recordings: a reading that has to be repeated after a loss gives its actions the ids that they had."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+pytest.importorskip("pydantic", reason="punctum serve needs pydantic")
+
+from punctum.runtime.site.config.models import CameraConfig  # noqa: E402
+from punctum.runtime.site.supervisor.camera_unit import CameraUnit  # noqa: E402
+from punctum.runtime.site.supervisor.lifecycle import close_sessions  # noqa: E402
+from punctum.runtime.site.supervisor.units import _run_id  # noqa: E402
+
+
+def unit_of(source: str) -> CameraUnit:
+    return CameraUnit("door", CameraConfig(source=source, bundles=("actions",)), lambda *_: None)
+
+
+def engine_of(bundle: str, bundle_id: str) -> SimpleNamespace:
+    return SimpleNamespace(bundle=bundle, ready={"bundle_id": bundle_id})
+
+
+def test_a_recording_keeps_its_run_ids_until_it_begins_again() -> None:
+    unit, saved = unit_of("door.mp4"), []
+    units = SimpleNamespace(save_camera=lambda unit: saved.append(unit.reading))
+    first, other = engine_of("actions", "a-1.0.0-1"), engine_of("falls", "a-1.0.0-1")
+    known = _run_id(unit, first)
+    assert len(known) == 8 and known == _run_id(unit, first)
+    assert len({known, _run_id(unit, other), _run_id(unit, engine_of("actions", "a-1.0.0-2"))}) == 3
+    again = unit_of("door.mp4")
+    assert _run_id(again, first) != known
+    again.reading = unit.reading  # after a start of the service
+    assert _run_id(again, first) == known
+    close_sessions(units, unit)  # disabled, or removed: what was reported up to there is final
+    assert saved == [unit.reading] and _run_id(unit, first) != known
+    unit.finished = True
+    close_sessions(units, unit)
+    assert len(saved) == 1
+
+
+def test_every_session_of_a_live_camera_has_its_own_run_id() -> None:
+    unit, engine = unit_of("rtsp://127.0.0.1/door"), engine_of("actions", "a-1.0.0-1")
+    assert _run_id(unit, engine) != _run_id(unit, engine)
