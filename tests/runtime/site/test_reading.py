@@ -8,10 +8,10 @@ import pytest
 
 pytest.importorskip("pydantic", reason="punctum serve needs pydantic")
 
-from punctum.runtime.site.config.models import CameraConfig  # noqa: E402
-from punctum.runtime.site.supervisor.camera_unit import CameraUnit  # noqa: E402
-from punctum.runtime.site.supervisor.lifecycle import close_sessions  # noqa: E402
-from punctum.runtime.site.supervisor.units import _run_id  # noqa: E402
+from punctum.runtime.site.config.models import CameraConfig
+from punctum.runtime.site.supervisor.camera_unit import CameraUnit
+from punctum.runtime.site.supervisor.lifecycle import close_sessions
+from punctum.runtime.site.supervisor.units import _run_id
 
 
 def unit_of(source: str) -> CameraUnit:
