@@ -250,8 +250,13 @@ def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_pa
     (chosen,) = (each for each in compared if each["chosen"])
     run = load_run(tmp_path / "whole")
     assert run.post.adapt == chosen["adapt"]
-    train_run(data, recipe, tmp_path / "whole", quiet=True, resume=True)
+    again = train_run(data, recipe, tmp_path / "whole", quiet=True, resume=True)
     assert load_run(tmp_path / "whole").post == run.post
+    assert again["stages"]["calibration"] == {**json.loads(json.dumps(facts)), "resumed": True}
+    assert again["seconds"] == pytest.approx(whole["seconds"])
+    (tmp_path / "whole" / "summary.json").write_text("[")
+    damaged = train_run(data, recipe, tmp_path / "whole", quiet=True, resume=True)
+    assert (damaged["stages"]["calibration"], damaged["seconds"]) == ({"resumed": True}, 0.0)
     kept = read_held_out(tmp_path / "whole")
     assert kept.calibration == found
     assert {video: each.fold for video, each in kept.videos.items()} == {

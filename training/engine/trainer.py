@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -25,7 +26,7 @@ from ..models.checkpoint import CALIBRATION, CENTER_WEIGHTS, LOCATOR_WEIGHTS, PO
 from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.torch_backend import torch_device
 from ..models.weights import load_weights, save_weights
-from ..records import Record, write_json
+from ..records import Record, read_object, write_json
 from .calibrate import Calibrator
 from .loop import run_stage
 from .post import post_of, settings_of
@@ -92,12 +93,13 @@ def train_run(
     record = describe(data, config, proposals)
     if locator is not None:
         check_same_locator(locator, record)
-    if prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh):
-        (out / SUMMARY).unlink(missing_ok=True)
+    resumed = prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh)
     with StopSignal() as stop, training_threads(threads) as fixed:
         measure = threads is not None and fixed is None
         reporter = Reporter(out / "log.jsonl", quiet=quiet)
         trainer = _Trainer(data, config, out, place, reporter, stop, measure_threads=measure, given=locator)
+        if resumed and not trainer.complete:
+            (out / SUMMARY).unlink(missing_ok=True)
         return trainer.run(proposals)
 
 
@@ -269,7 +271,15 @@ class _Trainer:
         names = ["locator"] + [f"locator{i + 2}" for i in range(len(self.config.partners))]
         names += ["center"] * (self.config.center is not None) + ["calibration"] * (self.config.folds > 0)
         self.facts = {name: {"resumed": True} for name in names}
-        return self._seal("complete")
+        known: Record = {}
+        with contextlib.suppress(InputError):  # it is made again
+            known = read_object(self.out / SUMMARY)
+        stages = known.get("stages")
+        found = stages.get("calibration") if isinstance(stages, dict) else None
+        if self.config.folds and isinstance(found, dict):  # what the folds found is still so
+            self.facts["calibration"] = {**found, "resumed": True}
+        seconds = known.get("seconds")
+        return self._seal("complete", seconds=seconds if isinstance(seconds, int | float) else 0.0)
 
     def _interrupted(self) -> Record:
         self._seal("interrupted")
@@ -280,7 +290,7 @@ class _Trainer:
             "continue with `resume=True`",
         )
 
-    def _seal(self, status: str) -> Record:
+    def _seal(self, status: str, *, seconds: float | None = None) -> Record:
         center = self.config.center is not None and (self.out / CENTER_WEIGHTS).is_file()
         if not self.complete:
             post = self.post or post_of(self.config, center=center)
@@ -294,7 +304,7 @@ class _Trainer:
             "select": self.config.select,
             "device": self.device.type,
             "threads": torch.get_num_threads(),
-            "seconds": time.monotonic() - self.began,
+            "seconds": time.monotonic() - self.began if seconds is None else seconds,
             "stages": self.facts,
         }
         seal(self.out, summary)
