@@ -81,6 +81,7 @@ def test_a_service_whose_database_is_damaged_ends_and_the_next_start_repairs_it(
     assert any("was damaged" in text for text in site.get("/site")["degraded"])
     assert len(list((site.folder / "state").glob("damaged-*"))) >= 1
     assert site.stop() == 0
+    assert "bundle demo: failed" not in site.text()
     told = lines(site.folder / "events.jsonl")
     assert len({(one["event"], one["revision"]) for one in told}) == len(told)
     for name in ("hall", "yard"):  # recordings whose events were lost are read again, and give the same ids

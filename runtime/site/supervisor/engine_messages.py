@@ -79,8 +79,12 @@ def _stats(units: Units, engine: EngineUnit, header: Header) -> None:
 
 def _ready(units: Units, engine: EngineUnit, header: Header) -> None:
     engine.ready = header
-    engine.set_state("ready")
+    stopping = engine.state == "stopping"  # the service ends, or the bundle was removed, while it was loading
+    if not stopping:
+        engine.set_state("ready")
     _conclude_removed(units, engine)
+    if stopping:
+        return
     if units.handovers is not None and units.handovers.engine_ready(engine):
         return
     for unit in units.cameras.values():
