@@ -210,7 +210,7 @@ def curves(
     arms: Sequence[str],
     threshold: float,
 ) -> Iterator[tuple[str, Labeled, float]]:
-    """The labels and the accuracy of both arms at each number of answers."""
+    """The labels and the accuracy of each arm at each number of answers."""
     order = [annotator.data.train[k] for k in annotator.rng.permutation(len(annotator.data.train))]
     start = Labeled()
     while order and (start.answers < FIRST_CLICKS or len(start.whole) < FIRST_VIDEOS):
@@ -255,6 +255,8 @@ def main() -> None:
     parser.add_argument("--videos", action="store_true", help="DATA holds the features of a video backbone")
     add_json(parser)
     arguments = parser.parse_args()
+    if unknown := set(arguments.arms.split(",")) - {"questions", "proposals"}:
+        parser.error(f"--arms: {', '.join(sorted(unknown))} is no arm; required: questions, proposals, or both")
     budgets = [int(x) for x in arguments.answers.split(",")]
     rows: list[Row] = []
     print("| data set | seed | labels | answers | clicks | spans | minutes watched | mAP |")

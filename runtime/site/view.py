@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import queue
-import secrets
 import threading
 import time
 from collections import Counter
@@ -201,7 +200,7 @@ class View:
             unit = cameras[_known(name, cameras)]
             unit.stop_now()
             if unit.finished:
-                unit.finished, unit.reading = False, secrets.token_hex(4)
+                unit.begin_again()
                 self._site.supervisor.units.save_camera(unit)
             unit.active = bool(unit.routes)  # without sessions, the next look opens them
             unit.backoff.reset()

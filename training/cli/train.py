@@ -272,7 +272,7 @@ def _train_on_videos(
         calibration = run["stages"].get("calibration", {})
         if "folds" in calibration:
             echo(f"  {calibration_line(calibration)}")
-        else:
+        elif not calibration.get("resumed"):
             echo("  not calibrated: scores only rank events, and the bundle has no default minimum score")
         show_suspects(calibration, out, named)
         echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")

@@ -115,6 +115,10 @@ class CameraUnit:
     throttle: Throttle = field(default_factory=lambda: Throttle(most=20))
     """Limits log lines about its state: a sender may connect and disconnect many times a second."""
 
+    def begin_again(self) -> None:
+        """Its recording is to be read from the beginning, and the actions found in it are new ones."""
+        self.finished, self.reading = False, secrets.token_hex(4)
+
     @property
     def live(self) -> bool:
         """Whether what is not read is lost: everything but files and folders."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from datetime import datetime
 
@@ -112,5 +111,5 @@ def close_sessions(units: Units, unit: CameraUnit) -> None:
         route.close()
     unit.routes.clear()
     if not unit.live and not unit.finished:
-        unit.reading = secrets.token_hex(4)
+        unit.begin_again()
         units.save_camera(unit)

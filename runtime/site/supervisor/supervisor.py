@@ -208,7 +208,7 @@ class Supervisor:
         if same and isinstance(known.get("reading"), str):
             unit.reading = str(known["reading"])
         if same and known.get("ended") and units.store.reports_lost:
-            _log.warning("camera %s: its recording is read again, since the damaged database had its events", name)
+            _log.warning("camera %s: its recording is read again: events were lost with the damaged database", name)
         elif same and known.get("ended"):
             unit.finished = True
             unit.set_state("ended", "the recording was read before")

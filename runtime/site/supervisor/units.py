@@ -103,7 +103,7 @@ class Units:
                 "type": "open",
                 "camera": unit.name,
                 "stream": unit.name,
-                "run_id": _run_id(unit, engine),  # of a session that cannot be continued
+                "run_id": run_id_of(unit, engine),  # of a session that cannot be continued
                 "start_s": self.media_now(unit) if unit.live and not unit.socket else 0.0,
                 "max_delay_s": config.max_delay_s,
                 "policy": policy,
@@ -246,7 +246,7 @@ class Units:
         self.writer.change(lambda store: atomic_write(self.folder / "versions.json", text))
 
 
-def _run_id(unit: CameraUnit, engine: EngineUnit) -> str:
+def run_id_of(unit: CameraUnit, engine: EngineUnit) -> str:
     """A new one, but for a recording that is read again after a loss: its actions get the ids that they had."""
     if unit.live:
         return secrets.token_hex(4)
