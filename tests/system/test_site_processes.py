@@ -80,7 +80,7 @@ def test_feature_file(site: Site, feature_file: Path, offline: list) -> None:
     site.close("cam")
     same_events(site.finals("cam"), offline, ids=True)
     assert [one["state"] for one in camera.of("state")][-1] == "ended"
-    assert camera.of("beat") and site.engine.of("beat")
+    assert site.engine.of("beat")  # when it begins; a file can be read before its camera's first beat is due
     log = site.stop()
     assert "Traceback" not in log + camera.end()
 
