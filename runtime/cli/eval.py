@@ -69,7 +69,8 @@ def evaluate(
     ] = None,
     per_class: Annotated[bool, typer.Option("--per-class", help="Print the average precision of each class.")] = False,
     aligned: Annotated[
-        bool, typer.Option("--alignment", help="Also print the mean overlap by confidence, and the calibration error.")
+        bool,
+        typer.Option("--alignment", help="Also print the mean overlap by confidence, and how reliable the scores are."),
     ] = False,
     online: Annotated[
         bool, typer.Option("--online", help="Evaluate as a stream: only what was reported in time counts.")
@@ -82,7 +83,10 @@ def evaluate(
     ] = None,
     figure: Annotated[
         Path | None,
-        typer.Option(help="Write the alignment figure, or with --online the delay curve, to this SVG file."),
+        typer.Option(
+            help="Write overlap by confidence and the reliability of the scores, or with --online the delay curve, to "
+            "this SVG file."
+        ),
     ] = None,
     target_precision: TargetPrecision = None,
     target_recall: TargetRecall = None,
@@ -118,6 +122,7 @@ def evaluate(
     from ..evaluation.alignment import alignment, draw_alignment
     from ..evaluation.average_precision import Detections, average_recall, read_detections, recall
     from ..evaluation.average_precision import evaluate as judge
+    from ..evaluation.reliability import reliability
     from ..files.outputs import FIGURE, Output
     from .eval_clicks import check_listed, clicked_videos, has_truth_only, judge_by_clicks, print_clicks
     from .eval_minimum import judge_at_minimum
@@ -226,6 +231,9 @@ def evaluate(
         "at_number_of_proposals": average_recall(truth, found, wanted),
     }
     body["alignment"] = ranked.to_record() if aligned else {"rank_correlation": ranked.to_record()["rank_correlation"]}
+    shares = reliability(truth, found) if aligned or drawn is not None else None
+    if aligned and shares is not None:
+        body["reliability"] = shares.to_record()
     body["counts"] |= {"videos": len(truth.videos), "videos_ignored": len(found.ignored_videos)}
     if at_minimum is not None:
         body["at_minimum_score"] = at_minimum
@@ -233,7 +241,7 @@ def evaluate(
         body["clicks"] = judged
     timing["judge_s"] = time.perf_counter() - began
     if drawn is not None:
-        drawn.write(draw_alignment(ranked, None, names=("confidence", "")))
+        drawn.write(draw_alignment(ranked, None, names=("confidence", ""), reliability=shares))
     record = {"map": body.pop("map"), **head, **body, "timing": timing}
     if as_json:
         echo_json(record)
@@ -287,6 +295,7 @@ def _print(record: dict[str, Any], shown: Console) -> None:
 
     from .eval_clicks import print_clicks
     from .eval_minimum import print_at_minimum
+    from .eval_reliability import print_reliability
 
     table = Table(title=cell(f"{record['dataset']} {record['split'] or ''} {record['subset']}".strip()))
     columns = list(record["map"])
@@ -319,8 +328,7 @@ def _print(record: dict[str, Any], shown: Console) -> None:
     if "mean_iou_by_confidence" in record["alignment"]:
         curve = " ".join(f"{x:.2f}" for x in record["alignment"]["mean_iou_by_confidence"])
         shown.print(f"mean best IoU from least to most confident: {curve}")
-        error = record["alignment"]["calibration_error"]
-        shown.print(f"calibration error: {'-' if error is None else format(error, '.3f')}")
+        print_reliability(record["reliability"], shown)
     if "at_minimum_score" in record:
         shown.print(cell(record["minimum"]), soft_wrap=True)
         print_at_minimum(record["at_minimum_score"], shown)

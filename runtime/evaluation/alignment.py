@@ -1,11 +1,11 @@
-"""Alignment of confidence and overlap, as studied by TSPNet: rank correlation, calibration error and a figure."""
+"""Alignment of confidence and overlap, as studied by TSPNet: rank correlation and a figure."""
 
 from __future__ import annotations
 
 import io
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +16,9 @@ from ..errors import InputError, MissingDependencyError
 from ..files.atomic import atomic_write
 from .average_precision import best_overlap
 from .detections import Detections
+
+if TYPE_CHECKING:
+    from .reliability import Reliability
 
 F64 = npt.NDArray[np.float64]
 
@@ -60,24 +63,11 @@ class Alignment:
         center = (np.arange(len(groups)) + 0.5) / max(len(groups), 1)
         return center, np.array([self.iou[g].mean() for g in groups])
 
-    def calibration_error(self, bins: int = 10) -> float:
-        """Expected calibration error with groups of equal size and the best IoU in place of correctness.
-
-        The mean over all detections of |mean confidence - mean best IoU| of their group; NaN without detections.
-        It is meaningful only if confidences estimate the IoU; the rank correlation does not depend on their scale.
-        """
-        if not len(self.iou):
-            return float("nan")
-        gaps = [len(g) * abs(self.confidence[g].mean() - self.iou[g].mean()) for g in self._groups(bins)]
-        return float(sum(gaps) / len(self.iou))
-
     def to_record(self, bins: int = 10) -> dict[str, Any]:
         """The measures for JSON: null for undefined numbers."""
         _, curve = self.curve(bins)
-        error = self.calibration_error(bins)
         return {
             "rank_correlation": None if np.isnan(self.correlation) else self.correlation,
-            "calibration_error": None if np.isnan(error) else error,
             "mean_iou_by_confidence": [float(x) for x in curve],
             "detections": len(self.iou),
         }
@@ -108,16 +98,27 @@ def plot_alignment(
     atomic_write(path, draw_alignment(before, after, names=names))
 
 
-def draw_alignment(before: Alignment, after: Alignment | None, *, names: tuple[str, str] = ("before", "after")) -> str:
-    """The text of the SVG that `plot_alignment` writes. Raises as `plot_alignment`."""
+def draw_alignment(
+    before: Alignment,
+    after: Alignment | None,
+    *,
+    names: tuple[str, str] = ("before", "after"),
+    reliability: Reliability | None = None,
+) -> str:
+    """The text of the SVG that `plot_alignment` writes, beside a reliability diagram where one is given.
+
+    Raises:
+        MissingDependencyError: As `plot_alignment`.
+    """
     try:
         import matplotlib
         from matplotlib.figure import Figure
     except ImportError:
         raise MissingDependencyError("matplotlib", "report", "drawing the alignment figure") from None
     parts = [(names[0], before)] if after is None else list(zip(names, (before, after), strict=True))
-    figure = Figure(figsize=(6.0, 4.0), layout="constrained")
-    axes = figure.add_subplot()
+    panels = 1 if reliability is None else 2
+    figure = Figure(figsize=(6.0 * panels, 4.0), layout="constrained")
+    axes = figure.add_subplot(1, panels, 1)
     for name, part in parts:
         x, y = part.curve()
         axes.plot(x, y, marker="o", label=f"{name} (rank correlation {part.correlation:.2f})")
@@ -129,8 +130,24 @@ def draw_alignment(before: Alignment, after: Alignment | None, *, names: tuple[s
     )
     axes.grid(alpha=0.3)
     axes.legend()
+    if reliability is not None:
+        _draw_reliability(figure.add_subplot(1, panels, 2), reliability)
     drawn = io.StringIO()
     # Text is kept as text and ids are fixed: equal input gives an equal, searchable file.
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "punctum"}):
         figure.savefig(drawn, format="svg", metadata={"Date": None})
     return drawn.getvalue()
+
+
+def _draw_reliability(axes: Any, found: Reliability) -> None:
+    """Share of right events over mean score; the diagonal is perfect."""
+    axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
+    axes.plot(found.score, found.share, marker="o", label=f"calibration error {found.error:.3f}")
+    axes.set(
+        xlabel=f"mean score of the {int(found.count.sum())} highest events",
+        ylabel=f"share of right events (tIoU {found.tiou:g})",
+        xlim=(0, 1),
+        ylim=(0, 1),
+    )
+    axes.grid(alpha=0.3)
+    axes.legend()

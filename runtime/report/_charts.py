@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
     from ..evaluation.alignment import Alignment
+    from ..evaluation.reliability import Reliability
     from ._model import Curve, EvaluatedRecording
 
 F64 = npt.NDArray[np.float64]
@@ -221,6 +222,22 @@ def alignment_plot(found: Alignment) -> Markup:
         parts.append(tag("circle", title, cx=to_x(a), cy=to_y(b), r=4.5, class_="mean"))
     rank = "not defined" if math.isnan(found.correlation) else f"{found.correlation:.3f}"
     return _chart(parts, width, height, f"Best IoU over confidence; rank correlation {rank}")
+
+
+def reliability_plot(found: Reliability) -> Markup:
+    """Share of right events over mean score, in groups of equal size, beside the diagonal of perfect probabilities."""
+    width, height = 400, 260
+    names = ("mean score", f"share of right events (tIoU {found.tiou:g})")
+    parts, to_x, to_y = _frame(width, height, "", (0.0, 1.0), (0.0, 1.0), names)
+    parts.append(tag("line", x1=to_x(0), y1=to_y(0), x2=to_x(1), y2=to_y(1), class_="axis", stroke_dasharray="4 4"))
+    groups = list(zip(found.score.tolist(), found.share.tolist(), found.count.tolist(), strict=True))
+    parts.append(
+        tag("polyline", points=" ".join(f"{to_x(a):.1f},{to_y(b):.1f}" for a, b, _ in groups), class_="line l0")
+    )
+    for a, b, n in groups:
+        title = tag("title", f"{counted(n, 'event')}: mean score {a:.3f}, {b:.0%} right")
+        parts.append(tag("circle", title, cx=to_x(a), cy=to_y(b), r=4.5, class_="mean"))
+    return _chart(parts, width, height, f"Share of right events over mean score; calibration error {found.error:.3f}")
 
 
 def mini(recording: EvaluatedRecording, labels: tuple[str, ...], min_score: float) -> Markup:

@@ -16,6 +16,7 @@ from ..errors import InputError
 from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
 from ..evaluation.online import best_operating_point
+from ..evaluation.reliability import reliability
 from ..events.event import Event
 from ..text.display import some
 from ._model import Action, Curve, DatasetReport, EvaluatedRecording
@@ -138,6 +139,7 @@ def evaluate_events(
         labels=truth.labels,
         evaluation=evaluate(truth, found, THRESHOLDS),
         alignment=alignment(truth, found),
+        reliability=reliability(truth, found),
         curves=curves(truth, found),
         recordings=tuple(
             EvaluatedRecording(v, lengths[v], tuple(events.get(v, ())), tuple(actions[v])) for v in truth.videos

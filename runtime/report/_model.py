@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..diagnosis.diagnose import Diagnosis
     from ..evaluation.alignment import Alignment
     from ..evaluation.average_precision import Evaluation
+    from ..evaluation.reliability import Reliability
 
 F32 = npt.NDArray[np.float32]
 F64 = npt.NDArray[np.float64]
@@ -171,6 +172,7 @@ class DatasetReport:
     labels: tuple[str, ...]
     evaluation: Evaluation
     alignment: Alignment
+    reliability: Reliability
     curves: tuple[Curve, ...]
     recordings: tuple[EvaluatedRecording, ...]
     min_score: float

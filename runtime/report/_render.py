@@ -162,6 +162,8 @@ def _dataset(report: DatasetReport) -> dict[str, object]:
         "panels": [(name, name == POOLED, _charts.curve_panel(curves), curves) for name, curves in panels.items()],
         "alignment": _charts.alignment_plot(report.alignment) if len(report.alignment.iou) else "",
         "alignment_record": report.alignment.to_record(),
+        "reliability": _charts.reliability_plot(report.reliability) if len(report.reliability.count) else "",
+        "reliability_record": report.reliability.to_record(),
         "delays": _charts.histogram([("final event", delays)]) if len(delays) else "",
         "series": [("final event", _spread(delays))] if len(delays) else [],
         "stages": _charts.stages(report.stages, media) if spent else "",

@@ -53,14 +53,11 @@ def test_best_overlap_is_with_the_same_class_and_video():
     assert got.correlation == pytest.approx(rank_correlation([0.1, 0.2, 0.9, 0.3], [0.5, 0, 1, 0]))
 
 
-def test_curve_and_calibration_by_hand():
+def test_curve_by_hand():
     part = Alignment(1.0, np.array([0.4, 0.2, 0.8, 0.6]), np.array([0.5, 0.1, 0.9, 0.5]))
     x, y = part.curve(2)
     np.testing.assert_allclose(x, [0.25, 0.75])
     np.testing.assert_allclose(y, [0.3, 0.7])
-    # Mean confidences .3 and .7 equal the overlaps in two groups; one by one they differ by .1 each.
-    assert part.calibration_error(2) == pytest.approx(0.0)
-    assert part.calibration_error(4) == pytest.approx(0.1)
     assert len(part.curve(50)[0]) == 4
     with pytest.raises(InputError):
         part.curve(0)
@@ -71,11 +68,7 @@ def test_nothing_detected_has_no_numbers():
     got = alignment(truth, Detections.from_rows([]))
     assert np.isnan(got.correlation)
     record = got.to_record()
-    assert (record["rank_correlation"], record["calibration_error"], record["mean_iou_by_confidence"]) == (
-        None,
-        None,
-        [],
-    )
+    assert (record["rank_correlation"], record["mean_iou_by_confidence"]) == (None, [])
 
 
 def test_figure(tmp_path):

@@ -44,6 +44,8 @@ def test_json_of_perfect_detections(folder, detections, capsys):
     assert record["counts"]["detections"] == record["counts"]["truth"] == 6
     assert record["alignment"]["rank_correlation"] is None  # all confidences are equal
     assert len(record["alignment"]["mean_iou_by_confidence"]) == 6
+    assert record["reliability"]["share_right"] == [1.0] * 6
+    assert record["reliability"]["error"] == pytest.approx(0.1)  # all are right at a score of .9
     assert record["timing"].keys() == {"read_s", "judge_s"}
 
 

@@ -270,6 +270,8 @@ def test_a_data_set(bundle, dataset, tmp_path):
         "Precision over recall",
         "Alignment",
         "rank correlation",
+        "Reliability",
+        "calibration error",
         "Recordings",
         *LABELS,
     ):
@@ -277,6 +279,14 @@ def test_a_data_set(bundle, dataset, tmp_path):
     page = Page(text)
     listed = [a["data-name"] for t, a in page.elements if t == "li" and "data-name" in a]
     assert sorted(listed) == sorted(Dataset.open(dataset).test)
+    assert_named_sections(page)
+
+
+def assert_named_sections(page: Page) -> None:
+    """Every section takes its name from an element that is there, so that a screen reader can list them."""
+    ids = {attributes.get("id") for _, attributes in page.elements}
+    sections = [attributes for tag, attributes in page.elements if tag == "section"]
+    assert sections and all(attributes.get("aria-labelledby") in ids - {None} for attributes in sections)
 
 
 @pytest.mark.parametrize("hits", [False, True])

@@ -1,0 +1,90 @@
+"""Whether confidences are probabilities: mean score against the share of right events.
+
+The calibration error is taken over the 2N highest events of N true actions: the thousands of events with scores near 0
+are nearly all wrong, and would make any confidence look calibrated.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..datasets.dataset import Truth
+from ..datatypes import by_value
+from ..errors import InputError
+from .detections import Detections
+from .online import TIOU, matched
+
+F64 = npt.NDArray[np.float64]
+I64 = npt.NDArray[np.int64]
+BINS = 15
+EVENTS_PER_ACTION = 2
+
+
+@by_value
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Reliability:
+    """Groups of events by increasing score: B groups of about equal size.
+
+    Attributes:
+        score: Mean score, float64 [B].
+        share: Share of right events, float64 [B].
+        count: Number of events, int64 [B].
+        tiou: Smallest tIoU of a right event.
+    """
+
+    score: F64
+    share: F64
+    count: I64
+    tiou: float
+
+    @property
+    def error(self) -> float:
+        """Expected calibration error (Naeini et al., 2015): the mean of |score - share| over the events.
+
+        NaN without events.
+        """
+        events = int(self.count.sum())
+        return float((self.count * np.abs(self.score - self.share)).sum() / events) if events else float("nan")
+
+    def to_record(self) -> dict[str, Any]:
+        """For JSON: null for an undefined number."""
+        error = self.error
+        return {
+            "tiou": self.tiou,
+            "events": int(self.count.sum()),
+            "error": None if np.isnan(error) else error,
+            "mean_score": [float(x) for x in self.score],
+            "share_right": [float(x) for x in self.share],
+        }
+
+
+def reliability(truth: Truth, found: Detections, *, tiou: float = TIOU, bins: int = BINS) -> Reliability:
+    """Compare the scores of the highest events with the share of them that are right.
+
+    An event is right if it overlaps an action of its class by at least `tiou` that no higher event has taken.
+
+    Args:
+        truth: The actions; N of them.
+        found: The events; the 2N highest are used.
+        tiou: Smallest tIoU of a right event.
+        bins: Number of groups of equal size.
+
+    Raises:
+        InputError: `bins` is less than 1.
+    """
+    if bins < 1:
+        raise InputError("bins", f"`bins` is {bins}", "1 or more")
+    top = np.argsort(-found.scores, kind="stable")[: EVENTS_PER_ACTION * len(truth.label)]
+    chosen = Detections(found.video[top], found.label[top], found.segments[top], found.scores[top])
+    right = matched(truth, chosen, tiou) >= 0
+    groups = [g for g in np.array_split(np.arange(len(top))[::-1], bins) if len(g)]
+    return Reliability(
+        np.array([chosen.scores[g].mean() for g in groups]),
+        np.array([right[g].mean() for g in groups]),
+        np.array([len(g) for g in groups], np.int64),
+        tiou,
+    )
