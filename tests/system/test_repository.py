@@ -35,6 +35,18 @@ def test_no_paths_of_a_machine():
     assert not found
 
 
+def test_only_own_files_are_binary():
+    """Weights, goldens, pictures and seeds of the fuzzer; anything else was added by mistake."""
+    own = ("runtime/assets/", "tests/golden/data/", "docs/images/", "kernels/native/fuzz/corpus/", "tests/data/")
+    binary = [
+        str(path.relative_to(ROOT))
+        for path in tracked()
+        if path.is_file() and b"\0" in path.read_bytes()[:8192] and not str(path.relative_to(ROOT)).startswith(own)
+    ]
+    assert not binary
+    assert not [str(path.relative_to(ROOT)) for path in tracked() if path.is_file() and path.stat().st_size > 2 << 20]
+
+
 def test_the_readme_names_the_two_commands():
     text = (ROOT / "README.md").read_text()
     assert "make demo" in text
