@@ -123,7 +123,7 @@ def convert(
 
     From ELAN, or a table of start and end times, to ground truth: punctum convert to-correct/ gt.json
 
-    From Label Studio to clicks for training: punctum convert export.json points.csv --fps 25
+    From annotations with start and end to clicks for training: punctum convert sheet.csv points.csv --clicks all
     """
     from ..convert import BACKGROUND, ReadOptions, WriteOptions, read_rates
     from ..convert import convert as run

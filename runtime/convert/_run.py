@@ -83,6 +83,7 @@ def convert(
     lines, origin = read(source, source_form, reading)
     lines = _chosen(lines, reading.clicks, only, labels, min_score)
     _check_kinds(lines, to)
+    _check_points(lines, target, to)
     clicking = lines.clicks > 0 and not lines.actions
     writing = writing or WriteOptions()
     if writing.media and "{video}" not in writing.media and len(lines.videos) > 1:
@@ -140,7 +141,7 @@ def _chosen(
     marks, notes = lines.marks, list(lines.notes)
     if clicks == "all" and lines.actions:
         notes.append(f"left out: start and end of {counted(lines.actions, 'annotation')}, read as clicks")
-        marks = tuple(m if m.end is None else replace(m, start=(m.start + m.end) / 2, end=None) for m in marks)
+        marks = tuple(m if m.end is None else replace(m, start=_middle(m.start, m.end), end=None) for m in marks)
     selected = tuple(
         mark
         for mark in marks
@@ -155,6 +156,24 @@ def _chosen(
     return replace(
         lines, marks=selected, labels=tuple(c for c in lines.labels if not labels or c in labels), notes=tuple(notes)
     )
+
+
+def _middle(start: float, end: float) -> float:
+    """To the microsecond: 1.8 and not 1.7999999999999998."""
+    return round((start + end) / 2, 6)
+
+
+def _check_points(lines: Timelines, target: str | Path, form: Format) -> None:
+    """Refuse actions in a file that, by its name, is the points file of a data set: nothing could be trained on it."""
+    name = Path(target).name.lower()
+    if form.name == "csv" and lines.actions and (name in ("points.csv", "points.tsv") or name.startswith("points_")):
+        raise InputError(
+            "points-no-clicks",
+            f"The input has {counted(lines.actions, 'action')} with start and end; {Path(target).name} is the name of "
+            "a points file",
+            required="clicks in a points file",
+            next_step="set `clicks=all` to take the middle of every action, or write actions to a file of another name",
+        )
 
 
 def _check_kinds(lines: Timelines, form: Format) -> None:

@@ -39,6 +39,7 @@ have the aspect ratio of a player."""
 def collect_videos(inputs: Sequence[Path]) -> list[Path]:
     """All videos of files and folders. Raises InputError for a folder without videos, and for two with one name."""
     from ..sources.media import find_videos
+    from ..video.files import videos_below
 
     files: list[Path] = []
     for path in inputs:
@@ -46,7 +47,7 @@ def collect_videos(inputs: Sequence[Path]) -> list[Path]:
         if not found:
             raise InputError(
                 "video-folder-empty",
-                f"{path} contains no video",
+                f"{path} contains no video{videos_below(path)}",
                 required="a folder of videos",
                 next_step="check the path",
             )

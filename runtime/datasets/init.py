@@ -11,6 +11,7 @@ from ..files.atomic import atomic_write
 from ..text.display import as_utf8, counted, shown
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
+from ..video.files import videos_below
 from .class_names import check_class_names
 from .labeled import is_plain, labeled_videos, plain_classes, plain_videos, read_labeling, video_folder
 from .layouts import find_points
@@ -43,7 +44,7 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
     if not is_plain(folder):
         raise InputError(
             "video-folder-empty",
-            f"{folder} contains no videos, or it contains features",
+            f"{folder} contains no videos{videos_below(folder)}, or it contains features",
             required="a folder of videos",
             next_step="check the path; for features, write dataset.json by hand (docs/reference/file-formats.md)",
         )

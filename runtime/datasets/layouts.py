@@ -23,6 +23,7 @@ from ..text.display import is_plain as is_name
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..text.numbers import parse_rate, shown
+from ..video.files import videos_below
 from .class_names import check_class_names
 from .feature_files import usable_name
 from .labeled import is_plain, plain_classes, video_folder
@@ -65,6 +66,13 @@ def read_facts(folder: Path, points_file: Path) -> Facts:
         name = as_utf8(folder.resolve().name)
         return Facts(name, plain_classes(folder, points_file), 0.0, 0.0, 0, video_folder(folder))
     path = folder / "dataset.json"
+    if not path.exists() and not (folder / "features").is_dir() and not any(folder.glob("*/features")):
+        raise InputError(
+            "file-missing",
+            f"{folder} contains neither dataset.json nor videos{videos_below(folder)}",
+            required="a folder of videos, or a data set folder",
+            next_step="check the path; for features, write dataset.json (docs/reference/file-formats.md)",
+        )
     info = read_json(path)
     try:
         if not isinstance(info["classes"], list):

@@ -23,7 +23,7 @@ from ..labeling.together import SAVED
 from ..labeling.watched import Watched
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
-from ..video.files import video_files
+from ..video.files import video_files, videos_below
 from .labels import Labels
 from .source import Source, Video
 
@@ -188,7 +188,7 @@ def _plain(folder: Path) -> Layout:
             _refuse_features(folder)
         raise InputError(
             "video-folder-empty",
-            f"{folder} contains no video",
+            f"{folder} contains no video{videos_below(folder)}",
             required="videos, in the folder or in videos/",
             next_step="check the path",
         )

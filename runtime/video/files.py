@@ -11,7 +11,7 @@ from pathlib import Path
 
 from ..credentials.redact import Address
 from ..errors import InputError
-from ..text.display import printable
+from ..text.display import counted, printable
 from ._containers import refused
 from ._decoded import DecodedFrame
 from ._faults import explain
@@ -266,11 +266,31 @@ def video_files(path: str | Path) -> list[Path]:
     if not videos:
         raise InputError(
             "video-folder-empty",
-            f"{path} contains no video",
+            f"{path} contains no video{videos_below(path)}",
             required=f"files with one of the suffixes {', '.join(sorted(SUFFIXES))}",
             next_step="check the path",
         )
     return videos
+
+
+def videos_below(folder: Path, *, most: int = 1000) -> str:
+    """For an error about a folder without videos: how many there are in its subfolders, "" for none.
+
+    Args:
+        folder: The folder.
+        most: Largest number of files and folders to look at; a home folder has millions.
+    """
+    found, seen = 0, 0
+    for _, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name[0] != ".")
+        seen += len(files) + len(folders)
+        found += sum(Path(name).suffix.lower() in SUFFIXES and name[0] != "." for name in files)
+        if seen > most:
+            break
+    if not found:
+        return ""
+    more = "at least " if seen > most else ""
+    return f" ({more}{counted(found, 'video')} in its subfolders, which are not read)"
 
 
 def _counts(dropped: dict[str, int]) -> str:

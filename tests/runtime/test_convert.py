@@ -14,6 +14,7 @@ from punctum.runtime.convert import FORMATS, Mark, ReadOptions, Timelines, Write
 from punctum.runtime.convert._model import merge
 from punctum.runtime.convert._options import Source
 from punctum.runtime.datasets.dataset import read_points, read_truth
+from punctum.runtime.errors import InputError
 from punctum.runtime.events.event import Event
 
 EVENT = Event("cam", "cam/wave/0", 2, "final", "wave", 0.875, 1.25, 2.5, 4.0, 1.5, "b-1", dropped=3, interrupted=True)
@@ -146,6 +147,16 @@ def test_events_stay_whole_and_losses_are_said(tmp_path, capsys):
     said = capsys.readouterr().err
     assert "lost: identity, bundle and delay" in said
     assert "interrupted" in said
+
+
+def test_actions_are_no_points_file(tmp_path):
+    """By default annotations with an end stay actions, and nothing can be trained on those."""
+    (tmp_path / "sheet.csv").write_text("video,class,start_s,end_s\ncam,wave,1.2,2.4\n")
+    with pytest.raises(InputError, match="clicks=all") as caught:
+        convert(str(tmp_path / "sheet.csv"), str(tmp_path / "points.csv"))
+    assert caught.value.code == "points-no-clicks" and not (tmp_path / "points.csv").exists()
+    convert(str(tmp_path / "sheet.csv"), str(tmp_path / "points.csv"), reading=ReadOptions(clicks="all"))
+    assert "wave,cam,1.8" in (tmp_path / "points.csv").read_text()
 
 
 def test_what_other_parts_read(tmp_path):

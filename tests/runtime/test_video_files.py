@@ -18,6 +18,7 @@ pytest.importorskip("av", reason="PyAV is not installed")
 
 from punctum.runtime.errors import InputError, MissingDependencyError
 from punctum.runtime.video import Gap, Sampled, VideoOptions, open_frames, video_files
+from punctum.runtime.video.files import videos_below
 
 from tests.helpers import video_corpus as corpus
 
@@ -384,6 +385,16 @@ def test_options_that_make_no_sense(options: dict[str, object]) -> None:
     with pytest.raises(InputError) as caught:
         VideoOptions(**options)  # type: ignore[arg-type]
     assert caught.value.code == "video-option"
+
+
+def test_videos_in_subfolders_are_named(tmp_path: Path) -> None:
+    (tmp_path / "monday" / ".hidden").mkdir(parents=True)
+    for name in ("a.mp4", "b.MKV", ".c.mp4", "notes.txt", ".hidden/d.mp4"):
+        (tmp_path / "monday" / name).touch()
+    with pytest.raises(InputError, match=r"no video \(2 videos in its subfolders, which are not read\)"):
+        video_files(tmp_path)
+    assert videos_below(tmp_path / "monday", most=1).startswith(" (at least 2 videos")
+    assert videos_below(tmp_path / "monday" / ".hidden" / "none") == ""
 
 
 def test_the_videos_of_a_folder(made: Path, tmp_path: Path) -> None:
