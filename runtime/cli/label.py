@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -38,6 +39,7 @@ def label(
     """
     from ..labeling.folder import open_folder
     from ..labeling.serve import need_server, serve
+    from ..text.display import counted
     from ..text.names import clean_name
 
     need_server()
@@ -52,6 +54,14 @@ def label(
             _open(address)
 
     serve(opened, annotator=name, port=port, ready=ready, train_after=train_after)
+    clicks, _, _ = opened.store.snapshot()
+    if clicks:
+        videos = len({click.video for click in clicks})
+        out = shlex.quote(f"runs/{folder.resolve().name}")
+        say(
+            f"{counted(len(clicks), 'click')} in {counted(videos, 'video')}. "
+            f"Next: punctum train {shlex.quote(str(folder))} --out {out}"
+        )
 
 
 def _user() -> str:

@@ -14,6 +14,7 @@ from ..text.display import as_utf8, counted, seconds, some
 from ..text.name_index import NameIndex
 from .check_background import check_background
 from .check_close import check_close
+from .check_conflicts import check_conflicts
 from .check_truth import check_truth
 from .check_videos import check_videos
 from .dataset import LATE_CLICK_S, Dataset
@@ -222,6 +223,7 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
     good = [valid for row in rows if (valid := _check_row(data, row, names, spans, result)) is not None]
     _check_order(data, good, result)
     check_close(data, good, result)
+    check_conflicts(data, good, result)
     train = set(data.train)
     per_class = dict.fromkeys(data.labels, 0)
     for row in good:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from punctum.runtime import Dataset
 from punctum.runtime.datasets.check_close import check_close
+from punctum.runtime.datasets.check_conflicts import check_conflicts
 from punctum.runtime.datasets.findings import CheckResult
 from punctum.runtime.datasets.tables import scan_points
 
@@ -54,3 +55,23 @@ def test_real_labels_are_not_warned_of(shared_dir, name, points, split):
     if not (folder / points).is_file():
         pytest.skip("the data set is not here")
     assert warned(folder, points, split) == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "said"),
+    [
+        ("fall,a,1.44,ann\nlie_down,a,1.40,ben\n", "1 action with different classes"),
+        ("fall,a,1.44,ann\nlie_down,a,1.40,ann\n", ""),  # one person may see two actions
+        ("fall,a,1.44,ann\nfall,a,1.40,ben\nlie_down,a,1.5,ben\n", ""),  # both know the fall, one the other
+        ("fall,a,1.44,ann\nlie_down,a,9.40,ben\n", ""),
+    ],
+)
+def test_annotators_that_contradict_each_other(tmp_path: Path, rows: str, said: str) -> None:
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "points.csv").write_text(HEAD + rows)
+    data, result = Dataset.open(tmp_path, need_features=False), CheckResult()
+    check_conflicts(data, scan_points(data.points_file), result)
+    messages = [finding.message for finding in result.warnings]
+    assert len(messages) == bool(said) and all(said in message for message in messages)
+    if said:
+        assert "a 1.44 s: fall (ann), lie_down (ben)" in messages[0]

@@ -236,11 +236,13 @@ def test_the_command_serves_until_ctrl_c(folder):
     server = LabelServer(folder, "--annotator", "ann", port=0)
     server.start()
     assert server.stop() == 0
+    (folder / "points.csv").write_text(f"class,video_id,time_s\nopen,{NASTY},0.1\n", encoding="utf-8")
     server.start()
     assert server.process is not None
     server.process.send_signal(signal.SIGTERM)
-    server.process.communicate(timeout=30)
+    said = server.process.communicate(timeout=30)[1]
     assert server.process.returncode == 0
+    assert f"1 click in 1 video. Next: punctum train {folder} --out runs/{folder.name}" in said
 
 
 def test_the_port_of_a_folder_stays_the_same(folder, tmp_path):
