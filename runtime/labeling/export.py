@@ -107,6 +107,6 @@ def commands(bundle: str) -> list[str]:
     folder = shlex.quote(bundle)
     return [
         f"punctum run {folder} VIDEO.mp4",
-        f"punctum run {folder} rtsp://CAMERA/stream --stream",
-        f"punctum run {folder} camera:/dev/video0 --stream",
+        f"punctum run {folder} rtsp://CAMERA/stream --stream --max-delay 1",
+        f"punctum run {folder} camera:/dev/video0 --stream --max-delay 1",
     ]

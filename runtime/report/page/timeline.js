@@ -404,7 +404,7 @@ byId("b-left").addEventListener("click", () => pan(-0.5 * (state.to - state.from
 byId("b-right").addEventListener("click", () => pan(0.5 * (state.to - state.from)));
 byId("filter").addEventListener("submit", (event) => event.preventDefault());
 const slider = byId("score"), output = byId("score-out");
-slider.max = (Math.ceil(highest * 100) / 100).toFixed(2);
+slider.max = (Math.ceil(Math.max(highest, state.minScore) * 100) / 100).toFixed(2); // no event may reach the minimum
 // Rounded down, so that an event with exactly the minimum score is shown.
 slider.step = "0.001";
 slider.value = Math.floor(state.minScore * 1000) / 1000;
