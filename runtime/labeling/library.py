@@ -9,11 +9,12 @@ import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from ..errors import PunctumError
+from ..files.regular import special_kind
 from ..text.display import as_utf8
 from .media import Playback, playback, video_id
 from .overview import Overview, look, new_overview
@@ -41,6 +42,8 @@ class Video:
     done_s: float = 0.0
     proxy: Path | None = None
     facts: str = ""
+    busy: threading.Lock = field(default_factory=threading.Lock)
+    """Held while the file is examined: a drive that does not answer must not hold up the other videos."""
 
     def to_record(self) -> dict[str, Any]:
         return {
@@ -51,6 +54,7 @@ class Video:
             "duration_s": round(self.duration_s, 3),
             "rate": round(self.rate, 4),
             "done_s": round(self.done_s, 1),
+            "version": self.facts[-12:],  # of the file, so that browsers keep no thumbnails of another one
         }
 
     @property
@@ -117,7 +121,7 @@ class Library:
     def lost(self, ident: str) -> None:
         """Look again at a video whose file, or whose converted file, is not there any more."""
         video = self.videos[ident]
-        with self._guard:
+        with video.busy:
             if video.state not in ("direct", "ready"):
                 return
             video.state = "new"
@@ -127,13 +131,14 @@ class Library:
 
     def _note_change(self, video: Video) -> None:
         """Examine a video again if its file, or its converted file, has been replaced or removed."""
-        with self._guard:
+        with video.busy:
             if video.state in ("new", "converting"):
                 return
             gone = video.state == "ready" and (video.proxy is None or not video.proxy.is_file())
             if not gone and video.facts in ("", self._key(video)):
                 return
             video.state = "new"
+        with self._guard:
             self._overviews.pop(video.id, None)
 
     def named(self, name: str) -> Video | None:
@@ -145,7 +150,7 @@ class Library:
         video = self.videos.get(ident)
         if video is None:
             return None
-        with self._guard:
+        with video.busy:
             if video.state == "direct":
                 video.state, video.why = "waiting", "this browser does not play it"
         if video.state == "waiting":
@@ -172,7 +177,7 @@ class Library:
             act(self.videos[ident])
 
     def _examine(self, video: Video) -> None:
-        with self._guard:
+        with video.busy:
             if video.state != "new":
                 return
             video.facts = self._key(video)
@@ -197,6 +202,10 @@ class Library:
     def _convert(self, video: Video) -> None:
         self._examine(video)
         if video.state not in ("waiting", "failed"):
+            return
+        if kind := special_kind(video.path):
+            video.state, video.why = "failed", f"it is {kind}"
+            self._publish(video)
             return
         video.proxy = self._work / "converted" / f"{self._key(video)}.mp4"
         video.state, video.done_s = "converting", 0.0
@@ -230,7 +239,7 @@ class Library:
         self._examine(video)
         with self._guard:
             overview = self._overviews.get(video.id)
-            if overview is None:
+            if overview is None or special_kind(video.path):
                 return
             if overview.done or overview.motion:
                 return

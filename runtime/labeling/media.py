@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files.regular import special_kind
 from ..text.display import as_utf8
 from ..video._header import number
 from ..video._opening import load_av
@@ -55,6 +56,8 @@ def playback(path: Path) -> Playback:
     A file is sent as it is only if every browser plays it, and shows each frame at its media time. Browsers differ in
     where they begin to count if the first frame is not at 0, and in how they treat edit lists that hide frames.
     """
+    if kind := special_kind(path):  # opening a pipe may wait forever
+        return Playback(False, "", f"it is {kind}")
     av = load_av()
     try:
         with av.open(str(path), container_options={"protocol_whitelist": "file,crypto,data"}) as container:

@@ -22,9 +22,12 @@ from .lock import WORK
 if TYPE_CHECKING:
     import uvicorn
 
+    from .guard import Guard
+
 HOST = "127.0.0.1"
 _PORTS = range(8600, 9000)
 _STOP_S = 2.0
+_IDLE = 32  # connections without a request at a time
 
 
 def need_server() -> None:
@@ -97,13 +100,16 @@ def serve(
         opened.store.close()
 
 
-def _server(app: object) -> uvicorn.Server:
+def _server(app: Guard) -> uvicorn.Server:
     import uvicorn
 
+    from ..web.connections import Connections
+
+    connections = Connections(app, idle=_IDLE)
     config = uvicorn.Config(
-        app,  # type: ignore[arg-type]
+        connections,
         loop="asyncio",
-        http="h11",
+        http=connections.protocol(),
         ws="none",
         lifespan="on",
         log_config=None,

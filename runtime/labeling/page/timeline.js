@@ -35,7 +35,7 @@ export function reveal(t) {
 }
 
 function picture(number) {
-  const url = address(`media/${state.current}/thumbnail/${number}`);
+  const url = address(`media/${state.current}/thumbnail/${number}?version=${current()?.version ?? ""}`);
   if (!images.has(url)) {
     if (images.size > 600) images.clear();
     const image = new Image();

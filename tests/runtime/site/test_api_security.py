@@ -363,9 +363,9 @@ def test_idle_connections_do_not_keep_others_out(sites):
 
 
 def test_slow_headers_are_cut_off(sites, monkeypatch):
-    from punctum.runtime.site.api import http
+    from punctum.runtime.web import connections
 
-    monkeypatch.setattr(http, "_HEADER_S", 0.5)
+    monkeypatch.setattr(connections, "_HEADER_S", 0.5)
     site = sites()
     with socket.create_connection((site.served.host, site.served.port), timeout=20) as sock:
         sock.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nX: ")
