@@ -141,7 +141,7 @@ def find_video(videos_dir: Path, video: str) -> Path:
         "video-missing",
         f"{videos_dir} has no video {video!r}" + (f", only {alike[0]!r}" if alike else ""),
         required=f"a file {video} with one of the extensions {', '.join(sorted(SUFFIXES))}",
-        next_step="add the file, or remove the video from the lists",
+        next_step="add the file; or delete its clicks, and its line in the lists if there are any",
     )
 
 

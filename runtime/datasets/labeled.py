@@ -20,7 +20,7 @@ from ..errors import InputError
 from ..text.display import as_utf8, counted, some
 from ..text.display import is_plain as is_name
 from ..text.name_index import NameIndex
-from ..text.names import clean_name
+from ..text.names import clean_name, video_name
 from ..text.numbers import shown
 from .background import FILE as BACKGROUND
 from .background import BackgroundRow, scan_background
@@ -251,7 +251,19 @@ def without_click(spans: Iterable[BackgroundRow], classes: NameIndex, folder: Pa
 
 
 def check_video_names(files: Iterable[Path]) -> None:
-    """Raise InputError for a video that no list or table can name: with a line break, or space around its name."""
+    """Raise InputError for videos that lists and tables cannot name: with a line break, or space around the name, and
+    two whose names differ in a file ending only."""
+    files = list(files)
+    by_name: dict[str, Path] = {}
+    for path in files:
+        other = by_name.setdefault(video_name(clean_name(as_utf8(path.stem))), path)
+        if other is not path and clean_name(as_utf8(other.stem)) != clean_name(as_utf8(path.stem)):
+            raise InputError(
+                "video-names",
+                f"{path.parent} contains {other.name!r} and {path.name!r}: without file endings they have one name",
+                required="names that differ in more than a file ending",
+                next_step="rename one of them",
+            )
     for path in files:
         name = as_utf8(path.stem)
         if name != name.strip() or not is_name(name):

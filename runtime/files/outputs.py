@@ -203,7 +203,10 @@ def check_standard_output() -> None:
     """Raises PunctumError where standard output was closed before the program began."""
     if sys.stdout is None or getattr(sys.stdout, "was_closed", False):
         raise PunctumError(
-            "stdout-closed", "Standard output is closed", required="an open output", next_step="set `out` to a file"
+            "stdout-closed",
+            "Standard output is closed",
+            required="an open output",
+            next_step="leave it open, or write to a file",
         )
 
 
@@ -230,7 +233,7 @@ def to_standard_output(data: bytes | str) -> None:
             "events-write-failed",
             f"Cannot write to standard output ({error})",
             required="free space, and a reader of the output",
-            next_step="free space, or set `out` to another file",
+            next_step="free space, or write elsewhere",
         ) from error
 
 

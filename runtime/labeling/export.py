@@ -9,6 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from ..bundle.writer import is_bundle_folder
 from ..text.display import as_utf8
 from .child import EXPORT_NEEDS, Child, missing
 
@@ -60,6 +61,8 @@ class Exports:
                 return ""
             if lacks := missing(EXPORT_NEEDS):
                 return f"Exporting needs libraries that are not installed: pip install 'punctum[{lacks}]'"
+            if self.place.is_dir() and any(self.place.iterdir()) and not is_bundle_folder(self.place):
+                return f"{as_utf8(str(self.place))} contains other files: move them away, then export again"
             name = re.sub(r"[^A-Za-z0-9._-]+", "-", self._folder.name).strip("-._")
             request: dict[str, Any] = {
                 "job": "export",

@@ -68,7 +68,8 @@ def guide_routes(learner: Learner) -> list[Route]:
         return json_answer({"noted": moment is not None})
 
     async def train(request: Request) -> Response:
-        await run_in_threadpool(learner.train)
+        if problem := await run_in_threadpool(learner.train):
+            return _refused(problem)
         return json_answer(await run_in_threadpool(learner.status))
 
     async def export(request: Request) -> Response:

@@ -166,12 +166,15 @@ class Learner:
         """All events, by video: [class, start, end, score]; held_out: videos whose events are of other networks."""
         return self._last.events()
 
-    def train(self) -> None:
-        """Train as soon as possible, even if little has changed."""
+    def train(self) -> str:
+        """Train as soon as possible, even if little has changed. Returns why it cannot; empty if it can."""
         with self._guard:
+            if self._state().videos < VIDEOS:
+                return f"Training needs clicks in at least {VIDEOS} videos"
             self._asked = True
             self._error = ""
             self._attempts.clear()
+        return ""
 
     def export(self, min_score: float | None = None) -> str:
         """Write the bundle of the last round, in the background. Returns why it cannot be; empty if it can.

@@ -138,9 +138,14 @@ async def _run(
     serving = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started and not serving.done():
         await asyncio.sleep(0.01)
-    if server.started:
-        ready()
-    await serving
+    try:
+        if server.started:
+            ready()
+    except BaseException:  # the address could not be printed, so nobody can use it
+        stop()
+        raise
+    finally:
+        await serving
 
 
 def _listen(folder: Path, port: int | None) -> socket.socket:

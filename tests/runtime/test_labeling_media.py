@@ -14,6 +14,7 @@ import pytest
 pytest.importorskip("av", reason="PyAV is not installed")
 pytest.importorskip("starlette", reason="starlette is not installed")
 
+from punctum.runtime.errors import InputError
 from punctum.runtime.labeling import server
 from punctum.runtime.labeling.folder import open_folder
 from punctum.runtime.labeling.library import Library
@@ -109,3 +110,19 @@ def test_connections_without_a_request_hold_nothing_up(folder: Path) -> None:
     for one in idle:
         one.close()
     assert served.stop() == 0
+
+
+def test_names_that_lists_cannot_tell_apart(folder: Path) -> None:
+    encode(folder / "a.mov.mp4", 5)
+    with pytest.raises(InputError, match="without file endings they have one name"):
+        open_folder(folder, classes=["x"])
+
+
+def test_training_and_export_say_why_they_do_not_begin(folder: Path) -> None:
+    site = Site(folder)
+    answer = site.post("/api/train")
+    assert (answer.status, "at least" in answer.body.decode()) == (400, True)
+    (folder / "bundle").mkdir()
+    (folder / "bundle" / "notes.txt").write_text("mine")
+    assert "contains other files" in site.learner._exports.begin("run-0", 0.5)
+    site.opened.store.close()

@@ -293,7 +293,8 @@ function paintStatus() {
 }
 byId("b-train").onclick = async () => {
   const answer = await call("api/train", { method: "POST" }).catch(() => null);
-  if (!answer?.ok) return say("The server does not answer", "bad");
+  if (!answer) return say("The server does not answer", "bad");
+  if (!answer.ok) return say((await answer.json().catch(() => ({}))).error || "The server refused to train", "bad");
   say("Training begins");
 };
 
