@@ -9,8 +9,7 @@ the events of the site's videos. FILE is CSV with the columns video_id and site,
 judged with calibrations that know only the other half:
 
   as trained      nothing
-  scores alone    `punctum calibrate --no-points`
-  rate            `punctum calibrate --no-points --actions-per-hour`, with the true number of actions of that half
+  rate            `punctum calibrate --actions-per-hour`, with the true number of actions of that half
   N clicks        `punctum calibrate` with the first videos of that half, in random order, that have N clicks or more
   all clicks      `punctum calibrate` with the clicks of that half
 
@@ -115,7 +114,6 @@ def calibrations(
     classes = len(data.labels)
     whole = footage(known)
     yield "as trained", before
-    yield "scores alone", calibrate_by_rate(whole, before, actions=None)[0]
     yield "rate", calibrate_by_rate(whole, before, actions=float(actions))[0] if actions else before
     for count in few:
         clicks = np.cumsum([len(recordings[v].clicks) for v in known])

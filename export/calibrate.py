@@ -18,11 +18,11 @@ from punctum.runtime.localizer import Localizer
 from punctum.runtime.text.display import counted, some
 from punctum.training.arrays import F64
 from punctum.training.confidence.judge import JudgedEvents, judge_recordings, score_recording
-from punctum.training.confidence.site import LARGEST_SHIFT, Footage, calibrate_by_clicks, calibrate_by_rate
+from punctum.training.confidence.site import LARGE_SHIFT, Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import locate_clicks
 from punctum.training.records import Record
 
-__all__ = ["FEW", "LARGEST_SHIFT", "calibrate_bundle"]
+__all__ = ["FEW", "LARGE_SHIFT", "calibrate_bundle"]
 
 FEW = 30
 """Clicks below which maps that are learned from nothing else are doubtful."""
@@ -80,12 +80,15 @@ def calibrate_bundle(
             if points is None
             else "click the actions of these videos, or train and export the bundle with this version",
         )
-    if points is not None and not clicks and actions_per_hour is None:
+    if not clicks and actions_per_hour is None:
+        given = f"{data.points_file} has no click in these {counted(len(videos), 'video')}"
         raise InputError(
             "no-points",
-            f"{data.points_file} has no click in these {counted(len(videos), 'video')}",
-            required="clicks, or `no_points` to use the distribution of the scores alone",
-            next_step="click the actions, check `points` and `subset`, or set `no_points`",
+            "`no_points` leaves the clicks out, and the scores alone do not show how far they can be trusted"
+            if points is None
+            else given,
+            required="clicks, or the number of actions per hour",
+            next_step="click the actions of a few videos, check `points` and `subset`, or set `actions_per_hour`",
         )
     footage = _judged(bundle, data, videos, clicked, quiet=quiet)
     judged, hours = footage.events, footage.hours
@@ -94,9 +97,8 @@ def calibrate_bundle(
         calibration = _by_clicks(footage, bundle, facts)
     elif before is not None:
         _check_events(judged, hours, actions_per_hour)
-        actions = None if actions_per_hour is None else actions_per_hour * hours
         known = float(_scores(before, judged).sum())
-        calibration, shift = calibrate_by_rate(footage, before, actions=actions)
+        calibration, shift = calibrate_by_rate(footage, before, actions=(actions_per_hour or 0.0) * hours)
         expected = float(_scores(calibration, judged).sum())
         facts |= {"clicks": None, "shift": round(shift, 4), "expected_before": round(known, 2)}
         facts["expected"] = round(expected, 2)

@@ -23,7 +23,7 @@ def calibrate(
     split: Annotated[str | None, typer.Option(help="Split folder of the data set, e.g. split_1.")] = None,
     points: Annotated[str, typer.Option(help="Points file: one click per action of these videos.")] = "points.csv",
     no_points: Annotated[
-        bool, typer.Option("--no-points", help="Use the distribution of the scores only, even if there are clicks.")
+        bool, typer.Option("--no-points", help="Use --actions-per-hour only, even if there are clicks.")
     ] = False,
     actions_per_hour: Annotated[
         float | None, typer.Option(help="Without clicks: how many actions an hour of this footage holds on average.")
@@ -42,8 +42,7 @@ def calibrate(
 
     With clicks, an event counts as right that holds one and is about as long as its action, by the bundle's own
     estimate. A calibrated bundle keeps its calibration as far as the clicks do
-    not contradict it, so a handful is enough. Without clicks the share of right events is estimated from the
-    distribution of the scores, or from --actions-per-hour.
+    not contradict it, so a handful is enough. Without clicks, --actions-per-hour says how many events are right.
 
     Example: punctum calibrate runs/falls/bundle data/other-site --out bundles/other-site
 
@@ -55,7 +54,7 @@ def calibrate(
     from punctum.runtime.files.outputs import check_folder
 
     from .._names import check_new_folder
-    from ..calibrate import FEW, LARGEST_SHIFT, calibrate_bundle
+    from ..calibrate import FEW, LARGE_SHIFT, calibrate_bundle
 
     if no_points and points != "points.csv":
         raise InputError("arguments", "`points` has no effect with `no_points`", "one of them", "leave one out")
@@ -82,12 +81,7 @@ def calibrate(
             f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected "
             f"({facts['expected_before']:.1f} before)"
         )
-        if actions_per_hour is None:
-            say(
-                "warning: nothing shows whether this is better than before: it holds only if right and wrong events "
-                "look as on the earlier footage. A few clicks are safer (punctum eval compares the bundles by clicks)"
-            )
-        elif abs(facts["shift"]) > LARGEST_SHIFT:
+        if abs(facts["shift"]) > LARGE_SHIFT:
             say("warning: the shift is large: check the rate of actions, and that nearly all of them have an event")
     else:
         echo(

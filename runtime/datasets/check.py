@@ -214,7 +214,7 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
         rows = scan_points(data.points_file)
     except InputError as error:
         if not data.train and not data.points_file.exists():
-            fix = "nothing with gt.json, or for `punctum calibrate --no-points`; otherwise click the actions"
+            fix = "nothing with gt.json, or for `punctum calibrate --actions-per-hour`; otherwise click the actions"
             result.warn(error.code, data.points_file, f"no {data.points_file.name}", fix)
         else:
             result.error(error.code, data.points_file, error.given, advice(error))

@@ -36,7 +36,7 @@ TRAINING: dict[str, dict[str, str]] = {
         "--subset": "videos to use",
         "--split": "lists of a split",
         "--points": "clicks",
-        "--no-points": "scores only",
+        "--no-points": "only --actions-per-hour; an error without it",
         "--actions-per-hour": "shift of the scores; an error where there are clicks",
         "--replace": "replaces a bundle",
         "--expect-sha256": "digest that the bundle must have",

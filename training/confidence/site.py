@@ -1,8 +1,9 @@
 """Calibration of an existing bundle on footage that it has not been trained on, such as that of another site.
 
 With clicks the maps are fitted as for a new run; a bundle that is calibrated already keeps its maps as far as the
-clicks do not contradict them. Without clicks only the share of right events can be adapted (prior shift): the
-distribution of the scores shows it (Saerens et al., 2002), or the user knows how many actions there are.
+clicks do not contradict them. Without clicks only the share of right events can be adapted, and only if the user knows
+how many actions there are. The scores alone do not show it: at another site those of right events are lower, too, and
+what estimates the share from their distribution (Saerens et al., 2002) takes that for fewer actions.
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from .judge import JudgedEvents
 
 KNOWN = Prior(slopes=(1.0,), spread=(0.3,), least=(0.2,), intercept=2.0, offset=0.5)
 """Beside existing maps: other sites have other shares of right events, and classes differ little in that."""
-LARGEST_SHIFT = 2.5
-"""Bound of the shift of log-odds that scores alone can justify."""
+LARGE_SHIFT = 2.5
+"""A shift of log-odds from which a wrong rate, or actions without any event, are more likely than another site."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,19 +75,21 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
     )
 
 
-def calibrate_by_rate(footage: Footage, before: Calibration, *, actions: float | None) -> tuple[Calibration, float]:
+def calibrate_by_rate(footage: Footage, before: Calibration, *, actions: float) -> tuple[Calibration, float]:
     """Shift the maps for footage without clicks.
 
     Args:
         footage: without clicks.
         before: calibration of the bundle.
-        actions: number of actions in the footage, if it is known.
+        actions: number of actions in the footage. As many of them have a right event, whatever its score, as on the
+            footage of the present calibration.
 
     Returns:
         The calibration, and the shift of log-odds. Minimum scores and choices stay: they are probabilities, too.
     """
     z = logit(_scores(before.classes, footage.events))
-    shift = _shift_for(z, actions) if actions is not None else _prior_shift(z, before.right_share)
+    found = before.choices[0].recall if before.choices else 1.0  # those with a right event of any score
+    shift = _shift_for(z, actions * found) if len(z) else 0.0
     shifts = np.full(len(before.classes), shift)
     maps = _shifted(before.classes, slope=1.0, shifts=shifts)
     kept = [new.model_copy(update={"min_score": old.min_score}) for new, old in zip(maps, before.classes, strict=True)]
@@ -109,29 +112,10 @@ def _shifted(maps: tuple[ScoreMap, ...], *, slope: float, shifts: F64) -> tuple[
     return tuple(found)
 
 
-def _shift_for(z: F64, actions: float) -> float:
-    """The shift with which the expected number of right events is `actions`, by bisection."""
+def _shift_for(z: F64, right: float) -> float:
+    """The shift with which the expected number of right events is `right`, by bisection."""
     low, high = -15.0, 15.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if float(sigmoid(z + middle).sum()) < actions else (low, middle)
+        low, high = (middle, high) if float(sigmoid(z + middle).sum()) < right else (low, middle)
     return (low + high) / 2
-
-
-def _prior_shift(z: F64, known: float) -> float:
-    """The shift that the scores imply if only the share of right events differs: the fixed point of EM.
-
-    Args:
-        z: float64 [N], log-odds of the events under the present calibration.
-        known: share of right events on the footage of the present calibration.
-    """
-    if not len(z):
-        return 0.0
-    shift = 0.0
-    for _ in range(1000):
-        share = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6))
-        after = float(np.clip(np.log(share / (1 - share)) - np.log(known / (1 - known)), -LARGEST_SHIFT, LARGEST_SHIFT))
-        if abs(after - shift) < 1e-9:
-            break
-        shift = after
-    return shift
