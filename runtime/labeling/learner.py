@@ -16,7 +16,7 @@ from ..text.display import as_utf8
 from .answered import Answered, Moment
 from .child import TRAIN_NEEDS, Child, missing
 from .export import Exports
-from .label_state import State, state_of
+from .label_state import State, changes, state_of
 from .last_round import LastRound
 from .questions import LEAST_DOUBT, Labels, doubts, questions, unlabeled_videos
 from .results import results
@@ -222,7 +222,7 @@ class Learner:
     def _due(self, state: State) -> bool:
         if state.videos < VIDEOS or self._attempts.get(state.digest, 0) >= ATTEMPTS:
             return False
-        changed = len(state.keys ^ self._last.trained)
+        changed = changes(self._last.trained, state.keys)
         if self._attempts.get(state.digest):  # it crashed
             return True
         if self._asked:
