@@ -41,6 +41,7 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
     *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js"),
+    *("history.js", "dialogs.js", "legend.js", "export.js", "training.js"),
 )
 
 
@@ -169,7 +170,7 @@ class Label:
             now = None if conflict.click is None else conflict.click.to_record()
             return json_answer({"conflict": True, "click": now, "reload": conflict.reloaded}, 409)
         except PunctumError as error:
-            text = f"{error.given}. {error.next_step}".strip()
+            text = _sentences(error)
             return json_answer(
                 {"code": error.code, "error": text, "saved": False}, 400 if error.exit_code == 2 else 503
             )
@@ -253,6 +254,12 @@ class Label:
             await run_in_threadpool(self.library.lost, video.id)
             return Response(status_code=404)
         return FileResponse(path, media_type=video.kind, headers={"Cache-Control": "no-cache"})
+
+
+def _sentences(error: PunctumError) -> str:
+    """What is wrong, and what to do next, as sentences."""
+    step = error.next_step[:1].upper() + error.next_step[1:]
+    return f"{error.given}. {step}" if step else error.given
 
 
 async def _failed(request: Request, error: Exception) -> Response:

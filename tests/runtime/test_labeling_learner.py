@@ -190,8 +190,8 @@ def test_on_request_only(store, tmp_path, watch):
     assert len(children) == 1
 
 
-def test_export_needs_a_round(store, watch):
-    learner, children, _, _ = watch
+def test_export_needs_a_round(store, tmp_path, watch):
+    learner, children, now, _ = watch
     assert "before the first round" in learner.export()
     label(store, 4)
     learner.look()
@@ -200,6 +200,9 @@ def test_export_needs_a_round(store, watch):
         pytest.skip("the libraries of the extra export are not installed")
     assert children[-1].request["job"] == "export"
     assert learner.status()["exporting"]
+    assert learner.status()["commands"] == []  # there is no bundle yet
+    now[0] += 12.0
+    assert learner.status()["exporting_s"] == 12.0
     children[-1].on_message({"bundle": children[-1].request["out"], "id": "x-1.0.0-0"})
     children[-1].on_exit(0)
     assert learner.status()["exported"]["id"] == "x-1.0.0-0"
@@ -210,6 +213,9 @@ def test_export_needs_a_round(store, watch):
     children[-1].on_message({"bundle": children[-1].request["out"], "id": "x-1.0.0-0"})
     children[-1].on_exit(0)
     assert learner.status()["exported"]["min_score"] == "0.20"
+    assert learner.status()["exported"]["round"] == learner.status()["round"]["number"]
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("{}")
     assert learner.status()["commands"][0].startswith("punctum run ")
 
 
