@@ -108,7 +108,7 @@ def _of_video(
 
 
 def _beside(events: list[RoundEvent], clicks: dict[int, Click], found: RoundResult) -> dict[int, int]:
-    """Place of an event -> key of the click of its class that is probably meant for it, one to one, the nearest first."""
+    """Place of an event -> key of the click of its class that is probably meant for it; one to one, nearest first."""
     near = []
     for place, event in enumerate(events):
         within = reach(event, typical_s(found, event.label))
