@@ -267,6 +267,11 @@ export function onKey(key, label, event) {
   acts[key]();
   return true;
 }
+/** The button of a class answers as its key does. Returns whether a question is asked. */
+export function onClass(label) {
+  if (question && !twin) other(label);
+  return question !== null || twin !== null;
+}
 const buttons = {
   "b-yes": yes, "b-no": () => no(question.label), "b-none": () => no(""), "b-move": move, "b-skip": skip, "b-unanswer": undo, "b-leave": () => (twin ? undo() : leave()),
   "b-ask": toggle,
@@ -289,9 +294,12 @@ async function load() {
   }
   notify("found", "videos");
 }
+let listedNext = "";
 /** Some unlabeled videos, in random order. */
 function paintNext() {
   const first = (state.unlabeled || []).filter((name) => !model.anyCountOf(name) && !state.nothing[name]).slice(0, MOST_NEXT);
+  if (first.join("\n") === listedNext) return; // what is under the pointer stays
+  listedNext = first.join("\n");
   byId("next").hidden = !first.length;
   byId("unlabeled").replaceChildren(...first.map((name) => el("li", {}, el("button", {
     type: "button", onclick: () => onShow(model.videoOf(name)),

@@ -24,7 +24,7 @@ function click(label, moment) {
   const clicked = player.timeAt(moment), speed = player.playing() ? player.rate() : 0;
   const time = Math.max(clicked - reaction.reactionOf() * speed, 0);
   const round = (x) => Math.round(x * 1000) / 1000;
-  const twin = clicksOf(entry.name).find((c) => isOwn(c) && c.label === label && Math.abs(c.time_s - time) < 1e-3);
+  const twin = clicksOf(entry.name).find((c) => c.annotator === state.annotator && c.label === label && Math.abs(c.time_s - time) < 1e-3);
   if (twin) {
     state.selected = twin.id;
     notify("selection");
@@ -104,7 +104,7 @@ function nothing() {
   if (!entry) return;
   const marked = Boolean(state.nothing[entry.name]?.[state.annotator]);
   const own = model.ownCountOf(entry.name);
-  if (!marked && own) return say(`This video has ${counted(own, "click")} of yours. Delete them first, or press Enter to finish it as it is`);
+  if (!marked && own) return say(`This video has ${counted(own, "click")} of yours. Delete ${own === 1 ? "it" : "them"} first, or press Enter to finish the video as it is`);
   model.mark("nothing", entry.name, !marked);
   say(marked ? `${entry.name}: not marked any more` : `${entry.name}: nothing happens in it`);
 }
@@ -132,10 +132,7 @@ function remove() {
   model.deleteClick(c.id);
   say(`Deleted: ${c.label} at ${clock(c.time_s)}. Z brings it back`);
 }
-function unselect() {
-  document.activeElement?.blur();
-  if (state.selected) { state.selected = null; notify("selection"); }
-}
+function unselect() { if (state.selected) { state.selected = null; notify("selection"); } }
 const play = () => { unselect(); player.toggle(); };
 guide.wire(show);
 
@@ -153,14 +150,14 @@ const acts = {
   Home: () => player.seek(0), End: () => player.seek(player.length()),
   s: () => say(player.toggleSkip() ? "Still parts are skipped" : "Still parts are played"),
   z: (e) => back(e?.shiftKey ? "redo" : "undo"), y: () => back("redo"),
-  n: nothing, m: note, Delete: remove, Backspace: remove, Escape: unselect,
+  n: nothing, m: note, Delete: remove, Backspace: remove, Escape: () => { document.activeElement?.blur(); unselect(); },
   Enter: (e) => next(e.shiftKey ? -1 : 1),
   "+": () => zoom(1.6), "=": () => zoom(1.6), "-": () => zoom(1 / 1.6),
   "?": () => byId("b-help").click(),
 };
 listenKeys(acts, onClass);
 const openVideo = (v) => { autoplay = false; say(""); return show(v); };
-wire(click, openVideo);
+wire((label, moment) => guide.onClass(label) || click(label, moment), openVideo);
 dialogs.wire(openVideo);
 const buttons = {
   "b-play": play, "b-back": () => acts.j(), "b-frame-back": acts[","], "b-frame": acts["."], "b-slower": () => player.faster(-1),

@@ -6,7 +6,7 @@ import * as player from "./player.js";
 
 const canvas = byId("timeline");
 const RULER = 20, FLAGS = 30, EVENTS = 18, PICTURES = 54, MOTION = 34, BAR = 10;
-const EDGE = 12; // so that the marker of a click at the start or the end is whole
+const EDGE = 14; // so that the marker of a click at the start or the end is whole
 const HEIGHT = RULER + FLAGS + EVENTS + PICTURES + MOTION + BAR;
 const view = { from: 0, to: 1 };
 const images = new Map();
