@@ -100,14 +100,17 @@ function paintRuler(g, soft, rule) {
 function paintPictures(g, field) {
   const top = RULER + FLAGS + EVENTS, o = state.overview;
   g.fillStyle = field;
-  g.fillRect(0, top, width, PICTURES - 2);
+  const first = Math.max(xOf(0), 0);
+  g.fillRect(first, top, Math.min(width, xOf(total())) - first, PICTURES - 2);
   if (!o?.thumbnails.length) return;
-  const first = picture(0), wide = first ? (first.naturalWidth / first.naturalHeight) * (PICTURES - 2) : 72;
-  for (let x = 0; x < width; x += wide) {
-    const t = tOf(x + wide / 2);
+  const sample = picture(0), wide = sample ? (sample.naturalWidth / sample.naturalHeight) * (PICTURES - 2) : 72;
+  const end = Math.min(width, xOf(total()));
+  for (let x = first; x < end; x += wide) {
+    const t = tOf(Math.min(x + wide / 2, end));
     if (t > total() || t < o.thumbnails[0] - wide) continue;
     const image = picture(nearest(o.thumbnails, t));
-    if (image) g.drawImage(image, x, top, wide, PICTURES - 2);
+    const shown = Math.min(wide, end - x);
+    if (image) g.drawImage(image, 0, 0, (image.naturalWidth * shown) / wide, image.naturalHeight, x, top, shown, PICTURES - 2);
   }
 }
 function nearest(times, t) {
