@@ -149,6 +149,38 @@ def test_a_slider_keeps_its_keys(clips, serve, browser, tmp_path):
     assert browser.complaints() == []
 
 
+def test_a_key_that_is_held_acts_once(page, browser):
+    held = (
+        "document.body.dispatchEvent(new KeyboardEvent('keydown', "
+        "{key: arguments[0], code: 'Space', repeat: true, bubbles: true, cancelable: true}))"
+    )
+    browser.run(held, " ")
+    browser.run(held, "Enter")
+    time.sleep(0.3)
+    assert browser.run("return document.getElementById('video').paused")
+    assert browser.run("return document.getElementById('video-name').textContent") == "c"
+
+
+def test_the_button_of_a_class_answers_a_question(clips, serve, browser, tmp_path):
+    folder = copied(clips, tmp_path)
+    (folder / "points.csv").write_text("class,video_id,time_s,annotator,id\nopen,a,1,ann,p1\nclose,b,2.5,ann,p2\n")
+    write_round(folder, ROUND)
+    server = serve(folder, "--train-after", "0")
+    page = Page(browser)
+    page.open(server.address)
+    page.show("c")
+    browser.wait("return !document.getElementById('b-ask').disabled")
+    page.press(Keys.F2)
+    place = browser.wait("return document.getElementById('q-place').textContent")
+    box = browser.box(".class.k1")
+    browser.click(box["x"] + 30, box["y"] + 15)
+    page.saved()
+    row = until(lambda: next((r for r in server.rows() if r["id"] not in ("p1", "p2")), None))
+    assert row["class"] == "close"
+    assert place.startswith(row["video_id"])
+    assert row["time_s"] in ("1.500", "2.900", "4.500")  # the middle of an event, not the time on screen
+
+
 def test_the_last_key_of_the_reaction_task_does_not_play(page, browser):
     browser.run("document.getElementById('b-reaction').click()")
     browser.run("document.querySelector('#reaction .main').click()")
@@ -196,6 +228,18 @@ def test_a_click_at_the_frame_on_screen_is_selected_and_deleted(page, browser):
     until(lambda: not page.server.rows())
     page.press(Keys.DELETE)
     said(page, "Select a click first")
+
+
+def test_a_note_does_not_break_the_name_of_the_class(page, browser):
+    page.seek(2.0)
+    page.press("1", "m")
+    browser.wait("return document.getElementById('ask').open")
+    page.press(*"a note that is longer than its line", Keys.ENTER)
+    page.saved()
+    until(lambda: page.server.rows()[0]["note"])
+    high = "return document.querySelector('#clicks .label').getBoundingClientRect().height"
+    browser.wait("return document.querySelector('#clicks small').textContent.startsWith('a note')")
+    assert browser.run(high) < 26
 
 
 def test_undo_says_what_and_opens_its_video(page, browser):

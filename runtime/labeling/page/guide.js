@@ -112,7 +112,7 @@ function detail(q) {
 function again(q) {
   if (!q.settled) return "";
   const { round: number, confirmed, was, now } = q.settled, percent = (p) => `${Math.round(100 * p)} %`;
-  return `. You ${confirmed ? "confirmed it" : "gave it as an answer"} in round ${number}. It is asked again because an error has become more probable: ${percent(now)} instead of at most ${percent(was)}`;
+  return `. It was ${confirmed ? "confirmed" : "given as an answer"} in round ${number}, and is asked again because an error has become more probable: ${percent(now)}, instead of at most ${percent(was)} then`;
 }
 function paint() {
   const box = byId("question"), q = question;
