@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from ..datasets.dataset import Dataset, Point
     from ..datasets.truth import Truth
     from ..diagnosis.brightness import BrightnessMeter
+    from ..diagnosis.diagnose import Diagnosis
     from ..events.event import Event
 
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "expect_sha256", "subset")
@@ -150,6 +151,7 @@ def diagnose(
         most=most,
         suspects=not judged.trained_on,
     )
+    result = _with_confirmed(result, data)
     notes = _notes(judged, clicks)
     head = {"dataset": data.name, "split": split, "subset": subset, **judged.head, "notes": notes}
     if page is not None:
@@ -181,6 +183,20 @@ def diagnose(
         echo(note)
     if page is not None:
         echo(f"wrote {html}")
+
+
+def _with_confirmed(result: Diagnosis, data: Dataset) -> Diagnosis:
+    """The diagnosis with the suspects that a person has confirmed marked as such."""
+    from ..datasets.confirmed import confirmed_clicks
+
+    known = confirmed_clicks(data) if result.suspects else frozenset()
+    if not known:
+        return result
+    suspects = tuple(
+        replace(each, confirmed=(each.video, each.clicked, round(1000 * each.time_s)) in known)
+        for each in result.suspects
+    )
+    return replace(result, suspects=suspects)
 
 
 def _open_lists(folder: Path, **lists: Any) -> Dataset:

@@ -121,6 +121,7 @@ class PointRow:
         seconds: Whether `frame` is in seconds on the media clock.
         problem: Why `frame` cannot be read.
         annotator: Who clicked, if the file says so (column annotator).
+        id: Identifier of the click, if the file has one (column id).
     """
 
     line: int
@@ -131,6 +132,7 @@ class PointRow:
     seconds: bool = False
     problem: str = ""
     annotator: str = ""
+    id: str = ""
 
     def time_s(self, fps: float) -> float:
         """Seconds on the media clock of a video with `fps` frames per second."""
@@ -163,8 +165,8 @@ def scan_points(path: Path) -> list[PointRow]:
                 )
             columns[role] = column
         style = table.style(columns["frame"])
-        annotator = table.column("annotator")
-        return [_point(row, columns, style, seconds, annotator) for row in table.rows]
+        annotator, ident = table.column("annotator"), table.column("id")
+        return [_point(row, columns, style, seconds, annotator, ident) for row in table.rows]
     except TableError as error:
         raise InputError(
             "points-unreadable", f"{path} {error}", required="a CSV file", next_step="fix the line"
@@ -182,7 +184,9 @@ def scan_points(path: Path) -> list[PointRow]:
         ) from None
 
 
-def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool, annotator: int | None) -> PointRow:
+def _point(
+    row: Row, columns: dict[str, int], style: Style, seconds: bool, annotator: int | None, ident: int | None
+) -> PointRow:
     written, problem, frame = row.cell(columns["frame"]), row.problem, math.nan
     if not problem:
         try:
@@ -190,7 +194,7 @@ def _point(row: Row, columns: dict[str, int], style: Style, seconds: bool, annot
         except ValueError as error:
             problem = str(error)
     label, video = row.cell(columns["label"]), row.cell(columns["video"])
-    return PointRow(row.line, label, video, frame, written, seconds, problem, row.cell(annotator))
+    return PointRow(row.line, label, video, frame, written, seconds, problem, row.cell(annotator), row.cell(ident))
 
 
 def read_points(path: Path) -> list[PointRow]:

@@ -63,6 +63,7 @@ class Suspect:
         start_s: Start of the event; that of the click without one.
         end_s: End of the event.
         score: Probability of a label error, if the share of wrong labels is `PRIOR`.
+        confirmed: Whether a person was asked about the click and said that it is right.
     """
 
     kind: Kind
@@ -74,6 +75,7 @@ class Suspect:
     start_s: float
     end_s: float
     score: float
+    confirmed: bool = False
 
     @property
     def contradicted(self) -> bool:
@@ -87,6 +89,10 @@ class Suspect:
     @property
     def what(self) -> str:
         """What contradicts the labels, in words."""
+        return self._found + (" (confirmed in punctum label)" if self.confirmed else "")
+
+    @property
+    def _found(self) -> str:
         span = f"{self.start_s:.2f} to {self.end_s:.2f} s, score {self.event_score:.2f}"
         if self.kind == "not found":
             if self.event_score < 0.001:
@@ -109,6 +115,7 @@ class Suspect:
             "event_score": round(self.event_score, 4),
             "segment": [round(self.start_s, 3), round(self.end_s, 3)],
             "score": round(self.score, 4),
+            "confirmed": self.confirmed,
             "what": self.what,
         }
 

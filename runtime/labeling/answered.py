@@ -2,7 +2,7 @@
 
 Every answer says which moment of a video it was about. Until the next round, nothing more is asked about that moment. A
 click that a person confirmed or gave as an answer is asked about again only if a later round doubts it more than the
-round did whose question was answered.
+round did whose question was answered, and takes it for more probably wrong than right. The question then says so.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from ..files.atomic import atomic_write
 FILE = "answers.json"
 SCHEMA = "punctum.label-answers/1"
 MOST = 20_000
-MORE_DOUBT = 0.1
-"""A later round asks about a click again if the probability of an error has risen by this."""
+MORE_DOUBT, PROBABLE = 0.1, 0.5
+"""A later round asks about a click again if the probability of an error has risen by this, and is at least this."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +85,17 @@ class Answered:
         made: dict[str, float] = {}
         for answer in self._answers.values():
             if answer.moment.click and answer.doubt is not None:
-                known = made.get(answer.moment.click, 0.0)
+                known = made.get(answer.moment.click, PROBABLE)
                 made[answer.moment.click] = max(known, answer.doubt + MORE_DOUBT)
+        return made
+
+    def settled(self) -> dict[str, tuple[int, float]]:
+        """Last round in which a click was confirmed or given as an answer, and the probability of an error then, by
+        its id."""
+        made: dict[str, tuple[int, float]] = {}
+        for answer in self._answers.values():
+            if answer.moment.click and answer.doubt is not None:
+                made[answer.moment.click] = max(made.get(answer.moment.click, (0, 0.0)), (answer.round, answer.doubt))
         return made
 
     def close_round(self, doubts: Mapping[str, float], least: float) -> str:

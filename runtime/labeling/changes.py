@@ -9,8 +9,8 @@ from ..datasets.background import BackgroundRow
 from ..errors import InputError
 from ..text.display import shown
 from .clicks import Click
-from .editable import Conflict, Editable, span_record
-from .fields import MAX_NAME, OPS, bare, class_problem, identifier, text_field, wrong
+from .editable import Conflict, Editable, span_record, unmark
+from .fields import MAX_NAME, OPS, bare, class_problem, identifier, seconds_field, text_field, wrong
 from .undo import put_back
 
 __all__ = ["Change", "Conflict"]
@@ -21,12 +21,14 @@ _CLASSES = ("class", "rename", "remove")
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """A checked request. op: a key of `OPS`; values: its arguments; key: the same if it is sent again."""
+    """A checked request. op: a key of `OPS`; values: its arguments; key: the same if it is sent again; age_s: seconds
+    since the person made it, which can be many if the page had no connection."""
 
     op: str
     annotator: str
     values: dict[str, Any]
     key: str = ""
+    age_s: float = 0.0
 
     @classmethod
     def parse(cls, record: Any) -> Change:
@@ -42,7 +44,8 @@ class Change:
             elif needed:
                 raise wrong(name, None)
         key = "" if record.get("key") is None else identifier("key", record["key"])
-        return cls(op, annotator, values, key)
+        age_s = 0.0 if record.get("age_s") is None else seconds_field("age_s", record["age_s"])
+        return cls(op, annotator, values, key, age_s)
 
     @property
     def saves_clicks(self) -> bool:
@@ -86,12 +89,12 @@ class Change:
             clicked_s=v.get("clicked_s"),
             speed=v.get("speed"),
             annotator=v.get("by", self.annotator),
-            created=v.get("created") or store.now(),
+            created=v.get("created") or store.now(self.age_s),
             note=v.get("note", ""),
         )
         self._note_part(store, click.video)
         store.clicks[click.id] = click
-        store.labeling.nothing.pop(click.video, None)
+        unmark(store.labeling.nothing, click.video, click.annotator)
         store.touch(click.video)
         return {"click": click.to_record(), "nothing": store.labeling.nothing}
 
@@ -112,7 +115,7 @@ class Change:
             raise wrong("end_s", v["end_s"])
         video, label = _video(store, v["video"]), _class(store, v["label"]) if "label" in v else ""
         self._note_part(store, video)
-        by, created = v.get("by", self.annotator), v.get("created") or store.now()
+        by, created = v.get("by", self.annotator), v.get("created") or store.now(self.age_s)
         row = BackgroundRow(0, video, v["start_s"], v["end_s"], label, by, created, v["id"])
         store.spans[row.id] = row
         return {"background": span_record(row)}
@@ -210,12 +213,13 @@ class Change:
         return {"classes": list(store.classes)}
 
     def _nothing(self, store: Editable) -> dict[str, Any]:
+        """Each annotator says it for themselves: clicks of others stay, and the two are a conflict of the agreement."""
         video = _video(store, self.values["video"])
-        if self.values["value"] and any(click.video == video for click in store.clicks.values()):
+        if self.values["value"] and store.has_clicks(video, self.annotator):
             raise InputError(
                 "label-nothing",
-                f"{video} has clicks",
-                required="a video without clicks",
+                f"{video} has clicks of {self.annotator}",
+                required="a video without clicks of this annotator",
                 next_step="delete them first",
             )
         if self.values["value"]:
@@ -235,11 +239,9 @@ class Change:
         self, marks: dict[str, dict[str, str]], key: str, store: Editable, *, value: bool
     ) -> dict[str, dict[str, str]]:
         if value:
-            marks.setdefault(key, {}).setdefault(self.annotator, store.now())
+            marks.setdefault(key, {}).setdefault(self.annotator, store.now(self.age_s))
         else:
-            marks.get(key, {}).pop(self.annotator, None)
-            if not marks.get(key, True):
-                del marks[key]
+            unmark(marks, key, self.annotator)
         return marks
 
     def _undo(self, store: Editable) -> dict[str, Any]:

@@ -21,9 +21,9 @@ class Editable(Protocol):
 
     def touch(self, video: str) -> None: ...
 
-    def has_clicks(self, video: str) -> bool: ...
+    def has_clicks(self, video: str, annotator: str | None = None) -> bool: ...
 
-    def now(self) -> str: ...
+    def now(self, age_s: float = 0.0) -> str: ...
 
 
 class Conflict(Exception):
@@ -32,6 +32,15 @@ class Conflict(Exception):
     def __init__(self, click: Click | None) -> None:
         super().__init__("the click was changed elsewhere")
         self.click, self.reloaded = click, False
+
+
+def unmark(marks: dict[str, dict[str, str]], key: str, who: str) -> None:
+    """Remove the mark of an annotator. who: empty for all annotators."""
+    people = marks.get(key, {})
+    if who:
+        people.pop(who, None)
+    if not who or not people:
+        marks.pop(key, None)
 
 
 def span_record(row: BackgroundRow) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,24 @@ class Exports:
         work: The learning folder.
         start: Starts a process.
         changed: Called when something has changed for pages.
+        clock: Monotonic clock.
     """
 
-    def __init__(self, folder: Path, work: Path, *, start: Callable[..., Child], changed: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        work: Path,
+        *,
+        start: Callable[..., Child],
+        changed: Callable[[], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._folder, self._work, self._start, self._changed = folder.resolve(), work, start, changed
+        self._clock = clock
         self._guard = threading.RLock()
         self._child: Child | None = None
-        self._result: dict[str, str] = {}
-        self._min_score = ""
+        self._result: dict[str, Any] = {}
+        self._min_score, self._round, self._began = "", 0, 0.0
 
     @property
     def place(self) -> Path:
@@ -39,20 +50,23 @@ class Exports:
         return self._folder / BUNDLE
 
     def status(self) -> dict[str, Any]:
-        """For pages."""
+        """For pages. commands: none as long as there is no bundle."""
         with self._guard:
+            exporting, place = self._child is not None, as_utf8(str(self.place))
             return {
                 "exported": dict(self._result),
-                "exporting": self._child is not None,
-                "bundle": as_utf8(str(self.place)),
-                "commands": commands(as_utf8(str(self.place))),
+                "exporting": exporting,
+                "exporting_s": round(self._clock() - self._began, 1) if exporting else 0.0,
+                "bundle": place,
+                "commands": commands(place) if (self.place / "manifest.json").is_file() else [],
             }
 
-    def begin(self, run: str, min_score: float, *, chosen: bool = False) -> str:
+    def begin(self, run: str, number: int, min_score: float, *, chosen: bool = False) -> str:
         """Export a run folder. Returns why it cannot be; empty if it can, or is under way.
 
         Args:
             run: Name of the run folder.
+            number: Number of its round.
             min_score: Default minimum score of the bundle.
             chosen: Whether a person has chosen it, in place of that of the run.
         """
@@ -73,7 +87,7 @@ class Exports:
             }
             if chosen:
                 request["min_score"] = min_score
-            self._result, self._min_score = {}, f"{min_score:.2f}"
+            self._result, self._min_score, self._round, self._began = {}, f"{min_score:.2f}", number, self._clock()
             try:
                 self._child = self._start(
                     request, self._work / "export.log", on_message=self._receive, on_exit=self._exited
@@ -93,7 +107,7 @@ class Exports:
         with self._guard:
             if "bundle" in message:
                 self._result = {"folder": str(message["bundle"]), "id": str(message.get("id", ""))}
-                self._result["min_score"] = self._min_score
+                self._result |= {"min_score": self._min_score, "round": self._round}
             elif "error" in message:
                 self._result = {"error": str(message["error"].get("text", ""))}
 

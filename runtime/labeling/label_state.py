@@ -8,6 +8,8 @@ from functools import cached_property
 
 from .store import ClickStore
 
+_BETWEEN = "\t"
+
 
 @dataclass(frozen=True)
 class State:
@@ -25,7 +27,22 @@ class State:
 def state_of(store: ClickStore) -> State:
     """The labels that training reads."""
     clicks, spans, labeling = store.snapshot()
-    keys = {f"click/{c.id}/{c.video}/{c.label}/{c.time_s:.3f}" for c in clicks}
-    keys |= {f"span/{s.id}/{s.video}/{s.label}/{s.start_s:.3f}/{s.end_s:.3f}" for s in spans}
-    keys |= {f"nothing/{video}" for video in labeling.nothing} | {f"partly/{video}" for video in labeling.partly}
-    return State(frozenset(keys), len(clicks), len({c.video for c in clicks}))
+    clicked = {c.video for c in clicks}
+    keys = {_key("click", c.video, c.id, c.label, f"{c.time_s:.3f}") for c in clicks}
+    keys |= {_key("span", s.video, s.id, s.label, f"{s.start_s:.3f}", f"{s.end_s:.3f}") for s in spans}
+    # In a video with clicks of other annotators, the mark changes nothing.
+    keys |= {_key("nothing", video) for video in labeling.nothing if video not in clicked}
+    keys |= {_key("partly", video) for video in labeling.partly}
+    return State(frozenset(keys), len(clicks), len(clicked))
+
+
+def changes(before: frozenset[str], now: frozenset[str]) -> int:
+    """Number of labels that differ: a click that was moved is one, and so is a click that ended a mark of its video."""
+    subjects = {tuple(key.split(_BETWEEN)[:3]) for key in before ^ now}
+    labels = {subject for subject in subjects if len(subject) == 3}
+    videos = {subject[1] for subject in labels}
+    return len(labels) + len({subject[-1] for subject in subjects - labels} - videos)
+
+
+def _key(*parts: str) -> str:
+    return _BETWEEN.join(parts)

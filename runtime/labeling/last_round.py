@@ -8,7 +8,7 @@ from typing import Any
 
 from ..errors import PunctumError
 from ..files.atomic import atomic_write
-from .label_state import State
+from .label_state import State, changes
 from .questions import typical_lengths
 from .round_result import RoundResult, read_round
 
@@ -47,7 +47,7 @@ class LastRound:
 
     def changed(self, state: State) -> int:
         """Number of labels that differ from those of the round."""
-        return len(state.keys ^ self.trained) if self.found else 0
+        return changes(self.trained, state.keys) if self.found else 0
 
     def record(self, state: State) -> dict[str, Any] | None:
         """The round, for pages."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from ..text.display import as_utf8
 from .answered import Answered, Moment
 from .child import TRAIN_NEEDS, Child, missing
 from .export import Exports
-from .label_state import State, state_of
+from .label_state import State, changes, state_of
 from .last_round import LastRound
-from .questions import LEAST_DOUBT, Labels, doubts, questions, unlabeled_videos
+from .questions import LEAST_DOUBT, Labels, Question, doubts, questions, unlabeled_videos
 from .results import results
 from .store import ClickStore
 
@@ -77,7 +77,7 @@ class Learner:
         self._guard = threading.RLock()
         self._last = LastRound(self.work)
         self._child: Child | None = None
-        self._exports = Exports(folder, self.work, start=start, changed=self._publish)
+        self._exports = Exports(folder, self.work, start=start, changed=self._publish, clock=clock)
         self._asked = False
         self._attempts: dict[str, int] = {}
         self._running: State | None = None
@@ -139,7 +139,9 @@ class Learner:
             return {"round": 0, "questions": [], "unlabeled": []}
         asked = questions(found, labels, skipped=self._skipped)
         unlabeled = unlabeled_videos(found, labels)
-        return {"round": found.round, "questions": [q.to_record() for q in asked], "unlabeled": unlabeled}
+        with self._guard:
+            settled = self._answered.settled()
+        return {"round": found.round, "questions": [_asked(q, labels, settled) for q in asked], "unlabeled": unlabeled}
 
     def skip(self, key: str, value: bool) -> None:
         """Do not ask a question again until the server is started again; value False: do."""
@@ -185,7 +187,7 @@ class Learner:
         if found is None:
             return "There is nothing to export before the first round of training"
         least = found.min_score if min_score is None else min_score
-        if problem := self._exports.begin(found.run, least, chosen=min_score is not None):
+        if problem := self._exports.begin(found.run, found.round, least, chosen=min_score is not None):
             return problem
         self._publish()
         return ""
@@ -225,7 +227,7 @@ class Learner:
     def _due(self, state: State) -> bool:
         if state.videos < VIDEOS or self._attempts.get(state.digest, 0) >= ATTEMPTS:
             return False
-        changed = len(state.keys ^ self._last.trained)
+        changed = changes(self._last.trained, state.keys)
         if self._attempts.get(state.digest):  # it crashed
             return True
         if self._asked:
@@ -321,13 +323,19 @@ class Learner:
     def _progress_record(self) -> dict[str, Any]:
         done, total = self._progress.get("done", 0), self._progress.get("total", 0)
         took = self._clock() - self._began
-        left = took * (total - done) / done if done else None
+        left = took * (total - done) / done if done else self._as_before(took)
         percent = round(100 * done / total) if total else 0
         return {
             "stage": self._progress.get("stage"),
             "percent": percent,
             "left_s": None if left is None else round(left),
         }
+
+    def _as_before(self, took: float) -> float | None:
+        """Time left before the first steps are done: as the stage took in the last round; None if that is not known."""
+        stage = self._progress.get("stage")
+        usual = self._last.found.seconds.get("training") if self._last.found and stage == "training" else None
+        return None if usual is None or usual <= took else usual - took
 
     def _publish(self, *, throttled: bool = False) -> None:
         """Send the state of training to pages. throttled: not if that was done just now."""
@@ -336,3 +344,15 @@ class Learner:
             return
         self._published_at = now
         self.notify({"learning": self.status()})
+
+
+def _asked(question: Question, labels: Labels, settled: Mapping[str, tuple[int, float]]) -> dict[str, Any]:
+    """A question for pages; with what a person has said about its click in an earlier round, and the probability of an
+    error then and now."""
+    record = question.to_record()
+    if question.kind != "error" or question.click not in settled:
+        return record
+    number, was = settled[question.click]
+    now = 2 * question.value - 1
+    confirmed = question.click in labels.confirmed
+    return record | {"settled": {"round": number, "confirmed": confirmed, "was": round(was, 3), "now": round(now, 3)}}

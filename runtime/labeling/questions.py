@@ -26,7 +26,7 @@ from .answered import Moment
 from .clicks import Click
 from .round_result import RoundEvent, RoundResult
 
-Kind = Literal["miss", "error", "unsure"]
+Kind = Literal["miss", "error", "unsure", "misplaced"]
 MOST = 40
 LEAST_DOUBT = 0.15
 """Probability of a label error from which a suspect is asked about."""
@@ -49,8 +49,9 @@ class Question:
 
     Attributes:
         key: Identifies it between rounds.
-        kind: "miss" (an event without a click in a labeled video), "error" (a click that the networks contradict), or
-            "unsure" (an event of uncertain score, or of two classes).
+        kind: "miss" (an event without a click in a labeled video), "error" (a click that the networks contradict),
+            "unsure" (an event of uncertain score, or of two classes), or "misplaced" (a click beside an event of its
+            class that has none; among the mistakes only).
         video: Name of the video.
         label: Class that is asked about: "is this an action of the class?"
         time_s: Where the click would be, or is.
@@ -278,9 +279,17 @@ def typical_s(found: RoundResult, label: str) -> float:
     return typical_lengths(found).get(label, UNKNOWN_S)
 
 
+def reach(event: RoundEvent, typical: float) -> float:
+    """Seconds before or after an event in which a click of its class probably marks the same action.
+
+    typical: duration of the class.
+    """
+    return max(NEAR_SHARE * (event.end_s - event.start_s), typical)
+
+
 def _settled(event: RoundEvent, video: str, labels: Labels, typical: float) -> bool:
     """Whether a click in or near an event, or certified background, says already what it is."""
-    near = max(NEAR_SHARE * (event.end_s - event.start_s), typical)
+    near = reach(event, typical)
     for click in labels.clicks.get(video, ()):
         if event.start_s <= click.time_s <= event.end_s:
             return True

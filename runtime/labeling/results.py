@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 from ..datasets.dataset import Point
 from ..evaluation.clicks import ClickRow, evaluate_clicks
 from .clicks import Click
-from .questions import Labels, Question, is_answered, typical_s
+from .questions import Labels, Question, is_answered, reach, typical_s
 from .round_result import RoundEvent, RoundResult
 
 NOTHING = ""
@@ -69,7 +69,11 @@ def _row(row: ClickRow) -> dict[str, Any]:
 def _of_video(
     name: str, events: list[RoundEvent], clicks: list[Click], confusion: dict[tuple[str, str], int], found: RoundResult
 ) -> list[Question]:
-    """Match events and clicks of a video, those of one class first; count them, and return the mistakes."""
+    """Match events and clicks of a video, those of one class first; count them, and return the mistakes.
+
+    A click beside an event of its class, with neither of them matched, is one mistake: one action, clicked at another
+    place. Both count in the table.
+    """
     free = dict(enumerate(clicks))
     alone: list[RoundEvent] = []
     for event in sorted(events, key=lambda e: -e.score):
@@ -81,7 +85,7 @@ def _of_video(
             _count(confusion, event.label, event.label)
         else:
             alone.append(event)
-    made = []
+    made, unclicked = [], list[RoundEvent]()
     for event in alone:
         held = [(abs(c.time_s - event.middle_s), k) for k, c in free.items() if _holds(event, c)]
         if held:
@@ -90,26 +94,44 @@ def _of_video(
             made.append(_missed(name, click, found, event))
         else:
             _count(confusion, NOTHING, event.label)
-            key = f"event/{name}/{event.label}/{event.middle_s:.1f}"
-            made.append(
-                Question(
-                    key,
-                    "miss",
-                    name,
-                    event.label,
-                    event.middle_s,
-                    event.start_s,
-                    event.end_s,
-                    event.score,
-                    "",
-                    "",
-                    event.score,
-                )
-            )
+            unclicked.append(event)
     for click in free.values():
         _count(confusion, click.label, NOTHING)
-        made.append(_missed(name, click, found, None))
-    return made
+    beside = _beside(unclicked, free, found)
+    for place, event in enumerate(unclicked):
+        if (k := beside.get(place)) is not None:
+            made.append(_of_event(name, event, "misplaced", free[k]))
+        else:
+            made.append(_of_event(name, event, "miss", None))
+    taken = set(beside.values())
+    return made + [_missed(name, click, found, None) for k, click in free.items() if k not in taken]
+
+
+def _beside(events: list[RoundEvent], clicks: dict[int, Click], found: RoundResult) -> dict[int, int]:
+    """Place of an event -> key of the click of its class that is probably meant for it; one to one, nearest first."""
+    near = []
+    for place, event in enumerate(events):
+        within = reach(event, typical_s(found, event.label))
+        for k, click in clicks.items():
+            gap = max(event.start_s - click.time_s, click.time_s - event.end_s)
+            if click.label == event.label and gap <= within:
+                near.append((gap, place, k))
+    pairs: dict[int, int] = {}
+    used: set[int] = set()
+    for _, place, k in sorted(near):
+        if place not in pairs and k not in used:
+            pairs[place] = k
+            used.add(k)
+    return pairs
+
+
+def _of_event(video: str, event: RoundEvent, kind: Literal["miss", "misplaced"], click: Click | None) -> Question:
+    """The mistake of an event without a click. click: one beside it."""
+    key = f"event/{video}/{event.label}/{event.middle_s:.1f}" if click is None else f"error/{click.id}"
+    time_s, ident = (event.middle_s, "") if click is None else (click.time_s, click.id)
+    return Question(
+        key, kind, video, event.label, time_s, event.start_s, event.end_s, event.score, "", ident, event.score
+    )
 
 
 def _missed(video: str, click: Click, found: RoundResult, event: RoundEvent | None) -> Question:

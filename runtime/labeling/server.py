@@ -43,6 +43,7 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
     *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js"),
+    *("history.js", "dialogs.js", "legend.js", "export.js", "training.js"),
 )
 
 
@@ -171,7 +172,7 @@ class Label:
             now = None if conflict.click is None else conflict.click.to_record()
             return json_answer({"conflict": True, "click": now, "reload": conflict.reloaded}, 409)
         except PunctumError as error:
-            text = f"{error.given}. {error.next_step}".strip()
+            text = _sentences(error)
             return json_answer(
                 {"code": error.code, "error": text, "saved": False}, 400 if error.exit_code == 2 else 503
             )
@@ -273,6 +274,12 @@ def _shorten_range(request: Request) -> None:
     end = int(match[2]) if match[2] else start + _PART
     headers[ranges[0]] = (b"range", b"bytes=%d-%d" % (start, min(end, start + _PART)))
     request.scope["headers"] = headers
+
+
+def _sentences(error: PunctumError) -> str:
+    """What is wrong, and what to do next, as sentences."""
+    step = error.next_step[:1].upper() + error.next_step[1:]
+    return f"{error.given}. {step}" if step else error.given
 
 
 async def _failed(request: Request, error: Exception) -> Response:

@@ -13,7 +13,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +32,18 @@ from .together import SAVED, complete, write_together
 from .undo import Labels, replaced
 from .watched import Watched
 
+_TIME = "%Y-%m-%dT%H:%M:%SZ"
 _ANSWERS = 1000  # changes that are known when they are sent again
 
 
 def utc_now() -> str:
     """The time of day in UTC, to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return datetime.now(UTC).strftime(_TIME)
+
+
+def earlier(text: str, age_s: float) -> str:
+    """A time of day so many seconds before another one, to the second."""
+    return (datetime.strptime(text, _TIME) - timedelta(seconds=age_s)).strftime(_TIME)
 
 
 class ClickStore:
@@ -171,8 +177,10 @@ class ClickStore:
             now = self._copy()
             return list(now.clicks.values()), list(now.spans.values()), now.labeling
 
-    def has_clicks(self, video: str) -> bool:
-        return any(click.video == video for click in self.clicks.values())
+    def has_clicks(self, video: str, annotator: str | None = None) -> bool:
+        """Whether a video has clicks. annotator: only those of this one, and those of nobody, which everybody edits."""
+        who = None if annotator is None else ("", annotator)
+        return any(c.video == video and (who is None or c.annotator in who) for c in self.clicks.values())
 
     def counts(self) -> dict[str, list[int]]:
         """Class -> number of actions with a click, of any annotator, and number of videos with such actions."""
@@ -196,8 +204,9 @@ class ClickStore:
         """Note that the clicks of a video have changed."""
         self._actions.pop(video, None)
 
-    def now(self) -> str:
-        return self._now()
+    def now(self, age_s: float = 0.0) -> str:
+        """The time of day, or that of so many seconds ago."""
+        return earlier(self._now(), age_s) if age_s >= 1 else self._now()
 
     def _copy(self) -> Labels:
         return Labels(dict(self.clicks), self.labeling.copy(), list(self.classes), dict(self.spans))

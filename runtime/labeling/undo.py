@@ -16,7 +16,7 @@ from ..datasets.labeled import Labeling
 from ..errors import InputError
 from ..text.display import shown
 from .clicks import Click
-from .editable import Conflict, Editable, span_record
+from .editable import Conflict, Editable, span_record, unmark
 from .fields import MAX_GIVEN, given, wrong
 
 MARKS = ("nothing", "finished", "partly", "confirmed")
@@ -75,7 +75,7 @@ def put_back(store: Editable, record: Mapping[str, Any]) -> dict[str, Any]:
         event |= _put_span(store, row, later)
     for kind, key, who, was, became in _marks(record.get("marks", [])):
         marks = getattr(store.labeling, kind)
-        if marks.get(key, {}).get(who) != became or not _may_put(store, kind, key, was, taken=taken):
+        if marks.get(key, {}).get(who) != became or not _may_put(store, kind, key, who, was, taken=taken):
             continue
         if was is not None:
             marks.setdefault(key, {})[who] = was
@@ -87,12 +87,12 @@ def put_back(store: Editable, record: Mapping[str, Any]) -> dict[str, Any]:
     return event
 
 
-def _may_put(store: Editable, kind: str, key: str, was: str | None, *, taken: bool) -> bool:
+def _may_put(store: Editable, kind: str, key: str, who: str, was: str | None, *, taken: bool) -> bool:
     """Whether a mark suits what the video or click is now: others may have labeled it meanwhile."""
     if was is None:
         return not (kind == "partly" and taken and store.has_clicks(key))
     if kind == "nothing":
-        return not store.has_clicks(key)
+        return not store.has_clicks(key, who)
     return kind != "confirmed" or key in store.clicks
 
 
@@ -115,7 +115,10 @@ def _put_click(store: Editable, before: Click | None, after: Click | None) -> di
         raise InputError("label-video", f"{shown(before.video)} is no video of this folder", next_step="add it again")
     before.rev = 1 if now is None else now.rev + 1
     store.clicks[before.id] = before
-    return {"click": before.to_record()}
+    if now is not None or not store.labeling.nothing.get(before.video):
+        return {"click": before.to_record()}
+    unmark(store.labeling.nothing, before.video, before.annotator)  # made since the click was deleted
+    return {"click": before.to_record(), "nothing": store.labeling.nothing}
 
 
 def _put_span(store: Editable, before: BackgroundRow | None, after: BackgroundRow | None) -> dict[str, Any]:

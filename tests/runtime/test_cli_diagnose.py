@@ -140,6 +140,31 @@ def test_a_run_folder_shows_label_errors(data, run, capsys):
     assert record(capsys, data, "--run", run, "--by", "truth")["by"] == "ground truth"
 
 
+def test_a_suspect_that_was_confirmed_is_marked_as_such(data, run, capsys):
+    opened = Dataset.open(data)
+    video, clicks, events = opened.train[1], opened.points(), read_held_out(run).events()
+    renamed = best_click(clicks[video], events[video], opened.labels)
+    wrong = opened.labels[(renamed.label + 1) % len(opened.labels)]
+    clicks[video].remove(renamed)
+    rows = [f"{opened.labels[p.label]},{name},{p.time_s}," for name, points in clicks.items() for p in points]
+    rows.append(f"{wrong},{video},{renamed.time_s},c1")
+    (data / "points.csv").write_text("\n".join(["class,video_id,time_s,id", *rows]) + "\n")
+
+    def marked() -> list[bool]:
+        suspects = record(capsys, data, "--run", run)["suspects"]
+        assert len([s for s in suspects if s["confirmed"]]) <= 1
+        return [
+            s["confirmed"] for s in suspects if (s["video"], s["clicked"], s["kind"]) == (video, wrong, "other class")
+        ]
+
+    assert marked() == [False]
+    marks = {"schema": "punctum.labeling/1", "confirmed": {"c1": {"ann": "2026-01-01T00:00:00Z"}}}
+    (data / "labeling.json").write_text(json.dumps(marks))
+    assert marked() == [True]
+    assert invoke(["diagnose", str(data), "--run", str(run)]) == 0
+    assert "(confirmed in" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_run_with_fewer_videos(data, run, tmp_path, capsys):
     part = Path(shutil.copytree(run, tmp_path / "run"))
     content = json.loads((part / FILE).read_text())

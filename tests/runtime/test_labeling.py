@@ -212,6 +212,46 @@ def test_nothing_happens_is_kept_and_ends_with_a_click(store, tmp_path):
     assert json.loads((tmp_path / "labeling.json").read_text())["finished"] == {}
 
 
+def test_nothing_happens_is_said_by_each_annotator(store, tmp_path):
+    """Clicks of another annotator are no obstacle, which would give them away; the two are a conflict."""
+    for name in "ab":
+        (tmp_path / f"{name}.mp4").write_bytes(b"x")
+    add(store, "c1", who="ann")
+    event = change(store, "nothing", video="a", value=True, who="ben")
+    assert event["nothing"] == {"a": {"ben": NOW}}
+    with pytest.raises(InputError, match="has clicks of ann"):
+        change(store, "nothing", video="a", value=True)
+    add(store, "c2", time_s=5.0, who="ann")  # the mark of ben stays
+    assert store.labeling.nothing == {"a": {"ben": NOW}}
+    found = agreement(store)
+    assert [(p["videos"], p["agreed"], p["alone"]) for p in found["pairs"]] == [(1, 0, 2)]
+    assert found["conflicts"][0]["annotators"] == ["ann", "ben"]
+    data = Dataset.open(tmp_path, need_features=False)
+    assert (data.train, len(data.points()["a"]), data.partly()) == (("a",), 2, frozenset())  # the clicks stay
+    add(store, "c3", time_s=7.0, who="ben")
+    assert store.labeling.nothing == {}
+
+
+def test_a_click_of_nobody_is_everybodys(tmp_path):
+    (tmp_path / "points.csv").write_text("class,video_id,time_s\nopen,a,1\n")
+    store = make(tmp_path)
+    with pytest.raises(InputError, match="has clicks"):
+        change(store, "nothing", video="a", value=True)
+    store.close()
+
+
+def test_a_change_that_was_sent_late_has_the_time_at_which_it_was_made(store):
+    add(store, "c1", age_s=3725)
+    event = change(store, "nothing", video="b", value=True, age_s=60)
+    span = change(store, "background", id="n1", video="a", start_s=3.0, end_s=4.0, age_s=3600)
+    assert [row["created"] for row in rows(store)] == ["2026-01-02T02:02:00Z"]
+    assert event["nothing"] == {"b": {"ann": "2026-01-02T03:03:05Z"}}
+    assert span["background"]["created"] == "2026-01-02T02:04:05Z"
+    for wrong in (-1, "1", True, float("nan"), 1e12):
+        with pytest.raises(InputError):
+            add(store, "c2", age_s=wrong)
+
+
 def test_classes_are_added_renamed_and_removed(store):
     change(store, "class", label="  knock ")
     assert store.classes == ["open", "close", "knock"]

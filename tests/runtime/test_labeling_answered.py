@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-from punctum.runtime.labeling.answered import FILE, MORE_DOUBT, Answered, Moment
+from punctum.runtime.labeling.answered import FILE, MORE_DOUBT, PROBABLE, Answered, Moment
 from punctum.runtime.labeling.questions import Labels, doubts, questions
 from punctum.runtime.labeling.results import results
 
@@ -61,7 +61,9 @@ def test_a_settled_click_is_in_doubt_again_only_if_a_round_is_more_confident(tmp
     assert answered.close_round(doubts(first, labels), 0.15) == ""
     again = Answered(tmp_path)  # after a restart
     (least,) = again.doubts().values()
-    assert least == pytest.approx(doubts(first, labels)["mine"] + MORE_DOUBT)
+    was = doubts(first, labels)["mine"]
+    assert least == pytest.approx(max(was + MORE_DOUBT, PROBABLE))
+    assert again.settled() == {"mine": (1, pytest.approx(was))}
     for confirmed in ([], ["mine"]):
         known = Labels.of(clicks, [], confirmed=confirmed, doubts=again.doubts())
         asked = [
@@ -69,6 +71,17 @@ def test_a_settled_click_is_in_doubt_again_only_if_a_round_is_more_confident(tmp
             for s in (0.6, 0.97)
         ]
         assert asked == [False, True]
+
+
+def test_a_settled_click_is_not_in_doubt_again_while_it_is_more_probably_right(tmp_path: Path):
+    answered = Answered(tmp_path)
+    answered.add("error/mine", Moment("a", 300.0, 302.0, "mine"), 1)
+    answered.close_round({}, 0.15)  # the round did not doubt it
+    assert answered.doubts() == {"mine": PROBABLE}
+    answered.add("error/mine", Moment("a", 300.0, 302.0, "mine"), 4)
+    answered.close_round({"mine": 0.8}, 0.15)
+    assert answered.doubts() == {"mine": pytest.approx(0.8 + MORE_DOUBT)}
+    assert answered.settled() == {"mine": (4, 0.8)}
 
 
 def test_answers_belong_to_a_round_and_can_be_undone(tmp_path: Path):

@@ -155,6 +155,25 @@ def test_results_count_and_name_mistakes():
     assert (higher["right"], higher["events"]) == (1, 1)
 
 
+def test_a_click_beside_an_event_of_its_class_is_one_mistake():
+    rows: Rows = [("open", 10.0, 12.0, 0.9), ("close", 40.0, 42.0, 0.8), ("open", 80.0, 82.0, 0.7)]
+    clicks = [click("1", "a", "open", 9.4), click("2", "a", "open", 43.0), click("3", "a", "open", 90.0)]
+    table = results(found({"a": (True, rows)}), Labels.of(clicks, []), 0.5)
+    mistakes = {(q["kind"], q["label"], q["click"], q["start_s"]) for q in table["mistakes"]}
+    assert ("misplaced", "open", "1", 10.0) in mistakes
+    assert ("miss", "open", None, 10.0) not in mistakes
+    assert {q["kind"] for q in table["mistakes"] if q["click"] in ("2", "3")} == {"error"}  # another class; too far
+    assert table["mistakes_total"] == 5
+    assert ["", "open", 2] in table["confusion"]  # both count there, as for precision and recall
+    assert ["open", "", 3] in table["confusion"]
+
+
+def test_two_events_alike_beside_a_click_are_one_misplaced_click_and_one_miss():
+    rows: Rows = [("open", 10.0, 12.0, 0.9), ("open", 10.0, 12.0, 0.9)]
+    table = results(found({"a": (True, rows)}), Labels.of([click("1", "a", "open", 9.4)], []), 0.5)
+    assert sorted(q["kind"] for q in table["mistakes"]) == ["misplaced", "miss"]
+
+
 def test_a_result_survives_a_file_and_a_damaged_one_is_none(tmp_path: Path):
     made = found({"a": (True, [("open", 0.0, 2.0, 0.5)])})
     (tmp_path / "result.json").write_text(json.dumps(made.to_record()))

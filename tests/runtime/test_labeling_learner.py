@@ -104,6 +104,79 @@ def test_training_begins_with_enough_clicks_and_again_after_changes(store, tmp_p
     assert len(children) == 2
 
 
+def test_changes_are_counted_by_label(store, tmp_path, watch):
+    learner, children, _, _ = watch
+    label(store, 4)
+    change(store, "nothing", video="c", value=True)
+    learner.look()
+    finish(children[0], learner.work)
+    assert learner.status()["changed"] == 0
+    change(store, "edit", id="c0", rev=1, time_s=9.0)  # a click that has moved
+    assert learner.status()["changed"] == 1
+    change(store, "nothing", video="c", value=False)
+    assert learner.status()["changed"] == 2
+    change(store, "add", id="n", label="open", video="c", time_s=1.0)  # the click, and the mark that it ends
+    assert learner.status()["changed"] == 2
+    change(store, "background", id="s", video="b", start_s=50.0, end_s=51.0)
+    assert learner.status()["changed"] == 3
+
+
+def test_time_left_is_known_from_the_last_round_before_the_first_steps(store, tmp_path, watch):
+    learner, children, now, _ = watch
+    label(store, 4)
+    learner.look()
+    children[0].on_message({"stage": "training", "done": 0, "total": 720})
+    now[0] += 2
+    assert learner.status()["progress"]["left_s"] is None  # nothing is known yet
+    finish(children[0], learner.work)
+    record = json.loads((learner.work / "result.json").read_text())
+    (learner.work / "result.json").write_text(json.dumps(record | {"seconds": {"features": 3.0, "training": 40.0}}))
+    again = Learner(store, tmp_path, tmp_path / "work", after=4, start=FakeChild, needs=(), clock=lambda: now[0])
+    change(store, "edit", id="c0", rev=1, time_s=9.0)
+    again.train()
+    again.look()
+    children[-1].on_message({"stage": "training", "done": 0, "total": 720})
+    now[0] += 10
+    assert again.status()["progress"]["left_s"] == 30
+    children[-1].on_message({"stage": "training", "done": 360, "total": 720})
+    assert again.status()["progress"]["left_s"] == 10
+
+
+def test_a_question_says_what_was_answered_before(store, tmp_path, watch):
+    learner, children, now, _ = watch
+    for k in range(20):
+        change(store, "add", id=f"a{k}", label="open", video="a", time_s=10.0 * k + 1)
+    change(store, "add", id="wrong", label="open", video="a", time_s=301.0)
+    change(store, "add", id="b0", label="open", video="b", time_s=5.0)
+    good = [("open", 10.0 * k, 10.0 * k + 2, 0.9) for k in range(20)]
+
+    def end(score: float, number: int) -> dict[str, Any] | None:
+        made = found({"a": (True, [*good, ("close", 300.0, 302.0, score)])}, round_number=number)
+        learner.work.mkdir(parents=True, exist_ok=True)
+        (learner.work / "result.json").write_text(
+            json.dumps(made.to_record() | {"state": children[-1].request["state"]})
+        )
+        children[-1].on_message({"result": True})
+        children[-1].on_exit(0)
+        return next((q for q in learner.questions()["questions"] if q["click"] == "wrong"), None)
+
+    learner.look()
+    first = end(0.55, 1)
+    assert first is not None
+    assert "settled" not in first
+    change(store, "confirm", id="wrong", value=True)
+    learner.answer(first["key"], Moment("a", 300.0, 302.0, "wrong"))
+    change(store, "add", id="more", label="open", video="b", time_s=1.0)
+    now[0] += 60
+    learner.train()
+    learner.look()
+    second = end(0.99, 2)
+    assert second is not None
+    told = second["settled"]
+    assert (told["round"], told["confirmed"]) == (1, True)
+    assert told["now"] > told["was"] + 0.1
+
+
 def test_a_result_is_known_after_a_restart(store, tmp_path, watch):
     learner, children, _, _ = watch
     label(store, 4)
@@ -190,8 +263,8 @@ def test_on_request_only(store, tmp_path, watch):
     assert len(children) == 1
 
 
-def test_export_needs_a_round(store, watch):
-    learner, children, _, _ = watch
+def test_export_needs_a_round(store, tmp_path, watch):
+    learner, children, now, _ = watch
     assert "before the first round" in learner.export()
     label(store, 4)
     learner.look()
@@ -200,6 +273,9 @@ def test_export_needs_a_round(store, watch):
         pytest.skip("the libraries of the extra export are not installed")
     assert children[-1].request["job"] == "export"
     assert learner.status()["exporting"]
+    assert learner.status()["commands"] == []  # there is no bundle yet
+    now[0] += 12.0
+    assert learner.status()["exporting_s"] == 12.0
     children[-1].on_message({"bundle": children[-1].request["out"], "id": "x-1.0.0-0"})
     children[-1].on_exit(0)
     assert learner.status()["exported"]["id"] == "x-1.0.0-0"
@@ -210,6 +286,9 @@ def test_export_needs_a_round(store, watch):
     children[-1].on_message({"bundle": children[-1].request["out"], "id": "x-1.0.0-0"})
     children[-1].on_exit(0)
     assert learner.status()["exported"]["min_score"] == "0.20"
+    assert learner.status()["exported"]["round"] == learner.status()["round"]["number"]
+    (tmp_path / "bundle").mkdir()
+    (tmp_path / "bundle" / "manifest.json").write_text("{}")
     assert learner.status()["commands"][0].startswith("punctum run ")
 
 

@@ -70,7 +70,7 @@ def test_a_wrong_key_does_not_lose_the_marks_of_others(store):
     change(store, "nothing", video="c", value=True, who="ben")
     before = marks(store)["nothing"]
     wrong = change(store, "add", id="w", label="open", video="c", time_s=1)
-    assert marks(store)["nothing"] == {}
+    assert marks(store)["nothing"]["c"].keys() == {"ben"}
     undo(store, wrong)
     assert marks(store)["nothing"] == before
     assert before["c"].keys() == {"ann", "ben"}
@@ -123,9 +123,26 @@ def test_an_answer_of_another_page_stays_labeled_in_part(store):
 def test_nothing_happens_does_not_come_back_to_a_video_with_clicks(store):
     change(store, "nothing", video="c", value=True)
     wrong = change(store, "add", id="w", label="open", video="c", time_s=1)
-    change(store, "add", id="x", label="open", video="c", time_s=2, who="ben")
+    change(store, "add", id="x", label="open", video="c", time_s=2)
     undo(store, wrong)
     assert marks(store)["nothing"] == {}
+
+
+def test_nothing_happens_comes_back_whatever_others_clicked(store):
+    change(store, "nothing", video="c", value=True)
+    before = marks(store)["nothing"]
+    wrong = change(store, "add", id="w", label="open", video="c", time_s=1)
+    change(store, "add", id="x", label="open", video="c", time_s=2, who="ben")
+    undo(store, wrong)
+    assert marks(store)["nothing"] == before
+
+
+def test_a_click_that_comes_back_ends_a_mark_that_was_made_since(store):
+    event = change(store, "delete", id="p1")
+    change(store, "nothing", video="a", value=True)
+    change(store, "nothing", video="a", value=True, who="ben")
+    back = undo(store, event)
+    assert back["nothing"]["a"].keys() == marks(store)["nothing"]["a"].keys() == {"ben"}
 
 
 def test_what_another_page_changed_is_not_undone(store):

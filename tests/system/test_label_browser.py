@@ -270,8 +270,9 @@ def test_a_crash_of_the_browser_loses_no_click(clips, serve, tmp_path):
     page = Page(crashing)
     page.open(server.address)
     page.show("c")
-    page.seek(1.0)
-    page.press("1", "1", "1")
+    for at in (1.0, 2.0, 3.0):
+        page.seek(at)
+        page.press("1")
     until(lambda: len(server.rows()) == 3)
     pid = crashing.driver.service.process.pid
     children = (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split()
@@ -394,7 +395,9 @@ def test_five_thousand_clicks(clips, serve, browser, tmp_path):
     assert browser.run("return document.querySelectorAll('#clicks li').length") == 200
     page.seek(4.0)
     began = time.monotonic()
-    page.press("1", "2", "1", "2", "1")
+    for at in (4.0, 4.2, 4.4, 4.6, 4.8):
+        page.seek(at)
+        page.press("1")
     page.saved()
     assert time.monotonic() - began < 20
     assert len(server.rows()) == 5005

@@ -96,7 +96,9 @@ def test_clicks_train_and_the_bundle_is_exported(learned, browser):
     browser.run("const s = document.getElementById('least'); s.value = 0.42; s.dispatchEvent(new Event('input'))")
     browser.run("document.getElementById('b-export').click()")
     browser.wait("return document.getElementById('o-export').textContent.startsWith('Written')", seconds=120)
-    assert browser.run("return document.getElementById('o-export').textContent").endswith("minimum score 0.42")
+    text = browser.run("return document.getElementById('o-export').textContent")
+    assert "round 1, minimum score 0.42." in text
+    assert not browser.run("return document.getElementById('o-run').hidden")
     bundle = Bundle.load(learned.folder / "bundle")
     assert bundle.manifest.calibration is not None
     assert {each.min_score for each in bundle.manifest.calibration.classes} == {0.42}

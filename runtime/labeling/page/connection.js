@@ -2,12 +2,12 @@
 // server nor one of the browser loses it. The server takes a change only once, however often it is sent.
 import { address, call, site } from "./api.js";
 import { byId, counted, say } from "./dom.js";
-import { connect, display, drop, nextId, receive, replace, state } from "./model.js";
+import { connect, display, drop, nextId, notify, receive, replace, state } from "./model.js";
 
 const page = nextId();
 const outbox = [];
 let sending = false, closed = false, number = 0;
-const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000;
+const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000, MOST_AGE_S = 29 * 86400;
 
 const ALL = "punctum-change-";
 const prefix = () => `${ALL}${site.folder}-`;
@@ -27,11 +27,13 @@ function learn(key, restore) {
   if (replaced.size > MOST_KNOWN) replaced.delete(replaced.keys().next().value);
   for (const entry of outbox) if (entry.change.of === key) { entry.change.restore = restore; keep(entry); }
 }
-/** A change as the server takes it. What it has replaced may be unknown, after a restart: then its plain inverse is sent. */
-function sent(change) {
-  if (change.op !== "undo") return change;
+/** A change as the server takes it. What it has replaced may be unknown, after a restart: then its plain inverse is sent. The
+ * server gets the age of the change, and not its time: the two clocks may differ. */
+function sent({ made, ...change }) {
+  const age_s = made ? Math.min(Math.max((Date.now() - made) / 1000, 0), MOST_AGE_S) : 0;
+  if (change.op !== "undo") return { ...change, age_s };
   const { plain, of, restore, ...rest } = change;
-  return restore ? { ...rest, restore } : { ...plain, ...rest, op: plain.op };
+  return { ...(restore ? { ...rest, restore } : { ...plain, ...rest, op: plain.op }), age_s };
 }
 
 /** Whether changes are on their way to the server. */
@@ -40,7 +42,7 @@ export const isSaving = () => outbox.length > 0;
 connect((change) => {
   number += 1;
   const key = prefix() + String(Date.now()).padStart(15, "0") + String(number).padStart(6, "0") + page;
-  const entry = { key, change: { ...change, folder: site.folder, place: site.place } };
+  const entry = { key, change: { ...change, folder: site.folder, place: site.place, made: Date.now() } };
   if (replaced.has(change.of)) entry.change.restore = replaced.get(change.of); // for the page that will send it
   outbox.push(entry);
   keep(entry);
@@ -139,6 +141,8 @@ async function post(entry) {
     if (answer.status === 409) conflict(entry.change, body);
     else {
       say(body.error || "The server refused the change", "bad");
+      state.refused = entry.change;
+      notify("refused");
       await load().catch(() => {});
     }
   }

@@ -30,14 +30,17 @@ export function flash(text, hue = "") {
 }
 
 /** Ask for one line of text. Resolves to null if the person cancels. */
-export function ask(title, value, button = "OK") {
+export const ask = async (title, value, button = "OK") => (await edit(title, value, "", button))?.text ?? null;
+/** Ask for one line of text, with another way out. Resolves to the text and whether that way was taken, or null. */
+export function edit(title, value, other = "", button = "Save") {
   const dialog = byId("ask");
   return new Promise((done) => {
     const input = el("input", { type: "text", maxlength: 1000, value, "aria-label": title });
     const finish = (answer) => { dialog.onclose = null; dialog.close(); done(answer); };
-    const form = el("form", { onsubmit: (e) => { e.preventDefault(); finish(input.value.trim()); } },
+    const form = el("form", { onsubmit: (e) => { e.preventDefault(); finish({ text: input.value.trim(), other: false }); } },
       el("h2", { id: "h-ask", text: title }), input,
       el("div", { class: "tools" }, el("button", { type: "submit", class: "main", text: button }),
+        other ? el("button", { type: "button", text: other, onclick: () => finish({ text: "", other: true }) }) : null,
         el("button", { type: "button", text: "Cancel", onclick: () => finish(null) })));
     dialog.replaceChildren(form);
     dialog.onclose = () => done(null);

@@ -3,11 +3,12 @@
 import { call } from "./api.js";
 import { byId, clock, counted, el, flash, say } from "./dom.js";
 import { isSaving } from "./connection.js";
+import { describe } from "./history.js";
 import * as model from "./model.js";
 import { current, hueOf, listen, notify, state } from "./model.js";
 import * as player from "./player.js";
 
-const KINDS = { miss: "No click here", error: "Label in doubt", unsure: "Uncertain" };
+const KINDS = { miss: "No click here", error: "Label in doubt", unsure: "Uncertain", misplaced: "Misplaced" };
 const PAD_S = 0.6, LEAST_S = 1.2, MOST_NEXT = 5;
 const NEAR_SHARE = 0.5; // as the server has it
 let queue = [], question = null, twin = null, answered = [], single = false, round = -1, onShow = () => {}, after = () => {};
@@ -76,7 +77,7 @@ async function next() {
 /** The player, the question and the line of messages come into view. */
 function reveal() {
   const top = byId("screen").getBoundingClientRect().top, bottom = byId("say").getBoundingClientRect().bottom;
-  if (top < 0 || bottom > innerHeight) byId("screen").scrollIntoView({ block: "start" });
+  if (top < document.querySelector(".top").getBoundingClientRect().bottom || bottom > innerHeight) byId("screen").scrollIntoView({ block: "start" });
 }
 
 async function show(q) {
@@ -88,38 +89,44 @@ async function show(q) {
   if (!entry) return next();
   if (current()?.id !== entry.id) await onShow(entry);
   if (question !== q) return;
-  const spare = Math.max((LEAST_S - (q.end_s - q.start_s)) / 2, PAD_S);
-  const start = () => {
-    if (question !== q) return;
-    if (!player.isLoaded() || current()?.id !== entry.id) return setTimeout(start, 60);
-    player.loop([q.start_s - spare, q.end_s + spare]);
-  };
-  start();
+  const from = Math.min(q.start_s, q.time_s), to = Math.max(q.end_s, q.time_s), spare = Math.max((LEAST_S - (to - from)) / 2, PAD_S);
+  player.whenLoaded(entry, () => { if (question === q) player.loop([from - spare, to + spare]); });
 }
 
 function text(q) {
   if (twin) return "The same action?";
-  if (q.kind === "error") return `Is this ${q.label}? It has a click of this class`;
+  if (q.kind === "error") return `${state.clicks.get(q.click)?.annotator ? `You clicked ${q.label} here` : `There is a click of ${q.label} here`}. Is it right?`;
   return `Is this ${q.label}?`;
 }
 function detail(q) {
   if (twin) return `There is a click of ${twin.label} at ${clock(twin.time_s)}. Yes: nothing is added. No: another action, with a click of its own`;
   const score = q.score >= 0.005 ? `score ${q.score.toFixed(2)}` : "";
-  if (q.kind === "error") return q.other ? `The networks find ${q.other} there, ${score}` : `The networks do not find it${score ? ` (${score})` : ""}`;
+  if (q.kind === "misplaced") {
+    const off = Math.abs(q.time_s - (q.start_s + q.end_s) / 2).toFixed(2), side = q.time_s < q.start_s ? "before" : "after";
+    return `You clicked it ${off} s ${side} the middle of the event that the networks find, ${score}. Yes: the click stays where it is. M: it moves to the middle of the event. No: the click is deleted`;
+  }
+  if (q.kind === "error") return (q.other ? `The networks find ${q.other} there, ${score}` : `The networks do not find it${score ? ` (${score})` : ""}`) + again(q);
   return `The networks find it, ${score}${q.other ? `; or ${q.other}` : ""}`;
+}
+/** Why a click that was settled is asked about again. */
+function again(q) {
+  if (!q.settled) return "";
+  const { round: number, confirmed, was, now } = q.settled, percent = (p) => `${Math.round(100 * p)} %`;
+  return `. It was ${confirmed ? "confirmed" : "given as an answer"} in round ${number}, and is asked again because an error has become more probable: ${percent(now)}, instead of at most ${percent(was)} then`;
 }
 function paint() {
   const box = byId("question"), q = question;
   box.hidden = !q;
   byId("b-ask").setAttribute("aria-pressed", q ? "true" : "false");
   if (!q) return notify("question");
-  box.className = "question card " + hueOf(q.label);
+  box.className = "question card " + model.lookOf(q.label);
   byId("q-kind").textContent = KINDS[q.kind];
   byId("q-place").textContent = `${q.video}, ${clock(q.start_s)} to ${clock(q.end_s)}`;
   byId("q-text").textContent = text(q);
   byId("q-detail").textContent = detail(q);
   byId("q-left").textContent = `${counted(answered.filter((a) => !a.skipped).length, "answer")} so far, ${counted(queue.length, single ? "mistake" : "question")} left.`;
   byId("b-none").hidden = byId("b-skip").hidden = Boolean(twin);
+  byId("b-move").hidden = q.kind !== "misplaced" || Boolean(twin);
   notify("question");
   byId("b-unanswer").disabled = !answered.length;
 }
@@ -141,7 +148,7 @@ function done(q, what, hue, entry, click = q.click) {
   note(q.key, moment);
   queue = queue.filter((p) => p.key !== q.key && !about(p, q)); // the same answer settles them
   flash(what, hue);
-  say(`${q.video} ${clock(q.time_s)}: ${what}. Z undoes it`);
+  say(`${q.video} ${clock(q.time_s)}: ${what}. Z undoes it${model.alsoUnmarked(entry)}`);
   next();
 }
 /** An own click of a class that is so close that it probably marks this action. */
@@ -195,6 +202,12 @@ function other(label) {
   if (twin) paint();
   else clickAt(q, label);
 }
+/** A misplaced click moves to the middle of the event. */
+function move() {
+  const q = question, entry = model.editClick(q.click, { time_s: Math.round(500 * (q.start_s + q.end_s)) / 1000 });
+  if (entry) done(q, `${q.label} moved`, hueOf(q.label), entry);
+  else gone(q);
+}
 function skip() {
   const q = question;
   answered.push({ question: q, skipped: true, round });
@@ -214,7 +227,8 @@ function undo() {
   if (!last) return say("Nothing to undo");
   const refused = last.entry?.gone;
   if (!last.skipped && !refused && last.entry && last.entry !== model.history.done.at(-1)) { // another change came after it
-    if (model.undo()) say("Undone: the last change, which was no answer");
+    const undone = model.undo();
+    if (undone) say(`${describe(undone, true).text}. It was no answer`);
     return;
   }
   answered.pop();
@@ -224,7 +238,7 @@ function undo() {
     if (!refused && last.entry) model.undo();
   }
   if (question) queue.unshift(question);
-  say(last.skipped ? "The question is back" : refused ? "That answer was not saved" : "Undone");
+  say(last.skipped ? "The question is back" : refused ? "That answer was not saved" : last.entry?.effects ? describe(last.entry, true).text : "Undone");
   show(last.question);
 }
 
@@ -248,55 +262,21 @@ export function onKey(key, label, event) {
   if (label !== undefined && !event.shiftKey && !twin) { other(label); return true; }
   if (twin && (label !== undefined || key === " ")) return true; // yes or no first
   const acts = { y: yes, n: () => no(event.shiftKey ? "" : question.label), " ": skip, z: undo, Escape: () => (twin ? undo() : leave()) };
+  if (key === "m" && !byId("b-move").hidden) { move(); return true; }
   if (!(key in acts)) return false;
   acts[key]();
   return true;
 }
+/** The button of a class answers as its key does. Returns whether a question is asked. */
+export function onClass(label) {
+  if (question && !twin) other(label);
+  return question !== null || twin !== null;
+}
 const buttons = {
-  "b-yes": yes, "b-no": () => no(question.label), "b-none": () => no(""), "b-skip": skip, "b-unanswer": undo, "b-leave": () => (twin ? undo() : leave()),
+  "b-yes": yes, "b-no": () => no(question.label), "b-none": () => no(""), "b-move": move, "b-skip": skip, "b-unanswer": undo, "b-leave": () => (twin ? undo() : leave()),
   "b-ask": toggle,
 };
 for (const [id, act] of Object.entries(buttons)) byId(id).onclick = () => act();
-
-// --- how training stands
-
-function duration(seconds) {
-  return seconds < 90 ? `${Math.max(Math.round(seconds), 1)} s` : `${Math.round(seconds / 60)} min`;
-}
-const STAGES = { start: "starting", features: "reading videos", training: "training", "other videos": "reading unlabeled videos" };
-function status(l) {
-  if (l.needs) return `Training in the background needs more libraries: pip install 'punctum[${l.needs}]'`;
-  if (l.training) {
-    const left = l.progress.left_s === null ? "" : `, ${duration(l.progress.left_s)} left`;
-    return `${l.round ? "Learning from new labels" : "First training"}: ${STAGES[l.progress.stage] || l.progress.stage}, ${l.progress.percent} %${left}`;
-  }
-  if (!l.round) {
-    if (!l.after) return "Training begins when you press Train now.";
-    const more = l.after - l.clicks;
-    if (more > 0) return `${counted(more, "more click")} until training begins.`;
-    return l.videos < l.videos_after ? `Training needs clicks in ${l.videos_after} videos.` : "Training begins soon.";
-  }
-  const changes = l.changed ? ` ${counted(l.changed, "change")} since.` : " Up to date.";
-  return `Round ${l.round.number}: ${counted(l.round.clicks, "click")}, ${duration(l.round.seconds)}.${changes}`;
-}
-function paintStatus() {
-  const l = state.learning;
-  if (!l) return;
-  const problems = [l.error, ...l.problems].filter(Boolean).join(" ");
-  byId("learn").textContent = problems ? `${problems} ${l.training ? status(l) : ""}` : status(l);
-  byId("learn").classList.toggle("problem", Boolean(problems) || Boolean(l.needs));
-  byId("learn-bar").hidden = !l.training;
-  if (l.training) byId("learn-bar").value = l.progress.percent;
-  byId("b-ask").disabled = !l.round && !question;
-  byId("b-outcome").disabled = !l.round;
-  byId("b-train").disabled = l.training || Boolean(l.needs) || l.videos < l.videos_after || (Boolean(l.round) && !l.changed);
-}
-byId("b-train").onclick = async () => {
-  const answer = await call("api/train", { method: "POST" }).catch(() => null);
-  if (!answer) return say("The server does not answer", "bad");
-  if (!answer.ok) return say((await answer.json().catch(() => ({}))).error || "The server refused to train", "bad");
-  say("Training begins");
-};
 
 async function load() {
   const found = await get("api/found");
@@ -314,9 +294,12 @@ async function load() {
   }
   notify("found", "videos");
 }
+let listedNext = "";
 /** Some unlabeled videos, in random order. */
 function paintNext() {
-  const first = (state.unlabeled || []).filter((name) => !model.countOf(name) && !state.nothing[name]).slice(0, MOST_NEXT);
+  const first = (state.unlabeled || []).filter((name) => !model.anyCountOf(name) && !state.nothing[name]).slice(0, MOST_NEXT);
+  if (first.join("\n") === listedNext) return; // what is under the pointer stays
+  listedNext = first.join("\n");
   byId("next").hidden = !first.length;
   byId("unlabeled").replaceChildren(...first.map((name) => el("li", {}, el("button", {
     type: "button", onclick: () => onShow(model.videoOf(name)),
@@ -324,6 +307,6 @@ function paintNext() {
 }
 listen((topics) => {
   if (topics.has("found") || topics.has("clicks") || topics.has("videos")) paintNext();
-  if (topics.has("learning")) paintStatus();
+  if (topics.has("learning")) byId("b-ask").disabled = !state.learning?.round && !question;
   if (topics.has("round")) load();
 });

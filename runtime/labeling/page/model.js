@@ -7,12 +7,13 @@ export const ENOUGH = 20, ENOUGH_VIDEOS = 3, MANY = 200;
 export const state = {
   boot: "", annotator: "", classes: [], fixed: false, videos: [], clicks: new Map(), nothing: {}, finished: {},
   reaction: {}, counts: {}, current: null, selected: null, others: false, overview: null,
-  background: new Map(), confirmed: {}, learning: null, found: null, least: null,
+  background: new Map(), confirmed: {}, learning: null, found: null, least: null, refused: null,
 };
 const listeners = [];
 export const listen = (f) => listeners.push(f);
 /** topic: clicks, classes, videos, video (another one is shown), selection, overview, person, background, learning (how
- * training stands), round (there is a new result) or found (its events have been loaded). */
+ * training stands), round (there is a new result), found (its events have been loaded) or refused (the server has refused
+ * state.refused). */
 export const notify = (...topics) => listeners.forEach((f) => f(new Set(topics)));
 
 let transmit = () => {};
@@ -22,6 +23,10 @@ const byName = new Map();
 export const videoOf = (name) => byName.get(name);
 export const current = () => state.videos.find((v) => v.id === state.current) || null;
 export const hueOf = (label) => "k" + (Math.max(state.classes.indexOf(label), 0) % 12);
+/** From the 13th class on, colors repeat, with another form. */
+export const isRepeated = (label) => state.classes.indexOf(label) >= 12;
+/** Color and form of a class, as classes of an element. */
+export const lookOf = (label) => hueOf(label) + (isRepeated(label) ? " again" : "");
 export const keyOf = (label) => KEYS[state.classes.indexOf(label)] || "";
 
 /** Take over the whole state of the server. */
@@ -60,7 +65,26 @@ export function clicksOf(name) {
 }
 /** Clicks without an annotator are of before: everybody sees and changes them. */
 export const isOwn = (c) => !c.annotator || c.annotator === state.annotator;
-export const countOf = (name) => { clicksOf(name); return sorted.get(name).length; };
+/** Number of clicks in a video: as `clicksOf`, own ones only, or those of everybody. */
+export const countOf = (name) => clicksOf(name).length;
+export const ownCountOf = (name) => clicksOf(name).filter(isOwn).length;
+export const anyCountOf = (name) => { clicksOf(name); return sorted.get(name).length; };
+/** Whether it is said that nothing happens in a video; by others only if these are shown. */
+export const saidNothing = (name) => Boolean(state.others ? state.nothing[name] : state.nothing[name]?.[state.annotator]);
+export const hasOthers = () => { for (const c of state.clicks.values()) if (!isOwn(c)) return true; return false; };
+/** Number of actions and of videos with actions of each class; while others are hidden, by own clicks. */
+export function countsByClass() {
+  if (state.others || !hasOthers()) return state.counts;
+  const counts = {}, seen = new Set();
+  for (const c of state.clicks.values()) {
+    if (!isOwn(c)) continue;
+    const pair = counts[c.label] ||= [0, 0], place = `${c.label}\n${c.video}`;
+    pair[0] += 1;
+    if (!seen.has(place)) pair[1] += 1;
+    seen.add(place);
+  }
+  return counts;
+}
 const touched = (name) => sorted.delete(name);
 
 export function nextId() {
@@ -116,15 +140,21 @@ const undone = [], done = [];
 export const history = { done, undone };
 const list = (x) => (Array.isArray(x) ? x : [x]);
 
+function unmark(marks, key, who) {
+  if (!marks[key]) return;
+  delete marks[key][who];
+  if (!Object.keys(marks[key]).length) delete marks[key];
+}
+
 /** Show a change here. Returns it as it is sent; null if its click is gone. */
 export function display(change, who) {
   const own = { ...change, annotator: who };
   if (change.op === "add") {
-    const { op, by, asked, key, folder, place, ...fields } = change;
+    const { op, by, asked, key, folder, place, made, ...fields } = change;
     const click = { note: "", created: "", clicked_s: null, speed: null, ...fields, annotator: by || who, rev: 1 };
     state.clicks.set(click.id, click);
     touched(click.video);
-    delete state.nothing[click.video];
+    unmark(state.nothing, click.video, click.annotator);
   } else if (change.op === "edit") {
     const old = state.clicks.get(change.id);
     if (!old) return null;
@@ -143,21 +173,15 @@ export function display(change, who) {
   } else if (change.op === "nothing" || change.op === "finished") {
     const marks = state[change.op];
     if (change.value) (marks[change.video] ||= {})[who] = "now";
-    else if (marks[change.video]) {
-      delete marks[change.video][who];
-      if (!Object.keys(marks[change.video]).length) delete marks[change.video];
-    }
+    else unmark(marks, change.video, who);
   } else if (change.op === "background") {
-    const { op, by, asked, key, folder, place, ...fields } = change;
+    const { op, by, asked, key, folder, place, made, ...fields } = change;
     state.background.set(change.id, { label: null, created: "", ...fields, annotator: by || who });
   } else if (change.op === "unbackground") state.background.delete(change.id);
   else if (change.op === "confirm") {
     if (change.value && !state.clicks.has(change.id)) return null;
     if (change.value) (state.confirmed[change.id] ||= {})[who] = "now";
-    else if (state.confirmed[change.id]) {
-      delete state.confirmed[change.id][who];
-      if (!Object.keys(state.confirmed[change.id]).length) delete state.confirmed[change.id];
-    }
+    else unmark(state.confirmed, change.id, who);
   }
   return own;
 }
@@ -201,12 +225,15 @@ export function drop(key) {
 function step(from, to, which, word) {
   const entry = from.pop();
   if (!entry) { say(`Nothing to ${word}`); return null; }
+  const look = (change) => state.clicks.get(change.id) || state.background.get(change.id), before = entry[which].map(look);
   const keys = apply(entry[which], [...entry.keys].reverse());
   if (!keys) { say("That click is gone: it was deleted in another page"); return null; }
   entry.keys = keys;
+  entry.effects = entry[which].map((change, place) => ({ change, before: before[place], after: look(change) }));
   to.push(entry);
   return entry;
 }
+/** Undo the last change. Returns its entry, with the effects: change, and the click or span before and after. */
 export const undo = () => step(done, undone, "inverse", "undo");
 export const redo = () => step(undone, done, "change", "redo");
 
@@ -215,11 +242,15 @@ export const fieldsOf = (c) => ({
   ...(c.clicked_s === null ? {} : { clicked_s: c.clicked_s }), ...(c.speed === null ? {} : { speed: c.speed }),
   ...(c.created ? { created: c.created } : {}), ...(c.annotator ? { by: c.annotator } : {}),
 });
+/** Add a click. If it was said that nothing happens in the video, that mark ends, and comes back if this is undone. */
 export function addClick(fields) {
-  const id = nextId();
-  act({ op: "add", id, ...fields }, { op: "delete", id });
+  const id = nextId(), { video } = fields, add = [{ op: "add", id, ...fields }, { op: "delete", id }];
+  const marked = state.nothing[video]?.[state.annotator];
+  actAll(marked ? [[{ op: "nothing", video, value: false }, { op: "nothing", video, value: true }], add] : [add]);
   return id;
 }
+/** What a message adds about a change that ended the mark of its video. */
+export const alsoUnmarked = (entry) => (entry?.change.length > 1 && entry.change[0].op === "nothing" ? '. "Nothing happens" is not marked any more: Z restores it' : "");
 export function editClick(id, values) {
   const c = state.clicks.get(id), before = {};
   if (!c) return false;

@@ -1,8 +1,8 @@
-// Results of the last round: precision and recall by click, confusion, mistakes, and the way out: bundle and commands.
+// Results of the last round: precision and recall by click, confusion, mistakes.
 import { call } from "./api.js";
-import { byId, clock, counted, el, say } from "./dom.js";
+import { byId, clock, counted, el } from "./dom.js";
 import * as guide from "./guide.js";
-import { hueOf, listen, notify, state } from "./model.js";
+import { isOwn, listen, lookOf, notify, state } from "./model.js";
 
 const NONE = "no click", MISSED = "not found";
 let open = false, shown = null, drawn = "", timer = 0, number = 0;
@@ -16,7 +16,7 @@ async function load() {
   await guide.known();
   const answer = await call(`api/results?min_score=${state.least ?? ""}`).then((a) => (a.ok ? a.json() : null)).catch(() => null);
   if (mine !== number || !answer || !("min_score" in answer)) return;
-  const text = JSON.stringify([answer, state.confirmed]);
+  const text = JSON.stringify([answer, state.confirmed, state.others, state.annotator]);
   if (text === drawn) return; // what is under the pointer stays
   drawn = text;
   shown = answer;
@@ -30,6 +30,7 @@ function soon() {
 function paint() {
   const r = shown;
   byId("o-facts").textContent = `${counted(r.videos, "labeled video")}, each judged by networks that have not seen its clicks`;
+  paintAge();
   byId("o-figures").replaceChildren(
     el("b", { text: `Precision ${percent(r.precision)}` }), ` (${r.right} of ${counted(r.events, "event")} hold a click; 95 %: ${range(r.precision)}). `,
     el("b", { text: `Recall ${percent(r.recall)}` }), ` (${r.right} of ${counted(r.clicks, "click")} are found; ${range(r.recall)}).`);
@@ -47,13 +48,25 @@ function paint() {
   };
   byId("o-confusion").replaceChildren(table(["Clicked \\ found", ...labels, MISSED],
     [...labels.map((a) => [a, ...labels.map((b) => cell(a, b)), cell(a, "")]), [NONE, ...labels.map((b) => cell("", b)), ""]]));
-  byId("mistakes").replaceChildren(...r.mistakes.map((q, place) => el("li", { class: isSettled(q) ? "settled" : "" },
-    el("button", { type: "button", class: hueOf(q.label), "data-key": q.key, onclick: () => ask(place) },
+  const seen = r.mistakes.filter(isShown), others = r.mistakes.length - seen.length;
+  byId("mistakes").replaceChildren(...seen.map((q) => el("li", { class: isSettled(q) ? "settled" : "" },
+    el("button", { type: "button", class: lookOf(q.label), "data-key": q.key, onclick: () => ask(q) },
       el("i", { class: "spot" }), el("b", { text: `${q.video} ${clock(q.time_s)}` }), el("span", { text: words(q) }),
       el("small", { text: isSettled(q) ? "answered" : q.score >= 0.005 ? q.score.toFixed(2) : "" })))));
   mark();
-  byId("h-mistakes").textContent = r.mistakes_total > r.mistakes.length ? `Mistakes: the worst ${r.mistakes.length} of ${r.mistakes_total}` : `Mistakes: ${r.mistakes_total}`;
+  byId("h-mistakes").textContent = (r.mistakes_total > r.mistakes.length ? `Mistakes: the worst ${r.mistakes.length} of ${r.mistakes_total}` : `Mistakes: ${r.mistakes_total}`)
+    + (others ? `; ${others} at clicks of others, which are hidden` : "");
 }
+/** Which round it is, and whether labels have changed since. */
+function paintAge() {
+  const l = state.learning, r = l?.round;
+  if (!r) return;
+  byId("o-age").textContent = `Round ${r.number}, trained on ${counted(r.clicks, "click")}`
+    + (l.changed ? `; ${counted(l.changed, "change")} of labels since ${l.changed === 1 ? "is" : "are"} not in it${l.training ? ". The next round is being trained" : ""}.` : ", up to date.");
+  byId("o-age").classList.toggle("old", l.changed > 0);
+}
+/** Mistakes at clicks of others would give these away. */
+const isShown = (q) => { const c = q.click && state.clicks.get(q.click); return !c || state.others || isOwn(c); };
 const isSettled = (q) => q.answered || Boolean(q.click && state.confirmed[q.click]);
 /** The mistake that is asked about. */
 function mark() {
@@ -62,6 +75,7 @@ function mark() {
 }
 function words(q) {
   if (!q.click) return `${q.label} without a click`;
+  if (q.kind === "misplaced") return `${q.label} clicked ${Math.abs(q.time_s - (q.start_s + q.end_s) / 2).toFixed(2)} s beside the event`;
   return q.other ? `${q.label} clicked, ${q.other} found` : `${q.label} clicked, not found`;
 }
 function table(heads, rows) {
@@ -74,8 +88,8 @@ function table(heads, rows) {
 }
 
 /** Mistakes from one on are asked about like questions: one key corrects each, and then the ones before it come. */
-function ask(place) {
-  const all = shown.mistakes, order = [...all.slice(place), ...all.slice(0, place)];
+function ask(first) {
+  const all = shown.mistakes, place = all.indexOf(first), order = [...all.slice(place), ...all.slice(0, place)];
   guide.begin(order.filter((q, k) => k === 0 || !isSettled(q)), load, true);
 }
 
@@ -83,7 +97,6 @@ function setLeast(value) {
   state.least = value;
   byId("least").value = value;
   byId("least-value").textContent = value.toFixed(2);
-  paintExport();
   notify("found");
   soon();
 }
@@ -95,33 +108,11 @@ byId("b-outcome").onclick = () => {
   byId("outcome").hidden = !open;
   if (open) { setLeast(state.least ?? state.found?.min_score ?? 0.5); byId("outcome").scrollIntoView({ block: "nearest" }); }
 };
-byId("b-export").onclick = async () => {
-  const least = byId("o-least").value ? { min_score: state.least } : {};
-  const answer = await call("api/export", { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(least) }).catch(() => null);
-  const record = await answer?.json().catch(() => null);
-  if (!answer?.ok) say(record?.error || "The server does not answer", "bad");
-};
-function paintExport() {
-  const l = state.learning;
-  if (!l) return;
-  byId("b-export").disabled = l.exporting || !l.round;
-  const done = l.exported, options = byId("o-least").options, least = l.round?.min_score, slider = state.least ?? least ?? 0.5;
-  options[0].textContent = least === undefined ? "from training" : `${least.toFixed(2)}, from training`;
-  options[1].textContent = `${slider.toFixed(2)}, of the slider`;
-  byId("o-export").textContent = l.exporting ? "Exporting…" : done.error ? done.error : done.folder ? `Written: ${done.folder} (${done.id}), minimum score ${done.min_score}` : `To ${l.bundle}`;
-  byId("commands").replaceChildren(...l.commands.map((command) => el("li", {}, el("code", { text: command }),
-    el("button", { type: "button", "aria-label": `Copy ${command}`, text: "Copy", onclick: () => copy(command) }))));
-}
-function copy(text) {
-  navigator.clipboard.writeText(text).then(() => say(`Copied: ${text}`), () => say("The browser does not allow copying: select the text", "bad"));
-}
-
 export function begin() {
   listen((topics) => {
-    if (topics.has("learning") || topics.has("found")) paintExport();
+    if (topics.has("learning")) paintAge();
     if (topics.has("question")) mark();
-    if (topics.has("clicks") || topics.has("background") || topics.has("round")) { if (!guide.isAsking()) soon(); }
+    if (["clicks", "background", "round", "person"].some((t) => topics.has(t))) { if (!guide.isAsking()) soon(); }
     if (topics.has("found") && open && state.found && byId("least-value").textContent === "") setLeast(state.least);
   });
-  paintExport();
 }

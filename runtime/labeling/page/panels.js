@@ -1,11 +1,10 @@
-// The lists beside the video: classes with their counts, clicks, videos; and the dialogs of annotators and keys.
-import { call } from "./api.js";
-import { ask, byId, clock, counted, el, say } from "./dom.js";
+// The lists beside the video: classes with their counts, clicks, videos.
+import { byId, clock, counted, edit, el, say } from "./dom.js";
 import * as model from "./model.js";
-import { ENOUGH, ENOUGH_VIDEOS, KEYS, MANY, clicksOf, countOf, current, hueOf, isOwn, keyOf, listen, notify, request, state } from "./model.js";
+import { ENOUGH, ENOUGH_VIDEOS, MANY, clicksOf, countOf, current, isOwn, keyOf, listen, lookOf, notify, request, saidNothing, state } from "./model.js";
 import * as player from "./player.js";
 
-const MOST_CLICKS = 200;
+const MOST_CLICKS = 200, COMPACT = 7;
 let onClass = () => {}, onVideo = () => {};
 export const wire = (classes, videos) => { onClass = classes; onVideo = videos; };
 
@@ -16,11 +15,13 @@ function need(count, videos) {
   return "enough to train";
 }
 function paintClasses() {
+  const counts = model.countsByClass(), hidden = counts !== state.counts;
+  byId("classes").classList.toggle("compact", state.classes.length >= COMPACT);
   byId("classes").replaceChildren(...state.classes.map((label) => {
-    const [count, videos] = state.counts[label] || [0, 0], key = keyOf(label);
+    const [count, videos] = counts[label] || [0, 0], key = keyOf(label), enough = count >= ENOUGH && videos >= ENOUGH_VIDEOS;
     const meter = el("meter", { min: 0, max: ENOUGH, value: Math.min(count, ENOUGH), "aria-hidden": "true" });
     const button = el("button", {
-      type: "button", class: "class " + hueOf(label), "aria-label": `Click: ${label}, ${counted(count, "action")}, ${need(count, videos)}`,
+      type: "button", class: `class ${lookOf(label)}${enough ? " reached" : ""}`, title: need(count, videos), "aria-label": `Click: ${label}, ${counted(count, "action")}, ${need(count, videos)}`,
       onpointerdown: (e) => { if (e.button === 0) { e.preventDefault(); onClass(label, e.timeStamp); } },
       onclick: (e) => { if (e.detail === 0) onClass(label, e.timeStamp); }, // keyboard and assistive technology
     }, el("kbd", { text: key.toUpperCase() || "–" }), el("span", { class: "label", text: label }), el("b", { text: count }), meter,
@@ -31,24 +32,34 @@ function paintClasses() {
     return el("li", {}, button, menu);
   }));
   byId("add").hidden = state.fixed;
-  const all = Object.values(state.counts).reduce((sum, [count]) => sum + count, 0);
-  const short = state.classes.filter((label) => (state.counts[label] || [0])[0] < ENOUGH);
+  const all = Object.values(counts).reduce((sum, [count]) => sum + count, 0);
+  const short = state.classes.filter((label) => (counts[label] || [0])[0] < ENOUGH);
   byId("enough").textContent = !state.classes.length ? "Add the classes of action that you want to find."
+    : hidden ? `${counted(all, "action")} of yours. Those of others are hidden and not counted here; training uses them, too.`
     : short.length ? `${counted(all, "action")} in all. ${short.length === 1 ? "One class needs" : `${short.length} classes need`} more clicks.`
       : `${counted(all, "action")} in all: enough to train.${all < MANY ? ` From ${MANY} on, training uses deeper networks.` : ""}`;
 }
 async function change(label, count) {
-  const name = await ask(count ? `Rename ${label}` : `Rename ${label}, or leave empty to remove it`, label, "Save");
-  if (name === null || name === label) return;
-  if (name) request({ op: "rename", label, to: name });
-  else if (!count) request({ op: "remove", label });
+  const answer = await edit(`Rename ${label}`, label, count ? "" : "Remove class");
+  if (answer === null || answer.text === label && !answer.other) return;
+  say("");
+  if (answer.other) request({ op: "remove", label });
+  else if (answer.text) request({ op: "rename", label, to: answer.text });
 }
 byId("add").addEventListener("submit", (e) => {
   e.preventDefault();
   const input = byId("new-class");
+  say(""); // what was wrong with an earlier name
   for (const name of input.value.split(",")) if (name.trim()) request({ op: "class", label: name.trim() });
   input.value = "";
 });
+/** The name of a class that was refused comes back, to be corrected. */
+function restoreName() {
+  const input = byId("new-class");
+  if (state.refused?.op !== "class" || input.value) return;
+  input.value = state.refused.label;
+  input.select();
+}
 
 function paintClicks() {
   const entry = current(), all = entry ? clicksOf(entry.name) : [];
@@ -59,13 +70,13 @@ function paintClicks() {
     shown = all.slice(from, from + MOST_CLICKS);
   }
   byId("clicks").replaceChildren(...shown.map((c) => el("li", { class: (isOwn(c) ? "" : "other ") + (c.id === state.selected ? "on" : "") },
-    el("button", { type: "button", class: hueOf(c.label), "aria-pressed": c.id === state.selected ? "true" : "false", onclick: () => choose(c.id) },
+    el("button", { type: "button", class: lookOf(c.label), "aria-pressed": c.id === state.selected ? "true" : "false", onclick: () => choose(c.id) },
       el("span", { class: "when", text: clock(c.time_s) }), el("i", { class: "spot" }), el("span", { class: "label", text: c.label }),
       el("small", { text: [isOwn(c) ? "" : c.annotator, c.note].filter(Boolean).join(": ") })),
     isOwn(c) ? el("button", { type: "button", class: "quiet-button", "aria-label": `Delete ${c.label} at ${clock(c.time_s)}`, text: "×", onclick: () => model.deleteClick(c.id) }) : null)));
   const empty = byId("no-clicks");
   empty.textContent = !entry ? "" : all.length > shown.length ? `${shown.length} of ${all.length} clicks, around the present time`
-    : all.length ? "" : state.nothing[entry.name] ? "Marked: nothing happens in this video." : "None yet.";
+    : all.length ? "" : saidNothing(entry.name) ? "Marked: nothing happens in this video." : "None yet.";
 }
 export function choose(id) {
   state.selected = id;
@@ -87,11 +98,10 @@ function paintSelected() {
   for (const control of [type, note]) control.disabled = !isOwn(c);
 }
 
-export const isLabeled = (v) => Boolean(state.nothing[v.name]) || countOf(v.name) > 0;
 const isDone = (v) => Boolean(state.nothing[v.name]?.[state.annotator] || state.finished[v.name]?.[state.annotator]);
 function status(v) {
-  if (state.nothing[v.name]) return "nothing happens";
   const count = countOf(v.name);
+  if (saidNothing(v.name)) return count ? `nothing happens; ${counted(count, "click")}` : "nothing happens";
   if (!count) return v.state === "failed" ? "cannot be played" : "no click";
   return counted(count, "click") + (isDone(v) ? ", finished" : "");
 }
@@ -121,7 +131,7 @@ function paintVideos() {
   const done = state.videos.filter(isDone).length;
   byId("videos-done").textContent = `${done} of ${counted(state.videos.length, "video")} finished`;
   const entry = current();
-  byId("b-nothing").setAttribute("aria-pressed", entry && state.nothing[entry.name] ? "true" : "false");
+  byId("b-nothing").setAttribute("aria-pressed", entry && state.nothing[entry.name]?.[state.annotator] ? "true" : "false");
 }
 function paintHead() {
   const entry = current();
@@ -135,7 +145,7 @@ function paintPerson() {
   byId("b-annotator").textContent = `Annotator: ${state.annotator}`;
   const own = state.reaction[state.annotator];
   byId("b-reaction").textContent = own === undefined ? "Reaction time: measure" : own ? `Reaction time: ${Math.round(own * 1000)} ms` : "Reaction time: off";
-  byId("others").hidden = ![...state.clicks.values()].some((c) => !isOwn(c));
+  byId("others").hidden = !model.hasOthers();
 }
 function paintPlaying() {
   byId("b-play").textContent = player.playing() ? "Pause" : "Play";
@@ -156,88 +166,16 @@ const waiting = new Set();
 let scheduled = false;
 listen((topics) => {
   topics.forEach((t) => waiting.add(t));
+  if (topics.has("refused")) restoreName();
   if (!scheduled) { scheduled = true; requestAnimationFrame(paint); }
 });
 function paint() {
   scheduled = false;
   const has = (...names) => names.some((n) => waiting.has(n));
-  if (has("classes")) paintClasses();
+  if (has("classes", "clicks", "person")) paintClasses();
   if (has("clicks", "classes", "video", "selection")) { paintClicks(); paintSelected(); }
   if (has("clicks", "videos", "video", "playable", "progress")) { paintVideos(); paintHead(); }
   if (has("person", "clicks")) paintPerson();
   paintPlaying();
   waiting.clear();
 }
-
-byId("b-annotator").onclick = async () => {
-  const name = await ask("Name of the annotator", state.annotator);
-  if (!name) return;
-  state.annotator = name;
-  try { sessionStorage.setItem("punctum-annotator", name); } catch { /* private mode */ }
-  model.history.done.length = model.history.undone.length = 0;
-  notify("clicks", "videos", "person");
-};
-byId("b-others").onchange = (e) => { lent = null; state.others = e.target.checked; notify("clicks"); };
-/** A conflict shows the clicks of others in its video; they are hidden again when another video or annotator comes. */
-let lent = null;
-function lend(video) {
-  if (state.others && !lent) return; // the annotator shows them anyway
-  lent = { video, annotator: state.annotator };
-  state.others = byId("b-others").checked = true;
-}
-listen((topics) => {
-  if (!lent || !(topics.has("person") || topics.has("video"))) return;
-  if (lent.annotator === state.annotator && lent.video === current()?.id) return;
-  lent = null;
-  state.others = byId("b-others").checked = false;
-  notify("clicks");
-});
-
-byId("b-agreement").onclick = async () => {
-  const dialog = byId("agreement");
-  const answer = await call("api/agreement").then((a) => (a.ok ? a.json() : null)).catch(() => null);
-  if (!answer) return say("The server does not answer", "bad");
-  const close = el("button", { type: "button", text: "Close", onclick: () => dialog.close() });
-  const rows = answer.pairs.map((p) => el("tr", {}, el("th", { scope: "row", text: p.annotators.join(" and ") }),
-    ...[p.videos, `${Math.round(100 * p.share)} %`, p.agreed, p.classes, p.alone].map((text) => el("td", { text }))));
-  const heads = ["Annotators", "Videos of both", "Agreement", "Same action", "Other class", "Of one only"];
-  const table = el("div", { class: "scroll" }, el("table", {}, el("thead", {}, el("tr", {}, ...heads.map((text) => el("th", { scope: "col", text })))), el("tbody", {}, ...rows)));
-  const list = el("ol", { class: "conflicts" }, ...answer.conflicts.map((c) => el("li", {}, el("button", {
-    type: "button", onclick: () => {
-      dialog.close();
-      const v = model.videoOf(c.video);
-      if (!v) return;
-      lend(v.id);
-      const go = () => {
-        if (current()?.id !== v.id) return; // another video was opened meanwhile
-        if (!player.isLoaded()) return setTimeout(go, 60);
-        state.selected = c.ids[0];
-        player.seek(c.time_s);
-        notify("selection", "clicks");
-      };
-      Promise.resolve(onVideo(v)).then(go);
-    },
-  }, el("b", { text: `${c.video} ${clock(c.time_s)}` }),
-  el("span", { text: c.labels.length > 1 ? ` ${c.annotators[0]}: ${c.labels[0]}, ${c.annotators[1]}: ${c.labels[1]}` : ` ${c.annotators[0]}: ${c.labels[0]}, ${c.annotators[1]}: no click` })))));
-  dialog.replaceChildren(el("h2", { id: "h-agreement", text: "Agreement" }),
-    answer.pairs.length ? table : el("p", { text: "Two annotators are needed. Change the annotator at the top, or start punctum label with --annotator." }),
-    answer.pairs.length ? el("p", { class: "quiet", text: "Clicks of one class at most 1.5 s apart are the same action; for training it counts once." }) : null,
-    answer.total ? el("h3", { text: counted(answer.total, "conflict") }) : null, answer.total ? list : null, el("div", { class: "tools" }, close));
-  dialog.showModal();
-};
-
-const HELP = [
-  ["Space", "play, pause"], ["J", "back 2 s (Shift: 10 s)"], ["K", "pause"], ["L", "play; again: faster, up to 4×"],
-  ["Shift L", "slower"], [", .", "previous, next frame (also ← →)"], ["Shift ← →", "back, on by 1 s"], ["S", "skip still parts"],
-  ["1 2 3 …", "click of a class: the key beside its name"], ["Shift + key", "give the selected click this class"], ["↑ ↓", "previous, next click"],
-  ["Delete", "delete the selected click"], ["M", "note at the selected click"], ["Z, Y", "undo, redo (also Ctrl)"],
-  ["N", "nothing happens in this video"], ["Enter", "finished, next video (Shift: previous video)"], ["+ − 0", "zoom of the timeline, with Ctrl: of the page"],
-];
-byId("b-help").onclick = () => {
-  const dialog = byId("help");
-  dialog.replaceChildren(el("h2", { id: "h-help", text: "Keys" }),
-    el("dl", { class: "keys" }, ...HELP.flatMap(([key, text]) => [el("dt", {}, el("kbd", { text: key })), el("dd", { text })])),
-    el("p", { class: "quiet", text: `Keys of classes, in this order: ${KEYS.toUpperCase().split("").join(" ")}` }),
-    el("div", { class: "tools" }, el("button", { type: "button", text: "Close", onclick: () => dialog.close() })));
-  dialog.showModal();
-};

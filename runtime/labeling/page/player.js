@@ -32,6 +32,8 @@ export function timeAt(moment = performance.now()) {
 export const now = () => (framed && shown.length ? shown[shown.length - 1].time : video.currentTime);
 export const playing = () => !video.paused && !video.ended;
 export const rate = () => speed;
+/** Whether a time belongs to the frame on screen. */
+export const isHere = (time) => { const period = 1 / (current()?.rate || 25); return time > now() - period / 2 && time < now() + period - 1e-3; };
 export const length = () => (Number.isFinite(video.duration) && video.duration) || current()?.duration_s || 0;
 
 let drawn = 0;
@@ -74,6 +76,13 @@ export async function show(entry) {
   if (state.current !== entry.id) return;
   Object.assign(current() || entry, facts); // the list may have been loaded anew meanwhile
   load();
+}
+
+/** Call a function once a video is loaded; not if another one is opened meanwhile. */
+export function whenLoaded(entry, then) {
+  if (current()?.id !== entry.id) return;
+  if (!isLoaded()) setTimeout(() => whenLoaded(entry, then), 60);
+  else then();
 }
 
 /** Load the current video if it can be played now; otherwise say why it has to wait. */

@@ -1,11 +1,12 @@
 // The timeline: thumbnails, motion and clicks on one canvas. Wheel and pinch zoom, dragging moves clicks or the time.
 import { address } from "./api.js";
 import { byId, clamp, clock, say } from "./dom.js";
-import { clicksOf, current, editClick, hueOf, isOwn, keyOf, listen, notify, state } from "./model.js";
+import { clicksOf, current, editClick, hueOf, isOwn, isRepeated, keyOf, listen, notify, state } from "./model.js";
 import * as player from "./player.js";
 
 const canvas = byId("timeline");
 const RULER = 20, FLAGS = 30, EVENTS = 18, PICTURES = 54, MOTION = 34, BAR = 10;
+const EDGE = 14; // so that the marker of a click at the start or the end is whole
 const HEIGHT = RULER + FLAGS + EVENTS + PICTURES + MOTION + BAR;
 const view = { from: 0, to: 1 };
 const images = new Map();
@@ -13,8 +14,9 @@ let drag = null, pending = false, width = 0;
 const pointers = new Map();
 
 const total = () => Math.max(player.length(), 0.1);
-const xOf = (t) => ((t - view.from) / (view.to - view.from)) * width;
-const tOf = (x) => view.from + (x / width) * (view.to - view.from);
+const inner = () => Math.max(width - 2 * EDGE, 1);
+const xOf = (t) => EDGE + ((t - view.from) / (view.to - view.from)) * inner();
+const tOf = (x) => view.from + ((x - EDGE) / inner()) * (view.to - view.from);
 const draw = () => { if (!pending) { pending = true; requestAnimationFrame(paint); } };
 
 export function fit() { view.from = 0; view.to = total(); draw(); }
@@ -90,21 +92,25 @@ function paintRuler(g, soft, rule) {
     g.fillStyle = rule;
     g.fillRect(x, 0, 1, HEIGHT - BAR);
     g.fillStyle = soft;
-    g.fillText(clock(t, step < 1 ? 1 : 0), x + 4, RULER / 2);
+    const text = clock(t, step < 1 ? 1 : 0);
+    if (x + 4 + g.measureText(text).width <= width) g.fillText(text, x + 4, RULER / 2);
   }
 }
 
 function paintPictures(g, field) {
   const top = RULER + FLAGS + EVENTS, o = state.overview;
   g.fillStyle = field;
-  g.fillRect(0, top, width, PICTURES - 2);
+  const first = Math.max(xOf(0), 0);
+  g.fillRect(first, top, Math.min(width, xOf(total())) - first, PICTURES - 2);
   if (!o?.thumbnails.length) return;
-  const first = picture(0), wide = first ? (first.naturalWidth / first.naturalHeight) * (PICTURES - 2) : 72;
-  for (let x = 0; x < width; x += wide) {
-    const t = tOf(x + wide / 2);
+  const sample = picture(0), wide = sample ? (sample.naturalWidth / sample.naturalHeight) * (PICTURES - 2) : 72;
+  const end = Math.min(width, xOf(total()));
+  for (let x = first; x < end; x += wide) {
+    const t = tOf(Math.min(x + wide / 2, end));
     if (t > total() || t < o.thumbnails[0] - wide) continue;
     const image = picture(nearest(o.thumbnails, t));
-    if (image) g.drawImage(image, x, top, wide, PICTURES - 2);
+    const shown = Math.min(wide, end - x);
+    if (image) g.drawImage(image, 0, 0, (image.naturalWidth * shown) / wide, image.naturalHeight, x, top, shown, PICTURES - 2);
   }
 }
 function nearest(times, t) {
@@ -143,7 +149,7 @@ export function eventsOf(name) {
 function paintEvents(g, color, ink) {
   const name = current()?.name, top = RULER + FLAGS, high = EVENTS - 5;
   for (const b of state.background.values()) {
-    if (b.video !== name || b.end_s < view.from || b.start_s > view.to) continue;
+    if (b.video !== name || !(state.others || isOwn(b)) || b.end_s < view.from || b.start_s > view.to) continue;
     g.strokeStyle = color("--edge");
     g.lineWidth = 1;
     const x = xOf(b.start_s), wide = Math.max(xOf(b.end_s) - x, 3);
@@ -159,6 +165,7 @@ function paintEvents(g, color, ink) {
     g.beginPath();
     g.roundRect(x, top + 2, wide, high - 2, 3);
     g.fill();
+    if (isRepeated(label)) { g.fillStyle = color("--card"); g.fillRect(x + 2, top + high / 2, Math.max(wide - 4, 0), 2); }
     g.globalAlpha = 1;
     if (playing && playing[0] <= start && playing[1] >= end) { g.strokeStyle = ink; g.lineWidth = 1.5; g.strokeRect(x, top + 1, wide, high); }
   }
@@ -189,6 +196,14 @@ function paintClicks(g, color, ink) {
       g.beginPath();
       g.arc(x, RULER + 13, 9, 0, 7);
       g.fill();
+    }
+    if (isRepeated(c.label)) {
+      g.strokeStyle = color("--card");
+      g.lineWidth = 1.5;
+      g.beginPath();
+      if (isOwn(c)) g.roundRect(x - 7, RULER + 5, 14, 16, 3);
+      else g.arc(x, RULER + 13, 7, 0, 7);
+      g.stroke();
     }
     if (chosen) { g.strokeStyle = ink; g.lineWidth = 2; g.strokeRect(x - 11, RULER + 1, 22, 24); }
     g.fillStyle = color("--card");
@@ -258,7 +273,7 @@ canvas.addEventListener("pointermove", (e) => {
   if (drag.pinch && pointers.size === 2) {
     const [a, b] = pointers.values(), apart = Math.max(Math.abs(a - b), 10);
     const span = clamp((drag.span * drag.pinch) / apart, Math.min(1, total()), total());
-    place(drag.middle - ((a + b) / 2 / width) * span, span);
+    place(drag.middle - (((a + b) / 2 - EDGE) / inner()) * span, span);
   } else if (drag.click) {
     if (Math.abs(x - drag.from) > 3) drag.moved = true;
     if (drag.moved) {
