@@ -124,5 +124,5 @@ def test_training_and_export_say_why_they_do_not_begin(folder: Path) -> None:
     assert (answer.status, "at least" in answer.body.decode()) == (400, True)
     (folder / "bundle").mkdir()
     (folder / "bundle" / "notes.txt").write_text("mine")
-    assert "contains other files" in site.learner._exports.begin("run-0", 0.5)
+    assert "contains other files" in site.learner._exports.begin("run-0", 1, 0.5)
     site.opened.store.close()
