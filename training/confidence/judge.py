@@ -13,10 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 from punctum import kernels
-from punctum.runtime.datasets.truth import Truth
 from punctum.runtime.datatypes import by_value
-from punctum.runtime.evaluation.average_precision import evaluate
-from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.events.event import Event
 from punctum.runtime.session.engine import Backend
 from punctum.runtime.session.offline import localize
@@ -122,20 +119,6 @@ def judge_recordings(plan: Plan, recordings: Sequence[ScoredRecording]) -> tuple
         for events, parts in ((recording.events, full), (recording.reduced, reduced)):
             parts.append(judge(events, plan.labels, clicks.label, times, pseudo))
     return JudgedEvents.joined(full), JudgedEvents.joined(reduced)
-
-
-def click_accuracy(plan: Plan, recordings: Sequence[ScoredRecording]) -> float:
-    """Mean average precision against the pseudo segments, over the usual thresholds; NaN without clicks."""
-    clicked = [r for r in recordings if len(r.clicks)]
-    if not clicked:
-        return float("nan")
-    spans = pseudo_segments(clicked, plan.stride_s)
-    video = np.repeat(np.arange(len(clicked)), [len(r.clicks) for r in clicked])
-    label = np.concatenate([r.clicks.label for r in clicked])
-    # Names are not compared, so that two recordings may have the same one.
-    truth = Truth(tuple(map(str, range(len(clicked)))), tuple(plan.labels), video, label, np.concatenate(spans))
-    found = Detections.from_events({str(k): r.events for k, r in enumerate(clicked)}, truth)
-    return evaluate(truth, found).average
 
 
 def judge(
