@@ -68,18 +68,18 @@ def event(label: str, start: float, end: float, score: float) -> Event:
     return Event("v", "v/1", 0, "final", label, score, start, end, end, 0.0, "b")
 
 
-def judged(events: list[Event], clicks: list[tuple[int, float, float, float]]) -> list[bool]:
-    label, time, start, end = (np.array(column) for column in zip(*clicks, strict=True))
-    return judge(events, LABELS, label, time.astype(float), np.stack([start, end], 1).astype(float)).right.tolist()
+def judged(events: list[Event], clicks: list[tuple[int, float, float]]) -> list[bool]:
+    label, start, end = (np.array(column) for column in zip(*clicks, strict=True))
+    return judge(events, LABELS, label, np.stack([start, end], 1).astype(float)).right.tolist()
 
 
-def test_an_event_is_right_by_click_and_pseudo_segment():
-    clicks = [(0, 5.0, 4.0, 6.0), (0, 20.0, 18.0, 22.0)]
+def test_an_event_is_right_by_the_pseudo_segment_of_a_click():
+    clicks = [(0, 4.0, 6.0), (0, 18.0, 22.0)]
     events = [
         event("jump", 4.1, 6.2, 0.5),
-        event("jump", 4.0, 6.0, 0.4),  # the better one holds the click
+        event("jump", 4.0, 6.0, 0.4),  # the better one has the click
         event("fall", 4.0, 6.0, 0.9),  # another class
-        event("jump", 18.0, 60.0, 0.8),  # holds a click, and is far too long
+        event("jump", 18.0, 60.0, 0.8),  # far too long
         event("jump", 18.5, 22.5, 0.3),
         event("jump", 30.0, 31.0, 0.7),
     ]
