@@ -1,9 +1,9 @@
 """Which events on held-out training videos are right, judged by clicks alone.
 
 An event is right if it overlaps the pseudo segment of a click of its class, which no better event has, with a tIoU of
-at least 0.55. The event need not hold the click: some lie at the edge of their action. The pseudo segments come from the
-tracks of networks that have not seen the video. Proposals come from the same tracks, so overlaps with pseudo segments
-are a little larger than those with actions; hence 0.55 for events that are meant to be right at 0.5.
+at least 0.55. The event need not hold the click: some lie at the edge of their action. The pseudo segments come from
+the tracks of networks that have not seen the video. Proposals come from the same tracks, so overlaps with pseudo
+segments are a little larger than those with actions; hence 0.55 for events that are meant to be right at 0.5.
 """
 
 from __future__ import annotations
