@@ -136,8 +136,8 @@ def main() -> None:
                 means = np.array(values[name]).mean(axis=1)
                 spread = f"{means.min():.3f}-{means.max():.3f}" if len(means) > 1 else ""
                 measured += [
-                    Row(f"{points}: {name}: mAP 0.1:0.7", float(means.mean())),
-                    Row(f"{points}: {name}: rank correlation", float(np.mean(ranks[name]))),
+                    Row(f"{points}: {name}: mAP 0.1:0.7", float(means.mean()), ""),
+                    Row(f"{points}: {name}: rank correlation", float(np.mean(ranks[name])), ""),
                     Row(f"{points}: {name}: training_s", spent, "s"),
                 ]
                 print(

@@ -182,7 +182,7 @@ class NetworkRecipe(Recipe):
     optim: OptimConfig = OptimConfig()
 
 
-Chosen = Literal["adapt", "class_probability"]
+Chosen = Literal["adapt", "class_probability", "contrast"]
 """A setting of post-processing that the folds of a calibration can choose."""
 
 _CROPS = PointsObjective(
@@ -218,10 +218,8 @@ class TrainConfig(Recipe):
     center: CenterConfig | None = CenterConfig(normalisation=_UNIT, use_tracks=False, input_dropout=0.5, members=2)
     center_objective: CenterObjective | QualityObjective = Field(default=QualityObjective(), discriminator="kind")
     center_optim: OptimConfig = OptimConfig(steps=300, rate=2e-3, weight_decay=1e-2, schedule="one-cycle")
-    post: PostProcess = Field(
-        default_factory=lambda: PostProcess.model_validate({"fusion": {"center": 1.0, "contrast": 1.0}})
-    )
-    choose: tuple[Chosen, ...] = ("adapt", "class_probability")
+    post: PostProcess = Field(default_factory=lambda: PostProcess.model_validate({"fusion": {"center": 1.0}}))
+    choose: tuple[Chosen, ...] = ("adapt", "class_probability", "contrast")
     """Settings of `post` that the folds choose; by default those that `post` does not state."""
     folds: int = Field(default=3, ge=0, le=MAX_COUNT)  #: of videos, for the calibration of scores; 0: no calibration
     holdout: float = Field(default=0.0, ge=0, lt=1)  #: share of the TRAINING videos kept for model selection
@@ -265,8 +263,9 @@ class TrainConfig(Recipe):
         if isinstance(post, PostProcess) and "choose" not in changes:
             stated = _stated(post) - _stated(self.post)
             stated |= {"adapt"} if post.adapt != self.post.adapt else set()
-            if post.fusion.class_probability != self.post.fusion.class_probability:
-                stated.add("class_probability")
+            for name in ("class_probability", "contrast"):
+                if getattr(post.fusion, name) != getattr(self.post.fusion, name):
+                    stated.add(name)
             changes["choose"] = tuple(name for name in self.choose if name not in stated)
         return super().model_copy(update=changes, deep=deep)
 

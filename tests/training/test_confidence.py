@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from punctum.runtime.bundle.calibration import Calibration, Choice, ScoreMap
-from punctum.runtime.bundle.config import PostProcess
-from punctum.runtime.diagnosis.held_out import read_held_out
+from punctum.runtime.bundle.config import Fusion, PostProcess
+from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo, read_held_out
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import best_minimum, choices
 from punctum.training.confidence.fit import fit_maps
@@ -68,18 +68,18 @@ def event(label: str, start: float, end: float, score: float) -> Event:
     return Event("v", "v/1", 0, "final", label, score, start, end, end, 0.0, "b")
 
 
-def judged(events: list[Event], clicks: list[tuple[int, float, float, float]]) -> list[bool]:
-    label, time, start, end = (np.array(column) for column in zip(*clicks, strict=True))
-    return judge(events, LABELS, label, time.astype(float), np.stack([start, end], 1).astype(float)).right.tolist()
+def judged(events: list[Event], clicks: list[tuple[int, float, float]]) -> list[bool]:
+    label, start, end = (np.array(column) for column in zip(*clicks, strict=True))
+    return judge(events, LABELS, label, np.stack([start, end], 1).astype(float)).right.tolist()
 
 
-def test_an_event_is_right_by_click_and_pseudo_segment():
-    clicks = [(0, 5.0, 4.0, 6.0), (0, 20.0, 18.0, 22.0)]
+def test_an_event_is_right_by_the_pseudo_segment_of_a_click():
+    clicks = [(0, 4.0, 6.0), (0, 18.0, 22.0)]
     events = [
         event("jump", 4.1, 6.2, 0.5),
-        event("jump", 4.0, 6.0, 0.4),  # the better one holds the click
+        event("jump", 4.0, 6.0, 0.4),  # the better one has the click
         event("fall", 4.0, 6.0, 0.9),  # another class
-        event("jump", 18.0, 60.0, 0.8),  # holds a click, and is far too long
+        event("jump", 18.0, 60.0, 0.8),  # far too long
         event("jump", 18.5, 22.5, 0.3),
         event("jump", 30.0, 31.0, 0.7),
     ]
@@ -289,15 +289,44 @@ def test_a_run_is_calibrated_and_goes_on_where_it_was_stopped(toy, small, tmp_pa
     assert all(event.raw_score is not None for event in events)
 
 
-def test_settings_are_chosen_if_they_are_better_in_every_fold():
-    from punctum.training.engine.post import choose_settings
+def held_out_with(errors: float, *, videos: int = 16) -> HeldOut:
+    """Four actions in each video; the share `errors` of them has a lower score than an event beside any action."""
+    rng = np.random.default_rng(0)
+    made = {}
+    for k in range(videos):
+        spans = [(j % 2, 10.0 * j + 2, 10.0 * j + 6) for j in range(4)]
+        rows = [(c, a, b, 0.2 if rng.random() < errors else 0.8) for c, a, b in spans]
+        rows += [(j % 2, 10.0 * j + 7.5, 10.0 * j + 9.5, 0.5) for j in range(4)]
+        made[f"v{k}"] = HeldOutVideo(k % 3, 40.0, tuple(rows), tuple(spans))
+    return HeldOut(("a", "b"), made, None)
 
-    nan = np.nan
-    assert choose_settings(np.array([[0.5, 0.6], [0.5, 0.6], [0.5, 0.51]])) == 1
-    assert choose_settings(np.array([[0.5, 0.9], [0.5, 0.9], [0.5, 0.49]])) == 0
-    assert choose_settings(np.array([[0.5, 0.6, 0.7], [0.5, 0.6, 0.7]])) == 2
-    assert choose_settings(np.array([[0.5, 0.6], [nan, nan]])) == 0
-    assert choose_settings(np.array([[nan, nan]])) == 0
+
+def test_settings_are_chosen_if_they_are_surely_better():
+    from punctum.training.config import TrainConfig
+    from punctum.training.engine.post import choose_settings, settings_of
+
+    settings = settings_of(TrainConfig(), center=True)
+    poor, good, better = held_out_with(0.6), held_out_with(0.3), held_out_with(0.0)
+
+    def chosen(**other: HeldOut) -> int:
+        """Place of the chosen settings, when all but these have poor events."""
+        runs = [other.get(f"s{k}", poor) for k in range(len(settings))]
+        found, records = choose_settings(settings, runs)
+        assert [r["chosen"] for r in records] == [k == found for k in range(len(settings))]
+        return found
+
+    halved = next(k for k, s in enumerate(settings) if s == settings_with(settings[3], contrast=0.5))
+    assert chosen() == 0  # equal settings are not better
+    assert chosen(s3=good) == 3
+    assert chosen(s3=good, s4=better) == 4
+    assert chosen(s3=good, **{f"s{halved}": better}) == halved
+    assert chosen(**{f"s{halved}": better}) == 0  # the class probability alone is not better
+    bare = HeldOut(("a", "b"), {"v0": HeldOutVideo(0, 40.0, ((0, 1.0, 2.0, 0.5),))}, None)
+    assert choose_settings(settings, [bare] * len(settings))[0] == 0
+
+
+def settings_with(post: PostProcess, **weights: float) -> PostProcess:
+    return post.model_copy(update={"fusion": post.fusion.model_copy(update=weights)})
 
 
 def test_settings_that_the_recipe_states_are_not_varied():
@@ -305,10 +334,14 @@ def test_settings_that_the_recipe_states_are_not_varied():
     from punctum.training.engine.post import settings_of
 
     default = settings_of(TrainConfig(), center=True)
-    varied = [(s.adapt, s.fusion.class_probability) for s in default]
-    assert varied == [(adapt, weight) for weight in (0, 0.5, 1) for adapt in (True, False)]
+    varied = [(s.fusion.contrast, s.fusion.class_probability, s.adapt) for s in default]
+    assert varied == [(c, p, a) for c in (1, 0.5) for p in (0, 0.5, 1) for a in (True, False) if c == 1 or p > 0]
+    assert all(s.fusion.center == 1 for s in default)
     assert [s.adapt for s in settings_of(TrainConfig(), center=False)] == [True, False]
-    stated = TrainConfig.model_validate({"post": {"adapt": True, "fusion": {"center": 1, "class_probability": 0}}})
+    weights = TrainConfig.model_validate({"post": {"fusion": {"center": 1, "contrast": 1}}})
+    assert {s.fusion.contrast for s in settings_of(weights, center=True)} == {1}
+    every = {"adapt": True, "fusion": {"center": 1, "class_probability": 0, "contrast": 1}}
+    stated = TrainConfig.model_validate({"post": every})
     assert len(settings_of(stated, center=True)) == 1
     assert stated.choose == ()
 
@@ -320,7 +353,7 @@ def test_a_recorded_recipe_chooses_what_its_run_chose():
 
     recipes = [recipe_of(None), recipe_of(None, adapt=False), recipe_of(None, published=True)]
     recipes.append(TrainConfig.model_validate({"post": {"fusion": {"center": 1, "class_probability": 0.5}}}))
-    assert [len(each.choose) for each in recipes] == [2, 1, 1, 1]
+    assert [len(each.choose) for each in recipes] == [3, 2, 1, 2]
     for recipe in recipes:
         recorded = TrainConfig.model_validate_json(recipe.model_dump_json())
         assert recorded == recipe
@@ -334,8 +367,11 @@ def test_an_option_beside_a_recorded_recipe_states_its_setting(tmp_path):
     file = tmp_path / "config.json"
     file.write_text(json.dumps({"schema": "punctum-run/1", "config": TrainConfig().model_dump(mode="json")}))
     assert recipe_of(file) == TrainConfig()  # of a run folder, too
-    assert recipe_of(file, adapt=False).choose == ("class_probability",)
+    assert recipe_of(file, adapt=False).choose == ("class_probability", "contrast")
     assert recipe_of(file, published=True).choose == ("adapt",)
     recipe = TrainConfig()
-    assert recipe.model_copy(update={"post": PostProcess(adapt=True)}).choose == ("class_probability",)
+    assert recipe.model_copy(update={"post": PostProcess(adapt=True)}).choose == ("class_probability", "contrast")
+    for fusion in (Fusion(center=1, contrast=1), Fusion(center=1, contrast=0.5)):
+        other = recipe.post.model_copy(update={"fusion": fusion})
+        assert recipe.model_copy(update={"post": other}).choose == ("adapt", "class_probability")
     assert recipe.model_copy(update={"post": recipe.post.model_copy(update={"sigma": 0.4})}).choose == recipe.choose

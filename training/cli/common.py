@@ -87,8 +87,8 @@ def calibration_line(facts: Record) -> str:
     if facts["precision"] is None:
         return head + "shows no event"
     return head + (
-        f"gives recall {facts['recall']:.0%}, precision {facts['precision']:.0%}. An event is right here if it holds a "
-        "click and overlaps the click's pseudo segment by tIoU 0.5, which is stricter than the clicks alone (punctum "
+        f"gives recall {facts['recall']:.0%}, precision {facts['precision']:.0%}. An event is right here if it "
+        "overlaps the pseudo segment of a click by tIoU 0.55, which is stricter than the clicks alone (punctum "
         "diagnose). Measure on other videos with punctum eval"
     )
 

@@ -1,10 +1,10 @@
 """Compares runs on the same clicks by their events on held-out videos.
 
 The events of each run are judged by the pseudo segments of the clicks, as average precision. Each run has segments of
-its own, which favor its own events; so each is judged by the segments of all runs, and the mean counts. How certain a
-difference is comes from resampling: whole videos, or whole groups of videos (one camera, person or site), are drawn
-with replacement, the same ones for all runs (paired bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap,
-1993, chapter 13).
+its own, which favor its own events; so each is judged by the segments of all runs, and the mean counts. Runs that share
+their networks and differ in post-processing have the same segments. How certain a difference is comes from resampling:
+whole videos, or whole groups of videos (one camera, person or site), are drawn with replacement, the same ones for all
+runs (paired bootstrap; Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import numpy as np
 from punctum.runtime.datasets.truth import Truth
-from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo
+from punctum.runtime.diagnosis.held_out import HeldOut
 from punctum.runtime.evaluation.average_precision import evaluate
 from punctum.runtime.evaluation.detections import Detections
 
-from ..arrays import F64
+from ..arrays import F64, I64
 
 RESAMPLES = 200
 LEVEL = 0.1
@@ -45,7 +45,11 @@ class Compared:
 
 
 def compare_runs(
-    runs: Mapping[str, HeldOut], *, groups: Mapping[str, str] | None = None, seed: int = 0
+    runs: Mapping[str, HeldOut],
+    *,
+    groups: Mapping[str, str] | None = None,
+    seed: int = 0,
+    same_segments: bool = False,
 ) -> list[Compared]:
     """Compare runs with the first of them.
 
@@ -53,6 +57,7 @@ def compare_runs(
         runs: Events on held-out videos by name of the run; of the same videos, with pseudo segments.
         groups: Group of each video; a video that is missing is a group of its own.
         seed: Of the resampling.
+        same_segments: The pseudo segments of all runs are the same, so those of the first suffice.
 
     Raises:
         ValueError: The runs have different videos or classes, or no pseudo segments.
@@ -67,12 +72,16 @@ def compare_runs(
     for video in videos:
         units.setdefault((groups or {}).get(video, f"\0{video}"), []).append(video)
     members = list(units.values())
-    whole = _accuracy(every, videos)
+    events = [{v: _table(run.videos[v].rows, 4) for v in videos} for run in every]
+    judges = every[:1] if same_segments else every
+    spans = [{v: _table(run.videos[v].segments, 3) for v in videos} for run in judges]
+    labels = every[0].labels
+    whole = _accuracy(events, spans, labels, videos)
     rng = np.random.default_rng([seed, 0xB007])
     draws: list[F64] = []
     for _ in range(RESAMPLES if len(members) > 1 else 0):
         drawn = rng.integers(len(members), size=len(members))
-        found = _accuracy(every, [video for k in drawn for video in members[k]])
+        found = _accuracy(events, spans, labels, [video for k in drawn for video in members[k]])
         if np.isfinite(found).all():
             draws.append(found - found[0])
     gains = np.array(draws).reshape(-1, len(names)) if draws else np.full((1, len(names)), np.nan)
@@ -89,18 +98,38 @@ def choose_run(compared: Sequence[Compared]) -> int:
     return best if compared[best].least_gain > 0 else 0
 
 
-def _accuracy(runs: Sequence[HeldOut], videos: Sequence[str]) -> F64:
-    """The accuracy of each run on some videos, of which one may be there several times."""
-    labels = runs[0].labels
-    truths = [_truth([run.videos[v] for v in videos], labels) for run in runs]
-    found = [
-        Detections.from_rows([(i, *row) for i, v in enumerate(videos) for row in run.videos[v].rows]) for run in runs
-    ]
-    return np.array([np.mean([evaluate(truth, each).average for truth in truths]) for each in found])
+def _table(rows: Sequence[Sequence[float]], columns: int) -> F64:
+    return np.array(rows, np.float64).reshape(-1, columns)
 
 
-def _truth(videos: Sequence[HeldOutVideo], labels: tuple[str, ...]) -> Truth:
-    rows = [(i, *span) for i, video in enumerate(videos) for span in video.segments]
-    table = np.array(rows, np.float64).reshape(-1, 4)
+def _accuracy(
+    events: Sequence[Mapping[str, F64]],
+    spans: Sequence[Mapping[str, F64]],
+    labels: tuple[str, ...],
+    videos: Sequence[str],
+) -> F64:
+    """The accuracy of each run on some videos, of which one may be there several times.
+
+    Args:
+        events: Class, start, end and score by video, of each run.
+        spans: Class, start and end of the pseudo segments by video, of each run that judges.
+        labels: Names of the classes.
+        videos: Names of the videos.
+    """
     names = tuple(map(str, range(len(videos))))
-    return Truth(names, labels, table[:, 0].astype(np.int64), table[:, 1].astype(np.int64), table[:, 2:].copy())
+    truths = []
+    for each in spans:
+        video, table = _joined(each, videos)
+        truths.append(Truth(names, labels, video, table[:, 0].astype(np.int64), table[:, 1:].copy()))
+    accuracy = []
+    for each in events:
+        video, table = _joined(each, videos)
+        found = Detections(video, table[:, 0].astype(np.int64), table[:, 1:3].copy(), table[:, 3].copy())
+        accuracy.append(np.mean([evaluate(truth, found).average for truth in truths]))
+    return np.array(accuracy)
+
+
+def _joined(tables: Mapping[str, F64], videos: Sequence[str]) -> tuple[I64, F64]:
+    """Index of the video of each row, and the rows of all videos."""
+    parts = [tables[video] for video in videos]
+    return np.repeat(np.arange(len(parts)), [len(part) for part in parts]), np.concatenate(parts)

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from punctum.runtime.bundle.calibration import Calibration
 from punctum.runtime.bundle.config import PostProcess
-from punctum.runtime.diagnosis.held_out import HeldOutVideo
+from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.session.plan import Plan
 
@@ -21,7 +21,6 @@ from ..confidence.folds import fold_of_videos, without_fold
 from ..confidence.judge import (
     JudgedEvents,
     ScoredRecording,
-    click_accuracy,
     judge_recordings,
     pseudo_segments,
     score_recording,
@@ -33,7 +32,7 @@ from ..models.repeated_backend import RepeatedBackend
 from ..models.torch_backend import TorchBackend
 from ..records import Record
 from .fold_result import FoldResult
-from .post import choose_settings, compared
+from .post import choose_settings
 from .state import damaged
 
 TrainFold = Callable[[TrainingSet, Path], tuple[Locator, ProposalHead | None] | None]
@@ -55,6 +54,7 @@ class Calibrator:
         """settings: of post-processing, to choose from; the first one is taken where no other is better."""
         self.data, self.settings, self.folder = data, tuple(settings), folder
         self.post = self.settings[0]
+        self.seed = seed
         self.assigned = fold_of_videos(data, folds, seed=seed)
         self.folds = len(set(self.assigned) - {-1})
         self.facts: Record = {"folds": self.folds}
@@ -84,10 +84,14 @@ class Calibrator:
                 raise damaged(file, error, next_step=f"remove {file.name}, and its fold is judged again") from None
             folds.append(results)
         if folds:
-            accuracy = np.array([[result.accuracy for result in results] for results in folds])
-            chosen = choose_settings(accuracy)
+            every = [
+                HeldOut(self.data.labels, {v: each for results in folds for v, each in results[k].videos.items()}, None)
+                for k in range(len(self.settings))
+            ]
+            groups = {sample.video: sample.group for sample in self.data.samples if sample.group}
+            chosen, compared = choose_settings(self.settings, every, groups=groups, seed=self.seed)
             self.post = self.settings[chosen]
-            self.facts["post_processing"] = compared(self.settings, accuracy, chosen)
+            self.facts["post_processing"] = compared
             for results in folds:
                 result = results[chosen]
                 self.held_out |= result.videos
@@ -158,5 +162,5 @@ class Calibrator:
                 )
                 for sample, recording, spans in zip(samples, recordings, pseudo, strict=True)
             }
-            results.append(FoldResult(click_accuracy(plan, recordings), full, reduced, videos))
+            results.append(FoldResult(full, reduced, videos))
         return results

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,13 +16,11 @@ class FoldResult:
     """The events on the held-out videos.
 
     Attributes:
-        accuracy: mean average precision against the pseudo segments of the clicks; NaN without clicks.
         full: judged events of full scoring.
         reduced: judged events of reduced scoring.
         videos: events of full scoring by video.
     """
 
-    accuracy: float
     full: JudgedEvents
     reduced: JudgedEvents
     videos: dict[str, HeldOutVideo]
@@ -31,7 +28,6 @@ class FoldResult:
     def to_record(self) -> Record:
         """For JSON."""
         return {
-            "accuracy": None if math.isnan(self.accuracy) else self.accuracy,
             "full": _record(self.full),
             "reduced": _record(self.reduced),
             "videos": {video: each.to_record() for video, each in self.videos.items()},
@@ -40,9 +36,7 @@ class FoldResult:
     @classmethod
     def of_record(cls, record: Record) -> FoldResult:
         """From JSON. Raises AttributeError, KeyError, TypeError or ValueError for anything else."""
-        accuracy = record["accuracy"]
         return cls(
-            math.nan if accuracy is None else float(accuracy),
             _read(record["full"]),
             _read(record["reduced"]),
             {video: HeldOutVideo.of_record(each) for video, each in record["videos"].items()},
