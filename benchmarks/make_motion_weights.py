@@ -3,7 +3,7 @@
     python benchmarks/make_motion_weights.py --start WORK/run/backbone/weights.safetensors --work FOLDER
 
 `--start` names the weights that `benchmarks/make_default_bundle.py --work WORK` leaves; training continues from them.
-Rendering takes about 5 minutes and training 10 on one core. It writes `motion.safetensors`, from which
+Rendering and training take about 5 minutes of processor time each. It writes `motion.safetensors`, from which
 `punctum train-backbone` starts, and `motion/`, the same network as a backbone folder, which `punctum train` uses. Video
 sets judge the result: `benchmarks/video_accuracy.py DATA --rows shipped`.
 """
@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from people.footage import Footage, write_people, write_recordings, written
 from people.labels import LABELS
-from people.learn import Domain, learn, turn_columns
+from people.learn import Domain, learn
 from people.picture import develop
 from people.raster import F32
 from punctum.export.exporter import OnnxExporter
@@ -37,7 +37,6 @@ CLIPS, STEPS, RATE = 560, 900, 1e-3
 WINDOWS = (5, 2)  # of a step: people, shapes
 SHAPE_VIDEOS, SHAPE_SECONDS, SHAPE_SEED = 60, 24.0, 5
 SHAPE_WEIGHT = 4 / 7
-COMPONENTS = 85
 
 
 def shape_recordings(videos: Path, config: BackboneConfig, frames: Path) -> Iterable[tuple[F32, F32, F32]]:
@@ -73,9 +72,7 @@ def make(start: Path, work: Path, *, clips: int, steps: int) -> BackboneNet:
     net = BackboneNet(config)
     load_start(net, start)
     domains = [Domain((seen[0],), WINDOWS[0]), Domain((seen[1],), WINDOWS[1], SHAPE_WEIGHT)]
-    heads = learn(net, domains, config, steps=steps, rate=RATE)
-    atomic_write(work / "before_turning.safetensors", weights_bytes(net))
-    turn_columns(net, heads[0], seen[0], components=COMPONENTS, seed=config.seed)
+    learn(net, domains, config, steps=steps, rate=RATE)
     return net
 
 

@@ -46,11 +46,6 @@ class Head(nn.Module):
         x = self.output(fn.dropout(x, self.dropout, self.training))
         return x.transpose(1, 2), self.direct(normed).transpose(1, 2)
 
-    def columns(self) -> Tensor:
-        """What the linear prediction multiplies features by, up to constants: [C, D]."""
-        scale = self.norm.weight / torch.sqrt(self.norm.running_var + self.norm.eps)
-        return (self.direct.weight[:, :, 0] * scale).detach()
-
 
 def learn(
     net: BackboneNet,
@@ -60,8 +55,8 @@ def learn(
     steps: int,
     rate: float,
     say: Callable[[str], None] = print,
-) -> list[Head]:
-    """Train `net` in place, and return the heads, one per domain.
+) -> None:
+    """Train `net` in place.
 
     Args:
         net: the network.
@@ -99,33 +94,6 @@ def learn(
         if (step + 1) % 50 == 0:
             say(f"step {step + 1} of {steps}: {' '.join(said)}")
     net.eval()
-    return heads
-
-
-def turn_columns(net: BackboneNet, head: Head, footage: Footage, *, components: int, seed: int) -> None:
-    """Replace the learned columns by others that carry nearly the same information, so that few clicks suffice.
-
-    The locator standardizes every column, so what many columns share weighs more. The new columns are what `head`
-    reads linearly, `components` principal components of the rest, and the same again up to the number of columns.
-    All are linear in the old ones, so the graph stays as it is.
-    """
-    rng = np.random.default_rng(seed)
-    with torch.inference_mode():
-        rows = [net.embed(footage.window(rng)[0][None])[0].double() for _ in range(150)]
-    found = torch.cat(rows)
-    read = head.columns().double()
-    read = read / (found @ read.T).std(0)[:, None]
-    centered = found - found.mean(0)
-    explained = torch.linalg.lstsq(centered @ read.T, centered).solution
-    rest = torch.eye(len(read[0]), dtype=torch.float64) - read.T @ explained
-    directions = torch.linalg.svd(centered @ rest, full_matrices=False).Vh[:components]
-    others = directions @ rest.T
-    others = others / (found @ others.T).std(0)[:, None]
-    turn = torch.cat([read, others])
-    turn = turn[torch.arange(net.config.dim) % len(turn)]
-    with torch.no_grad():
-        net.out.weight.copy_(turn @ net.out.weight.double())
-        net.out.bias.copy_(turn @ net.out.bias.double())
 
 
 def _outputs(domain: Domain) -> int:
