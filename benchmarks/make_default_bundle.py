@@ -1,9 +1,9 @@
 """Make the bundle that ships as `default`: procedural videos, simulated clicks, `punctum train`.
 
 Run from the repository root: `python benchmarks/make_default_bundle.py`. Rendering takes 20 minutes and
-training 35 on one core; both continue, with the same --work, where they were stopped. Beside the bundle it leaves the
-backbone's weights, from which `train-backbone` starts. benchmarks/default_bundle.py judges the result on videos of
-other seeds.
+training 35 on one core; both continue, with the same --work, where they were stopped. From the weights of its backbone,
+which are then in --work, benchmarks/make_motion_weights.py goes on. benchmarks/default_bundle.py judges the result on
+videos of other seeds.
 """
 
 from __future__ import annotations
@@ -17,13 +17,12 @@ from typing import Any
 import torch
 from punctum.export.exporter import OnnxExporter
 from punctum.runtime import Dataset
-from punctum.runtime.files.atomic import atomic_folder, atomic_write
+from punctum.runtime.files.atomic import atomic_folder
 from punctum.runtime.synthetic.video import write_videos
 from punctum.training import recipes
 from punctum.training.backbone.config import BackboneConfig
-from punctum.training.backbone.train import SHIPPED, WEIGHTS
 from punctum.training.config import LocatorConfig, OptimConfig, TrainConfig
-from punctum.training.videos import BACKBONE, BUNDLE, train_on_videos
+from punctum.training.videos import BUNDLE, train_on_videos
 
 VIDEOS, SECONDS, STEPS = 240, 40.0, 5000
 SEED = 1  # `punctum demo` and the benchmarks make videos from seeds above a million: none of these
@@ -92,7 +91,6 @@ def make(out: Path, work: Path, *, videos: int = VIDEOS, steps: int | None = Non
         raise RuntimeError(f"the bundle has {size} bytes, and {LARGEST} may ship")
     with atomic_folder(out, replace=True) as folder:
         shutil.copytree(run / BUNDLE, folder, dirs_exist_ok=True)
-    atomic_write(out.parent / SHIPPED.name, (run / BACKBONE / WEIGHTS).read_bytes())
     print(f"{summary['bundle']} of {size / 1e6:.2f} MB -> {out}")
     return summary
 

@@ -7,8 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from punctum.runtime.backbone.folder import SPEC_FILE, write_backbone
-from punctum.runtime.bundle.reader import SHIPPED, Bundle
+from punctum.runtime.backbone.folder import SPEC_FILE, read_shipped, write_backbone
 from punctum.runtime.datasets.groups import read_groups
 from punctum.runtime.diagnosis.held_out import FILE, read_held_out
 from punctum.runtime.errors import InputError
@@ -72,16 +71,15 @@ def name_candidates(sources: Sequence[Source]) -> list[Candidate]:
 
 
 def write_shipped_backbone(out: Path) -> Record:
-    """Write the backbone of the bundle `default` to a folder, unless it is there. Returns its summary.
+    """Write the backbone that ships to a folder, unless it is there. Returns its summary.
 
     Raises:
         InputError: the folder holds another backbone.
     """
     from punctum.runtime.backbone.backbone import VideoBackbone
 
-    bundle = Bundle.load(SHIPPED)
-    opened = VideoBackbone.open(bundle)
-    return _write(out, AS_SHIPPED, opened, bundle.read(opened.spec.file))
+    spec, graph = read_shipped()
+    return _write(out, AS_SHIPPED, VideoBackbone.from_graph(graph, spec, name=AS_SHIPPED), graph)
 
 
 def copy_backbone(source: Path, out: Path) -> Record:

@@ -17,8 +17,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from punctum.runtime.backbone.backbone import VideoBackbone
-from punctum.runtime.backbone.folder import write_backbone
-from punctum.runtime.bundle.reader import SHIPPED, Bundle
+from punctum.runtime.backbone.folder import read_shipped, write_backbone
 from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.datasets.extraction import extract_features
 from punctum.runtime.datasets.groups import read_groups
@@ -117,8 +116,8 @@ def run_round(
     work.mkdir(parents=True, exist_ok=True)
     data = Dataset.open(folder, points=points, need_features=False)
     footage, others = _footage(data)
-    bundle = Bundle.load(SHIPPED)
-    backbone = VideoBackbone.open(bundle)
+    spec, graph = read_shipped()
+    backbone = VideoBackbone.from_graph(graph, spec, name="motion")
     store = FeatureStore(backbone, work / FEATURES)
     store.extract(footage.videos.values(), send, "features")
     seconds = {"features": time.monotonic() - began}
@@ -160,7 +159,7 @@ def run_round(
         seconds["others"] = time.monotonic() - at
     final = found()
     _write(work, final, send)
-    write_backbone(work / BACKBONE, backbone.spec, bundle.read(backbone.spec.file))
+    write_backbone(work / BACKBONE, spec, graph)
     for old in work.glob("run-*"):
         own = _RUN.fullmatch(old.name) is not None and not old.is_symlink()
         if own and old != out and (previous is None or old.name != previous.run):

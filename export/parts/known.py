@@ -125,7 +125,7 @@ KNOWN = (
         "motion",
         "movement: optical flow and small convolutions over time",
         "Apache-2.0",
-        "punctum, in the bundle `default`",
+        "punctum",
         0.7,
         200,
         "17 gray frames of 48 x 64 at 10 fps",

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 from typing import Any, cast
 
-from punctum.runtime.backbone.folder import parse_spec, read_backbone, read_spec_file
+from punctum.runtime.backbone.folder import parse_spec, read_backbone, read_shipped, read_spec_file
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import shown
@@ -96,14 +96,10 @@ def _known(known: Known, options: PartOptions) -> Part:
 
 
 def _shipped(known: Known, options: PartOptions) -> Part:
-    from punctum.runtime.bundle.reader import Bundle
-
-    graphs = Bundle.load("default").graphs("fp32")
-    if graphs.backbone is None or graphs.backbone_spec is None:
-        raise RuntimeError("the bundle `default` has no backbone")
-    record = graphs.backbone_spec.model_dump(mode="json", exclude={"file", "fingerprint", "parts"})
-    source = (hashlib.sha256(graphs.backbone.data).hexdigest(), known.license, known.publisher)
-    return _part(graphs.backbone.data, record, Path(known.name), options, known.name, source)
+    spec, graph = read_shipped()
+    record = spec.model_dump(mode="json", exclude={"file", "fingerprint", "parts"})
+    source = (hashlib.sha256(graph).hexdigest(), known.license, known.publisher)
+    return _part(graph, record, Path(known.name), options, known.name, source)
 
 
 def _part(

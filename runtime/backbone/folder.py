@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib import resources
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -37,6 +38,12 @@ def read_backbone(folder: str | Path) -> tuple[BackboneSpec, bytes]:
     graph = _read(path, FILE_BYTES)
     check_graph(graph, f"{spec.file} in {shown(folder)}", opening=False)
     return spec, graph
+
+
+def read_shipped() -> tuple[BackboneSpec, bytes]:
+    """Spec and graph of the backbone that ships, `motion`."""
+    with resources.as_file(resources.files("punctum.runtime") / "assets" / "motion") as folder:
+        return read_backbone(folder)
 
 
 def write_backbone(folder: str | Path, spec: BackboneSpec, graph: bytes) -> None:

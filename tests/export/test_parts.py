@@ -19,6 +19,7 @@ from punctum.export.parts.source import read_part  # noqa: E402
 from punctum.runtime import InputError  # noqa: E402
 from punctum.runtime.backbone.backbone import VideoBackbone  # noqa: E402
 from punctum.runtime.backbone.extractor import Extractor  # noqa: E402
+from punctum.runtime.backbone.folder import read_shipped  # noqa: E402
 from punctum.runtime.backbone.preprocess import Preprocessor  # noqa: E402
 from punctum.runtime.bundle.backbone_spec import BackboneSpec  # noqa: E402
 
@@ -140,13 +141,12 @@ def test_right_frames_are_kept(work):
 
 def test_the_shipped_motion_network_keeps_its_features(work):
     """Frames of another size than that of the network, whose first resampling is to a multiple of 48 x 64."""
-    from punctum.runtime.bundle.reader import Bundle
-
+    clips, shipped = read_shipped()
     write("large", image_network(height=100, width=100), height=100, width=100)
     made = compose("motion", "large.onnx")
     assert (made.backbone.spec.height, made.backbone.spec.width) == (144, 192)
     frames = scene(24, rows=180, columns=250)
-    alone = rows_of(VideoBackbone.open(Bundle.load("default")), frames)
+    alone = rows_of(VideoBackbone.from_graph(shipped, clips), frames)
     found = rows_of(opened(made), frames)[:, :200]
     assert np.abs(found - alone).max() < 2e-4 * max(1, np.abs(alone).max())
 

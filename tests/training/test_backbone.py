@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from punctum.runtime import Bundle, Dataset, InputError
+from punctum.runtime import Dataset, InputError
 from punctum.training.backbone.augment import augment
 from punctum.training.backbone.config import Augmentation, BackboneConfig
 from punctum.training.backbone.frames import FrameSpan, FrameStore, span_maps
@@ -24,6 +24,7 @@ pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
 
 from punctum.export.exporter import OnnxExporter  # noqa: E402
 from punctum.runtime.backbone.backbone import VideoBackbone  # noqa: E402
+from punctum.runtime.backbone.folder import read_shipped  # noqa: E402
 from punctum.runtime.datasets.extraction import read_features  # noqa: E402
 from punctum.training.backbone.footage import dataset_footage, read_footage  # noqa: E402
 from punctum.training.backbone.recipes import backbone_recipe, load_backbone_config  # noqa: E402
@@ -234,8 +235,10 @@ def test_training_starts_from_what_ships(clips: Path, tmp_path: Path):
         torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0, msg=name)
 
 
-def test_shipped_weights_are_those_of_the_default_bundle():
-    opened = VideoBackbone.open(Bundle.load("default"))
+def test_shipped_weights_are_those_of_the_shipped_backbone():
+    spec, graph = read_shipped()
+    opened = VideoBackbone.from_graph(graph, spec)
+    assert spec.fingerprint is not None
     net = BackboneNet(BackboneConfig())
     load_start(net, SHIPPED)
     clips = np.random.default_rng(0).random((2, *net.config.spec().clip_shape), np.float32)

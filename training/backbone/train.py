@@ -32,7 +32,7 @@ from .task import BackboneModule, BackboneTask
 
 SCHEMA = "punctum.backbone/1"
 SHIPPED = Path(str(resources.files("punctum.runtime"))) / "assets" / "motion.safetensors"
-"""Weights that benchmarks/make_default_bundle.py learned from procedural videos; training starts from them."""
+"""Weights that benchmarks/make_motion_weights.py learned from procedural footage; training starts from them."""
 WEIGHTS = "weights.safetensors"
 _RESULTS = ("summary.json", "backbone.json", "backbone.onnx")
 _FILES = (*_RESULTS, WEIGHTS, "log.jsonl")
