@@ -16,7 +16,7 @@ from ..text.display import as_utf8, shown, some
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..video.files import SUFFIXES, video_files
-from .changes import MAX_CLASSES
+from .class_names import MAX_CLASSES
 from .fields import MAX_NAME, class_problem
 from .lock import WORK
 from .store import ClickStore

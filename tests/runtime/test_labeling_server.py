@@ -152,10 +152,11 @@ def test_a_change_a_conflict_and_a_refusal(site):
     answer = site.post("/api/change", click)
     assert answer.status == 200
     assert json.loads(answer.body)["click"]["rev"] == 1
-    edit = {"op": "edit", "annotator": "ann", "id": "c1", "rev": 7, "time_s": 1.5}
+    was = {"label": "open", "time_s": 2.0, "note": ""}
+    edit = {"op": "edit", "annotator": "ann", "id": "c1", "was": was, "time_s": 1.5}
     answer = site.post("/api/change", edit)
     assert (answer.status, json.loads(answer.body)["click"]["time_s"]) == (409, 1.0)
-    assert site.post("/api/change", {**click, "id": "c2", "label": "unknown"}).status == 400
+    assert site.post("/api/change", {**click, "id": "c2", "label": "=unknown"}).status == 400
     assert [c["id"] for c in json.loads(site.get("/api/state").body)["clicks"]] == ["c1"]
 
 

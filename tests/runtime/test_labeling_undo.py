@@ -13,6 +13,8 @@ from punctum.runtime import InputError
 from punctum.runtime.labeling.changes import Change, Conflict
 from punctum.runtime.labeling.store import ClickStore
 
+from tests.helpers.label_changes import as_sent
+
 NOW = "2026-01-02T03:04:05Z"
 POINTS = "class,video_id,time_s,id,annotator,camera\nopen,a,1,p1,ann,left\nclose,b,2,p 2,ben,right\n"
 
@@ -33,10 +35,8 @@ def store(tmp_path: Path):
 
 
 def change(store: ClickStore, op: str, *, who: str = "ann", **values: Any) -> dict[str, Any]:
-    """Make a change, as the page sends it: with the revision of the click that it knows."""
-    if op in ("edit", "delete") and "rev" not in values:
-        values["rev"] = store.clicks[values["id"]].rev
-    return store.apply(Change.parse({"op": op, "annotator": who, **values}))
+    """Make a change, as the page sends it."""
+    return store.apply(Change.parse({"annotator": who, **as_sent(store, op, **values)}))
 
 
 def undo(store: ClickStore, event: dict[str, Any], **more: Any) -> dict[str, Any]:
