@@ -65,9 +65,7 @@ class Labeling:
         kinds = (self.nothing, self.finished, self.partly, self.confirmed)
         nothing, finished, partly, confirmed = ({key: dict(people) for key, people in kind.items()} for kind in kinds)
         times, others = dict(self.reaction_s), dict(self.others)
-        return Labeling(
-            list(self.classes), nothing, finished, times, partly, confirmed, others, list(self.renamed)
-        )
+        return Labeling(list(self.classes), nothing, finished, times, partly, confirmed, others, list(self.renamed))
 
     def to_record(self) -> dict[str, Any]:
         record: dict[str, Any] = {

@@ -152,7 +152,10 @@ def columns_of(clicks: Iterable[Click]) -> list[str]:
 
 
 def write_clicks(clicks: Iterable[Click], columns: Iterable[str] | None = None) -> str:
-    """The text of a points file, ordered by video and time. columns: the other columns; None for those of the clicks."""
+    """The text of a points file, ordered by video and time.
+
+    columns: the other columns; None for those of the clicks.
+    """
     rows = sorted(clicks, key=lambda click: (click.video, click.time_s, click.label, click.id))
     extra = columns_of(rows) if columns is None else list(columns)
     stream = io.StringIO()

@@ -11,11 +11,13 @@ from .store import ClickStore
 
 @dataclass(frozen=True)
 class State:
-    """The labels at one time. keys: one for each click, span and mark; digest: of all of them."""
+    """The labels at one time. keys: one for each click, span and mark; renamed: changes of names of classes so far;
+    digest: of all labels."""
 
     keys: frozenset[str]
     clicks: int
     videos: int
+    renamed: int = 0
 
     @cached_property
     def digest(self) -> str:
@@ -28,4 +30,4 @@ def state_of(store: ClickStore) -> State:
     keys = {f"click/{c.id}/{c.video}/{c.label}/{c.time_s:.3f}" for c in clicks}
     keys |= {f"span/{s.id}/{s.video}/{s.label}/{s.start_s:.3f}/{s.end_s:.3f}" for s in spans}
     keys |= {f"nothing/{video}" for video in labeling.nothing} | {f"partly/{video}" for video in labeling.partly}
-    return State(frozenset(keys), len(clicks), len({c.video for c in clicks}))
+    return State(frozenset(keys), len(clicks), len({c.video for c in clicks}), len(labeling.renamed))

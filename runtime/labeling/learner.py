@@ -20,6 +20,7 @@ from .label_state import State, state_of
 from .last_round import LastRound
 from .questions import LEAST_DOUBT, Labels, doubts, questions, unlabeled_videos
 from .results import results
+from .round_result import RoundResult
 from .store import ClickStore
 
 FOLDER = "learning"
@@ -115,6 +116,7 @@ class Learner:
         """How training stands, for pages."""
         with self._guard:
             now = self._state()
+            self._round()
             record: dict[str, Any] = {
                 "after": self._after,
                 "videos_after": VIDEOS,
@@ -134,7 +136,7 @@ class Learner:
 
     def questions(self) -> dict[str, Any]:
         """Questions, and the order of unlabeled videos."""
-        found, labels = self._last.found, self._labels()
+        found, labels = self._round(), self._labels()
         if found is None:
             return {"round": 0, "questions": [], "unlabeled": []}
         asked = questions(found, labels, skipped=self._skipped)
@@ -152,11 +154,13 @@ class Learner:
         """Note which moment a question that was answered is about; None: the answer was undone."""
         with self._guard:
             number = 0 if self._last.found is None else self._last.found.round
+            if not self.store.there:  # nothing is made where the folder was
+                return
             self._note(self._answered.remove(key) if moment is None else self._answered.add(key, moment, number))
 
     def results(self, min_score: float | None) -> dict[str, Any] | None:
         """What the networks are worth at a minimum score (by default that of the round), and the events by video."""
-        found = self._last.found
+        found = self._round()
         if found is None:
             return None
         least = found.min_score if min_score is None else min_score
@@ -164,6 +168,7 @@ class Learner:
 
     def events(self) -> dict[str, Any]:
         """All events, by video: [class, start, end, score]; held_out: videos whose events are of other networks."""
+        self._round()
         return self._last.events()
 
     def train(self) -> None:
@@ -187,6 +192,12 @@ class Learner:
         self._publish()
         return ""
 
+    def _round(self) -> RoundResult | None:
+        """The last round, with the present names of the classes."""
+        with self._guard:
+            self._last.name(*self.store.names())
+            return self._last.found
+
     def _state(self) -> State:
         """The labels now; they are looked at again only after a change."""
         version = self.store.version
@@ -203,21 +214,27 @@ class Learner:
     def look(self) -> None:
         """Begin a round if one is due, and send the state of training to pages after labels have changed."""
         version, now = self.store.version, self._clock()
+        gone: Child | None = None
         with self._guard:
             if version != self._seen[0]:
                 self._seen, self._stale = (version, now), True
             unchanged_s = now - self._seen[1]
             publish = self._stale and unchanged_s >= PAUSE_S
             quiet = unchanged_s >= QUIET_S or self._last.found is None
-            if not (self._stop.is_set() or self._child is not None or self._lacks or not (quiet or self._asked)):
+            there = self.store.there
+            if not there:  # the process would go on where the folder was
+                gone, self._child, self._running = self._child, None, None
+            busy = self._stop.is_set() or self._child is not None or self._lacks or not there
+            if not busy and (quiet or self._asked):
                 state = self._state()
                 if self._due(state):
                     self._begin(state)
                     publish = True
-            if not publish:
-                return
-            self._stale = False
-        self._publish()
+            self._stale = self._stale and not publish
+        if gone is not None:
+            gone.stop()
+        if publish:
+            self._publish()
 
     def _due(self, state: State) -> bool:
         if state.videos < VIDEOS or self._attempts.get(state.digest, 0) >= ATTEMPTS:
@@ -241,7 +258,7 @@ class Learner:
             "job": "train",
             "folder": str(self.folder.resolve()),
             "work": str(self.work.resolve()),
-            "points": self.store.points_file.name,
+            "points": self.store.points_name,
             "state": state.digest,
             **self._options,
         }
@@ -268,7 +285,7 @@ class Learner:
         if self._running is None:
             return
         if self._last.found is not None:
-            before = doubts(self._last.found, self._labels())
+            before = doubts(self._round() or self._last.found, self._labels())
             self._note(self._answered.close_round(before, LEAST_DOUBT))
         taken, problem = self._last.take(self._running)
         self._note(problem)

@@ -79,11 +79,10 @@ class FolderLock:
         if not self._held:
             return
         for path, handle in zip((self._folder, self._target()), self._held, strict=True):
-            try:
-                there, held = path.stat(), os.fstat(handle)
-            except OSError:
-                there = held = None
-            if there is None or held is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
+            there, held = None, os.fstat(handle)
+            with contextlib.suppress(OSError):
+                there = path.stat()
+            if there is None or (there.st_dev, there.st_ino) != (held.st_dev, held.st_ino):
                 what = "is not there any more" if there is None else "is another folder now"
                 raise PunctumError(
                     "label-gone",
@@ -133,7 +132,7 @@ def digest(*parts: str) -> str:
 
 
 def make_work(path: Path) -> None:
-    """Make a folder in the work folder, which may have been removed. The labeled folder is never made. Raises OSError."""
+    """Make a folder in the work folder, and that one if it was removed. Never makes the labeled folder. Raises OSError."""
     path.parent.mkdir(exist_ok=True)
     path.mkdir(exist_ok=True)
 

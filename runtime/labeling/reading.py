@@ -36,9 +36,7 @@ class LabelReader:
         self._files, self._fixed, self._seconds = files, fixed, seconds
         self._index = NameIndex(videos, media=True)
 
-    def read(
-        self, given: Iterable[str], old: Mapping[str, Click], labeling: Labeling | None
-    ) -> tuple[Labels, str]:
+    def read(self, given: Iterable[str], old: Mapping[str, Click], labeling: Labeling | None) -> tuple[Labels, str]:
         """The labels, and the text of labeling.json.
 
         Args:

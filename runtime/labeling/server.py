@@ -40,7 +40,7 @@ _LOOK_S = 2.0  # how often the points file is checked for changes by other progr
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
-    *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js"),
+    *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js", "waiting.js", "notices.js"),
 )
 
 
@@ -152,7 +152,7 @@ class Label:
         videos = [video.to_record() for video in self.library.videos.values()]
         for video in videos:
             video["listed"] = self._listed is None or video["name"] in self._listed
-        facts: dict[str, Any] = {"folder": self.store.identity, "place": self._place}
+        facts: dict[str, Any] = {"folder": self.store.identity, "origin": self.store.origin, "place": self._place}
         facts |= {"boot": self._boot, "product": __version__}
         facts["learning"] = await run_in_threadpool(self.learner.status)
         return json_answer({**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos})

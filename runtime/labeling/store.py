@@ -24,8 +24,8 @@ from ..files.regular import need_regular
 from .changes import Change
 from .clicks import Click, write_clicks
 from .editable import Conflict, span_record
-from .loss import tell_lost_clicks, tell_lost_spans
 from .lock import WORK, FolderLock, digest, folder_id
+from .loss import tell_lost_clicks, tell_lost_spans
 from .reading import LabelReader, text_of
 from .together import SAVED, complete, write_together
 from .undo import Labels, replaced
@@ -193,6 +193,18 @@ class ClickStore:
         with self._busy:
             now = self._copy()
             return list(now.clicks.values()), list(now.spans.values()), now.labeling
+
+    def names(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """The classes, and all changes of their names."""
+        with self._busy:
+            return list(self.classes), list(self.labeling.renamed)
+
+    @property
+    def points_name(self) -> str:
+        """The points file as readers of the folder name it."""
+        if self.points_file.is_relative_to(self.folder):
+            return self.points_file.relative_to(self.folder).as_posix()
+        return self.points_file.name
 
     def has_clicks(self, video: str) -> bool:
         return any(click.video == video for click in self.clicks.values())

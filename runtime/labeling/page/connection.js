@@ -1,22 +1,19 @@
 // Saving. Each change waits in the browser's storage until the server has it on disk, so that neither a crash of the
 // server nor one of the browser loses it. The server takes a change only once, however often it is sent.
-import { address, call, site } from "./api.js";
+import { address, call, parse, site } from "./api.js";
 import { byId, counted, say } from "./dom.js";
-import { connect, display, drop, nextId, receive, replace, state } from "./model.js";
+import { connect, display, drop, nextId, notify, receive, replace, state } from "./model.js";
+import { close, notice } from "./notices.js";
+import * as waiting from "./waiting.js";
 
 const page = nextId();
 const outbox = [];
-let sending = false, closed = false, number = 0;
+let sending = false, closed = false;
 const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000;
 
-const ALL = "punctum-change-";
-const prefix = () => `${ALL}${site.folder}-`;
-function keep(entry) {
-  try { localStorage.setItem(entry.key, JSON.stringify(entry.change)); } catch { /* private mode: memory only */ }
-}
 function forget(entry) {
   outbox.splice(outbox.indexOf(entry), 1);
-  try { localStorage.removeItem(entry.key); } catch { /* as above */ }
+  waiting.forget(entry);
 }
 
 // What each change replaced, by its key, as the server has told. To undo a change, this is sent back.
@@ -25,7 +22,7 @@ function learn(key, restore) {
   if (!key || !restore) return;
   replaced.set(key, restore);
   if (replaced.size > MOST_KNOWN) replaced.delete(replaced.keys().next().value);
-  for (const entry of outbox) if (entry.change.of === key) { entry.change.restore = restore; keep(entry); }
+  for (const entry of outbox) if (entry.change.of === key) { entry.change.restore = restore; waiting.keep(entry); }
 }
 /** A change as the server takes it. What it has replaced may be unknown, after a restart: then its plain inverse is sent. */
 function sent(change) {
@@ -38,12 +35,10 @@ function sent(change) {
 export const isSaving = () => outbox.length > 0;
 
 connect((change) => {
-  number += 1;
-  const key = prefix() + String(Date.now()).padStart(15, "0") + String(number).padStart(6, "0") + page;
-  const entry = { key, change: { ...change, folder: site.folder, place: site.place } };
+  const entry = { key: waiting.newKey(page), change: { ...change, folder: site.folder, origin: site.origin, place: site.place } };
   if (replaced.has(change.of)) entry.change.restore = replaced.get(change.of); // for the page that will send it
   outbox.push(entry);
-  keep(entry);
+  waiting.keep(entry);
   show();
   pump();
 });
@@ -54,16 +49,14 @@ navigator.locks?.request(lock(page), () => new Promise(() => {}));
 
 /** Changes that a page before this one could not send. */
 async function adopt() {
-  let keys = [];
-  try { keys = Object.keys(localStorage).filter((k) => k.startsWith(prefix())).sort(); } catch { /* as above */ }
   const alive = new Set(((await navigator.locks?.query())?.held || []).map((held) => held.name));
-  for (const key of keys) {
-    if (outbox.some((e) => e.key === key) || alive.has(lock(key.slice(prefix().length + 21)))) continue;
-    try {
-      const change = JSON.parse(localStorage.getItem(key));
-      if (change) outbox.push({ key, change });
-    } catch { localStorage.removeItem(key); }
-  }
+  const found = waiting.left(new Set(outbox.map((e) => e.key)), (other) => alive.has(lock(other)));
+  for (const entry of outbox) if (!entry.kept) waiting.keep(entry); // there may be room again
+  if (!found.length) return;
+  const first = sending ? outbox.splice(0, 1) : []; // it is on its way
+  outbox.push(...found);
+  outbox.sort((a, b) => (a.key < b.key ? -1 : 1));
+  outbox.unshift(...first);
 }
 
 let trouble = "";
@@ -91,17 +84,22 @@ async function pump() {
   show(closed ? "Not connected: the server does not answer" : "");
 }
 
-const waiting = () => (outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`);
+/** How many changes wait, and where. */
+function held() {
+  const count = outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`;
+  if (outbox.every((e) => e.kept)) return `${count} in this browser`;
+  return `${count}, only in this window: do not close it (the browser stores no more)`;
+}
 /** Say that another folder is served here. What waits for the folder of this page is kept. */
 function elsewhere(body) {
-  const left = outbox.length ? `Not saved: ${body.error}. ${waiting()} in this browser` : `Not connected: ${body.error}`;
+  const left = outbox.length ? `Not saved: ${body.error}. ${held()}` : `Not connected: ${body.error}`;
   show(`${left}. This page is of ${site.place}: start punctum label on it again`);
 }
 /** Say why an answer is none. */
 function refused(status) {
   if (status !== 403 && status !== 421) return;
   const left = outbox.length ? "Not saved" : "Not connected";
-  show(`${left}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${waiting()} in this browser` : ""}`);
+  show(`${left}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${held()}` : ""}`);
 }
 
 /** Send one change. Returns whether it has to be sent again. */
@@ -113,7 +111,7 @@ async function post(entry) {
       signal: AbortSignal.timeout(WAIT_MS),
     });
   } catch {
-    show(`Not saved: the server does not answer. ${waiting()} in this browser`);
+    show(`Not saved: the server does not answer. ${held()}`);
     return true;
   }
   if (answer.status === 403 || answer.status === 421) {
@@ -126,7 +124,7 @@ async function post(entry) {
     return true;
   }
   if (answer.status >= 500) {
-    show(`Not saved: ${body.error || "the server has failed"}. ${waiting()}`);
+    show(`Not saved: ${body.error || "the server has failed"}. ${held()}`);
     return true;
   }
   forget(entry);
@@ -138,6 +136,7 @@ async function post(entry) {
     for (const other of outbox.filter((e) => e.change.of === entry.change.key)) forget(other);
     if (answer.status === 409) conflict(entry.change, body);
     else {
+      if (entry.change.op === "add" && waiting.putAside(entry, body.error || "")) asides();
       say(body.error || "The server refused the change", "bad");
       await load().catch(() => {});
     }
@@ -166,34 +165,47 @@ export async function load() {
   if (!answer.ok || !record.folder) throw new Error(record.error || "open the address that punctum label printed");
   site.folder ||= record.folder;
   site.place = record.place;
+  site.origin = record.origin;
   replace(record);
+  for (const text of record.notices) notice(text, text);
   for (const { change } of outbox) display(change.plain || change, change.annotator);
   return record;
 }
 
 /** Say which changes of other folders wait in this browser. */
 function others() {
-  const places = new Map();
-  try {
-    for (const key of Object.keys(localStorage)) {
-      if (!key.startsWith(ALL) || key.startsWith(prefix())) continue;
-      const place = JSON.parse(localStorage.getItem(key))?.place || "another folder";
-      places.set(place, (places.get(place) || 0) + 1);
-    }
-  } catch { /* as above */ }
+  const { here, move, discard, places } = waiting.ofOthers();
+  if (here) {
+    notice("others", `Not saved: ${counted(here, "change")} of a folder that was at ${site.place} before, or of this one at another place`,
+      ["Save in this folder", () => { move(); adopt().then(shown).then(pump); }], ["Discard", discard]);
+  }
   if (!places.size) return;
   const counts = [...places].map(([place, count]) => `${counted(count, "change")} of ${place}`).join(", ");
   say(`Not saved yet: ${counts}. Start punctum label there, with the same port`, "bad");
+}
+
+/** Say which clicks the server has refused. */
+function asides() {
+  const all = waiting.putAsides();
+  if (!all.length) return close("refused");
+  const each = all.map(({ change, why }) => `${change.label} at ${Number(change.time_s).toFixed(2)} s in ${change.video} (${why})`);
+  notice("refused", `Not saved: ${counted(all.length, "click")}, refused by the server: ${each.slice(0, 3).join("; ")}${each.length > 3 ? "; …" : ""}`,
+    ["Try again", () => { all.forEach((a) => a.again()); adopt().then(shown).then(pump); }], ["Discard", () => all.forEach((a) => a.discard())]);
+}
+function shown() {
+  for (const { change } of outbox) display(change.plain || change, change.annotator);
+  notify("clicks", "videos", "background");
+  show();
 }
 
 let source = null, version = -1;
 /** Follow what other pages do. The browser reconnects by itself; after a gap everything is loaded again. */
 export async function follow(onOverview) {
   await adopt();
-  for (const { change } of outbox) display(change.plain || change, change.annotator);
-  show();
+  shown();
   pump();
   others();
+  asides();
   setInterval(() => adopt().then(pump), ADOPT_MS); // of pages that have been closed meanwhile
   listenTo(onOverview);
   // A browser opens few connections to one server, so a page in the background gives up its own.
@@ -205,7 +217,7 @@ export async function follow(onOverview) {
 function listenTo(onOverview) {
   source = new EventSource(address("api/events"));
   source.onmessage = async (message) => {
-    const event = JSON.parse(message.data);
+    const event = parse(message.data);
     if (event.hello) {
       closed = false;
       if (event.hello !== state.boot || (version >= 0 && event.version !== version)) await load().catch(() => {});
