@@ -132,7 +132,7 @@ def digest(*parts: str) -> str:
 
 
 def make_work(path: Path) -> None:
-    """Make a folder in the work folder, and that one if it was removed. Never makes the labeled folder. Raises OSError."""
+    """Make a folder in the work folder, and that one if it was removed; never the labeled folder. Raises OSError."""
     path.parent.mkdir(exist_ok=True)
     path.mkdir(exist_ok=True)
 

@@ -174,3 +174,11 @@ def test_conversion_goes_on_after_a_folder_that_cannot_be_made(tmp_path):
         wait("ready")
     finally:
         library.close()
+
+
+def test_a_large_row_can_be_restored(site):
+    """What the server itself sent with a deletion, it takes back."""
+    restore = {"click": [{"note": "x" * 200_000}, None]}
+    answer = site.post("/api/change", {"op": "undo", "annotator": "ann", "restore": restore})
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, "label-change")  # read, and no click
+    assert site.post("/api/skip", {"key": "x" * 100_000}).status == 413
