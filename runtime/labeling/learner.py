@@ -12,14 +12,17 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files.regular import need_regular
 from ..text.display import as_utf8
+from .answered import FILE as ANSWERS
 from .answered import Answered, Moment
 from .child import TRAIN_NEEDS, Child, missing
 from .export import Exports
 from .label_state import State, state_of
-from .last_round import LastRound
+from .last_round import TRAINED, LastRound
 from .questions import LEAST_DOUBT, Labels, doubts, questions, unlabeled_videos
 from .results import results
+from .round_result import FILE as RESULT
 from .round_result import RoundResult
 from .store import ClickStore
 
@@ -75,6 +78,7 @@ class Learner:
         self._after, self._start, self._clock = after, start, clock
         self._options = dict(ROUND)
         self._lacks = missing(needs)
+        need_regular(self.work / name for name in (ANSWERS, RESULT, TRAINED))
         self._guard = threading.RLock()
         self._last = LastRound(self.work)
         self._child: Child | None = None

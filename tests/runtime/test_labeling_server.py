@@ -273,6 +273,7 @@ def test_a_second_server_of_a_folder_is_refused(folder, capsys):
         (["{empty}"], "video-folder-empty"),
         (["{folder}", "--annotator", " "], "label-annotator"),
         (["{folder}", "--classes", "a,A"], "label-alike"),
+        (["{folder}", "--annotator", "J\udcf6rg"], "label-annotator"),
         (["{folder}", "--points", ""], "path"),
     ],
 )
