@@ -190,6 +190,8 @@ class Learner:
         found = self._last.found
         if found is None:
             return "There is nothing to export before the first round of training"
+        if not self.store.there:
+            return f"{as_utf8(str(self.folder))} is not at its place"
         least = found.min_score if min_score is None else min_score
         if problem := self._exports.begin(found.run, least, chosen=min_score is not None):
             return problem

@@ -11,6 +11,7 @@ from ..datasets.background import BackgroundRow, read_background
 from ..datasets.labeled import Labeling, read_labeling
 from ..errors import InputError
 from ..text.name_index import NameIndex
+from .class_names import current_name
 from .clicks import Click, read_clicks
 from .undo import Labels
 
@@ -40,7 +41,7 @@ class LabelReader:
         """The labels, and the text of labeling.json.
 
         Args:
-            given: Classes that come first.
+            given: Classes that come first. Those that were renamed since have their present name.
             old: The clicks as they were known, for their revisions.
             labeling: What labeling.json had when it was read last: if it was removed meanwhile, nothing of it is lost.
 
@@ -48,7 +49,9 @@ class LabelReader:
             InputError: A file cannot be read.
         """
         record, text = self._read_record(labeling)
-        classes = list(dict.fromkeys([*given, *([] if self._fixed else record.classes)]))
+        mine = [] if self._fixed else record.classes
+        first = [name if self._fixed or name in mine else current_name(record.renamed, name) for name in given]
+        classes = list(dict.fromkeys([*first, *mine]))
         clicks = self._read_clicks(classes, old)
         spans = self._read_spans(classes)
         if not self._fixed:

@@ -74,7 +74,7 @@ def test_clicks_with_an_old_name_get_the_new_one(store, restart):
     span = change(store, "background", id="n0", video="b", start_s=1.0, end_s=2.0, label="open")
     change(store, "rename", label="open", to="opened")
     change(store, "rename", label="opened", to="opening")
-    store = restarted(store) if restart else store
+    store = restarted(store, "open", "close") if restart else store  # with the command line of before
     assert add(store, "c1")["click"]["label"] == "opening"
     assert add(store, "c2", "opened")["click"]["label"] == "opening"
     change(store, "background", id="n1", video="a", start_s=3.0, end_s=4.0, label="open")
