@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -151,6 +152,7 @@ def test_a_folder_that_was_replaced_by_its_copy(opened, browser, whole):
 def test_a_full_storage_is_said(opened, browser):
     server, page = opened
     browser.run(
+        "window.open_ = IDBFactory.prototype.open; IDBFactory.prototype.open = () => { throw new Error(); };"
         "let text = 'x'.repeat(1 << 20); for (let k = 0; text; k++) {"
         "try { localStorage.setItem('fill' + k, text); } catch { text = text.slice(0, text.length >> 1); } }"
     )
@@ -164,6 +166,25 @@ def test_a_full_storage_is_said(opened, browser):
     browser.wait(f"const t = {SAVED.removeprefix('return ')}; return t.includes('waits in this browser')", seconds=20)
     again(server, browser, page)
     assert len(server.rows()) == 1
+
+
+def test_what_waits_is_on_the_disk_although_the_storage_of_the_page_is_gone(opened, browser):
+    """The storage of a page reaches the disk late: a browser that is killed has none of it."""
+    server, page = opened
+    server.kill()
+    page.seek(1.0)
+    page.press("1")
+    browser.wait(f"return ({SAVED.removeprefix('return ')}).endsWith('waits in this browser')", seconds=20)
+    browser.run("localStorage.clear()")
+    again(server, browser, page)
+    assert len(until(server.rows)) == 1
+    page.saved()
+    time.sleep(1.0)
+    server.kill()
+    server.folder.joinpath("points.csv").unlink()
+    again(server, browser, page)  # what has been saved is not sent again
+    time.sleep(1.0)
+    assert server.rows() == []
 
 
 def test_clicks_that_another_program_removes_are_said(opened, browser):

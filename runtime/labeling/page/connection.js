@@ -9,7 +9,7 @@ import * as waiting from "./waiting.js";
 const page = nextId();
 const outbox = [];
 let sending = false, closed = false;
-const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000;
+const RETRY_MS = 1000, SURE_MS = 300, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000;
 
 function forget(entry) {
   outbox.splice(outbox.indexOf(entry), 1);
@@ -39,9 +39,13 @@ connect((change) => {
   if (replaced.has(change.of)) entry.change.restore = replaced.get(change.of); // for the page that will send it
   outbox.push(entry);
   waiting.keep(entry);
+  setTimeout(() => secure(entry), SURE_MS); // most are saved by then
   show();
   pump();
 });
+function secure(entry) {
+  if (outbox.includes(entry)) waiting.secure(entry).then(() => { if (trouble) show(); });
+}
 
 // A page holds a lock as long as it lives, so that its changes are left to itself.
 const lock = (name) => `punctum-page-${name}`;
@@ -50,19 +54,23 @@ navigator.locks?.request(lock(page), () => new Promise(() => {}));
 /** Changes that a page before this one could not send. */
 async function adopt() {
   const alive = new Set(((await navigator.locks?.query())?.held || []).map((held) => held.name));
-  const found = waiting.left(new Set(outbox.map((e) => e.key)), (other) => alive.has(lock(other)));
+  const isAlive = (other) => alive.has(lock(other));
+  await waiting.restore(isAlive);
+  const found = waiting.left(new Set(outbox.map((e) => e.key)), isAlive);
   for (const entry of outbox) if (!entry.kept) waiting.keep(entry); // there may be room again
   if (!found.length) return;
   const first = sending ? outbox.splice(0, 1) : []; // it is on its way
   outbox.push(...found);
   outbox.sort((a, b) => (a.key < b.key ? -1 : 1));
   outbox.unshift(...first);
+  found.forEach(secure);
 }
 
-let trouble = "";
-/** Say how saving stands. problem: why it does not work; until it does, that is what is shown. */
-function show(problem = trouble) {
-  trouble = problem;
+let trouble = null;
+/** Say how saving stands. reason: gives the text why it does not work; until it does, that is what is shown. */
+function show(reason = trouble) {
+  trouble = reason;
+  const problem = reason?.();
   const node = byId("saved");
   node.dataset.kind = problem ? "bad" : outbox.length ? "busy" : "good";
   node.textContent = problem || (outbox.length ? `Saving ${outbox.length}` : "Saved");
@@ -81,25 +89,27 @@ async function pump() {
     }
   }
   sending = false;
-  show(closed ? "Not connected: the server does not answer" : "");
+  show(closed ? unconnected : null);
 }
 
+const unconnected = () => "Not connected: the server does not answer";
 /** How many changes wait, and where. */
 function held() {
   const count = outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`;
-  if (outbox.every((e) => e.kept)) return `${count} in this browser`;
+  if (outbox.every((e) => e.sure)) return `${count} in this browser`;
+  if (outbox.every((e) => e.kept)) return `${count} in this browser, and may be lost if it is killed`;
   return `${count}, only in this window: do not close it (the browser stores no more)`;
 }
 /** Say that another folder is served here. What waits for the folder of this page is kept. */
 function elsewhere(body) {
-  const left = outbox.length ? `Not saved: ${body.error}. ${held()}` : `Not connected: ${body.error}`;
-  show(`${left}. This page is of ${site.place}: start punctum label on it again`);
+  const left = () => (outbox.length ? `Not saved: ${body.error}. ${held()}` : `Not connected: ${body.error}`);
+  show(() => `${left()}. This page is of ${site.place}: start punctum label on it again`);
 }
 /** Say why an answer is none. */
 function refused(status) {
   if (status !== 403 && status !== 421) return;
-  const left = outbox.length ? "Not saved" : "Not connected";
-  show(`${left}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${held()}` : ""}`);
+  const left = () => (outbox.length ? "Not saved" : "Not connected");
+  show(() => `${left()}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${held()}` : ""}`);
 }
 
 /** Send one change. Returns whether it has to be sent again. */
@@ -111,7 +121,7 @@ async function post(entry) {
       signal: AbortSignal.timeout(WAIT_MS),
     });
   } catch {
-    show(`Not saved: the server does not answer. ${held()}`);
+    show(() => `Not saved: the server does not answer. ${held()}`);
     return true;
   }
   if (answer.status === 403 || answer.status === 421) {
@@ -124,7 +134,7 @@ async function post(entry) {
     return true;
   }
   if (answer.status >= 500) {
-    show(`Not saved: ${body.error || "the server has failed"}. ${held()}`);
+    show(() => `Not saved: ${body.error || "the server has failed"}. ${held()}`);
     return true;
   }
   forget(entry);
@@ -142,7 +152,7 @@ async function post(entry) {
     }
   }
   if (body.reload) await load().catch(() => {});
-  show("");
+  show(null);
   return false;
 }
 
@@ -222,7 +232,7 @@ function listenTo(onOverview) {
       closed = false;
       if (event.hello !== state.boot || (version >= 0 && event.version !== version)) await load().catch(() => {});
       version = event.version;
-      show("");
+      show(null);
       pump();
       call("api/learning").then((a) => (a.ok ? a.json() : null)).then((learning) => {
         if (learning) receive({ learning, round: true });
@@ -236,7 +246,7 @@ function listenTo(onOverview) {
   };
   source.onerror = () => {
     closed = true;
-    if (!outbox.length) show("Not connected: the server does not answer");
+    if (!outbox.length) show(unconnected);
     const failed = source;
     if (failed.readyState === EventSource.CLOSED) {
       if (!document.hidden) load().catch(() => {}); // says why
