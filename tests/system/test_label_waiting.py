@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import time
 from pathlib import Path
 
@@ -17,7 +19,7 @@ from punctum.runtime.labeling.changes import Change
 from punctum.runtime.labeling.store import ClickStore
 
 from tests.helpers.labeling import LabelServer, Page, until
-from tests.system.label_fixtures import copied
+from tests.system.label_fixtures import copied, start_browser
 
 pytest_plugins = ["tests.system.label_fixtures"]
 pytestmark = pytest.mark.slow
@@ -261,3 +263,30 @@ def test_names_of_the_properties_of_objects(clips, serve, browser, tmp_path):
     text = browser.run("return document.getElementById('videos').innerText")
     assert (text.count("nothing happens"), text.count("1 click")) == (2, 1)
     assert "19 more to be enough" in browser.run("return document.getElementById('classes').innerText")
+
+
+def test_a_browser_that_is_killed_keeps_what_waits(clips, serve, tmp_path):
+    server = serve(copied(clips, tmp_path), "--classes", "open,close")
+    killed = start_browser(tmp_path / "profile")
+    page = Page(killed)
+    page.open(server.address)
+    page.show("c")
+    server.kill()
+    page.seek(1.0)
+    page.press("1")
+    page.seek(2.0)
+    page.press("2")
+    killed.wait(f"return ({SAVED.removeprefix('return ')}).endsWith('2 changes wait in this browser')", seconds=20)
+    pid = killed.driver.service.process.pid
+    for child in (Path("/proc") / str(pid) / "task" / str(pid) / "children").read_text().split():
+        os.kill(int(child), signal.SIGKILL)
+    killed.driver.service.stop()
+    for lock in (tmp_path / "profile").glob("Singleton*"):
+        lock.unlink()
+    after = start_browser(tmp_path / "profile")
+    try:
+        after.driver.get(server.start())
+        rows = until(lambda: len(server.rows()) == 2 and server.rows())
+        assert [row["class"] for row in rows] == ["open", "close"]
+    finally:
+        after.driver.quit()
