@@ -40,7 +40,17 @@ _LOOK_S = 2.0  # how often the points file is checked for changes by other progr
 _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
 PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
-    *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js", "waiting.js", "notices.js", "durable.js"),
+    *(
+        "reaction.js",
+        "dom.js",
+        "connection.js",
+        "guide.js",
+        "outcome.js",
+        "api.js",
+        "waiting.js",
+        "notices.js",
+        "durable.js",
+    ),
 )
 
 
