@@ -58,9 +58,10 @@ def label(
     if clicks:
         videos = len({click.video for click in clicks})
         out = shlex.quote(f"runs/{folder.resolve().name}")
+        table = "" if points == "points.csv" else f" --points {shlex.quote(points)}"
         say(
             f"{counted(len(clicks), 'click')} in {counted(videos, 'video')}. "
-            f"Next: punctum train {shlex.quote(str(folder))} --out {out}"
+            f"Next: punctum train {shlex.quote(str(folder))}{table} --out {out}"
         )
 
 

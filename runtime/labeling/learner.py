@@ -20,6 +20,7 @@ from .child import TRAIN_NEEDS, Child, missing
 from .export import Exports
 from .label_state import State, state_of
 from .last_round import TRAINED, LastRound
+from .progress import Progress
 from .questions import LEAST_DOUBT, Labels, doubts, questions, unlabeled_videos
 from .results import results
 from .round_result import FILE as RESULT
@@ -86,8 +87,8 @@ class Learner:
         self._asked = False
         self._attempts: dict[str, int] = {}
         self._running: State | None = None
-        self._progress: dict[str, Any] = {}
-        self._began = self._published_at = 0.0
+        self._progress = Progress(clock)
+        self._published_at = 0.0
         self._error = ""
         self._input_error = ""
         self._problems: list[str] = []
@@ -135,7 +136,7 @@ class Learner:
                 "round": self._last.record(now),
             }
             if self._running is not None:
-                record["progress"] = self._progress_record()
+                record["progress"] = self._progress.to_record()
             return record
 
     def questions(self) -> dict[str, Any]:
@@ -259,7 +260,8 @@ class Learner:
     def _begin(self, state: State) -> None:
         self._asked, self._error, self._input_error, self._problems = False, "", "", []
         self._attempts[state.digest] = self._attempts.get(state.digest, 0) + 1
-        self._running, self._progress, self._began = state, {"stage": "start", "done": 0, "total": 0}, self._clock()
+        self._running = state
+        self._progress.begin()
         request = {
             "job": "train",
             "folder": str(self.folder.resolve()),
@@ -276,9 +278,7 @@ class Learner:
     def _receive(self, message: dict[str, Any]) -> None:
         with self._guard:
             if "stage" in message:
-                if message["stage"] != self._progress.get("stage"):
-                    self._began = self._clock()
-                self._progress = message
+                self._progress.take(message)
             elif "problem" in message:
                 self._problems.append(str(message["problem"]))
             elif "error" in message:
@@ -337,17 +337,6 @@ class Learner:
             answered=answered,
             doubts=settled,
         )
-
-    def _progress_record(self) -> dict[str, Any]:
-        done, total = self._progress.get("done", 0), self._progress.get("total", 0)
-        took = self._clock() - self._began
-        left = took * (total - done) / done if done else None
-        percent = round(100 * done / total) if total else 0
-        return {
-            "stage": self._progress.get("stage"),
-            "percent": percent,
-            "left_s": None if left is None else round(left),
-        }
 
     def _publish(self, *, throttled: bool = False) -> None:
         """Send the state of training to pages. throttled: not if that was done just now."""

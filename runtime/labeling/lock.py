@@ -92,13 +92,13 @@ class FolderLock:
                 )
 
     @property
-    def there(self) -> bool:
-        """Whether the folder is at its place."""
+    def gone(self) -> str:
+        """Why the folder is not at its place; empty if it is."""
         try:
             self.check()
-        except PunctumError:
-            return False
-        return True
+        except PunctumError as error:
+            return error.given
+        return ""
 
     def close(self) -> None:
         """Let other processes label the folder."""

@@ -119,14 +119,15 @@ class Label:
             self.close()
 
     async def _watch(self) -> None:
-        """Tell pages when another program has changed the points file."""
+        """Tell pages when another program has changed the points file, or the folder is at its place no more."""
+        gone = ""
         while True:
             await asyncio.sleep(_LOOK_S)
-            with contextlib.suppress(
-                PunctumError, OSError, ValueError
-            ):  # half-written: the next change says what is wrong
-                if await run_in_threadpool(self.store.refresh):
-                    self._send({"reload": True})
+            changed, before, gone = False, gone, await run_in_threadpool(lambda: self.store.gone)
+            with contextlib.suppress(PunctumError, OSError, ValueError):  # half-written: the next change says so
+                changed = await run_in_threadpool(self.store.refresh)
+            if changed or gone != before:
+                self._send({"reload": True})
 
     def _from_thread(self, event: dict[str, Any]) -> None:
         loop = self._loop

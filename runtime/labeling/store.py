@@ -21,6 +21,7 @@ from ..datasets.labeled import RECORD, Labeling
 from ..errors import InputError, PunctumError
 from ..files.atomic import remove_drafts
 from ..files.regular import need_regular
+from ..text.display import as_utf8
 from .changes import Change
 from .clicks import Click, write_clicks
 from .editable import Conflict, span_record
@@ -108,7 +109,12 @@ class ClickStore:
     @property
     def there(self) -> bool:
         """Whether the folder is at its place: it may be moved, unmounted or replaced while pages are open."""
-        return self._lock.there
+        return not self.gone
+
+    @property
+    def gone(self) -> str:
+        """Why the folder is not at its place; empty if it is."""
+        return self._lock.gone
 
     def close(self) -> None:
         """Let other processes label the folder."""
@@ -186,6 +192,7 @@ class ClickStore:
                 "background": [span_record(row) for row in self.spans.values()],
                 "confirmed": self.labeling.confirmed,
                 "notices": self.notices,
+                "gone": as_utf8(self.gone),
             }
 
     def snapshot(self) -> tuple[list[Click], list[BackgroundRow], Labeling]:

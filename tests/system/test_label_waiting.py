@@ -211,8 +211,10 @@ def test_a_folder_that_was_moved_keeps_changes_waiting(opened, browser):
     page.press("1")
     browser.wait(f"{SAVED}.includes('not there any more')", seconds=20)
     assert not server.folder.exists()
+    browser.wait(f"const t = {NOTICES.removeprefix('return ')}; return t.includes('not saved at present')", seconds=20)
     moved.rename(server.folder)
     page.saved()
+    browser.wait(f"return !({NOTICES.removeprefix('return ')})", seconds=20)
     assert len(server.rows()) == 1
 
 

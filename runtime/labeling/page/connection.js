@@ -178,6 +178,8 @@ export async function load() {
   site.origin = record.origin;
   replace(record);
   for (const text of record.notices) notice(text, text);
+  if (record.gone) notice("gone", `Changes are not saved at present: ${record.gone}`, ["Hide", () => {}]);
+  else close("gone");
   for (const { change } of outbox) display(change.plain || change, change.annotator);
   return record;
 }
