@@ -119,7 +119,7 @@ def folder_id(folder: Path) -> str:
     path = folder / WORK / "id"
     need_regular([path])
     with contextlib.suppress(OSError, UnicodeDecodeError):
-        if _ID.fullmatch(known := path.read_text("ascii").strip()):
+        if _ID.fullmatch(known := path.read_text("utf-8").strip()):
             return known
     made = secrets.token_hex(16)
     atomic_write(path, made + "\n", parents=False)
