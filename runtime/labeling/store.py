@@ -266,15 +266,16 @@ class ClickStore:
             if not self._watched.changed():
                 return False
             self._watched.settle()
-        self._load()
+        self._load(own=completed)
         return True
 
-    def _load(self) -> None:
+    def _load(self, *, own: bool = False) -> None:
+        """Read the files. own: they are what this process wrote."""
         need_regular(self._files.values())
         seen = self._watched.now()
         known = self.labeling if self._watched.known else None
         labels, record = self._reader.read(self._given, self.clicks, known)
-        if self._watched.known:
+        if self._watched.known and not own:
             work = self.folder / WORK
             told = [
                 tell_lost_clicks(work, self.points_file, self.clicks, labels.clicks.values()),

@@ -13,6 +13,7 @@ import pytest
 from punctum.runtime import InputError
 from punctum.runtime.errors import PunctumError
 from punctum.runtime.files import atomic
+from punctum.runtime.labeling import together
 from punctum.runtime.labeling.changes import Change
 from punctum.runtime.labeling.clicks import read_clicks
 from punctum.runtime.labeling.learner import Learner
@@ -151,6 +152,25 @@ def test_clicks_that_another_program_removes_are_kept_in_a_copy(store, folder, t
     add(store, "c4")
     assert len(store.notices) == 2  # the first copy stays
     assert {click.id for click in read_clicks(copy)} == {"c1", "c2"}
+
+
+def test_a_deletion_that_is_completed_later_is_no_loss(store, monkeypatch):
+    add(store, "c1")
+    change(store, "confirm", id="c1", value=True)
+    real = together.atomic_write
+
+    def full(path: Any, data: Any, **more: Any) -> None:
+        if Path(path).name == "points.csv":
+            raise PunctumError("write-failed", "no space")
+        real(path, data, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(together, "atomic_write", full)
+        with pytest.raises(PunctumError):
+            change(store, "delete", id="c1")
+    assert store.refresh()
+    assert store.clicks == {}
+    assert store.notices == []
 
 
 def test_rows_without_an_id_that_another_program_edits_are_not_gone(tmp_path):
