@@ -18,7 +18,7 @@ pytest.importorskip("av", reason="PyAV is not installed")
 from punctum.runtime.labeling.changes import Change
 from punctum.runtime.labeling.store import ClickStore
 
-from tests.helpers.labeling import LabelServer, Page, until
+from tests.helpers.labeling import LabelServer, Page, until, write_round
 from tests.system.label_fixtures import copied, start_browser
 
 pytest_plugins = ["tests.system.label_fixtures"]
@@ -292,3 +292,28 @@ def test_a_browser_that_is_killed_keeps_what_waits(clips, serve, tmp_path):
         assert [row["class"] for row in rows] == ["open", "close"]
     finally:
         after.driver.quit()
+
+
+def test_a_question_gets_the_new_name_of_its_class(clips, serve, browser, tmp_path):
+    folder = copied(clips, tmp_path)
+    (folder / "points.csv").write_text("class,video_id,time_s,annotator,id\nopen,a,1,ann,p1\nclose,a,3,ann,p2\n")
+    write_round(folder, {"a": (True, [("open", 0.5, 1.5, 0.9)]), "c": (False, [("open", 1.0, 2.0, 0.5)])})
+    server = serve(folder)
+    page = Page(browser)
+    page.open(server.address)
+    page.ready("a")
+    browser.wait("return !document.getElementById('b-ask').disabled")
+    browser.run("document.getElementById('b-ask').click()")
+    browser.wait("return document.getElementById('q-place').textContent.startsWith('c')")
+    rename = (
+        "const done = arguments[0]; import('/page/api.js').then((a) => a.call('api/change', {method: 'POST', headers: "
+        "{'content-type': 'application/json', 'x-page': 'other'}, body: JSON.stringify({op: 'rename', label: 'open', "
+        "to: 'opening', annotator: 'ben', folder: a.site.folder})})).then((r) => done(r.status))"
+    )
+    assert browser.driver.execute_async_script(rename) == 200
+    browser.wait("return document.getElementById('q-text').textContent === 'Is this opening?'")
+    page.press("y")
+    rows = until(lambda: len(server.rows()) == 3 and server.rows())
+    page.saved()
+    assert [(row["class"], row["video_id"]) for row in rows] == [("opening", "a"), ("close", "a"), ("opening", "c")]
+    assert browser.run(NOTICES) == ""
