@@ -59,9 +59,11 @@ def init(
     Example: punctum data init my-videos
     """
     from ..datasets.init import init_dataset
+    from ..labeling.lock import not_labeled
 
-    for path in init_dataset(folder, points=points):
-        echo(f"wrote {path}")
+    with not_labeled(folder):  # its classes could not be changed any more
+        for path in init_dataset(folder, points=points):
+            echo(f"wrote {path}")
 
 
 def _print(report: CheckResult, folder: Path) -> None:

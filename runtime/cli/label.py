@@ -43,9 +43,9 @@ def label(
     from ..text.names import clean_name
 
     need_server()
-    name = clean_name(_user() if annotator is None else annotator)
+    name = clean_name(_text(_user() if annotator is None else annotator))
     _check_annotator(name)
-    opened = open_folder(folder, points=points, classes=[one for one in classes.split(",") if one.strip()])
+    opened = open_folder(folder, points=points, classes=[one for one in _text(classes).split(",") if one.strip()])
 
     def ready(address: str) -> None:
         echo(f"labeling {folder} as {name}: {address}")
@@ -58,10 +58,20 @@ def label(
     if clicks:
         videos = len({click.video for click in clicks})
         out = shlex.quote(f"runs/{folder.resolve().name}")
+        table = "" if points == "points.csv" else f" --points {shlex.quote(points)}"
         say(
             f"{counted(len(clicks), 'click')} in {counted(videos, 'video')}. "
-            f"Next: punctum train {shlex.quote(str(folder))} --out {out}"
+            f"Next: punctum train {shlex.quote(str(folder))}{table} --out {out}"
         )
+
+
+def _text(given: str) -> str:
+    """The text of an option, whose UTF-8 an ASCII locale cannot read."""
+    try:
+        given.encode()
+    except UnicodeEncodeError:
+        return given.encode("utf-8", "surrogateescape").decode("utf-8", "surrogateescape")
+    return given
 
 
 def _user() -> str:
@@ -78,6 +88,13 @@ def _check_annotator(name: str) -> None:
     from ..labeling.fields import MAX_NAME
     from ..text.display import is_plain
 
+    if any("\ud800" <= c <= "\udfff" for c in name):  # bytes that are no UTF-8, or a locale without it
+        raise InputError(
+            "label-annotator",
+            "--annotator is not in UTF-8: this terminal has another encoding",
+            required="a name in UTF-8",
+            next_step="use a terminal with UTF-8, or letters of ASCII",
+        )
     if not name or len(name) > MAX_NAME or not is_plain(name):
         raise InputError(
             "label-annotator",

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
+from heapq import heappop, heappush
 from typing import NamedTuple
 
 SAME_ACTION_S = 1.5
@@ -61,28 +63,68 @@ def compare(first: Sequence[Mark], second: Sequence[Mark], *, within_s: float = 
 def _match(
     first: Sequence[Mark], second: Sequence[Mark], within_s: float, *, same: bool
 ) -> tuple[list[Pair], list[Mark], list[Mark]]:
+    """Pair marks one to one, the nearest first. Returns the pairs, and the marks of each that are left."""
     a, b = sorted(first, key=lambda m: m.time_s), sorted(second, key=lambda m: m.time_s)
-    near: list[tuple[float, int, int]] = []
-    begin = 0
-    for i, one in enumerate(a):
-        while begin < len(b) and b[begin].time_s < one.time_s - within_s:
-            begin += 1
-        for j in range(begin, len(b)):
-            if b[j].time_s > one.time_s + within_s:
-                break
-            if not same or one.label == b[j].label:
-                near.append((abs(one.time_s - b[j].time_s), i, j))
-    used_a: set[int] = set()
-    used_b: set[int] = set()
-    pairs = []
-    for _, i, j in sorted(near):
-        if i not in used_a and j not in used_b:
-            used_a.add(i)
-            used_b.add(j)
-            pairs.append(Pair(a[i], b[j]))
-    pairs.sort(key=lambda pair: pair.first.time_s)
+    places: dict[Hashable, tuple[list[int], list[int]]] = {}
+    for side, marks in enumerate((a, b)):
+        for k, mark in enumerate(marks):
+            places.setdefault(mark.label if same else None, ([], []))[side].append(k)
+    found = [pair for mine, theirs in places.values() for pair in _nearest(a, b, mine, theirs, within_s)]
+    used_a, used_b = {i for i, _ in found}, {j for _, j in found}
+    pairs = [Pair(a[i], b[j]) for i, j in sorted(found)]
     rest_a = [mark for i, mark in enumerate(a) if i not in used_a]
     return pairs, rest_a, [mark for j, mark in enumerate(b) if j not in used_b]
+
+
+def _nearest(
+    a: Sequence[Mark], b: Sequence[Mark], mine: list[int], theirs: list[int], within_s: float
+) -> list[tuple[int, int]]:
+    """Pairs of places in `a` and `b`, the nearest first, in n log n steps.
+
+    The nearest two marks of different sides are neighbors in time. Each pair that is taken makes new neighbors.
+    """
+    at: dict[tuple[float, int], deque[int]] = {}  # marks of one side at one time
+    for side, marks, some in ((0, a, mine), (1, b, theirs)):
+        for k in some:
+            at.setdefault((marks[k].time_s, side), deque()).append(k)
+    keys = sorted(at)
+    waiting = [at[key] for key in keys]
+    before, after = list(range(-1, len(keys) - 1)), [*range(1, len(keys)), -1]
+    heap: list[tuple[float, int, int, int, int]] = []
+
+    def offer(left: int, right: int) -> None:
+        if left < 0 or right < 0 or keys[left][1] == keys[right][1]:
+            return
+        one, other = (left, right) if keys[left][1] == 0 else (right, left)
+        time_s, other_s = keys[one][0], keys[other][0]
+        if time_s - within_s <= other_s <= time_s + within_s:
+            heappush(heap, (abs(time_s - other_s), waiting[one][0], waiting[other][0], left, right))
+
+    for k in range(len(keys) - 1):
+        offer(k, k + 1)
+    found = []
+    while heap:
+        _, i, j, left, right = heappop(heap)
+        if not waiting[left] or not waiting[right]:
+            continue
+        one, other = (left, right) if keys[left][1] == 0 else (right, left)
+        if (waiting[one][0], waiting[other][0]) != (i, j):  # one of them has been taken
+            offer(left, right)
+            continue
+        found.append((waiting[one].popleft(), waiting[other].popleft()))
+        for node in (left, right):
+            if not waiting[node]:
+                if before[node] >= 0:
+                    after[before[node]] = after[node]
+                if after[node] >= 0:
+                    before[after[node]] = before[node]
+        if waiting[left] and waiting[right]:
+            offer(left, right)
+        else:
+            start = left if waiting[left] else before[left]
+            end = after[start] if start >= 0 else -1
+            offer(start, end)
+    return found
 
 
 def one_per_action(marks: Iterable[Mark]) -> list[tuple[Hashable, float]]:
@@ -97,11 +139,10 @@ def one_per_action(marks: Iterable[Mark]) -> list[tuple[Hashable, float]]:
     groups: list[list[Mark]] = []
     for clicks in by.values():
         centers = [Mark("", group[0].label, _mean(group), k) for k, group in enumerate(groups)]
-        agreement = compare(centers, clicks)
-        for pair in agreement.agreed:
+        pairs, _, alone = _match(centers, clicks, SAME_ACTION_S, same=True)
+        for pair in pairs:
             groups[int(str(pair.first.key))].append(pair.second)
-        joined = {id(pair.second) for pair in agreement.agreed}
-        groups += [[mark] for mark in clicks if id(mark) not in joined]
+        groups += [[mark] for mark in alone]
     return sorted(((group[0].label, _mean(group)) for group in groups), key=lambda pair: (pair[1], str(pair[0])))
 
 

@@ -76,6 +76,11 @@ def scan_background(path: Path) -> list[BackgroundRow]:
         return []
     except (OSError, UnicodeDecodeError) as error:
         raise _unreadable(path, f"cannot be read ({error})") from None
+    return background_of(text, path)
+
+
+def background_of(text: str, path: Path) -> list[BackgroundRow]:
+    """All rows of the text of the file, valid or not. Raises InputError; path: the file that it names."""
     try:
         table = read_table(text)
         columns = {"video": table.column(*_VIDEO), "start": table.column("start_s"), "end": table.column("end_s")}

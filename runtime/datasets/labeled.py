@@ -32,7 +32,7 @@ RECORD = "labeling.json"
 TRUTH = "gt.json"
 SCHEMA = "punctum.labeling/1"
 _FEATURES = "features"
-_KNOWN = ("schema", "classes", "nothing", "finished", "reaction_s", "partly", "confirmed")
+_KNOWN = ("schema", "classes", "nothing", "finished", "reaction_s", "partly", "confirmed", "renamed")
 _log = logging.getLogger(__name__)
 
 
@@ -48,6 +48,7 @@ class Labeling:
         partly: As `nothing`, for videos that are labeled in part: only questions about them were answered.
         confirmed: Id of a click -> annotator -> time of day, for clicks that were asked about and are right.
         others: Entries of other programs, which are kept.
+        renamed: Old and new name of each class that was renamed, in the order of the changes.
     """
 
     classes: list[str] = field(default_factory=list)
@@ -57,13 +58,14 @@ class Labeling:
     partly: dict[str, dict[str, str]] = field(default_factory=dict)
     confirmed: dict[str, dict[str, str]] = field(default_factory=dict)
     others: dict[str, Any] = field(default_factory=dict)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
 
     def copy(self) -> Labeling:
         """A copy whose lists and marks can be changed."""
         kinds = (self.nothing, self.finished, self.partly, self.confirmed)
         nothing, finished, partly, confirmed = ({key: dict(people) for key, people in kind.items()} for kind in kinds)
         times, others = dict(self.reaction_s), dict(self.others)
-        return Labeling(list(self.classes), nothing, finished, times, partly, confirmed, others)
+        return Labeling(list(self.classes), nothing, finished, times, partly, confirmed, others, list(self.renamed))
 
     def to_record(self) -> dict[str, Any]:
         record: dict[str, Any] = {
@@ -74,15 +76,20 @@ class Labeling:
             "reaction_s": self.reaction_s,
         }
         answers = {"partly": self.partly, "confirmed": self.confirmed}
-        return record | {name: marks for name, marks in answers.items() if marks} | self.others
+        record |= {name: marks for name, marks in answers.items() if marks}
+        if self.renamed:
+            record["renamed"] = [list(pair) for pair in self.renamed]
+        return record | self.others
 
 
 def read_labeling(folder: Path) -> Labeling:
     """Read labeling.json of a folder; an empty one if there is none. Raises InputError."""
     path = folder / RECORD
-    if not path.exists():
-        return Labeling()
-    record = read_json(path)
+    return labeling_of(read_json(path), path) if path.exists() else Labeling()
+
+
+def labeling_of(record: Any, path: Path) -> Labeling:
+    """The content of labeling.json from JSON. Raises InputError; path: the file that it names."""
     try:
         if record["schema"] != SCHEMA:
             raise ValueError(f"schema is {record['schema']!r}")
@@ -98,6 +105,7 @@ def read_labeling(folder: Path) -> Labeling:
             _marks(record.get("partly", {})),
             _marks(record.get("confirmed", {})),
             {name: value for name, value in record.items() if name not in _KNOWN},
+            [(_text(old), _text(new)) for old, new in record.get("renamed", [])],
         )
     except (KeyError, TypeError, ValueError, OverflowError, AttributeError) as error:
         raise InputError(

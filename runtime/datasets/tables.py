@@ -150,7 +150,24 @@ def scan_points(path: Path) -> list[PointRow]:
         InputError: The file cannot be read, or is no table with the three columns.
     """
     try:
-        table = read_table(read_text(path))
+        return points_of(read_text(path), path)
+    except FileNotFoundError:
+        raise InputError(
+            "points-missing", f"{path} does not exist", required="a points file", next_step="check `points`"
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            "points-unreadable",
+            f"{path} cannot be read ({error})",
+            required="a CSV file in UTF-8",
+            next_step="check `points`",
+        ) from None
+
+
+def points_of(text: str, path: Path) -> list[PointRow]:
+    """The rows of the text of a points file, as `scan_points` reads it. Raises InputError; path: the file it names."""
+    try:
+        table = read_table(text)
         columns = {}
         seconds = table.column(*_SECONDS) is not None
         for role, names in _ALIASES.items():
@@ -171,17 +188,6 @@ def scan_points(path: Path) -> list[PointRow]:
         raise InputError(
             "points-unreadable", f"{path} {error}", required="a CSV file", next_step="fix the line"
         ) from None
-    except FileNotFoundError:
-        raise InputError(
-            "points-missing", f"{path} does not exist", required="a points file", next_step="check `points`"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            "points-unreadable",
-            f"{path} cannot be read ({error})",
-            required="a CSV file in UTF-8",
-            next_step="check `points`",
-        ) from None
 
 
 def _point(
@@ -199,7 +205,11 @@ def _point(
 
 def read_points(path: Path) -> list[PointRow]:
     """Read the rows of a points file. Raises InputError at the first invalid one."""
-    rows = scan_points(path)
+    return check_rows(scan_points(path), path)
+
+
+def check_rows(rows: list[PointRow], path: Path) -> list[PointRow]:
+    """The rows as they are. Raises InputError at the first invalid one."""
     for row in rows:
         if not math.isfinite(row.frame) or not row.label or not row.video:
             raise InputError(

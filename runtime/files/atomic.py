@@ -100,12 +100,17 @@ def _write_error(what: str, error: OSError) -> PunctumError:
     )
 
 
-def atomic_write(path: str | Path, data: bytes | str) -> None:
+def atomic_write(
+    path: str | Path, data: bytes | str, *, before: Callable[[Path], None] | None = None, parents: bool = True
+) -> None:
     """Replace a file so that readers see the old content or the new one, even after a power failure.
 
     Args:
         path: The file. Devices, named pipes and descriptors are written to as they are.
         data: The new content; text is written as UTF-8.
+        before: Called directly before the file is replaced, with the file that has the new content. An exception
+            leaves the old file as it is.
+        parents: Whether folders that do not exist are made.
 
     Raises:
         BrokenPipeError: The reader of a pipe has gone.
@@ -119,7 +124,8 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
             with os.fdopen(special, "wb", buffering=0):
                 write_all(special, payload)
             return
-        target.parent.mkdir(parents=True, exist_ok=True)
+        if parents:
+            target.parent.mkdir(parents=True, exist_ok=True)
         handle, draft = _beside(target, _create)
     except BrokenPipeError:
         raise
@@ -132,12 +138,15 @@ def atomic_write(path: str | Path, data: bytes | str) -> None:
             with contextlib.suppress(OSError):  # nothing to replace, or a file system without permissions
                 draft.chmod(stat.S_IMODE(target.stat().st_mode))
             os.fsync(stream.fileno())
+        if before is not None:
+            before(draft)
         draft.replace(target)
         sync_folder(target.parent)
     except OSError as error:
         raise _write_error(f"cannot write {path}", error) from error
     finally:
-        draft.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            draft.unlink(missing_ok=True)
 
 
 def remove_drafts(path: str | Path) -> None:

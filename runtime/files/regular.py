@@ -5,7 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterable
 from pathlib import Path
+
+from ..errors import InputError
 
 _KINDS = {
     stat.S_IFIFO: "a named pipe",
@@ -21,6 +24,23 @@ def special_kind(path: Path) -> str:
         return _kind(path.stat().st_mode)
     except (OSError, ValueError):
         return ""
+
+
+def need_regular(paths: Iterable[Path]) -> None:
+    """Raise InputError for a path that is there and is no regular file, and for a loop of symbolic links."""
+    for path in paths:
+        problem = special_kind(path) or ("a folder" if path.is_dir() else "")
+        try:
+            path.stat()
+        except OSError as error:
+            problem = "a loop of symbolic links" if error.errno == errno.ELOOP else problem
+        if problem:
+            raise InputError(
+                "file-special",
+                f"{path} is {problem}",
+                required="a regular file, or none",
+                next_step="remove it, or put a file in its place",
+            )
 
 
 def read_regular(path: Path, most: int) -> bytes:

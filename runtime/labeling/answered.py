@@ -15,6 +15,7 @@ from pathlib import Path
 
 from ..errors import PunctumError
 from ..files.atomic import atomic_write
+from .lock import make_work
 
 FILE = "answers.json"
 SCHEMA = "punctum.label-answers/1"
@@ -120,7 +121,7 @@ class Answered:
             for a in self._answers.values()
         ]
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_work(self._path.parent)
             atomic_write(self._path, json.dumps({"schema": SCHEMA, "answers": rows}))
         except (PunctumError, OSError) as error:
             return error.given if isinstance(error, PunctumError) else str(error)

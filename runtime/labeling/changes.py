@@ -8,14 +8,14 @@ from typing import Any
 from ..datasets.background import BackgroundRow
 from ..errors import InputError
 from ..text.display import shown
+from .class_names import MAX_CLASSES, MOST_RENAMED, check_name, check_open, class_of, known_class, no_class
 from .clicks import Click
 from .editable import Conflict, Editable, span_record, unmark
-from .fields import MAX_NAME, OPS, bare, class_problem, identifier, seconds_field, text_field, wrong
+from .fields import MAX_NAME, OPS, identifier, seconds_field, text_field, wrong
 from .undo import put_back
 
 __all__ = ["Change", "Conflict"]
 
-MAX_CLASSES = 200
 _CLASSES = ("class", "rename", "remove")
 
 
@@ -74,7 +74,10 @@ class Change:
 
     def apply(self, store: Editable) -> dict[str, Any]:
         """Change the store in memory. Returns the event; empty if there is nothing to do."""
+        before = list(store.classes)
         event: dict[str, Any] = getattr(self, f"_{self.op}")(store)
+        if event and store.classes != before:  # also one that came back with its click
+            event["classes"] = list(store.classes)
         return event
 
     def _add(self, store: Editable) -> dict[str, Any]:
@@ -83,7 +86,7 @@ class Change:
             return {}
         click = Click(
             id=v["id"],
-            label=_class(store, v["label"]),
+            label=class_of(store, v["label"]),
             video=_video(store, v["video"]),
             time_s=v["time_s"],
             clicked_s=v.get("clicked_s"),
@@ -113,7 +116,7 @@ class Change:
             return {}
         if not v["start_s"] < v["end_s"]:  # in milliseconds, as the file has them
             raise wrong("end_s", v["end_s"])
-        video, label = _video(store, v["video"]), _class(store, v["label"]) if "label" in v else ""
+        video, label = _video(store, v["video"]), _known(store, v["label"]) if "label" in v else ""
         self._note_part(store, video)
         by, created = v.get("by", self.annotator), v.get("created") or store.now(self.age_s)
         row = BackgroundRow(0, video, v["start_s"], v["end_s"], label, by, created, v["id"])
@@ -136,13 +139,16 @@ class Change:
     def _edit(self, store: Editable) -> dict[str, Any]:
         v = self.values
         now = store.clicks.get(v["id"])
-        if now is not None and all(getattr(now, name) == v[name] for name in ("label", "time_s", "note") if name in v):
+        wanted = {name: v[name] for name in ("label", "time_s", "note") if name in v}
+        if "label" in v:
+            wanted["label"] = known_class(store, v["label"]) or v["label"]
+        if now is not None and all(getattr(now, name) == value for name, value in wanted.items()):
             return {}  # sent again, or made by two pages
         old = self._current(store)
         changed = Click(**{name: getattr(old, name) for name in Click.__slots__})
         changed.extra = dict(old.extra)
         if "label" in v:
-            changed.label = _class(store, v["label"])
+            changed.label = class_of(store, v["label"])
         if "time_s" in v and v["time_s"] != old.time_s:
             changed.time_s = v["time_s"]
             changed.moved()
@@ -163,8 +169,12 @@ class Change:
         return {"deleted": click.id, "video": click.video}
 
     def _current(self, store: Editable) -> Click:
-        click = store.clicks.get(self.values["id"])
-        if click is None or click.rev != self.values["rev"]:
+        """The click, if it is what the page knows. Its content tells that also after a restart of the server."""
+        click, was = store.clicks.get(self.values["id"]), self.values["was"]
+        if click is None:
+            raise Conflict(None)
+        label = known_class(store, was.label) or was.label
+        if (click.label, round(click.time_s, 3)) != (label, was.time_s) or click.note not in was.notes:
             raise Conflict(click)
         return click
 
@@ -172,7 +182,7 @@ class Change:
         name = self.values["label"]
         if name in store.classes:
             return {}
-        _check_name(store, name, store.classes)
+        check_name(store, name, store.classes)
         if len(store.classes) >= MAX_CLASSES:
             raise InputError(
                 "label-class",
@@ -187,22 +197,25 @@ class Change:
         old, name = self.values["label"], self.values["to"]
         if old not in store.classes and name in store.classes:  # sent again
             return {}
-        place = store.classes.index(_class(store, old))
-        _check_name(store, name, [*store.classes[:place], *store.classes[place + 1 :]])
+        if old not in store.classes:
+            raise no_class(store, old)
+        place = store.classes.index(old)
+        check_name(store, name, [*store.classes[:place], *store.classes[place + 1 :]])
         store.classes[place] = name
+        store.labeling.renamed = [*store.labeling.renamed, (old, name)][-MOST_RENAMED:]
         for click in [click for click in store.clicks.values() if click.label == old]:
             fields = {field: getattr(click, field) for field in Click.__slots__}
             store.clicks[click.id] = Click(**{**fields, "label": name, "rev": click.rev + 1})
             store.touch(click.video)
         for row in [row for row in store.spans.values() if row.label == old]:
             store.spans[row.id] = replace(row, label=name)
-        return {"classes": list(store.classes), "renamed": [old, name]}
+        return {"renamed": [old, name]}
 
     def _remove(self, store: Editable) -> dict[str, Any]:
         name = self.values["label"]
         if name not in store.classes:
             return {}
-        _check_open(store)
+        check_open(store)
         if any(click.label == name for click in store.clicks.values()):
             raise InputError(
                 "label-class", f"{shown(name)} has clicks", required="a class without clicks", next_step="delete them"
@@ -252,35 +265,10 @@ class Change:
         return {"reaction_s": store.labeling.reaction_s}
 
 
-def _check_open(store: Editable) -> None:
-    if store.fixed:
-        raise InputError(
-            "label-class",
-            "The classes are those of dataset.json",
-            required="a folder without dataset.json to change classes here",
-            next_step="change them there, and start again",
-        )
-
-
-def _check_name(store: Editable, name: str, others: list[str]) -> None:
-    """Refuse the name of a new class if it is none, or looks like that of another class."""
-    _check_open(store)
-    problem = class_problem(name)
-    if not problem and (taken := next((other for other in others if bare(other) == bare(name)), None)) is not None:
-        problem = f"is taken by {shown(repr(taken), 60)}"
-    if problem:
-        raise InputError(
-            "label-class",
-            f"The class {shown(repr(name), 60)} {problem}",
-            required=f"up to {MAX_NAME} visible characters that differ from other classes by more than capitalization",
-            next_step="choose another name",
-        )
-
-
-def _class(store: Editable, name: str) -> str:
-    if name not in store.classes:
-        raise InputError("label-class", f"{shown(name)} is no class", ", ".join(store.classes), "add the class first")
-    return name
+def _known(store: Editable, name: str) -> str:
+    if (label := known_class(store, name)) is None:
+        raise no_class(store, name)
+    return label
 
 
 def _video(store: Editable, name: str) -> str:

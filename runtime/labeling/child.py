@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import PunctumError
+from .lock import make_work
 
 _log = logging.getLogger(__name__)
 MODULE = "punctum.export.cli.guided"  # of an upper floor: found by name, never imported here
@@ -49,7 +50,7 @@ class Child:
         on_exit: Callable[[int], None],
         command: Sequence[str] = (sys.executable, "-m", MODULE),
     ) -> None:
-        log.parent.mkdir(parents=True, exist_ok=True)
+        make_work(log.parent)
         with log.open("wb") as errors:
             self._process = subprocess.Popen(
                 list(command),

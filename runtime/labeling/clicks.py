@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from ..datasets.other_columns import cells_of, header_of, other_columns
-from ..datasets.tables import read_points, read_text
+from ..datasets.tables import check_rows, points_of, read_text
 from ..errors import InputError
 from ..text.delimited import TableError, read_table
 from .fields import FORMULA
@@ -73,18 +73,22 @@ def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None
     """
     if not path.exists():
         return []
-    rows = read_points(path)
     try:
-        table = read_table(read_text(path))
+        text = read_text(path)
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(path, f"cannot be read ({error})") from None
+    return clicks_of(text, path, seconds)
+
+
+def clicks_of(text: str, path: Path, seconds: Callable[[str, float], float] | None = None) -> list[Click]:
+    """The clicks in the text of a points file; see `read_clicks`. path: the file that errors name."""
+    rows = check_rows(points_of(text, path), path)
+    try:
+        table = read_table(text)
         own = {name: table.column(name) for name in COLUMNS}
         read = [table.column(*names) for names in _READ]
-    except (OSError, UnicodeDecodeError, TableError) as error:
-        raise InputError(
-            "points-unreadable",
-            f"{path} {error}",
-            required="a CSV file with each column once",
-            next_step="correct the file",
-        ) from None
+    except TableError as error:
+        raise _unreadable(path, str(error)) from None
     others = other_columns(table, [*read, *own.values()], COLUMNS)
     cells = {row.line: row for row in table.rows}
     used: dict[str, int] = {}
@@ -112,14 +116,24 @@ def read_clicks(path: Path, seconds: Callable[[str, float], float] | None = None
     return _distinct(found)
 
 
+def _unreadable(path: Path, what: str) -> InputError:
+    return InputError(
+        "points-unreadable",
+        f"{path} {what}",
+        required="a CSV file with each column once",
+        next_step="correct the file",
+    )
+
+
 def _distinct(clicks: list[Click]) -> list[Click]:
     """Rows copied in a spreadsheet have the id of their original."""
     seen: set[str] = set()
+    numbers: dict[str, int] = {}
     for click in clicks:
-        number = 2
         given = click.id
         while click.id in seen:
-            click.id, number = f"{given}-{number}", number + 1
+            numbers[given] = numbers.get(given, 1) + 1
+            click.id = f"{given}-{numbers[given]}"
         seen.add(click.id)
     return clicks
 
@@ -132,10 +146,18 @@ def _number(text: str) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def write_clicks(clicks: Iterable[Click]) -> str:
-    """The text of a points file, ordered by video and time."""
+def columns_of(clicks: Iterable[Click]) -> list[str]:
+    """Names of the other columns of clicks."""
+    return list(dict.fromkeys(name for click in clicks for name in click.extra))
+
+
+def write_clicks(clicks: Iterable[Click], columns: Iterable[str] | None = None) -> str:
+    """The text of a points file, ordered by video and time.
+
+    columns: the other columns; None for those of the clicks.
+    """
     rows = sorted(clicks, key=lambda click: (click.video, click.time_s, click.label, click.id))
-    extra = list(dict.fromkeys(name for click in rows for name in click.extra))
+    extra = columns_of(rows) if columns is None else list(columns)
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow([*COLUMNS, *header_of(extra)])

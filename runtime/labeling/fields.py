@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import unicodedata
+from dataclasses import dataclass
 from typing import Any
 
 from ..errors import InputError
@@ -16,6 +18,8 @@ MAX_GIVEN = 10_000
 FORMULA = ("=", "+", "-", "@")
 """How cells begin that spreadsheets take for a formula."""
 _MAX_S = 30 * 86400.0
+MAX_READ_S = 1e12
+"""Times beyond this are no times, whoever wrote them."""
 MAX_REACTION_S = 2.0
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]+")
@@ -62,12 +66,12 @@ def _name(name: str, value: object) -> str:
 
 def given(name: str, value: object) -> str:
     """A name or an id that the files have: as it is there, since another program may have written it."""
-    if not isinstance(value, str) or not value or len(value) > MAX_GIVEN or not _encodes(value):
+    if not isinstance(value, str) or not value or len(value) > MAX_GIVEN or not encodes(value):
         raise wrong(name, value)
     return value
 
 
-def _encodes(text: str) -> bool:
+def encodes(text: str) -> bool:
     return not any("\ud800" <= c <= "\udfff" for c in text) and "\0" not in text
 
 
@@ -101,12 +105,6 @@ def _reaction(name: str, value: object) -> float:
     return number_field(name, value, MAX_REACTION_S, 4)
 
 
-def _whole(name: str, value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise wrong(name, value)
-    return value
-
-
 def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise wrong(name, value)
@@ -117,6 +115,29 @@ def _record(name: str, value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise wrong(name, value)
     return value
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What a page knows of a click that it changes. notes: the note as it is there, and as the server writes it."""
+
+    label: str
+    time_s: float
+    notes: tuple[str, ...]
+
+
+def _known(name: str, value: object) -> Known:
+    if not isinstance(value, dict):
+        raise wrong(name, value)
+    time_s, note = value.get("time_s"), value.get("note")
+    if isinstance(time_s, bool) or not isinstance(time_s, int | float) or not abs(time_s) <= MAX_READ_S:
+        raise wrong(name, value)
+    if not isinstance(note, str) or not encodes(note):
+        raise wrong(name, value)
+    notes = [note]
+    with contextlib.suppress(InputError):
+        notes.append(_note(name, note))
+    return Known(given(name, value.get("label")), round(float(time_s), 3), tuple(notes))
 
 
 OPS: dict[str, dict[str, tuple[Any, bool]]] = {
@@ -134,12 +155,12 @@ OPS: dict[str, dict[str, tuple[Any, bool]]] = {
     },
     "edit": {
         "id": (given, True),
-        "rev": (_whole, True),
+        "was": (_known, True),
         "label": (given, False),
         "time_s": (seconds_field, False),
         "note": (_note, False),
     },
-    "delete": {"id": (given, True), "rev": (_whole, True)},
+    "delete": {"id": (given, True), "was": (_known, True)},
     "class": {"label": (_name, True)},
     "rename": {"label": (given, True), "to": (_name, True)},
     "remove": {"label": (given, True)},

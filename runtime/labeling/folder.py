@@ -9,19 +9,21 @@ from pathlib import Path
 from ..datasets.dataset import Dataset
 from ..datasets.extraction import check_names
 from ..datasets.feature_files import check_name
-from ..datasets.labeled import check_video_names, video_folder
+from ..datasets.labeled import RECORD, check_video_names, video_folder
 from ..datasets.layouts import find_points, published
 from ..errors import InputError
+from ..files.regular import need_regular
 from ..text.display import as_utf8, shown, some
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..video.files import SUFFIXES, video_files
-from .changes import MAX_CLASSES
+from .class_names import MAX_CLASSES
 from .fields import MAX_NAME, class_problem
 from .lock import WORK
 from .store import ClickStore
 
 _RESERVED = ("background.csv", "train.txt", "test.txt", "split_train.txt", "split_test.txt", "groups.csv")
+_READ = ("dataset.json", "train.txt", "test.txt", "groups.csv", RECORD)
 _OTHERS = (".json", ".npy", ".npz", *SUFFIXES)
 
 
@@ -68,6 +70,7 @@ def open_folder(folder: Path, *, points: str = "points.csv", classes: Sequence[s
             required="one spelling for each class",
             next_step="correct `classes`",
         )
+    need_regular(folder / name for name in _READ)
     seconds: Callable[[str, float], float] | None = None
     listed: set[str] | None = None
     fixed = False

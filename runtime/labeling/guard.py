@@ -22,6 +22,9 @@ from ..web.headers import with_headers
 from .answers import json_answer
 
 MAX_BODY = 64 << 10
+MAX_CHANGE = 16 << 20
+"""Of a change: to undo one, a page sends back the rows that it replaced, whatever is in their cells."""
+_CHANGES = "/api/change"
 POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -54,7 +57,7 @@ class Guard:
             return
         refusal = self._refusal(scope)
         inner: ASGIApp = self._app if refusal is None else refusal
-        await inner(scope, _bounded(receive), with_headers(send, POLICY))
+        await inner(scope, _bounded(receive, _most(scope)), with_headers(send, POLICY))
 
     def _refusal(self, scope: Scope) -> ASGIApp | None:
         headers = Headers(scope=scope)
@@ -72,8 +75,8 @@ class Guard:
         if method == "POST" and origin is None and site is None:
             return PlainTextResponse("A change needs the header Origin.\n", 403)
         length = headers.get("content-length", "0")
-        if not length.isdecimal() or len(length) > 9 or int(length) > MAX_BODY:
-            return PlainTextResponse(f"At most {MAX_BODY} bytes.\n", 413)
+        if not length.isdecimal() or len(length) > 9 or int(length) > _most(scope):
+            return PlainTextResponse(f"At most {_most(scope)} bytes.\n", 413)
         return self._without_token(scope, headers)
 
     def _without_token(self, scope: Scope, headers: Headers) -> ASGIApp | None:
@@ -126,7 +129,11 @@ def _cookies(headers: Iterable[str], name: str) -> list[str]:
     return [value for key, _, value in pairs if key == name]
 
 
-def _bounded(receive: Receive) -> Receive:
+def _most(scope: Scope) -> int:
+    return MAX_CHANGE if scope["path"] == _CHANGES else MAX_BODY
+
+
+def _bounded(receive: Receive, most: int) -> Receive:
     """Ends a body that grows beyond the limit, whatever its header said."""
     taken = 0
 
@@ -134,7 +141,7 @@ def _bounded(receive: Receive) -> Receive:
         nonlocal taken
         message = await receive()
         taken += len(message.get("body", b""))
-        if taken > MAX_BODY:
+        if taken > most:
             return {"type": "http.disconnect"}
         return message
 

@@ -13,11 +13,13 @@ _BETWEEN = "\t"
 
 @dataclass(frozen=True)
 class State:
-    """The labels at one time. keys: one for each click, span and mark; digest: of all of them."""
+    """The labels at one time. keys: one for each click, span and mark; renamed: changes of names of classes so far;
+    digest: of all labels."""
 
     keys: frozenset[str]
     clicks: int
     videos: int
+    renamed: int = 0
 
     @cached_property
     def digest(self) -> str:
@@ -33,7 +35,7 @@ def state_of(store: ClickStore) -> State:
     # In a video with clicks of other annotators, the mark changes nothing.
     keys |= {_key("nothing", video) for video in labeling.nothing if video not in clicked}
     keys |= {_key("partly", video) for video in labeling.partly}
-    return State(frozenset(keys), len(clicks), len(clicked))
+    return State(frozenset(keys), len(clicks), len(clicked), len(labeling.renamed))
 
 
 def changes(before: frozenset[str], now: frozenset[str]) -> int:

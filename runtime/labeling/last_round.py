@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from ..errors import PunctumError
 from ..files.atomic import atomic_write
+from ..text.name_index import NameIndex
+from .class_names import current_name
 from .label_state import State, changes
 from .questions import typical_lengths
 from .round_result import RoundResult, read_round
@@ -24,9 +27,35 @@ class LastRound:
 
     def __init__(self, work: Path) -> None:
         self._work = work
-        self.found: RoundResult | None = read_round(work)
-        self.trained: frozenset[str] = self._read_trained()
+        self._found: RoundResult | None = read_round(work)
+        self.trained: frozenset[str]
         """Keys of the labels that it was trained on."""
+        self._renamed: int | None
+        self.trained, self._renamed = self._read_trained()
+        self._names: dict[str, str] | None = None
+        self.found: RoundResult | None = self._found
+        """Its result, with the names that its classes have now."""
+
+    def name(self, classes: Sequence[str], renamed: Sequence[tuple[str, str]]) -> None:
+        """Take over the present names of classes. What was found of a class that is gone is left out.
+
+        Args:
+            classes: The classes.
+            renamed: All changes of their names.
+        """
+        if self._found is None:
+            return
+        start = None if self._renamed is None or self._renamed > len(renamed) else self._renamed
+        index = NameIndex(classes)
+        names: dict[str, str] = {}
+        for label in self._found.labels:
+            kept = start is None and index.find(label) is not None
+            now = label if kept else current_name(renamed, label, start)
+            if (name := index.find(now)) is not None:
+                names[label] = name
+        if names != self._names:
+            same = all(names.get(label) == label for label in self._found.labels)
+            self._names, self.found = names, self._found if same else self._found.named(names)
 
     def take(self, state: State) -> tuple[bool, str]:
         """Take over the result that the process has written for the labels of `state`.
@@ -38,9 +67,11 @@ class LastRound:
         found = read_round(self._work)
         if found is None:
             return False, ""
-        self.found, self.trained = found, state.keys
+        self._found = self.found = found
+        self.trained, self._renamed, self._names = state.keys, state.renamed, None
         try:
-            atomic_write(self._work / TRAINED, json.dumps({"state": found.state, "keys": sorted(state.keys)}))
+            facts = {"state": found.state, "keys": sorted(state.keys), "renamed": state.renamed}
+            atomic_write(self._work / TRAINED, json.dumps(facts))
         except (PunctumError, OSError) as error:
             return True, error.given if isinstance(error, PunctumError) else str(error)
         return True, ""
@@ -77,11 +108,12 @@ class LastRound:
         facts = {"round": found.round, "min_score": found.min_score, "typical_s": typical}
         return {**facts, "videos": rows, "held_out": held_out}
 
-    def _read_trained(self) -> frozenset[str]:
+    def _read_trained(self) -> tuple[frozenset[str], int | None]:
         try:
             record = json.loads((self._work / TRAINED).read_text("utf-8"))
-            if self.found is not None and record["state"] == self.found.state:
-                return frozenset(map(str, record["keys"]))
-        except (OSError, ValueError, KeyError, TypeError, RecursionError):
+            if self._found is not None and record["state"] == self._found.state:
+                renamed = record.get("renamed")
+                return frozenset(map(str, record["keys"])), renamed if isinstance(renamed, int) else None
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
             pass
-        return frozenset()
+        return frozenset(), None

@@ -12,14 +12,19 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files.regular import need_regular
 from ..text.display import as_utf8
+from .answered import FILE as ANSWERS
 from .answered import Answered, Moment
 from .child import TRAIN_NEEDS, Child, missing
 from .export import Exports
 from .label_state import State, changes, state_of
-from .last_round import LastRound
+from .last_round import TRAINED, LastRound
+from .progress import Progress
 from .questions import LEAST_DOUBT, Labels, Question, doubts, questions, unlabeled_videos
 from .results import results
+from .round_result import FILE as RESULT
+from .round_result import RoundResult
 from .store import ClickStore
 
 FOLDER = "learning"
@@ -74,6 +79,7 @@ class Learner:
         self._after, self._start, self._clock = after, start, clock
         self._options = dict(ROUND)
         self._lacks = missing(needs)
+        need_regular(self.work / name for name in (ANSWERS, RESULT, TRAINED))
         self._guard = threading.RLock()
         self._last = LastRound(self.work)
         self._child: Child | None = None
@@ -81,8 +87,8 @@ class Learner:
         self._asked = False
         self._attempts: dict[str, int] = {}
         self._running: State | None = None
-        self._progress: dict[str, Any] = {}
-        self._began = self._published_at = 0.0
+        self._progress = Progress(clock, self._usual)
+        self._published_at = 0.0
         self._error = ""
         self._input_error = ""
         self._problems: list[str] = []
@@ -115,6 +121,7 @@ class Learner:
         """How training stands, for pages."""
         with self._guard:
             now = self._state()
+            self._round()
             record: dict[str, Any] = {
                 "after": self._after,
                 "videos_after": VIDEOS,
@@ -129,12 +136,12 @@ class Learner:
                 "round": self._last.record(now),
             }
             if self._running is not None:
-                record["progress"] = self._progress_record()
+                record["progress"] = self._progress.to_record()
             return record
 
     def questions(self) -> dict[str, Any]:
         """Questions, and the order of unlabeled videos."""
-        found, labels = self._last.found, self._labels()
+        found, labels = self._round(), self._labels()
         if found is None:
             return {"round": 0, "questions": [], "unlabeled": []}
         asked = questions(found, labels, skipped=self._skipped)
@@ -154,11 +161,13 @@ class Learner:
         """Note which moment a question that was answered is about; None: the answer was undone."""
         with self._guard:
             number = 0 if self._last.found is None else self._last.found.round
+            if not self.store.there:  # nothing is made where the folder was
+                return
             self._note(self._answered.remove(key) if moment is None else self._answered.add(key, moment, number))
 
     def results(self, min_score: float | None) -> dict[str, Any] | None:
         """What the networks are worth at a minimum score (by default that of the round), and the events by video."""
-        found = self._last.found
+        found = self._round()
         if found is None:
             return None
         least = found.min_score if min_score is None else min_score
@@ -166,6 +175,7 @@ class Learner:
 
     def events(self) -> dict[str, Any]:
         """All events, by video: [class, start, end, score]; held_out: videos whose events are of other networks."""
+        self._round()
         return self._last.events()
 
     def train(self) -> str:
@@ -186,11 +196,19 @@ class Learner:
         found = self._last.found
         if found is None:
             return "There is nothing to export before the first round of training"
+        if not self.store.there:
+            return f"{as_utf8(str(self.folder))} is not at its place"
         least = found.min_score if min_score is None else min_score
         if problem := self._exports.begin(found.run, found.round, least, chosen=min_score is not None):
             return problem
         self._publish()
         return ""
+
+    def _round(self) -> RoundResult | None:
+        """The last round, with the present names of the classes."""
+        with self._guard:
+            self._last.name(*self.store.names())
+            return self._last.found
 
     def _state(self) -> State:
         """The labels now; they are looked at again only after a change."""
@@ -208,21 +226,27 @@ class Learner:
     def look(self) -> None:
         """Begin a round if one is due, and send the state of training to pages after labels have changed."""
         version, now = self.store.version, self._clock()
+        gone: Child | None = None
         with self._guard:
             if version != self._seen[0]:
                 self._seen, self._stale = (version, now), True
             unchanged_s = now - self._seen[1]
             publish = self._stale and unchanged_s >= PAUSE_S
             quiet = unchanged_s >= QUIET_S or self._last.found is None
-            if not (self._stop.is_set() or self._child is not None or self._lacks or not (quiet or self._asked)):
+            there = self.store.there
+            if not there:  # the process would go on where the folder was
+                gone, self._child, self._running = self._child, None, None
+            busy = self._stop.is_set() or self._child is not None or self._lacks or not there
+            if not busy and (quiet or self._asked):
                 state = self._state()
                 if self._due(state):
                     self._begin(state)
                     publish = True
-            if not publish:
-                return
-            self._stale = False
-        self._publish()
+            self._stale = self._stale and not publish
+        if gone is not None:
+            gone.stop()
+        if publish:
+            self._publish()
 
     def _due(self, state: State) -> bool:
         if state.videos < VIDEOS or self._attempts.get(state.digest, 0) >= ATTEMPTS:
@@ -241,12 +265,13 @@ class Learner:
     def _begin(self, state: State) -> None:
         self._asked, self._error, self._input_error, self._problems = False, "", "", []
         self._attempts[state.digest] = self._attempts.get(state.digest, 0) + 1
-        self._running, self._progress, self._began = state, {"stage": "start", "done": 0, "total": 0}, self._clock()
+        self._running = state
+        self._progress.begin()
         request = {
             "job": "train",
             "folder": str(self.folder.resolve()),
             "work": str(self.work.resolve()),
-            "points": self.store.points_file.name,
+            "points": self.store.points_name,
             "state": state.digest,
             **self._options,
         }
@@ -258,9 +283,7 @@ class Learner:
     def _receive(self, message: dict[str, Any]) -> None:
         with self._guard:
             if "stage" in message:
-                if message["stage"] != self._progress.get("stage"):
-                    self._began = self._clock()
-                self._progress = message
+                self._progress.take(message)
             elif "problem" in message:
                 self._problems.append(str(message["problem"]))
             elif "error" in message:
@@ -273,7 +296,7 @@ class Learner:
         if self._running is None:
             return
         if self._last.found is not None:
-            before = doubts(self._last.found, self._labels())
+            before = doubts(self._round() or self._last.found, self._labels())
             self._note(self._answered.close_round(before, LEAST_DOUBT))
         taken, problem = self._last.take(self._running)
         self._note(problem)
@@ -320,22 +343,10 @@ class Learner:
             doubts=settled,
         )
 
-    def _progress_record(self) -> dict[str, Any]:
-        done, total = self._progress.get("done", 0), self._progress.get("total", 0)
-        took = self._clock() - self._began
-        left = took * (total - done) / done if done else self._as_before(took)
-        percent = round(100 * done / total) if total else 0
-        return {
-            "stage": self._progress.get("stage"),
-            "percent": percent,
-            "left_s": None if left is None else round(left),
-        }
-
-    def _as_before(self, took: float) -> float | None:
-        """Time left before the first steps are done: as the stage took in the last round; None if that is not known."""
-        stage = self._progress.get("stage")
-        usual = self._last.found.seconds.get("training") if self._last.found and stage == "training" else None
-        return None if usual is None or usual <= took else usual - took
+    def _usual(self, stage: str) -> float | None:
+        """How many seconds the training took in the last round; of other stages that is not known."""
+        found = self._last.found
+        return found.seconds.get("training") if found and stage == "training" else None
 
     def _publish(self, *, throttled: bool = False) -> None:
         """Send the state of training to pages. throttled: not if that was done just now."""

@@ -16,6 +16,7 @@ from ..errors import InputError, PunctumError
 from ..video import Sampled
 from ..video._opening import load_av
 from ..video.native import NativeFrames
+from .lock import make_work
 from .proxy_sound import ProxySound
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def make_proxy(
     frames = NativeFrames(str(source))
     draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
     try:
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_work(target.parent)
         frames.open()
         with av.open(str(draft), "w", format="mp4", options={"movflags": "+faststart"}) as out:
             _convert(source, frames, out, progress, stopped)

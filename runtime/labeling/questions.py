@@ -15,6 +15,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Any, Literal
 
 from ..datasets.annotators import SAME_ACTION_S
@@ -125,7 +126,8 @@ class Labels:
         by_video: dict[str, list[Click]] = {}
         for click in sorted(clicks, key=lambda c: (c.time_s, c.id)):
             known = by_video.setdefault(click.video, [])
-            if not any(_same_action(click, other) for other in known):
+            near = takewhile(lambda other: click.time_s - other.time_s <= SAME_ACTION_S, reversed(known))  # noqa: B023
+            if not any(_same_action(click, other) for other in near):
                 known.append(click)
         by_span: dict[str, list[BackgroundRow]] = {}
         for span in spans:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +95,17 @@ class RoundResult:
                 for name, video in self.videos.items()
             },
         }
+
+    def named(self, names: Mapping[str, str]) -> RoundResult:
+        """With the present names of its classes; those that `names` lacks are left out."""
+        videos = {
+            video: replace(
+                found,
+                events=tuple(replace(e, label=names[e.label]) for e in found.events if e.label in names),
+            )
+            for video, found in self.videos.items()
+        }
+        return replace(self, labels=tuple(names[label] for label in self.labels if label in names), videos=videos)
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> RoundResult:

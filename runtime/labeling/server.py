@@ -43,7 +43,7 @@ _TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".
 PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
     *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js"),
-    *("history.js", "dialogs.js", "legend.js", "export.js", "training.js"),
+    *("history.js", "dialogs.js", "legend.js", "export.js", "training.js", "waiting.js", "notices.js", "durable.js"),
 )
 
 
@@ -112,14 +112,15 @@ class Label:
             self.close()
 
     async def _watch(self) -> None:
-        """Tell pages when another program has changed the points file."""
+        """Tell pages when another program has changed the points file, or the folder is at its place no more."""
+        gone = ""
         while True:
             await asyncio.sleep(_LOOK_S)
-            with contextlib.suppress(
-                PunctumError, OSError, ValueError
-            ):  # half-written: the next change says what is wrong
-                if await run_in_threadpool(self.store.refresh):
-                    self._send({"reload": True})
+            changed, before, gone = False, gone, await run_in_threadpool(lambda: self.store.gone)
+            with contextlib.suppress(PunctumError, OSError, ValueError):  # half-written: the next change says so
+                changed = await run_in_threadpool(self.store.refresh)
+            if changed or gone != before:
+                self._send({"reload": True})
 
     def _from_thread(self, event: dict[str, Any]) -> None:
         loop = self._loop
@@ -155,7 +156,7 @@ class Label:
         videos = [video.to_record() for video in self.library.videos.values()]
         for video in videos:
             video["listed"] = self._listed is None or video["name"] in self._listed
-        facts: dict[str, Any] = {"folder": self.store.identity, "place": self._place}
+        facts: dict[str, Any] = {"folder": self.store.identity, "origin": self.store.origin, "place": self._place}
         facts |= {"boot": self._boot, "product": __version__}
         facts["learning"] = await run_in_threadpool(self.learner.status)
         return json_answer({**facts, "title": self._title, "annotator": self._annotator, **state, "videos": videos})

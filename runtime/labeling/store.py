@@ -7,33 +7,36 @@ file, its content is taken first.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from ..datasets.annotators import Mark, one_per_action
 from ..datasets.background import FILE as BACKGROUND
-from ..datasets.background import BackgroundRow, read_background, write_background
-from ..datasets.labeled import RECORD, Labeling, read_labeling
+from ..datasets.background import BackgroundRow, write_background
+from ..datasets.labeled import RECORD, Labeling
 from ..errors import InputError, PunctumError
 from ..files.atomic import remove_drafts
-from ..text.name_index import NameIndex
+from ..files.regular import need_regular
+from ..text.display import as_utf8
 from .changes import Change
-from .clicks import Click, read_clicks, write_clicks
+from .clicks import Click, write_clicks
 from .editable import Conflict, span_record
-from .lock import FolderLock
+from .lock import WORK, FolderLock, digest, folder_id
+from .loss import tell_lost_clicks, tell_lost_spans
+from .reading import LabelReader, text_of
 from .together import SAVED, complete, write_together
 from .undo import Labels, replaced
-from .watched import Watched
+from .verify import verify
+from .watched import Changed, Watched, writing
 
 _TIME = "%Y-%m-%dT%H:%M:%SZ"
 _ANSWERS = 1000  # changes that are known when they are sent again
+_TRIES = 5  # of a change while another program writes as well
+_NOTICES = 5
 
 
 def utc_now() -> str:
@@ -74,8 +77,7 @@ class ClickStore:
         now: Callable[[], str] = utc_now,
     ) -> None:
         self.folder, self.points_file, self.videos, self.fixed = folder, points_file, videos, fixed
-        self._index = NameIndex(videos, media=True)
-        self._seconds, self._now = seconds, now
+        self._now = now
         self._busy = threading.Lock()
         self._actions: dict[str, dict[str, int]] = {}
         self._answers: OrderedDict[str, dict[str, Any]] = OrderedDict()
@@ -83,6 +85,7 @@ class ClickStore:
         self._given = classes
         self.background_file = points_file.with_name(BACKGROUND)
         self._files = {"record": folder / RECORD, "spans": self.background_file, "clicks": points_file}
+        self._reader = LabelReader(self._files, videos, fixed=fixed, seconds=seconds)
         self._watched = Watched(folder, self._files.values())
         self.clicks: dict[str, Click] = {}
         self.spans: dict[str, BackgroundRow] = {}
@@ -91,10 +94,16 @@ class ClickStore:
         self.labeling = Labeling()
         self.version = 0
         """Number of changes since the start."""
-        self._lock = FolderLock(folder)
+        self.notices: list[str] = []
+        """What pages have to tell: labels that another program removed."""
+        self._lock = FolderLock(folder, points_file)
         try:
-            self.identity = _identity(folder, points_file)
+            need_regular([*self._files.values(), folder / SAVED])
+            ident, place = folder_id(folder), str(points_file.resolve())
+            self.identity = digest(place, ident)
             """Stays the same when the folder is labeled again: changes of another folder are not for this one."""
+            self.origin = digest(ident, points_file.name)
+            """The same for a copy of the folder, or for the folder at another place."""
             for path in (*self._files.values(), folder / SAVED):
                 remove_drafts(path)
             complete(folder / SAVED, self._files)
@@ -102,6 +111,16 @@ class ClickStore:
         except BaseException:
             self.close()
             raise
+
+    @property
+    def there(self) -> bool:
+        """Whether the folder is at its place: it may be moved, unmounted or replaced while pages are open."""
+        return not self.gone
+
+    @property
+    def gone(self) -> str:
+        """Why the folder is not at its place; empty if it is."""
+        return self._lock.gone
 
     def close(self) -> None:
         """Let other processes label the folder."""
@@ -117,36 +136,45 @@ class ClickStore:
                 changed then, and the change can be sent again.
         """
         with self._busy:
-            try:
-                reloaded = self._reload()
-            except InputError as error:  # the change is not at fault
-                raise PunctumError(
-                    error.code, error.given, error.allowed, error.next_step, required=error.required
-                ) from error
-            if change.key in self._answers:
-                known = self._answers[change.key]
-                return {**known, "version": self.version, "counts": self.counts(), "reload": True}
-            before = self._copy()
-            try:
-                event = change.apply(self)
-                if event:
-                    self._save(change)
-            except Conflict as conflict:
-                conflict.reloaded = reloaded
-                raise
-            except BaseException:
-                self.clicks, self.labeling = dict(before.clicks), before.labeling
-                self.classes, self.spans = before.classes, dict(before.spans)
-                self._actions.clear()
-                raise
-            if event or reloaded:
-                self.version += 1
-            restore = {"restore": replaced(before, self, change.ident)} if event and change.can_be_undone else {}
-            if change.key:
-                self._answers[change.key] = restore
-                while len(self._answers) > _ANSWERS:
-                    self._answers.popitem(last=False)
-            return {**event, **restore, "version": self.version, "counts": self.counts(), "reload": reloaded}
+            reloaded = False
+            for _ in range(_TRIES):
+                try:
+                    reloaded = self._reload() or reloaded
+                except InputError as error:  # the change is not at fault
+                    raise PunctumError(
+                        error.code, error.given, error.allowed, error.next_step, required=error.required
+                    ) from error
+                try:
+                    return self._apply(change, reloaded=reloaded)
+                except Changed:  # just before it was written
+                    continue
+            raise writing(self.folder)
+
+    def _apply(self, change: Change, *, reloaded: bool) -> dict[str, Any]:
+        if change.key in self._answers:
+            known = self._answers[change.key]
+            return {**known, "version": self.version, "counts": self.counts(), "reload": True}
+        before = self._copy()
+        try:
+            event = change.apply(self)
+            if event:
+                self._save(change, before)
+        except Conflict as conflict:
+            conflict.reloaded = reloaded
+            raise
+        except BaseException:
+            self.clicks, self.labeling = dict(before.clicks), before.labeling
+            self.classes, self.spans = before.classes, dict(before.spans)
+            self._actions.clear()
+            raise
+        if event or reloaded:
+            self.version += 1
+        restore = {"restore": replaced(before, self, change.ident)} if event and change.can_be_undone else {}
+        if change.key:
+            self._answers[change.key] = restore
+            while len(self._answers) > _ANSWERS:
+                self._answers.popitem(last=False)
+        return {**event, **restore, "version": self.version, "counts": self.counts(), "reload": reloaded}
 
     def refresh(self) -> bool:
         """Take over what another program wrote to the files. Returns whether there was anything."""
@@ -169,6 +197,8 @@ class ClickStore:
                 "counts": self.counts(),
                 "background": [span_record(row) for row in self.spans.values()],
                 "confirmed": self.labeling.confirmed,
+                "notices": self.notices,
+                "gone": as_utf8(self.gone),
             }
 
     def snapshot(self) -> tuple[list[Click], list[BackgroundRow], Labeling]:
@@ -176,6 +206,18 @@ class ClickStore:
         with self._busy:
             now = self._copy()
             return list(now.clicks.values()), list(now.spans.values()), now.labeling
+
+    def names(self) -> tuple[list[str], list[tuple[str, str]]]:
+        """The classes, and all changes of their names."""
+        with self._busy:
+            return list(self.classes), list(self.labeling.renamed)
+
+    @property
+    def points_name(self) -> str:
+        """The points file as readers of the folder name it."""
+        if self.points_file.is_relative_to(self.folder):
+            return self.points_file.relative_to(self.folder).as_posix()
+        return self.points_file.name
 
     def has_clicks(self, video: str, annotator: str | None = None) -> bool:
         """Whether a video has clicks. annotator: only those of this one, and those of nobody, which everybody edits."""
@@ -211,96 +253,45 @@ class ClickStore:
     def _copy(self) -> Labels:
         return Labels(dict(self.clicks), self.labeling.copy(), list(self.classes), dict(self.spans))
 
-    def _save(self, change: Change) -> None:
-        texts: dict[str, str] = {}
+    def _save(self, change: Change, before: Labels) -> None:
         if not self.fixed:
             self.labeling.classes = list(self.classes)
-        text = json.dumps(self.labeling.to_record(), indent=1, ensure_ascii=False) + "\n"
+        text, texts = text_of(self.labeling), dict[str, str]()
+        verify(before, self, self._files, text, exact=change.op == "undo")
         if text != self._record:
             texts["record"] = text
         if change.saves_spans and (self.spans or self.background_file.exists()):
             texts["spans"] = write_background(self.spans.values())
         if change.saves_clicks:
             texts["clicks"] = write_clicks(self.clicks.values())
-        write_together(self.folder / SAVED, self._files, texts)
+        write_together(self.folder / SAVED, self._files, texts, self._watched)
+        self._lock.check()
         self._record, self._given = text, self._given if self.fixed else ()
-        self._watched.note()
 
     def _reload(self) -> bool:
+        self._lock.check()
         completed = complete(self.folder / SAVED, self._files)
         if not completed:
             if not self._watched.changed():
                 return False
             self._watched.settle()
-        self._load()
+        self._load(own=completed)
         return True
 
-    def _load(self) -> None:
+    def _load(self, *, own: bool = False) -> None:
+        """Read the files. own: they are what this process wrote."""
+        need_regular(self._files.values())
         seen = self._watched.now()
-        labeling, record = self._read_record()
-        before, self.classes = (
-            self.classes,
-            list(dict.fromkeys([*self._given, *([] if self.fixed else labeling.classes)])),
-        )
-        try:
-            self._read_clicks_and_spans()
-        except BaseException:
-            self.classes = before
-            raise
-        self.labeling, self._record = labeling, record
+        known = self.labeling if self._watched.known else None
+        labels, record = self._reader.read(self._given, self.clicks, known)
+        if self._watched.known and not own:
+            work = self.folder / WORK
+            told = [
+                tell_lost_clicks(work, self.points_file, self.clicks, labels.clicks.values()),
+                tell_lost_spans(work, self.background_file, self.spans, labels.spans),
+            ]
+            self.notices = [*self.notices, *filter(None, told)][-_NOTICES:]
+        self.clicks, self.spans = dict(labels.clicks), dict(labels.spans)
+        self.classes, self.labeling, self._record = labels.classes, labels.labeling, record
         self._actions.clear()
         self._watched.note(seen)
-
-    def _read_record(self) -> tuple[Labeling, str]:
-        """The content of labeling.json, and its text. If it was removed meanwhile, nothing of it is lost."""
-        path = self._files["record"]
-        if not path.exists():
-            return (self.labeling, "") if self._watched.known else (Labeling(), "")
-        found = read_labeling(self.folder)
-        try:
-            return found, path.read_text("utf-8")
-        except (OSError, UnicodeDecodeError):  # in another encoding: it is written again
-            return found, ""
-
-    def _read_clicks_and_spans(self) -> None:
-        found = read_clicks(self.points_file, self._seconds)
-        known = NameIndex(self.classes)
-        for click in found:
-            click.video = self._index.find(click.video) or click.video
-            label = known.find(click.label)
-            if label is None and self.fixed:
-                raise InputError(
-                    "label-unknown",
-                    f"{self.points_file} contains the class {click.label!r}, which dataset.json does not list",
-                    ", ".join(self.classes),
-                    "correct one of the two",
-                )
-            if label is None:
-                self.classes.append(click.label)
-                known = NameIndex(self.classes)
-            click.label = label or click.label
-            old = self.clicks.get(click.id)
-            click.rev = 1 if old is None else old.rev + (old.to_record() != {**click.to_record(), "rev": old.rev})
-        spans = self._read_spans()
-        if not self.fixed:
-            known = NameIndex(self.classes)
-            self.classes += dict.fromkeys(s.label for s in spans.values() if s.label and known.find(s.label) is None)
-        self.clicks, self.spans = {click.id: click for click in found}, spans
-
-    def _read_spans(self) -> dict[str, BackgroundRow]:
-        """Certified background by id; rows of another program get one."""
-        known, spans = NameIndex(self.classes), dict[str, BackgroundRow]()
-        for row in read_background(self.background_file):
-            video, label = self._index.find(row.video) or row.video, known.find(row.label) or row.label
-            base = row.id or f"{video}-{row.start_s:g}-{row.end_s:g}"
-            ident, number = base, 2
-            while ident in spans:
-                ident, number = f"{base}-{number}", number + 1
-            spans[ident] = replace(row, id=ident, video=video, label=label)
-        return spans
-
-
-def _identity(folder: Path, points_file: Path) -> str:
-    """The place of the points file, and which folder that is: another one may have taken its place."""
-    facts = f"{points_file.resolve()}\0{folder.stat().st_ino}"
-    return hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:16]

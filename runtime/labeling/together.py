@@ -11,34 +11,58 @@ import hashlib
 import json
 import logging
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from ..errors import PunctumError
 from ..files.atomic import atomic_write
+from .watched import Changed, Watched
 
 SAVED = ".labeling-change.json"
 SCHEMA = "punctum.labeling-change/1"
 _log = logging.getLogger(__name__)
 
 
-def write_together(saved: Path, files: Mapping[str, Path], texts: Mapping[str, str]) -> None:
+def write_together(saved: Path, files: Mapping[str, Path], texts: Mapping[str, str], watched: Watched) -> None:
     """Write files.
 
     Args:
         saved: Where the change is saved meanwhile.
         files: Role -> file.
         texts: Role -> new content, in the order of writing.
+        watched: The files as they were read.
 
     Raises:
+        Changed: Another program has changed one of them meanwhile. All are as they were then.
         PunctumError: A file cannot be written. If `saved` exists then, `complete` can write the rest.
     """
+    old = {role: _content(files[role]) for role in texts}
     if len(texts) > 1:
-        entries = [{"role": role, "before": _digest(files[role]), "text": text} for role, text in texts.items()]
-        atomic_write(saved, json.dumps({"schema": SCHEMA, "files": entries}))
-    for role, text in texts.items():
-        atomic_write(files[role], text)
+        before = {role: None if data is None else _digest_of(data) for role, data in old.items()}
+        entries = [{"role": role, "before": before[role], "text": text} for role, text in texts.items()]
+        atomic_write(saved, json.dumps({"schema": SCHEMA, "files": entries}), parents=False)
+    written: list[str] = []
+    try:
+        for role, text in texts.items():
+            atomic_write(files[role], text, before=partial(watched.replace, files[role]), parents=False)
+            written.append(role)
+    except Changed:
+        for role in reversed(written):
+            _put_back(files[role], texts[role], old[role])
+        _remove(saved)
+        raise
     if len(texts) > 1:
         _remove(saved)
+
+
+def _put_back(path: Path, text: str, old: bytes | None) -> None:
+    """Undo the writing of a file, unless another program has changed it since."""
+    if _content(path) != text.encode():
+        return
+    if old is None:
+        _remove(path)
+    else:
+        atomic_write(path, old, parents=False)
 
 
 def complete(saved: Path, files: Mapping[str, Path]) -> bool:
@@ -73,14 +97,19 @@ def complete(saved: Path, files: Mapping[str, Path]) -> bool:
     except (KeyError, TypeError, UnicodeError):
         todo.clear()
     for path, text in todo.items():
-        atomic_write(path, text)
+        atomic_write(path, text, parents=False)
     _remove(saved)
     return True
 
 
 def _digest(path: Path) -> str | None:
+    data = _content(path)
+    return None if data is None else _digest_of(data)
+
+
+def _content(path: Path) -> bytes | None:
     with contextlib.suppress(OSError):
-        return _digest_of(path.read_bytes())
+        return path.read_bytes()
     return None
 
 

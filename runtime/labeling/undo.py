@@ -6,21 +6,20 @@ sends them back: this works after a restart of the server, too. What somebody el
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..datasets.background import BackgroundRow
 from ..datasets.labeled import Labeling
 from ..errors import InputError
 from ..text.display import shown
+from .class_names import class_of, known_class
 from .clicks import Click
 from .editable import Conflict, Editable, span_record, unmark
-from .fields import MAX_GIVEN, given, wrong
+from .fields import MAX_READ_S, encodes, given, wrong
 
 MARKS = ("nothing", "finished", "partly", "confirmed")
-_MOST_MARKS, _MOST_COLUMNS = 1000, 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,9 +42,9 @@ def replaced(before: Labels, store: Editable, ident: str) -> dict[str, Any]:
     """
     record: dict[str, Any] = {}
     if (one := before.clicks.get(ident)) is not (other := store.clicks.get(ident)):
-        record["click"] = [_image(one), _image(other)]
+        record["click"] = [image(one), image(other)]
     if (was := before.spans.get(ident)) is not (now := store.spans.get(ident)):
-        record["span"] = [_span_image(was), _span_image(now)]
+        record["span"] = [span_image(was), span_image(now)]
     marks = []
     for kind in MARKS:
         old, new = getattr(before.labeling, kind), getattr(store.labeling, kind)
@@ -101,18 +100,19 @@ def _put_click(store: Editable, before: Click | None, after: Click | None) -> di
     if one is None:
         return {}
     now = store.clicks.get(one.id)
-    if _same(_image(now), _image(before)):  # sent again
+    for click in (before, after):
+        if click is not None:  # the class may have been renamed since
+            click.label = known_class(store, click.label) or click.label
+    if same(image(now), image(before)):  # sent again
         return {}
-    if not _same(_image(now), _image(after)):
+    if not same(image(now), image(after)):
         raise Conflict(now)
     store.touch(one.video)
     if before is None:
         del store.clicks[one.id]
         return {"deleted": one.id, "video": one.video}
-    if before.label not in store.classes:
-        raise InputError("label-class", f"{shown(before.label)} is no class any more", next_step="add the class first")
-    if before.video not in store.videos:
-        raise InputError("label-video", f"{shown(before.video)} is no video of this folder", next_step="add it again")
+    _check_video(store, before.video)
+    before.label = class_of(store, before.label)
     before.rev = 1 if now is None else now.rev + 1
     store.clicks[before.id] = before
     if now is not None or not store.labeling.nothing.get(before.video):
@@ -126,19 +126,31 @@ def _put_span(store: Editable, before: BackgroundRow | None, after: BackgroundRo
     if one is None:
         return {}
     now = store.spans.get(one.id)
-    if _same(_span_image(now), _span_image(before)) or not _same(_span_image(now), _span_image(after)):
+    before, after = _present(store, before), _present(store, after)
+    if same(span_image(now), span_image(before)) or not same(span_image(now), span_image(after)):
         return {}
     if before is None:
         del store.spans[one.id]
         return {"unbackground": one.id}
+    _check_video(store, before.video)
     store.spans[before.id] = before
     return {"background": span_record(before)}
+
+
+def _present(store: Editable, row: BackgroundRow | None) -> BackgroundRow | None:
+    """A span whose class has its present name."""
+    return None if row is None else replace(row, label=known_class(store, row.label) or row.label)
+
+
+def _check_video(store: Editable, name: str) -> None:
+    if name not in store.videos:
+        raise InputError("label-video", f"{shown(name)} is no video of this folder", next_step="add it again")
 
 
 # --- records
 
 
-def _image(click: Click | None) -> dict[str, Any] | None:
+def image(click: Click | None) -> dict[str, Any] | None:
     """All of a click that its file has."""
     if click is None:
         return None
@@ -147,18 +159,18 @@ def _image(click: Click | None) -> dict[str, Any] | None:
     return record | {"clicked_s": None if click.clicked_s is None else round(click.clicked_s, 3)}
 
 
-def _span_image(row: BackgroundRow | None) -> dict[str, Any] | None:
+def span_image(row: BackgroundRow | None) -> dict[str, Any] | None:
     if row is None:
         return None
     times = {"start_s": round(row.start_s, 3), "end_s": round(row.end_s, 3)}
     return {**span_record(row), **times, "extra": dict(row.extra)}
 
 
-def _same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
+def same(one: dict[str, Any] | None, other: dict[str, Any] | None) -> bool:
     """Whether two are equal, apart from empty cells: rows of one file have all of its columns."""
     if one is None or other is None:
         return one is other
-    filled = ({**image, "extra": {k: cell for k, cell in image["extra"].items() if cell}} for image in (one, other))
+    filled = ({**record, "extra": {k: cell for k, cell in record["extra"].items() if cell}} for record in (one, other))
     return next(filled) == next(filled)
 
 
@@ -195,7 +207,7 @@ def _span(name: str, value: object) -> BackgroundRow:
 
 def _number(name: str, value: object) -> float:
     try:
-        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(float(value)) <= MAX_READ_S:
             raise wrong(name, value)
     except OverflowError:
         raise wrong(name, value) from None
@@ -203,21 +215,24 @@ def _number(name: str, value: object) -> float:
 
 
 def _text(name: str, value: object) -> str:
-    return "" if value == "" else given(name, value)
+    """A cell as a file has it. It can be long: what was deleted has to come back."""
+    if not isinstance(value, str) or not encodes(value):
+        raise wrong(name, value)
+    return value
 
 
 def _columns(value: object) -> dict[str, str]:
-    if not isinstance(value, dict) or len(value) > _MOST_COLUMNS:
+    if not isinstance(value, dict):
         raise wrong("extra", value)
     return {given("extra", key): _text("extra", cell) for key, cell in value.items()}
 
 
 def _marks(value: object) -> list[tuple[str, str, str, str | None, str | None]]:
-    if not isinstance(value, list) or len(value) > _MOST_MARKS:
+    if not isinstance(value, list):
         raise wrong("marks", value)
     made = []
     for entry in value:
-        if not isinstance(entry, list) or len(entry) != 5 or entry[0] not in MARKS or len(str(entry)) > 4 * MAX_GIVEN:
+        if not isinstance(entry, list) or len(entry) != 5 or entry[0] not in MARKS:
             raise wrong("marks", entry)
         times = [None if at is None else _text("marks", at) for at in entry[3:]]
         made.append((str(entry[0]), given("marks", entry[1]), given("marks", entry[2]), times[0], times[1]))

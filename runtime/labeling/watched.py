@@ -9,7 +9,12 @@ from pathlib import Path
 from ..errors import PunctumError
 
 _SETTLE_S, _SETTLE_TIMES = 0.1, 20
-Signatures = tuple[tuple[int, ...] | None, ...]
+Signature = tuple[int, ...] | None
+Signatures = dict[Path, Signature]
+
+
+class Changed(Exception):
+    """Another program has changed a file since it was read."""
 
 
 class Watched:
@@ -31,15 +36,21 @@ class Watched:
 
     def now(self) -> Signatures:
         """What tells one content of the files from another."""
-        return tuple(_signature(path) for path in self._files)
+        return {path: _signature(path) for path in self._files}
 
-    def note(self, seen: Signatures | None = None) -> None:
-        """Note that the files are known as they were, or are now."""
-        self._seen = self.now() if seen is None else seen
+    def note(self, seen: Signatures) -> None:
+        """Note that the files are known as they were."""
+        self._seen = seen
 
     def changed(self) -> bool:
         """Whether they have changed since `note`."""
         return self.now() != self._seen
+
+    def replace(self, path: Path, draft: Path) -> None:
+        """To be called directly before `draft` takes the place of a file. Raises Changed if it is another one now."""
+        if self._seen is None or _signature(path) != self._seen[path]:
+            raise Changed
+        self._seen = {**self._seen, path: _signature(draft)}
 
     def settle(self) -> None:
         """Wait until another program has written all of a file: the beginning of a table is a table, too.
@@ -52,15 +63,20 @@ class Watched:
             time.sleep(_SETTLE_S)
             if self.now() == before:
                 return
-        raise PunctumError(
-            "write-failed",
-            f"Another program is writing to {self._folder}",
-            required="files that stay as they are for a moment",
-            next_step="wait until it has ended",
-        )
+        raise writing(self._folder)
 
 
-def _signature(path: Path) -> tuple[int, ...] | None:
+def writing(folder: Path) -> PunctumError:
+    """The error for a folder to which another program goes on writing."""
+    return PunctumError(
+        "write-failed",
+        f"Another program is writing to {folder}",
+        required="files that stay as they are for a moment",
+        next_step="wait until it has ended",
+    )
+
+
+def _signature(path: Path) -> Signature:
     try:
         status = path.stat()
     except OSError:

@@ -77,7 +77,7 @@ def read_source(folder: Path, name: str) -> Source:
     try:
         with not_labeled(folder):
             for _ in range(_TIMES):
-                watched.note()
+                watched.note(watched.now())
                 try:
                     found = _read(folder, name)
                 except InputError:

@@ -6,9 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from punctum.runtime import Dataset, InputError
 from punctum.runtime.cli import invoke
-from punctum.runtime.datasets.annotators import Mark, compare, one_per_action
+from punctum.runtime.datasets.annotators import SAME_ACTION_S, Mark, compare, one_per_action
 from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.datasets.init import init_dataset
 from punctum.runtime.datasets.labeled import RECORD, SCHEMA, read_labeling
@@ -229,6 +231,15 @@ def test_init_asks_for_the_frame_rate_of_clicks_in_frames(folder: Path):
     assert Dataset.open(folder, need_features=False).points()["a"][0].time_s == 1.5
 
 
+def test_init_refuses_a_folder_that_is_being_labeled(folder: Path, capsys: pytest.CaptureFixture[str]):
+    opened = open_folder(folder)
+    assert invoke(["data", "init", str(folder)]) == 2
+    assert "error [label-running]" in capsys.readouterr().err
+    assert not (folder / "dataset.json").exists()
+    opened.store.close()
+    assert invoke(["data", "init", str(folder)]) == 0
+
+
 def test_init_refuses_other_folders(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert invoke(["data", "init", str(tmp_path)]) == 2
     assert invoke(["data", "init", str(tmp_path / "none")]) == 2
@@ -313,3 +324,41 @@ def test_clicks_of_other_videos_are_left_out_and_counted(folder: Path, caplog: p
     init_dataset(folder)
     assert "nobody" not in (folder / "train.txt").read_text()
     assert "3 clicks of videos that are not in" in caplog.text and "nobody" in caplog.text
+
+
+@st.composite
+def some_marks(draw: st.DrawFn, who: str) -> list[Mark]:
+    times = draw(st.lists(st.integers(0, 16).map(lambda k: k / 4), max_size=12))
+    return [Mark(who, draw(st.sampled_from("xyz")), time_s, f"{who}{k}") for k, time_s in enumerate(times)]
+
+
+def slowly(first: list[Mark], second: list[Mark], *, same: bool) -> set[tuple[Mark, Mark]]:
+    """Pairs of marks, the nearest first, by looking at all of them."""
+    first, second = sorted(first, key=lambda m: m.time_s), sorted(second, key=lambda m: m.time_s)
+    every = [
+        (abs(a.time_s - b.time_s), i, j)
+        for i, a in enumerate(first)
+        for j, b in enumerate(second)
+        if abs(a.time_s - b.time_s) <= SAME_ACTION_S and (not same or a.label == b.label)
+    ]
+    pairs: dict[int, int] = {}
+    for _, i, j in sorted(every):
+        if i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return {(first[i], second[j]) for i, j in pairs.items()}
+
+
+@given(some_marks("ann"), some_marks("ben"))
+def test_the_nearest_clicks_are_matched_first(first: list[Mark], second: list[Mark]):
+    found = compare(first, second)
+    agreed = slowly(first, second, same=True)
+    assert set(found.agreed) == agreed
+    used = {mark for pair in agreed for mark in pair}
+    rest = ([m for m in first if m not in used], [m for m in second if m not in used])
+    assert set(found.classes) == slowly(*rest, same=False)
+
+
+def test_many_clicks_at_one_place_are_matched_at_once():
+    """20,000 clicks of two annotators within 8 s have 75 million pairs that are close enough."""
+    clicks = [Mark("ab"[k % 2], "x", 8 * (k // 2) / 10_000, k) for k in range(20_000)]
+    assert len(one_per_action(clicks)) == 10_000

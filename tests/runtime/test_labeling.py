@@ -21,6 +21,8 @@ from punctum.runtime.labeling.clicks import Click, read_clicks, write_clicks
 from punctum.runtime.labeling.folder import open_folder
 from punctum.runtime.labeling.store import ClickStore
 
+from tests.helpers.label_changes import as_sent, known
+
 NOW = "2026-01-02T03:04:05Z"
 
 
@@ -38,7 +40,7 @@ def store(tmp_path: Path):
 
 
 def change(store: ClickStore, op: str, *, who: str = "ann", **values: Any) -> dict[str, Any]:
-    return store.apply(Change.parse({"op": op, "annotator": who, **values}))
+    return store.apply(Change.parse({"annotator": who, **as_sent(store, op, **values)}))
 
 
 def add(store: ClickStore, ident: str, label: str = "open", video: str = "a", time_s: float = 1.0, **more: Any) -> Any:
@@ -80,26 +82,30 @@ def test_training_and_check_read_what_is_written(store, tmp_path):
 
 
 def test_a_change_that_is_sent_twice_has_one_effect(store):
+    add(store, "c1")
+    was = known(store, "c1")
     for _ in range(2):
         add(store, "c1")
-        change(store, "edit", id="c1", rev=1, time_s=2.0)
+        change(store, "edit", id="c1", was=was, time_s=2.0)
     assert [row["time_s"] for row in rows(store)] == ["2.000"]
+    was = known(store, "c1")
     for _ in range(2):
-        change(store, "delete", id="c1", rev=2)
+        change(store, "delete", id="c1", was=was)
     assert rows(store) == []
 
 
 def test_two_pages_do_not_overwrite_each_other(store):
     add(store, "c1")
-    change(store, "edit", id="c1", rev=1, label="close")
+    was = known(store, "c1")
+    change(store, "edit", id="c1", label="close")
     with pytest.raises(Conflict) as conflict:
-        change(store, "edit", id="c1", rev=1, time_s=9.0, who="ben")
+        change(store, "edit", id="c1", was=was, time_s=9.0, who="ben")
     assert conflict.value.click.label == "close"
     with pytest.raises(Conflict):
-        change(store, "delete", id="c1", rev=1)
-    change(store, "delete", id="c1", rev=2)
+        change(store, "delete", id="c1", was=was)
+    change(store, "delete", id="c1")
     with pytest.raises(Conflict) as gone:
-        change(store, "edit", id="c1", rev=2, time_s=3.0)
+        change(store, "edit", id="c1", time_s=3.0)
     assert gone.value.click is None
 
 
@@ -145,7 +151,7 @@ def test_a_write_that_fails_changes_nothing(store, monkeypatch):
     add(store, "c1")
     before = store.state()
 
-    def full(*arguments: object) -> None:
+    def full(*arguments: object, **more: object) -> None:
         raise PunctumError("write-failed", "no space")
 
     with monkeypatch.context() as patch:
@@ -177,7 +183,7 @@ def test_frame_numbers_become_seconds(tmp_path):
     store = ClickStore(tmp_path, path, ["a"], classes=("open",), seconds=lambda video, frame: frame / 25)
     (click,) = store.clicks.values()
     assert click.time_s == 2.0
-    change(store, "edit", id=click.id, rev=1, time_s=3.0)
+    change(store, "edit", id=click.id, time_s=3.0)
     assert [(row["time_s"], row["point"]) for row in rows(store)] == [("3.000", "")]
     store.close()
 
@@ -192,7 +198,7 @@ def test_one_process_labels_a_folder(store, tmp_path):
 
 def test_undo_of_a_deletion_keeps_who_and_when(store):
     add(store, "c1", who="ben", note="x")
-    change(store, "delete", id="c1", rev=1)
+    change(store, "delete", id="c1")
     add(store, "c1", note="x", by="ben", created="2025-05-05T00:00:00Z")
     assert [(row["annotator"], row["created"], row["note"]) for row in rows(store)] == [
         ("ben", "2025-05-05T00:00:00Z", "x")
@@ -309,14 +315,14 @@ BAD = [
     {"op": "burn", "annotator": "ann"},
     {"op": "add", "annotator": "ann", "id": "../x", "label": "open", "video": "a", "time_s": 1},
     {"op": "add", "annotator": "ann", "id": "x", "label": "open", "video": "../a", "time_s": 1},
-    {"op": "add", "annotator": "ann", "id": "x", "label": "unknown", "video": "a", "time_s": 1},
+    {"op": "add", "annotator": "ann", "id": "x", "label": "=unknown", "video": "a", "time_s": 1},
     {"op": "add", "annotator": "", "id": "x", "label": "open", "video": "a", "time_s": 1},
     *(
         {"op": "add", "annotator": "ann", "id": "x", "label": "open", "video": "a", "time_s": time_s}
         for time_s in (-1, "1", None, True, float("nan"), float("inf"), 1e12)
     ),
     {"op": "add", "annotator": "ann", "id": "x", "label": "open", "video": "a", "time_s": 1, "note": "n" * 2000},
-    {"op": "edit", "annotator": "ann", "id": "x", "rev": "1"},
+    {"op": "edit", "annotator": "ann", "id": "x", "was": "1"},
     {"op": "nothing", "annotator": "ann", "video": "a", "value": 1},
     {"op": "reaction", "annotator": "ann", "seconds": 30},
 ]

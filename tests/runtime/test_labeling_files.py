@@ -19,6 +19,8 @@ from punctum.runtime.labeling import together
 from punctum.runtime.labeling.changes import Change
 from punctum.runtime.labeling.store import ClickStore
 
+from tests.helpers.label_changes import as_sent
+
 NOW = "2026-01-02T03:04:05Z"
 HEAD = "class,video_id,time_s,id\n"
 
@@ -35,7 +37,7 @@ def store(tmp_path: Path):
 
 
 def change(store: ClickStore, op: str, **values: Any) -> dict[str, Any]:
-    return store.apply(Change.parse({"op": op, "annotator": "ann", **values}))
+    return store.apply(Change.parse({"annotator": "ann", **as_sent(store, op, **values)}))
 
 
 def add(store: ClickStore, ident: str, **more: Any) -> Any:
@@ -65,11 +67,11 @@ def test_a_class_is_renamed_in_all_files_or_in_none(store, tmp_path, monkeypatch
     change(store, "background", id="n1", video="a", start_s=3.0, end_s=4.0, label="open")
     real, done = together.atomic_write, [0]
 
-    def write(path: Any, data: Any) -> None:
+    def write(path: Any, data: Any, **more: Any) -> None:
         if done[0] == writes:
             raise Full if killed else PunctumError("write-failed", "no space")
         done[0] += 1
-        real(path, data)
+        real(path, data, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(together, "atomic_write", write)
@@ -96,10 +98,10 @@ def test_an_answer_in_an_unlabeled_video_is_never_without_its_mark(store, tmp_pa
     add(store, "c1", video="b")
     real = together.atomic_write
 
-    def write(path: Any, data: Any) -> None:
+    def write(path: Any, data: Any, **more: Any) -> None:
         if Path(path).name == "labeling.json":
             raise Full
-        real(path, data)
+        real(path, data, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(together, "atomic_write", write)
@@ -115,10 +117,10 @@ def test_an_answer_in_an_unlabeled_video_is_never_without_its_mark(store, tmp_pa
 def test_an_interrupted_change_does_not_overwrite_another_program(store, tmp_path, monkeypatch, caplog):
     add(store, "c1")
 
-    def write(path: Any, data: Any, real: Any = together.atomic_write) -> None:
+    def write(path: Any, data: Any, real: Any = together.atomic_write, **more: Any) -> None:
         if Path(path).name == "points.csv":
             raise Full
-        real(path, data)
+        real(path, data, **more)
 
     with monkeypatch.context() as patch:
         patch.setattr(together, "atomic_write", write)
@@ -316,9 +318,9 @@ def test_every_row_can_be_edited(tmp_path):
         csv.writer(stream).writerows(rows)
     store = make(tmp_path)
     for ident in ids:
-        change(store, "edit", id=ident, rev=1, label="open")
+        change(store, "edit", id=ident, label="open")
         change(store, "confirm", id=ident, value=True)
-        change(store, "delete", id=ident, rev=2)
+        change(store, "delete", id=ident)
     change(store, "remove", label=("long " * 40).strip())
     change(store, "rename", label="two\nlines", to="one line")
     assert store.classes == ["open", "close", "one line"]

@@ -20,6 +20,8 @@ from punctum.runtime.labeling.results import results
 from punctum.runtime.labeling.round_result import RoundEvent, RoundResult, RoundVideo, read_round
 from punctum.runtime.labeling.store import ClickStore
 
+from tests.helpers.label_changes import as_sent
+
 NOW = "2026-01-02T03:04:05Z"
 Rows = list[tuple[str, float, float, float]]
 
@@ -215,7 +217,7 @@ def make(folder: Path) -> ClickStore:
 
 
 def change(store: ClickStore, op: str, **values: Any) -> dict[str, Any]:
-    return store.apply(Change.parse({"op": op, "annotator": "ann", **values}))
+    return store.apply(Change.parse({"annotator": "ann", **as_sent(store, op, **values)}))
 
 
 def test_no_is_a_row_that_training_reads(store, tmp_path):
@@ -258,7 +260,7 @@ def test_a_confirmed_click_is_remembered_until_it_is_deleted(store, tmp_path):
     change(store, "add", id="c1", label="open", video="a", time_s=1.0)
     change(store, "confirm", id="c1", value=True)
     assert json.loads((tmp_path / "labeling.json").read_text())["confirmed"] == {"c1": {"ann": NOW}}
-    change(store, "delete", id="c1", rev=1)
+    change(store, "delete", id="c1")
     assert "confirmed" not in json.loads((tmp_path / "labeling.json").read_text())
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from punctum.runtime import InputError
 from punctum.runtime.labeling import learner as learning
 from punctum.runtime.labeling.answered import Moment
 from punctum.runtime.labeling.label_state import state_of
@@ -363,3 +365,27 @@ def test_an_answer_settles_its_moment_for_the_round(store, watch):
     learner._running = state_of(store)
     children[0].on_message({"result": True})
     assert len(learner.questions()["questions"]) == 1
+
+
+def test_training_reads_the_points_file_of_a_subfolder(tmp_path):
+    store = ClickStore(tmp_path, tmp_path / "sub" / "clicks.csv", ["a", "b"], classes=("open", "close"))
+    made: list[FakeChild] = []
+
+    def start(*given: Any, **more: Any) -> Any:
+        made.append(FakeChild(*given, **more))
+        return made[-1]
+
+    learner = Learner(store, tmp_path, tmp_path / "work", after=4, start=start, needs=())
+    label(store, 4)
+    learner.look()
+    assert made[0].request["points"] == "sub/clicks.csv"
+    learner.close()
+    store.close()
+
+
+@pytest.mark.parametrize("name", ["answers.json", "result.json", "trained.json"])
+def test_a_pipe_in_the_work_folder_is_refused(store, tmp_path, name):
+    (tmp_path / "work" / "learning").mkdir(parents=True)
+    os.mkfifo(tmp_path / "work" / "learning" / name)
+    with pytest.raises(InputError, match="a named pipe"):
+        Learner(store, tmp_path, tmp_path / "work", needs=())

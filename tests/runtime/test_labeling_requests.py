@@ -97,7 +97,7 @@ def test_a_column_that_appears_twice_is_an_error_of_the_file(site, folder):
         {**CLICK, "video": "\ud800"},
         {"op": "undo", "annotator": "ann"},
         {"op": "undo", "annotator": "ann", "restore": []},
-        {"op": "edit", "annotator": "ann", "id": "c1", "rev": 10**400},
+        {"op": "edit", "annotator": "ann", "id": "c1", "was": {"label": "open", "time_s": 10**400, "note": ""}},
     ],
 )
 def test_changes_that_cannot_be_are_answered(site, body):
@@ -109,7 +109,8 @@ def test_a_click_far_beyond_the_end_is_refused(site, folder):
     site.post(f"/api/videos/{video_id(folder / 'plain.mp4')}/open")
     answer = site.post("/api/change", {**CLICK, "time_s": 9000.0})
     assert (answer.status, "ends at 2.0 s" in json.loads(answer.body)["error"]) == (400, True)
-    edit = {"op": "edit", "annotator": "ann", "id": "early", "rev": 1, "time_s": 8000.0}
+    was = {"label": "open", "time_s": 9000.0, "note": ""}
+    edit = {"op": "edit", "annotator": "ann", "id": "early", "was": was, "time_s": 8000.0}
     assert site.post("/api/change", edit).status == 400
     assert site.post("/api/change", {**edit, "time_s": 1.0}).status == 200
 
@@ -173,3 +174,11 @@ def test_conversion_goes_on_after_a_folder_that_cannot_be_made(tmp_path):
         wait("ready")
     finally:
         library.close()
+
+
+def test_a_large_row_can_be_restored(site):
+    """What the server itself sent with a deletion, it takes back."""
+    restore = {"click": [{"note": "x" * 200_000}, None]}
+    answer = site.post("/api/change", {"op": "undo", "annotator": "ann", "restore": restore})
+    assert (answer.status, json.loads(answer.body)["code"]) == (400, "label-change")  # read, and no click
+    assert site.post("/api/skip", {"key": "x" * 100_000}).status == 413

@@ -131,7 +131,7 @@ def test_a_change_needs_an_origin(site):
 
 
 def test_bodies_are_bounded(site):
-    assert site.post("/api/change", b"x" * (MAX_BODY + 1), **{"content-length": str(MAX_BODY + 1)}).status == 413
+    assert site.post("/api/skip", b"x" * (MAX_BODY + 1), **{"content-length": str(MAX_BODY + 1)}).status == 413
     assert site.post("/api/change", b"x", **{"content-length": "-1"}).status == 413
     assert site.post("/api/change", b"x", **{"content-length": "9" * 5000}).status == 413
     endless = [b"x" * 4096] * (2 * MAX_BODY // 4096)  # without a length
@@ -152,10 +152,11 @@ def test_a_change_a_conflict_and_a_refusal(site):
     answer = site.post("/api/change", click)
     assert answer.status == 200
     assert json.loads(answer.body)["click"]["rev"] == 1
-    edit = {"op": "edit", "annotator": "ann", "id": "c1", "rev": 7, "time_s": 1.5}
+    was = {"label": "open", "time_s": 2.0, "note": ""}
+    edit = {"op": "edit", "annotator": "ann", "id": "c1", "was": was, "time_s": 1.5}
     answer = site.post("/api/change", edit)
     assert (answer.status, json.loads(answer.body)["click"]["time_s"]) == (409, 1.0)
-    assert site.post("/api/change", {**click, "id": "c2", "label": "unknown"}).status == 400
+    assert site.post("/api/change", {**click, "id": "c2", "label": "=unknown"}).status == 400
     assert [c["id"] for c in json.loads(site.get("/api/state").body)["clicks"]] == ["c1"]
 
 
@@ -272,6 +273,7 @@ def test_a_second_server_of_a_folder_is_refused(folder, capsys):
         (["{empty}"], "video-folder-empty"),
         (["{folder}", "--annotator", " "], "label-annotator"),
         (["{folder}", "--classes", "a,A"], "label-alike"),
+        (["{folder}", "--annotator", "J\udcf6rg"], "label-annotator"),
         (["{folder}", "--points", ""], "path"),
     ],
 )

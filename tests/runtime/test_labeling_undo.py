@@ -13,6 +13,8 @@ from punctum.runtime import InputError
 from punctum.runtime.labeling.changes import Change, Conflict
 from punctum.runtime.labeling.store import ClickStore
 
+from tests.helpers.label_changes import as_sent
+
 NOW = "2026-01-02T03:04:05Z"
 POINTS = "class,video_id,time_s,id,annotator,camera\nopen,a,1,p1,ann,left\nclose,b,2,p 2,ben,right\n"
 
@@ -33,10 +35,8 @@ def store(tmp_path: Path):
 
 
 def change(store: ClickStore, op: str, *, who: str = "ann", **values: Any) -> dict[str, Any]:
-    """Make a change, as the page sends it: with the revision of the click that it knows."""
-    if op in ("edit", "delete") and "rev" not in values:
-        values["rev"] = store.clicks[values["id"]].rev
-    return store.apply(Change.parse({"op": op, "annotator": who, **values}))
+    """Make a change, as the page sends it."""
+    return store.apply(Change.parse({"annotator": who, **as_sent(store, op, **values)}))
 
 
 def undo(store: ClickStore, event: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -269,3 +269,71 @@ def test_any_changes_and_their_undos_restore_the_files(tmp_path_factory, steps, 
         assert content(store) == last
     finally:
         store.close()
+
+
+IMAGE = {
+    **{"id": "x", "label": "open", "video": "a", "time_s": 1.0, "clicked_s": None, "speed": None, "extra": {}},
+    **{"annotator": "ann", "created": NOW, "note": ""},
+}
+SPAN = {
+    **{"id": "x", "video": "a", "start_s": 1.0, "end_s": 2.0, "label": "open", "annotator": "ann"},
+    **{"created": NOW, "extra": {}},
+}
+
+
+@pytest.mark.parametrize(
+    "restore",
+    [
+        *({"click": [{**IMAGE, "time_s": time_s}, None]} for time_s in (1e300, -1e300, 1e13)),
+        *({"click": [{**IMAGE, "extra": {name: "1"}}, None]} for name in ("Time_S", "ID", " id", "clicked s", "class")),
+        {"click": [{**IMAGE, "extra": {"Camera!": "1", "camera": "2"}}, None]},
+        {"click": [{**IMAGE, "note": "a\rb"}, None]},
+        {"click": [{**IMAGE, "note": "\rb"}, None]},
+        {"click": [{**IMAGE, "note": " b"}, None]},
+        {"click": [{**IMAGE, "note": "x" * 200_000}, None]},
+        {"click": [{**IMAGE, "id": " "}, None]},
+        {"click": [{**IMAGE, "id": " x"}, None]},
+        {"click": [{**IMAGE, "label": " "}, None]},
+        {"click": [{**IMAGE, "label": "\n"}, None]},
+        {"click": [{**IMAGE, "video": " "}, None]},
+        {"click": [{**IMAGE, "video": "z"}, None]},
+        *({"span": [{**SPAN, "end_s": end_s}, None]} for end_s in (1e308, 1e13)),
+        {"span": [{**SPAN, "video": " "}, None]},
+        {"span": [{**SPAN, "video": "z"}, None]},
+        {"span": [{**SPAN, "extra": {"Start_S": "4"}}, None]},
+        {"span": [{**SPAN, "created": "a\rb"}, None]},
+        {"marks": [["finished", " ", "ann", NOW, None]]},
+        {"marks": [["finished", "a", " ", NOW, None]]},
+    ],
+)
+def test_what_could_not_be_read_again_is_not_put_back(store, restore):
+    change(store, "finished", video="c", value=True)
+    before = content(store)
+    with pytest.raises(InputError):
+        change(store, "undo", restore=restore)
+    assert content(store) == before
+    change(store, "add", id="n", label="open", video="a", time_s=1)
+    store.close()
+    make(store.folder).close()
+
+
+@pytest.mark.parametrize("wide", [False, True])
+def test_a_large_row_comes_back(tmp_path, wide):
+    """300 foreign columns, a cell and a note of 12,000 characters, and more than 64 KB in all."""
+    names = [f"column {k}" for k in range(300)] if wide else ["camera"]
+    cells = ["x" * 300] * 300 if wide else ["y" * 90_000]
+    note = "" if wide else "n" * 12_000
+    (tmp_path / "points.csv").write_text(
+        ",".join(["class,video_id,time_s,id,note", *names]) + "\n" + ",".join([f"open,a,1,p1,{note}", *cells]) + "\n"
+    )
+    store = make(tmp_path)
+    change(store, "edit", id="p1", time_s=2.0)
+    change(store, "finished", video="c", value=True)
+    before = content(store)
+    deleted = change(store, "delete", id="p1")
+    store.close()
+    store = make(tmp_path)
+    undo(store, deleted)
+    assert content(store) == before
+    change(store, "edit", id="p1", time_s=3.0)
+    store.close()

@@ -161,7 +161,7 @@ def test_no_click_at_all(tmp_path):
 
 
 def test_a_folder_that_is_labeled_at_the_moment(one, two, tmp_path):
-    lock = FolderLock(two)
+    lock = FolderLock(two, two / "points.csv")
     with pytest.raises(InputError, match="is labeling") as error:
         merge_folders([one, two], tmp_path / "all")
     assert error.value.code == "label-running"

@@ -327,7 +327,7 @@ def test_two_pages_stay_in_step(clips, serve, browser, tmp_path):
         ident = server.rows()[0]["id"]
         script = (
             "const [id, values, done] = arguments; import('/page/model.js').then((m) => { "
-            "m.state.clicks.get(id).rev -= values.stale; m.editClick(id, {time_s: values.time_s}); done(); })"
+            "m.state.clicks.get(id).time_s -= values.stale; m.editClick(id, {time_s: values.time_s}); done(); })"
         )
         browser.driver.execute_async_script(script, ident, {"time_s": 1.5, "stale": 0})
         page.saved()

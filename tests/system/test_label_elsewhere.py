@@ -183,7 +183,7 @@ def delete_elsewhere(browser, ident: str) -> None:
         "const [id, done] = arguments;"
         "Promise.all([import('/page/api.js'), import('/page/model.js')]).then(([a, m]) => "
         "a.call('api/change', {method: 'POST', headers: {'content-type': 'application/json', 'x-page': 'other'}, body: "
-        "JSON.stringify({op: 'delete', id, rev: m.state.clicks.get(id).rev, annotator: 'ann', "
+        "JSON.stringify({op: 'delete', id, was: m.state.clicks.get(id), annotator: 'ann', "
         "folder: a.site.folder})}))"
         ".then((r) => done(r.status))"
     )

@@ -1,22 +1,19 @@
 // Saving. Each change waits in the browser's storage until the server has it on disk, so that neither a crash of the
 // server nor one of the browser loses it. The server takes a change only once, however often it is sent.
-import { address, call, site } from "./api.js";
+import { address, call, parse, site } from "./api.js";
 import { byId, counted, say } from "./dom.js";
 import { connect, display, drop, nextId, notify, receive, replace, state } from "./model.js";
+import { close, notice } from "./notices.js";
+import * as waiting from "./waiting.js";
 
 const page = nextId();
 const outbox = [];
-let sending = false, closed = false, number = 0;
-const RETRY_MS = 1000, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000, MOST_AGE_S = 29 * 86400;
+let sending = false, closed = false;
+const RETRY_MS = 1000, SURE_MS = 300, WAIT_MS = 10000, ADOPT_MS = 5000, MOST_KNOWN = 4000, MOST_AGE_S = 29 * 86400;
 
-const ALL = "punctum-change-";
-const prefix = () => `${ALL}${site.folder}-`;
-function keep(entry) {
-  try { localStorage.setItem(entry.key, JSON.stringify(entry.change)); } catch { /* private mode: memory only */ }
-}
 function forget(entry) {
   outbox.splice(outbox.indexOf(entry), 1);
-  try { localStorage.removeItem(entry.key); } catch { /* as above */ }
+  waiting.forget(entry);
 }
 
 // What each change replaced, by its key, as the server has told. To undo a change, this is sent back.
@@ -25,7 +22,7 @@ function learn(key, restore) {
   if (!key || !restore) return;
   replaced.set(key, restore);
   if (replaced.size > MOST_KNOWN) replaced.delete(replaced.keys().next().value);
-  for (const entry of outbox) if (entry.change.of === key) { entry.change.restore = restore; keep(entry); }
+  for (const entry of outbox) if (entry.change.of === key) { entry.change.restore = restore; waiting.keep(entry); }
 }
 /** A change as the server takes it. What it has replaced may be unknown, after a restart: then its plain inverse is sent. The
  * server gets the age of the change, and not its time: the two clocks may differ. */
@@ -40,15 +37,18 @@ function sent({ made, ...change }) {
 export const isSaving = () => outbox.length > 0;
 
 connect((change) => {
-  number += 1;
-  const key = prefix() + String(Date.now()).padStart(15, "0") + String(number).padStart(6, "0") + page;
-  const entry = { key, change: { ...change, folder: site.folder, place: site.place, made: Date.now() } };
+  const facts = { folder: site.folder, origin: site.origin, place: site.place, made: Date.now() };
+  const entry = { key: waiting.newKey(page), change: { ...change, ...facts } };
   if (replaced.has(change.of)) entry.change.restore = replaced.get(change.of); // for the page that will send it
   outbox.push(entry);
-  keep(entry);
+  waiting.keep(entry);
+  setTimeout(() => secure(entry), SURE_MS); // most are saved by then
   show();
   pump();
 });
+function secure(entry) {
+  if (outbox.includes(entry)) waiting.secure(entry).then(() => { if (trouble) show(); });
+}
 
 // A page holds a lock as long as it lives, so that its changes are left to itself.
 const lock = (name) => `punctum-page-${name}`;
@@ -56,22 +56,24 @@ navigator.locks?.request(lock(page), () => new Promise(() => {}));
 
 /** Changes that a page before this one could not send. */
 async function adopt() {
-  let keys = [];
-  try { keys = Object.keys(localStorage).filter((k) => k.startsWith(prefix())).sort(); } catch { /* as above */ }
   const alive = new Set(((await navigator.locks?.query())?.held || []).map((held) => held.name));
-  for (const key of keys) {
-    if (outbox.some((e) => e.key === key) || alive.has(lock(key.slice(prefix().length + 21)))) continue;
-    try {
-      const change = JSON.parse(localStorage.getItem(key));
-      if (change) outbox.push({ key, change });
-    } catch { localStorage.removeItem(key); }
-  }
+  const isAlive = (other) => alive.has(lock(other));
+  await waiting.restore(isAlive);
+  const found = waiting.left(new Set(outbox.map((e) => e.key)), isAlive);
+  for (const entry of outbox) if (!entry.kept) waiting.keep(entry); // there may be room again
+  if (!found.length) return;
+  const first = sending ? outbox.splice(0, 1) : []; // it is on its way
+  outbox.push(...found);
+  outbox.sort((a, b) => (a.key < b.key ? -1 : 1));
+  outbox.unshift(...first);
+  found.forEach(secure);
 }
 
-let trouble = "";
-/** Say how saving stands. problem: why it does not work; until it does, that is what is shown. */
-function show(problem = trouble) {
-  trouble = problem;
+let trouble = null;
+/** Say how saving stands. reason: gives the text why it does not work; until it does, that is what is shown. */
+function show(reason = trouble) {
+  trouble = reason;
+  const problem = reason?.();
   const node = byId("saved");
   node.dataset.kind = problem ? "bad" : outbox.length ? "busy" : "good";
   node.textContent = problem || (outbox.length ? `Saving ${outbox.length}` : "Saved");
@@ -90,20 +92,27 @@ async function pump() {
     }
   }
   sending = false;
-  show(closed ? "Not connected: the server does not answer" : "");
+  show(closed ? unconnected : null);
 }
 
-const waiting = () => (outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`);
+const unconnected = () => "Not connected: the server does not answer";
+/** How many changes wait, and where. */
+function held() {
+  const count = outbox.length === 1 ? "1 change waits" : `${outbox.length} changes wait`;
+  if (outbox.every((e) => e.sure)) return `${count} in this browser`;
+  if (outbox.every((e) => e.kept)) return `${count} in this browser, and may be lost if it is killed`;
+  return `${count}, only in this window: do not close it (the browser stores no more)`;
+}
 /** Say that another folder is served here. What waits for the folder of this page is kept. */
 function elsewhere(body) {
-  const left = outbox.length ? `Not saved: ${body.error}. ${waiting()} in this browser` : `Not connected: ${body.error}`;
-  show(`${left}. This page is of ${site.place}: start punctum label on it again`);
+  const left = () => (outbox.length ? `Not saved: ${body.error}. ${held()}` : `Not connected: ${body.error}`);
+  show(() => `${left()}. This page is of ${site.place}: start punctum label on it again`);
 }
 /** Say why an answer is none. */
 function refused(status) {
   if (status !== 403 && status !== 421) return;
-  const left = outbox.length ? "Not saved" : "Not connected";
-  show(`${left}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${waiting()} in this browser` : ""}`);
+  const left = () => (outbox.length ? "Not saved" : "Not connected");
+  show(() => `${left()}: open the new address that punctum label printed for ${site.place}.${outbox.length ? ` ${held()}` : ""}`);
 }
 
 /** Send one change. Returns whether it has to be sent again. */
@@ -115,7 +124,7 @@ async function post(entry) {
       signal: AbortSignal.timeout(WAIT_MS),
     });
   } catch {
-    show(`Not saved: the server does not answer. ${waiting()} in this browser`);
+    show(() => `Not saved: the server does not answer. ${held()}`);
     return true;
   }
   if (answer.status === 403 || answer.status === 421) {
@@ -128,7 +137,7 @@ async function post(entry) {
     return true;
   }
   if (answer.status >= 500) {
-    show(`Not saved: ${body.error || "the server has failed"}. ${waiting()}`);
+    show(() => `Not saved: ${body.error || "the server has failed"}. ${held()}`);
     return true;
   }
   forget(entry);
@@ -140,6 +149,7 @@ async function post(entry) {
     for (const other of outbox.filter((e) => e.change.of === entry.change.key)) forget(other);
     if (answer.status === 409) conflict(entry.change, body);
     else {
+      if (entry.change.op === "add" && waiting.putAside(entry, body.error || "")) asides();
       say(body.error || "The server refused the change", "bad");
       state.refused = entry.change;
       notify("refused");
@@ -147,7 +157,7 @@ async function post(entry) {
     }
   }
   if (body.reload) await load().catch(() => {});
-  show("");
+  show(null);
   return false;
 }
 
@@ -170,34 +180,49 @@ export async function load() {
   if (!answer.ok || !record.folder) throw new Error(record.error || "open the address that punctum label printed");
   site.folder ||= record.folder;
   site.place = record.place;
+  site.origin = record.origin;
   replace(record);
+  for (const text of record.notices) notice(text, text);
+  if (record.gone) notice("gone", `Changes are not saved at present: ${record.gone}`, ["Hide", () => {}]);
+  else close("gone");
   for (const { change } of outbox) display(change.plain || change, change.annotator);
   return record;
 }
 
 /** Say which changes of other folders wait in this browser. */
 function others() {
-  const places = new Map();
-  try {
-    for (const key of Object.keys(localStorage)) {
-      if (!key.startsWith(ALL) || key.startsWith(prefix())) continue;
-      const place = JSON.parse(localStorage.getItem(key))?.place || "another folder";
-      places.set(place, (places.get(place) || 0) + 1);
-    }
-  } catch { /* as above */ }
+  const { here, move, discard, places } = waiting.ofOthers();
+  if (here) {
+    notice("others", `Not saved: ${counted(here, "change")} of a folder that was at ${site.place} before, or of this one at another place`,
+      ["Save in this folder", () => { move(); adopt().then(shown).then(pump); }], ["Discard", discard]);
+  }
   if (!places.size) return;
   const counts = [...places].map(([place, count]) => `${counted(count, "change")} of ${place}`).join(", ");
   say(`Not saved yet: ${counts}. Start punctum label there, with the same port`, "bad");
+}
+
+/** Say which clicks the server has refused. */
+function asides() {
+  const all = waiting.putAsides();
+  if (!all.length) return close("refused");
+  const each = all.map(({ change, why }) => `${change.label} at ${Number(change.time_s).toFixed(2)} s in ${change.video} (${why})`);
+  notice("refused", `Not saved: ${counted(all.length, "click")}, refused by the server: ${each.slice(0, 3).join("; ")}${each.length > 3 ? "; …" : ""}`,
+    ["Try again", () => { all.forEach((a) => a.again()); adopt().then(shown).then(pump); }], ["Discard", () => all.forEach((a) => a.discard())]);
+}
+function shown() {
+  for (const { change } of outbox) display(change.plain || change, change.annotator);
+  notify("clicks", "videos", "background");
+  show();
 }
 
 let source = null, version = -1;
 /** Follow what other pages do. The browser reconnects by itself; after a gap everything is loaded again. */
 export async function follow(onOverview) {
   await adopt();
-  for (const { change } of outbox) display(change.plain || change, change.annotator);
-  show();
+  shown();
   pump();
   others();
+  asides();
   setInterval(() => adopt().then(pump), ADOPT_MS); // of pages that have been closed meanwhile
   listenTo(onOverview);
   // A browser opens few connections to one server, so a page in the background gives up its own.
@@ -209,12 +234,12 @@ export async function follow(onOverview) {
 function listenTo(onOverview) {
   source = new EventSource(address("api/events"));
   source.onmessage = async (message) => {
-    const event = JSON.parse(message.data);
+    const event = parse(message.data);
     if (event.hello) {
       closed = false;
       if (event.hello !== state.boot || (version >= 0 && event.version !== version)) await load().catch(() => {});
       version = event.version;
-      show("");
+      show(null);
       pump();
       call("api/learning").then((a) => (a.ok ? a.json() : null)).then((learning) => {
         if (learning) receive({ learning, round: true });
@@ -228,7 +253,7 @@ function listenTo(onOverview) {
   };
   source.onerror = () => {
     closed = true;
-    if (!outbox.length) show("Not connected: the server does not answer");
+    if (!outbox.length) show(unconnected);
     const failed = source;
     if (failed.readyState === EventSource.CLOSED) {
       if (!document.hidden) load().catch(() => {}); // says why

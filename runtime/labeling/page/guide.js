@@ -27,6 +27,14 @@ const saved = () => new Promise((done) => {
   look();
 });
 
+model.onRename((old, name) => {
+  for (const q of question ? [question, ...queue] : queue) {
+    if (q.label === old) q.label = name;
+    if (q.other === old) q.other = name;
+  }
+  if (question) paint();
+});
+
 export async function toggle() {
   if (question) return leave();
   await saved();

@@ -4,10 +4,11 @@ import { say } from "./dom.js";
 export const KEYS = "1234567890qwertuiopadfghxcvb";
 export const ENOUGH = 20, ENOUGH_VIDEOS = 3, MANY = 200;
 
+const bare = () => Object.create(null); // names of people, videos and classes are its keys
 export const state = {
-  boot: "", annotator: "", classes: [], fixed: false, videos: [], clicks: new Map(), nothing: {}, finished: {},
-  reaction: {}, counts: {}, current: null, selected: null, others: false, overview: null,
-  background: new Map(), confirmed: {}, learning: null, found: null, least: null, refused: null,
+  boot: "", annotator: "", classes: [], fixed: false, videos: [], clicks: new Map(), nothing: bare(), finished: bare(),
+  reaction: bare(), counts: bare(), current: null, selected: null, others: false, overview: null,
+  background: new Map(), confirmed: bare(), learning: null, found: null, least: null, refused: null,
 };
 const listeners = [];
 export const listen = (f) => listeners.push(f);
@@ -108,7 +109,10 @@ export function receive(event) {
     if (state.selected === event.deleted) { state.selected = null; topics.push("selection"); }
     topics.push("clicks");
   }
-  if (event.renamed) renameLocally(...event.renamed);
+  if (event.renamed) {
+    renameLocally(...event.renamed);
+    topics.push("round"); // what was found has the new name, too
+  }
   if (event.classes) { state.classes = event.classes; topics.push("classes"); }
   if (event.counts) { state.counts = event.counts; topics.push("classes"); }
   if (event.nothing) { state.nothing = event.nothing; topics.push("videos"); }
@@ -131,7 +135,11 @@ export function receive(event) {
   if (topics.length) notify(...topics);
 }
 
+let renamed = () => {};
+/** f: called with the old and the new name of a class. */
+export const onRename = (f) => { renamed = f; };
 function renameLocally(old, name) {
+  renamed(old, name);
   for (const c of state.clicks.values()) if (c.label === old) { c.label = name; c.rev += 1; }
 }
 
@@ -145,12 +153,14 @@ function unmark(marks, key, who) {
   delete marks[key][who];
   if (!Object.keys(marks[key]).length) delete marks[key];
 }
+/** What this page knows of a click that it changes: the server refuses the change if that is not so any more. */
+const known = (c) => ({ label: c.label, time_s: c.time_s, note: c.note });
 
 /** Show a change here. Returns it as it is sent; null if its click is gone. */
 export function display(change, who) {
   const own = { ...change, annotator: who };
   if (change.op === "add") {
-    const { op, by, asked, key, folder, place, made, ...fields } = change;
+    const { op, by, asked, key, folder, origin, place, made, ...fields } = change;
     const click = { note: "", created: "", clicked_s: null, speed: null, ...fields, annotator: by || who, rev: 1 };
     state.clicks.set(click.id, click);
     touched(click.video);
@@ -158,7 +168,7 @@ export function display(change, who) {
   } else if (change.op === "edit") {
     const old = state.clicks.get(change.id);
     if (!old) return null;
-    own.rev = old.rev;
+    own.was = known(old);
     const click = { ...old, rev: old.rev + 1 };
     for (const name of ["label", "time_s", "note"]) if (name in change) click[name] = change[name];
     state.clicks.set(click.id, click);
@@ -166,21 +176,21 @@ export function display(change, who) {
   } else if (change.op === "delete") {
     const old = state.clicks.get(change.id);
     if (!old) return null;
-    own.rev = old.rev;
+    own.was = known(old);
     state.clicks.delete(old.id);
     touched(old.video);
     if (state.selected === old.id) state.selected = null;
   } else if (change.op === "nothing" || change.op === "finished") {
     const marks = state[change.op];
-    if (change.value) (marks[change.video] ||= {})[who] = "now";
+    if (change.value) (marks[change.video] ||= bare())[who] = "now";
     else unmark(marks, change.video, who);
   } else if (change.op === "background") {
-    const { op, by, asked, key, folder, place, made, ...fields } = change;
+    const { op, by, asked, key, folder, origin, place, made, ...fields } = change;
     state.background.set(change.id, { label: null, created: "", ...fields, annotator: by || who });
   } else if (change.op === "unbackground") state.background.delete(change.id);
   else if (change.op === "confirm") {
     if (change.value && !state.clicks.has(change.id)) return null;
-    if (change.value) (state.confirmed[change.id] ||= {})[who] = "now";
+    if (change.value) (state.confirmed[change.id] ||= bare())[who] = "now";
     else unmark(state.confirmed, change.id, who);
   }
   return own;
