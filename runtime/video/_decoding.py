@@ -133,6 +133,8 @@ class Decoding:
         except (load_av().FFmpegError, ValueError, RuntimeError):
             self.faults += 1
             self._lose("not-decodable")
+            if self._packets is not None and packet is not None:
+                self._packets.reject(cast("int", packet.opaque))
         return []
 
     def _frames(self, frames: list[VideoFrame]) -> Iterator[DecodedFrame | None]:

@@ -37,6 +37,10 @@ class PacketTap(Protocol):
         """The next packet of another stream. Files have them only with `sound`, RTSP sound only with it."""
         ...
 
+    def reject(self, number: int) -> None:
+        """The packet cannot be decoded: often the last one of a connection that ended in the middle of it."""
+        ...
+
     def place(self, number: int, at_s: float) -> None:
         """The frame of a packet has this media time in seconds, counted as in `Sampled.at`.
 

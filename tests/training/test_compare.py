@@ -74,6 +74,16 @@ def test_a_gain_in_one_group_only_is_not_certain():
     assert grouped[1].gain == alone[1].gain and grouped[1].least_gain == 0
 
 
+def test_draws_of_videos_without_an_action_do_not_count():
+    """Most resamples of one video with actions and two without any hold no action at all, or many."""
+    poor, good = run_with(dict.fromkeys(VIDEOS, 0.6)), run_with({})
+    few = [HeldOut(LABELS, {v: each.videos[v] for v in VIDEOS[:3]}, None) for each in (poor, good)]
+    for each in few:
+        each.videos.update({v: replace(each.videos[v], segments=()) for v in VIDEOS[1:3]})
+    first, second = compare_runs(dict(zip(("shipped", "parts"), few, strict=True)))
+    assert first.gain == 0 and np.isfinite([second.accuracy, second.least_gain, second.most_gain]).all()
+
+
 def test_runs_that_cannot_be_compared():
     one = run_with({})
     fewer = HeldOut(LABELS, {v: one.videos[v] for v in VIDEOS[:3]}, None)

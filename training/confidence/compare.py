@@ -108,7 +108,7 @@ def _accuracy(
     labels: tuple[str, ...],
     videos: Sequence[str],
 ) -> F64:
-    """The accuracy of each run on some videos, of which one may be there several times.
+    """The accuracy of each run on some videos, of which one may be there several times. NaN where they have no segment.
 
     Args:
         events: Class, start, end and score by video, of each run.
@@ -120,6 +120,8 @@ def _accuracy(
     truths = []
     for each in spans:
         video, table = _joined(each, videos)
+        if not len(table):  # only videos in which nothing happens were drawn
+            return np.full(len(events), np.nan)
         truths.append(Truth(names, labels, video, table[:, 0].astype(np.int64), table[:, 1:].copy()))
     accuracy = []
     for each in events:

@@ -204,6 +204,17 @@ class Ring:
             group.size += len(data) + _OVERHEAD
             self.bytes += len(data) + _OVERHEAD
 
+    def reject(self, number: int) -> None:
+        """See `PacketTap.reject`. Only the latest packet is dropped: others may still be needed by those after them."""
+        with self._lock:
+            stored = self._unplaced.pop(number, None)
+            group = self._sections[-1].groups[-1] if self._sections and self._sections[-1].groups else None
+            if stored is None or group is None or len(group.packets) < 2 or group.packets[-1] is not stored:
+                return
+            group.packets.pop()
+            group.size -= len(stored.data) + _OVERHEAD
+            self.bytes -= len(stored.data) + _OVERHEAD
+
     def place(self, number: int, at_s: float) -> None:
         """See `PacketTap.place`."""
         with self._lock:
@@ -296,6 +307,9 @@ class Tap:
 
     def other(self, packet: Any) -> None:
         self._ring.add_other(packet)
+
+    def reject(self, number: int) -> None:
+        self._ring.reject(number)
 
     def place(self, number: int, at_s: float) -> None:
         self._ring.place(number, self.start_s + at_s)

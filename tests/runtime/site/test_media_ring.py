@@ -154,3 +154,24 @@ def test_parameters_differ_with_the_size_and_only_with_it(codec: str, form: str,
 )
 def test_parameters_of_any_bytes(codec: str, data: bytes, extradata: bytes) -> None:
     assert isinstance(parameters(codec, extradata, data), tuple)
+
+
+def test_a_packet_that_was_cut_off_is_in_no_clip(source: Path, tmp_path: Path) -> None:
+    """The last one of a connection that ended in the middle of it; what was complete before it stays."""
+    ring = Ring(60.0, 10.0)
+    tap = ring.tap()
+    with av.open(str(source)) as container:
+        stream = container.streams.video[0]
+        tap.begin(container, stream)
+        packets = [packet for packet in container.demux(stream) if packet.size]
+        for k, packet in enumerate(packets):
+            tap.place(tap.packet(packet), k / 25.0)
+    before, size = ring.bytes, len(ring.sections()[0][1])
+    damaged = Packet(bytes(packets[-1])[:20], 10_000, is_keyframe=False)
+    number = tap.packet(damaged)
+    assert len(ring.sections()[0][1]) == size + 1
+    tap.reject(number)
+    assert ring.bytes == before and len(ring.sections()[0][1]) == size
+    tap.reject(number)  # told twice
+    tap.reject(1)  # decoded, and placed
+    assert len(ring.sections()[0][1]) == size
