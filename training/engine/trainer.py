@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import time
 from collections.abc import Callable
 from dataclasses import asdict
@@ -277,7 +278,9 @@ class _Trainer:
         stages = known.get("stages")
         found = stages.get("calibration") if isinstance(stages, dict) else None
         if self.config.folds and isinstance(found, dict):  # what the folds found is still so
-            self.facts["calibration"] = {**found, "resumed": True}
+            with contextlib.suppress(UnicodeEncodeError):  # a damaged file may hold what cannot be written again
+                json.dumps(found, ensure_ascii=False).encode()
+                self.facts["calibration"] = {**found, "resumed": True}
         seconds = known.get("seconds")
         return self._seal("complete", seconds=seconds if isinstance(seconds, int | float) else 0.0)
 
