@@ -45,7 +45,7 @@ def utc_now() -> str:
 
 
 def earlier(text: str, age_s: float) -> str:
-    """A time of day so many seconds before another one, to the second."""
+    """Subtract `age_s` seconds from a UTC time, given and returned as text to the second."""
     return (datetime.strptime(text, _TIME) - timedelta(seconds=age_s)).strftime(_TIME)
 
 
@@ -247,7 +247,7 @@ class ClickStore:
         self._actions.pop(video, None)
 
     def now(self, age_s: float = 0.0) -> str:
-        """The time of day, or that of so many seconds ago."""
+        """The UTC time `age_s` seconds ago, as text."""
         return earlier(self._now(), age_s) if age_s >= 1 else self._now()
 
     def _copy(self) -> Labels:

@@ -70,7 +70,7 @@ export const isOwn = (c) => !c.annotator || c.annotator === state.annotator;
 export const countOf = (name) => clicksOf(name).length;
 export const ownCountOf = (name) => clicksOf(name).filter(isOwn).length;
 export const anyCountOf = (name) => { clicksOf(name); return sorted.get(name).length; };
-/** Whether it is said that nothing happens in a video; by others only if these are shown. */
+/** Whether a video is marked with "Nothing happens". Marks of other annotators count only while they are shown. */
 export const saidNothing = (name) => Boolean(state.others ? state.nothing[name] : state.nothing[name]?.[state.annotator]);
 export const hasOthers = () => { for (const c of state.clicks.values()) if (!isOwn(c)) return true; return false; };
 /** Number of actions and of videos with actions of each class; while others are hidden, by own clicks. */
@@ -252,7 +252,7 @@ export const fieldsOf = (c) => ({
   ...(c.clicked_s === null ? {} : { clicked_s: c.clicked_s }), ...(c.speed === null ? {} : { speed: c.speed }),
   ...(c.created ? { created: c.created } : {}), ...(c.annotator ? { by: c.annotator } : {}),
 });
-/** Add a click. If it was said that nothing happens in the video, that mark ends, and comes back if this is undone. */
+/** Add a click. It removes the mark "Nothing happens" from the video; undoing the click restores the mark. */
 export function addClick(fields) {
   const id = nextId(), { video } = fields, add = [{ op: "add", id, ...fields }, { op: "delete", id }];
   const marked = state.nothing[video]?.[state.annotator];
