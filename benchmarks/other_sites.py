@@ -40,7 +40,7 @@ from punctum.training import load_run, localizer_of, train_run
 from punctum.training.confidence.judge import ScoredRecording, judge_recordings, score_recording
 from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.config import TrainConfig
-from punctum.training.data.labels import locate_clicks
+from punctum.training.data.labels import clicks_on
 from punctum.training.data.videos import load_training_set
 from punctum.training.recipes import for_videos
 from result_file import add_json, rows_of, save
@@ -82,15 +82,8 @@ def recordings_of(data: Dataset, run: Path) -> tuple[dict[str, ScoredRecording],
         raise RuntimeError("the run is not calibrated: it has too few clicks")
     localizer, clicked, found = localizer_of(loaded), data.points(), {}
     for video in data.test:
-        features, points = data.features(video), clicked.get(video, [])
-        clicks = locate_clicks(
-            [p.time_s for p in points],
-            [p.label for p in points],
-            snippets=len(features.data),
-            stride_s=features.stride_s,
-            start_s=features.start_s,
-            video=video,
-        )
+        features = data.features(video)
+        clicks = clicks_on(features, clicked.get(video, ()), video)
         found[video] = score_recording(localizer.plan, localizer.backend, features.data, clicks, stream=video)
     return found, loaded.calibration, localizer.plan
 

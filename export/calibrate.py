@@ -19,7 +19,7 @@ from punctum.runtime.text.display import counted, some
 from punctum.training.arrays import F64
 from punctum.training.confidence.judge import JudgedEvents, judge_recordings, score_recording
 from punctum.training.confidence.site import LARGE_SHIFT, Footage, calibrate_by_clicks, calibrate_by_rate
-from punctum.training.data.labels import locate_clicks
+from punctum.training.data.labels import clicks_on
 from punctum.training.records import Record
 
 __all__ = ["FEW", "LARGE_SHIFT", "calibrate_bundle"]
@@ -163,15 +163,7 @@ def _judged(
     for video in videos if quiet else track(videos, "running"):
         features = read(video)
         hours += features.duration_s / 3600
-        found = clicked.get(video, ())
-        clicks = locate_clicks(
-            [p.time_s for p in found],
-            [p.label for p in found],
-            snippets=len(features.data),
-            stride_s=features.stride_s,
-            start_s=features.start_s,
-            video=video,
-        )
+        clicks = clicks_on(features, clicked.get(video, ()), video)
         parts.append(score_recording(localizer.plan, localizer.backend, features.data, clicks, stream=video))
     full, reduced = judge_recordings(localizer.plan, parts)
     return Footage(full, sum(len(clicked.get(video, ())) for video in videos) or None, hours, reduced)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from punctum.runtime.datasets.background import BackgroundSpan
-from punctum.runtime.datasets.dataset import LATE_CLICK_S
+from punctum.runtime.datasets.dataset import LATE_CLICK_S, Point
 from punctum.runtime.datatypes import by_value
 from punctum.runtime.errors import InputError
+from punctum.runtime.features.features import Features
 from punctum.runtime.text.display import seconds
 
 from ..arrays import F32, F64, I64
@@ -69,6 +70,27 @@ def locate_spans(
         if first < end:
             found.append(SureSpan(first, end, label))
     return tuple(found)
+
+
+def clicks_on(features: Features, points: Sequence[Point], video: str) -> Clicks:
+    """Place the clicks of one video on the snippets of its features; see `locate_clicks`.
+
+    Args:
+        features: of the video.
+        points: its clicks, in seconds.
+        video: video id, for messages.
+
+    Raises:
+        InputError: a click lies outside the video.
+    """
+    return locate_clicks(
+        [point.time_s for point in points],
+        [point.label for point in points],
+        snippets=len(features.data),
+        stride_s=features.stride_s,
+        start_s=features.start_s,
+        video=video,
+    )
 
 
 def locate_clicks(

@@ -12,7 +12,7 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import counted
 
 from ..arrays import F32
-from .labels import Clicks, SureSpan, locate_clicks, locate_spans
+from .labels import Clicks, SureSpan, clicks_on, locate_spans
 
 
 @compact
@@ -83,15 +83,7 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
     groups = read_groups(dataset.folder, dataset.train)
     for video in dataset.train:
         features = dataset.features(video)
-        points = clicked.get(video, [])
-        clicks = locate_clicks(
-            [p.time_s for p in points],
-            [p.label for p in points],
-            snippets=len(features.data),
-            stride_s=features.stride_s,
-            start_s=features.start_s,
-            video=video,
-        )
+        clicks = clicks_on(features, clicked.get(video, ()), video)
         spans = locate_spans(
             background.get(video, ()),
             snippets=len(features.data),
