@@ -164,7 +164,7 @@ def _middle(start: float, end: float) -> float:
 
 
 def _check_points(lines: Timelines, target: str | Path, form: Format) -> None:
-    """Refuse actions in a file that, by its name, is the points file of a data set: nothing could be trained on it."""
+    """Refuse to write actions under the name of a points file: nothing could be trained on it."""
     name = Path(target).name.lower()
     if form.name == "csv" and lines.actions and (name in ("points.csv", "points.tsv") or name.startswith("points_")):
         raise InputError(

@@ -1,4 +1,4 @@
-"""Warnings of clicks of several annotators that contradict each other in class."""
+"""Warnings about clicks of several annotators at the same time with different classes."""
 
 from __future__ import annotations
 

@@ -226,7 +226,7 @@ class Change:
         return {"classes": list(store.classes)}
 
     def _nothing(self, store: Editable) -> dict[str, Any]:
-        """Each annotator says it for themselves: clicks of others stay, and the two are a conflict of the agreement."""
+        """Each annotator decides this alone: clicks of others stay, and "Agreement" lists the two as a conflict."""
         video = _video(store, self.values["video"])
         if self.values["value"] and store.has_clicks(video, self.annotator):
             raise InputError(

@@ -15,7 +15,7 @@ MOST_RENAMED = 1000
 
 
 def current_name(renamed: Sequence[tuple[str, str]], name: str, start: int | None = None) -> str:
-    """The present name of a class.
+    """The current name of a class.
 
     Args:
         renamed: Old and new names, in the order of the changes.

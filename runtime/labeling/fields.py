@@ -19,7 +19,7 @@ FORMULA = ("=", "+", "-", "@")
 """How cells begin that spreadsheets take for a formula."""
 _MAX_S = 30 * 86400.0
 MAX_READ_S = 1e12
-"""Times beyond this are no times, whoever wrote them."""
+"""Largest time that is accepted, from pages and from files."""
 MAX_REACTION_S = 2.0
 _ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 _BREAKS = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff\u2028-\u202e\u2066-\u2069]+")

@@ -39,7 +39,7 @@ def state_of(store: ClickStore) -> State:
 
 
 def changes(before: frozenset[str], now: frozenset[str]) -> int:
-    """Number of labels that differ: a click that was moved is one, and so is a click that ended a mark of its video."""
+    """Number of labels that differ. A moved click counts as one, and so does one that removed the mark of its video."""
     subjects = {tuple(key.split(_BETWEEN)[:3]) for key in before ^ now}
     labels = {subject for subject in subjects if len(subject) == 3}
     videos = {subject[1] for subject in labels}

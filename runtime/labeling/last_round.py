@@ -34,10 +34,10 @@ class LastRound:
         self.trained, self._renamed = self._read_trained()
         self._names: dict[str, str] | None = None
         self.found: RoundResult | None = self._found
-        """Its result, with the names that its classes have now."""
+        """Its result, with the current names of its classes."""
 
     def name(self, classes: Sequence[str], renamed: Sequence[tuple[str, str]]) -> None:
-        """Take over the present names of classes. What was found of a class that is gone is left out.
+        """Use the current names of classes. Results of removed classes are left out.
 
         Args:
             classes: The classes.

@@ -205,7 +205,7 @@ class Learner:
         return ""
 
     def _round(self) -> RoundResult | None:
-        """The last round, with the present names of the classes."""
+        """The last round, with the current names of its classes."""
         with self._guard:
             self._last.name(*self.store.names())
             return self._last.found
@@ -344,7 +344,7 @@ class Learner:
         )
 
     def _usual(self, stage: str) -> float | None:
-        """How many seconds the training took in the last round; of other stages that is not known."""
+        """Seconds that training took in the last round; None for other stages, which are not recorded."""
         found = self._last.found
         return found.seconds.get("training") if found and stage == "training" else None
 

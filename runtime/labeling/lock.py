@@ -138,7 +138,7 @@ def make_work(path: Path) -> None:
 
 
 def _opened(path: Path) -> int:
-    """A lock, of which everybody who may write to the folder can be the owner."""
+    """Open the lock file with permissions that let everybody who may write to the folder hold it."""
     try:
         return os.open(path, os.O_RDWR | os.O_CREAT | BINARY, 0o666)
     except PermissionError:

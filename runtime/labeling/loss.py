@@ -1,4 +1,4 @@
-"""Labels that another program has removed from the files: a copy of them is kept, and pages say so."""
+"""Labels that another program has removed from the files: the store keeps a copy, and pages report the loss."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _MADE = re.compile(r"[0-9a-f]{12}(-\d+)?")  # ids of rows without one: another p
 
 
 def lost_clicks(before: Mapping[str, Click], now: Iterable[Click]) -> list[Click]:
-    """Clicks that were there and are not there any more. A row without an id that was changed is the same click."""
+    """Clicks that have disappeared. A changed row without an id counts as the same click."""
     after = {click.id: click for click in now}
     fresh = Counter((click.video, click.label) for ident, click in after.items() if ident not in before)
     lost = []
@@ -36,7 +36,7 @@ def lost_clicks(before: Mapping[str, Click], now: Iterable[Click]) -> list[Click
 
 
 def tell_lost_clicks(work: Path, path: Path, before: Mapping[str, Click], now: Iterable[Click]) -> str:
-    """Keep a copy of the clicks as they were, if some are lost. Returns what pages say; empty if none is lost."""
+    """Keep a copy of the previous clicks if some are lost. Returns the message for pages; empty if none is lost."""
     lost = lost_clicks(before, now)
     return _told(work, path, counted(len(lost), "click"), write_clicks(before.values())) if lost else ""
 

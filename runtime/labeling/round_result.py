@@ -97,7 +97,7 @@ class RoundResult:
         }
 
     def named(self, names: Mapping[str, str]) -> RoundResult:
-        """With the present names of its classes; those that `names` lacks are left out."""
+        """A copy with the current names of its classes; classes that `names` lacks are left out."""
         videos = {
             video: replace(
                 found,

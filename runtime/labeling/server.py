@@ -112,7 +112,7 @@ class Label:
             self.close()
 
     async def _watch(self) -> None:
-        """Tell pages when another program has changed the points file, or the folder is at its place no more."""
+        """Tell pages when another program has changed the points file, or the folder is is no longer at its place."""
         gone = ""
         while True:
             await asyncio.sleep(_LOOK_S)
@@ -261,7 +261,7 @@ class Label:
 
 
 def _shorten_range(request: Request) -> None:
-    """Let a request for the rest of a file have its next part only.
+    """Shorten a request for the rest of a file to its next part.
 
     Browsers hold the answer open while they have enough of a video, and open few connections to a host: three windows
     would leave none to save a click.

@@ -1,5 +1,5 @@
-"""A change is saved only if what it writes can be read again, and says the same: otherwise nothing could be saved
-after it."""
+"""A change is saved only if the file that it writes can be read back with the same content: otherwise no later change
+could be saved."""
 
 from __future__ import annotations
 

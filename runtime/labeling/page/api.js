@@ -2,7 +2,7 @@
 // refuses them then.
 export const site = { folder: "", origin: "", place: "" };
 
-/** JSON in which names are only what they are: people, videos and classes may be called "constructor" or "__proto__". */
+/** JSON as objects without a prototype: people, videos and classes may be called "constructor" or "__proto__". */
 export const parse = (text) => JSON.parse(text, (key, value) => (
   value && typeof value === "object" && !Array.isArray(value) ? Object.setPrototypeOf(value, null) : value));
 

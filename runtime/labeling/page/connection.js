@@ -70,7 +70,7 @@ async function adopt() {
 }
 
 let trouble = null;
-/** Say how saving stands. reason: gives the text why it does not work; until it does, that is what is shown. */
+/** Show the save status. reason: returns why saving fails; it is shown until saving works again. */
 function show(reason = trouble) {
   trouble = reason;
   const problem = reason?.();

@@ -1,4 +1,4 @@
-// A copy of waiting changes on the disk. The other storage of a browser reaches the disk up to a minute later, and a
+// A copy of pending changes on the disk. The other storage of a browser reaches the disk up to a minute later, and a
 // browser that is killed before loses it.
 const NAME = "punctum-label", STORE = "changes";
 let opening = null;

@@ -168,7 +168,7 @@ for (const [id, act] of Object.entries(buttons)) byId(id).onclick = () => act();
 
 model.listen((topics) => { if (topics.has("playable") || topics.has("progress")) player.load(); });
 
-/** The header stays in view; on a narrow window, its second row does not. What is scrolled to comes below it. */
+/** The header stays in view, except for its second row in a narrow window. Scroll targets stop below it. */
 new ResizeObserver(() => {
   const tools = document.querySelector(".top .tools"), below = tools.offsetWidth > 0.8 * innerWidth ? tools.offsetHeight + 8 : 0;
   document.documentElement.style.setProperty("--tools", String(below));

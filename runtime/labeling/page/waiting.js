@@ -68,7 +68,7 @@ export function left(known, isAlive) {
   return entries;
 }
 
-/** Put a change aside that the server refused: a click is not thrown away without the person. */
+/** Put aside a change that the server refused: a click is discarded only by the person. */
 export function putAside(entry, why) { return write(aside() + entry.key.slice(prefix().length), { change: entry.change, why }); }
 /** What was put aside: each with its reason, and functions that send it again or discard it. */
 export function putAsides() {
