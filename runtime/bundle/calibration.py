@@ -26,7 +26,7 @@ class ScoreMap(Model):
     Attributes:
         raw: Raw scores at the knots, strictly increasing.
         score: Calibrated scores at the knots, strictly increasing.
-        min_score: Default minimum of the calibrated score: the best expected F1 on the footage of the maps.
+        min_score: Default minimum of the calibrated score: nearly the best expected F1 on the footage of the maps.
     """
 
     raw: tuple[float, ...] = Field(min_length=2, max_length=limits.KNOTS)

@@ -22,7 +22,7 @@ MinScore = Annotated[
     float | None,
     typer.Option(
         help="Keep events with at least this score, which for a calibrated bundle is a probability; 0 keeps all. "
-        "Default: the minimum of the bundle, which has the best expected F1 on the videos of its calibration.",
+        "Default: the minimum of the bundle, which has nearly the best expected F1 on the videos of its calibration.",
         show_default=False,
         **_PANEL,
     ),

@@ -12,7 +12,7 @@ from punctum.runtime.bundle.calibration import Calibration, Choice, ScoreMap
 from punctum.runtime.bundle.config import Fusion, PostProcess
 from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo, read_held_out
 from punctum.runtime.events.event import Event
-from punctum.training.confidence.choose import best_minimum, choices
+from punctum.training.confidence.choose import choices, default_minimum
 from punctum.training.confidence.fit import fit_maps
 from punctum.training.confidence.folds import fold_of_videos, without_fold
 from punctum.training.confidence.judge import JudgedEvents, judge
@@ -125,16 +125,31 @@ def test_maps_rise_whatever_the_judgments(seed, size):
         assert fitted(0.9) > fitted(0.1)
 
 
-def test_the_best_minimum_and_the_table_of_choices():
+def test_the_default_minimum_and_the_table_of_choices():
     scores = np.array([0.9, 0.8, 0.6, 0.4, 0.2, 0.1])
     data = JudgedEvents(np.zeros(6, np.int64), scores, np.array([True, True, True, False, False, True]))
-    assert 0.2 < best_minimum(scores, 3) <= 0.6
-    assert best_minimum(np.array([0.99] * 10 + [0.01] * 50), 10) <= 0.99
+    assert 0.2 < default_minimum(scores, 3) <= 0.6
+    assert default_minimum(np.array([0.99] * 10 + [0.01] * 50), 10) <= 0.99
     rows = choices(scores, data, 4, hours=0.5)
     assert [row.min_score for row in rows] == sorted({row.min_score for row in rows})
     first, last = rows[0], rows[-1]
     assert (first.precision, first.recall, first.false_alarms_per_hour) == (pytest.approx(4 / 6, abs=1e-4), 1.0, 4.0)
     assert (last.precision, last.recall, last.false_alarms_per_hour) == (1.0, 0.25, 0.0)
+
+
+@given(seed=st.integers(0, 2**32 - 1), clicks=st.integers(1, 60))
+def test_the_default_minimum_costs_little_and_none_below_it_is_as_good(seed, clicks):
+    rng = np.random.default_rng(seed)
+    scores = rng.beta(0.5, 1.5, size=int(rng.integers(1, 80)))
+
+    def f1(minimum):
+        return 2 * scores[scores >= minimum].sum() / ((scores >= minimum).sum() + clicks)
+
+    chosen = default_minimum(scores, clicks)
+    grid = [0.0, 0.001, 0.002, 0.005, *np.round(np.arange(0.01, 1, 0.01), 2), 0.995, 0.998, 0.999]
+    best = max(f1(t) for t in grid)
+    assert f1(chosen) >= 0.995 * best
+    assert all(f1(t) < 0.995 * best for t in grid if t < chosen)
 
 
 def test_improbable_events_have_a_minimum_and_a_table_too():
@@ -146,7 +161,7 @@ def test_improbable_events_have_a_minimum_and_a_table_too():
         (0.001, 1.0, 1.0),
         (0.002, 1.0, 1.0),
     ]
-    assert (scores >= best_minimum(scores, 1)).any()
+    assert (scores >= default_minimum(scores, 1)).any()
 
 
 def test_without_a_table_of_choices_a_target_asks_for_clicks_and_not_for_calibration():

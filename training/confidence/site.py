@@ -14,7 +14,7 @@ import numpy as np
 from punctum.runtime.bundle.calibration import Calibration, ScoreMap
 
 from ..arrays import F64
-from .choose import best_minimum, choices
+from .choose import choices, default_minimum
 from .fit import KNOTS, Prior, fit_maps, fit_weights, logit, map_of, sigmoid
 from .judge import JudgedEvents
 
@@ -64,7 +64,7 @@ def calibrate_by_clicks(footage: Footage, classes: int, before: Calibration | No
     if not reduced and footage.reduced is not None and footage.reduced.can_be_fitted:
         reduced = fit_maps(footage.reduced, classes)
     scores = _scores(maps, judged)
-    least = best_minimum(scores, clicks)
+    least = default_minimum(scores, clicks)
     return Calibration(
         classes=tuple(each.model_copy(update={"min_score": least}) for each in maps),
         reduced=reduced,

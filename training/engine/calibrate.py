@@ -15,7 +15,7 @@ from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.session.plan import Plan
 
 from ..arrays import F64
-from ..confidence.choose import best_minimum, choices
+from ..confidence.choose import choices, default_minimum
 from ..confidence.fit import fit_maps
 from ..confidence.folds import fold_of_videos, without_fold
 from ..confidence.judge import (
@@ -112,7 +112,7 @@ class Calibrator:
         classes = len(self.data.labels)
         maps = fit_maps(full, classes)
         scores: F64 = np.array([maps[c](x) for c, x in zip(full.label, full.raw, strict=True)])
-        least = best_minimum(scores, clicks)
+        least = default_minimum(scores, clicks)
         hours = sum(len(s.features) for s in judged) * self.data.stride_s / 3600
         chosen = scores >= least
         self.facts |= {

@@ -104,6 +104,8 @@ def _record(post: PostProcess, compared: Compared | None, *, chosen: bool) -> Re
         "class_probability": post.fusion.class_probability,
         "contrast": post.fusion.contrast,
         "accuracy": _rounded(compared.accuracy) if compared else None,
+        "gain": _rounded(compared.gain) if compared else None,
+        "least_gain": _rounded(compared.least_gain) if compared else None,
         "chosen": chosen,
     }
 
