@@ -64,6 +64,16 @@ def test_the_highest_lower_end_counts():
     assert choose_run([compared[0]]) == 0
 
 
+def test_a_gain_must_be_worth_the_change():
+    compared = compare_runs({"first": run_with({VIDEOS[0]: 0.5}), "second": run_with({})})
+    assert compared[1].gain > 0
+    certain = [compared[0], replace(compared[1], least_gain=1e-4)]
+    assert choose_run(certain, worth=compared[1].gain) == 1
+    assert choose_run(certain, worth=compared[1].gain + 1e-6) == 0
+    uncertain = [compared[0], replace(compared[1], least_gain=-1e-4)]
+    assert choose_run(uncertain, worth=0.0) == 0
+
+
 def test_a_gain_in_one_group_only_is_not_certain():
     """Half of the videos are of one room, in which the second run is better: single videos hide that."""
     room = VIDEOS[:8]

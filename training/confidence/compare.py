@@ -92,9 +92,15 @@ def compare_runs(
     ]
 
 
-def choose_run(compared: Sequence[Compared]) -> int:
-    """Index of the run to use: the one whose gain has the highest lower end, if that is above 0, else the first."""
-    best = max(range(1, len(compared)), key=lambda k: compared[k].least_gain, default=0)
+def choose_run(compared: Sequence[Compared], *, worth: float = 0.0) -> int:
+    """Index of the run to use: the one whose gain has the highest lower end, if that is above 0, else the first.
+
+    Args:
+        compared: The runs; the first one stays unless another is better.
+        worth: Least gain for which another one is used.
+    """
+    others = [k for k in range(1, len(compared)) if compared[k].gain >= worth]
+    best = max(others, key=lambda k: compared[k].least_gain, default=0)
     return best if compared[best].least_gain > 0 else 0
 
 
