@@ -31,6 +31,10 @@ COPIES = 3
 """Copies of each network that `for_videos` trains with fewer clicks."""
 LEAST_STEPS = 30
 """Steps of each copy, where the epochs amount to fewer."""
+AUGMENTED_COPIES = 2
+"""Augmented copies of every video, with fewer clicks."""
+AUGMENTED_HOURS = 2.0
+"""Hours of video up to which copies are made unless they are asked for: each costs as much as the features."""
 _RAW = Normalisation(standardise=False, clip=None)
 
 
@@ -185,6 +189,17 @@ def for_videos(clicks: int = 0, *, clicks_seen: bool = False) -> TrainConfig:
             "partners": tuple(networks[1:]),
         }
     )
+
+
+def default_copies(clicks: int, hours: float, *, clicks_seen: bool = False) -> int:
+    """Augmented copies of each video (`training.augmented`) where the user asks for no number.
+
+    Args:
+        clicks: in the training videos.
+        hours: duration of the training videos.
+        clicks_seen: the backbone was trained on these clicks; whether copies help then was not measured.
+    """
+    return AUGMENTED_COPIES if clicks < MANY_CLICKS and hours <= AUGMENTED_HOURS and not clicks_seen else 0
 
 
 def _single(network: NetworkRecipe) -> NetworkRecipe:

@@ -16,6 +16,7 @@ from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import remove_drafts
 from punctum.runtime.text.display import counted
 
+from .augmented import add_copies
 from .backbone.config import BackboneConfig
 from .backbone.exporter import BackboneExporter
 from .backbone.footage import Footage, dataset_footage
@@ -37,6 +38,7 @@ from .engine.run_folder import foreign_folder, run_exists
 from .engine.trainer import train_run
 from .features_dataset import write_features_dataset
 from .models.checkpoint import Run, load_run
+from .recipes import default_copies
 from .records import Record, read_object
 
 if TYPE_CHECKING:
@@ -67,6 +69,7 @@ def train_on_videos(
     quiet: bool = False,
     name: str = "",
     threads: int | None = None,
+    copies: int | None = None,
 ) -> Record:
     """Train everything from a video data set to `out`/bundle.
 
@@ -87,6 +90,8 @@ def train_on_videos(
         quiet: no progress.
         name: of the bundle; by default that of the data set.
         threads: of torch, see `train_run`.
+        copies: augmented copies of each video to train the networks on as well (`training.augmented`); None:
+            `recipes.default_copies`.
 
     Returns:
         A summary of the stages: "backbone", "choice" (with several backbones), "locator", "bundle" (its id), "lost"
@@ -112,7 +117,7 @@ def train_on_videos(
         """The run on one backbone. Returns the summaries of the backbone and of the networks."""
         return _train_one(
             data, footage, source, recipe, folder, exporter=exporter, resumed=resumed, device=device, quiet=quiet,
-            threads=threads,
+            threads=threads, copies=copies,
         )  # fmt: skip
 
     choice = None
@@ -153,6 +158,7 @@ def _train_one(
     device: str,
     quiet: bool,
     threads: int | None,
+    copies: int | None,
 ) -> tuple[Record, Record]:
     """Backbone, features and networks in one folder."""
     if isinstance(source, BackboneConfig):
@@ -166,8 +172,14 @@ def _train_one(
     features = make_features(data, footage, folder / BACKBONE, folder / DATA, quiet=quiet)
     started = (folder / LOCATOR / "config.json").is_file()
     training = load_training_set(features, holdout=recipe.holdout, seed=recipe.seed)
+    if copies is None:
+        clicks = sum(len(sample.clicks) for sample in training.samples)
+        hours = sum(len(sample.features) for sample in training.samples) * training.stride_s / 3600
+        copies = default_copies(clicks, hours, clicks_seen=isinstance(source, BackboneConfig))
+    if copies:
+        training = add_copies(training, footage, folder / BACKBONE, folder / DATA, copies=copies, quiet=quiet)
     summary = train_run(training, recipe, folder / LOCATOR, resume=started, device=device, quiet=quiet, threads=threads)
-    return made, summary
+    return made, summary | {"copies": copies}
 
 
 def _check_candidates(sources: Sequence[Source], recipe: TrainConfig) -> None:

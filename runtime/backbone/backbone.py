@@ -37,6 +37,7 @@ class VideoBackbone:
         engine_spec: What was requested.
 
     Attributes:
+        engine_spec: As given.
         requested: The device as it was requested.
         actual: The device that runs.
         choice: For device "auto", what was taken and why; else empty.
@@ -49,6 +50,7 @@ class VideoBackbone:
         self, runner: Runner, spec: BackboneSpec, *, dim: int, digest: str, name: str, engine_spec: EngineSpec
     ) -> None:
         self._runner, self.spec, self.dim, self.digest, self.name = runner, spec, dim, digest, name
+        self.engine_spec = engine_spec
         self.requested, self.actual = engine_spec.device, engine_spec.device
         self.precision = engine_spec.precision
 

@@ -414,6 +414,7 @@ REFUSED: list[tuple[str, str]] = [
     ("train {dataset} --out {new} --resume --fresh", "--resume"),
     ("train {dataset} --out {new} --backbone {folder}", "--backbone"),
     ("train {dataset} --out {new} --minutes 1", "--minutes"),
+    ("train {dataset} --out {new} --augmented-copies 1", "--augmented-copies"),
     ("train {dataset} --out {new} --no-center --proposals {events}", "--proposals"),
     ("train {dataset} --out {new} --no-point-update", "--no-point-update"),
     ("train {dataset} --out {new} --no-center --no-point-update", "--no-point-update"),

@@ -72,6 +72,7 @@ TRAINING: dict[str, dict[str, str]] = {
         "--config": "recipe",
         "--backbone": "existing backbone; refused for a data set of features",
         "--minutes": "time for the backbone; refused for a data set of features",
+        "--augmented-copies": "altered videos to train on; refused for a data set of features",
         "--quiet": "no progress",
         "--json": "form of the summary",
     },

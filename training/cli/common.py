@@ -24,6 +24,10 @@ MINUTES_HELP = (
     "the size of the network, so that the result does not depend on the machine. Footage and clicks bound it, too: "
     "at most 6 passes over the footage and 3 steps per click [6]."
 )
+COPIES_HELP = (
+    "With videos: copies of each video with other light, noise and compression, on which the networks are trained as "
+    "well. Each takes as long as the features [2 with fewer than 200 clicks in at most 2 hours of video, else 0]."
+)
 QUIET_HELP = "No progress and no summary."
 JSON_HELP = "Print the summary as JSON."
 

@@ -12,6 +12,7 @@ from punctum.runtime.cli.terminal import echo, echo_json, say
 from punctum.runtime.text.display import counted
 
 from .common import (
+    COPIES_HELP,
     FRESH_HELP,
     JSON_HELP,
     MINUTES_HELP,
@@ -78,6 +79,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
                 f"as they are; {MINUTES_HELP}"
             ),
         ] = None,
+        augmented_copies: Annotated[int | None, typer.Option(min=0, max=16, help=COPIES_HELP)] = None,
         seed: Annotated[int | None, typer.Option(min=0, help=SEED_HELP)] = None,
         device: Annotated[
             str, typer.Option(help="cpu or cuda, for locator and center scorer; there is no silent fallback.")
@@ -158,7 +160,12 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         from .recipe_options import recipe_of
 
         listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
-        for option, value in (("--backbone", backbone or None), ("--minutes", minutes)):
+        only_videos = (
+            ("--backbone", backbone or None),
+            ("--minutes", minutes),
+            ("--augmented-copies", augmented_copies),
+        )
+        for option, value in only_videos:
             if value is not None and not listed.only_videos:
                 raise unfit(option, "a data set of features", "a data set of videos")
         if sources and minutes is not None:
@@ -187,6 +194,7 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
                 exporter=exporter,
                 backbones=sources or [AS_SHIPPED],
                 minutes=minutes,
+                copies=augmented_copies,
                 resume=resume,
                 fresh=fresh,
                 device=device,
@@ -229,6 +237,7 @@ def _train_on_videos(
     exporter: Exporter,
     backbones: Sequence[Source],
     minutes: float | None,
+    copies: int | None,
     resume: bool,
     fresh: bool,
     device: str,
@@ -256,6 +265,7 @@ def _train_on_videos(
             device=device,
             quiet=quiet,
             threads=threads,
+            copies=copies,
         )
     if data.unlabeled:
         say(f"{counted(data.unlabeled, 'video')} without labels left out; label them with punctum label {data.folder}")
@@ -268,6 +278,8 @@ def _train_on_videos(
             show_choice(summary["choice"])
         run = summary["locator"]
         counts = f"{counted(run['videos'], 'video')}, {counted(run['clicks'], 'click')}"
+        if run["copies"]:
+            counts += f", {counted(run['copies'], 'augmented copy', 'augmented copies')} of each video"
         echo(f"{counts}: locator and center scorer in {run['seconds']:.0f} s")
         calibration = run["stages"].get("calibration", {})
         if "folds" in calibration:

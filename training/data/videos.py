@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from punctum.runtime.datasets.dataset import Dataset
@@ -28,6 +28,7 @@ class Sample:
         background: certified background.
         partly: labeled in part: outside of clicks and certified background nothing is known.
         group: camera, person or site whose videos are held out together; empty: the video alone.
+        copies: float32 [T, D] each: features of augmented copies of the video, to train on only.
     """
 
     video: str
@@ -37,6 +38,7 @@ class Sample:
     background: tuple[SureSpan, ...] = ()
     partly: bool = False
     group: str = ""
+    copies: tuple[F32, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +60,15 @@ class TrainingSet:
     feature_dim: int
     samples: tuple[Sample, ...]
     held_out: tuple[Sample, ...] = ()
+
+    def with_copies(self) -> TrainingSet:
+        """The set in which every augmented copy is a video of its own, with the same clicks."""
+        samples = []
+        for sample in self.samples:
+            samples.append(sample)
+            for number, rows in enumerate(sample.copies, 1):
+                samples.append(replace(sample, video=f"{sample.video} (copy {number})", features=rows, copies=()))
+        return replace(self, samples=tuple(samples))
 
 
 def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) -> TrainingSet:

@@ -17,10 +17,9 @@ from ..confidence.compare import Compared, choose_run, compare_runs
 from ..config import TrainConfig
 from ..records import Record
 
-
 _WORTH = 0.005
-"""Least gain for which the settings of the recipe are replaced: about what results differ by between seeds. Smaller gains
-on held-out training videos, however sure, were losses on test videos that differ from them."""
+"""Least gain for which the settings of the recipe are replaced: about what results differ by between seeds. Smaller
+gains on held-out training videos, however sure, were losses on test videos that differ from them."""
 
 
 def post_of(config: TrainConfig, *, center: bool) -> PostProcess:

@@ -46,6 +46,7 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
             parts.append(repr((sample.background, sample.partly)).encode())
         if sample.group:  # decides which videos are held out together
             parts.append(b"\0" + sample.group.encode())
+        parts += [np.ascontiguousarray(rows).reshape(-1).view(np.uint8).data for rows in sample.copies]
     provenance: Record = {
         "dataset": data.name,
         "data_sha256": digest(parts),

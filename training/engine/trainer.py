@@ -127,6 +127,7 @@ class _Trainer:
     ) -> None:
         self.given = given
         self.data, self.config, self.out = data, config, out
+        self.shown = data.with_copies()  # what the networks are trained on
         self.measure_threads = measure_threads
         self.device, self.reporter, self.stop = device, reporter, stop
         self.facts: Record = {}
@@ -209,11 +210,11 @@ class _Trainer:
             self.facts["locator"] = {"from": str(self.given)}
             self.reporter.stages.done += len(self.config.networks)
             return True
-        features = [torch.from_numpy(s.features) for s in self.data.samples]
+        features = [torch.from_numpy(s.features) for s in self.shown.samples]
         for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
-            make = partial(locator_task, name, net, self.data, recipe, seed=self.config.seed)
+            make = partial(locator_task, name, net, self.shown, recipe, seed=self.config.seed)
             finished = self._stage(name, net, make, recipe.optim)
             # A partly trained network is used only if there is no other.
             set_trained(locator, index + 1 if finished or index == 0 else index)
@@ -226,7 +227,7 @@ class _Trainer:
         return self._stage(
             "center",
             center,
-            partial(center_task, center, locator, self.data, self.config, proposals, device=self.device),
+            partial(center_task, center, locator, self.shown, self.config, proposals, device=self.device),
             self.config.center_optim,
         )
 
