@@ -5,7 +5,8 @@
 Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
   learned   `punctum train --minutes`: backbone trained further, then locator and head
   footage   the same without clicks in the backbone
-  shipped   the default of `punctum train`: the weights as they ship; same locator and head
+  augmented the default of `punctum train`: the weights as they ship, and two augmented copies of each training video
+  shipped   the same without copies
   random    the same network with random weights, its normalization fitted to the footage; same locator and head
   summary   the columns that need no learning alone, and the same locator and head
   energy    one number a snippet, how much consecutive frames differ; thresholded: for each class, the runs in which
@@ -25,7 +26,9 @@ import argparse
 import json
 import tempfile
 import time
-from dataclasses import dataclass
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -39,6 +42,7 @@ from punctum.runtime.evaluation.average_precision import Detections
 from punctum.training import load_run, localizer_of, recipes, train_run
 from punctum.training.backbone.config import BackboneConfig
 from punctum.training.backbone.footage import Footage, dataset_footage
+from punctum.training.backbone.frame_augment import Camera
 from punctum.training.backbone.frames import FrameSpan, FrameStore, span_maps
 from punctum.training.backbone.net import BackboneNet
 from punctum.training.backbone.spans import ClickedSpan
@@ -131,6 +135,18 @@ def as_shipped(split: Split) -> dict[str, np.ndarray]:
     return embed(net.eval(), split)
 
 
+def altered(split: Split, copy: int) -> dict[str, np.ndarray]:
+    """Features of one augmented copy of each training video, by the weights as they ship."""
+    frames = {}
+    for video in split.train:
+        part = split.frames[video]
+        shown = np.asarray(part.frames, np.float32) / 65535.0
+        camera = Camera(np.random.default_rng([zlib.crc32(shown[0].tobytes()), copy]), split.config.fps)
+        pictures = np.stack([camera(frame[None])[0] for frame in shown])
+        frames[video] = replace(part, frames=np.round(pictures * 65535).astype(np.uint16), file=None)
+    return as_shipped(replace(split, frames=frames))
+
+
 def untrained(split: Split, seed: int) -> dict[str, np.ndarray]:
     """Random weights. Their normalization sees some footage, without which deep random layers say little."""
     torch.manual_seed(seed)
@@ -215,10 +231,15 @@ def energy_detections(split: Split) -> tuple[Detections, dict[str, np.ndarray]]:
 
 
 def located(
-    split: Split, features: dict[str, np.ndarray], seed: int, *, clicks_seen: bool = False
+    split: Split,
+    features: dict[str, np.ndarray],
+    seed: int,
+    *,
+    clicks_seen: bool = False,
+    copies: Sequence[dict[str, np.ndarray]] = (),
 ) -> tuple[Detections, dict[str, np.ndarray], Any]:
     """Locator and head of the default for videos on some features: what they find, and the class tracks."""
-    samples = split.samples(features)
+    samples = tuple(replace(s, copies=tuple(each[s.video] for each in copies)) for s in split.samples(features))
     clicks = sum(len(s.clicks) for s in samples)
     recipe = recipes.for_videos(clicks, clicks_seen=clicks_seen).model_copy(update={"seed": seed})
     made = TrainingSet(split.data.name, split.data.labels, split.stride_s, samples[0].features.shape[1], samples)
@@ -277,7 +298,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("--seeds", default="0")
-    parser.add_argument("--rows", default="learned,footage,shipped,random,summary,energy,cuts")
+    parser.add_argument("--rows", default="learned,footage,augmented,shipped,random,summary,energy,cuts")
     parser.add_argument("--frames", type=Path)
     parser.add_argument("--events", type=Path)
     parser.add_argument("--fold", default="")
@@ -306,12 +327,14 @@ def report(row: str, split: Split, seeds: list[int], events: Path | None) -> dic
             make = {
                 "learned": lambda s: learned(split, s, clicks=True),
                 "footage": lambda s: learned(split, s, clicks=False),
+                "augmented": lambda s: as_shipped(split),
                 "shipped": lambda s: as_shipped(split),
                 "random": lambda s: untrained(split, s),
                 "summary": lambda s: summary(split),
                 "cuts": lambda s: cut_features(split),
             }[row]
-            found, tracks, said = located(split, make(seed), seed, clicks_seen=row == "learned")
+            copies = [altered(split, copy) for copy in (1, 2)] if row == "augmented" else []
+            found, tracks, said = located(split, make(seed), seed, clicks_seen=row == "learned", copies=copies)
         results.append(evaluate(split.truth, found).to_record(per_class=True))
         apart.append(told_apart(split, tracks))
         if events is not None and said is not None and seed == seeds[0]:
