@@ -57,7 +57,10 @@ def calibrate_bundle(
     """
     if actions_per_hour is not None and not (math.isfinite(actions_per_hour) and actions_per_hour > 0):
         raise InputError(
-            "actions-per-hour", f"`actions_per_hour` is {actions_per_hour}", "more than 0", "change `actions_per_hour`"
+            "actions-per-hour",
+            f"`actions_per_hour` is {actions_per_hour}",
+            "a finite number of more than 0",
+            "change `actions_per_hour`",
         )
     data, videos = _listed(bundle, dataset, subset, split, points)
     clicked = {} if points is None else data.points()

@@ -34,7 +34,7 @@ from .candidates import (
 )
 from .config import TrainConfig
 from .data.videos import load_training_set, no_points
-from .engine.run_folder import foreign_folder, run_exists
+from .engine.run_folder import foreign_folder, run_exists, sole_writer
 from .engine.trainer import train_run
 from .features_dataset import write_features_dataset
 from .models.checkpoint import Run, load_run
@@ -108,42 +108,43 @@ def train_on_videos(
     for source in sources:
         if isinstance(source, Path):
             read_backbone(source)  # before hours of training on the others
-    resumed = _prepare(out, resume=resume, fresh=fresh)
-    footage = dataset_footage(data)
-    if not any((footage.points or {}).get(video) for video in footage.videos):
-        raise no_points(data.name, len(footage.videos))
+    with sole_writer(out):
+        resumed = _prepare(out, resume=resume, fresh=fresh)
+        footage = dataset_footage(data)
+        if not any((footage.points or {}).get(video) for video in footage.videos):
+            raise no_points(data.name, len(footage.videos))
 
-    def train(source: Source, folder: Path) -> tuple[Record, Record]:
-        """The run on one backbone. Returns the summaries of the backbone and of the networks."""
-        return _train_one(
-            data, footage, source, recipe, folder, exporter=exporter, resumed=resumed, device=device, quiet=quiet,
-            threads=threads, copies=copies,
-        )  # fmt: skip
+        def train(source: Source, folder: Path) -> tuple[Record, Record]:
+            """The run on one backbone. Returns the summaries of the backbone and of the networks."""
+            return _train_one(
+                data, footage, source, recipe, folder, exporter=exporter, resumed=resumed, device=device, quiet=quiet,
+                threads=threads, copies=copies,
+            )  # fmt: skip
 
-    choice = None
-    if len(candidates) > 1:
-        choice = read_choice(candidates, out)
-        if choice is None:
-            digests = []
-            for each in candidates:
-                if not quiet:
-                    say_stage(f"backbone {each.name}")
-                digests.append(str(train(each.source, out / CANDIDATES / each.name)[0]["digest"]))
-            choice = compare_candidates(candidates, digests, out, seed=recipe.seed)
-        move_chosen(str(choice["chosen"]), out, (BACKBONE, DATA, LOCATOR))
-    elif (out / CHOICE).is_file():
-        raise run_compared(out)
-    chosen = next(each for each in candidates if choice is None or each.name == choice["chosen"])
-    backbone_summary, summary = train(chosen.source, out)
-    manifest = out / BUNDLE / "manifest.json"
-    if manifest.is_file() and all(stage.get("resumed") for stage in summary["stages"].values()):
-        bundle_id = str(read_object(manifest).get("id", ""))
-    else:
-        bundle_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name or data.name).strip("-._") or "bundle"
-        run = load_run(out / LOCATOR)
-        bundle_id = exporter.export_bundle(run, out / BUNDLE, name=bundle_name, backbone=out / BACKBONE)
-    parts: Record = {"backbone": backbone_summary, "locator": summary, "bundle": bundle_id}
-    return parts | {"lost": lost_media(out / DATA)} | ({} if choice is None else {"choice": choice})
+        choice = None
+        if len(candidates) > 1:
+            choice = read_choice(candidates, out)
+            if choice is None:
+                digests = []
+                for each in candidates:
+                    if not quiet:
+                        say_stage(f"backbone {each.name}")
+                    digests.append(str(train(each.source, out / CANDIDATES / each.name)[0]["digest"]))
+                choice = compare_candidates(candidates, digests, out, seed=recipe.seed)
+            move_chosen(str(choice["chosen"]), out, (BACKBONE, DATA, LOCATOR))
+        elif (out / CHOICE).is_file():
+            raise run_compared(out)
+        chosen = next(each for each in candidates if choice is None or each.name == choice["chosen"])
+        backbone_summary, summary = train(chosen.source, out)
+        manifest = out / BUNDLE / "manifest.json"
+        if manifest.is_file() and all(stage.get("resumed") for stage in summary["stages"].values()):
+            bundle_id = str(read_object(manifest).get("id", ""))
+        else:
+            bundle_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name or data.name).strip("-._") or "bundle"
+            run = load_run(out / LOCATOR)
+            bundle_id = exporter.export_bundle(run, out / BUNDLE, name=bundle_name, backbone=out / BACKBONE)
+        parts: Record = {"backbone": backbone_summary, "locator": summary, "bundle": bundle_id}
+        return parts | {"lost": lost_media(out / DATA)} | ({} if choice is None else {"choice": choice})
 
 
 def _train_one(

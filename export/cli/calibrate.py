@@ -40,9 +40,9 @@ def calibrate(
 ) -> None:
     """Calibrate the scores of a bundle for a camera or site, and set its default minimum score.
 
-    With clicks, an event counts as right that holds one and is about as long as its action, by the bundle's own
-    estimate. A calibrated bundle keeps its calibration as far as the clicks do
-    not contradict it, so a handful is enough. Without clicks, --actions-per-hour says how many events are right.
+    With clicks, an event counts as right if it overlaps the extent of a clicked action, as the bundle estimates it,
+    by a tIoU of 0.55. A calibrated bundle keeps its calibration as far as the clicks do not contradict it, so a
+    handful is enough. Without clicks, --actions-per-hour says how many events are right.
 
     Example: punctum calibrate runs/falls/bundle data/other-site --out bundles/other-site
 

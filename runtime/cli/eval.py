@@ -120,7 +120,7 @@ def evaluate(
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..evaluation.alignment import alignment, draw_alignment
-    from ..evaluation.average_precision import Detections, average_recall, read_detections, recall
+    from ..evaluation.average_precision import Detections, average_recall, need_actions, read_detections, recall
     from ..evaluation.average_precision import evaluate as judge
     from ..evaluation.reliability import reliability
     from ..files.outputs import FIGURE, Output
@@ -176,6 +176,8 @@ def evaluate(
         data = replace(data, labels=tuple(dict.fromkeys([*data.labels, *engine.load(bundle).labels])))
     clicks = {} if detections is not None or online else clicked_videos(data, subset)
     truth = data.truth(subset) if data.truth_file.is_file() or not clicks else None
+    if truth is not None:
+        need_actions(truth)  # before the bundle runs
     timing: dict[str, float] = {}
     head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
     if truth is None:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 def print_reliability(record: dict[str, Any], shown: Console) -> None:
     """Print the calibration error, and score and share of right events of each group."""
-    if record["error"] is None:
+    if not record["events"]:
         shown.print("calibration error: not defined without events and actions")
         return
     scores = " ".join(f"{x:.2f}" for x in record["mean_score"])
@@ -18,4 +18,7 @@ def print_reliability(record: dict[str, Any], shown: Console) -> None:
     shown.print(f"the {record['events']} events with the highest scores, in groups of equal size:", soft_wrap=True)
     shown.print(f"  mean score               {scores}", soft_wrap=True)
     shown.print(f"  share right, tIoU {record['tiou']:.2f}   {shares}", soft_wrap=True)
-    shown.print(f"calibration error: {record['error']:.3f}")
+    if record["error"] is None:
+        shown.print("calibration error: not defined, because there are scores below 0 or above 1", soft_wrap=True)
+    else:
+        shown.print(f"calibration error: {record['error']:.3f}")

@@ -10,7 +10,7 @@ from ..text.display import short
 from ..text.name_index import NameIndex
 from .located_json import LocatedDict, parse_located
 from .tables import read_text
-from .truth import MAKE_TRUTH
+from .truth import MAKE_TRUTH, times_of
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -145,7 +145,7 @@ def _check_annotation(
     path = data.truth_file
     line = item.line if isinstance(item, LocatedDict) else 0
     try:
-        start, end = (float(x) for x in item["segment"])
+        start, end = times_of(item["segment"])
         label = item["label"]
         known = labels.find(label) if isinstance(label, str) else None
     except (KeyError, TypeError, ValueError, OverflowError):

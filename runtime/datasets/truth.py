@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from ..datatypes import by_value
 from ..errors import InputError
-from ..text.display import short, some
+from ..text.display import short, shown, some
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from .tables import read_json
@@ -82,6 +82,19 @@ def truth_classes(path: Path) -> tuple[str, ...]:
     return tuple(sorted(names))
 
 
+def times_of(segment: Any) -> tuple[float, float]:
+    """Start and end of a segment of a file: a list of two numbers, which may be written as text.
+
+    Raises:
+        TypeError: It is something else. Text such as "12" and an object have two parts, too.
+        ValueError: It has more or fewer parts, or one is no number.
+    """
+    if not isinstance(segment, list) or any(isinstance(x, bool) for x in segment):
+        raise TypeError(f"segment is {shown(repr(segment), 60)}, not a list of two numbers")
+    start, end = (float(x) for x in segment)
+    return start, end
+
+
 def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> Truth:
     """Read ground truth in ActivityNet format: `database.<video>.annotations: [{label, segment: [start_s, end_s]}]`.
 
@@ -112,7 +125,7 @@ def read_truth(path: Path, videos: tuple[str, ...], labels: tuple[str, ...]) -> 
                     next_step="add the entry, or remove the video from the list",
                 )
             for row, item in enumerate(database[entry]["annotations"]):
-                start, end = (float(x) for x in item["segment"])
+                start, end = times_of(item["segment"])
                 label = known.find(item["label"])
                 if label is None:
                     raise InputError(

@@ -142,7 +142,8 @@ def draw_alignment(
 def _draw_reliability(axes: Any, found: Reliability) -> None:
     """Share of right events over mean score; the diagonal is perfect."""
     axes.plot([0, 1], [0, 1], color="0.6", linestyle="--", label="perfect")
-    axes.plot(found.score, found.share, marker="o", label=f"calibration error {found.error:.3f}")
+    error = "no probabilities" if np.isnan(found.error) else f"calibration error {found.error:.3f}"
+    axes.plot(found.score, found.share, marker="o", label=error)
     axes.set(
         xlabel=f"mean score of the {int(found.count.sum())} highest events",
         ylabel=f"share of right events (tIoU {found.tiou:g})",

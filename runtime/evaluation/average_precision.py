@@ -30,6 +30,7 @@ __all__ = [
     "best_overlap",
     "check_thresholds",
     "evaluate",
+    "need_actions",
     "read_detections",
     "recall",
 ]
@@ -118,6 +119,17 @@ def check_thresholds(thresholds: Sequence[float]) -> tuple[float, ...]:
     return levels
 
 
+def need_actions(truth: Truth) -> None:
+    """Raise InputError for a ground truth without actions, of which nothing can be found."""
+    if len(truth.label) == 0:
+        raise InputError(
+            "truth-empty",
+            "The listed videos have no annotated actions",
+            required="at least one action",
+            next_step="check the list and gt.json",
+        )
+
+
 def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] = THRESHOLDS) -> Evaluation:
     """Average precision for each threshold and class (ActivityNet protocol; see `punctum.kernels.average_precision`).
 
@@ -140,13 +152,7 @@ def evaluate(truth: Truth, detections: Detections, thresholds: Sequence[float] =
     check_type("truth", truth, Truth, "a Truth")
     check_type("detections", detections, Detections, "Detections")
     levels = check_thresholds(thresholds)
-    if len(truth.label) == 0:
-        raise InputError(
-            "truth-empty",
-            "The listed videos have no annotated actions",
-            required="at least one action",
-            next_step="check the list and gt.json",
-        )
+    need_actions(truth)
     _check(detections, truth)
     ap = kernels.average_precision(
         truth.video,

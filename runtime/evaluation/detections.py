@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from ..datasets.dataset import Truth
 from ..datasets.tables import parse_json, read_input
+from ..datasets.truth import times_of
 from ..datatypes import by_value
 from ..errors import InputError
 from ..events.event import SCHEMA, Event
@@ -95,6 +96,13 @@ def read_detections(path: str | Path, truth: Truth) -> Detections:
     results = {} if lines else _results(path, text)
     found = _collect(_event_rows(path, text) if lines else _result_rows(path, results), truth, path)
     judged = NameIndex(truth.videos, media=True)
+    if lines and not len(found) and not found.ignored_videos:
+        raise InputError(
+            "detections-empty",
+            f"{path} has no final event: those in it are preliminary reports, or were retracted",
+            required="final events, which a run writes when an action is over",
+            next_step="let the run end",
+        )
     if not len(found) and not any(judged.find(video) for video in results):
         raise InputError(
             "detections-other-videos",
@@ -191,8 +199,10 @@ def _result_rows(path: Path, results: dict[str, Any]) -> Iterator[Row]:
             continue
         for row, item in enumerate(items):
             try:
-                start, end = item["segment"]
-                yield f"{video} entry {row}", video, str(item["label"]), float(start), float(end), float(item["score"])
+                start, end = times_of(item["segment"])
+                if isinstance(score := item["score"], bool):
+                    raise TypeError(f"score is {score}, not a number")
+                yield f"{video} entry {row}", video, str(item["label"]), start, end, float(score)
             except (KeyError, TypeError, ValueError, OverflowError) as error:
                 raise InputError(
                     "detections-form",

@@ -34,21 +34,25 @@ class Reliability:
         share: Share of right events, float64 [B].
         count: Number of events, int64 [B].
         tiou: Smallest tIoU of a right event.
+        bounded: Whether all scores lie between 0 and 1; others are no probabilities.
     """
 
     score: F64
     share: F64
     count: I64
     tiou: float
+    bounded: bool = True
 
     @property
     def error(self) -> float:
         """Expected calibration error (Naeini et al., 2015): the mean of |score - share| over the events.
 
-        NaN without events.
+        NaN without events, and for scores beyond 0 and 1.
         """
         events = int(self.count.sum())
-        return float((self.count * np.abs(self.score - self.share)).sum() / events) if events else float("nan")
+        if not events or not self.bounded:
+            return float("nan")
+        return float((self.count * np.abs(self.score - self.share)).sum() / events)
 
     def to_record(self) -> dict[str, Any]:
         """For JSON: null for an undefined number."""
@@ -87,4 +91,5 @@ def reliability(truth: Truth, found: Detections, *, tiou: float = TIOU, bins: in
         np.array([right[g].mean() for g in groups]),
         np.array([len(g) for g in groups], np.int64),
         tiou,
+        bool(((chosen.scores >= 0) & (chosen.scores <= 1)).all()),
     )

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from punctum.runtime.cli.progress import track
 from punctum.runtime.datasets.dataset import Dataset, Truth
-from punctum.runtime.evaluation.average_precision import THRESHOLDS, Detections, evaluate
+from punctum.runtime.evaluation.average_precision import THRESHOLDS, Detections, evaluate, need_actions
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.localizer import Localizer
 from punctum.runtime.text.display import counted, duration
@@ -18,7 +18,7 @@ from punctum.runtime.text.display import counted, duration
 from ..config import TrainConfig
 from ..data.videos import load_training_set
 from ..engine.provenance import describe
-from ..engine.run_folder import STATE, is_written_by, prepare
+from ..engine.run_folder import STATE, is_written_by, prepare, sole_writer
 from ..engine.stop import TrainingInterrupted
 from ..engine.trainer import train_run
 from ..models.checkpoint import SUMMARY, load_run
@@ -101,48 +101,54 @@ def ablate(
         TrainingInterrupted: after Ctrl-C; the next call continues.
     """
     truth = data.truth()
+    need_actions(truth)  # before the trainings
     chosen, equal = choose_rows(recipe, rows, epochs)
     training_set = load_training_set(data, holdout=recipe.holdout, seed=recipe.seed)
     record = describe(training_set, recipe, None) | {"schema": SCHEMA, "epochs": epochs}
     compared = ("config", "epochs", "labels", "provenance")
-    if fresh and is_written_by(out, SCHEMA):
-        shutil.rmtree(out / SEEDS, ignore_errors=True)
-    prepare(out, record, files=(RESULT, TABLE), compared=compared, resume=True, fresh=fresh)
-    planned = _trainings(chosen, out, range(recipe.seed, recipe.seed + seeds))
-    clicks = sum(len(s.clicks) for s in (*training_set.samples, *training_set.held_out))
-    for name, other in equal.items():
-        say(f"row {name} is left out: with this recipe it is row {other}")
-    say(_cost(planned, chosen, seeds, clicks))
-    values: dict[str, list[dict[str, float]]] = {row.name: [] for row in chosen}
-    facts = []
-    for number, training in enumerate(planned, 1):
-        began, known = time.monotonic(), training.finished
-        if not known:
-            say(f"training {number} of {len(planned)}: {training.name}, seed {training.seed}")
-            _train(training, data, device=device, threads=threads, quiet=quiet)
-        own = [row for row in chosen if row.training == training.name]
-        for row, found in zip(own, _judge(training, own, data, truth, thresholds, device, quiet=quiet), strict=True):
-            values[row.name].append(found)
-        seconds = None if known else round(time.monotonic() - began, 1)
-        facts.append({"training": training.name, "seed": training.seed, "seconds": seconds, "finished_before": known})
-    result: Record = {
-        "dataset": data.name,
-        "split": split,
-        "thresholds": list(thresholds),
-        "seeds": list(range(recipe.seed, recipe.seed + seeds)),
-        "train_videos": len(training_set.samples) + len(training_set.held_out),
-        "clicks": clicks,
-        "test_videos": len(truth.videos),
-        "actions": len(truth.label),
-        "rows": table_record(chosen, values),
-        "rows_left_out": equal,
-        "trainings": facts,
-        "command": command,
-        "versions": record["provenance"]["versions"],
-    }
-    write_json(out / RESULT, result)
-    atomic_write(out / TABLE, markdown(result, command))
-    return result
+    with sole_writer(out):
+        if fresh and is_written_by(out, SCHEMA):
+            shutil.rmtree(out / SEEDS, ignore_errors=True)
+        prepare(out, record, files=(RESULT, TABLE), compared=compared, resume=True, fresh=fresh)
+        planned = _trainings(chosen, out, range(recipe.seed, recipe.seed + seeds))
+        clicks = sum(len(s.clicks) for s in (*training_set.samples, *training_set.held_out))
+        for name, other in equal.items():
+            say(f"row {name} is left out: with this recipe it is row {other}")
+        say(_cost(planned, chosen, seeds, clicks))
+        values: dict[str, list[dict[str, float]]] = {row.name: [] for row in chosen}
+        facts = []
+        for number, training in enumerate(planned, 1):
+            began, known = time.monotonic(), training.finished
+            if not known:
+                say(f"training {number} of {len(planned)}: {training.name}, seed {training.seed}")
+                _train(training, data, device=device, threads=threads, quiet=quiet)
+            own = [row for row in chosen if row.training == training.name]
+            for row, found in zip(
+                own, _judge(training, own, data, truth, thresholds, device, quiet=quiet), strict=True
+            ):
+                values[row.name].append(found)
+            seconds = None if known else round(time.monotonic() - began, 1)
+            facts.append(
+                {"training": training.name, "seed": training.seed, "seconds": seconds, "finished_before": known}
+            )
+        result: Record = {
+            "dataset": data.name,
+            "split": split,
+            "thresholds": list(thresholds),
+            "seeds": list(range(recipe.seed, recipe.seed + seeds)),
+            "train_videos": len(training_set.samples) + len(training_set.held_out),
+            "clicks": clicks,
+            "test_videos": len(truth.videos),
+            "actions": len(truth.label),
+            "rows": table_record(chosen, values),
+            "rows_left_out": equal,
+            "trainings": facts,
+            "command": command,
+            "versions": record["provenance"]["versions"],
+        }
+        write_json(out / RESULT, result)
+        atomic_write(out / TABLE, markdown(result, command))
+        return result
 
 
 def _trainings(rows: Sequence[Row], out: Path, seeds: Sequence[int]) -> list[Training]:

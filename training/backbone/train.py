@@ -16,7 +16,7 @@ from punctum.runtime.text.display import plain
 
 from ..engine.loop import run_stage
 from ..engine.report import Reporter
-from ..engine.run_folder import discard_state, prepare
+from ..engine.run_folder import discard_state, prepare, sole_writer
 from ..engine.selection import BestKeeper
 from ..engine.stop import StopSignal
 from ..engine.threads import training_threads
@@ -78,56 +78,57 @@ def train_backbone(
             next_step="check the path",
         )
     record = _describe(footage, config)
-    resumed = prepare(out, record, files=_FILES, compared=tuple(record), resume=resume, fresh=fresh)
-    if resumed and all((out / name).is_file() for name in _RESULTS):
+    with sole_writer(out):
+        resumed = prepare(out, record, files=_FILES, compared=tuple(record), resume=resume, fresh=fresh)
+        if resumed and all((out / name).is_file() for name in _RESULTS):
+            discard_state(out)
+            return read_object(out / "summary.json")
+        began = time.monotonic()
+        store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
+        with StopSignal() as stop, training_threads(threads) as fixed:
+            reporter = Reporter(out / "log.jsonl", quiet=quiet)
+            parts = read_spans(footage, store, reporter, stop)
+            read_s = time.monotonic() - began
+            classes = len(footage.labels) if footage.points is not None else 0
+            with torch.random.fork_rng():
+                torch.manual_seed(config.seed)
+                module = BackboneModule(config, classes)
+            if config.start == "shipped":
+                load_start(module.net, SHIPPED)
+            task = BackboneTask(module, parts, classes, config)
+            result = run_stage(
+                task,
+                config.optim,
+                seed=config.seed,
+                state_file=out / "state" / "backbone.safetensors",
+                save_every=config.save_every,
+                keeper=BestKeeper("last", 1),
+                reporter=reporter,
+                stop=stop,
+                measure_threads=threads is not None and fixed is None,
+            )
+        if not result.finished:
+            raise interrupted(out)
+        files = exporter.backbone_files(module.net.eval(), config.spec()) | {WEIGHTS: weights_bytes(module.net)}
+        summary = {
+            "schema": SCHEMA,
+            "status": "complete",
+            "name": footage.name,
+            "seed": config.seed,
+            "videos": len(footage.videos),
+            **task.describe,
+            "dim": config.features,
+            "stride_s": config.spec().stride_s,
+            "bytes": len(files["backbone.onnx"]),
+            "read_s": read_s,
+            "seconds": time.monotonic() - began,
+            "training": asdict(result),
+        }
+        for name, data in files.items():
+            atomic_write(out / name, data)
+        write_json(out / "summary.json", summary)
         discard_state(out)
-        return read_object(out / "summary.json")
-    began = time.monotonic()
-    store = FrameStore(out / "state" / "frames" if frames is None else frames, config.spec())
-    with StopSignal() as stop, training_threads(threads) as fixed:
-        reporter = Reporter(out / "log.jsonl", quiet=quiet)
-        parts = read_spans(footage, store, reporter, stop)
-        read_s = time.monotonic() - began
-        classes = len(footage.labels) if footage.points is not None else 0
-        with torch.random.fork_rng():
-            torch.manual_seed(config.seed)
-            module = BackboneModule(config, classes)
-        if config.start == "shipped":
-            load_start(module.net, SHIPPED)
-        task = BackboneTask(module, parts, classes, config)
-        result = run_stage(
-            task,
-            config.optim,
-            seed=config.seed,
-            state_file=out / "state" / "backbone.safetensors",
-            save_every=config.save_every,
-            keeper=BestKeeper("last", 1),
-            reporter=reporter,
-            stop=stop,
-            measure_threads=threads is not None and fixed is None,
-        )
-    if not result.finished:
-        raise interrupted(out)
-    files = exporter.backbone_files(module.net.eval(), config.spec()) | {WEIGHTS: weights_bytes(module.net)}
-    summary = {
-        "schema": SCHEMA,
-        "status": "complete",
-        "name": footage.name,
-        "seed": config.seed,
-        "videos": len(footage.videos),
-        **task.describe,
-        "dim": config.features,
-        "stride_s": config.spec().stride_s,
-        "bytes": len(files["backbone.onnx"]),
-        "read_s": read_s,
-        "seconds": time.monotonic() - began,
-        "training": asdict(result),
-    }
-    for name, data in files.items():
-        atomic_write(out / name, data)
-    write_json(out / "summary.json", summary)
-    discard_state(out)
-    return summary
+        return summary
 
 
 def load_start(net: BackboneNet, path: Path) -> None:

@@ -50,6 +50,8 @@ def ablate(
 
     Example: punctum ablate data/shrec21 --seeds 1 --rows no-center-score,no-aba,base --out ablations/shrec21
     """
+    import shlex
+
     from punctum.runtime.cli.eval import levels
     from punctum.runtime.datasets.dataset import Dataset
     from punctum.runtime.files.outputs import check_folder
@@ -59,7 +61,7 @@ def ablate(
 
     check_torch("punctum ablate")
     thresholds = levels(tiou)
-    names = None if rows is None else [name.strip() for name in rows.split(",") if name.strip()]
+    names = None if rows is None else [name.strip() for name in rows.split(",")]
     out = check_folder(out, [dataset, *([] if config is None else [config])])
     listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
     if listed.only_videos:
@@ -68,15 +70,16 @@ def ablate(
     from ..ablation.run import ablate as run
 
     words = {"--split": split, "--rows": rows, "--config": config, "--epochs": epochs}
-    given = [f"{name} {value}" for name, value in words.items() if value is not None]
+    given = [part for name, value in words.items() if value is not None for part in (name, str(value))]
     given += [
-        f"{name} {value}"
+        part
         for name, value, usual in (
             ("--points", points, "points.csv"),
             ("--train-list", train_list, "train.txt"),
             ("--tiou", tiou, "0.1:0.7:0.1"),
         )
         if value != usual
+        for part in (name, value)
     ]
     with warnings_as_lines():
         result = run(
@@ -88,7 +91,7 @@ def ablate(
             epochs=epochs,
             thresholds=thresholds,
             split=split,
-            command=" ".join([f"punctum ablate {dataset} --out {out} --seeds {seeds}", *given]),
+            command=shlex.join(["punctum", "ablate", str(dataset), "--out", str(out), "--seeds", str(seeds), *given]),
             device=device,
             threads=threads,
             fresh=fresh,

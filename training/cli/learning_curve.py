@@ -77,7 +77,7 @@ def learning_curve(
     from ..data.videos import load_training_set
     from ..engine.learning_curve import finished, plans, remaining, run_all
     from ..engine.provenance import describe
-    from ..engine.run_folder import prepare
+    from ..engine.run_folder import prepare, sole_writer
     from ..engine.stop import TrainingInterrupted
     from ..records import write_json
 
@@ -91,42 +91,50 @@ def learning_curve(
             next_step="click more videos",
         )
     record = {**describe(data, recipe, None), "schema": SCHEMA, "folds": folds}
-    prepare(
-        out, record, files=(RESULT,), compared=("config", "labels", "provenance", "folds"), resume=True, fresh=fresh
-    )
-    every = sum(len(sample.clicks) for sample in data.samples)
-    cost = sum(plan.clicks for plan in todo) / every
-    if not quiet:
-        clicks = [plan.clicks for plan in todo]
-        earlier = finished(todo, out)
-        left = remaining(todo, earlier)
-        say(
-            f"{counted(len(todo), 'run')} ({counted(len(parts), 'part')}, "
-            f"{counted(len({p.fold for p in todo}), 'fold')}) on {min(clicks)} to {max(clicks)} "
-            f"of {every} clicks: as much training as {cost:.1f} runs on all of them. " + _progress(len(earlier), left)
+    with sole_writer(out):
+        prepare(
+            out, record, files=(RESULT,), compared=("config", "labels", "provenance", "folds"), resume=True, fresh=fresh
         )
-    try:
-        with warnings_as_lines():
-            results = run_all(
-                todo,
-                recipe,
-                out,
-                truth=_truth(opened),
-                threads=threads,
-                budget_s=None if minutes is None else 60 * minutes,
-                say=(lambda text: None) if quiet else say,
+        every = sum(len(sample.clicks) for sample in data.samples)
+        cost = sum(plan.clicks for plan in todo) / every
+        if not quiet:
+            clicks = [plan.clicks for plan in todo]
+            earlier = finished(todo, out)
+            left = remaining(todo, earlier)
+            say(
+                f"{counted(len(todo), 'run')} ({counted(len(parts), 'part')}, "
+                f"{counted(len({p.fold for p in todo}), 'fold')}) on {min(clicks)} to {max(clicks)} "
+                f"of {every} clicks: as much training as {cost:.1f} runs on all of them. "
+                + _progress(len(earlier), left)
             )
-    except TrainingInterrupted as error:
-        raise TrainingInterrupted(
-            "interrupted", f"{out} holds the runs that are finished", "", "call again with the same `out` to go on"
-        ) from error
-    classes = [sum(int((s.clicks.label == c).sum()) for s in data.samples) for c in range(len(data.labels))]
-    curve = curve_of(results, data.labels, classes)
-    curve = {"dataset": data.name, "split": split, "runs": len(results), "runs_left": len(todo) - len(results), **curve}
-    left = remaining(todo, results)
-    if left:
-        curve |= {"seconds_of_next_run": round(left[0], 1), "seconds_left": round(sum(left), 1)}
-    write_json(out / RESULT, {"schema": SCHEMA, **curve})
+        try:
+            with warnings_as_lines():
+                results = run_all(
+                    todo,
+                    recipe,
+                    out,
+                    truth=_truth(opened),
+                    threads=threads,
+                    budget_s=None if minutes is None else 60 * minutes,
+                    say=(lambda text: None) if quiet else say,
+                )
+        except TrainingInterrupted as error:
+            raise TrainingInterrupted(
+                "interrupted", f"{out} holds the runs that are finished", "", "call again with the same `out` to go on"
+            ) from error
+        classes = [sum(int((s.clicks.label == c).sum()) for s in data.samples) for c in range(len(data.labels))]
+        curve = curve_of(results, data.labels, classes)
+        curve = {
+            "dataset": data.name,
+            "split": split,
+            "runs": len(results),
+            "runs_left": len(todo) - len(results),
+            **curve,
+        }
+        left = remaining(todo, results)
+        if left:
+            curve |= {"seconds_of_next_run": round(left[0], 1), "seconds_left": round(sum(left), 1)}
+        write_json(out / RESULT, {"schema": SCHEMA, **curve})
     if json_output:
         echo_json(curve)
     else:

@@ -8,6 +8,7 @@ what estimates the share from their distribution (Saerens et al., 2002) takes th
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -87,20 +88,31 @@ def calibrate_by_rate(footage: Footage, before: Calibration, *, actions: float) 
     Returns:
         The calibration, and the shift of log-odds. Minimum scores and choices stay: they are probabilities, too.
     """
-    z = logit(_scores(before.classes, footage.events))
+    events, classes = footage.events, len(before.classes)
     found = before.choices[0].recall if before.choices else 1.0  # those with a right event of any score
-    shift = _shift_for(z, actions * found) if len(z) else 0.0
-    shifts = np.full(len(before.classes), shift)
+
+    def expected(shift: float) -> float:
+        """Number of right events by the shifted maps, as they are stored: linear between knots."""
+        return float(_scores(_shifted(before.classes, slope=1.0, shifts=np.full(classes, shift)), events).sum())
+
+    shift = _shift_for(expected, actions * found) if len(events.raw) else 0.0
+    shifts = np.full(classes, shift)
     maps = _shifted(before.classes, slope=1.0, shifts=shifts)
     kept = [new.model_copy(update={"min_score": old.min_score}) for new, old in zip(maps, before.classes, strict=True)]
     reduced = _shifted(before.reduced, slope=1.0, shifts=shifts) if before.reduced else ()
-    share = float(np.clip(sigmoid(z + shift).mean(), 1e-6, 1 - 1e-6)) if len(z) else before.right_share
+    share = before.right_share
+    if len(events.raw):
+        share = float(np.clip(_scores(maps, events).mean(), 1e-6, 1 - 1e-6))
     update = {"classes": tuple(kept), "reduced": reduced, "right_share": share}
     return before.model_copy(update=update), shift
 
 
 def _scores(maps: tuple[ScoreMap, ...], events: JudgedEvents) -> F64:
-    return np.array([maps[c](x) for c, x in zip(events.label, events.raw, strict=True)], np.float64)
+    scores = np.zeros(len(events.raw))
+    for c in np.unique(events.label).tolist():
+        own = events.label == c
+        scores[own] = np.interp(events.raw[own], maps[c].raw, maps[c].score)  # as ScoreMap, all at once
+    return scores
 
 
 def _shifted(maps: tuple[ScoreMap, ...], *, slope: float, shifts: F64) -> tuple[ScoreMap, ...]:
@@ -112,10 +124,10 @@ def _shifted(maps: tuple[ScoreMap, ...], *, slope: float, shifts: F64) -> tuple[
     return tuple(found)
 
 
-def _shift_for(z: F64, right: float) -> float:
+def _shift_for(expected: Callable[[float], float], right: float) -> float:
     """The shift with which the expected number of right events is `right`, by bisection."""
     low, high = -15.0, 15.0
     for _ in range(60):
         middle = (low + high) / 2
-        low, high = (middle, high) if float(sigmoid(z + middle).sum()) < right else (low, middle)
+        low, high = (middle, high) if expected(middle) < right else (low, middle)
     return (low + high) / 2

@@ -20,6 +20,7 @@ from punctum.runtime.errors import PunctumError
 from torch import nn
 
 from ..config import OptimConfig
+from ..objectives.guard import differentiate
 from ..records import Record
 from .report import Reporter
 from .selection import BestKeeper
@@ -137,7 +138,7 @@ def run_stage(
                 if not math.isfinite(loss):
                     raise _not_finite(task.name, step, terms)
                 optimizer.zero_grad(set_to_none=True)
-                value.backward()
+                differentiate(task, value)
                 if optim.clip_gradient is not None:
                     nn.utils.clip_grad_norm_(task.module.parameters(), optim.clip_gradient)
                 optimizer.step()

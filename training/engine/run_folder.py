@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
+import os
 import re
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from punctum.runtime.errors import InputError
-from punctum.runtime.files.atomic import remove_drafts
+from punctum.runtime.files.atomic import BINARY, remove_drafts
 from punctum.runtime.text.display import shown
 
 from ..records import Record, read_object, write_json
@@ -19,6 +21,46 @@ CONFIG, STATE = "config.json", "state"
 _DRAFT = re.compile(r"\.(.+\.(?:safetensors|json|jsonl|onnx))\.[0-9a-f]{8}")  # files that a killed run was writing
 SHOWN = 6  # differences that a message names
 _OLD_STATE = ".state.old"
+
+
+@contextlib.contextmanager
+def sole_writer(out: Path) -> Iterator[None]:
+    """Keep other commands from writing to an output folder meanwhile, which would mix two runs.
+
+    The folder itself is locked, so that no file for it lies beside the results. It is made if it does not exist. A
+    file system without locks is used without.
+
+    Raises:
+        InputError: another command writes to the folder.
+    """
+    handle, made = -1, not out.exists()
+    try:
+        with contextlib.suppress(OSError):  # what is wrong with the folder is said where it is written to
+            out.mkdir(parents=True, exist_ok=True)
+            handle = os.open(out, os.O_RDONLY | BINARY)
+        if handle >= 0:
+            _lock(handle, out)
+        yield
+    finally:
+        if handle >= 0:
+            os.close(handle)  # releases the lock
+        if made:
+            with contextlib.suppress(OSError):  # it holds a run
+                out.rmdir()
+
+
+def _lock(handle: int, out: Path) -> None:
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise InputError(
+            "output-locked",
+            f"Another command writes to {out}",
+            required="one command per folder at a time",
+            next_step="wait for it, stop it, or choose another `out`",
+        ) from None
+    except OSError:
+        pass  # no locks here
 
 
 def prepare(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from punctum.runtime.session.post import propose
 
 from ..arrays import F32
 from ..config import LacpObjective, NetworkRecipe, OwnObjective, QualityObjective, TrainConfig
-from ..data.proposals import VideoProposals, clean, read_proposals
+from ..data.proposals import VideoProposals, clean
 from ..data.videos import Sample, TrainingSet
 from ..models.center import CenterHead, ProposalHead
 from ..models.ensemble import Locator
@@ -45,7 +45,7 @@ def center_task(
     locator: Locator,
     data: TrainingSet,
     config: TrainConfig,
-    proposals: Path | None,
+    proposals: Mapping[str, VideoProposals] | None,
     *,
     device: torch.device,
 ) -> Task:
@@ -53,18 +53,15 @@ def center_task(
 
     Args:
         center: its network.
-        locator: trained; gives the tracks, and the proposals where there is no file.
+        locator: trained; gives the tracks, and the proposals where none are given.
         data: the videos.
         config: the recipe.
-        proposals: result file of another base locator.
+        proposals: those of another base locator, by video.
         device: of the networks.
     """
     samples = (*data.samples, *data.held_out)
-    external = None
-    if proposals is not None:
-        external = read_proposals(proposals, samples, data.labels, stride_s=data.stride_s)
     videos = [
-        _with_proposals(locator, sample, external, config.post, stride_s=data.stride_s, device=device)
+        _with_proposals(locator, sample, proposals, config.post, stride_s=data.stride_s, device=device)
         for sample in samples
     ]
     training, held_out = videos[: len(data.samples)], videos[len(data.samples) :]
@@ -79,7 +76,7 @@ def center_task(
 def _with_proposals(
     locator: Locator,
     sample: Sample,
-    external: dict[str, VideoProposals] | None,
+    external: Mapping[str, VideoProposals] | None,
     post: PostProcess,
     *,
     stride_s: float,

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from punctum.runtime.machine.cores import whole_cores
 
+from ..objectives.guard import differentiate
 from .task import Task
 
 MIN_SPEEDUP = 1.3  # required of several threads: they take cores from other programs, and timings are noisy
@@ -81,5 +82,5 @@ def _step(task: Task, seed: int) -> float:
     torch.manual_seed(seed)
     began = time.perf_counter()
     loss, _ = task.step_loss(0, rng)
-    loss.backward()
+    differentiate(task, loss)
     return time.perf_counter() - began

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -20,6 +20,7 @@ from torch import nn
 
 from ..confidence.folds import fold_of_videos
 from ..config import OptimConfig, TrainConfig
+from ..data.proposals import VideoProposals
 from ..data.videos import TrainingSet
 from ..models.build import build_center, build_locator
 from ..models.center import ProposalHead
@@ -28,12 +29,13 @@ from ..models.ensemble import Locator, nets_of, set_trained
 from ..models.torch_backend import torch_device
 from ..models.weights import load_weights, save_weights
 from ..records import Record, read_object, write_json
+from .base_proposals import proposals_of
 from .calibrate import Calibrator
 from .loop import run_stage
 from .post import post_of, settings_of
 from .provenance import check_same_locator, describe
 from .report import Reporter
-from .run_folder import STATE, discard_state, prepare
+from .run_folder import STATE, discard_state, prepare, sole_writer
 from .selection import BestKeeper
 from .stop import StopSignal, TrainingInterrupted
 from .suspects import count_suspects
@@ -45,6 +47,7 @@ from .trial import try_objectives
 # Deleted in this order: without its summary a folder does not load.
 _FILES = (SUMMARY, LOCATOR_WEIGHTS, CENTER_WEIGHTS, POST, CALIBRATION, HELD_OUT, "log.jsonl")
 _COMPARED = ("config", "labels", "provenance")
+Proposals = Mapping[str, VideoProposals] | None
 
 
 def train_run(
@@ -83,25 +86,20 @@ def train_run(
         TrainingInterrupted: after Ctrl-C; the folder loads and can be resumed.
     """
     place = torch_device(device)
-    if proposals is not None and not proposals.is_file():
-        raise InputError(
-            "file-missing",
-            f"{proposals} does not exist",
-            required="a file in ActivityNet form",
-            next_step="check `proposals`",
-        )
+    external = None if proposals is None else proposals_of(proposals, data, config)
     try_objectives(data, config, place)
     record = describe(data, config, proposals)
     if locator is not None:
         check_same_locator(locator, record)
-    resumed = prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh)
-    with StopSignal() as stop, training_threads(threads) as fixed:
-        measure = threads is not None and fixed is None
-        reporter = Reporter(out / "log.jsonl", quiet=quiet)
-        trainer = _Trainer(data, config, out, place, reporter, stop, measure_threads=measure, given=locator)
-        if resumed and not trainer.complete:
-            (out / SUMMARY).unlink(missing_ok=True)
-        return trainer.run(proposals)
+    with sole_writer(out):
+        resumed = prepare(out, record, files=_FILES, compared=_COMPARED, resume=resume, fresh=fresh)
+        with StopSignal() as stop, training_threads(threads) as fixed:
+            measure = threads is not None and fixed is None
+            reporter = Reporter(out / "log.jsonl", quiet=quiet)
+            trainer = _Trainer(data, config, out, place, reporter, stop, measure_threads=measure, given=locator)
+            if resumed and not trainer.complete:
+                (out / SUMMARY).unlink(missing_ok=True)
+            return trainer.run(external)
 
 
 M = TypeVar("M", bound=nn.Module)
@@ -135,7 +133,7 @@ class _Trainer:
         self.began = time.monotonic()
         self.complete = (out / LOCATOR_WEIGHTS).is_file() and not (out / STATE).is_dir()
 
-    def run(self, proposals: Path | None) -> Record:
+    def run(self, proposals: Proposals) -> Record:
         if self.complete:
             return self._already_complete()
         config, count = self.config, self.reporter.stages
@@ -152,7 +150,7 @@ class _Trainer:
         discard_state(self.out)
         return summary
 
-    def train(self, proposals: Path | None) -> tuple[Locator, ProposalHead | None] | None:
+    def train(self, proposals: Proposals) -> tuple[Locator, ProposalHead | None] | None:
         """Train both networks. Returns None after a stop request."""
         config, data = self.config, self.data
         dim, classes = data.feature_dim, len(data.labels)
@@ -164,7 +162,7 @@ class _Trainer:
             return None
         return locator, center
 
-    def _calibrate(self, proposals: Path | None) -> bool:
+    def _calibrate(self, proposals: Proposals) -> bool:
         """Train on the videos of all folds but one in turn, and judge the rest. Returns False after a stop request."""
         config = self.config
 
@@ -223,7 +221,7 @@ class _Trainer:
                 return False
         return True
 
-    def _train_center(self, center: ProposalHead, locator: Locator, proposals: Path | None) -> bool:
+    def _train_center(self, center: ProposalHead, locator: Locator, proposals: Proposals) -> bool:
         return self._stage(
             "center",
             center,

@@ -13,6 +13,7 @@ from ..config import OwnObjective, TrainConfig
 from ..data.videos import TrainingSet
 from ..models.build import build_locator
 from ..models.ensemble import nets_of
+from ..objectives.guard import differentiate
 from ..objectives.own import check_objective
 from .tasks import locator_task
 
@@ -37,4 +38,4 @@ def try_objectives(data: TrainingSet, config: TrainConfig, device: torch.device)
             task = locator_task("locator", net, data, config.networks[index], seed=config.seed)
             task.module.train()
             loss, _ = task.step_loss(0, np.random.default_rng(config.seed))
-            loss.backward()
+            differentiate(task, loss)

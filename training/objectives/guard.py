@@ -79,7 +79,8 @@ class GuardedTask:
         with self._running(f"at step {step + 1}"):
             value, given = self._task.step_loss(step, rng)
             terms = {str(name): float(term) for name, term in given.items()}
-        if not isinstance(value, Tensor) or value.numel() != 1 or not value.requires_grad:
+        usable = isinstance(value, Tensor) and value.numel() == 1 and value.is_floating_point()
+        if not usable or not value.requires_grad:
             raise self._failed(
                 f"the loss of step {step + 1} is no single number with a gradient",
                 "terms that are computed from the logits",
@@ -115,6 +116,11 @@ class GuardedTask:
         with self._running("in load_extra_state()", passing=_OF_A_STATE):
             self._task.load_extra_state(state)
 
+    def differentiate(self, value: Tensor) -> None:
+        """Compute the gradient of a loss. Raises InputError if the code of the objective fails in it."""
+        with self._running("in the gradient"):
+            value.backward()
+
     @contextmanager
     def _running(self, where: str, *, passing: tuple[type[Exception], ...] = ()) -> Iterator[None]:
         through: tuple[type[Exception], ...] = (PunctumError, MemoryError, *passing)
@@ -141,6 +147,14 @@ class GuardedTask:
             required=required,
             next_step="correct the objective",
         )
+
+
+def differentiate(task: object, value: Tensor) -> None:
+    """Compute the gradient of the loss of a task, which may run code of an objective from outside of this package."""
+    if isinstance(task, GuardedTask):
+        task.differentiate(value)
+    else:
+        value.backward()
 
 
 def _message(source: str, error: BaseException) -> str:
