@@ -195,6 +195,9 @@ def test_wrong_features_points_and_truth(tmp_path):
         ({"label": "wave", "segment": [1, float("nan")]}, "truth-segment"),
         ({"label": "hop", "segment": [1, 2]}, "label-unknown"),
         ({"label": "wave", "segment": [1]}, "truth-form"),
+        ({"label": "wave", "segment": "12"}, "truth-form"),
+        ({"label": "wave", "segment": {"1": 0, "2": 0}}, "truth-form"),
+        ({"label": "wave", "segment": [False, True]}, "truth-form"),
         ({"label": ["wave"], "segment": [1, 2]}, "truth-form"),
         ("wave", "truth-form"),
     ):

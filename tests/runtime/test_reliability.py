@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from punctum.runtime.cli.eval_reliability import print_reliability
+from punctum.runtime.cli.terminal import console
 from punctum.runtime.datasets.truth import Truth
 from punctum.runtime.errors import InputError
+from punctum.runtime.evaluation.alignment import alignment, draw_alignment
 from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.evaluation.reliability import reliability
 
@@ -58,3 +61,16 @@ def test_nothing_found_has_no_error() -> None:
     json.dumps(record, allow_nan=False)
     with pytest.raises(InputError):
         reliability(TRUTH, found(), bins=0)
+
+
+@pytest.mark.parametrize("factor", [100.0, -1.0])
+def test_scores_that_are_no_probabilities_have_no_calibration_error(factor: float, tmp_path, capsys) -> None:
+    events = found((0, 4, 0.9 * factor), (10, 14, 0.6 * factor))
+    got = reliability(TRUTH, events)
+    assert np.isnan(got.error) and got.to_record()["error"] is None
+    assert got.to_record()["events"] == 2
+    print_reliability(got.to_record(), console())
+    assert "not defined, because there are scores below 0 or above 1" in " ".join(capsys.readouterr().out.split())
+    pytest.importorskip("matplotlib")
+    drawn = draw_alignment(alignment(TRUTH, events), None, names=("confidence", ""), reliability=got)
+    assert "no probabilities" in drawn and "calibration error" not in drawn

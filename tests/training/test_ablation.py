@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shlex
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -157,7 +159,7 @@ def test_a_shared_locator_is_the_one_that_would_be_trained(toy, small, tmp_path)
 
 
 def test_the_command(toy, small, tmp_path, capsys):
-    recipe = tmp_path / "small.json"
+    recipe = tmp_path / "small recipe.json"
     recipe.write_text(small.model_dump_json())
     words = ["ablate", str(toy), "--out", str(tmp_path / "a"), "--seeds", "1", "--rows", "no-aba", "--threads", "1"]
     assert invoke([*words, "--config", str(recipe), "--tiou", "0.5"]) == 0
@@ -168,7 +170,8 @@ def test_the_command(toy, small, tmp_path, capsys):
     record = json.loads(capsys.readouterr().out)
     assert record["thresholds"] == [0.3, 0.5]
     assert record["trainings"][0]["finished_before"]
-    assert f"--config {recipe}" in record["command"]
+    repeated = shlex.split(record["command"])
+    assert repeated[repeated.index("--config") + 1] == str(recipe)
 
 
 def test_what_the_command_refuses(toy, tmp_path, capsys):
@@ -179,7 +182,15 @@ def test_what_the_command_refuses(toy, tmp_path, capsys):
     for path in Path(toy).iterdir():
         if path.name != "gt.json":
             (data / path.name).symlink_to(path)
+    empty = tmp_path / "no-actions"
+    shutil.copytree(toy, empty)
+    database = json.loads((empty / "gt.json").read_text())["database"]
+    for entry in database.values():
+        entry["annotations"] = []
+    (empty / "gt.json").write_text(json.dumps({"database": database}))
     for source, words, code in (
+        (empty, ["--out", str(tmp_path / "a")], "truth-empty"),
+        (toy, ["--out", str(tmp_path / "a"), "--rows", ","], "ablation-row"),
         (toy, ["--out", str(tmp_path / "a"), "--rows", "everything"], "ablation-row"),
         (toy, ["--out", str(tmp_path / "other"), "--rows", "base"], "out-foreign"),
         (toy, ["--out", str(tmp_path / "a"), "--tiou", "2"], "tiou"),

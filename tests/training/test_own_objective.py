@@ -67,6 +67,26 @@ class NotFinite(Clicks):
         return {"clicks": logits.mean() * float("nan")}
 
 
+class Complex(Clicks):
+    def loss(self, logits, rows):
+        return {"clicks": logits.mean().to(torch.complex64)}
+
+
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, value):
+        return value.clone()
+
+    @staticmethod
+    def backward(ctx, gradient):
+        raise KeyError("what the gradient lacks")
+
+
+class NoBackward(Clicks):
+    def loss(self, logits, rows):
+        return {"clicks": Backward.apply(logits.mean())}
+
+
 class Late(Clicks):
     def step_loss(self, step, rng):
         if step == 3:
@@ -162,6 +182,8 @@ def test_what_is_no_objective_is_refused(toy, small, place, name, words):
         ("NoTerms", "at step 1"),
         ("NoGradient", "gradient"),
         ("NotFinite", "not finite at step 1"),
+        ("Complex", "step 1"),
+        ("NoBackward", "in the gradient: KeyError: 'what the gradient lacks'"),
     ],
 )
 def test_an_error_in_a_loss_names_the_objective_and_leaves_no_folder(toy, small, place, name, words):

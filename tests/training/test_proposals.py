@@ -5,9 +5,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from punctum.runtime.datasets.dataset import Dataset
 from punctum.runtime.errors import InputError
+from punctum.training import train_run
 from punctum.training.config import CenterConfig, CenterObjective
 from punctum.training.data.proposals import VideoProposals, clean, read_proposals
+from punctum.training.data.videos import load_training_set
+from punctum.training.engine.base_proposals import proposals_of
 from punctum.training.models.center import build_head
 from punctum.training.objectives.center_task import CenterTask, CenterVideo
 
@@ -96,3 +100,33 @@ def test_no_proposals_anywhere_is_no_training():
         for v in center_videos()
     ]
     assert CenterTask(head, empty, [], CenterObjective(), epochs=2, seed=0).steps == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "code"),
+    [
+        ('{"results"', "json-unreadable"),
+        ("3", "proposals-form"),
+        ('{"results": {}}', "proposals-empty"),
+        ('{"results": {"v15": [{"label": "wave", "segment": [1, 2]}]}}', "proposals-empty"),
+        ('{"results": {"v00": [{"label": "wave", "segment": [2, 1]}]}}', "proposals-empty"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_refused_before_the_training(toy, small, tmp_path, text, code):
+    path = tmp_path / "p.json"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        train_run(load_training_set(Dataset.open(toy)), small, tmp_path / "run", proposals=path, quiet=True)
+    assert caught.value.code == code
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.filterwarnings("ignore:.*training videos without proposals:UserWarning")
+def test_proposals_that_a_fold_lacks_are_found_before_the_training(toy, small, tmp_path):
+    path = write(tmp_path, {"v00": [item(3.0, 8.0)]})
+    data, recipe = load_training_set(Dataset.open(toy)), small.model_copy(update={"folds": 3})
+    with pytest.raises(InputError, match="for 1 of 10 training videos, and the calibration has a fold") as caught:
+        train_run(data, recipe, tmp_path / "run", proposals=path, quiet=True)
+    assert caught.value.code == "proposals-empty" and "--no-calibration" in caught.value.next_step
+    assert not (tmp_path / "run").exists()
+    assert proposals_of(path, data, small.model_copy(update={"folds": 0})).keys() == {"v00"}
