@@ -49,6 +49,15 @@ def test_into_a_folder_and_from_it(tmp_path):
     assert not (tmp_path / "home").exists()
 
 
+def test_folders_that_cannot_be_used_are_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert invoke(["warm-up", "--into", str(folder)]) == 2
+        error = capsys.readouterr().err
+        assert "--into" in error
+        assert "out`" not in error
+
+
 def test_nothing_to_do_where_the_kernels_are_compiled(capsys, tmp_path):
     try:
         kernels.use("compiled")
