@@ -76,7 +76,7 @@ def compile_ahead(folder: Path, level: str) -> Path:
 
 
 def write_record(file: Path, level: str) -> None:
-    """Write what the extension was made from, and its digest, beside it. Call it when nothing changes the file anymore."""
+    """Write what the extension was made from, and its digest, beside it, once nothing changes it anymore."""
     record: dict[str, Any] = {"level": level, "machine": machine(), "sources": sources()}
     record |= {"numba": metadata.version("numba"), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     record |= {"kernels": [kernel.name for kernel in exported()]}

@@ -168,7 +168,7 @@ def _build(
     stack.callback(source.close)
     backbone = getattr(source, "backbone", None)
     if backbone is not None:
-        announce(backbone)
+        announce(backbone, after=localizer.backend)
         backbone.warm(getattr(source, "batch", 1))
     if options.snapshot is not None and not source.replayable:
         raise InputError(

@@ -102,7 +102,7 @@ def test_any_bytes_are_refused(content, tmp_path):
 def test_what_is_no_file_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "pipe")
     for path in (tmp_path / "pipe", "/dev/zero"):
-        with pytest.raises(InputError, match="it is a (named pipe|device)"):
+        with pytest.raises(InputError, match=r"it is a (named pipe|device)"):
             read_result(path)
 
 
