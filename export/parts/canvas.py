@@ -77,8 +77,8 @@ def choose_clip(parts: Sequence[Part], size: tuple[int, int] | None = None) -> B
     try:
         return BackboneSpec.model_validate(values)
     except ValidationError as error:
-        first = error.errors()[0]
-        why = ": ".join([*map(str, first["loc"]), str(first["msg"]).removeprefix("Value error, ")])
+        fault = error.errors()[0]
+        why = ": ".join([*map(str, fault["loc"]), str(fault["msg"]).removeprefix("Value error, ")])
         raise InputError(
             "part-clip",
             f"The parts need clips that a backbone cannot have: {why}",

@@ -144,7 +144,7 @@ def _build(
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",
         allow_hosts=options.allow_hosts,
-        decoder=options.decoder or SOFTWARE,
+        decoder=SOFTWARE if options.decoder is None else options.decoder,
         user=credentials.source.user,
         password=credentials.source.password,
         retry_start=True,
