@@ -6,7 +6,7 @@
 
 Each check runs in a process of its own, within what is left of --minutes: one that fails, crashes or hangs is recorded
 with the reason, and the next one runs. The file has the rows of all checks, and what was skipped and why: it is what to
-send back. Exit code 1 if a check failed or ran out of time, and 0 if checks were only skipped.
+send back. Exit code 1 if a check failed or ran out of time, 0 if checks were only skipped, and 2 without a GPU.
 
   provider      whole recordings on --device: events and tensors against the CPU, time
   cuda-graphs   a step of 1, 64, 256, 1,024 streams with fixed shapes: plain, and captured in a CUDA graph
@@ -76,6 +76,20 @@ def outcome(name: str, options: argparse.Namespace, work: Path, left: float) -> 
     return [Row(**row) for row in found.get("rows", [])], found.get("skipped", ""), False
 
 
+def obstacle(device: str) -> str:
+    """Why no check can run on a device, for which there is no NVIDIA GPU or which is none; "" for the CPU."""
+    from punctum.runtime.backends.options import Device
+    from punctum.runtime.backends.tensorrt.cuda import Cuda
+    from punctum.runtime.errors import PunctumError
+
+    try:
+        if Device.parse(device).kind != "cpu":
+            Cuda.open()
+    except PunctumError as error:
+        return f"{error.given}."
+    return ""
+
+
 def hardware() -> dict[str, str]:
     """What nvidia-smi says of the GPUs; what a Jetson says of itself."""
     from punctum.runtime.machine.host import Host
@@ -112,6 +126,8 @@ def main() -> int:
         parser.error(f"--only {unknown[0]!r} is no check. Allowed: {', '.join(ALL)}.")
     if not 0 < options.minutes <= 600:
         parser.error(f"--minutes is {options.minutes:g}. Allowed: above 0, at most 600.")
+    if why := obstacle(options.device):  # before the videos are rendered, which takes minutes
+        parser.error(f"--device {options.device} does not run here: {why} A dry run: --device cpu --quick.")
     os.environ.setdefault("OMP_NUM_THREADS", "1")
     end, rows, skipped, failed, seconds = time.monotonic() + 60 * options.minutes, [], {}, False, {}
     with tempfile.TemporaryDirectory() as folder:

@@ -9,6 +9,7 @@ it. The environment variable PUNCTUM_KERNELS_LEVEL names another level of CPU th
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -16,6 +17,7 @@ import os
 import sys
 import sysconfig
 import warnings
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +45,6 @@ def compile_ahead(folder: Path, level: str) -> Path:
     Numba has to be imported with NUMBA_CPU_NAME and NUMBA_CPU_FEATURES set to those of the level, since it optimizes
     the kernels that others call before it knows for what they are.
     """
-    from numba import __version__
     from numba.core.codegen import AOTCPUCodegen
     from numba.core.registry import cpu_target
     from numba.pycc import CC, compiler
@@ -71,10 +72,15 @@ def compile_ahead(folder: Path, level: str) -> Path:
         extension.compile()
     finally:
         compiler.Flags, AOTCPUCodegen._customize_tm_features = _flags, _features
-    record = {"level": level, "machine": machine(), "sources": sources(), "numba": __version__}
-    record |= {"kernels": [kernel.name for kernel in exported()]}
-    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return folder / str(extension.output_file)
+
+
+def write_record(file: Path, level: str) -> None:
+    """Write what the extension was made from, and its digest, beside it, once nothing changes it anymore."""
+    record: dict[str, Any] = {"level": level, "machine": machine(), "sources": sources()}
+    record |= {"numba": metadata.version("numba"), "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
+    record |= {"kernels": [kernel.name for kernel in exported()]}
+    (file.parent / RECORD).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
 
 
 def _anonymous(file: Path) -> None:
@@ -108,6 +114,7 @@ def main() -> int:
     _portable_flags()
     file = compile_ahead(folder, level)
     _anonymous(file)
+    write_record(file, level)
     print(f"{file}: {len(exported())} kernels for {level}, {file.stat().st_size / 1e6:.2f} MB")
     return 0
 

@@ -8,6 +8,7 @@ same functions. The environment variable PUNCTUM_KERNELS decides instead: "compi
 from __future__ import annotations
 
 import functools
+import hashlib
 import importlib
 import importlib.util
 import json
@@ -15,17 +16,17 @@ import os
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.machinery import EXTENSION_SUFFIXES
 from typing import Any
 
 from ._cpu import LEVELS, lacking, machine
-from ._elf import is_cut_off
 from ._jit import KERNELS, Kernel, exported, provide
 from ._sources import EXTENSION, HERE, RECORD, sources
 from ._validate import KernelInputError, KernelsUnavailableError
 
 COMPILED, JIT = "compiled", "jit"
 VARIABLE = "PUNCTUM_KERNELS"
-_FIELDS = ("level", "machine", "sources")
+_FIELDS = ("level", "machine", "sources", "sha256")
 _EXTRA = "pip install 'punctum[jit]', or a wheel of punctum for this platform and Python"
 _lock = threading.RLock()
 
@@ -108,21 +109,39 @@ def obstacle() -> str:
         record = None
     if not isinstance(record, dict) or not all(isinstance(record.get(name), str) for name in _FIELDS):
         return f"the record of the compiled kernels, {RECORD}, is damaged"
-    level, of, made_from = (record[name] for name in _FIELDS)
-    if of != machine() or level not in LEVELS:
-        return f"the compiled kernels are for {of} ({level}), and this machine is {machine()}"
+    level, of, made_from, sha256 = (record[name] for name in _FIELDS)
+    if of != machine():
+        return f"the compiled kernels are for {of}, and this machine is {machine()}"
+    if level not in LEVELS:
+        return f"the compiled kernels are for CPUs of the level {level}, and only {', '.join(LEVELS)} are known"
     if missing := lacking(level):
         return f"the compiled kernels need a CPU of the level {level}, and this one lacks {', '.join(missing)}"
     if made_from != sources():
         return "the compiled kernels were made from other sources"
-    if any(is_cut_off(file) for file in HERE.glob(f"{EXTENSION}.*.so")):  # loading it would end the process
-        return "the file of the compiled kernels is truncated"
+    if damage := _damage(sha256):
+        return damage
     try:
         module = importlib.import_module(_name())
     except ImportError as error:
         return f"the compiled kernels cannot be loaded ({error})"
     lost = next((kernel.name for kernel in exported() if not hasattr(module, kernel.name)), "")
     return lost and f"the compiled kernels lack {lost}"
+
+
+def _damage(sha256: str) -> str:
+    """What is wrong with the file of the extension; "" for nothing. A damaged one could end the process when it is
+    loaded or called, or compute something else."""
+    files = [HERE / f"{EXTENSION}{suffix}" for suffix in EXTENSION_SUFFIXES]
+    file = next((one for one in files if one.is_file()), None)  # the one that would be loaded
+    if file is None:
+        return "the file of the compiled kernels is missing"
+    try:
+        data = file.read_bytes()
+    except OSError as error:
+        return f"the file of the compiled kernels cannot be read ({error.strerror or error})"
+    if hashlib.sha256(data).hexdigest() != sha256:
+        return "the file of the compiled kernels is damaged, or was changed after it was made"
+    return ""
 
 
 def _name() -> str:

@@ -2,7 +2,7 @@
 
 A kernel with declared types is compiled for them and for no others, so there is one compilation a kernel. The logger
 `punctum.kernels.compilation` gets a record (INFO) when one begins, with the fields `kernel`, `number` and `total`, and
-one with an empty `kernel` after the last.
+one with an empty `kernel` after the last, whose field `kept` says whether later processes find all of them in a cache.
 """
 
 from __future__ import annotations
@@ -89,6 +89,14 @@ def _attach_cache(dispatcher: Any, kernel: Kernel) -> None:
     attach(dispatcher, kernel, lambda: _begin(kernel))
 
 
+def _all_kept() -> bool:
+    try:
+        from ._cache import unsaved
+    except ImportError:  # see _attach_cache
+        return True
+    return not unsaved()
+
+
 def _begin(kernel: Kernel) -> None:
     """Its compilation begins. Those within another one are not told."""
     if _Progress.depth == 1:
@@ -100,5 +108,5 @@ def _begin(kernel: Kernel) -> None:
 def _finish() -> None:
     if _Progress.began is not None:
         seconds, _Progress.began = time.monotonic() - _Progress.began, None
-        fields = {"kernel": "", "number": _Progress.total, "total": _Progress.total}
+        fields = {"kernel": "", "number": _Progress.total, "total": _Progress.total, "kept": _all_kept()}
         _log.info("kernels compiled in %.1f s", seconds, extra=fields)

@@ -51,6 +51,8 @@ def list_known(
     for row in rows:
         cost = f", {row['ms_per_frame']:.1f} ms per frame" if row.get("ms_per_frame") is not None else ""
         here = "on this machine" if row["at_hand"] else "not on this machine"
+        if row["damaged"]:
+            here = f"damaged on this machine: run `punctum backbones fetch {row['name']}`"
         echo(f"{row['name']}: {row['purpose']}")
         echo(f"    {row['dim']} columns from {row['input']}{cost}")
         echo(f"    {row['megabytes']:g} MB, {here}, license {row['license']}, from {row['publisher']}")
@@ -147,9 +149,10 @@ def compose(
 
 
 def _row(known: Known, timed: bool) -> dict[str, Any]:
-    from ..parts.weights import find_weights
+    from ..parts.weights import find_weights, is_damaged
 
-    at_hand = known.how == "shipped" or find_weights(known) is not None
+    damaged = is_damaged(known)
+    at_hand = known.how == "shipped" or (find_weights(known) is not None and not damaged)
     row = {
         "name": known.name,
         "purpose": known.purpose,
@@ -160,6 +163,7 @@ def _row(known: Known, timed: bool) -> dict[str, Any]:
         "publisher": known.publisher,
         "sha256": known.package.sha256 if known.package else None,
         "at_hand": at_hand,
+        "damaged": damaged,
     }
     return {**row, "ms_per_frame": _cost(known, at_hand)} if timed else row
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from punctum.runtime.backends.failures import failure_text
 from punctum.runtime.bundle.graph_scan import check_graph
+from punctum.runtime.bundle.limits import FILE_BYTES
 from punctum.runtime.errors import InputError
+from punctum.runtime.files.regular import read_regular
 from punctum.runtime.text.display import shown
 
 if TYPE_CHECKING:
@@ -24,7 +26,10 @@ def read_file(path: str | Path) -> bytes:
     """The bytes of a file that should be ONNX. Raises InputError if it does not exist or cannot be read."""
     path = Path(path)
     try:
-        return path.read_bytes()
+        data = read_regular(path, FILE_BYTES + 1)
+        if len(data) <= FILE_BYTES:
+            return data
+        why = f"has more than {FILE_BYTES:,} bytes"
     except FileNotFoundError:
         why = "does not exist"
     except IsADirectoryError:

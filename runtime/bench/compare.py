@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,7 +19,7 @@ class Compared:
         unit: Its unit.
         before: Value in the first result.
         after: Value in the second.
-        change: after / before; None where before is 0.
+        change: after / before; None where before is 0 or the quotient is too large for float64.
         before_ratio: Ratio within the first run, where it has one.
         after_ratio: Ratio within the second.
     """
@@ -69,7 +70,7 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
             first[name]["unit"],
             first[name]["value"],
             second[name]["value"],
-            second[name]["value"] / first[name]["value"] if first[name]["value"] else None,
+            _change(first[name]["value"], second[name]["value"]),
             first[name].get("ratio"),
             second[name].get("ratio"),
         )
@@ -92,6 +93,11 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
         _differences(before["versions"], after["versions"]),
         tuple(notes),
     )
+
+
+def _change(before: float, after: float) -> float | None:
+    quotient = after / before if before else math.inf
+    return quotient if math.isfinite(quotient) else None
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], leave: tuple[str, ...] = ()) -> tuple[str, ...]:

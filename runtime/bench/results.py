@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
+from ..files.regular import read_regular
 from ..text.display import shown
 
 SCHEMA = "punctum.benchmark/1"
@@ -150,9 +151,10 @@ def read_result(path: str | Path) -> dict[str, Any]:
     """
     name = shown(path)
     try:
-        if Path(path).stat().st_size > _LARGEST:
+        data = read_regular(Path(path), _LARGEST + 1)
+        if len(data) > _LARGEST:
             raise InputError("benchmark-result", f"{name} has more than 64 MiB", required="a result", next_step=_NEXT)
-        result = json.loads(Path(path).read_bytes())
+        result = json.loads(data)
     except OSError as error:
         why = shown(error.strerror or error)
         raise InputError("benchmark-result", f"{name} cannot be read ({why})", next_step=_NEXT) from None
@@ -172,6 +174,9 @@ def _wrong(result: dict[str, Any]) -> str:
     for key, kind in (("name", str), ("command", str), ("machine", dict), ("versions", dict), ("rows", list)):
         if not isinstance(result.get(key), kind):
             return f"`{key}` is missing or of another type"
+    for key in ("cores", "load"):
+        if not (result["machine"].get(key) is None or _number(result["machine"][key])):
+            return f"`machine.{key}` is no number"
     names = set()
     for at, row in enumerate(result["rows"]):
         if not isinstance(row, dict) or not isinstance(row.get("name"), str) or not isinstance(row.get("unit"), str):
@@ -185,4 +190,7 @@ def _wrong(result: dict[str, Any]) -> str:
 
 
 def _number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    try:
+        return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    except OverflowError:  # a whole number beyond float64
+        return False

@@ -121,7 +121,7 @@ class Bundle:
                 "precision-missing",
                 f"{self.source} has no precision {shown(repr(precision), 80)}",
                 ", ".join(self.manifest.precisions),
-                f"add it with `punctum quantize {self.source} DATASET --out NEW --precision {shown(precision, 40)}`",
+                "choose one of these, or add fp16, int8 or int8-trt with `punctum quantize`",
             )
 
     @classmethod

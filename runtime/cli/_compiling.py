@@ -30,7 +30,7 @@ class CompileNotice(logging.Handler):
         fields: Any = record
         with contextlib.suppress(OSError, ValueError):
             if not fields.kernel:
-                self._end()
+                self._end(kept=fields.kept)
             elif not self._began:
                 self._begin(fields.number - 1, fields.total)
             elif self._bar is not None:
@@ -42,15 +42,17 @@ class CompileNotice(logging.Handler):
         if console(stderr=True).is_terminal:
             self._bar = ProgressBar("compiling kernels", total, done=done, unit="kernels")
         elif not self._told:
-            say("compiling kernels for this machine; they are kept for later runs")
+            say("compiling kernels for this machine")
 
-    def _end(self) -> None:
+    def _end(self, *, kept: bool) -> None:
         spent, self._began = time.monotonic() - self._began, 0.0
         if self._bar is not None:
             self._bar.close()
             self._bar = None
         elif not self._told:
-            say(f"kernels compiled in {spent:.0f} s")
+            say(f"kernels compiled in {spent:.0f} s" + ("; they are kept for later runs" if kept else ""))
+        if not kept and not self._told:
+            say("note: no folder can keep the kernels, so every start compiles them again; see `punctum doctor`")
         self._told = True
 
 

@@ -125,11 +125,18 @@ class EngineChoice:
         return opened
 
 
-def announce(backend: object) -> None:
-    """Say what "auto" chose, and why."""
-    choice = getattr(backend, "choice", "")
-    if choice:
-        say(f"device: {choice}")
+def announce(*backends: object, after: object = None) -> None:
+    """Say what "auto" chose, and why: each choice once.
+
+    Args:
+        backends: What was opened.
+        after: What was opened and announced before.
+    """
+    told = {getattr(after, "choice", ""), ""}
+    for choice in (getattr(backend, "choice", "") for backend in backends):
+        if choice not in told:
+            told.add(choice)
+            say(f"device: {choice}")
 
 
 def memory(text: str) -> int:

@@ -73,5 +73,5 @@ def recording_options(
         allow_hosts=allow_hosts,
         user=login.user,
         password=login.password,
-        decoder=decoder or SOFTWARE,
+        decoder=SOFTWARE if decoder is None else decoder,
     )

@@ -92,8 +92,7 @@ def bench(
         max_delay_s=max_delay,
         watch=_watch,
     )
-    for variant in found.variants:
-        announce(variant.localizer.backend)
+    announce(*(variant.localizer.backend for variant in found.variants))
     result = _result(found)
     if as_json:
         compared = {"comparison": compare_results(earlier[0], result).to_record()} if earlier else {}

@@ -37,7 +37,7 @@ def features(
     from ..video import SOFTWARE, VideoOptions
 
     engine = EngineChoice(device, precision, threads, engines, gpu_memory).checked()
-    frames = VideoOptions(decoder=decoder or SOFTWARE, rate=fps)
+    frames = VideoOptions(decoder=SOFTWARE if decoder is None else decoder, rate=fps)
     out = check_folder(out, [*videos, backbone])
     files = collect_videos(videos)
     made = open_backbone(backbone, engine.spec(), expect_sha256=expect_sha256)

@@ -287,7 +287,7 @@ def _recordings(
         if bundle.manifest.backbone is None:
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, engine.spec())
-        announce(backbone)
+        announce(backbone, after=localizer.backend)
         others = passed_over(path, videos) if videos else []
         if others:
             shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")

@@ -144,7 +144,7 @@ def _build(
     frames = VideoOptions(
         transport="udp" if options.rtsp_transport == "udp" else "tcp",
         allow_hosts=options.allow_hosts,
-        decoder=options.decoder or SOFTWARE,
+        decoder=SOFTWARE if options.decoder is None else options.decoder,
         user=credentials.source.user,
         password=credentials.source.password,
         retry_start=True,
@@ -168,7 +168,7 @@ def _build(
     stack.callback(source.close)
     backbone = getattr(source, "backbone", None)
     if backbone is not None:
-        announce(backbone)
+        announce(backbone, after=localizer.backend)
         backbone.warm(getattr(source, "batch", 1))
     if options.snapshot is not None and not source.replayable:
         raise InputError(

@@ -36,7 +36,7 @@ def warm_up(
             raise InputError("role", f"--role {each!r} is unknown", ", ".join(kernels.ROLES), "correct --role")
     form = kernels.form()
     if into is not None:
-        check_folder(into, [])
+        into = check_folder(into, [], option="`into`")
         if form.name != "compiled":
             _check_writable(into)
     unsaved = kernels.warm_up(*roles, into=into)

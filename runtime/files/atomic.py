@@ -94,9 +94,11 @@ def _create(draft: Path) -> int:
 
 
 def _write_error(what: str, error: OSError) -> PunctumError:
-    required = "free space in a folder that this user may write to"
     return PunctumError(
-        "write-failed", f"{what} ({error})", required=required, next_step="free space, or choose another place"
+        "write-failed",
+        f"{what} ({error.strerror or error})",
+        required="free space in a folder that this user may write to",
+        next_step="free space, or choose another place",
     )
 
 

@@ -23,6 +23,7 @@ import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from ..arguments import check_number, check_text, check_type
 from ..errors import InputError, PunctumError
 from ..events.event import Event
 from ..features.features import FeatureRows
@@ -61,6 +62,7 @@ class Pool:
             options: Limits and policy.
             clock: Seconds, for lag and deadlines.
         """
+        check_type("options", options, PoolOptions, "PoolOptions", optional=True)
         self.options = options or PoolOptions()
         self._plan, self._backend, self._clock = plan, backend, clock
         self._lock = threading.RLock()
@@ -77,6 +79,8 @@ class Pool:
         Raises:
             InputError: The name is in use, or there are `max_streams` already.
         """
+        check_text("stream", stream)
+        check_type("restored", restored, Session, "a session of Localizer.restore", optional=True)
         with self._lock:
             if stream in self._streams:
                 raise InputError(
@@ -124,8 +128,10 @@ class Pool:
 
         Raises:
             InputError: "time-backwards" for a chunk before the end of the previous one (the stream stays open);
-                "stream-ended".
+                "stream-ended"; an argument has another type.
         """
+        check_text("stream", stream)
+        check_number("at", at, optional=True)
         with self._lock:
             if stream not in self._streams:
                 if stream in self._ended:
@@ -135,7 +141,7 @@ class Pool:
                         "open streams, or new names",
                         "call open() to begin it again",
                     )
-                self.open(stream, start_s=at or 0.0)
+                self.open(stream, start_s=0.0 if at is None else at)
             one = self._streams[stream]
             if at is not None and one.next_s is not None and at < one.next_s - 0.5 * self._plan.stride_s:
                 raise time_backwards(at, one.next_s, stream=stream)
@@ -223,11 +229,13 @@ class Pool:
 
     def waiting(self, stream: str) -> bool:
         """Whether chunks of an open stream wait for a step. False for one that is not open."""
+        check_text("stream", stream)
         with self._lock:
             return stream in self._streams and bool(self._streams[stream].queue)
 
     def session(self, stream: str) -> Session | None:
         """The session of an open stream, to read its state; None if it is not open. Only `step` may change it."""
+        check_text("stream", stream)
         with self._lock:
             one = self._streams.get(stream)
             return None if one is None else one.session
@@ -264,6 +272,7 @@ class Pool:
             return {**self._ended, **{name: one.stats for name, one in self._streams.items()}}
 
     def _open_stream(self, stream: str) -> PoolStream:
+        check_text("stream", stream)
         if stream not in self._streams:
             raise InputError(
                 "stream-unknown", f"There is no stream {stream!r}", ", ".join(self._streams) or "none", "open it"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Literal
 
 from ..arguments import SIZE_LIMIT, check_number, check_size, check_text, check_type
 from ..errors import InputError
 from ..events.run_id import check_run_id
+from ..features.media_clock import MAX_MEDIA_S
 from ..live import LiveOptions
 from ..text.display import shown
 
@@ -70,9 +70,12 @@ class PoolOptions:
             value = getattr(self, name)
             if value is None and name == "deadline_s":
                 continue
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            if not 0 < float(value) <= MAX_MEDIA_S:
                 raise InputError(
-                    "pool-options", f"`{name}` is {value}", "a positive number of seconds", f"set `{name}`"
+                    "pool-options",
+                    f"`{name}` is {value}",
+                    f"a positive number of seconds, at most {MAX_MEDIA_S:.0f}",
+                    f"set `{name}`",
                 )
         if not 1 <= self.workers <= MOST_WORKERS:
             raise InputError(

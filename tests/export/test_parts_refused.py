@@ -158,7 +158,8 @@ def test_strides_rates_and_sizes():
     folder("c", fps=7 * 10.0, snippet_frames=14)
     folder("d", fps=13 * 10.0, snippet_frames=26)
     refused("part-rate", "c", "d")
-    assert "a clip and a snippet" in refused("part-clip", "a", size=(16_000, 16_000))
+    assert "cannot have: a clip and a snippet" in refused("part-clip", "a", size=(16_000, 16_000))
+    assert "cannot have: clip_frames: " in refused("part-clip", "a,give=change,lag=100000")
 
 
 def test_too_many_columns_and_parts():

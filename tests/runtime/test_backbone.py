@@ -153,6 +153,18 @@ def test_any_other_preprocessing_is_noticed(change):
         VideoBackbone.from_graph(backbones.graph(made.spec, seed=1), sealed)
 
 
+@pytest.mark.filterwarnings("error")
+def test_a_fingerprint_of_huge_numbers_is_refused_without_a_warning():
+    made = backbones.backbone()
+    recorded = make_fingerprint(made)
+    huge = recorded.model_copy(update={"projection": (1e308,) * len(recorded.projection)})
+    with pytest.raises(InputError, match="projection") as error:
+        VideoBackbone.from_graph(
+            backbones.graph(made.spec), made.spec.model_copy(update={"fingerprint": huge}), name="huge"
+        )
+    assert error.value.code == "backbone-fingerprint"
+
+
 def test_digest_covers_what_decides_the_features():
     base = backbones.spec()
     assert base.digest("a") == base.model_copy(update={"file": "x", "fingerprint": None}).digest("a")

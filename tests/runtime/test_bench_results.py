@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import math
+import os
 
 import pytest
 from punctum.runtime.bench import Row, compare_results, read_result, result_of, row_of, write_result
@@ -71,7 +72,11 @@ def test_differences_are_named(result):
         {"rows": [{"name": "a", "unit": "s", "value": 1.0, "ratio": "4"}]},
         {"rows": [{"name": "a", "unit": "s", "value": 1.0}] * 2},
         {"rows": ["a"]},
+        {"rows": [{"name": "a", "unit": "s", "value": 10**400}]},
+        {"rows": [{"name": "a", "unit": "s", "value": 1.0, "ratio": 10**400}]},
         {"machine": []},
+        {"machine": {"cores": 10**400}},
+        {"machine": {"load": "high"}},
     ],
 )
 def test_other_files_are_refused(result, change, tmp_path):
@@ -91,6 +96,21 @@ def test_any_bytes_are_refused(content, tmp_path):
         read_result(tmp_path / "absent.json")
     with pytest.raises(InputError):
         read_result(tmp_path)
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no named pipes here")
+def test_what_is_no_file_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/zero"):
+        with pytest.raises(InputError, match=r"it is a (named pipe|device)"):
+            read_result(path)
+
+
+def test_a_quotient_beyond_float64_is_none(result, tmp_path):
+    tiny, large = (result | {"rows": [{"name": "a", "unit": "s", "value": value}]} for value in (5e-324, 1e308))
+    compared = compare_results(tiny, large)
+    assert compared.rows[0].change is None
+    json.dumps(compared.to_record(), allow_nan=False)
 
 
 def test_the_command_compares_two_files(result, tmp_path, capsys):

@@ -360,6 +360,7 @@ def test_no_folder_no_precision(machine, default, tmp_path, monkeypatch):
     with pytest.raises(InputError) as caught:
         open_engine(default, in_folder(tmp_path, "fp4"))
     assert caught.value.code == "precision-missing"
+    assert "--precision fp4" not in caught.value.next_step  # which no command can add
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(InputError, match=f"no folder {tmp_path}/punctum/engines/{default.id}"):
         TensorRTBackend.open(default.graphs(), EngineSpec("tensorrt"))

@@ -266,3 +266,46 @@ def test_a_stream_can_be_abandoned_alone():
     assert pool.stats()["a"].ended == "test" and pool.stats()["b"].ended == ""
     with pytest.raises(InputError, match="no stream"):
         pool.abandon("a", reason="again")
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda pool, rows: pool.put(["cam"], rows),
+        lambda pool, rows: pool.put(None, rows),
+        lambda pool, rows: pool.put("cam", rows, at="1"),
+        lambda pool, rows: pool.put("cam", rows, at=1j),
+        lambda pool, rows: pool.put("cam", rows, at=np.arange(2)),
+        lambda pool, rows: pool.put("new", rows, at=np.arange(2)),
+        lambda pool, rows: pool.open(["cam"]),
+        lambda pool, rows: pool.open("new", restored=5),
+        lambda pool, rows: pool.open("new", start_s="1"),
+        lambda pool, rows: pool.end(["cam"]),
+        lambda pool, rows: pool.abandon(["cam"], reason="test"),
+        lambda pool, rows: pool.snapshot({"cam"}),
+        lambda pool, rows: pool.session(["cam"]),
+        lambda pool, rows: pool.waiting(["cam"]),
+    ],
+)
+def test_arguments_of_another_type_are_refused_and_change_nothing(call):
+    localizer, rows = fakes.localizer(), fakes.recording(0, 40)
+    pool = localizer.pool()
+    pool.put("cam", rows[:20])
+    with pytest.raises(InputError) as caught:
+        call(pool, rows)
+    assert caught.value.code == "argument-type"
+    assert list(pool.stats()) == ["cam"]
+    pool.put("cam", rows[20:])
+    same(pool.close(), localizer.localize(rows, stream="cam"))
+
+
+def test_options_of_another_type_are_refused():
+    with pytest.raises(InputError, match="PoolOptions"):
+        fakes.localizer().pool(5)
+
+
+@pytest.mark.parametrize("name", ["max_queue_s", "turn_s", "deadline_s"])
+def test_seconds_beyond_media_time_are_refused(name):
+    with pytest.raises(InputError, match=f"`{name}` is 1e.308"):
+        PoolOptions(**{name: 1e308})
+    fakes.localizer().pool(PoolOptions(**{name: 1e10}))

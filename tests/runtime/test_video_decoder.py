@@ -129,6 +129,13 @@ def test_no_effect_on_features(tmp_path: Path, capsys: pytest.CaptureFixture[str
         assert "[option-unfit]" in capsys.readouterr().err
 
 
+def test_an_empty_name_is_not_the_default(clip: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for command in (["run", "default", str(clip)], ["run", "default", str(clip), "--stream"]):
+        assert invoke([*command, "--decoder", ""]) == 2
+        assert "--decoder is ''" in capsys.readouterr().err
+    assert invoke(["features", "default", str(clip), "--out", str(tmp_path / "f"), "--decoder", ""]) == 2
+
+
 def test_the_command_refuses(clip: Path, tmp_path: Path, broken: str, capsys: pytest.CaptureFixture[str]) -> None:
     for command in (
         ["run", "default", str(clip), "--decoder", broken],

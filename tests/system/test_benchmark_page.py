@@ -12,6 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from punctum.runtime.backends.tensorrt.cuda import gpu_here
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "benchmarks").glob("*.md"))]
@@ -58,6 +59,19 @@ def test_every_script_writes_results():
                 if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
             }
             assert {"add_json", "save"} <= called, script.name
+
+
+def test_the_gpu_script_begins_with_the_device(tmp_path):
+    """Rendering its videos takes minutes."""
+    if gpu_here() is not None:
+        pytest.skip("there is a GPU")
+    for device in ("cuda", "tensorrt", "gpu"):
+        command = [sys.executable, str(ROOT / "benchmarks" / "gpu.py"), "--device", device]
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60, cwd=tmp_path)
+        assert done.returncode == 2
+        assert f"--device {device} does not run here: " in done.stderr
+        assert "--device cpu --quick" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.slow

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ import pytest
 pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
 
 from punctum.runtime.backends.tensorrt.cuda import gpu_here
+from punctum.runtime.cli._engine import announce
 from punctum.runtime.synthetic.sensors import make_sequence
 
 DEMO = Path(__file__).parents[2] / "runtime" / "assets" / "demo"
@@ -66,6 +68,15 @@ def test_auto_runs_and_says_on_what(rows, python):
     assert auto.stderr.count("device: auto took cpu (not tensorrt: ") == 1
     assert auto.stdout == plain.stdout
     assert len(auto.stdout.splitlines()) > 3
+
+
+def test_a_choice_is_told_once(capsys):
+    """A bundle and its backbone usually go to the same device, for the same reasons."""
+    first, same, other = (SimpleNamespace(choice=f"auto took {name}") for name in ("cpu", "cpu", "cuda"))
+    announce(first, same, SimpleNamespace(choice=""), SimpleNamespace())
+    assert capsys.readouterr().err == "device: auto took cpu\n"
+    announce(same, other, after=first)
+    assert capsys.readouterr().err == "device: auto took cuda\n"
 
 
 @pytest.mark.slow

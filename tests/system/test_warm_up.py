@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -42,11 +43,20 @@ def test_into_a_folder_and_from_it(tmp_path):
     done = command("warm-up", "--role", "eval", "--into", str(folder), **usual)
     assert done.returncode == 0, done.stderr
     assert done.stdout == f"2 kernels for eval ready in {folder}\n"
-    assert done.stderr.splitlines()[0] == "compiling kernels for this machine; they are kept for later runs"
-    assert done.stderr.splitlines()[1].startswith("kernels compiled in ")
+    assert done.stderr.splitlines()[0] == "compiling kernels for this machine"
+    assert re.fullmatch(r"kernels compiled in \d+ s; they are kept for later runs", done.stderr.splitlines()[1])
     done = command("warm-up", "--role", "eval", **usual, NUMBA_CACHE_DIR=str(folder))
     assert (done.stdout, done.stderr) == ("2 kernels for eval ready\n", "")
     assert not (tmp_path / "home").exists()
+
+
+def test_folders_that_cannot_be_used_are_refused(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for folder in (tmp_path / "file", tmp_path / "file" / "below"):
+        assert invoke(["warm-up", "--into", str(folder)]) == 2
+        error = capsys.readouterr().err
+        assert "--into" in error
+        assert "out`" not in error
 
 
 def test_nothing_to_do_where_the_kernels_are_compiled(capsys, tmp_path):
@@ -82,15 +92,22 @@ def test_kernels_that_cannot_run_are_one_error():
     assert done.stderr.startswith("error [kernels-unavailable]: PUNCTUM_KERNELS is 'fast'. Required: ")
 
 
-def test_notices_are_given_once(capsys):
+@pytest.mark.parametrize(
+    ("kept", "end"),
+    [
+        (True, ["kernels compiled in 0 s; they are kept for later runs"]),
+        (False, ["kernels compiled in 0 s", "note: no folder can keep the kernels"]),
+    ],
+)
+def test_notices_are_given_once(kept, end, capsys):
     """A kernel that is compiled later on, by itself, is not told again; other handlers get nothing."""
     log = logging.getLogger(_compiling.LOGGER)
     with _compiling.compile_notices():
         for name, number in (("a", 1), ("b", 2), ("", 2), ("c", 1), ("", 1)):
-            log.info("compiling", extra={"kernel": name, "number": number, "total": 2})
+            log.info("compiling", extra={"kernel": name, "number": number, "total": 2, "kept": kept})
     log.info("compiling", extra={"kernel": "d", "number": 1, "total": 1})
-    lines = capsys.readouterr().err.splitlines()
-    assert lines == ["compiling kernels for this machine; they are kept for later runs", "kernels compiled in 0 s"]
+    lines = [line.partition(", so")[0] for line in capsys.readouterr().err.splitlines()]
+    assert lines == ["compiling kernels for this machine", *end]
     assert not log.handlers
     assert log.propagate
 
