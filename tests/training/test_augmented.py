@@ -1,4 +1,4 @@
-"""Augmented copies of the training videos: what a copy is, and that networks are trained on them and not judged on them."""
+"""Augmented copies of the training videos: what a copy is, and that networks are trained but not judged on them."""
 
 from __future__ import annotations
 

@@ -96,15 +96,17 @@ class Camera:
         self._count += 1
         image = self._noisy(self._exposed(planes, index))
         if before is not None and before.shape == image.shape:
-            image = self._smooth * image + (1 - self._smooth) * before
+            image = np.asarray(self._smooth * image + (1 - self._smooth) * before, np.float32)
         if self._blur:
-            image = (image + np.roll(image, 1, 1) + np.roll(image, 1, 2) + np.roll(image, (1, 1), (1, 2))) / 4
+            moved = (np.roll(image, 1, 1), np.roll(image, 1, 2), np.roll(image, (1, 1), (1, 2)))
+            image = np.asarray((image + sum(moved)) / 4, np.float32)
         if self._least and index % self._every and before is not None and before.shape == image.shape:
             image = self._encoded(image, before)
         self._before = image
         if index % self._repeat and self._shown is not None and self._shown.shape == image.shape:
             return self._shown
-        self._shown = (np.clip(np.round(image * self._shades), 0, self._shades) / self._shades).astype(np.float32)
+        shades = np.clip(np.round(image * self._shades), 0, self._shades)
+        self._shown = np.asarray(shades / self._shades, np.float32)
         return self._shown
 
     def _exposed(self, planes: F32, index: int) -> F32:
@@ -112,14 +114,14 @@ class Camera:
         if self._wave:
             gain *= 1 + 0.03 * np.sin(2 * np.pi * self._wave * index / self._fps)
         image = np.clip(planes * gain, 0, 1) ** self._gamma + self._stray
-        return np.clip((image - 0.5) * self._contrast + 0.5, 0, 1).astype(np.float32)
+        return np.asarray(np.clip((image - 0.5) * self._contrast + 0.5, 0, 1), np.float32)
 
     def _noisy(self, image: F32) -> F32:
         """Shot and read noise, the same in all channels."""
         rows, columns, cell = self._grid(image)
         noise = np.kron(self._rng.standard_normal((rows, columns), np.float32), np.ones((cell, cell), np.float32))
         spread = self._noise * np.sqrt(0.4 + 2 * image)
-        return np.clip(image + noise[: image.shape[1], : image.shape[2]] * spread, 0, 1).astype(np.float32)
+        return np.asarray(np.clip(image + noise[: image.shape[1], : image.shape[2]] * spread, 0, 1), np.float32)
 
     def _encoded(self, image: F32, before: F32) -> F32:
         """Blocks that changed little stay as they were."""
