@@ -15,11 +15,15 @@ def calibrate(
     dataset: Annotated[
         Path,
         typer.Argument(
-            metavar="DATASET", help="Data set of footage that the bundle was not trained on, with or without clicks."
+            metavar="DATASET",
+            help="Data set, or folder of videos, that the bundle was not trained on, with or without clicks.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to write.")],
-    subset: Annotated[str, typer.Option(help="Videos to use: test or train.")] = "test",
+    subset: Annotated[
+        str | None,
+        typer.Option(help="Videos to use: test or train. Default: test, or in a folder without lists all of them."),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Split folder of the data set, e.g. split_1.")] = None,
     points: Annotated[str, typer.Option(help="Points file: one click per action of these videos.")] = "points.csv",
     no_points: Annotated[

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -117,6 +116,7 @@ def evaluate(
     """
     from ..bundle.operating_point import OperatingPoint
     from ..datasets.dataset import Dataset
+    from ..datasets.of_bundle import with_classes
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..evaluation.alignment import alignment, draw_alignment
@@ -124,7 +124,7 @@ def evaluate(
     from ..evaluation.average_precision import evaluate as judge
     from ..evaluation.reliability import reliability
     from ..files.outputs import FIGURE, Output
-    from .eval_clicks import check_listed, clicked_videos, has_truth_only, judge_by_clicks, print_clicks
+    from .eval_clicks import check_listed, clicked_videos, judge_by_clicks, print_clicks
     from .eval_minimum import judge_at_minimum
     from .eval_online import eval_online, online_delays
 
@@ -172,8 +172,8 @@ def evaluate(
         else Dataset.open(dataset, split=split, need_features=False)
     )
     check_listed(data, subset)
-    if bundle is not None and has_truth_only(data):
-        data = replace(data, labels=tuple(dict.fromkeys([*data.labels, *engine.load(bundle).labels])))
+    if bundle is not None:
+        data = with_classes(data, engine.load(bundle).labels)
     clicks = {} if detections is not None or online else clicked_videos(data, subset)
     truth = data.truth(subset) if data.truth_file.is_file() or not clicks else None
     if truth is not None:
@@ -268,12 +268,12 @@ def _events(
     clicks: dict[str, list[Point]],
 ) -> tuple[dict[str, Localization], dict[str, Any]]:
     """Run the bundle on the evaluated videos. Returns its events and the record of the engine."""
+    from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from .eval_clicks import check_inside
-    from .eval_online import known_labels
 
     localizer = engine.localizer(bundle)
-    known_labels(localizer.labels, data)
+    check_classes(data, localizer.labels)
     read = feature_reader(data, bundle, spec=engine.spec())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
     for video in track(videos, "running"):

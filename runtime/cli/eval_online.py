@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.placement import engine_record
-from ..text.display import counted, some
+from ..text.display import counted
 from .progress import track
 from .terminal import cell, console, echo_json
 
@@ -110,6 +110,7 @@ def _streamed(
     engine: EngineChoice,
 ) -> tuple[Rows, dict[str, Any], int]:
     """Run every video as a whole and, for each maximum delay, as a stream."""
+    from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from ..evaluation.online import Claims, evaluate_claims, replay
     from ..live import LiveOptions
@@ -118,7 +119,7 @@ def _streamed(
     loaded = engine.load(path)
     localizer = engine.localizer(loaded)
     head |= {"bundle": loaded.id, "engine": engine_record(localizer.backend)}
-    known_labels(localizer.labels, data)
+    check_classes(data, localizer.labels)
     read = feature_reader(data, loaded, spec=engine.spec())
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
@@ -163,20 +164,6 @@ def _recorded(
         for d in (*delays, math.inf)
     ]
     return rows, point, len(claims.ignored_videos)
-
-
-def known_labels(labels: Sequence[str], data: Dataset) -> None:
-    """Raise InputError where a bundle knows classes that the data set does not."""
-    from ..errors import InputError
-
-    unknown = sorted(set(labels) - set(data.labels))
-    if unknown:
-        raise InputError(
-            "label-unknown",
-            f"The bundle knows {', '.join(unknown)}, which {data.name} does not",
-            some(data.labels),
-            "evaluate the bundle on the data set it was trained for",
-        )
 
 
 def media_hours(data: Dataset, truth: Truth) -> float | None:

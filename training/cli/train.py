@@ -268,7 +268,10 @@ def _train_on_videos(
             copies=copies,
         )
     if data.unlabeled:
-        say(f"{counted(data.unlabeled, 'video')} without labels left out; label them with punctum label {data.folder}")
+        say(
+            f"{counted(data.unlabeled, 'video')} without labels left out; label them with punctum label {data.folder}, "
+            "or list those in which nothing happens in train.txt (punctum data init)"
+        )
     if json_output:
         echo_json(summary)
     elif not quiet:
