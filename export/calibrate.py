@@ -171,7 +171,7 @@ def _listed(
 
 
 def _has_points(folder: Path, points: str | None) -> bool:
-    """Whether clicks are to be used and there is a file of them; a file that was asked for is missed when it is read."""
+    """Whether clicks are to be used, and are there or were asked for by the name of their file."""
     return points is not None and (points != "points.csv" or find_points(folder, points).is_file())
 
 

@@ -85,8 +85,8 @@ def rescore(
     Without features and bundle (ABA and suppression): punctum rescore data/thumos14 proposals.json --out adapted.json
     """
     from ..datasets.dataset import Dataset
-    from ..datasets.proposals import read_proposals
     from ..datasets.of_bundle import check_classes, with_classes
+    from ..datasets.proposals import read_proposals
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..files.outputs import ACTIVITYNET, Output

@@ -89,8 +89,8 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
         without = [video for video in sorted(known) if index.find(video) is None and tests.find(video) is None]
         if without:
             _log.warning(
-                "train.txt leaves out %s without a click (%s): add those in which none of the actions happens; training "
-                "learns from them what is no action",
+                "train.txt leaves out %s without a click (%s): add those in which none of the actions happens; "
+                "training learns from them what is no action",
                 counted(len(without), "video"),
                 some(without, 3),
             )
