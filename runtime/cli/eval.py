@@ -11,7 +11,7 @@ import typer
 from ..backends.placement import engine_record
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._operating_point import FalseAlarms, TargetPrecision, TargetRecall, announce_scores, choose
+from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall, announce_scores, choose
 from .options import refuse
 from .progress import track
 from .terminal import cell, console, echo_json
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from ..datasets.dataset import Dataset, Point
     from ..session.offline import Localization
 
-_TARGETS = ("target_precision", "target_recall", "false_alarms_per_hour")
+_TARGETS = ("min_score", "target_precision", "target_recall", "false_alarms_per_hour")
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
 
@@ -87,6 +87,7 @@ def evaluate(
             "this SVG file."
         ),
     ] = None,
+    min_score: MinScore = None,
     target_precision: TargetPrecision = None,
     target_recall: TargetRecall = None,
     false_alarms_per_hour: FalseAlarms = None,
@@ -151,7 +152,7 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")
     wanted = levels(tiou)
-    point = OperatingPoint(None, target_precision, target_recall, false_alarms_per_hour)
+    point = OperatingPoint(min_score, target_precision, target_recall, false_alarms_per_hour)
     if detections is not None or online:
         how = "online" if online else "detections"
         refuse(context, _TARGETS, f"with --{how}", f"leave --{how} out", code="arguments")
