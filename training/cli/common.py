@@ -39,10 +39,13 @@ def exclusive(first: str, second: str) -> InputError:
     )
 
 
-def unfit(option: str, given: str, required: str) -> InputError:
-    """The error for an option that does not apply to the data set or recipe."""
+def unfit(option: str, given: str, required: str, next_step: str | None = None) -> InputError:
+    """The error for an option or command that does not apply to the data set or recipe."""
     return InputError(
-        "flags-exclusive", f"{option} does not apply to {given}", required=required, next_step=f"leave {option} out"
+        "flags-exclusive",
+        f"{option} does not apply to {given}",
+        required=required,
+        next_step=next_step or f"leave {option} out",
     )
 
 

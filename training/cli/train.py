@@ -75,8 +75,8 @@ def train_command(exporter: Exporter) -> Callable[..., None]:
         minutes: Annotated[
             float | None,
             typer.Option(
-                help="With videos: train the shipped weights further on your footage and clicks instead of using them "
-                f"as they are; {MINUTES_HELP}"
+                help="With videos: train the shipped weights further on your footage and clicks; on test videos of "
+                f"both benchmarks that was worse than using them as they are. The number is the {MINUTES_HELP}"
             ),
         ] = None,
         augmented_copies: Annotated[int | None, typer.Option(min=0, max=16, help=COPIES_HELP)] = None,
