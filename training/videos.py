@@ -141,6 +141,8 @@ def train_on_videos(
             bundle_id = str(read_object(manifest).get("id", ""))
         else:
             bundle_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name or data.name).strip("-._") or "bundle"
+            if not quiet:
+                say_stage("bundle: graphs are exported, and compared with the networks")
             run = load_run(out / LOCATOR)
             bundle_id = exporter.export_bundle(run, out / BUNDLE, name=bundle_name, backbone=out / BACKBONE)
         parts: Record = {"backbone": backbone_summary, "locator": summary, "bundle": bundle_id}

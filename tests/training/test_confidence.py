@@ -185,6 +185,26 @@ def test_a_run_without_an_event_above_its_minimum_has_a_summary():
     assert "at least two videos" in calibration_line({"calibrated": False, "folds": 0, "events": 0, "right": 0})
 
 
+def test_a_line_says_which_settings_were_compared_and_chosen(capsys):
+    from punctum.training.cli.common import show_settings
+
+    def row(adapt: bool, accuracy: float | None, chosen: bool) -> dict[str, object]:
+        gain = None if accuracy is None else accuracy - 0.5
+        return {
+            "adapt": adapt, "class_probability": 0.5, "contrast": 1.0, "accuracy": accuracy, "gain": gain,
+            "chosen": chosen,
+        }  # fmt: skip
+
+    show_settings({"post_processing": [row(True, 0.5, True), row(False, 0.49, False), row(True, None, False)]})
+    assert "none of 1 other setting was clearly better" in capsys.readouterr().out
+    show_settings({"post_processing": [row(True, 0.5, False), row(False, 0.53, True)]})
+    said = capsys.readouterr().out
+    assert "adaptation off, exponents of class probability 0.5 and contrast 1" in said and "+0.030" in said
+    for facts in ({}, {"post_processing": []}, {"post_processing": [row(True, 0.5, True)]}):
+        show_settings(facts)
+        assert capsys.readouterr().out == ""
+
+
 def known(share: float = 0.1) -> Calibration:
     maps = (ScoreMap(raw=(0.0, 1.0), score=(0.0, 1.0), min_score=0.4),) * 2
     return Calibration(classes=maps, reduced=maps, right_share=share)

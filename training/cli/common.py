@@ -71,6 +71,7 @@ def show_run(summary: Record, out: Path, data: str) -> None:
             echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
         elif name == "calibration" and "folds" in stage:
             echo(f"  {calibration_line(stage)}")
+            show_settings(stage)
             show_suspects(stage, out, data)
         else:
             echo(f"  {name}: already trained")
@@ -97,6 +98,23 @@ def calibration_line(facts: Record) -> str:
         f"gives recall {facts['recall']:.0%}, precision {facts['precision']:.0%}. An event is right here if it "
         "overlaps the pseudo segment of a click by tIoU 0.55, which is stricter than the clicks alone (punctum "
         "diagnose). Measure on other videos with punctum eval"
+    )
+
+
+def show_settings(facts: Record) -> None:
+    """Print which settings of post-processing were compared on held-out videos, and which ones are used."""
+    compared = [row for row in facts.get("post_processing", ()) if row.get("accuracy") is not None]
+    used = next((row for row in compared if row["chosen"]), None)
+    if used is None or len(compared) < 2:
+        return
+    if used is compared[0]:
+        others = counted(len(compared) - 1, "other setting")
+        echo(f"  post-processing: that of the recipe; on held-out videos, none of {others} was clearly better")
+        return
+    echo(
+        f"  post-processing: boundary adaptation {'on' if used['adapt'] else 'off'}, exponents of class probability "
+        f"{used['class_probability']:g} and contrast {used['contrast']:g}; on held-out videos better than that of the "
+        f"recipe (mAP against pseudo segments {used['gain']:+.3f})"
     )
 
 

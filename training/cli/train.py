@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -26,6 +27,7 @@ from .common import (
     show_backbone,
     show_choice,
     show_run,
+    show_settings,
     show_suspects,
     unfit,
     warnings_as_lines,
@@ -287,10 +289,12 @@ def _train_on_videos(
         calibration = run["stages"].get("calibration", {})
         if "folds" in calibration:
             echo(f"  {calibration_line(calibration)}")
+            show_settings(calibration)
         elif not calibration.get("resumed"):
             echo("  not calibrated: scores only rank events, and the bundle has no default minimum score")
         show_suspects(calibration, out, named)
         echo(f"bundle {summary['bundle']} -> {out / 'bundle'}")
+        say(f"Next: punctum run {quote(str(out / 'bundle'))} VIDEO")
     for video, lost in summary["lost"].items():
         say(f"warning: {video}: {lost}")
 
