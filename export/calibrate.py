@@ -105,9 +105,10 @@ def calibrate_bundle(
         _check_events(judged, hours, actions_per_hour)
         known = float(_scores(before, judged).sum())
         calibration, shift = calibrate_by_rate(footage, before, actions=(actions_per_hour or 0.0) * hours)
-        expected = float(_scores(calibration, judged).sum())
+        scores = _scores(calibration, judged)
+        expected, least = float(scores.sum()), calibration.classes[0].min_score
         facts |= {"clicks": None, "shift": round(shift, 4), "expected_before": round(known, 2)}
-        facts["expected"] = round(expected, 2)
+        facts |= {"expected": round(expected, 2), "min_score": least, "from_min_score": int((scores >= least).sum())}
     manifest = bundle.manifest
     draft = manifest.model_copy(
         update={"calibration": calibration, "provenance": {**manifest.provenance, "calibration": facts}}

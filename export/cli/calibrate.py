@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -85,6 +86,10 @@ def calibrate(
             f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected "
             f"({facts['expected_before']:.1f} before)"
         )
+        echo(
+            f"the default minimum score stays {facts['min_score']:.2f}; "
+            f"{counted(facts['from_min_score'], 'event')} of this footage reach it"
+        )
         if abs(facts["shift"]) > LARGE_SHIFT:
             say("warning: the shift is large: check the rate of actions, and that nearly all of them have an event")
     else:
@@ -99,3 +104,4 @@ def calibrate(
                 "needed for probabilities that hold elsewhere"
             )
     echo(f"wrote {result.id} to {out}")
+    say(f"Next: punctum run {quote(str(out))} VIDEO")

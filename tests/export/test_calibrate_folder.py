@@ -54,6 +54,8 @@ def test_a_folder_of_videos_without_clicks_is_enough_for_a_rate(site: Path, caps
     assert calibrate(site, "--actions-per-hour", "600", "--json") == 0
     facts = json.loads(capsys.readouterr().out)["calibration"]
     assert (facts["clicks"], facts["videos"]) == (None, 4)
+    assert facts["min_score"] == Bundle.load("default").manifest.calibration.classes[0].min_score
+    assert 0 < facts["from_min_score"] < facts["events"]
     assert not list(site.glob("*.json"))
 
 
