@@ -100,3 +100,24 @@ def test_videos_without_a_click_are_named_by_init_and_check(folder: Path, capsys
     assert "2 videos in neither list" in codes["videos-unlisted"].message
     (folder / "train.txt").write_text("a\nb\nc.mp4\n")
     assert "videos-unlisted" not in {found.code for found in check_dataset(folder).warnings}
+
+
+def test_a_class_in_one_video_or_group_is_named(folder: Path):
+    (folder / "test.txt").unlink()
+
+    def found() -> str:
+        every = {each.code: each.message for each in check_dataset(folder).warnings}
+        return every.get("class-held-out", "")
+
+    (folder / "points.csv").write_text("class,video_id,time_s\njump,a,2.0\n")
+    assert found() == ""  # nothing can be held out
+    (folder / "points.csv").write_text("class,video_id,time_s\njump,a,2.0\njump,b,2\nfall,b,1\nfall,c,1\n")
+    assert found() == ""
+    (folder / "groups.csv").write_text("video_id,group\nb.mp4,hall\nc,hall\n")
+    assert found() == "all clicks of a class are in one video or group: 'fall' in group hall"
+    (folder / "groups.csv").write_text("video_id,room\nb.mp4,hall\n")
+    assert found() == ""
+    assert "groups-unreadable" in {each.code for each in check_dataset(folder).errors}
+    (folder / "groups.csv").unlink()
+    (folder / "points.csv").write_text("class,video_id,time_s\njump,a,2.0\njump,b,2\nfall,b,1\nfall,b,3\n")
+    assert found() == "all clicks of a class are in one video: 'fall' in video b"

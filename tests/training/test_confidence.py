@@ -14,7 +14,7 @@ from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo, read_held_
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import choices, default_minimum
 from punctum.training.confidence.fit import fit_maps
-from punctum.training.confidence.folds import fold_of_videos, without_fold
+from punctum.training.confidence.folds import fold_of_videos, unjudged_classes, without_fold
 from punctum.training.confidence.judge import JudgedEvents, judge
 from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import Clicks
@@ -410,3 +410,29 @@ def test_an_option_beside_a_recorded_recipe_states_its_setting(tmp_path):
         other = recipe.post.model_copy(update={"fusion": fusion})
         assert recipe.model_copy(update={"post": other}).choose == ("adapt", "class_probability")
     assert recipe.model_copy(update={"post": recipe.post.model_copy(update={"sigma": 0.4})}).choose == recipe.choose
+
+
+def test_a_class_that_is_held_out_at_once_is_left_out_of_the_calibration(tmp_path, capsys):
+    from punctum.training.cli.common import show_unjudged
+    from punctum.training.engine.calibrate import Calibrator
+
+    assert unjudged_classes(training_set([[0, 1], [1], [0]]), [0, 1, 1]) == set()
+    assert unjudged_classes(training_set([[0, 1], [0], [0]]), [-1, 0, 1]) == set()  # labeled in part: never held out
+    many = [0] * 40
+    data = training_set([[*many, 1, 1], many, many, many])
+    calibrator = Calibrator(data, [PostProcess()], tmp_path, folds=2, seed=0)
+    assert unjudged_classes(data, calibrator.assigned) == {1}
+    rng = np.random.default_rng(3)
+    x = rng.beta(1, 1, 400)
+    label = np.arange(400) % 2
+    events = JudgedEvents(label, x, (rng.random(400) < x) & (label == 0))  # no event of the class is right
+    calibrator._full = calibrator._reduced = [events]
+    found = calibrator.calibration()
+    assert found is not None
+    assert found.score(1, 0.5) == pytest.approx(found.score(0, 0.5), abs=0.05) and found.score(1, 0.5) > 0.3
+    assert (calibrator.facts["clicks"], calibrator.facts["events"]) == (160, 200)
+    assert calibrator.facts["unjudged_classes"] == ["fall"]
+    show_unjudged(calibrator.facts)
+    assert "not judged: fall" in capsys.readouterr().out
+    show_unjudged({})
+    assert capsys.readouterr().out == ""

@@ -11,7 +11,7 @@ from typing import Any
 
 from punctum.runtime.cli.terminal import echo, say
 from punctum.runtime.errors import InputError
-from punctum.runtime.text.display import counted
+from punctum.runtime.text.display import counted, some
 
 from ..records import Record
 
@@ -58,6 +58,16 @@ def warnings_as_lines() -> Iterator[None]:
         yield
 
 
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say how an interrupted command continues, where no stage that was interrupted says so itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("nothing is lost: the same command with --resume continues")
+        raise
+
+
 def _say_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
     say(f"warning: {message}")
 
@@ -71,6 +81,7 @@ def show_run(summary: Record, out: Path, data: str) -> None:
             echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
         elif name == "calibration" and "folds" in stage:
             echo(f"  {calibration_line(stage)}")
+            show_unjudged(stage)
             show_settings(stage)
             show_suspects(stage, out, data)
         else:
@@ -99,6 +110,16 @@ def calibration_line(facts: Record) -> str:
         "overlaps the pseudo segment of a click by tIoU 0.55, which is stricter than the clicks alone (punctum "
         "diagnose). Measure on other videos with punctum eval"
     )
+
+
+def show_unjudged(facts: Record) -> None:
+    """Print the classes that calibration could not judge, if there are any."""
+    if names := facts.get("unjudged_classes"):
+        which = "the class" if len(names) == 1 else "each of the classes"
+        echo(
+            f"  not judged: {some(names, 5)}. All clicks of {which} are in one video or group, and were held out at "
+            "once: the scores follow the other classes, and the figures leave it out. Click it elsewhere, too"
+        )
 
 
 def show_settings(facts: Record) -> None:

@@ -24,11 +24,13 @@ from .common import (
     calibration_line,
     exclusive,
     named_data,
+    resumable,
     show_backbone,
     show_choice,
     show_run,
     show_settings,
     show_suspects,
+    show_unjudged,
     unfit,
     warnings_as_lines,
 )
@@ -255,7 +257,7 @@ def _train_on_videos(
     from ..videos import train_on_videos
 
     source = backbones if minutes is None else backbone_recipe(seed=recipe.seed, minutes=minutes)
-    with warnings_as_lines():
+    with warnings_as_lines(), resumable():
         summary = train_on_videos(
             data,
             recipe,
@@ -289,6 +291,7 @@ def _train_on_videos(
         calibration = run["stages"].get("calibration", {})
         if "folds" in calibration:
             echo(f"  {calibration_line(calibration)}")
+            show_unjudged(calibration)
             show_settings(calibration)
         elif not calibration.get("resumed"):
             echo("  not calibrated: scores only rank events, and the bundle has no default minimum score")
