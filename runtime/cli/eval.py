@@ -155,7 +155,8 @@ def evaluate(
     point = OperatingPoint(min_score, target_precision, target_recall, false_alarms_per_hour)
     if detections is not None or online:
         how = "online" if online else "detections"
-        refuse(context, _TARGETS, f"with --{how}", f"leave --{how} out", code="arguments")
+        unfit = _TARGETS[1:] if online else _TARGETS
+        refuse(context, unfit, f"with --{how}", f"leave --{how} out", code="arguments")
     drawn = None
     if figure is not None:
         reads = [path for path in (bundle, dataset, detections) if path is not None]
@@ -208,6 +209,7 @@ def evaluate(
             per_class=per_class,
             as_json=as_json,
             engine=engine,
+            min_score=min_score,
         )
         return
     began = time.perf_counter()
