@@ -38,6 +38,7 @@ class _Judged:
     meter: BrightnessMeter | None = None
     trained_on: bool = False  # whether the networks may have been trained on these clicks
     facts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    unjudged: frozenset[str] = frozenset()  # classes that the networks could not learn without the clicks to be judged
 
 
 def diagnose(
@@ -156,7 +157,8 @@ def diagnose(
         most=most,
         suspects=not judged.trained_on,
     )
-    result = _with_confirmed(result, data)
+    kept = tuple(each for each in result.suspects if each.clicked not in judged.unjudged)
+    result = _with_confirmed(replace(result, suspects=kept), data)
     notes = _notes(judged, clicks)
     head = {"dataset": data.name, "split": split, "subset": subset, **judged.head, "notes": notes}
     if page is not None:
@@ -328,7 +330,10 @@ def _read_run(folder: Path, data: Dataset, videos: Sequence[str], clicks: dict[s
     least = None if found.calibration is None else OperatingPoint().of(found.calibration, found.labels)
     left_out = len(videos) - len(events)
     head: dict[str, Any] = {"run": str(folder), "videos_left_out": left_out}
-    return _Judged(head=head, events=dict(events), min_score=least)
+    unjudged = found.unjudged({names.find(video) or video: points for video, points in clicks.items()})
+    if unjudged:
+        head["unjudged_classes"] = sorted(unjudged)
+    return _Judged(head=head, events=dict(events), min_score=least, unjudged=unjudged)
 
 
 def _part(truth: Truth, videos: dict[str, Any]) -> Truth:
@@ -344,7 +349,7 @@ def _part(truth: Truth, videos: dict[str, Any]) -> Truth:
 
 
 def _notes(judged: _Judged, clicks: dict[str, Any]) -> list[str]:
-    from ..text.display import counted
+    from ..text.display import counted, some
 
     notes = []
     if judged.trained_on:
@@ -352,6 +357,11 @@ def _notes(judged: _Judged, clicks: dict[str, Any]) -> list[str]:
             "The bundle was trained on a data set of this name. On videos that it was trained on, it makes fewer "
             "errors than on others, and its events do not show label errors; --run RUN judges by networks that have "
             "not seen the videos."
+        )
+    if judged.unjudged:
+        notes.append(
+            f"All clicks of {some(sorted(judged.unjudged), 5)} were held out at once, so the networks could not learn "
+            "them: what is missed there says nothing about the bundle. Click such a class in another video or group."
         )
     if left_out := judged.head.get("videos_left_out"):
         notes.append(f"{counted(left_out, 'listed video')} not in the run, left out.")
