@@ -211,14 +211,15 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
             per_class[row.label] += 1
     clicked = {row.video for row in good}
     empty = NameIndex([*_empty_videos(data, result), *_partly(data)], media=True)
-    for video in data.train:
-        if video not in clicked and empty.find(video) is None:
-            result.warn(
-                "video-without-points",
-                data.points_file,
-                f"no point for training video {video}",
-                "click its actions; without clicks it is used as background only",
-            )
+    if without := [video for video in data.train if video not in clicked and empty.find(video) is None]:
+        one = len(without) == 1
+        result.warn(
+            "video-without-points",
+            data.points_file,
+            f"no click in {counted(len(without), 'training video')} ({some(without)})",
+            f"nothing, if no action happens in {'it' if one else 'them'}; else click the actions: training takes "
+            f"{'it' if one else 'them'} for background",
+        )
     _check_finished(data, clicked, result)
     for label, count in per_class.items():
         if count == 0 and train:
