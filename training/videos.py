@@ -30,6 +30,7 @@ from .candidates import (
     move_chosen,
     name_candidates,
     read_choice,
+    warn_of_trained,
     write_shipped_backbone,
 )
 from .config import TrainConfig
@@ -105,6 +106,8 @@ def train_on_videos(
     sources = [backbone] if isinstance(backbone, BackboneConfig | Path | str) else list(backbone)
     candidates = name_candidates(sources)
     _check_candidates(sources, recipe)
+    if len(sources) > 1:
+        warn_of_trained(sources)
     for source in sources:
         if isinstance(source, Path):
             read_backbone(source)  # before hours of training on the others
