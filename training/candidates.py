@@ -78,8 +78,8 @@ def warn_of_trained(sources: Sequence[Source]) -> None:
     for source in sources:
         if isinstance(source, Path) and (source / WEIGHTS).is_file():
             warnings.warn(
-                f"{source} was trained by punctum train-backbone. If that was on these videos, the comparison favors it: "
-                "no video is held out from it. Judge the bundles on other videos, with punctum eval",
+                f"{source} was trained by punctum train-backbone. If that was on these videos, the comparison favors "
+                "it: no video is held out from it. Judge the bundles on other videos, with punctum eval",
                 stacklevel=2,
             )
 
