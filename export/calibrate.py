@@ -12,6 +12,9 @@ from punctum.runtime.bundle.reader import Bundle
 from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.cli.progress import track
 from punctum.runtime.datasets.dataset import Dataset, Point
+from punctum.runtime.datasets.labeled import is_plain
+from punctum.runtime.datasets.layouts import find_points
+from punctum.runtime.datasets.of_bundle import open_footage, with_classes
 from punctum.runtime.datasets.recordings import feature_reader, open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.localizer import Localizer
@@ -32,7 +35,7 @@ def calibrate_bundle(
     bundle: Bundle,
     dataset: Path,
     *,
-    subset: str = "test",
+    subset: str | None = None,
     split: str | None = None,
     points: str | None = "points.csv",
     actions_per_hour: float | None = None,
@@ -42,8 +45,8 @@ def calibrate_bundle(
 
     Args:
         bundle: the bundle; calibrated, unless there are clicks.
-        dataset: the data set folder, of features or videos.
-        subset: "test" or "train".
+        dataset: the data set folder, of features or videos. Without clicks, a folder of videos is enough.
+        subset: "test" or "train". None: the test videos, or, in a folder without lists, all labeled videos.
         split: split folder.
         points: points file with a click for every action of these videos; None: there are no clicks.
         actions_per_hour: number of actions per hour of media, where it is known and there are no clicks.
@@ -63,7 +66,7 @@ def calibrate_bundle(
             "change `actions_per_hour`",
         )
     data, videos = _listed(bundle, dataset, subset, split, points)
-    clicked = {} if points is None else data.points()
+    clicked = data.points() if points is not None and data.points_file.is_file() else {}
     clicks = sum(len(clicked.get(video, ())) for video in videos)
     if clicks and actions_per_hour is not None:
         raise InputError(
@@ -102,9 +105,10 @@ def calibrate_bundle(
         _check_events(judged, hours, actions_per_hour)
         known = float(_scores(before, judged).sum())
         calibration, shift = calibrate_by_rate(footage, before, actions=(actions_per_hour or 0.0) * hours)
-        expected = float(_scores(calibration, judged).sum())
+        scores = _scores(calibration, judged)
+        expected, least = float(scores.sum()), calibration.classes[0].min_score
         facts |= {"clicks": None, "shift": round(shift, 4), "expected_before": round(known, 2)}
-        facts["expected"] = round(expected, 2)
+        facts |= {"expected": round(expected, 2), "min_score": least, "from_min_score": int((scores >= least).sum())}
     manifest = bundle.manifest
     draft = manifest.model_copy(
         update={"calibration": calibration, "provenance": {**manifest.provenance, "calibration": facts}}
@@ -132,28 +136,44 @@ def _check_events(judged: JudgedEvents, hours: float, actions_per_hour: float | 
 
 
 def _listed(
-    bundle: Bundle, dataset: Path, subset: str, split: str | None, points: str | None
+    bundle: Bundle, dataset: Path, subset: str | None, split: str | None, points: str | None
 ) -> tuple[Dataset, tuple[str, ...]]:
     """The data set and the videos to use. Raises InputError for one that does not fit the bundle."""
-    if subset not in ("test", "train"):
+    if subset not in (None, "test", "train"):
         raise InputError("subset", f"`subset` is {subset!r}", "test or train", "change `subset`")
+    if subset is None and split is None and is_plain(dataset) and not _has_points(dataset, points):
+        data = open_footage(dataset, bundle.labels)
+        return data, data.test
     data = open_recordings(dataset, split=split, **({} if points is None else {"points": points}))
+    data = with_classes(data, bundle.labels)
+    if subset is None:
+        seen = bundle.manifest.provenance.get("dataset") == data.name
+        subset = "train" if is_plain(dataset) and not data.test and not seen else "test"
     videos = data.test if subset == "test" else data.train
     if not videos:
         raise InputError(
             "list-missing",
             f"{dataset} lists no {subset} videos",
             required=f"a {subset}.txt with one video per line",
-            next_step="check `subset` and `split`",
+            next_step="write it, or set `subset` to train if the bundle was not trained on these videos"
+            if subset == "test" and data.train
+            else "write it, or check `subset` and `split`",
         )
     if data.labels != tuple(bundle.labels):
         raise InputError(
             "labels-differ",
             f"The classes of the data set are {some(data.labels)}",
-            f"those of the bundle: {some(bundle.labels)}",
-            "use a data set of the same classes",
+            f"those of the bundle, in this order: {some(bundle.labels)}",
+            "correct `classes` in dataset.json"
+            if (dataset / "dataset.json").is_file()
+            else "correct or leave out the clicks of other classes",
         )
     return data, videos
+
+
+def _has_points(folder: Path, points: str | None) -> bool:
+    """Whether clicks are to be used, and are there or were asked for by the name of their file."""
+    return points is not None and (points != "points.csv" or find_points(folder, points).is_file())
 
 
 def _judged(

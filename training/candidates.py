@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -24,6 +25,8 @@ CHOICE = "backbone_choice.json"
 """Record of the comparison in the folder of a run on videos."""
 CANDIDATES = "candidates"
 """Folder of the runs that were compared; the parts of the chosen one are moved out of it."""
+WEIGHTS = "weights.safetensors"
+"""File beside the graph of a backbone that was trained here."""
 AS_SHIPPED: Literal["shipped"] = "shipped"
 """Stands for the weights that ship, as they are."""
 
@@ -68,6 +71,17 @@ def name_candidates(sources: Sequence[Source]) -> list[Candidate]:
             unique, number = f"{name}-{number}", number + 1
         named.append(Candidate(unique, source))
     return named
+
+
+def warn_of_trained(sources: Sequence[Source]) -> None:
+    """Warn of backbones of `punctum train-backbone`: on videos that they were trained on, they cannot be compared."""
+    for source in sources:
+        if isinstance(source, Path) and (source / WEIGHTS).is_file():
+            warnings.warn(
+                f"{source} was trained by punctum train-backbone. If that was on these videos, the comparison favors "
+                "it: no video is held out from it. Judge the bundles on other videos, with punctum eval",
+                stacklevel=2,
+            )
 
 
 def write_shipped_backbone(out: Path) -> Record:

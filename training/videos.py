@@ -30,6 +30,7 @@ from .candidates import (
     move_chosen,
     name_candidates,
     read_choice,
+    warn_of_trained,
     write_shipped_backbone,
 )
 from .config import TrainConfig
@@ -105,6 +106,8 @@ def train_on_videos(
     sources = [backbone] if isinstance(backbone, BackboneConfig | Path | str) else list(backbone)
     candidates = name_candidates(sources)
     _check_candidates(sources, recipe)
+    if len(sources) > 1:
+        warn_of_trained(sources)
     for source in sources:
         if isinstance(source, Path):
             read_backbone(source)  # before hours of training on the others
@@ -141,6 +144,8 @@ def train_on_videos(
             bundle_id = str(read_object(manifest).get("id", ""))
         else:
             bundle_name = re.sub(r"[^A-Za-z0-9._-]+", "-", name or data.name).strip("-._") or "bundle"
+            if not quiet:
+                say_stage("bundle: graphs are exported, and compared with the networks")
             run = load_run(out / LOCATOR)
             bundle_id = exporter.export_bundle(run, out / BUNDLE, name=bundle_name, backbone=out / BACKBONE)
         parts: Record = {"backbone": backbone_summary, "locator": summary, "bundle": bundle_id}

@@ -8,12 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from punctum.runtime.cli.progress import track
-from punctum.runtime.cli.terminal import echo, echo_json
+from punctum.runtime.cli.terminal import echo, echo_json, say
 from typer.core import TyperGroup
 
 if TYPE_CHECKING:
     from ..parts.compose import Composed
     from ..parts.known import Known
+
+
+MANY = 500
+"""Columns of a part from which locators that learn from few clicks fit noise."""
 
 
 class _ListFirst(TyperGroup):
@@ -88,6 +92,7 @@ def fetch_weights(
         )
     path = fetch(known, source)
     echo(f"{known.name}: {path} (license {known.license}, {known.publisher})")
+    say(f"Next: punctum backbones compose --part motion --part {known.name} --out parts")
 
 
 @app.command("compose")
@@ -238,3 +243,9 @@ def _print(out: Path, made: Composed) -> None:
             words.append(f"{part.ms_per_frame:.1f} ms per frame")
         words.append(f"largest difference from the separate network {made.parity[part.name]:.1e}")
         echo(f"{part.name}: {', '.join(word for word in words if word)}")
+        if part.columns[1] - part.columns[0] >= MANY:
+            say(
+                f"note: few clicks do not suffice for the {part.columns[1] - part.columns[0]} columns of {part.name}; "
+                "components=64 keeps 64 principal components of them (--footage: your training videos)"
+            )
+    say(f"Next: punctum train VIDEOS --backbone shipped --backbone {out}: the clicks of held-out videos decide")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -15,11 +16,15 @@ def calibrate(
     dataset: Annotated[
         Path,
         typer.Argument(
-            metavar="DATASET", help="Data set of footage that the bundle was not trained on, with or without clicks."
+            metavar="DATASET",
+            help="Data set, or folder of videos, that the bundle was not trained on, with or without clicks.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Bundle folder to write.")],
-    subset: Annotated[str, typer.Option(help="Videos to use: test or train.")] = "test",
+    subset: Annotated[
+        str | None,
+        typer.Option(help="Videos to use: test or train. Default: test, or in a folder without lists all of them."),
+    ] = None,
     split: Annotated[str | None, typer.Option(help="Split folder of the data set, e.g. split_1.")] = None,
     points: Annotated[str, typer.Option(help="Points file: one click per action of these videos.")] = "points.csv",
     no_points: Annotated[
@@ -81,6 +86,10 @@ def calibrate(
             f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected "
             f"({facts['expected_before']:.1f} before)"
         )
+        echo(
+            f"the default minimum score stays {facts['min_score']:.2f}; "
+            f"{counted(facts['from_min_score'], 'event')} of this footage reach it"
+        )
         if abs(facts["shift"]) > LARGE_SHIFT:
             say("warning: the shift is large: check the rate of actions, and that nearly all of them have an event")
     else:
@@ -95,3 +104,4 @@ def calibrate(
                 "needed for probabilities that hold elsewhere"
             )
     echo(f"wrote {result.id} to {out}")
+    say(f"Next: punctum run {quote(str(out))} VIDEO")

@@ -8,10 +8,10 @@ from pathlib import Path
 from punctum.runtime import Bundle, Dataset
 from punctum.runtime.backbone.backbone import VideoBackbone
 from punctum.runtime.bundle.precision import REFERENCE
+from punctum.runtime.datasets.of_bundle import check_classes, with_classes
 from punctum.runtime.datasets.recordings import open_recordings
 from punctum.runtime.errors import InputError
 from punctum.runtime.features.features import Features
-from punctum.runtime.text.display import some
 from punctum.training.arrays import F32
 
 Reader = Callable[[str], Features]
@@ -33,15 +33,8 @@ def open_data(bundle: Bundle, folder: str | Path, split: str | None) -> Dataset:
     Raises:
         InputError: classes or dimension of the data set do not fit the bundle.
     """
-    data = open_recordings(folder, split=split)
-    unknown = sorted(set(bundle.labels) - set(data.labels))
-    if unknown:
-        raise InputError(
-            "label-unknown",
-            f"The bundle has classes that {data.name} does not have: {', '.join(unknown)}",
-            required=some(data.labels),
-            next_step="use the data set that the run was trained on",
-        )
+    data = with_classes(open_recordings(folder, split=split), bundle.labels)
+    check_classes(data, bundle.labels)
     spec = bundle.manifest.features
     if not data.only_videos and data.feature_dim not in (0, spec.dim):
         raise InputError(

@@ -49,6 +49,15 @@ _COMMANDS = (
     "warm-up",
 )
 
+# The order in which somebody needs them. Commands of other packages that are named nowhere here come last.
+_PANELS = {
+    "From clicks to a bundle": ("label", "data", "convert", "train", "eval", "diagnose", "report", "learning-curve"),
+    "Run a bundle": ("run", "serve", "score", "calibrate", "demo"),
+    "Backbones and features": ("backbones", "export-backbone", "train-backbone", "features"),
+    "Deploy": ("doctor", "bench", "warm-up", "quantize", "build", "export"),
+    "Research": ("ablate", "rescore"),
+}
+
 
 def build(arguments: Sequence[str] | None = None) -> Any:
     """The command line, as a click group.
@@ -86,10 +95,22 @@ def build(arguments: Sequence[str] | None = None) -> Any:
     for point in points:
         if not one or point.name == first:
             _add(app, point.name, point.load())
-    command = typer.main.get_command(app)
+    command: Any = typer.main.get_command(app)
+    _arrange(command)
     _show_brackets(command)
     remember_options(command)
     return command
+
+
+def _arrange(command: Any) -> None:
+    """Show the commands of the program in panels."""
+    found = command.commands
+    for panel, names in _PANELS.items():
+        for name in names:
+            if name in found:
+                found[name].rich_help_panel = panel
+    order = [name for names in _PANELS.values() for name in names if name in found]
+    command.commands = {name: found[name] for name in [*order, *found]}
 
 
 def _add(app: typer.Typer, name: str, loaded: Any) -> None:

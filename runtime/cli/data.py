@@ -11,7 +11,7 @@ from ..text.display import counted
 from ._parameters import in_options
 from .make_videos import make_videos
 from .merge import merge
-from .terminal import cell, console, echo, echo_json
+from .terminal import cell, console, echo, echo_json, say
 
 if TYPE_CHECKING:
     from ..datasets.findings import CheckResult, Finding
@@ -64,6 +64,7 @@ def init(
     with not_labeled(folder):  # its classes could not be changed any more
         for path in init_dataset(folder, points=points):
             echo(f"wrote {path}")
+    say(f"Next: edit them, then punctum data check {folder}")
 
 
 def _print(report: CheckResult, folder: Path) -> None:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from ..bundle.operating_point import MinScore
+    from ..bundle.reader import Bundle
     from ..datasets.dataset import Dataset, Point
     from ..datasets.truth import Truth
     from ..diagnosis.brightness import BrightnessMeter
@@ -37,6 +38,7 @@ class _Judged:
     meter: BrightnessMeter | None = None
     trained_on: bool = False  # whether the networks may have been trained on these clicks
     facts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
+    unjudged: frozenset[str] = frozenset()  # classes that the networks could not learn without the clicks to be judged
 
 
 def diagnose(
@@ -90,6 +92,7 @@ def diagnose(
     Example: punctum diagnose data/gtea --run runs/gtea-1 --split split_1
     """
     from ..bundle.operating_point import OperatingPoint
+    from ..datasets.of_bundle import with_classes
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..files.outputs import REPORT, Output
@@ -128,12 +131,15 @@ def diagnose(
     engine = EngineChoice(device, precision, threads, engines, gpu_memory, expect_sha256=expect_sha256).checked()
     opened = open_recordings if run is None else _open_lists
     data = opened(dataset, split=split, points=points)
+    loaded = None if bundle is None else engine.load(bundle)
+    if loaded is not None:
+        data = with_classes(data, loaded.labels)
     truth, clicks = _judged_by(context, data, subset, by, run)
     videos = tuple(truth.videos if truth is not None else clicks)
-    if run is None:
-        judged = _run_bundle(bundle or Path(), data, videos, engine, subset, clicks)
+    if loaded is not None:
+        judged = _run_bundle(loaded, data, videos, engine, subset, clicks)
     else:
-        judged = _read_run(run, data, videos, clicks)
+        judged = _read_run(run or Path(), data, videos, clicks)
         if truth is not None:
             truth = data.truth("train") if len(judged.events) == len(truth.videos) else _part(truth, judged.events)
         clicks = {video: clicks.get(video, []) for video in judged.events}
@@ -151,7 +157,8 @@ def diagnose(
         most=most,
         suspects=not judged.trained_on,
     )
-    result = _with_confirmed(result, data)
+    kept = tuple(each for each in result.suspects if each.clicked not in judged.unjudged)
+    result = _with_confirmed(replace(result, suspects=kept), data)
     notes = _notes(judged, clicks)
     head = {"dataset": data.name, "split": split, "subset": subset, **judged.head, "notes": notes}
     if page is not None:
@@ -211,7 +218,7 @@ def _judged_by(
 ) -> tuple[Truth | None, dict[str, list[Point]]]:
     """Ground truth or None, and the clicks. Raises InputError where there is nothing to judge by."""
     from ..errors import InputError
-    from .eval_clicks import clicked_videos
+    from .eval_clicks import check_listed, clicked_videos
 
     if is_given(context, "points") and not data.points_file.is_file():
         raise InputError(
@@ -220,6 +227,7 @@ def _judged_by(
             required="a points file of the data set",
             next_step="check `points`, or leave it out",
         )
+    check_listed(data, subset)
     clicks = clicked_videos(data, subset)
     if by is None:
         by = "clicks" if run is not None or not data.truth_file.is_file() else "truth"
@@ -246,7 +254,7 @@ def _judged_by(
 
 
 def _run_bundle(
-    path: Path,
+    bundle: Bundle,
     data: Dataset,
     videos: Sequence[str],
     engine: EngineChoice,
@@ -255,15 +263,14 @@ def _run_bundle(
 ) -> _Judged:
     """Run a bundle on the videos."""
     from ..bundle.operating_point import OperatingPoint
+    from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from ..diagnosis.brightness import BrightnessMeter
     from ..report.facts import bundle_facts, machine_facts
     from .eval_clicks import check_inside
-    from .eval_online import known_labels
 
-    bundle = engine.load(path)
     localizer = engine.localizer(bundle)
-    known_labels(localizer.labels, data)
+    check_classes(data, localizer.labels)
     meter = BrightnessMeter() if data.only_videos else None
     read = feature_reader(data, bundle, spec=engine.spec(), tap=None if meter is None else meter.of_video)
     events = {}
@@ -323,7 +330,10 @@ def _read_run(folder: Path, data: Dataset, videos: Sequence[str], clicks: dict[s
     least = None if found.calibration is None else OperatingPoint().of(found.calibration, found.labels)
     left_out = len(videos) - len(events)
     head: dict[str, Any] = {"run": str(folder), "videos_left_out": left_out}
-    return _Judged(head=head, events=dict(events), min_score=least)
+    unjudged = found.unjudged({names.find(video) or video: points for video, points in clicks.items()})
+    if unjudged:
+        head["unjudged_classes"] = sorted(unjudged)
+    return _Judged(head=head, events=dict(events), min_score=least, unjudged=unjudged)
 
 
 def _part(truth: Truth, videos: dict[str, Any]) -> Truth:
@@ -339,7 +349,7 @@ def _part(truth: Truth, videos: dict[str, Any]) -> Truth:
 
 
 def _notes(judged: _Judged, clicks: dict[str, Any]) -> list[str]:
-    from ..text.display import counted
+    from ..text.display import counted, some
 
     notes = []
     if judged.trained_on:
@@ -347,6 +357,11 @@ def _notes(judged: _Judged, clicks: dict[str, Any]) -> list[str]:
             "The bundle was trained on a data set of this name. On videos that it was trained on, it makes fewer "
             "errors than on others, and its events do not show label errors; --run RUN judges by networks that have "
             "not seen the videos."
+        )
+    if judged.unjudged:
+        notes.append(
+            f"All clicks of {some(sorted(judged.unjudged), 5)} were held out at once, so the networks could not learn "
+            "them: what is missed there says nothing about the bundle. Click such a class in another video or group."
         )
     if left_out := judged.head.get("videos_left_out"):
         notes.append(f"{counted(left_out, 'listed video')} not in the run, left out.")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +11,7 @@ import typer
 from ..backends.placement import engine_record
 from ..text.display import counted
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, LatencyFirst, Precision, Threads
-from ._operating_point import FalseAlarms, TargetPrecision, TargetRecall, announce_scores, choose
+from ._operating_point import FalseAlarms, MinScore, TargetPrecision, TargetRecall, announce_scores, choose
 from .options import refuse
 from .progress import track
 from .terminal import cell, console, echo_json
@@ -28,7 +27,7 @@ if TYPE_CHECKING:
     from ..datasets.dataset import Dataset, Point
     from ..session.offline import Localization
 
-_TARGETS = ("target_precision", "target_recall", "false_alarms_per_hour")
+_TARGETS = ("min_score", "target_precision", "target_recall", "false_alarms_per_hour")
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
 
@@ -88,6 +87,7 @@ def evaluate(
             "this SVG file."
         ),
     ] = None,
+    min_score: MinScore = None,
     target_precision: TargetPrecision = None,
     target_recall: TargetRecall = None,
     false_alarms_per_hour: FalseAlarms = None,
@@ -117,6 +117,7 @@ def evaluate(
     """
     from ..bundle.operating_point import OperatingPoint
     from ..datasets.dataset import Dataset
+    from ..datasets.of_bundle import with_classes
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..evaluation.alignment import alignment, draw_alignment
@@ -124,7 +125,7 @@ def evaluate(
     from ..evaluation.average_precision import evaluate as judge
     from ..evaluation.reliability import reliability
     from ..files.outputs import FIGURE, Output
-    from .eval_clicks import check_listed, clicked_videos, has_truth_only, judge_by_clicks, print_clicks
+    from .eval_clicks import check_listed, clicked_videos, judge_by_clicks, print_clicks
     from .eval_minimum import judge_at_minimum
     from .eval_online import eval_online, online_delays
 
@@ -151,10 +152,11 @@ def evaluate(
     if subset not in ("test", "train"):
         raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")
     wanted = levels(tiou)
-    point = OperatingPoint(None, target_precision, target_recall, false_alarms_per_hour)
+    point = OperatingPoint(min_score, target_precision, target_recall, false_alarms_per_hour)
     if detections is not None or online:
         how = "online" if online else "detections"
-        refuse(context, _TARGETS, f"with --{how}", f"leave --{how} out", code="arguments")
+        unfit = _TARGETS[1:] if online else _TARGETS
+        refuse(context, unfit, f"with --{how}", f"leave --{how} out", code="arguments")
     drawn = None
     if figure is not None:
         reads = [path for path in (bundle, dataset, detections) if path is not None]
@@ -172,8 +174,8 @@ def evaluate(
         else Dataset.open(dataset, split=split, need_features=False)
     )
     check_listed(data, subset)
-    if bundle is not None and has_truth_only(data):
-        data = replace(data, labels=tuple(dict.fromkeys([*data.labels, *engine.load(bundle).labels])))
+    if bundle is not None:
+        data = with_classes(data, engine.load(bundle).labels)
     clicks = {} if detections is not None or online else clicked_videos(data, subset)
     truth = data.truth(subset) if data.truth_file.is_file() or not clicks else None
     if truth is not None:
@@ -207,6 +209,7 @@ def evaluate(
             per_class=per_class,
             as_json=as_json,
             engine=engine,
+            min_score=min_score,
         )
         return
     began = time.perf_counter()
@@ -268,12 +271,12 @@ def _events(
     clicks: dict[str, list[Point]],
 ) -> tuple[dict[str, Localization], dict[str, Any]]:
     """Run the bundle on the evaluated videos. Returns its events and the record of the engine."""
+    from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from .eval_clicks import check_inside
-    from .eval_online import known_labels
 
     localizer = engine.localizer(bundle)
-    known_labels(localizer.labels, data)
+    check_classes(data, localizer.labels)
     read = feature_reader(data, bundle, spec=engine.spec())
     events, media, spent, extracting = {}, 0.0, 0.0, 0.0
     for video in track(videos, "running"):

@@ -27,13 +27,6 @@ def clicked_videos(data: Dataset, subset: str) -> dict[str, list[Point]]:
     return clicks if any(clicks.values()) else {}
 
 
-def has_truth_only(data: Dataset) -> bool:
-    """Whether the classes of a data set are those of its ground truth, where some that a bundle knows may not occur."""
-    from ..datasets.labeled import is_plain
-
-    return not data.points_file.is_file() and is_plain(data.folder)
-
-
 def check_listed(data: Dataset, subset: str) -> None:
     """Raise InputError, which says what is enough, for a data set without the list and without ground truth."""
     from ..errors import InputError

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..backends.placement import engine_record
-from ..text.display import counted, some
+from ..text.display import counted
 from .progress import track
 from .terminal import cell, console, echo_json
 
@@ -70,15 +70,21 @@ def eval_online(
     per_class: bool,
     as_json: bool,
     engine: EngineChoice,
+    min_score: float | None = None,
 ) -> None:
-    """Evaluate a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON."""
+    """Evaluate a bundle as a stream at every deadline, or a recorded stream of events; print a table or JSON.
+
+    min_score: reports below it do not count, except in the mAP. None: that of the best F1 of the final events.
+    """
     from ..evaluation.figures import draw_online
 
     if detections is not None:
         head |= {"detections": str(detections)}
-        rows, point, ignored = _recorded(detections, data, truth, delays, thresholds)
+        rows, point, ignored = _recorded(detections, data, truth, delays, thresholds, min_score)
     else:
-        rows, point, ignored = _streamed(bundle or Path(), data, truth, delays, tick_s, thresholds, head, engine)
+        rows, point, ignored = _streamed(
+            bundle or Path(), data, truth, delays, tick_s, thresholds, head, engine, min_score
+        )
     if figure is not None:
         figure.write(draw_online(rows, title=f"{head['dataset']} {head['split'] or ''}".strip()))
     offline = rows[-1].to_record(per_class=per_class)
@@ -108,8 +114,10 @@ def _streamed(
     thresholds: Sequence[float],
     head: dict[str, Any],
     engine: EngineChoice,
+    min_score: float | None,
 ) -> tuple[Rows, dict[str, Any], int]:
     """Run every video as a whole and, for each maximum delay, as a stream."""
+    from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from ..evaluation.online import Claims, evaluate_claims, replay
     from ..live import LiveOptions
@@ -118,7 +126,7 @@ def _streamed(
     loaded = engine.load(path)
     localizer = engine.localizer(loaded)
     head |= {"bundle": loaded.id, "engine": engine_record(localizer.backend)}
-    known_labels(localizer.labels, data)
+    check_classes(data, localizer.labels)
     read = feature_reader(data, loaded, spec=engine.spec())
     runs: list[dict[str, Any]] = [{} for _ in range(len(options) + 1)]
     spent, media = [0.0] * len(runs), 0.0
@@ -133,7 +141,7 @@ def _streamed(
                 found[video] = localizer.localize(features, stream=video)
             spent[k] += time.perf_counter() - began
     claims = [Claims.from_events(found, truth) for found in runs]
-    point = _operating_point(truth, claims[-1])
+    point = _operating_point(truth, claims[-1], min_score)
     rows = [
         evaluate_claims(
             truth,
@@ -150,33 +158,24 @@ def _streamed(
 
 
 def _recorded(
-    path: Path, data: Dataset, truth: Truth, delays: tuple[float, ...], thresholds: Sequence[float]
+    path: Path,
+    data: Dataset,
+    truth: Truth,
+    delays: tuple[float, ...],
+    thresholds: Sequence[float],
+    min_score: float | None,
 ) -> tuple[Rows, dict[str, Any], int]:
     """Evaluate one recorded run at every deadline."""
     from ..evaluation.online import evaluate_claims, read_claims
 
     claims = read_claims(path, truth)
-    point = _operating_point(truth, claims)
+    point = _operating_point(truth, claims, min_score)
     hours = media_hours(data, truth)
     rows = [
         evaluate_claims(truth, claims, d, min_score=_number(point), hours=hours, thresholds=thresholds)
         for d in (*delays, math.inf)
     ]
     return rows, point, len(claims.ignored_videos)
-
-
-def known_labels(labels: Sequence[str], data: Dataset) -> None:
-    """Raise InputError where a bundle knows classes that the data set does not."""
-    from ..errors import InputError
-
-    unknown = sorted(set(labels) - set(data.labels))
-    if unknown:
-        raise InputError(
-            "label-unknown",
-            f"The bundle knows {', '.join(unknown)}, which {data.name} does not",
-            some(data.labels),
-            "evaluate the bundle on the data set it was trained for",
-        )
 
 
 def media_hours(data: Dataset, truth: Truth) -> float | None:
@@ -193,9 +192,12 @@ def media_hours(data: Dataset, truth: Truth) -> float | None:
     return total / 3600
 
 
-def _operating_point(truth: Truth, claims: Any) -> dict[str, Any]:
+def _operating_point(truth: Truth, claims: Any, min_score: float | None) -> dict[str, Any]:
+    """The score from which reports count; without F1 if it was asked for."""
     from ..evaluation.online import best_operating_point
 
+    if min_score is not None:
+        return {"score": min_score, "f1": None}
     found = best_operating_point(truth, claims.by_deadline(math.inf))
     return {"score": found.score if math.isfinite(found.score) else None, "f1": found.f1}
 
@@ -240,9 +242,12 @@ def _print(record: dict[str, Any], shown: Console) -> None:
     if point["score"] is None:
         shown.print("no final event matches an action at tIoU 0.5, so only mAP means anything")
     else:
+        why = "as asked for"
+        if point["f1"] is not None:
+            why = f"which gives the best F1 ({point['f1']:.3f}) of the final events at tIoU 0.5"
         shown.print(
             f"{counted(record['truths'], 'action')}. Below the mAP: reports with a score of at least "
-            f"{point['score']:.4g}, which gives the best F1 ({point['f1']:.3f}) of the final events at tIoU 0.5."
+            f"{point['score']:.4g}, {why}."
         )
     if record["videos_ignored"]:
         shown.print(

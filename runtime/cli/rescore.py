@@ -85,12 +85,12 @@ def rescore(
     Without features and bundle (ABA and suppression): punctum rescore data/thumos14 proposals.json --out adapted.json
     """
     from ..datasets.dataset import Dataset
+    from ..datasets.of_bundle import check_classes, with_classes
     from ..datasets.proposals import read_proposals
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
     from ..files.outputs import ACTIVITYNET, Output
     from ._rescore import Scorer, Tally, features_if_any, fit, of_the_file, parse_fusion, rules, settle_own, videos_of
-    from .eval_online import known_labels
 
     if bundle is None or dataset is None:
         raise InputError(
@@ -129,7 +129,8 @@ def rescore(
     loaded = None if own else engine.load(bundle)
     post = rules(context, loaded, {name: value for name, value in given_rules.items() if value is not None})
     if loaded is not None:
-        known_labels(loaded.labels, data)
+        data = with_classes(data, loaded.labels)
+        check_classes(data, loaded.labels)
     names, labels = videos_of(data, subset), data.labels if loaded is None else tuple(loaded.labels)
     listed = sorted({*data.train, *data.test, *names})
     found = read_proposals(file, labels, wanted=names, listed=listed, skip_unfit=skip_unfit)

@@ -15,13 +15,12 @@ from ..text.name_index import NameIndex
 from .check_background import check_background
 from .check_close import check_close
 from .check_conflicts import check_conflicts
+from .check_groups import check_groups, check_held_out
 from .check_truth import check_truth
 from .check_videos import check_videos
 from .dataset import LATE_CLICK_S, Dataset
 from .feature_files import FEATURE_ENDINGS
 from .findings import CheckResult, advice
-from .groups import FILE as GROUPS
-from .groups import read_groups
 from .labeled import RECORD, is_plain, plain_videos, read_labeling
 from .layouts import first_of, published
 from .tables import PointRow, read_text, scan_points
@@ -55,7 +54,7 @@ def check_dataset(
     if data is None:
         return result
     _check_lists(data, train_list, test_list, result)
-    _check_groups(data, result)
+    check_groups(data, result)
     if data.only_videos:
         lengths, spans = {}, check_videos(data, result)
     else:
@@ -140,25 +139,6 @@ def _check_lists(data: Dataset, train_list: str, test_list: str, result: CheckRe
                 )
 
 
-def _check_groups(data: Dataset, result: CheckResult) -> None:
-    """Report groups that training would refuse, and how many there are."""
-    try:
-        groups = read_groups(data.folder, data.train)
-    except InputError as error:
-        result.error(error.code, data.folder / GROUPS, error.given, error.next_step)
-        return
-    if groups:
-        result.summary["groups of training videos"] = len(set(groups.values()))
-        missing = [video for video in data.train if video not in groups]
-        if missing:
-            result.warn(
-                "groups-missing",
-                data.folder / GROUPS,
-                f"{counted(len(missing), 'training video')} in no group ({', '.join(missing[:3])})",
-                "add them: a video without a group is held out alone",
-            )
-
-
 def _numbered(path: Path) -> list[tuple[int, str]]:
     """The videos of a list with their line numbers."""
     return [(n, line.strip()) for n, line in enumerate(read_text(path).split("\n"), 1) if line.strip()]
@@ -231,14 +211,15 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
             per_class[row.label] += 1
     clicked = {row.video for row in good}
     empty = NameIndex([*_empty_videos(data, result), *_partly(data)], media=True)
-    for video in data.train:
-        if video not in clicked and empty.find(video) is None:
-            result.warn(
-                "video-without-points",
-                data.points_file,
-                f"no point for training video {video}",
-                "click its actions; without clicks it is used as background only",
-            )
+    if without := [video for video in data.train if video not in clicked and empty.find(video) is None]:
+        one = len(without) == 1
+        result.warn(
+            "video-without-points",
+            data.points_file,
+            f"no click in {counted(len(without), 'training video')} ({some(without)})",
+            f"nothing, if no action happens in {'it' if one else 'them'}; else click the actions: training takes "
+            f"{'it' if one else 'them'} for background",
+        )
     _check_finished(data, clicked, result)
     for label, count in per_class.items():
         if count == 0 and train:
@@ -248,6 +229,7 @@ def _check_points(data: Dataset, spans: Spans, result: CheckResult) -> None:
                 f"class {label!r} has no points in training videos",
                 "click some, or remove the class from dataset.json",
             )
+    check_held_out(data, [(row.label, row.video) for row in good if row.video in train], result)
     known = train | set(data.test)
     strangers = sorted({row.video for row in good} - known)
     if strangers and known:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import InputError, PunctumError
+from ..text.display import as_utf8, counted, some
+from ..text.name_index import NameIndex
 
 if TYPE_CHECKING:
     from .dataset import Dataset
@@ -42,7 +44,32 @@ def check_videos(data: Dataset, result: CheckResult) -> dict[str, tuple[float, f
             result.error(error.code, path, error.given, error.next_step)
         except PunctumError as error:
             result.error(error.code, path, error.given, error.next_step or "record or copy it again")
+    _check_unlisted(data, result)
     return spans
+
+
+def _check_unlisted(data: Dataset, result: CheckResult) -> None:
+    """Warn about videos of the folder that no list names: those without an action are easily forgotten."""
+    from ..video.files import video_files
+
+    known = NameIndex(data.train + data.test, media=True)
+    if data.videos_dir is None or not (data.train or data.test):
+        return
+    try:
+        names = [as_utf8(path.stem) for path in video_files(data.videos_dir)]
+    except InputError:
+        return  # an error of every listed video, too
+    if unlisted := [name for name in names if known.find(name) is None]:
+        plain = data.unlabeled > 0
+        result.warn(
+            "videos-unlisted",
+            data.videos_dir,
+            f"{counted(len(unlisted), 'video')} {'without a click' if plain else 'in neither list'}, not used "
+            f"({some(unlisted, 3)})",
+            "add those in which none of the actions happens to train.txt"
+            + (" (`punctum data init` writes it)" if plain else "")
+            + ": training learns from them what is no action",
+        )
 
 
 def _check_video(path: Path, result: CheckResult) -> tuple[float, float]:

@@ -327,7 +327,7 @@ class Dataset:
                 "list-missing",
                 f"{self.folder} lists no {subset} videos",
                 required=f"a {subset}.txt with one video per line",
-                next_step="check `split`",
+                next_step="write it, for example with the videos of the ground truth, or check `split`",
             )
         return read_truth(self.truth_file, videos, self.labels)
 

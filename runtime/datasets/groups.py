@@ -54,5 +54,5 @@ def _invalid(path: Path, given: str) -> InputError:
         "groups-unreadable",
         f"{path} {given}",
         required="a CSV file with the columns video_id and group, and one group for each video",
-        next_step="correct or remove the file",
+        next_step="write a row with video_id and group for each video, or remove the file",
     )

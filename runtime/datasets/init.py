@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..errors import InputError
 from ..files.atomic import atomic_write
-from ..text.display import as_utf8, counted, shown
+from ..text.display import as_utf8, counted, shown, some
 from ..text.name_index import NameIndex
 from ..text.names import clean_name
 from ..video.files import videos_below
@@ -76,7 +76,7 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
             )
         absent = [name for name in names if name not in known and tests.find(name) is None]
         if absent:
-            some = ", ".join(shown(repr(name), 60) for name in absent[:3]) + (", ..." if len(absent) > 3 else "")
+            named = ", ".join(shown(repr(name), 60) for name in absent[:3]) + (", ..." if len(absent) > 3 else "")
             videos = [row.video for row in read_points(points_file)]
             clicks = sum(1 for video in videos if (index.find(video) or tests.find(video)) is None)
             _log.warning(
@@ -84,7 +84,15 @@ def init_dataset(folder: Path, *, points: str = "points.csv") -> list[Path]:
                 points_file.name,
                 counted(clicks, "click"),
                 folder,
-                some,
+                named,
+            )
+        without = [video for video in sorted(known) if index.find(video) is None and tests.find(video) is None]
+        if without:
+            _log.warning(
+                "train.txt leaves out %s without a click (%s): add those in which none of the actions happens; "
+                "training learns from them what is no action",
+                counted(len(without), "video"),
+                some(without, 3),
             )
         atomic_write(folder / "train.txt", "".join(f"{line}\n" for line in lines))
         written.append(folder / "train.txt")

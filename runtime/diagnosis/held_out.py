@@ -12,6 +12,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from ..bundle.calibration import Calibration
+from ..datasets.dataset import Point
 from ..errors import InputError
 from ..events.event import Event
 from ..events.validate import check_segment
@@ -122,6 +123,19 @@ class HeldOut:
             ident = f"{video}/{k}"
             found.append(Event(video, ident, 0, "final", name, score, start, end, end, 0.0, "", raw_score=known))
         return found
+
+    def unjudged(self, clicks: Mapping[str, Sequence[Point]]) -> frozenset[str]:
+        """Classes of which all clicks were held out at once, so that the networks that judge them do not know them.
+
+        Args:
+            clicks: of each video.
+        """
+        folds: dict[int, set[int]] = {}
+        for video, each in self.videos.items():
+            for point in clicks.get(video, ()):
+                folds.setdefault(point.label, set()).add(each.fold)
+        several = len({each.fold for each in self.videos.values()}) > 1
+        return frozenset(self.labels[label] for label, found in folds.items() if len(found) == 1 and several)
 
     @property
     def hours(self) -> float:

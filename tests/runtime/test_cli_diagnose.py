@@ -165,6 +165,27 @@ def test_a_suspect_that_was_confirmed_is_marked_as_such(data, run, capsys):
     assert "(confirmed in" in " ".join(capsys.readouterr().out.split())
 
 
+def test_clicks_of_a_class_that_was_held_out_at_once_are_not_suspected(data, run, capsys):
+    opened = Dataset.open(data)
+    assert len({each.fold for each in read_held_out(run).videos.values()}) > 1
+    only = opened.labels[0]
+    rows = [
+        f"{opened.labels[p.label]},{video},{p.time_s + 0.7}"  # off, so that many are suspected
+        for video, points in opened.points().items()
+        for p in points
+        if video == opened.train[0] or opened.labels[p.label] != only
+    ]
+    (data / "points.csv").write_text("\n".join(["class,video_id,time_s", *rows]) + "\n")
+    (data / "train.txt").write_text("\n".join(f"{video}.mp4" for video in opened.train))
+    found = record(capsys, data, "--run", run, "--most", "500")
+    assert found["unjudged_classes"] == [only]
+    assert only in found["notes"][0] and "held out at once" in found["notes"][0]
+    clicked = {each["clicked"] for each in found["suspects"]}
+    assert only not in clicked and len(clicked) > 2
+    assert invoke(["diagnose", str(data), "--run", str(run)]) == 0
+    assert "held out at once" in " ".join(capsys.readouterr().out.split())
+
+
 def test_a_run_with_fewer_videos(data, run, tmp_path, capsys):
     part = Path(shutil.copytree(run, tmp_path / "run"))
     content = json.loads((part / FILE).read_text())

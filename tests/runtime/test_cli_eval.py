@@ -182,7 +182,7 @@ def test_a_bundle_is_run_over_the_test_videos(bundle, tmp_path, capsys):
 
 
 def test_a_bundle_of_another_data_set(bundle, folder, capsys):
-    refused(invoke(["eval", str(bundle), str(folder), "--split", "split_1"]), capsys, "The bundle knows")
+    refused(invoke(["eval", str(bundle), str(folder), "--split", "split_1"]), capsys, "The bundle has the classes")
     refused(invoke(["eval", str(folder / "none"), str(folder), "--split", "split_1"]), capsys, "none")
 
 

@@ -55,6 +55,13 @@ def test_recorded_stream(folder, recording, tmp_path, capsys):
     for text in ("AP wave", "0.25 s", "offline", "detection delay, s, median", "false alarms per hour", "at least 0.9"):
         assert text in out
 
+    assert invoke([*arguments, "--min-score", "0.95", "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    assert record["score_floor"] == {"score": 0.95, "f1": None}
+    assert record["map"]["average"] == 1.0 and record["offline"]["in_time"] == 0.0
+    assert invoke([*arguments, "--min-score", "0.95"]) == 0
+    assert "at least 0.95, as asked for" in " ".join(capsys.readouterr().out.split())
+
 
 def test_figure(folder, recording, tmp_path, capsys):
     pytest.importorskip("matplotlib", reason="drawing needs the extra report")
@@ -136,4 +143,4 @@ def test_a_bundle_of_another_data_set(folder, capsys):
 
     bundle = str(resources.files("punctum.runtime") / "assets" / "demo")
     assert invoke(["eval", bundle, str(folder), "--online"]) == 2
-    assert "trained for" in capsys.readouterr().err
+    assert "the same classes" in capsys.readouterr().err

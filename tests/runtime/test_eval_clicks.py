@@ -76,6 +76,8 @@ def test_the_command_needs_no_ground_truth(data, capsys):
     assert alone["clicks"]["at_minimum_score"]["recall"]["value"] > 0.8
     assert invoke(["eval", DEMO, str(data), "--per-class"]) == 0
     assert "clicks found" in capsys.readouterr().out
+    assert invoke(["eval", DEMO, str(data), "--min-score", "0.7", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["clicks"]["at_minimum_score"]["min_score"] == 0.7
     assert invoke(["eval", DEMO, str(data), "--tiou", "0.5"]) == 2
     assert "gt.json" in capsys.readouterr().err
     (data / "points.csv").unlink()

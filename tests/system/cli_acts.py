@@ -26,6 +26,7 @@ ACTS: list[tuple[str, str]] = [
     ("eval {dataset} --detections {events}", "--alignment"),
     ("eval {dataset} --detections {events}", "--online"),
     ("eval {dataset} --detections {events}", "--json"),
+    ("eval {bundle} {dataset}", "--min-score 0.7"),
     ("eval {bundle} {dataset}", "--target-recall 0.97"),
     ("eval {bundle} {dataset}", "--target-precision 0.5"),
     ("eval {bundle} {dataset}", "--false-alarms-per-hour 500"),

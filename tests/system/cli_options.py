@@ -110,6 +110,7 @@ OPTIONS: dict[str, dict[str, str]] = {
     },
     "eval": {
         **TARGETS,
+        "--min-score": "judges events or reports from this score on; refused with --detections alone",
         "--expect-sha256": "digest that the bundle must have; refused with --detections",
         **ENGINE,
         **LATENCY,
@@ -350,6 +351,7 @@ REFUSED: list[tuple[str, str]] = [
         for option in ("--device cpu", "--precision fp32", "--threads 1", "--latency-first", "--gpu-memory 1GiB")
     ),
     ("eval {bundle} {dataset} --tick 0.5", "--tick"),
+    ("eval {dataset} --detections {events} --min-score 0.5", "--min-score"),
     *(
         (f"eval {bundle} {option} 0.5", option)
         for bundle in ("{bundle} {dataset} --online", "{dataset} --detections {events}")

@@ -19,6 +19,7 @@ from punctum.training.candidates import (
     move_chosen,
     name_candidates,
     read_choice,
+    warn_of_trained,
     write_shipped_backbone,
 )
 from punctum.training.confidence.compare import choose_run, compare_runs
@@ -190,3 +191,12 @@ def test_groups_that_cannot_be_read(tmp_path: Path, text: str):
     (tmp_path / "groups.csv").write_text(text)
     with pytest.raises(InputError, match=r"groups\.csv"):
         read_groups(tmp_path, ["v0"])
+
+
+def test_a_backbone_that_was_trained_here_is_warned_of(tmp_path: Path, recwarn):
+    (tmp_path / "mine").mkdir()
+    warn_of_trained(["shipped", tmp_path / "mine"])
+    assert not len(recwarn)
+    (tmp_path / "mine" / "weights.safetensors").write_bytes(b"x")
+    with pytest.warns(UserWarning, match="no video is held out from it"):
+        warn_of_trained(["shipped", tmp_path / "mine"])

@@ -14,7 +14,7 @@ from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo, read_held_
 from punctum.runtime.events.event import Event
 from punctum.training.confidence.choose import choices, default_minimum
 from punctum.training.confidence.fit import fit_maps
-from punctum.training.confidence.folds import fold_of_videos, without_fold
+from punctum.training.confidence.folds import fold_of_videos, unjudged_classes, without_fold
 from punctum.training.confidence.judge import JudgedEvents, judge
 from punctum.training.confidence.site import Footage, calibrate_by_clicks, calibrate_by_rate
 from punctum.training.data.labels import Clicks
@@ -183,6 +183,26 @@ def test_a_run_without_an_event_above_its_minimum_has_a_summary():
     no_right = {"calibrated": False, "folds": 3, "events": 9, "right": 0}
     assert "0 of 9 events" in calibration_line(no_right)
     assert "at least two videos" in calibration_line({"calibrated": False, "folds": 0, "events": 0, "right": 0})
+
+
+def test_a_line_says_which_settings_were_compared_and_chosen(capsys):
+    from punctum.training.cli.common import show_settings
+
+    def row(adapt: bool, accuracy: float | None, chosen: bool) -> dict[str, object]:
+        gain = None if accuracy is None else accuracy - 0.5
+        return {
+            "adapt": adapt, "class_probability": 0.5, "contrast": 1.0, "accuracy": accuracy, "gain": gain,
+            "chosen": chosen,
+        }  # fmt: skip
+
+    show_settings({"post_processing": [row(True, 0.5, True), row(False, 0.49, False), row(True, None, False)]})
+    assert "none of 1 other setting was clearly better" in capsys.readouterr().out
+    show_settings({"post_processing": [row(True, 0.5, False), row(False, 0.53, True)]})
+    said = capsys.readouterr().out
+    assert "adaptation off, exponents of class probability 0.5 and contrast 1" in said and "+0.030" in said
+    for facts in ({}, {"post_processing": []}, {"post_processing": [row(True, 0.5, True)]}):
+        show_settings(facts)
+        assert capsys.readouterr().out == ""
 
 
 def known(share: float = 0.1) -> Calibration:
@@ -390,3 +410,29 @@ def test_an_option_beside_a_recorded_recipe_states_its_setting(tmp_path):
         other = recipe.post.model_copy(update={"fusion": fusion})
         assert recipe.model_copy(update={"post": other}).choose == ("adapt", "class_probability")
     assert recipe.model_copy(update={"post": recipe.post.model_copy(update={"sigma": 0.4})}).choose == recipe.choose
+
+
+def test_a_class_that_is_held_out_at_once_is_left_out_of_the_calibration(tmp_path, capsys):
+    from punctum.training.cli.common import show_unjudged
+    from punctum.training.engine.calibrate import Calibrator
+
+    assert unjudged_classes(training_set([[0, 1], [1], [0]]), [0, 1, 1]) == set()
+    assert unjudged_classes(training_set([[0, 1], [0], [0]]), [-1, 0, 1]) == set()  # labeled in part: never held out
+    many = [0] * 40
+    data = training_set([[*many, 1, 1], many, many, many])
+    calibrator = Calibrator(data, [PostProcess()], tmp_path, folds=2, seed=0)
+    assert unjudged_classes(data, calibrator.assigned) == {1}
+    rng = np.random.default_rng(3)
+    x = rng.beta(1, 1, 400)
+    label = np.arange(400) % 2
+    events = JudgedEvents(label, x, (rng.random(400) < x) & (label == 0))  # no event of the class is right
+    calibrator._full = calibrator._reduced = [events]
+    found = calibrator.calibration()
+    assert found is not None
+    assert found.score(1, 0.5) == pytest.approx(found.score(0, 0.5), abs=0.05) and found.score(1, 0.5) > 0.3
+    assert (calibrator.facts["clicks"], calibrator.facts["events"]) == (160, 200)
+    assert calibrator.facts["unjudged_classes"] == ["fall"]
+    show_unjudged(calibrator.facts)
+    assert "not judged: fall" in capsys.readouterr().out
+    show_unjudged({})
+    assert capsys.readouterr().out == ""

@@ -208,3 +208,12 @@ def test_results_that_are_damaged_and_other_data(toy, training, tmp_path, capsys
     monkeypatch.setattr(module.run_all, "__kwdefaults__", {**module.run_all.__kwdefaults__, "train": run_plan})
     (out / RUNS / "fold0-0.25.json").write_text('{"label": [1]}')
     assert "[state-damaged]" in refused(capsys, toy, "--out", out)
+
+
+def test_videos_are_refused_with_the_way_to_their_features(tmp_path, capsys):
+    (tmp_path / "a.mp4").write_bytes(b"x")
+    (tmp_path / "points.csv").write_text("class,video_id,time_s\nopen,a,1\n")
+    for words in (["learning-curve", str(tmp_path)], ["ablate", str(tmp_path)]):
+        assert invoke([*words, "--out", str(tmp_path / "out")]) == 2
+        said = capsys.readouterr().err
+        assert "[flags-exclusive]" in said and f"punctum train {tmp_path} --out RUN" in said and "RUN/data" in said

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from punctum.runtime.cli.progress import say_stage
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import atomic_write
 from punctum.runtime.text.display import plain
@@ -109,6 +110,8 @@ def train_backbone(
             )
         if not result.finished:
             raise interrupted(out)
+        if not quiet:
+            say_stage("backbone: its graph is exported, and compared with the network")
         files = exporter.backbone_files(module.net.eval(), config.spec()) | {WEIGHTS: weights_bytes(module.net)}
         summary = {
             "schema": SCHEMA,

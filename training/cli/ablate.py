@@ -65,7 +65,12 @@ def ablate(
     out = check_folder(out, [dataset, *([] if config is None else [config])])
     listed = Dataset.open(dataset, split=split, points=points, train_list=train_list, need_features=False)
     if listed.only_videos:
-        raise unfit("punctum ablate", "a data set of videos", "a data set of features (punctum features makes one)")
+        raise unfit(
+            "punctum ablate",
+            "a data set of videos",
+            required="features",
+            next_step=f"train on the videos (punctum train {dataset} --out RUN), and give their features: RUN/data",
+        )
     from ..ablation.run import TABLE
     from ..ablation.run import ablate as run
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from punctum.runtime.cli.terminal import echo, say
 from punctum.runtime.errors import InputError
-from punctum.runtime.text.display import counted
+from punctum.runtime.text.display import counted, some
 
 from ..records import Record
 
@@ -39,10 +39,13 @@ def exclusive(first: str, second: str) -> InputError:
     )
 
 
-def unfit(option: str, given: str, required: str) -> InputError:
-    """The error for an option that does not apply to the data set or recipe."""
+def unfit(option: str, given: str, required: str, next_step: str | None = None) -> InputError:
+    """The error for an option or command that does not apply to the data set or recipe."""
     return InputError(
-        "flags-exclusive", f"{option} does not apply to {given}", required=required, next_step=f"leave {option} out"
+        "flags-exclusive",
+        f"{option} does not apply to {given}",
+        required=required,
+        next_step=next_step or f"leave {option} out",
     )
 
 
@@ -53,6 +56,16 @@ def warnings_as_lines() -> Iterator[None]:
         warnings.simplefilter("always", UserWarning)
         warnings.showwarning = _say_warning
         yield
+
+
+@contextmanager
+def resumable() -> Iterator[None]:
+    """Say how an interrupted command continues, where no stage that was interrupted says so itself."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        say("nothing is lost: the same command with --resume continues")
+        raise
 
 
 def _say_warning(message: Warning | str, category: type[Warning], *rest: Any, **more: Any) -> None:
@@ -68,6 +81,8 @@ def show_run(summary: Record, out: Path, data: str) -> None:
             echo(f"  {name}: {counted(stage['steps'], 'step')}, loss {stage['loss']:.4f}, {stage['seconds']:.1f} s")
         elif name == "calibration" and "folds" in stage:
             echo(f"  {calibration_line(stage)}")
+            show_unjudged(stage)
+            show_settings(stage)
             show_suspects(stage, out, data)
         else:
             echo(f"  {name}: already trained")
@@ -94,6 +109,33 @@ def calibration_line(facts: Record) -> str:
         f"gives recall {facts['recall']:.0%}, precision {facts['precision']:.0%}. An event is right here if it "
         "overlaps the pseudo segment of a click by tIoU 0.55, which is stricter than the clicks alone (punctum "
         "diagnose). Measure on other videos with punctum eval"
+    )
+
+
+def show_unjudged(facts: Record) -> None:
+    """Print the classes that calibration could not judge, if there are any."""
+    if names := facts.get("unjudged_classes"):
+        which = "the class" if len(names) == 1 else "each of the classes"
+        echo(
+            f"  not judged: {some(names, 5)}. All clicks of {which} are in one video or group, and were held out at "
+            "once: the scores follow the other classes, and the figures leave it out. Click it elsewhere, too"
+        )
+
+
+def show_settings(facts: Record) -> None:
+    """Print which settings of post-processing were compared on held-out videos, and which ones are used."""
+    compared = [row for row in facts.get("post_processing", ()) if row.get("accuracy") is not None]
+    used = next((row for row in compared if row["chosen"]), None)
+    if used is None or len(compared) < 2:
+        return
+    if used is compared[0]:
+        others = counted(len(compared) - 1, "other setting")
+        echo(f"  post-processing: that of the recipe; on held-out videos, none of {others} was clearly better")
+        return
+    echo(
+        f"  post-processing: boundary adaptation {'on' if used['adapt'] else 'off'}, exponents of class probability "
+        f"{used['class_probability']:g} and contrast {used['contrast']:g}; on held-out videos better than that of the "
+        f"recipe (mAP against pseudo segments {used['gain']:+.3f})"
     )
 
 

@@ -68,7 +68,12 @@ def learning_curve(
     out = check_folder(out, [dataset])
     open_data = partial(Dataset.open, dataset, split=split, points=points, train_list=train_list)
     if open_data(need_features=False).only_videos:
-        raise unfit("punctum learning-curve", "a data set of videos", "features: the folder data of a run on videos")
+        raise unfit(
+            "punctum learning-curve",
+            "a data set of videos",
+            required="features",
+            next_step=f"train on the videos (punctum train {dataset} --out RUN), and give their features: RUN/data",
+        )
     opened = open_data()
     recipe = recipe_of(config, seed=seed, epochs=epochs, calibrate=False)
     if not full:

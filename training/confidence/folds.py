@@ -3,11 +3,12 @@ not seen it."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
 
-from ..data.videos import TrainingSet
+from ..data.videos import Sample, TrainingSet
 
 
 def fold_of_videos(data: TrainingSet, folds: int, *, seed: int) -> list[int]:
@@ -61,3 +62,16 @@ def without_fold(data: TrainingSet, assigned: list[int], fold: int) -> TrainingS
     judged = list(zip(data.samples, assigned, strict=True))
     held = {sample.group for sample, k in judged if k == fold and sample.group}
     return replace(data, samples=tuple(s for s, k in judged if k != fold and s.group not in held))
+
+
+def unjudged_classes(data: TrainingSet, assigned: list[int]) -> frozenset[int]:
+    """Classes of which all clicks are held out at once, so that the networks that are judged have not learned them."""
+
+    def classes_of(samples: Iterable[Sample]) -> set[int]:
+        return {int(label) for sample in samples for label in sample.clicks.label}
+
+    found: set[int] = set()
+    for fold in sorted(set(assigned) - {-1}):
+        held = classes_of(s for s, k in zip(data.samples, assigned, strict=True) if k == fold)
+        found |= held - classes_of(without_fold(data, assigned, fold).samples)
+    return frozenset(found)

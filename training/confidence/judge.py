@@ -8,7 +8,7 @@ segments are a little larger than those with actions; hence 0.55 for events that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -48,6 +48,11 @@ class JudgedEvents:
     def can_be_fitted(self) -> bool:
         """Whether some events are right and some are not."""
         return 0 < int(self.right.sum()) < len(self.raw)
+
+    def without(self, labels: Collection[int]) -> JudgedEvents:
+        """The events of the other classes."""
+        kept = ~np.isin(self.label, sorted(labels))
+        return JudgedEvents(self.label[kept], self.raw[kept], self.right[kept])
 
     @classmethod
     def joined(cls, parts: Sequence[JudgedEvents]) -> JudgedEvents:

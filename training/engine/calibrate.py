@@ -17,7 +17,7 @@ from punctum.runtime.session.plan import Plan
 from ..arrays import F64
 from ..confidence.choose import choices, default_minimum
 from ..confidence.fit import fit_maps
-from ..confidence.folds import fold_of_videos, without_fold
+from ..confidence.folds import fold_of_videos, unjudged_classes, without_fold
 from ..confidence.judge import (
     JudgedEvents,
     ScoredRecording,
@@ -101,9 +101,13 @@ class Calibrator:
 
     def calibration(self) -> Calibration | None:
         """The maps and the default minimum; None without events that are right and events that are wrong."""
-        full, reduced = JudgedEvents.joined(self._full), JudgedEvents.joined(self._reduced)
+        left_out = unjudged_classes(self.data, self.assigned) if self.folds else frozenset()
+        full = JudgedEvents.joined(self._full).without(left_out)
+        reduced = JudgedEvents.joined(self._reduced).without(left_out)
         judged = [s for s, k in zip(self.data.samples, self.assigned, strict=True) if k >= 0] if self.folds else []
-        clicks = sum(len(sample.clicks) for sample in judged)
+        clicks = sum(int(label) not in left_out for sample in judged for label in sample.clicks.label)
+        if left_out:
+            self.facts["unjudged_classes"] = [self.data.labels[label] for label in sorted(left_out)]
         right = int(full.right.sum())
         self.facts |= {"events": len(full.raw), "right": right, "clicks": clicks}
         if not full.can_be_fitted:

@@ -20,4 +20,6 @@ def count_suspects(data: TrainingSet, held_out: HeldOut) -> int:
         for s in data.samples
         if not s.partly
     }
-    return sum(each.contradicted for each in find_suspects(held_out.events(), clicks, data.labels))
+    unjudged = held_out.unjudged(clicks)
+    found = find_suspects(held_out.events(), clicks, data.labels)
+    return sum(each.contradicted for each in found if each.clicked not in unjudged)
