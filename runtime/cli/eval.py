@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from ..datasets.dataset import Dataset, Point
     from ..session.offline import Localization
 
+_OTHER_PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif", ".pdf", ".eps")
 _TARGETS = ("min_score", "target_precision", "target_recall", "false_alarms_per_hour")
 _ENGINE = ("device", "precision", "threads", "engines", "gpu_memory", "latency_first")
 
@@ -163,6 +164,8 @@ def evaluate(
         drawn = Output(figure, FIGURE, option="`figure`", inputs=tuple(reads))
         if drawn.is_stdout and as_json:
             raise InputError("arguments", "--figure - with --json", "one of them on standard output", "name a file")
+        if figure.suffix.lower() in _OTHER_PICTURES:
+            raise InputError("arguments", f"--figure {figure}", "SVG, the only format", "name a file that ends in .svg")
     engine = EngineChoice(
         device, precision, threads, engines, gpu_memory, latency_first, expect_sha256=expect_sha256
     ).checked()

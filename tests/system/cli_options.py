@@ -376,6 +376,7 @@ REFUSED: list[tuple[str, str]] = [
     ("eval {bundle} {dataset} --online --alignment", "--alignment"),
     ("eval {dataset} --detections {events} --online --tick 0.5", "--tick"),
     ("eval {bundle} {dataset} --json --figure -", "--figure"),
+    ("eval {bundle} {dataset} --figure {new}.png", "--figure"),
     ("diagnose {dataset} --run {folder} --subset train", "--subset"),
     ("diagnose {dataset} --run {folder} --expect-sha256 0", "--expect-sha256"),
     ("diagnose {dataset} --run {folder} --threads 2", "--threads"),
