@@ -5,7 +5,7 @@
 Rows, all judged on the test videos (mAP averaged over tIoU 0.1:0.7):
   learned   `punctum train --minutes`: backbone trained further, then locator and head
   footage   the same without clicks in the backbone
-  augmented the default of `punctum train`: the weights as they ship, and two augmented copies of each training video
+  augmented the default of `punctum train`: the weights as they ship, and augmented copies of each training video
   shipped   the same without copies
   random    the same network with random weights, its normalization fitted to the footage; same locator and head
   summary   the columns that need no learning alone, and the same locator and head
@@ -138,10 +138,11 @@ def as_shipped(split: Split) -> dict[str, np.ndarray]:
 def altered(split: Split, copy: int) -> dict[str, np.ndarray]:
     """Features of one augmented copy of each training video, by the weights as they ship."""
     frames = {}
-    for video in split.train:
+    for number, video in enumerate(split.train):
         part = split.frames[video]
         shown = np.asarray(part.frames, np.float32) / 65535.0
-        camera = Camera(np.random.default_rng([zlib.crc32(shown[0].tobytes()), copy]), split.config.fps)
+        draws = np.random.default_rng([zlib.crc32(shown[0].tobytes()), copy])
+        camera = Camera(draws, split.config.fps, dark=(number + copy) % 3 == 0)
         pictures = np.stack([camera(frame[None])[0] for frame in shown])
         frames[video] = replace(part, frames=np.round(pictures * 65535).astype(np.uint16), file=None)
     return as_shipped(replace(split, frames=frames))
@@ -333,7 +334,9 @@ def report(row: str, split: Split, seeds: list[int], events: Path | None) -> dic
                 "summary": lambda s: summary(split),
                 "cuts": lambda s: cut_features(split),
             }[row]
-            copies = [altered(split, copy) for copy in (1, 2)] if row == "augmented" else []
+            copies = (
+                [altered(split, copy) for copy in range(1, recipes.AUGMENTED_COPIES + 1)] if row == "augmented" else []
+            )
             found, tracks, said = located(split, make(seed), seed, clicks_seen=row == "learned", copies=copies)
         results.append(evaluate(split.truth, found).to_record(per_class=True))
         apart.append(told_apart(split, tracks))

@@ -43,12 +43,15 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     height=st.integers(16, 130),
     width=st.integers(16, 130),
     level=st.floats(0, 1),
+    dark=st.booleans(),
 )
 @settings(max_examples=60)
-def test_a_camera_gives_pictures_of_the_same_form(seed: int, channels: int, height: int, width: int, level: float):
+def test_a_camera_gives_pictures_of_the_same_form(
+    seed: int, channels: int, height: int, width: int, level: float, dark: bool
+):
     rng = np.random.default_rng(seed)
     frames = np.clip(level + 0.2 * rng.standard_normal((6, channels, height, width)), 0, 1).astype(np.float32)
-    one, same = (Camera(np.random.default_rng(seed), 10.0) for _ in range(2))
+    one, same = (Camera(np.random.default_rng(seed), 10.0, dark=dark) for _ in range(2))
     for frame in frames:
         kept = frame.copy()
         shown = one(frame)
@@ -83,6 +86,11 @@ def test_copies_are_trained_on_with_the_clicks_of_their_video_and_never_held_out
             assert each.clicks is sample.clicks
             assert np.array_equal(each.features, sample.features + number)
     assert len({s.video for s in shown.samples}) == len(shown.samples)
+    shares = [copied.with_copies(share, 2) for share in (0, 1)]  # what two networks see
+    assert [len(each.samples) for each in shares] == [2 * len(data.samples)] * 2
+    for number, each in enumerate(shares, 1):
+        assert np.array_equal(each.samples[0].features, data.samples[0].features)
+        assert np.array_equal(each.samples[1].features, data.samples[0].features + number)
     assigned = fold_of_videos(copied, 2, seed=0)
     held = {s.video for s, k in zip(copied.samples, assigned, strict=True) if k == 0}
     rest = without_fold(copied, assigned, 0).with_copies()

@@ -18,9 +18,9 @@ from punctum.runtime.bundle.backbone_spec import BackboneSpec
 
 from ..arrays import F32
 
-VERSION = 1
+VERSION = 2
 """Of the rules below: features that were extracted by others are not used."""
-_DARK = 0.35  # share of dark copies
+_DARK_EVERY = 3  # of that many copies of a video, one is dark
 _CELLS = 48  # rows of the grid of noise and compression: finer noise would vanish where a graph scales down
 
 
@@ -60,7 +60,9 @@ class AugmentedPreprocessor(Preprocessor):
     def __call__(self, image: npt.ArrayLike, aspect: float = 1.0) -> F32:
         planes = super().__call__(image, aspect) * self._std + self._mean
         if self._camera is None:
-            self._camera = Camera(np.random.default_rng([zlib.crc32(planes.tobytes()), self._copy]), self.spec.fps)
+            number = zlib.crc32(planes.tobytes())
+            dark = (number + self._copy) % _DARK_EVERY == 0  # drawn freely, some classes would have no dark copy
+            self._camera = Camera(np.random.default_rng([number, self._copy]), self.spec.fps, dark=dark)
         return np.ascontiguousarray((self._camera(planes) - self._mean) / self._std)
 
 
@@ -70,11 +72,11 @@ class Camera:
     Args:
         rng: source of all draws.
         fps: frames per second.
+        dark: whether the scene has little light.
     """
 
-    def __init__(self, rng: np.random.Generator, fps: float) -> None:
+    def __init__(self, rng: np.random.Generator, fps: float, *, dark: bool) -> None:
         self._rng, self._fps, self._count = rng, fps, 0
-        dark = rng.random() < _DARK
         self._gain = float(np.exp(rng.uniform(np.log(0.05), np.log(0.35)))) if dark else float(rng.uniform(0.45, 1.3))
         self._gamma = float(rng.uniform(0.7, 1.15) if dark else rng.uniform(0.55, 1.3))
         self._stray = float(rng.uniform(0, 0.06)) if dark and rng.random() < 0.3 else 0.0

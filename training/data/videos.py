@@ -61,13 +61,20 @@ class TrainingSet:
     samples: tuple[Sample, ...]
     held_out: tuple[Sample, ...] = ()
 
-    def with_copies(self) -> TrainingSet:
-        """The set in which every augmented copy is a video of its own, with the same clicks."""
+    def with_copies(self, share: int = 0, shares: int = 1) -> TrainingSet:
+        """The set in which augmented copies are videos of their own, with the same clicks.
+
+        Args:
+            share: of the copies of each video, those whose number is `share` modulo `shares`.
+            shares: 1: all copies.
+        """
         samples = []
         for sample in self.samples:
             samples.append(sample)
-            for number, rows in enumerate(sample.copies, 1):
-                samples.append(replace(sample, video=f"{sample.video} (copy {number})", features=rows, copies=()))
+            for number, rows in enumerate(sample.copies):
+                if number % shares == share:
+                    name = f"{sample.video} (copy {number + 1})"
+                    samples.append(replace(sample, video=name, features=rows, copies=()))
         return replace(self, samples=tuple(samples))
 
 

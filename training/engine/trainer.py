@@ -102,6 +102,8 @@ def train_run(
             return trainer.run(external)
 
 
+COPY_SHARES = 3
+"""Into how many shares augmented copies are divided; each network of the locator is trained on one of them."""
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -125,7 +127,7 @@ class _Trainer:
     ) -> None:
         self.given = given
         self.data, self.config, self.out = data, config, out
-        self.shown = data.with_copies()  # what the networks are trained on
+        self.shown = data.with_copies()  # what the center scorer is trained on
         self.measure_threads = measure_threads
         self.device, self.reporter, self.stop = device, reporter, stop
         self.facts: Record = {}
@@ -209,10 +211,15 @@ class _Trainer:
             self.reporter.stages.done += len(self.config.networks)
             return True
         features = [torch.from_numpy(s.features) for s in self.shown.samples]
-        for index, (net, recipe) in enumerate(zip(nets_of(locator), self.config.networks, strict=True)):
+        networks = self.config.networks
+        # Networks that see other copies make other errors, which their mean reduces.
+        copies = max((len(sample.copies) for sample in self.data.samples), default=0)
+        shares = max(1, min(copies, len(networks), COPY_SHARES))
+        for index, (net, recipe) in enumerate(zip(nets_of(locator), networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
-            make = partial(locator_task, name, net, self.shown, recipe, seed=self.config.seed)
+            shown = self.data.with_copies(index % shares, shares)
+            make = partial(locator_task, name, net, shown, recipe, seed=self.config.seed)
             finished = self._stage(name, net, make, recipe.optim)
             # A partly trained network is used only if there is no other.
             set_trained(locator, index + 1 if finished or index == 0 else index)
