@@ -241,6 +241,8 @@ def _run_files(
         if target.is_stdout and format == "jsonl":
             target.write(to_jsonl(results[name]))
         recording.warn_of_loss()
+    if errors and not results:  # an earlier file stays as it is
+        raise failed(errors, len(recordings))
     if format == "activitynet":
         target.write(to_activitynet(results))
     elif not target.is_stdout:

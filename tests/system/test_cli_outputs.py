@@ -310,3 +310,18 @@ def test_two_inputs_of_one_stem(tmp_path, capsys):
     assert run("score", BUNDLE, *files, "--out", tmp_path / "r") == 2
     assert "--root" in capsys.readouterr().err
     assert run("score", BUNDLE, *files, "--out", tmp_path / "r", "--root", tmp_path, "--workers", "1") == 0
+
+
+@pytest.mark.parametrize("form", ["jsonl", "activitynet"])
+def test_a_video_that_cannot_be_read_leaves_an_earlier_result_as_it_is(place, tmp_path, capsys, form):
+    pytest.importorskip("av", reason="PyAV is not installed")
+    (tmp_path / "broken.mp4").write_bytes(bytes(range(256)) * 8)
+    command = ["run", "default", tmp_path / "broken.mp4", "--format", form, "--out"]
+    assert run(*command, tmp_path / "new") == 2
+    assert not (tmp_path / "new").exists()
+    assert run("run", BUNDLE, place / "seq.npy", "--format", form, "--out", tmp_path / "events") == 0
+    before = (tmp_path / "events").read_bytes()
+    assert before
+    assert run(*command, tmp_path / "events") == 2
+    assert (tmp_path / "events").read_bytes() == before
+    assert "Next: " in capsys.readouterr().err
