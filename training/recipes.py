@@ -31,8 +31,8 @@ COPIES = 3
 """Copies of each network that `for_videos` trains with fewer clicks."""
 LEAST_STEPS = 30
 """Steps of each copy, where the epochs amount to fewer."""
-AUGMENTED_COPIES = 3
-"""Augmented copies of every video, with fewer clicks: one for each copy of a network."""
+AUGMENTED_COPIES = 4
+"""Augmented copies of every video, with fewer clicks. Each network is trained on all but one of them."""
 AUGMENTED_HOURS = 1.0
 """Hours of video up to which copies are made unless they are asked for: each costs as much as the features."""
 _RAW = Normalisation(standardise=False, clip=None)

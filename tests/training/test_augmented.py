@@ -86,11 +86,11 @@ def test_copies_are_trained_on_with_the_clicks_of_their_video_and_never_held_out
             assert each.clicks is sample.clicks
             assert np.array_equal(each.features, sample.features + number)
     assert len({s.video for s in shown.samples}) == len(shown.samples)
-    shares = [copied.with_copies(share, 2) for share in (0, 1)]  # what two networks see
-    assert [len(each.samples) for each in shares] == [2 * len(data.samples)] * 2
-    for number, each in enumerate(shares, 1):
+    for left_out in (0, 1):  # what two networks see
+        each = copied.with_copies(without=left_out)
+        assert len(each.samples) == 2 * len(data.samples)
         assert np.array_equal(each.samples[0].features, data.samples[0].features)
-        assert np.array_equal(each.samples[1].features, data.samples[0].features + number)
+        assert np.array_equal(each.samples[1].features, data.samples[0].features + 2 - left_out)
     assigned = fold_of_videos(copied, 2, seed=0)
     held = {s.video for s, k in zip(copied.samples, assigned, strict=True) if k == 0}
     rest = without_fold(copied, assigned, 0).with_copies()

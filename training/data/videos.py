@@ -61,18 +61,17 @@ class TrainingSet:
     samples: tuple[Sample, ...]
     held_out: tuple[Sample, ...] = ()
 
-    def with_copies(self, share: int = 0, shares: int = 1) -> TrainingSet:
+    def with_copies(self, *, without: int | None = None) -> TrainingSet:
         """The set in which augmented copies are videos of their own, with the same clicks.
 
         Args:
-            share: of the copies of each video, those whose number is `share` modulo `shares`.
-            shares: 1: all copies.
+            without: number of a copy that is left out of every video, from 0; None: all copies.
         """
         samples = []
         for sample in self.samples:
             samples.append(sample)
             for number, rows in enumerate(sample.copies):
-                if number % shares == share:
+                if number != without:
                     name = f"{sample.video} (copy {number + 1})"
                     samples.append(replace(sample, video=name, features=rows, copies=()))
         return replace(self, samples=tuple(samples))

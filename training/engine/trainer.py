@@ -102,8 +102,6 @@ def train_run(
             return trainer.run(external)
 
 
-COPY_SHARES = 3
-"""Into how many shares augmented copies are divided; each network of the locator is trained on one of them."""
 M = TypeVar("M", bound=nn.Module)
 
 
@@ -211,14 +209,13 @@ class _Trainer:
             self.reporter.stages.done += len(self.config.networks)
             return True
         features = [torch.from_numpy(s.features) for s in self.shown.samples]
-        networks = self.config.networks
         # Networks that see other copies make other errors, which their mean reduces.
         copies = max((len(sample.copies) for sample in self.data.samples), default=0)
-        shares = max(1, min(copies, len(networks), COPY_SHARES))
+        networks = self.config.networks
         for index, (net, recipe) in enumerate(zip(nets_of(locator), networks, strict=True)):
             name = "locator" if index == 0 else f"locator{index + 1}"
             net.normalise.fit(features)
-            shown = self.data.with_copies(index % shares, shares)
+            shown = self.data.with_copies(without=index % copies if copies > 1 and len(networks) > 1 else None)
             make = partial(locator_task, name, net, shown, recipe, seed=self.config.seed)
             finished = self._stage(name, net, make, recipe.optim)
             # A partly trained network is used only if there is no other.
