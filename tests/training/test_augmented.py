@@ -90,7 +90,7 @@ def test_copies_are_trained_on_with_the_clicks_of_their_video_and_never_held_out
         each = copied.with_copies(without=left_out)
         assert len(each.samples) == 2 * len(data.samples)
         assert np.array_equal(each.samples[0].features, data.samples[0].features)
-        assert np.array_equal(each.samples[1].features, data.samples[0].features + 2 - left_out)
+        assert np.array_equal(each.samples[1].features, copied.samples[0].copies[1 - left_out])
     assigned = fold_of_videos(copied, 2, seed=0)
     held = {s.video for s, k in zip(copied.samples, assigned, strict=True) if k == 0}
     rest = without_fold(copied, assigned, 0).with_copies()
