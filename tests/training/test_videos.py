@@ -58,6 +58,12 @@ def clips(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return make_videos(tmp_path_factory.mktemp("clips") / "data")
 
 
+@pytest.fixture(autouse=True)
+def no_copies(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Augmented copies have tests of their own (test_augmented.py); here they would take most of the time."""
+    monkeypatch.setattr(recipes, "AUGMENTED_COPIES", 0)
+
+
 @pytest.fixture
 def small(small: TrainConfig) -> TrainConfig:
     """With a scorer whose graph is written, not exported by torch, which takes several seconds a time."""
