@@ -35,7 +35,7 @@ def sole_writer(out: Path) -> Iterator[None]:
     """
     handle, made = -1, not out.exists()
     try:
-        with contextlib.suppress(OSError):  # what is wrong with the folder is said where it is written to
+        with contextlib.suppress(OSError):  # writing to the folder reports the error
             out.mkdir(parents=True, exist_ok=True)
             handle = os.open(out, os.O_RDONLY | BINARY)
         if handle >= 0:
