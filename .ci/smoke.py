@@ -30,6 +30,7 @@ LIBRARIES = (
 HELP = """
 import contextlib, io, sys
 from punctum.runtime.cli import invoke
+from punctum.runtime.cli._app import build
 def text(*words):
     out = io.StringIO()
     with contextlib.redirect_stdout(out):
@@ -37,13 +38,17 @@ def text(*words):
     if code or "Usage" not in out.getvalue():
         sys.exit(f"punctum {' '.join(words)} --help ended with {code}: {out.getvalue()[:200]}")
     return out.getvalue()
-def commands(page):  # the first word of each row of the panel "Commands"
-    rows = page.split("Commands", 1)[1].splitlines()[1:] if "Commands" in page else []
-    return [row.split()[1] for row in rows if row[:1] in "│|" and row[2:3].strip()]
-top = commands(text())
+def commands(group, page):  # as typer has them; the page of a group has to show each
+    names = list(getattr(group, "commands", {}))
+    missing = [name for name in names if name not in page.split()]
+    if missing:
+        sys.exit(f"a help page leaves out {missing}")
+    return names
+root = build()
+top = commands(root, text())
 if len(top) < 12:
     sys.exit(f"too few commands: {top}")
-inner = [(name, one) for name in top for one in commands(text(name))]
+inner = [(name, one) for name in top for one in commands(root.commands[name], text(name))]
 if not inner:
     sys.exit("no command of a group was found")
 for words in inner:
