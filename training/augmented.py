@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from .backbone.footage import Footage
 
 AUGMENTED = "augmented"
-"""Folder of the features, one subfolder for each copy."""
+"""Folder of the features. A row of a file has the columns of all copies, one after the other."""
 
 
 def add_copies(
@@ -41,22 +41,23 @@ def add_copies(
 
     from .backbone.frame_augment import AugmentedBackbone
 
-    opened, videos = VideoBackbone.load(backbone), list(footage.videos.values())
-    for copy in range(1, copies + 1):
-        if not quiet:
-            say_stage(f"features of augmented copies, {copy} of {copies}: {counted(len(videos), 'video')}")
-        result = extract_features(
-            AugmentedBackbone(opened, copy),
-            videos,
-            data / AUGMENTED / str(copy),
-            watch=None if quiet else lambda listed: track(listed, "features"),
-        )
-        for error in result.errors.values():
-            raise error
+    videos = list(footage.videos.values())
+    if not quiet:
+        number = counted(copies, "augmented copy", "augmented copies")
+        say_stage(f"features of {number} of {counted(len(videos), 'video')}")
+    result = extract_features(
+        AugmentedBackbone(VideoBackbone.load(backbone), copies),
+        videos,
+        data / AUGMENTED,
+        watch=None if quiet else lambda listed: track(listed, "features"),
+    )
+    for error in result.errors.values():
+        raise error
     samples = []
     for sample in training.samples:
-        files = [data / AUGMENTED / str(copy) / f"{sample.video}.npy" for copy in range(1, copies + 1)]
-        samples.append(replace(sample, copies=tuple(_as_long(np.load(f), len(sample.features)) for f in files)))
+        rows = _as_long(np.load(data / AUGMENTED / f"{sample.video}.npy"), len(sample.features))
+        apart = tuple(np.ascontiguousarray(columns) for columns in np.split(rows, copies, axis=1))
+        samples.append(replace(sample, copies=apart))
     return replace(training, samples=tuple(samples))
 
 

@@ -130,12 +130,21 @@ class HeldOut:
         Args:
             clicks: of each video.
         """
+        found = self._in_one_fold({video: [point.label for point in points] for video, points in clicks.items()})
+        return frozenset(self.labels[label] for label in found)
+
+    def unjudged_segments(self) -> frozenset[int]:
+        """As `unjudged`, by the pseudo segments: indices of the classes."""
+        return self._in_one_fold({video: [span[0] for span in each.segments] for video, each in self.videos.items()})
+
+    def _in_one_fold(self, labels: Mapping[str, Sequence[int]]) -> frozenset[int]:
+        """Of the classes in each video, those that are in one of several folds only."""
         folds: dict[int, set[int]] = {}
         for video, each in self.videos.items():
-            for point in clicks.get(video, ()):
-                folds.setdefault(point.label, set()).add(each.fold)
+            for label in labels.get(video, ()):
+                folds.setdefault(label, set()).add(each.fold)
         several = len({each.fold for each in self.videos.values()}) > 1
-        return frozenset(self.labels[label] for label, found in folds.items() if len(found) == 1 and several)
+        return frozenset(label for label, found in folds.items() if len(found) == 1 and several)
 
     @property
     def hours(self) -> float:

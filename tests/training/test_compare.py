@@ -95,6 +95,22 @@ def test_draws_of_videos_without_an_action_do_not_count():
     assert first.gain == 0 and np.isfinite([second.accuracy, second.least_gain, second.most_gain]).all()
 
 
+def test_a_class_that_no_fold_could_learn_does_not_count():
+    """Class a is in the first video only, whose fold has learned b from the others."""
+    poor, good = (run_with(errors) for errors in ({VIDEOS[0]: 1.0}, {}))
+    for run in (poor, good):
+        for k, video in enumerate(VIDEOS):
+            each = run.videos[video]
+            rows, spans = (tuple(row for row in table if row[0] == (k > 0)) for table in (each.rows, each.segments))
+            run.videos[video] = replace(each, fold=k % 4, rows=rows, segments=spans)
+    first, second = compare_runs({"shipped": poor, "parts": good})
+    assert first.accuracy == second.accuracy > 0 and second.gain == second.least_gain == 0
+    for run in (poor, good):
+        run.videos.update({v: replace(run.videos[v], segments=()) for v in VIDEOS[1:]})
+    compared = compare_runs({"shipped": poor, "parts": good})
+    assert not np.isfinite([each.accuracy for each in compared]).any() and choose_run(compared) == 0
+
+
 def test_runs_that_cannot_be_compared():
     one = run_with({})
     fewer = HeldOut(LABELS, {v: one.videos[v] for v in VIDEOS[:3]}, None)

@@ -25,45 +25,56 @@ _CELLS = 48  # rows of the grid of noise and compression: finer noise would vani
 
 
 class AugmentedBackbone(VideoBackbone):
-    """A backbone that gets altered frames. How they are altered depends on the video's first frame and on `copy` only.
+    """A backbone that gets altered copies of the frames: one decoding serves all copies.
+
+    A prepared frame contains those of all copies, one below the other, and a row of features the columns of all copies,
+    one after the other. How frames are altered depends on the video's first frame and the number of the copy only.
 
     Args:
         backbone: the backbone, whose graph is shared.
-        copy: number of the copy, from 1.
+        copies: how many, numbered from 1.
     """
 
-    def __init__(self, backbone: VideoBackbone, copy: int) -> None:
+    def __init__(self, backbone: VideoBackbone, copies: int) -> None:
         super().__init__(
             backbone._runner,
-            backbone.spec,
-            dim=backbone.dim,
-            digest=hashlib.sha256(f"{backbone.digest} {VERSION} {copy}".encode()).hexdigest(),
+            backbone.spec.model_copy(update={"height": copies * backbone.spec.height}),
+            dim=copies * backbone.dim,
+            digest=hashlib.sha256(f"{backbone.digest} {VERSION} {copies}".encode()).hexdigest(),
             name=backbone.name,
             engine_spec=backbone.engine_spec,
         )
-        self.copy = copy
+        self.copies = copies
+        self._backbone = backbone
 
     def preprocessor(self) -> Preprocessor:
-        return AugmentedPreprocessor(self.spec, self.copy)
+        return AugmentedPreprocessor(self._backbone.spec, self.copies)
+
+    def embed(self, clips: F32) -> F32:
+        """Clips of altered copies, heights one after the other -> features float32 [N, copies * D]."""
+        apart = np.split(clips, self.copies, axis=3)  # [N, T, C, H, W] or [N, C, T, H, W]
+        return np.concatenate([self._backbone.embed(np.ascontiguousarray(one)) for one in apart], axis=1)
 
 
 class AugmentedPreprocessor(Preprocessor):
     """Prepares the frames of one video in order, and alters them."""
 
-    def __init__(self, spec: BackboneSpec, copy: int) -> None:
+    def __init__(self, spec: BackboneSpec, copies: int) -> None:
         super().__init__(spec)
-        self._copy = copy
+        self._copies = copies
         self._mean = np.asarray(spec.mean, np.float32)[:, None, None]
         self._std = np.asarray(spec.std, np.float32)[:, None, None]
-        self._camera: Camera | None = None
+        self._cameras: list[Camera] = []
 
     def __call__(self, image: npt.ArrayLike, aspect: float = 1.0) -> F32:
         planes = super().__call__(image, aspect) * self._std + self._mean
-        if self._camera is None:
+        if not self._cameras:
             number = zlib.crc32(planes.tobytes())
-            dark = (number + self._copy) % _DARK_EVERY == 0  # drawn freely, some classes would have no dark copy
-            self._camera = Camera(np.random.default_rng([number, self._copy]), self.spec.fps, dark=dark)
-        return np.ascontiguousarray((self._camera(planes) - self._mean) / self._std)
+            for copy in range(1, self._copies + 1):
+                dark = (number + copy) % _DARK_EVERY == 0  # drawn freely, some classes would have no dark copy
+                self._cameras.append(Camera(np.random.default_rng([number, copy]), self.spec.fps, dark=dark))
+        altered = np.concatenate([camera(planes) for camera in self._cameras], axis=1)
+        return np.ascontiguousarray((altered - self._mean) / self._std)
 
 
 class Camera:

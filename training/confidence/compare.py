@@ -51,13 +51,16 @@ def compare_runs(
     seed: int = 0,
     same_segments: bool = False,
 ) -> list[Compared]:
-    """Compare runs with the first of them.
+    """Compare runs with the first of them. Classes that the networks of the folds could not learn do not count.
 
     Args:
         runs: Events on held-out videos by name of the run; of the same videos, with pseudo segments.
         groups: Group of each video; a video that is missing is a group of its own.
         seed: Of the resampling.
         same_segments: The pseudo segments of all runs are the same, so those of the first suffice.
+
+    Returns:
+        One for each run. Everything is NaN where no class counts.
 
     Raises:
         ValueError: The runs have different videos or classes, or no pseudo segments.
@@ -74,7 +77,11 @@ def compare_runs(
     members = list(units.values())
     events = [{v: _table(run.videos[v].rows, 4) for v in videos} for run in every]
     judges = every[:1] if same_segments else every
-    spans = [{v: _table(run.videos[v].segments, 3) for v in videos} for run in judges]
+    left_out = every[0].unjudged_segments()
+    kept = [{v: [span for span in run.videos[v].segments if span[0] not in left_out] for v in videos} for run in judges]
+    if not any(kept[0].values()):
+        return [Compared(name, np.nan, np.nan, np.nan, np.nan) for name in names]
+    spans = [{v: _table(segments, 3) for v, segments in each.items()} for each in kept]
     labels = every[0].labels
     whole = _accuracy(events, spans, labels, videos)
     rng = np.random.default_rng([seed, 0xB007])
