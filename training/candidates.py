@@ -27,6 +27,8 @@ CANDIDATES = "candidates"
 """Folder of the runs that were compared; the parts of the chosen one are moved out of it."""
 WEIGHTS = "weights.safetensors"
 """File beside the graph of a backbone that was trained here."""
+TRAINED_HERE = "punctum train-backbone"
+"""Publisher of such a backbone where it is a part of another one."""
 AS_SHIPPED: Literal["shipped"] = "shipped"
 """Stands for the weights that ship, as they are."""
 
@@ -76,12 +78,23 @@ def name_candidates(sources: Sequence[Source]) -> list[Candidate]:
 def warn_of_trained(sources: Sequence[Source]) -> None:
     """Warn of backbones of `punctum train-backbone`: on videos that they were trained on, they cannot be compared."""
     for source in sources:
-        if isinstance(source, Path) and (source / WEIGHTS).is_file():
+        if isinstance(source, Path) and _trained_here(source):
             warnings.warn(
                 f"{source} was trained by punctum train-backbone. If that was on these videos, the comparison favors "
                 "it: no video is held out from it. Judge the bundles on other videos, with punctum eval",
                 stacklevel=2,
             )
+
+
+def _trained_here(folder: Path) -> bool:
+    """Whether the backbone, or a part of it, is of `punctum train-backbone`."""
+    if (folder / WEIGHTS).is_file():
+        return True
+    try:
+        parts = read_object(folder / "backbone.json").get("parts", [])
+        return any(TRAINED_HERE in part["publisher"] for part in parts)
+    except (InputError, OSError, KeyError, TypeError):
+        return False  # whoever opens the backbone reports what is wrong
 
 
 def write_shipped_backbone(out: Path) -> Record:

@@ -11,6 +11,7 @@ from punctum.runtime.backbone.folder import parse_spec, read_backbone, read_ship
 from punctum.runtime.bundle.backbone_spec import BackboneSpec
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import shown
+from punctum.training.candidates import TRAINED_HERE, WEIGHTS
 
 from ..graphs.onnx_file import read_file, read_onnx
 from .efficientnet import lite0_graph, published_weights, random_weights
@@ -43,6 +44,8 @@ def read_part(options: PartOptions) -> Part:
         inner = spec.parts
         license_ = " AND ".join(dict.fromkeys(part.license for part in inner if part.license))
         publisher = "; ".join(dict.fromkeys(part.publisher for part in inner if part.publisher))
+        if not publisher and (path / WEIGHTS).is_file():
+            publisher = TRAINED_HERE
         source = (hashlib.sha256(graph).hexdigest(), license_, publisher)
         return _part(graph, record, path / "backbone.json", options, default, source)
     if not path.is_file():

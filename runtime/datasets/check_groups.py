@@ -18,7 +18,7 @@ def check_groups(data: Dataset, result: CheckResult) -> None:
     except InputError as error:
         result.error(error.code, data.folder / FILE, error.given, error.next_step)
         return
-    if groups:
+    if groups or (data.folder / FILE).exists():
         result.summary["groups of training videos"] = len(set(groups.values()))
         missing = [video for video in data.train if video not in groups]
         if missing:

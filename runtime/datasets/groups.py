@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ..errors import InputError
 from ..text.delimited import TableError, read_table
+from ..text.display import counted, some
 from ..text.name_index import NameIndex
 from .tables import read_text
 
@@ -47,6 +49,20 @@ def read_groups(folder: Path, videos: Sequence[str]) -> dict[str, str]:
         if found.setdefault(name, group) != group:
             raise _invalid(path, f"line {row.line} puts {video!r} in group {group!r}; it is in {found[name]!r} already")
     return found
+
+
+def warn_ungrouped(folder: Path, groups: Mapping[str, str], videos: Sequence[str]) -> None:
+    """Warn if the folder has groups and some videos have none: names in the file may be misspelled.
+
+    Args:
+        folder: The data set folder.
+        groups: Of `read_groups`.
+        videos: The training videos.
+    """
+    alone = [video for video in videos if video not in groups]
+    if alone and (folder / FILE).exists():
+        number = f"{len(alone)} of {counted(len(videos), 'training video')}"
+        warnings.warn(f"{FILE} names no group for {number} ({some(alone, 3)}): each is held out alone", stacklevel=2)
 
 
 def _invalid(path: Path, given: str) -> InputError:

@@ -17,7 +17,8 @@ from punctum.runtime.backends.tensorrt.cuda import gpu_here
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "benchmarks").glob("*.md"))]
 # Made by hand or from no script; they write no result.
-WITHOUT = {"sequences", "site_folders", "rtsp_cameras", "calibrate_shipped", "make_default_bundle", "make_demo_bundle", "result_file"}
+WITHOUT = {"sequences", "site_folders", "rtsp_cameras", "calibrate_shipped", "result_file"}
+WITHOUT |= {"make_default_bundle", "make_demo_bundle"}
 WITHOUT |= {"make_motion_weights", "gpu_checks", "site_cameras", "site_checks", "site_outages"}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 from punctum.runtime import Dataset, InputError
 from punctum.runtime.backbone.folder import read_backbone, write_backbone
+from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.datasets.groups import read_groups
 from punctum.runtime.diagnosis.held_out import HeldOut, HeldOutVideo, read_held_out, write_held_out
 from punctum.training.candidates import (
@@ -199,6 +201,17 @@ def test_groups_are_held_out_together(tmp_path: Path):
     assert fold_of_videos(one_room, 3, seed=0) == []
 
 
+@pytest.mark.parametrize("named", [0, 1])
+def test_training_videos_without_a_group_are_named(tmp_path: Path, named: int):
+    folder = make_dataset(tmp_path / "toy")
+    names = Dataset.open(folder).train
+    rows = [f"{name}-typo,room" for name in names[named:]] + [f"{name},room" for name in names[:named]]
+    (folder / "groups.csv").write_text("\n".join(["video_id,group", *rows]) + "\n")
+    with pytest.warns(UserWarning, match=rf"no group for {len(names) - named} of {len(names)} training videos"):
+        load_training_set(Dataset.open(folder))
+    assert "groups-missing" in {each.code for each in check_dataset(folder).findings}
+
+
 @pytest.mark.parametrize(
     "text",
     ["video_id\nv0\n", "video_id,group\nv0,\n", "video_id,group\nv0,a\nv0.mp4,b\n", "\0", "video_id,group,group\n"],
@@ -216,3 +229,20 @@ def test_a_backbone_that_was_trained_here_is_warned_of(tmp_path: Path, recwarn):
     (tmp_path / "mine" / "weights.safetensors").write_bytes(b"x")
     with pytest.warns(UserWarning, match="no video is held out from it"):
         warn_of_trained(["shipped", tmp_path / "mine"])
+
+
+def test_a_part_that_was_trained_here_is_warned_of(tmp_path: Path):
+    for name in ("onnxruntime", "onnx"):
+        pytest.importorskip(name, reason=f"composing a backbone needs {name}")
+    from punctum.runtime.cli import invoke
+
+    write_shipped_backbone(tmp_path / "mine")
+    command = ["backbones", "compose", "--part", "motion", "--part", f"{tmp_path / 'mine'},name=mine", "--out"]
+    for name, warned in (("plain", False), ("parts", True)):
+        if warned:
+            (tmp_path / "mine" / "weights.safetensors").write_bytes(b"x")
+        assert invoke([*command, str(tmp_path / name)]) == 0
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            warn_of_trained([tmp_path / name])
+        assert bool(caught) == warned

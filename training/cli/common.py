@@ -173,7 +173,8 @@ def show_choice(record: Record) -> None:
     """Print how several backbones compare, and which one is used."""
     rows = record["candidates"]
     if any(row["accuracy"] is None for row in rows):
-        echo(f"backbones not compared, for lack of a class with clicks in at least two videos: {record['chosen']} is used")
+        why = "for lack of a class with clicks in at least two videos"
+        echo(f"backbones not compared, {why}: {record['chosen']} is used")
         return
     echo("backbones by the clicks of held-out videos (mAP against pseudo segments):")
     for row in rows:

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from punctum.runtime.datasets.dataset import Dataset
-from punctum.runtime.datasets.groups import read_groups
+from punctum.runtime.datasets.groups import read_groups, warn_ungrouped
 from punctum.runtime.datatypes import compact
 from punctum.runtime.errors import InputError
 from punctum.runtime.text.display import counted
@@ -98,6 +98,7 @@ def load_training_set(dataset: Dataset, *, holdout: float = 0.0, seed: int = 0) 
         )
     clicked, background, partly = dataset.points(), dataset.background(), dataset.partly()
     groups = read_groups(dataset.folder, dataset.train)
+    warn_ungrouped(dataset.folder, groups, dataset.train)
     for video in dataset.train:
         features = dataset.features(video)
         clicks = clicks_on(features, clicked.get(video, ()), video)
