@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -25,8 +27,12 @@ from punctum.training.confidence.site import LARGE_SHIFT, Footage, calibrate_by_
 from punctum.training.data.labels import clicks_on
 from punctum.training.records import Record
 
+_log = logging.getLogger(__name__)
+
 __all__ = ["FEW", "LARGE_SHIFT", "calibrate_bundle"]
 
+MOST_RECORDED = 10_000
+"""Videos that the record of a calibration lists at most."""
 FEW = 30
 """Clicks below which maps that are learned from nothing else are doubtful."""
 
@@ -99,7 +105,17 @@ def calibrate_bundle(
     footage = _judged(bundle, data, videos, clicked, quiet=quiet)
     judged, hours = footage.events, footage.hours
     facts: Record = {"dataset": data.name, "videos": len(videos), "hours": hours, "events": len(judged.raw)}
+    if before_clicked := _clicked_before(bundle):
+        facts["clicked"] = before_clicked
     if clicks:
+        used = _digests(clicked, videos)
+        if twice := len(used.intersection(before_clicked)):
+            _log.warning(
+                "the clicks of %s are in the calibration of this bundle already and count twice; "
+                "calibrate the bundle as it was before",
+                counted(twice, "video"),
+            )
+        facts["clicked"] = sorted(used.union(before_clicked))[:MOST_RECORDED]
         calibration = _by_clicks(footage, bundle, facts)
     elif before is not None:
         _check_events(judged, hours, actions_per_hour)
@@ -114,6 +130,19 @@ def calibrate_bundle(
         update={"calibration": calibration, "provenance": {**manifest.provenance, "calibration": facts}}
     )
     return seal_bundle(draft, dict(bundle.content), bundle.source), facts
+
+
+def _digests(clicked: Mapping[str, Sequence[Point]], videos: Sequence[str]) -> set[str]:
+    """What identifies the videos and their clicks."""
+    texts = (f"{v} {[(p.label, round(p.time_s, 3)) for p in clicked[v]]}" for v in videos if clicked.get(v))
+    return {hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts}
+
+
+def _clicked_before(bundle: Bundle) -> list[str]:
+    """The digests of videos and clicks by which the bundle was calibrated after its training."""
+    facts = bundle.manifest.provenance.get("calibration")
+    digests = facts.get("clicked") if isinstance(facts, Mapping) else None
+    return [each for each in digests if isinstance(each, str)] if isinstance(digests, list) else []
 
 
 def _check_events(judged: JudgedEvents, hours: float, actions_per_hour: float | None) -> None:

@@ -218,6 +218,7 @@ def _judged_by(
 ) -> tuple[Truth | None, dict[str, list[Point]]]:
     """Ground truth or None, and the clicks. Raises InputError where there is nothing to judge by."""
     from ..errors import InputError
+    from ..evaluation.average_precision import need_actions
     from .eval_clicks import check_listed, clicked_videos
 
     if is_given(context, "points") and not data.points_file.is_file():
@@ -250,7 +251,9 @@ def _judged_by(
                 next_step="check `points` and `subset`",
             )
         return None, clicks
-    return data.truth(subset), clicks
+    truth = data.truth(subset)
+    need_actions(truth)
+    return truth, clicks
 
 
 def _run_bundle(

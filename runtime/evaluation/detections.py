@@ -152,9 +152,11 @@ def _collect(rows: Iterable[Row], truth: Truth, path: Path | None = None) -> Det
 
 
 def _event_rows(path: Path, text: str) -> Iterator[Row]:
+    seen: set[str] = set()  # a resumed stream may repeat lines
     for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
+        if not line.strip() or line in seen:
             continue
+        seen.add(line)
         try:
             event = Event.from_json(line)
             if event.phase == "final":

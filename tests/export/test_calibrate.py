@@ -54,6 +54,19 @@ def test_clicks_calibrate_a_bundle_and_change_no_network(plain, data, tmp_path, 
     assert 0.7 < sum(e.score for e in new) / len(make_sequence(3, seconds=60).actions) < 1.4
 
 
+def test_clicks_that_count_twice_are_warned_of(plain, data, tmp_path, capsys):
+    first, second, by_rate, third = (str(tmp_path / name) for name in ("1", "2", "3", "4"))
+    words = [str(data), "--subset", "train", "--out"]
+    assert invoke(["calibrate", plain, *words, first]) == 0
+    assert "count twice" not in capsys.readouterr().err
+    rate = ["--no-points", "--actions-per-hour", "200"]
+    assert invoke(["calibrate", first, *words, by_rate, *rate]) == 0
+    assert "count twice" not in capsys.readouterr().err
+    for before, out in ((first, second), (by_rate, third)):
+        assert invoke(["calibrate", before, *words, out]) == 0
+        assert "are in the calibration of this bundle already and count twice" in capsys.readouterr().err
+
+
 def test_maps_of_reduced_scoring_are_learned_where_a_calibrated_bundle_has_none(data, tmp_path):
     bundle = Bundle.load(DEMO)
     maps = bundle.manifest.calibration

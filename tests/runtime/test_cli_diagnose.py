@@ -94,6 +94,14 @@ def test_by_truth_and_by_clicks(data, capsys):
     assert "length" not in {group["factor"] for group in by_clicks["groups"]}
 
 
+def test_ground_truth_without_actions(data, capsys):
+    truth = json.loads((data / "gt.json").read_text())
+    for video in truth["database"].values():
+        video["annotations"] = []
+    (data / "gt.json").write_text(json.dumps(truth))
+    assert "truth-empty" in refused(capsys, DEMO, data)
+
+
 def test_tables_in_a_pipe(data, capsys):
     assert invoke(["diagnose", DEMO, str(data), "--min-score", "0.05"]) == 0
     told = capsys.readouterr().out
