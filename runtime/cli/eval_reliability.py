@@ -21,4 +21,5 @@ def print_reliability(record: dict[str, Any], shown: Console) -> None:
     if record["error"] is None:
         shown.print("calibration error: not defined, because there are scores below 0 or above 1", soft_wrap=True)
     else:
-        shown.print(f"calibration error: {record['error']:.3f}")
+        exact = f"scores that are exact probabilities would give {record['error_if_exact']:.3f} on average"
+        shown.print(f"calibration error: {record['error']:.3f}; with so many events, {exact}", soft_wrap=True)

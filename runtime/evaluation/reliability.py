@@ -6,6 +6,7 @@ are nearly all wrong, and would make any confidence look calibrated.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,6 +23,7 @@ F64 = npt.NDArray[np.float64]
 I64 = npt.NDArray[np.int64]
 BINS = 15
 EVENTS_PER_ACTION = 2
+_MOST_EXACT = 300  # scores of a group beyond which their sum counts as normally distributed
 
 
 @by_value
@@ -35,6 +37,9 @@ class Reliability:
         count: Number of events, int64 [B].
         tiou: Smallest tIoU of a right event.
         bounded: Whether all scores lie between 0 and 1; others are no probabilities.
+        error_if_exact: Calibration error to expect of scores that are exact probabilities: with few events in a group,
+            the share of right events differs from their mean score by chance (compare Bröcker and Smith, Increasing the
+            Reliability of Reliability Diagrams, 2007). Events count as independent. NaN if `error` is.
     """
 
     score: F64
@@ -42,6 +47,7 @@ class Reliability:
     count: I64
     tiou: float
     bounded: bool = True
+    error_if_exact: float = math.nan
 
     @property
     def error(self) -> float:
@@ -61,6 +67,7 @@ class Reliability:
             "tiou": self.tiou,
             "events": int(self.count.sum()),
             "error": None if np.isnan(error) else error,
+            "error_if_exact": None if np.isnan(self.error_if_exact) else self.error_if_exact,
             "mean_score": [float(x) for x in self.score],
             "share_right": [float(x) for x in self.share],
         }
@@ -86,10 +93,25 @@ def reliability(truth: Truth, found: Detections, *, tiou: float = TIOU, bins: in
     chosen = Detections(found.video[top], found.label[top], found.segments[top], found.scores[top])
     right = matched(truth, chosen, tiou) >= 0
     groups = [g for g in np.array_split(np.arange(len(top))[::-1], bins) if len(g)]
+    bounded = bool(((chosen.scores >= 0) & (chosen.scores <= 1)).all())
+    by_chance = [len(g) * _deviation(chosen.scores[g]) for g in groups] if bounded else []
     return Reliability(
         np.array([chosen.scores[g].mean() for g in groups]),
         np.array([right[g].mean() for g in groups]),
         np.array([len(g) for g in groups], np.int64),
         tiou,
-        bool(((chosen.scores >= 0) & (chosen.scores <= 1)).all()),
+        bounded,
+        sum(by_chance) / len(top) if by_chance else math.nan,
     )
+
+
+def _deviation(scores: F64) -> float:
+    """Expected difference between the mean of scores and the share of right events, if each is right with the
+    probability that its score states."""
+    count, mean = len(scores), float(scores.sum())
+    if count > _MOST_EXACT:
+        return math.sqrt(2 / math.pi * float((scores * (1 - scores)).sum())) / count
+    right = np.ones(1)  # distribution of the number of right events
+    for score in scores:
+        right = np.convolve(right, (1 - score, score))
+    return float((right * np.abs(np.arange(count + 1) - mean)).sum()) / count

@@ -50,9 +50,23 @@ def test_perfect_probabilities_have_a_small_error() -> None:
     score = rng.random(2000)
     shift = np.where(rng.random(2000) < score, 0.0, 5.0)
     events = found(*zip(start + shift, start + shift + 4, score, strict=True))
-    assert reliability(truth, events).error < 0.05
+    got = reliability(truth, events)
+    assert got.error < 0.05 and got.error == pytest.approx(got.error_if_exact, abs=0.015)
     over = Detections(events.video, events.label, events.segments, np.sqrt(events.scores))
     assert reliability(truth, over).error > 0.1
+
+
+@pytest.mark.parametrize("count", [1, 7, 300, 301])
+def test_the_error_of_exact_probabilities(count: int) -> None:
+    """Against drawing the right events of one group many times; a score of 0 or 1 cannot differ by chance."""
+    rng = np.random.default_rng(count)
+    scores = rng.random(count)
+    truth = Truth(("v",), ("a",), np.zeros(count, int), np.zeros(count, int), np.tile([[0.0, 1.0]], (count, 1)))
+    got = reliability(truth, found(*((0.0, 1.0, score) for score in scores)), bins=1)
+    drawn = (rng.random((20_000, count)) < scores).mean(1)
+    assert got.error_if_exact == pytest.approx(np.abs(drawn - scores.mean()).mean(), rel=0.03)
+    sure = reliability(truth, found(*((0.0, 1.0, float(k % 2)) for k in range(count))))
+    assert sure.error_if_exact == 0
 
 
 def test_nothing_found_has_no_error() -> None:
@@ -67,7 +81,7 @@ def test_nothing_found_has_no_error() -> None:
 def test_scores_that_are_no_probabilities_have_no_calibration_error(factor: float, tmp_path, capsys) -> None:
     events = found((0, 4, 0.9 * factor), (10, 14, 0.6 * factor))
     got = reliability(TRUTH, events)
-    assert np.isnan(got.error) and got.to_record()["error"] is None
+    assert np.isnan(got.error) and got.to_record()["error"] is got.to_record()["error_if_exact"] is None
     assert got.to_record()["events"] == 2
     print_reliability(got.to_record(), console())
     assert "not defined, because there are scores below 0 or above 1" in " ".join(capsys.readouterr().out.split())
