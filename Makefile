@@ -20,8 +20,11 @@ RUN_TESTS = PYTHONDONTWRITEBYTECODE= OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE .
 test: .venv/ready kernels/_compiled.json
 	$(RUN_TESTS) -m "not documentation and not slow"
 
-# Each process would import every other file, too. tests/conftest.py checks that no slow test is left out.
-SLOW_FILES = $(sort $(shell grep -rlE 'mark\.slow|kernel_form' tests --include='test_*.py'))
+# Each process would import every other file, too. tests/conftest.py checks that no slow test is left out. The files that
+# take longest begin, so that at the end no process waits for one of them.
+LONGEST = tests/system/test_label_training.py tests/system/test_serve.py tests/system/test_score_ray.py \
+  tests/system/test_label_browser.py tests/training/test_videos.py tests/training/test_run.py
+SLOW_FILES = $(LONGEST) $(filter-out $(LONGEST),$(sort $(shell grep -rlE 'mark\.slow|kernel_form' tests --include='test_*.py')))
 test-slow: .venv/ready kernels/_compiled.json
 	$(RUN_TESTS) -m "slow and not documentation" $(SLOW_FILES)
 
