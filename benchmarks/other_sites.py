@@ -15,7 +15,9 @@ judged with calibrations that know only the other half:
 
 Reported over the videos of all sites, by ground truth at tIoU 0.5: F1 at the default minimum score, its share of the
 F1 with the best minimum of each site, events at the minimum per action, and the calibration error (2N highest events,
-15 groups). With --videos, DATA holds the features of a video backbone, and the recipe is that of videos.
+15 groups) beside that of exact probabilities. With --videos, DATA holds the features of a video backbone, and the
+recipe is that of videos. Every video needs clicks, as benchmarks/site_folders.py simulates them; --runs may hold runs
+of `punctum train` on its folders.
 """
 
 from __future__ import annotations
@@ -156,13 +158,15 @@ def table(truth: Truth, settings: dict[str, Judged]) -> Iterator[dict[str, objec
         hits = int((matched(truth, chosen) >= 0).sum())
         f1 = 2 * hits / max(len(chosen) + len(truth.label), 1)
         best = f1 if name == BEST else best
+        shares = reliability(truth, found)
         yield {
             "setting": name,
             "map": round(evaluate(truth, found).average, 4),
             "f1": round(f1, 4),
             "share_of_best_f1": round(f1 / best, 4) if best else 0.0,
             "events_per_action": round(len(chosen) / max(len(truth.label), 1), 3),
-            "calibration_error": round(reliability(truth, found).error, 4),
+            "calibration_error": round(shares.error, 4),
+            "of_exact_probabilities": round(shares.error_if_exact, 4),
         }
 
 
@@ -188,6 +192,8 @@ def main() -> None:
             samples, run = load_training_set(data), runs / site
             clicks = sum(len(sample.clicks) for sample in samples.samples)
             recipe = for_videos(clicks=clicks) if arguments.videos else TrainConfig()
+            if (run / "locator").is_dir():  # of `punctum train` on videos
+                run = run / "locator"
             if not run.exists():
                 train_run(samples, recipe.model_copy(update={"seed": arguments.seed}), run, quiet=True, threads=1)
             parts.append((data, data.truth(), run))
