@@ -183,10 +183,16 @@ def _wrong(result: dict[str, Any]) -> str:
             return f"row {at} has no name or unit"
         if not _number(row.get("value")) or not (row.get("ratio") is None or _number(row["ratio"])):
             return f"row {at} has no finite value"
+        if not (row.get("spread") is None or _pair(row["spread"])):
+            return f"row {at} has a spread that is not two finite numbers"
         if row["name"] in names:
             return f"two rows have the name {shown(row['name'])!r}"
         names.add(row["name"])
     return ""
+
+
+def _pair(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_number, value))
 
 
 def _number(value: object) -> bool:
