@@ -1,7 +1,8 @@
 """What a bundle costs on this machine: compute time per second of media by stage, memory, and time per push.
 
-Decoding is not part of it: it depends on the video and not on the bundle. Variants run the same media in turns, in a new order every round, so that their ratios are meaningful on a busy machine.
-Absolute figures are medians of this measurement.
+Decoding is not part of it: it depends on the video and not on the bundle. Variants run the same media in turns, in a
+new order every round, so that their ratios are meaningful on a busy machine. Absolute figures are medians of this
+measurement.
 """
 
 from __future__ import annotations

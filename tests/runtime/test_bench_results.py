@@ -61,7 +61,9 @@ def test_overlapping_spreads_decide_nothing(result, tmp_path, capsys):
     for name, content in (("a", result), ("b", other), ("c", third)):
         write_result(tmp_path / f"{name}.json", content)
     for name, change in (("b", "~x1.5"), ("c", "x2")):
-        assert invoke(["bench", "--compare", str(tmp_path / "a.json"), "--compare", str(tmp_path / f"{name}.json")]) == 0
+        assert (
+            invoke(["bench", "--compare", str(tmp_path / "a.json"), "--compare", str(tmp_path / f"{name}.json")]) == 0
+        )
         out = capsys.readouterr().out
         assert "1-3" in out  # the spread, below the median
         assert change in out.split()
@@ -89,7 +91,9 @@ def test_where_a_result_goes_is_no_difference_of_commands(result, before, after,
 def test_a_comparison_fits_a_terminal(result, tmp_path, capsys, monkeypatch):
     """The rows of `punctum bench` need no line breaks within words at 80 columns."""
     names = [f"cpu fp32: {what}" for what in ("locator", "backbone", "all", "memory after_a_run")]
-    rows = [row_of(name, [101.234, 105.678, 109.123], "ms/s of media", ratio=1.0, baseline="cpu fp32") for name in names]
+    rows = [
+        row_of(name, [101.234, 105.678, 109.123], "ms/s of media", ratio=1.0, baseline="cpu fp32") for name in names
+    ]
     write_result(tmp_path / "a.json", result_of("bench", rows, command="punctum bench default --json"))
     monkeypatch.setenv("COLUMNS", "80")
     assert invoke(["bench", *["--compare", str(tmp_path / "a.json")] * 2]) == 0
