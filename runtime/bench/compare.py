@@ -105,7 +105,7 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
         rows,
         tuple(name for name in first if name not in shared),
         tuple(name for name in second if name not in shared),
-        _differences(before["machine"], after["machine"], leave=("load",)),
+        _differences(before["machine"], after["machine"], leave=("load", *_unknown(before, after))),
         _differences(before["versions"], after["versions"]),
         tuple(notes),
     )
@@ -114,6 +114,11 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
 def _change(before: float, after: float) -> float | None:
     quotient = after / before if before else math.inf
     return quotient if math.isfinite(quotient) else None
+
+
+def _unknown(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What results of earlier versions do not say about a machine."""
+    return [key for key in ("vectors",) if not (before["machine"].get(key) and after["machine"].get(key))]
 
 
 def _spread(row: Mapping[str, Any]) -> tuple[float, float] | None:

@@ -101,11 +101,13 @@ def _finite(value: Any) -> Any:
 def machine() -> dict[str, Any]:
     """The machine, without host and user name, because results are shared."""
     from ..machine.cores import usable_cores
+    from ..machine.vectors import vector_instructions
     from ..report.facts import machine_facts
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu": str(machine_facts()["Machine"].get("processor", platform.machine())),
+        "vectors": vector_instructions(),
         "cores": usable_cores(),
         "load": None if load is None else round(load, 2),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",

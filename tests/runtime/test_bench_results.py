@@ -33,7 +33,7 @@ def test_what_a_result_says(result, tmp_path):
     assert found["rows"][0] == {
         "name": "sorting", "value": 2.0, "unit": "ms", "spread": [1.0, 3.0], "ratio": 4.0, "baseline": "NumPy",
     }  # fmt: skip
-    assert set(found["machine"]) == {"cpu", "cores", "load", "system"}
+    assert set(found["machine"]) == {"cpu", "vectors", "cores", "load", "system"}
     assert {"punctum", "python", "numpy", "kernels", "git"} <= set(found["versions"])
     assert found["details"] == {"a": None}
 
@@ -46,6 +46,16 @@ def test_two_results_of_one_machine(result):
     ]
     assert found.only_after == ("new",)
     assert (found.machines, found.versions) == ((), ())
+
+
+def test_results_that_do_not_say_which_vectors_a_machine_has(result):
+    """Those of earlier versions; two that say so differ."""
+    other, older = copy.deepcopy(result), copy.deepcopy(result)
+    result["machine"]["vectors"] = "AVX2"
+    other["machine"]["vectors"] = "AVX-512"
+    del older["machine"]["vectors"]
+    assert compare_results(result, other).machines == ("vectors: AVX2, then AVX-512",)
+    assert compare_results(result, older).machines == compare_results(older, result).machines == ()
 
 
 def test_overlapping_spreads_decide_nothing(result, tmp_path, capsys):
