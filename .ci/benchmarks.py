@@ -36,13 +36,14 @@ def page() -> str:
 
 def _section(name: str, result: dict[str, Any]) -> str:
     machine, versions = result["machine"], result["versions"]
+    vectors = f" ({machine['vectors']})" if machine.get("vectors") else ""  # results of earlier versions lack them
     spreads = any(row.get("spread") for row in result["rows"])  # no column where there were no repetitions
     told = ", ".join(f"{key} {value}" for key, value in versions.items() if key not in ("git", "punctum"))
     lines = [
         f"## {name.removesuffix('.json')}\n",
         "<!-- skip: measures for minutes, and some need data sets that are not part of the repository -->\n"
         f"```bash\n{result['command']}\n```\n",
-        f"{machine['cpu']}{f' ({vectors})' if (vectors := machine.get('vectors')) else ''}, {machine['cores']:g} cores, load {_number(machine['load'])} at the end, "
+        f"{machine['cpu']}{vectors}, {machine['cores']:g} cores, load {_number(machine['load'])} at the end, "
         f"{machine['system']}; {result['measured'][:10]}, commit {versions.get('git') or 'unknown'}; {told}.\n",
         f"| | value | {'spread | ' * spreads}ratio |",
         "|---|---|---|---|" if spreads else "|---|---|---|",
