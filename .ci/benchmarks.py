@@ -36,21 +36,23 @@ def page() -> str:
 
 def _section(name: str, result: dict[str, Any]) -> str:
     machine, versions = result["machine"], result["versions"]
+    vectors = f" ({machine['vectors']})" if machine.get("vectors") else ""  # results of earlier versions lack them
+    spreads = any(row.get("spread") for row in result["rows"])  # no column where there were no repetitions
     told = ", ".join(f"{key} {value}" for key, value in versions.items() if key not in ("git", "punctum"))
     lines = [
         f"## {name.removesuffix('.json')}\n",
         "<!-- skip: measures for minutes, and some need data sets that are not part of the repository -->\n"
         f"```bash\n{result['command']}\n```\n",
-        f"{machine['cpu']}, {machine['cores']:g} cores, load {_number(machine['load'])} at the end, "
+        f"{machine['cpu']}{vectors}, {machine['cores']:g} cores, load {_number(machine['load'])} at the end, "
         f"{machine['system']}; {result['measured'][:10]}, commit {versions.get('git') or 'unknown'}; {told}.\n",
-        "| | value | spread | ratio |",
-        "|---|---|---|---|",
+        f"| | value | {'spread | ' * spreads}ratio |",
+        "|---|---|---|---|" if spreads else "|---|---|---|",
     ]
     for row in result["rows"]:
-        spread = " to ".join(map(_number, row["spread"])) if row.get("spread") else ""
+        spread = " to ".join(map(_number, row.get("spread") or ())) + " | " if spreads else ""
         ratio = "" if row.get("ratio") is None else f"{_number(row['ratio'])} ({row['baseline']})"
         value = f"{_number(row['value'])} {row['unit']}".strip()
-        lines.append(f"| {row['name'].replace('|', '/')} | {value} | {spread} | {ratio} |")
+        lines.append(f"| {row['name'].replace('|', '/')} | {value} | {spread}{ratio} |")
     lines += [f"\nNot measured: {what}: {why}." for what, why in result.get("skipped", {}).items()]
     return "\n".join([*lines, ""])
 

@@ -29,7 +29,8 @@ from punctum.runtime.datasets.dataset import Truth
 from punctum.runtime.evaluation import evaluate
 from punctum.runtime.evaluation.detections import Detections
 from punctum.runtime.labeling.clicks import Click
-from punctum.runtime.labeling.questions import Labels, Question, questions
+from punctum.runtime.labeling.labels import Labels
+from punctum.runtime.labeling.questions import Question, questions
 from punctum.runtime.labeling.round_result import RoundEvent, RoundResult
 from punctum.training import load_run, localizer_of, train_run
 from punctum.training.config import TrainConfig

@@ -51,6 +51,10 @@ class Progress:
             f"{counted(workers, 'worker')}{before}\n"
         )
 
+    def note(self, text: str) -> None:
+        """Print a line."""
+        self._write(f"{text}\n")
+
     def add(self, outcome: Outcome) -> None:
         self._done += len(outcome.records)
         self._failed += sum(1 for record in outcome.records if record.status == "failed")

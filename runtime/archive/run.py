@@ -14,6 +14,8 @@ from ..bundle.reader import Bundle
 from ..errors import InputError, PunctumError
 from ..machine.cores import whole_cores
 from ..text.display import counted, duration, printable, some, were
+from ..video._frames import AUTO
+from ..video._hardware import auto_choice
 from ._commit import Committer
 from ._groups import make_groups
 from ._items import Group, Item, Outcome, Record, Task
@@ -175,6 +177,8 @@ def score_archive(
                 summary.start_s = time.perf_counter() - began
                 if bar is not None:
                     bar.start(len(items) - len(wanted), summary.workers)
+                    if groups and options.decoder == AUTO:
+                        bar.note(f"decoder: {auto_choice()}")
                 if groups:
                     _consume(archive, engine(bundle, options, groups, workers=summary.workers), summary, bar)
         except BaseException:

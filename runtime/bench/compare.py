@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -22,6 +23,8 @@ class Compared:
         change: after / before; None where before is 0 or the quotient is too large for float64.
         before_ratio: Ratio within the first run, where it has one.
         after_ratio: Ratio within the second.
+        before_spread: Lowest and highest of the repetitions of the first, where it says so.
+        after_spread: The same of the second.
     """
 
     name: str
@@ -31,6 +34,15 @@ class Compared:
     change: float | None
     before_ratio: float | None
     after_ratio: float | None
+    before_spread: tuple[float, float] | None = None
+    after_spread: tuple[float, float] | None = None
+
+    @property
+    def undecided(self) -> bool:
+        """Whether the spreads of the two overlap, so that the change may be chance."""
+        if self.before_spread is None or self.after_spread is None:
+            return False
+        return max(self.before_spread[0], self.after_spread[0]) <= min(self.before_spread[1], self.after_spread[1])
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +69,9 @@ class Comparison:
         """For JSON."""
         from dataclasses import asdict
 
-        return {"schema": "punctum.comparison/1", "absolute_times_comparable": not self.machines, **asdict(self)}
+        rows = [{**asdict(row), "undecided": row.undecided} for row in self.rows]
+        comparable = {"schema": "punctum.comparison/1", "absolute_times_comparable": not self.machines}
+        return {**comparable, **asdict(self), "rows": rows}
 
 
 def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comparison:
@@ -73,13 +87,15 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
             _change(first[name]["value"], second[name]["value"]),
             first[name].get("ratio"),
             second[name].get("ratio"),
+            _spread(first[name]),
+            _spread(second[name]),
         )
         for name in shared
     )
     notes = []
     if before["name"] != after["name"]:
         notes.append(f"the benchmarks differ: {before['name']}, then {after['name']}")
-    if before["command"] != after["command"]:
+    if _measured(before["command"]) != _measured(after["command"]):
         notes.append(f"the commands differ: `{before['command']}`, then `{after['command']}`")
     for which, side in (("first", before), ("second", after)):
         cores, load = side["machine"].get("cores"), side["machine"].get("load")
@@ -89,7 +105,7 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
         rows,
         tuple(name for name in first if name not in shared),
         tuple(name for name in second if name not in shared),
-        _differences(before["machine"], after["machine"], leave=("load",)),
+        _differences(before["machine"], after["machine"], leave=("load", *_unknown(before, after))),
         _differences(before["versions"], after["versions"]),
         tuple(notes),
     )
@@ -98,6 +114,34 @@ def compare_results(before: Mapping[str, Any], after: Mapping[str, Any]) -> Comp
 def _change(before: float, after: float) -> float | None:
     quotient = after / before if before else math.inf
     return quotient if math.isfinite(quotient) else None
+
+
+def _unknown(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[str]:
+    """What results of earlier versions do not say about a machine."""
+    return [key for key in ("vectors",) if not (before["machine"].get(key) and after["machine"].get(key))]
+
+
+def _spread(row: Mapping[str, Any]) -> tuple[float, float] | None:
+    """The spread of a row of several repetitions."""
+    lowest, highest = row.get("spread") or (None, None)
+    return None if lowest is None or highest is None or lowest == highest else (lowest, highest)
+
+
+def _measured(command: str) -> list[str]:
+    """The words of a command line without the options that say where its result goes and what it is compared with."""
+    try:
+        words = shlex.split(command)
+    except ValueError:  # no command of a shell
+        return [command]
+    takes_value = {"--compare", *(() if words[:1] == ["punctum"] else ("--json",))}  # of scripts, --json names a file
+    kept: list[str] = []
+    skip = False
+    for word in words:
+        name = word.partition("=")[0]
+        if not skip and name not in ("--compare", "--json"):
+            kept.append(word)
+        skip = not skip and word in takes_value
+    return kept
 
 
 def _differences(before: Mapping[str, Any], after: Mapping[str, Any], leave: tuple[str, ...] = ()) -> tuple[str, ...]:

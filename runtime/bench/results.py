@@ -101,11 +101,13 @@ def _finite(value: Any) -> Any:
 def machine() -> dict[str, Any]:
     """The machine, without host and user name, because results are shared."""
     from ..machine.cores import usable_cores
+    from ..machine.vectors import vector_instructions
     from ..report.facts import machine_facts
 
     load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
     return {
         "cpu": str(machine_facts()["Machine"].get("processor", platform.machine())),
+        "vectors": vector_instructions(),
         "cores": usable_cores(),
         "load": None if load is None else round(load, 2),
         "system": f"{platform.system()} {platform.release()} {platform.machine()}",
@@ -183,10 +185,16 @@ def _wrong(result: dict[str, Any]) -> str:
             return f"row {at} has no name or unit"
         if not _number(row.get("value")) or not (row.get("ratio") is None or _number(row["ratio"])):
             return f"row {at} has no finite value"
+        if not (row.get("spread") is None or _pair(row["spread"])):
+            return f"row {at} has a spread that is not two finite numbers"
         if row["name"] in names:
             return f"two rows have the name {shown(row['name'])!r}"
         names.add(row["name"])
     return ""
+
+
+def _pair(value: object) -> bool:
+    return isinstance(value, list | tuple) and len(value) == 2 and all(map(_number, value))
 
 
 def _number(value: object) -> bool:

@@ -1,7 +1,8 @@
 """What a bundle costs on this machine: compute time per second of media by stage, memory, and time per push.
 
-Variants run the same media in turns, in a new order every round, so that their ratios are meaningful on a busy machine.
-Absolute figures are medians of this measurement.
+Decoding is not part of it: it depends on the video and not on the bundle. Variants run the same media in turns, in a
+new order every round, so that their ratios are meaningful on a busy machine. Absolute figures are medians of this
+measurement.
 """
 
 from __future__ import annotations
@@ -241,13 +242,16 @@ def _round(variant: Variant, features: F32, live: LiveOptions) -> dict[str, floa
 def _record(variant: Variant, first: Variant) -> dict[str, Any]:
     stages = [stage for stage in STAGES if stage in variant.rounds[0]]
     pushes = 1e3 * np.asarray(variant.pushes or [np.nan])
-    middle = {s: statistics.median(turn[s] for turn in variant.rounds) for s in stages}
+    times = {s: [1e3 * turn[s] for turn in variant.rounds] for s in stages}
     pairs = list(zip(variant.rounds, first.rounds, strict=True))
+    ratios = {s: [own[s] / max(base[s], 1e-12) for own, base in pairs] for s in stages}
     return {
         "name": variant.name,
         **engine_record(variant.localizer.backend),
-        "ms_per_media_s": {s: 1e3 * middle[s] for s in stages},
-        "ratio": {s: statistics.median(own[s] / max(base[s], 1e-12) for own, base in pairs) for s in stages},
+        "ms_per_media_s": {s: statistics.median(times[s]) for s in stages},
+        "spread_ms_per_media_s": {s: [min(times[s]), max(times[s])] for s in stages},
+        "ratio": {s: statistics.median(ratios[s]) for s in stages},
+        "ratio_spread": {s: [min(ratios[s]), max(ratios[s])] for s in stages},
         "push_ms": {
             name: None if np.isnan(pushes).all() else float(np.percentile(pushes, q))
             for name, q in (("p50", 50), ("p99", 99), ("max", 100))

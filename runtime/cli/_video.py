@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import InputError
+from .terminal import say
 
 if TYPE_CHECKING:
     from ..video import VideoOptions
@@ -23,10 +24,21 @@ Fps = Annotated[
 Decoder = Annotated[
     str | None,
     typer.Option(
-        help="Decoder of videos: software (default), auto, or a hardware decoder such as cuda, vaapi, videotoolbox or "
-        "d3d11va, which must then decode the video. `punctum doctor` lists those of this machine."
+        help="Decoder of videos: software (default), auto (the first hardware decoder that can be opened, else "
+        "software; prints its choice), or a hardware decoder such as cuda, vaapi, videotoolbox or d3d11va, which must "
+        "then decode the video. `punctum doctor` lists those of this machine."
     ),
 ]
+
+
+def announce_decoder(decoder: str | None) -> None:
+    """Say which decoder "auto" takes, and why."""
+    from ..video._frames import AUTO
+
+    if decoder == AUTO:
+        from ..video._hardware import auto_choice
+
+        say(f"decoder: {auto_choice()}")
 
 
 def no_decoder(name: str) -> InputError:

@@ -56,7 +56,8 @@ def bench(
 ) -> None:
     """Measure time per stage, memory, loading, warm-up and the duration of a push, for each variant of a bundle.
 
-    Variants are measured in turns, so that their ratios are reliable on a machine with other load.
+    Variants are measured in turns, so that their ratios are reliable on a machine with other load. Decoding of videos
+    is not measured: see punctum run VIDEO --stats.
 
     Example: punctum bench bundle/ --device cpu --device cuda --seconds 60
     """
@@ -143,15 +144,24 @@ def _show_comparison(found: Comparison, as_json: bool, names: list[Path] | list[
 
     before, after = ("this run" if name is None else str(name) for name in names)
     table = Table(title=cell(f"{before}, then {after}"))
-    for heading in ("", "before", "after", "after / before", "ratio in the run, before", "after"):
+    ratios = any(ratio not in (None, 1.0) for row in found.rows for ratio in (row.before_ratio, row.after_ratio))
+    for heading in ("", "before", "after", "change", *(("ratio before", "ratio after") if ratios else ())):
         table.add_column(heading, justify="right" if heading else "left")
     for row in found.rows:
-        values = (f"{value:.4g} {row.unit}".strip() for value in (row.before, row.after))
-        ratios = ("-" if ratio is None else f"{ratio:.3g}" for ratio in (row.before_ratio, row.after_ratio))
-        change = "-" if row.change is None else f"{row.change:.3f}"
-        table.add_row(cell(row.name), *map(cell, values), change, *ratios)
+        unit = f", {row.unit.removesuffix(' of media')}" if row.unit else ""  # per second of media, as the caption says
+        change = "-" if row.change is None else f"{'~' * row.undecided}x{row.change:.3g}"
+        cells = [_spread(row.before, row.before_spread), _spread(row.after, row.after_spread), change]
+        if ratios:
+            cells += ["-" if ratio is None else f"{ratio:.3g}" for ratio in (row.before_ratio, row.after_ratio)]
+        table.add_row(cell(f"{row.name}{unit}"), *cells)
     shown = console()
     shown.print(table)
+    if any(row.unit.endswith("/s of media") for row in found.rows):
+        shown.print("ms/s: milliseconds of work per second of media, without decoding")
+    if any(row.before_spread or row.after_spread for row in found.rows):
+        shown.print("Below a value: the lowest and highest of its rounds")
+    if any(row.undecided for row in found.rows):
+        shown.print("~: undecided, because these overlap; more --rounds may tell")
     for which, left in (("first", found.only_before), ("second", found.only_after)):
         if left:
             shown.print(cell(f"only in the {which} result: {', '.join(left)}"))
@@ -165,6 +175,11 @@ def _show_comparison(found: Comparison, as_json: bool, names: list[Path] | list[
         shown.print(cell(f"  {line}"))
     for line in found.notes:
         shown.print(cell(f"Note: {line}"))
+
+
+def _spread(value: float, spread: tuple[float, float] | None) -> str:
+    """A value, and below it the lowest and highest of its repetitions."""
+    return f"{value:.4g}" if spread is None else f"{value:.4g}\n{spread[0]:.3g}-{spread[1]:.3g}"
 
 
 def _watch(rounds: Iterable[int]) -> Iterable[int]:
@@ -183,6 +198,8 @@ def _print(record: dict[str, Any]) -> None:
     for stage in variants[0]["ms_per_media_s"]:
         cells = (f"{v['ms_per_media_s'][stage]:.2f} (x{v['ratio'][stage]:.2f})" for v in variants)
         table.add_row(f"{stage}, ms a second of media", *cells)
+        if record["rounds"] > 1:
+            table.add_row("  lowest to highest", *(_range(v, stage, variants[0]) for v in variants))
     for name in ("p50", "p99", "max"):
         pushes = (v["push_ms"][name] for v in variants)
         table.add_row(f"live push, {name}, ms", *("-" if p is None else f"{p:.2f}" for p in pushes))
@@ -195,5 +212,13 @@ def _print(record: dict[str, Any]) -> None:
     table.add_row("nodes", *(", ".join(f"{n} {p}" for p, n in v["nodes"].items()) or "-" for v in variants))
     shown = console()
     shown.print(table)
+    shown.print("not measured: decoding of videos; punctum run VIDEO --stats shows its time")
     for name, why in record["left_out"].items():
         shown.print(cell(f"not measured: {name}: {why}"))
+
+
+def _range(variant: dict[str, Any], stage: str, first: dict[str, Any]) -> str:
+    """The lowest and highest time of the rounds; of the ratio, too, where it is to another variant."""
+    low, high = variant["spread_ms_per_media_s"][stage]
+    least, most = variant["ratio_spread"][stage]
+    return f"{low:.2f} to {high:.2f}" + ("" if variant is first else f" (x{least:.2f} to x{most:.2f})")

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from ._engine import Device, EngineChoice, Engines, ExpectSha256, GpuMemory, Precision, Threads, announce
-from ._video import Decoder, Fps
+from ._video import Decoder, Fps, announce_decoder
 from .progress import track
 from .terminal import echo, echo_json, say
 
@@ -42,6 +42,7 @@ def features(
     files = collect_videos(videos)
     made = open_backbone(backbone, engine.spec(), expect_sha256=expect_sha256)
     announce(made)
+    announce_decoder(decoder)
     extraction = extract_features(made, files, out, watch=lambda videos: track(videos, "features"), options=frames)
     if as_json:
         echo_json(extraction.record)

@@ -270,7 +270,7 @@ def _recordings(
     from ..errors import InputError
     from ..sources.media import find_videos, inside, is_address, passed_over
     from ..sources.open import is_video_input
-    from ._video import no_decoder, no_fps
+    from ._video import announce_decoder, no_decoder, no_fps
 
     if is_address(input) and not input.lower().startswith("http"):
         shown = Address.parse(input).shown
@@ -290,6 +290,7 @@ def _recordings(
             raise no_backbone(bundle.id, str(videos[0]) if videos else Address.parse(input).shown)
         backbone = VideoBackbone.open(bundle, engine.spec())
         announce(backbone, after=localizer.backend)
+        announce_decoder(decoder)
         others = passed_over(path, videos) if videos else []
         if others:
             shown = ", ".join(others[:3]) + (", ..." if len(others) > 3 else "")

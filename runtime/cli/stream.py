@@ -15,6 +15,7 @@ from ._identity import NEW, run_id_of, start_of
 from ._live_options import StreamOptions
 from ._operating_point import announce_scores, choose
 from ._signals import hangups, stop_signals
+from ._video import announce_decoder
 from .options import check_labels
 from .terminal import say
 
@@ -169,6 +170,7 @@ def _build(
     backbone = getattr(source, "backbone", None)
     if backbone is not None:
         announce(backbone, after=localizer.backend)
+        announce_decoder(options.decoder)
         backbone.warm(getattr(source, "batch", 1))
     if options.snapshot is not None and not source.replayable:
         raise InputError(

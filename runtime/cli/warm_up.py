@@ -37,8 +37,7 @@ def warm_up(
     form = kernels.form()
     if into is not None:
         into = check_folder(into, [], option="`into`")
-        if form.name != "compiled":
-            _check_writable(into)
+        _make_writable(into)
     unsaved = kernels.warm_up(*roles, into=into)
     if unsaved:
         raise InputError(
@@ -48,15 +47,19 @@ def warm_up(
             next_step="free space, or name a folder by --into",
         )
     if form.name == "compiled":
-        echo(f"the kernels of this installation are compiled ahead of time ({form.level}); there is nothing to do")
+        left = "" if into is None else f"; {into} stays as it is"
+        echo(
+            f"the kernels of this installation are compiled ahead of time ({form.level}); there is nothing to do{left}"
+        )
         return
     names = {name for each in roles for name in kernels.ROLES[each]}
     where = "" if into is None else f" in {into}"
     echo(f"{counted(len(names), 'kernel')} for {', '.join(roles)} ready{where}")
 
 
-def _check_writable(folder: Path) -> None:
-    """Raise InputError for a folder that takes no files: compiling takes long, and Numba would save nothing."""
+def _make_writable(folder: Path) -> None:
+    """Make the folder, also for compiled kernels, since scripts may copy it. Raise InputError if it takes no files:
+    compiling takes long, and Numba would save nothing."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryFile(dir=folder):

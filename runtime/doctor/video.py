@@ -73,8 +73,9 @@ def _gstreamer() -> str:
     try:
         version, elements = describe()
     except InputError as error:
-        return f"not available to Python ({error.given})"
-    return f"{version} with {', '.join(elements) or 'none of the known decoders'}"
+        return f"not available to Python ({error.given}). For sources gst:PIPELINE, {error.next_step}"
+    found = (f"{name} (only H.264 without B-frames)" if name == "openh264dec" else name for name in elements)
+    return f"{version} with {', '.join(found) or 'none of the known decoders'}"
 
 
 def _ffmpeg(av: ModuleType) -> str:

@@ -12,8 +12,8 @@ from ..files.atomic import atomic_write
 from ..text.name_index import NameIndex
 from .class_names import current_name
 from .label_state import State, changes
-from .questions import typical_lengths
 from .round_result import RoundResult, read_round
+from .settled import typical_lengths
 
 TRAINED = "trained.json"
 

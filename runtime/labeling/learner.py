@@ -1,48 +1,41 @@
 """When the page trains in the background, what it says about it, and what comes of it.
 
-The first round begins when there are enough clicks, each further one when enough labels have changed, or when a page
-asks. One process trains at a time (`child`). After a crash it is started once more for the same labels.
+A round begins when it is due (`due`). One process trains at a time (`child`).
 """
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..files.regular import need_regular
 from ..text.display import as_utf8
 from .answered import FILE as ANSWERS
-from .answered import Answered, Moment
+from .answered import Moment
+from .asking import Asking
 from .child import TRAIN_NEEDS, Child, missing
+from .due import AFTER, VIDEOS, Due
 from .export import Exports
-from .label_state import State, changes, state_of
+from .label_state import State, state_of
 from .last_round import TRAINED, LastRound
 from .progress import Progress
-from .questions import LEAST_DOUBT, Labels, Question, doubts, questions, unlabeled_videos
 from .results import results
 from .round_result import FILE as RESULT
 from .round_result import RoundResult
 from .store import ClickStore
 
 FOLDER = "learning"
-AFTER, VIDEOS = 20, 2
-"""Clicks, and videos with clicks, from which a first round is trained."""
-CHANGES = 5
-"""Changed labels after which a further round is trained."""
 ROUND: dict[str, Any] = {}
 """Sizes of a round that differ from the defaults of `punctum.training.guidance.run_round`."""
-ATTEMPTS = 2
-"""Starts of the process for the same labels."""
 PAUSE_S = 1.0
 """Time without a change of a label before pages get the new state of training."""
 QUIET_S = 3.0
 """Time without a change of a label before a round begins."""
 _LOOK_S = 0.5
 _PUBLISH_S = 0.4
-_MOST_SKIPPED = 10_000
 
 Notify = Callable[[dict[str, Any]], None]
 Start = Callable[..., Child]
@@ -76,7 +69,7 @@ class Learner:
     ) -> None:
         self.store, self.folder, self.work = store, folder, work / FOLDER
         self.notify = notify
-        self._after, self._start, self._clock = after, start, clock
+        self._start, self._clock = start, clock
         self._options = dict(ROUND)
         self._lacks = missing(needs)
         need_regular(self.work / name for name in (ANSWERS, RESULT, TRAINED))
@@ -84,8 +77,8 @@ class Learner:
         self._last = LastRound(self.work)
         self._child: Child | None = None
         self._exports = Exports(folder, self.work, start=start, changed=self._publish, clock=clock)
-        self._asked = False
-        self._attempts: dict[str, int] = {}
+        self._due = Due(self._last, after)
+        self._asking = Asking(store, self.work, self._last, self._guard)
         self._running: State | None = None
         self._progress = Progress(clock, self._usual)
         self._published_at = 0.0
@@ -95,8 +88,6 @@ class Learner:
         self._seen: tuple[int, float] = (-1, 0.0)
         self._stale = False  # labels have changed since pages got the state
         self._known: tuple[int, State] | None = None
-        self._skipped: set[str] = set()
-        self._answered = Answered(self.work)
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="punctum-label-learn", daemon=True)
 
@@ -123,7 +114,7 @@ class Learner:
             now = self._state()
             self._round()
             record: dict[str, Any] = {
-                "after": self._after,
+                "after": self._due.after,
                 "videos_after": VIDEOS,
                 "clicks": now.clicks,
                 "videos": now.videos,
@@ -141,29 +132,16 @@ class Learner:
 
     def questions(self) -> dict[str, Any]:
         """Questions, and the order of unlabeled videos."""
-        found, labels = self._round(), self._labels()
-        if found is None:
-            return {"round": 0, "questions": [], "unlabeled": []}
-        asked = questions(found, labels, skipped=self._skipped)
-        unlabeled = unlabeled_videos(found, labels)
-        with self._guard:
-            settled = self._answered.settled()
-        return {"round": found.round, "questions": [_asked(q, labels, settled) for q in asked], "unlabeled": unlabeled}
+        return self._asking.questions(self._round())
 
     def skip(self, key: str, value: bool) -> None:
         """Do not ask a question again until the server is started again; value False: do."""
-        if not value:
-            self._skipped.discard(key)
-        elif len(self._skipped) < _MOST_SKIPPED:
-            self._skipped.add(key)
+        self._asking.skip(key, value)
 
     def answer(self, key: str, moment: Moment | None) -> None:
         """Note which moment a question that was answered is about; None: the answer was undone."""
         with self._guard:
-            number = 0 if self._last.found is None else self._last.found.round
-            if not self.store.there:  # nothing is made where the folder was
-                return
-            self._note(self._answered.remove(key) if moment is None else self._answered.add(key, moment, number))
+            self._note(self._asking.answer(key, moment))
 
     def results(self, min_score: float | None) -> dict[str, Any] | None:
         """What the networks are worth at a minimum score (by default that of the round), and the events by video."""
@@ -171,7 +149,7 @@ class Learner:
         if found is None:
             return None
         least = found.min_score if min_score is None else min_score
-        return results(found, self._labels(), least)
+        return results(found, self._asking.labels(), least)
 
     def events(self) -> dict[str, Any]:
         """All events, by video: [class, start, end, score]; held_out: videos whose events are of other networks."""
@@ -183,9 +161,8 @@ class Learner:
         with self._guard:
             if self._state().videos < VIDEOS:
                 return f"Training needs clicks in at least {VIDEOS} videos"
-            self._asked = True
+            self._due.ask()
             self._error = ""
-            self._attempts.clear()
         return ""
 
     def export(self, min_score: float | None = None) -> str:
@@ -237,9 +214,9 @@ class Learner:
             if not there:  # the process would go on where the folder was
                 gone, self._child, self._running = self._child, None, None
             busy = self._stop.is_set() or self._child is not None or self._lacks or not there
-            if not busy and (quiet or self._asked):
+            if not busy and (quiet or self._due.asked):
                 state = self._state()
-                if self._due(state):
+                if self._due.is_due(state):
                     self._begin(state)
                     publish = True
             self._stale = self._stale and not publish
@@ -248,23 +225,9 @@ class Learner:
         if publish:
             self._publish()
 
-    def _due(self, state: State) -> bool:
-        if state.videos < VIDEOS or self._attempts.get(state.digest, 0) >= ATTEMPTS:
-            return False
-        changed = changes(self._last.trained, state.keys)
-        if self._attempts.get(state.digest):  # it crashed
-            return True
-        if self._asked:
-            return changed > 0 or self._last.found is None
-        if not self._after:
-            return False
-        if self._last.found is None:
-            return state.clicks >= self._after
-        return changed >= CHANGES
-
     def _begin(self, state: State) -> None:
-        self._asked, self._error, self._input_error, self._problems = False, "", "", []
-        self._attempts[state.digest] = self._attempts.get(state.digest, 0) + 1
+        self._due.begin(state)
+        self._error, self._input_error, self._problems = "", "", []
         self._running = state
         self._progress.begin()
         request = {
@@ -296,52 +259,26 @@ class Learner:
         if self._running is None:
             return
         if self._last.found is not None:
-            before = doubts(self._round() or self._last.found, self._labels())
-            self._note(self._answered.close_round(before, LEAST_DOUBT))
+            self._note(self._asking.close_round(self._round() or self._last.found))
         taken, problem = self._last.take(self._running)
         self._note(problem)
         if taken and self._last.found is not None:
-            self._skipped.clear()
+            self._asking.begin_round()
             self.notify({"round": self._last.found.round})
 
     def _exited(self, code: int) -> None:
         with self._guard:
             state, self._running, self._child = self._running, None, None
             if code and state is not None:
-                again = self._attempts.get(state.digest, 0) < ATTEMPTS
-                if self._input_error:  # it says what is wrong with the input, which another start would not change
-                    self._attempts[state.digest] = ATTEMPTS
-                    self._error = self._input_error
-                elif again:
-                    self._error = "Training broke off, and is started again"
-                else:
-                    log = self.work / "train.log"
-                    self._error = (
-                        f"Training broke off twice. It is tried again when labels change. Details: {as_utf8(str(log))}"
-                    )
+                self._error = self._due.failed(state, self._input_error, self.work / "train.log")
             elif state is not None:
-                self._attempts.pop(state.digest, None)
+                self._due.succeeded(state)
         self._publish()
 
     def _note(self, problem: str) -> None:
         """Show what could not be written."""
         if problem:
             self._problems.append(problem)
-
-    def _labels(self) -> Labels:
-        clicks, spans, labeling = self.store.snapshot()
-        number = 0 if self._last.found is None else self._last.found.round
-        with self._guard:
-            answered, settled = self._answered.moments(number), self._answered.doubts()
-        return Labels.of(
-            clicks,
-            spans,
-            confirmed=labeling.confirmed,
-            marked=labeling.nothing,
-            partly=labeling.partly,
-            answered=answered,
-            doubts=settled,
-        )
 
     def _usual(self, stage: str) -> float | None:
         """Seconds that training took in the last round; None for other stages, which are not recorded."""
@@ -355,15 +292,3 @@ class Learner:
             return
         self._published_at = now
         self.notify({"learning": self.status()})
-
-
-def _asked(question: Question, labels: Labels, settled: Mapping[str, tuple[int, float]]) -> dict[str, Any]:
-    """A question for pages; with what a person has said about its click in an earlier round, and the probability of an
-    error then and now."""
-    record = question.to_record()
-    if question.kind != "error" or question.click not in settled:
-        return record
-    number, was = settled[question.click]
-    now = 2 * question.value - 1
-    confirmed = question.click in labels.confirmed
-    return record | {"settled": {"round": number, "confirmed": confirmed, "was": round(was, 3), "now": round(now, 3)}}

@@ -13,19 +13,18 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import takewhile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..datasets.annotators import SAME_ACTION_S
-from ..datasets.background import BackgroundRow
 from ..datasets.dataset import Point
 from ..diagnosis.suspects import Suspect, find_suspects
 from ..text.display import as_utf8
-from .answered import Moment
 from .clicks import Click
+from .labels import Labels
+from .overlap import distinct, iou
 from .round_result import RoundEvent, RoundResult
+from .settled import UNKNOWN_S, is_settled, typical_lengths
 
 Kind = Literal["miss", "error", "unsure", "misplaced"]
 MOST = 40
@@ -38,10 +37,6 @@ SAME_VIDEO, SAME_CLASS = 0.75, 0.9
 UNSURE_WEIGHT = 0.8
 """Value of an uncertain moment (score 0.5) relative to a label that is certainly wrong."""
 _TWIN_IOU = 0.3
-SURE, UNKNOWN_S = 0.3, 1.0
-"""Score of the events that tell the duration of a class, and the duration of a class without one."""
-NEAR_SHARE = 0.5
-"""A click of its class this share of an event's length before or after it probably marks the same action."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,49 +86,6 @@ class Question:
             "click": self.click or None,
             "value": round(self.value, 3),
         }
-
-
-@dataclass(frozen=True, slots=True)
-class Labels:
-    """Clicks and certified background by video. confirmed: ids of clicks; labeled:
-    videos with clicks or marks, in all of which what has no click is background."""
-
-    clicks: Mapping[str, Sequence[Click]]
-    spans: Mapping[str, Sequence[BackgroundRow]]
-    confirmed: frozenset[str]
-    labeled: frozenset[str]
-    answered: Sequence[Moment] = ()
-    """Moments that were answered in the present round: nothing more is asked about them."""
-    doubts: Mapping[str, float] = field(default_factory=dict)
-    """Probability of an error above which a click that a person has settled is in doubt again, by its id."""
-
-    @classmethod
-    def of(
-        cls,
-        clicks: Iterable[Click],
-        spans: Iterable[BackgroundRow],
-        *,
-        confirmed: Iterable[str] = (),
-        marked: Iterable[str] = (),
-        partly: Iterable[str] = (),
-        answered: Sequence[Moment] = (),
-        doubts: Mapping[str, float] | None = None,
-    ) -> Labels:
-        """Clicks of several annotators that mark the same action count once.
-
-        marked: videos that are finished, or in which nothing happens; partly: videos labeled in part.
-        """
-        by_video: dict[str, list[Click]] = {}
-        for click in sorted(clicks, key=lambda c: (c.time_s, c.id)):
-            known = by_video.setdefault(click.video, [])
-            near = takewhile(lambda other: click.time_s - other.time_s <= SAME_ACTION_S, reversed(known))  # noqa: B023
-            if not any(_same_action(click, other) for other in near):
-                known.append(click)
-        by_span: dict[str, list[BackgroundRow]] = {}
-        for span in spans:
-            by_span.setdefault(span.video, []).append(span)
-        labeled = (by_video.keys() | set(marked)) - set(partly)
-        return cls(by_video, by_span, frozenset(confirmed), frozenset(labeled), answered, doubts or {})
 
 
 def questions(found: RoundResult, labels: Labels, *, skipped: Iterable[str] = (), most: int = MOST) -> list[Question]:
@@ -200,7 +152,7 @@ def _suspected(found: RoundResult, labels: Labels) -> list[Question]:
 
 def _miss(suspect: Suspect, labels: Labels, typical: Mapping[str, float]) -> Question | None:
     event = RoundEvent(suspect.found, suspect.start_s, suspect.end_s, suspect.event_score)
-    settled = _settled(event, suspect.video, labels, typical.get(event.label, 0.0))
+    settled = is_settled(event, suspect.video, labels, typical.get(event.label, 0.0))
     if suspect.event_score < LEAST_SCORE or settled:
         return None
     return _of_event(event, suspect.video, "miss", "", 0.5 + 0.5 * suspect.score)
@@ -233,12 +185,12 @@ def _uncertain(found: RoundResult, labels: Labels) -> list[Question]:
     for name, video in found.videos.items():
         open_ones = [
             e
-            for e in _distinct(video.events)
-            if e.score >= LEAST_SCORE and not _settled(e, name, labels, typical.get(e.label, 0.0))
+            for e in distinct(video.events)
+            if e.score >= LEAST_SCORE and not is_settled(e, name, labels, typical.get(e.label, 0.0))
         ]
         for event in open_ones:
             rival = max(
-                (e for e in open_ones if e.label != event.label and _iou(e, event) >= _TWIN_IOU),
+                (e for e in open_ones if e.label != event.label and iou(e, event) >= _TWIN_IOU),
                 key=lambda e: e.score,
                 default=None,
             )
@@ -258,52 +210,6 @@ def _of_event(event: RoundEvent, video: str, kind: Kind, other: str, value: floa
     return Question(key, kind, video, event.label, time_s, event.start_s, event.end_s, event.score, other, "", value)
 
 
-def _same_action(click: Click, other: Click) -> bool:
-    return (
-        click.label == other.label
-        and click.annotator != other.annotator
-        and abs(click.time_s - other.time_s) <= SAME_ACTION_S
-    )
-
-
-def typical_lengths(found: RoundResult) -> dict[str, float]:
-    """Median duration of the confident events of each class in seconds; classes without one are left out."""
-    lengths: dict[str, list[float]] = {}
-    for video in found.videos.values():
-        for event in video.events:
-            if event.score >= SURE:
-                lengths.setdefault(event.label, []).append(event.end_s - event.start_s)
-    return {label: sorted(values)[len(values) // 2] for label, values in lengths.items()}
-
-
-def typical_s(found: RoundResult, label: str) -> float:
-    """Median duration of the confident events of a class in seconds; `UNKNOWN_S` without any."""
-    return typical_lengths(found).get(label, UNKNOWN_S)
-
-
-def reach(event: RoundEvent, typical: float) -> float:
-    """Seconds before or after an event in which a click of its class probably marks the same action.
-
-    typical: duration of the class.
-    """
-    return max(NEAR_SHARE * (event.end_s - event.start_s), typical)
-
-
-def _settled(event: RoundEvent, video: str, labels: Labels, typical: float) -> bool:
-    """Whether a click in or near an event, or certified background, says already what it is."""
-    near = reach(event, typical)
-    for click in labels.clicks.get(video, ()):
-        if event.start_s <= click.time_s <= event.end_s:
-            return True
-        if click.label == event.label and event.start_s - near <= click.time_s <= event.end_s + near:
-            return True
-    for span in labels.spans.get(video, ()):
-        shared = min(event.end_s, span.end_s) - max(event.start_s, span.start_s)
-        if span.label in ("", event.label) and shared >= 0.5 * (event.end_s - event.start_s):
-            return True
-    return False
-
-
 def _spread(candidates: list[Question], most: int) -> list[Question]:
     """The best questions, chosen one by one: those about a video or class that was asked about already count less."""
     videos: dict[str, int] = {}
@@ -321,28 +227,8 @@ def _spread(candidates: list[Question], most: int) -> list[Question]:
     return chosen
 
 
-def _distinct(events: Sequence[RoundEvent]) -> list[RoundEvent]:
-    """Events that do not repeat a better one of their class."""
-    kept: list[RoundEvent] = []
-    for event in sorted(events, key=lambda e: -e.score):
-        if not any(_repeats(event, other) for other in kept if other.label == event.label):
-            kept.append(event)
-    return kept
-
-
-def _repeats(event: RoundEvent, other: RoundEvent) -> bool:
-    shared = min(event.end_s, other.end_s) - max(event.start_s, other.start_s)
-    return shared > 0.5 * min(event.end_s - event.start_s, other.end_s - other.start_s)
-
-
 def _entropy(p: float) -> float:
     """Of a yes or no, in bits."""
     if p <= 0 or p >= 1:
         return 0.0
     return -p * math.log2(p) - (1 - p) * math.log2(1 - p)
-
-
-def _iou(a: RoundEvent, b: RoundEvent) -> float:
-    shared = max(min(a.end_s, b.end_s) - max(a.start_s, b.start_s), 0.0)
-    union = (a.end_s - a.start_s) + (b.end_s - b.start_s) - shared
-    return shared / union if union > 0 else 0.0

@@ -7,8 +7,10 @@ from typing import Any, Literal
 from ..datasets.dataset import Point
 from ..evaluation.clicks import ClickRow, evaluate_clicks
 from .clicks import Click
-from .questions import Labels, Question, is_answered, reach, typical_s
+from .labels import Labels
+from .questions import Question, is_answered
 from .round_result import RoundEvent, RoundResult
+from .settled import reach, typical_s
 
 NOTHING = ""
 """In the confusion table: no click, or no event."""

@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING
 
 from ..errors import InputError, MissingDependencyError
 from ..text.display import as_utf8
+from .due import AFTER
 from .folder import LabelFolder
-from .learner import AFTER, Learner
+from .learner import Learner
 from .library import Library
 from .lock import WORK
 

@@ -44,6 +44,7 @@ PAGE = (
     *("index.html", "label.css", "main.js", "model.js", "player.js", "keys.js", "timeline.js", "panels.js"),
     *("reaction.js", "dom.js", "connection.js", "guide.js", "outcome.js", "api.js"),
     *("history.js", "dialogs.js", "legend.js", "export.js", "training.js", "waiting.js", "notices.js", "durable.js"),
+    *("answers.js", "unlabeled.js", "wording.js"),
 )
 
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import errno
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import InputError
+from ..machine.host import dlopen
+from ..machine.libraries import DRIVER, remedy
 from ._frames import AUTO, HARDWARE, SOFTWARE
 from ._opening import load_av
 
@@ -14,6 +18,8 @@ if TYPE_CHECKING:
     from av.video.codeccontext import VideoCodecContext
 
 UNUSED = "no decoder of this PyAV uses it"
+_NOT_BUILT = "the FFmpeg libraries of this PyAV were built without it"
+_PLATFORMS = {"videotoolbox": "darwin", "d3d11va": "win32", "d3d12va": "win32", "dxva2": "win32", "amf": "win32"}
 _PROBED = ("h264", "hevc", "av1", "vp9", "mjpeg")  # a device opens with any codec that it decodes
 
 
@@ -32,16 +38,29 @@ def trouble(kind: str) -> str:
     from av.codec.hwaccel import HWAccel
 
     if kind not in built_in():
-        return "the FFmpeg libraries of this PyAV were built without it"
+        return _NOT_BUILT
     reason = UNUSED
     for codec in _PROBED:
         try:
             context = av.CodecContext.create(codec, "r", hwaccel=HWAccel(kind, allow_software_fallback=False))
         except (av.FFmpegError, OSError, ValueError, RuntimeError, NotImplementedError) as error:
-            return _words(error)
+            return _unopened(kind, error)
         if context.is_hwaccel:
             return ""
     return reason
+
+
+def auto_choice() -> str:
+    """Return one line about what `auto` uses on this machine, and why."""
+    reasons: dict[str, str] = {}
+    for kind in built_in():
+        reason = trouble(kind)
+        if not reason:
+            return f"auto took {kind}; a video that it does not decode is decoded in software"
+        if reason != UNUSED:
+            reasons[kind] = reason
+    others = "; ".join(f"not {kind}: {why}" for kind, why in reasons.items())
+    return f"auto took software ({others or 'this build of PyAV has no hardware decoder'})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +98,7 @@ def open_decoder(decoder: str) -> Accelerator | None:
         "decoder-missing",
         f"The decoder {decoder} cannot be opened on this machine ({why[decoder]})",
         ", ".join((SOFTWARE, AUTO, *there)),
-        "check the driver, or change `decoder`",
+        _remedy(decoder, why[decoder]),
     )
 
 
@@ -91,6 +110,29 @@ def unsuited(decoder: str, name: str, codec: str) -> InputError:
         "auto, which decodes such videos in software, or software",
         "change `decoder`",
     )
+
+
+def _remedy(kind: str, reason: str) -> str:
+    """What to do about a hardware decoder that cannot be opened."""
+    if sys.platform != _PLATFORMS.get(kind, sys.platform):
+        return "change `decoder`: another system than this one has it"
+    if reason == _NOT_BUILT:
+        return (
+            "build PyAV against an FFmpeg that has it (pip install av --no-binary av), decode with GStreamer (a source "
+            "gst:PIPELINE), or change `decoder`"
+        )
+    if DRIVER in reason:
+        return f"{remedy(DRIVER)}, or change `decoder`"
+    return "check the driver, or change `decoder`"
+
+
+def _unopened(kind: str, error: BaseException) -> str:
+    """Why the device of a decoder did not open. FFmpeg reports a missing driver of NVIDIA as a missing permission."""
+    if kind == "cuda" and dlopen(DRIVER):
+        return f"the driver's {DRIVER} does not load"
+    if getattr(error, "errno", None) == errno.EPERM:  # the number -1, which FFmpeg returns for any failure
+        return "its device or driver does not open"
+    return _words(error)
 
 
 def _words(error: BaseException) -> str:

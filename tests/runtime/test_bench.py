@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from pathlib import Path
 
 import numpy as np
@@ -66,6 +67,21 @@ def test_the_stages_of_a_round_are_its_whole(varied):
     for turn in variant.rounds:
         assert turn["all"] == pytest.approx(turn["locator"] + turn["scorer"] + turn["post"])
     assert not isinstance(variant.localizer.backend, Timed)  # the watch is off again
+
+
+def test_the_spread_of_the_rounds_is_shown(varied, capsys):
+    assert invoke(["bench", str(varied), "--seconds", "2", "--rounds", "2"]) == 0
+    out = capsys.readouterr().out
+    assert out.count("lowest to highest") == 4  # locator, scorer, post, all
+    assert re.search(r"lowest to highest\s+│\s+\d+\.\d\d to \d+\.\d\d │\s+\d+\.\d\d to \d+\.\d\d\s+\(x", out)
+    assert "not measured: decoding of videos" in out
+    assert invoke(["bench", str(varied), "--seconds", "2", "--rounds", "1", "--precision", "fp32"]) == 0
+    assert "lowest to highest" not in capsys.readouterr().out
+
+
+def test_the_help_says_that_decoding_is_left_out(capsys):
+    assert invoke(["bench", "--help"]) == 0
+    assert "Decoding of videos is not measured" in " ".join(re.sub("[│\n]", " ", capsys.readouterr().out).split())
 
 
 def test_given_features_are_what_runs():

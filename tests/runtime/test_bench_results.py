@@ -33,7 +33,7 @@ def test_what_a_result_says(result, tmp_path):
     assert found["rows"][0] == {
         "name": "sorting", "value": 2.0, "unit": "ms", "spread": [1.0, 3.0], "ratio": 4.0, "baseline": "NumPy",
     }  # fmt: skip
-    assert set(found["machine"]) == {"cpu", "cores", "load", "system"}
+    assert set(found["machine"]) == {"cpu", "vectors", "cores", "load", "system"}
     assert {"punctum", "python", "numpy", "kernels", "git"} <= set(found["versions"])
     assert found["details"] == {"a": None}
 
@@ -46,6 +46,70 @@ def test_two_results_of_one_machine(result):
     ]
     assert found.only_after == ("new",)
     assert (found.machines, found.versions) == ((), ())
+
+
+def test_results_that_do_not_say_which_vectors_a_machine_has(result):
+    """Those of earlier versions; two that say so differ."""
+    other, older = copy.deepcopy(result), copy.deepcopy(result)
+    result["machine"]["vectors"] = "AVX2"
+    other["machine"]["vectors"] = "AVX-512"
+    del older["machine"]["vectors"]
+    assert compare_results(result, other).machines == ("vectors: AVX2, then AVX-512",)
+    assert compare_results(result, older).machines == compare_results(older, result).machines == ()
+
+
+def test_overlapping_spreads_decide_nothing(result, tmp_path, capsys):
+    other, third = copy.deepcopy(result), copy.deepcopy(result)
+    other["rows"][0] |= {"value": 3.0, "spread": [2.5, 5.0]}
+    third["rows"][0] |= {"value": 4.0, "spread": [3.5, 5.0]}
+    found = compare_results(result, other).to_record()["rows"]
+    assert [(row["undecided"], row["before_spread"], row["after_spread"]) for row in found] == [
+        (True, (1.0, 3.0), (2.5, 5.0)),
+        (False, None, None),
+    ]
+    assert not compare_results(result, third).rows[0].undecided
+    for name, content in (("a", result), ("b", other), ("c", third)):
+        write_result(tmp_path / f"{name}.json", content)
+    for name, change in (("b", "~x1.5"), ("c", "x2")):
+        assert (
+            invoke(["bench", "--compare", str(tmp_path / "a.json"), "--compare", str(tmp_path / f"{name}.json")]) == 0
+        )
+        out = capsys.readouterr().out
+        assert "1-3" in out  # the spread, below the median
+        assert change in out.split()
+        assert ("~: undecided" in out) == (name == "b")
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "same"),
+    [
+        ("punctum bench b --rounds 3 --json", "punctum bench b --rounds 3 --compare before.json", True),
+        ("punctum bench --json b", "punctum bench --compare=a.json b", True),
+        ("punctum bench b --rounds 3 --json", "punctum bench b --rounds 5 --json", False),
+        ("punctum bench --json a", "punctum bench --json b", False),
+        ("python benchmarks/kernels.py --json a.json --quick", "python benchmarks/kernels.py --quick", True),
+        ("python benchmarks/kernels.py --quick", "python benchmarks/kernels.py", False),
+        ("punctum bench 'b", "punctum bench 'b", True),
+        ("punctum bench 'b", "punctum bench 'c", False),
+    ],
+)
+def test_where_a_result_goes_is_no_difference_of_commands(result, before, after, same):
+    found = compare_results(result | {"command": before}, result | {"command": after})
+    assert (not any("commands differ" in line for line in found.notes)) == same
+
+
+def test_a_comparison_fits_a_terminal(result, tmp_path, capsys, monkeypatch):
+    """The rows of `punctum bench` need no line breaks within words at 80 columns."""
+    names = [f"cpu fp32: {what}" for what in ("locator", "backbone", "all", "memory after_a_run")]
+    rows = [
+        row_of(name, [101.234, 105.678, 109.123], "ms/s of media", ratio=1.0, baseline="cpu fp32") for name in names
+    ]
+    write_result(tmp_path / "a.json", result_of("bench", rows, command="punctum bench default --json"))
+    monkeypatch.setenv("COLUMNS", "80")
+    assert invoke(["bench", *["--compare", str(tmp_path / "a.json")] * 2]) == 0
+    out = capsys.readouterr().out
+    assert all(f" {name}, ms/s " in out for name in names)
+    assert "without decoding" in out
 
 
 def test_differences_are_named(result):
@@ -72,6 +136,9 @@ def test_differences_are_named(result):
         {"rows": [{"name": "a", "unit": "s", "value": 1.0, "ratio": "4"}]},
         {"rows": [{"name": "a", "unit": "s", "value": 1.0}] * 2},
         {"rows": ["a"]},
+        {"rows": [{"name": "a", "unit": "s", "value": 1.0, "spread": [1.0]}]},
+        {"rows": [{"name": "a", "unit": "s", "value": 1.0, "spread": [1.0, "2"]}]},
+        {"rows": [{"name": "a", "unit": "s", "value": 1.0, "spread": 2.0}]},
         {"rows": [{"name": "a", "unit": "s", "value": 10**400}]},
         {"rows": [{"name": "a", "unit": "s", "value": 1.0, "ratio": 10**400}]},
         {"machine": []},

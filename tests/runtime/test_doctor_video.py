@@ -70,10 +70,17 @@ def test_decoders_of_hardware_and_of_gstreamer_are_listed(monkeypatch):
     monkeypatch.setattr(_hardware, "built_in", lambda: ("vaapi", "cuda", "qsv"))
     why = {"vaapi": "", "cuda": "operation not permitted", "qsv": _hardware.UNUSED}
     monkeypatch.setattr(_hardware, "trouble", why.get)
-    monkeypatch.setattr(_gst, "describe", lambda: ("1.24.0", ("nvv4l2decoder", "vp9dec")))
+    monkeypatch.setattr(_gst, "describe", lambda: ("1.24.0", ("nvv4l2decoder", "openh264dec")))
     video = examine().sections["Video"]
     assert video["hardware decoders"] == "vaapi, cuda (not usable: operation not permitted)"
-    assert video["GStreamer"] == "1.24.0 with nvv4l2decoder, vp9dec"
+    assert video["GStreamer"] == "1.24.0 with nvv4l2decoder, openh264dec (only H.264 without B-frames)"
+
+    def missing():
+        raise _gst._missing("PyGObject is not installed")
+
+    monkeypatch.setattr(_gst, "describe", missing)
+    found = examine().sections["Video"]["GStreamer"]
+    assert found.startswith("not available to Python (PyGObject is not installed). For sources gst:PIPELINE, install ")
 
 
 def test_a_folder_that_stands_for_a_machine_is_only_looked_at(tmp_path):

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime.labeling.answered import FILE, MORE_DOUBT, PROBABLE, Answered, Moment
-from punctum.runtime.labeling.questions import Labels, doubts, questions
+from punctum.runtime.labeling.labels import Labels
+from punctum.runtime.labeling.questions import doubts, questions
 from punctum.runtime.labeling.results import results
 
 from tests.runtime.test_labeling_guide import Rows, click, found, well_found

@@ -15,7 +15,8 @@ from punctum.runtime.datasets.background import BackgroundRow, BackgroundSpan, r
 from punctum.runtime.datasets.check import check_dataset
 from punctum.runtime.labeling.changes import Change
 from punctum.runtime.labeling.clicks import Click
-from punctum.runtime.labeling.questions import Labels, questions, unlabeled_videos
+from punctum.runtime.labeling.labels import Labels
+from punctum.runtime.labeling.questions import questions, unlabeled_videos
 from punctum.runtime.labeling.results import results
 from punctum.runtime.labeling.round_result import RoundEvent, RoundResult, RoundVideo, read_round
 from punctum.runtime.labeling.store import ClickStore

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from punctum.runtime import InputError
-from punctum.runtime.labeling import learner as learning
+from punctum.runtime.labeling import due
 from punctum.runtime.labeling.answered import Moment
 from punctum.runtime.labeling.label_state import state_of
 from punctum.runtime.labeling.learner import Learner
@@ -91,13 +91,13 @@ def test_training_begins_with_enough_clicks_and_again_after_changes(store, tmp_p
     assert {"round": 1} in events
     assert learner.status()["round"]["current"]
     learner.look()
-    label(store, learning.CHANGES - 1, 10)
+    label(store, due.CHANGES - 1, 10)
     now[0] += 60
     learner.look()
     now[0] += 60
     learner.look()
     assert len(children) == 1
-    assert learner.status()["changed"] == learning.CHANGES - 1
+    assert learner.status()["changed"] == due.CHANGES - 1
     change(store, "background", id="n", video="a", start_s=50.0, end_s=51.0)
     learner.look()  # somebody is labeling
     assert len(children) == 1

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime.machine.cores import affinity_cores, cpuset_cores, quota_cores, usable_cores, whole_cores
+from punctum.runtime.machine.vectors import vector_instructions
 
 V1 = {"proc/self/cgroup": "4:cpu,cpuacct:/docker/ab\n3:cpuset:/docker/ab\n2:memory:/x\n"}
 CPU = "sys/fs/cgroup/cpu,cpuacct"
@@ -173,3 +174,19 @@ def test_score_leaves_room_for_the_threads_of_each_worker(monkeypatch):
     for threads, workers in ((1, 8), (3, 2), (16, 1)):
         with run._engine(ArchiveOptions(threads=threads), idle=False) as (_, room):
             assert room == workers
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx avx2 avx512f avx512_vnni\n", "AVX-512 with VNNI"),
+        ("flags : fpu avx avx2\n", "AVX2"),
+        ("Features : fp asimd asimddp\n", "NEON with dot products"),
+        ("flags : fpu\n", ""),
+        ("", ""),
+    ],
+)
+def test_the_vector_instructions(text, name, tmp_path):
+    (tmp_path / "cpuinfo").write_text(text)
+    assert vector_instructions(tmp_path / "cpuinfo") == name
+    assert vector_instructions(tmp_path / "absent") == ""

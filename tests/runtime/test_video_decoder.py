@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -33,6 +35,15 @@ def images(path: Path, options: VideoOptions) -> tuple[str, list[np.ndarray]]:
     found = [item.image for item in source.frames() if isinstance(item, Sampled)]
     source.close()
     return source.info.decoder, found
+
+
+class Library:
+    """PyAV whose contexts are made by a function."""
+
+    FFmpegError = av.FFmpegError
+
+    def __init__(self, create: Callable[..., None]) -> None:
+        self.CodecContext = SimpleNamespace(create=create)
 
 
 @pytest.fixture
@@ -69,6 +80,67 @@ def test_auto_as_it_is_here(clip: Path) -> None:
     assert decoder in DECODERS
     for one, other in zip(found, images(clip, VideoOptions())[1], strict=True):
         np.testing.assert_array_equal(one, other)
+
+
+def test_auto_says_once_what_it_took(
+    clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(_hardware, "built_in", lambda: ("vaapi", "cuda", "qsv"))
+    why = {"vaapi": "there is no card", "cuda": "there is no driver", "qsv": _hardware.UNUSED}
+    monkeypatch.setattr(_hardware, "trouble", why.get)
+    said = "decoder: auto took software (not vaapi: there is no card; not cuda: there is no driver)"
+    videos = tmp_path / "videos"
+    videos.mkdir()
+    for name in ("a", "b"):
+        (videos / f"{name}.mp4").write_bytes(clip.read_bytes())
+    for command in (
+        ["run", "default", str(videos)],
+        ["run", "default", str(clip), "--stream"],
+        ["features", "default", str(videos), "--out", str(tmp_path / "f")],
+        ["score", "default", str(videos), "--out", str(tmp_path / "s"), "--workers", "1"],
+    ):
+        if command[0] == "score":
+            pytest.importorskip("pyarrow", reason="the extra archive is not installed")
+        assert invoke([*command, "--decoder", "auto"]) == 0
+        assert capsys.readouterr().err.splitlines().count(said) == 1, command
+    assert invoke(["run", "default", str(clip)]) == 0
+    assert "decoder:" not in capsys.readouterr().err
+    why["cuda"] = ""
+    assert _hardware.auto_choice().startswith("auto took cuda; ")
+    monkeypatch.setattr(_hardware, "built_in", lambda: ())
+    assert _hardware.auto_choice() == "auto took software (this build of PyAV has no hardware decoder)"
+
+
+@pytest.mark.parametrize(
+    ("kind", "reason", "step"),
+    [
+        ("vaapi", None, "build PyAV against an FFmpeg that has it (pip install av --no-binary av)"),
+        ("cuda", "the driver's libcuda.so.1 does not load", "install the NVIDIA driver"),
+        ("vaapi", "its device or driver does not open", "check the driver"),
+        ("videotoolbox", None, "another system than this one has it"),
+    ],
+)
+def test_the_next_step_fits_the_cause(
+    kind: str, reason: str | None, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_hardware.sys, "platform", "linux")
+    monkeypatch.setattr(_hardware, "built_in", lambda: () if reason is None else (kind,))
+    if reason is not None:
+        monkeypatch.setattr(_hardware, "trouble", lambda kind: reason)
+    with pytest.raises(InputError) as caught:
+        _hardware.open_decoder(kind)
+    assert step in caught.value.next_step
+
+
+def test_a_missing_driver_is_no_missing_permission(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_args: object, **_options: object) -> None:
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(_hardware, "built_in", lambda: ("cuda", "vaapi"))
+    monkeypatch.setattr(_hardware, "load_av", lambda: Library(refuse))
+    monkeypatch.setattr(_hardware, "dlopen", lambda name: f"{name}: cannot open shared object file")
+    assert _hardware.trouble("cuda") == "the driver's libcuda.so.1 does not load"
+    assert _hardware.trouble("vaapi") == "its device or driver does not open"
 
 
 @pytest.mark.parametrize("kind", _hardware.built_in())

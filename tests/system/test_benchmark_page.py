@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from punctum.runtime.backends.tensorrt.cuda import gpu_here
+from punctum.runtime.bench import result_of, row_of, write_result
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs" / "benchmarks").glob("*.md"))]
@@ -43,6 +44,23 @@ def test_a_page_that_is_not_is_named(maker, monkeypatch, tmp_path):
     (tmp_path / "results" / "a.json").write_text("{}")
     monkeypatch.setattr(maker, "RESULTS", tmp_path / "results")
     assert "not a result" in maker.differences()[0]
+
+
+def test_what_a_result_does_not_say_is_left_out(maker, monkeypatch, tmp_path):
+    rows = [row_of("sorting", [1.0, 2.0, 4.0], "ms")]
+    result = result_of("kernels", rows, command="python benchmarks/kernels.py") | {"skipped": {}}
+    monkeypatch.setattr(maker, "RESULTS", tmp_path)
+    for spread, vectors, table, cpu in (
+        ([1.0, 4.0], "AVX2", "| sorting | 2 ms | 1 to 4 |  |", " (AVX2), "),
+        (None, "", "| sorting | 2 ms |  |", ", "),
+    ):
+        result["rows"][0]["spread"] = spread
+        result["machine"] |= {"cpu": "CPU", "vectors": vectors}
+        write_result(tmp_path / "a.json", result)
+        lines = maker.page().splitlines()
+        assert table in lines
+        assert ("| | value | spread | ratio |" in lines) == (spread is not None)
+        assert any(line.startswith(f"CPU{cpu}") for line in lines)
 
 
 def test_commands_of_the_pages_are_scripts():

@@ -1,31 +1,19 @@
 // Questions: the page plays the moment in a loop, and one key answers. Each answer is a click, or a span without an
 // action, and can be undone like any other change.
-import { call } from "./api.js";
-import { byId, clock, counted, el, flash, say } from "./dom.js";
-import { isSaving } from "./connection.js";
+import { get, known, note, saved, tell } from "./answers.js";
+import { byId, clock, counted, flash, say } from "./dom.js";
 import { describe } from "./history.js";
 import * as model from "./model.js";
 import { current, hueOf, listen, notify, state } from "./model.js";
 import * as player from "./player.js";
+import { KINDS, detail, text } from "./wording.js";
 
-const KINDS = { miss: "No click here", error: "Label in doubt", unsure: "Uncertain", misplaced: "Misplaced" };
-const PAD_S = 0.6, LEAST_S = 1.2, MOST_NEXT = 5;
+const PAD_S = 0.6, LEAST_S = 1.2;
 const NEAR_SHARE = 0.5; // as the server has it
 let queue = [], question = null, twin = null, answered = [], single = false, round = -1, onShow = () => {}, after = () => {};
-let told = Promise.resolve(); // what the server has been told about answers
 export const wire = (show) => { onShow = show; };
 export const isAsking = () => question !== null;
 export const asked = () => question;
-
-async function get(path) {
-  const answer = await call(path).catch(() => null);
-  return answer?.ok ? answer.json() : null;
-}
-/** Everything that was answered has to be known to the server before it is asked for more. */
-const saved = () => new Promise((done) => {
-  const look = () => (isSaving() ? setTimeout(look, 60) : done());
-  look();
-});
 
 model.onRename((old, name) => {
   for (const q of question ? [question, ...queue] : queue) {
@@ -38,7 +26,7 @@ model.onRename((old, name) => {
 export async function toggle() {
   if (question) return leave();
   await saved();
-  await told;
+  await known();
   const answer = await get("api/questions");
   if (!answer) return say("The server does not answer", "bad");
   if (!answer.questions.length) return say(state.learning?.round ? "No question at present: label another video" : "There are no questions before the first training");
@@ -69,7 +57,7 @@ export function leave() {
 async function next() {
   if (!queue.length && question && !single) {
     await saved();
-    await told;
+    await known();
     const answer = await get("api/questions");
     const seen = keysOfRound();
     queue = (answer?.questions || []).filter((q) => mine(q) && !seen.has(q.key) && ofRound(q));
@@ -101,27 +89,6 @@ async function show(q) {
   player.whenLoaded(entry, () => { if (question === q) player.loop([from - spare, to + spare]); });
 }
 
-function text(q) {
-  if (twin) return "The same action?";
-  if (q.kind === "error") return `${state.clicks.get(q.click)?.annotator ? `You clicked ${q.label} here` : `There is a click of ${q.label} here`}. Is it right?`;
-  return `Is this ${q.label}?`;
-}
-function detail(q) {
-  if (twin) return `There is a click of ${twin.label} at ${clock(twin.time_s)}. Yes: nothing is added. No: another action, with a click of its own`;
-  const score = q.score >= 0.005 ? `score ${q.score.toFixed(2)}` : "";
-  if (q.kind === "misplaced") {
-    const off = Math.abs(q.time_s - (q.start_s + q.end_s) / 2).toFixed(2), side = q.time_s < q.start_s ? "before" : "after";
-    return `You clicked it ${off} s ${side} the middle of the event that the networks find, ${score}. Yes: the click stays where it is. M: it moves to the middle of the event. No: the click is deleted`;
-  }
-  if (q.kind === "error") return (q.other ? `The networks find ${q.other} there, ${score}` : `The networks do not find it${score ? ` (${score})` : ""}`) + again(q);
-  return `The networks find it, ${score}${q.other ? `; or ${q.other}` : ""}`;
-}
-/** Why a click that was settled is asked about again. */
-function again(q) {
-  if (!q.settled) return "";
-  const { round: number, confirmed, was, now } = q.settled, percent = (p) => `${Math.round(100 * p)} %`;
-  return `. It was ${confirmed ? "confirmed" : "given as an answer"} in round ${number}, and is asked again because an error has become more probable: ${percent(now)}, instead of at most ${percent(was)} then`;
-}
 function paint() {
   const box = byId("question"), q = question;
   box.hidden = !q;
@@ -130,8 +97,8 @@ function paint() {
   box.className = "question card " + model.lookOf(q.label);
   byId("q-kind").textContent = KINDS[q.kind];
   byId("q-place").textContent = `${q.video}, ${clock(q.start_s)} to ${clock(q.end_s)}`;
-  byId("q-text").textContent = text(q);
-  byId("q-detail").textContent = detail(q);
+  byId("q-text").textContent = text(q, twin);
+  byId("q-detail").textContent = detail(q, twin);
   byId("q-left").textContent = `${counted(answered.filter((a) => !a.skipped).length, "answer")} so far, ${counted(queue.length, single ? "mistake" : "question")} left.`;
   byId("b-none").hidden = byId("b-skip").hidden = Boolean(twin);
   byId("b-move").hidden = q.kind !== "misplaced" || Boolean(twin);
@@ -222,13 +189,6 @@ function skip() {
   tell(q.key, true);
   next();
 }
-function post(path, record) {
-  const send = () => call(path, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify(record) });
-  told = told.then(send).catch(() => {});
-}
-const tell = (key, value) => post("api/skip", { key, value });
-/** Which moment is settled; null: none any more. */
-const note = (key, moment) => post("api/answer", { key, moment });
 function undo() {
   if (twin) { twin = null; return paint(); }
   const last = answered.at(-1);
@@ -260,9 +220,6 @@ export function follow(entry, undone) {
   to.push(a);
   note(a.question.key, undone ? null : a.moment);
 }
-/** Resolves when the server knows of all answers. */
-export const known = () => told;
-
 /** Keys while a question is asked. Returns whether the key is taken. */
 export function onKey(key, label, event) {
   if (!question) return false;
@@ -302,19 +259,7 @@ async function load() {
   }
   notify("found", "videos");
 }
-let listedNext = "";
-/** Some unlabeled videos, in random order. */
-function paintNext() {
-  const first = (state.unlabeled || []).filter((name) => !model.anyCountOf(name) && !state.nothing[name]).slice(0, MOST_NEXT);
-  if (first.join("\n") === listedNext) return; // what is under the pointer stays
-  listedNext = first.join("\n");
-  byId("next").hidden = !first.length;
-  byId("unlabeled").replaceChildren(...first.map((name) => el("li", {}, el("button", {
-    type: "button", onclick: () => onShow(model.videoOf(name)),
-  }, el("span", { class: "label", text: name })))));
-}
 listen((topics) => {
-  if (topics.has("found") || topics.has("clicks") || topics.has("videos")) paintNext();
   if (topics.has("learning")) byId("b-ask").disabled = !state.learning?.round && !question;
   if (topics.has("round")) load();
 });

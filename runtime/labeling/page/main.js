@@ -12,6 +12,7 @@ import * as dialogs from "./dialogs.js";
 import { choose, wire } from "./panels.js";
 import * as player from "./player.js";
 import * as reaction from "./reaction.js";
+import * as unlabeled from "./unlabeled.js";
 import { reveal, zoom } from "./timeline.js";
 import "./legend.js";
 import "./training.js";
@@ -135,6 +136,7 @@ function remove() {
 function unselect() { if (state.selected) { state.selected = null; notify("selection"); } }
 const play = () => { unselect(); player.toggle(); };
 guide.wire(show);
+unlabeled.wire(show);
 
 const acts = {
   " ": play,

@@ -1,4 +1,5 @@
 // Results of the last round: precision and recall by click, confusion, mistakes.
+import { known } from "./answers.js";
 import { call } from "./api.js";
 import { byId, clock, counted, el } from "./dom.js";
 import * as guide from "./guide.js";
@@ -13,7 +14,7 @@ const range = (share) => `${Math.round(100 * share.low)} to ${Math.round(100 * s
 async function load() {
   if (!open || !state.found) return;
   const mine = ++number;
-  await guide.known();
+  await known();
   const answer = await call(`api/results?min_score=${state.least ?? ""}`).then((a) => (a.ok ? a.json() : null)).catch(() => null);
   if (mine !== number || !answer || !("min_score" in answer)) return;
   const text = JSON.stringify([answer, state.confirmed, state.others, state.annotator]);
