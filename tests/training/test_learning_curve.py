@@ -131,6 +131,10 @@ def test_the_record_of_a_curve(training, tmp_path):
     assert json.dumps(curve, allow_nan=False)
     part = learning_curve(results[:4], training.labels, counts)
     assert part["folds"] == 1 and part["complete"]  # only complete folds are compared
+    early = learning_curve(results[:2], training.labels, counts, planned=SHARES)
+    assert not early["complete"]  # the run on the largest part is missing in every fold
+    assert early["ap"] is not None
+    assert learning_curve(results[:3], training.labels, counts, planned=SHARES)["complete"]
     one = learning_curve(results[:1], training.labels, counts)
     assert one["ap"] is None and one["classes"] == {}
     some = learning_curve([results[0], results[4]], training.labels, counts)
