@@ -123,7 +123,7 @@ def test_mending_by_hand():
 
 
 def test_an_action_with_wrong_bounds_is_reported_as_its_class():
-    """"No event" in the table of confusions means that there is none of any class."""
+    """ "No event" in the table of confusions means that there is none of any class."""
     actions = truth((0, 10, 20), (1, 40, 50), (1, 60, 70), (0, 80, 90))
     events = [
         event("jump", 18, 30, 0.9),  # a jump with wrong bounds: tIoU 2/20
