@@ -73,3 +73,15 @@ def test_eval_says_what_the_bundle_has_seen(data, seen, capsys):
     assert "note: The bundle was calibrated by clicks of 1 of these" in capsys.readouterr().out
     assert invoke(["diagnose", seen, str(data)]) == 0
     assert "The bundle was calibrated by clicks of 1 of these" in capsys.readouterr().out
+
+
+def test_the_page_of_a_data_set_states_what_the_default_minimum_gives(data, seen, tmp_path, capsys):
+    pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
+    pytest.importorskip("jinja2", reason="the page needs the extra report")
+    assert invoke(["eval", seen, str(data), "--json"]) == 0
+    at = json.loads(capsys.readouterr().out)["at_minimum_score"]
+    right = round(at["precision"]["value"] * at["precision"]["of"])
+    assert invoke(["report", seen, "--data", str(data), "--out", str(tmp_path / "page.html")]) == 0
+    page = (tmp_path / "page.html").read_text()
+    assert f"{right} of {at['recall']['of']} actions are found and {right} of {at['precision']['of']} events" in page
+    assert "The bundle was calibrated by clicks of 1 of these" in page
