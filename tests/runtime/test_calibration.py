@@ -179,7 +179,7 @@ def test_wrong_values(asked, code):
 def test_a_percentage_is_named_as_a_share():
     with pytest.raises(InputError, match=r"target_precision`, to 0\.9 for 90 %"):
         OperatingPoint(target_precision=90)
-    with pytest.raises(InputError, match=r"change `false_alarms_per_hour`$"):
+    with pytest.raises(InputError, match=r"change `false_alarms_per_hour`\.$"):
         OperatingPoint(false_alarms_per_hour=-1)
 
 

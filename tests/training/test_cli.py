@@ -33,7 +33,8 @@ def test_where_there_is_no_terminal_each_stage_is_a_line(toy, recipe_file, tmp_p
     told = [line for line in capsys.readouterr().err.splitlines() if "kernels" not in line]
     steps = [] if quiet else ["locator", "center", "Next"]
     assert [line.partition(":")[0] for line in told if "left" not in line] == steps
-    assert all("step" in line for line in told if not line.startswith("Next"))
+    told = told[:-1] if steps else told
+    assert all("step" in line for line in told)
     if not quiet:
         assert "(stage 1 of 2)" in told[0] and "(stage 2 of 2)" in told[-1]
 
