@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 from collections.abc import Mapping, Sequence
@@ -14,6 +13,7 @@ from punctum.runtime.bundle.reader import Bundle
 from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.cli.progress import track
 from punctum.runtime.datasets.dataset import Dataset, Point
+from punctum.runtime.datasets.known import calibrated_by, may_have_trained_on, to_record
 from punctum.runtime.datasets.labeled import is_plain
 from punctum.runtime.datasets.layouts import find_points
 from punctum.runtime.datasets.of_bundle import open_footage, with_classes
@@ -31,8 +31,6 @@ _log = logging.getLogger(__name__)
 
 __all__ = ["FEW", "LARGE_SHIFT", "calibrate_bundle"]
 
-MOST_RECORDED = 10_000
-"""Videos that the record of a calibration lists at most."""
 FEW = 30
 """Clicks below which maps that are learned from nothing else are doubtful."""
 
@@ -105,44 +103,33 @@ def calibrate_bundle(
     footage = _judged(bundle, data, videos, clicked, quiet=quiet)
     judged, hours = footage.events, footage.hours
     facts: Record = {"dataset": data.name, "videos": len(videos), "hours": hours, "events": len(judged.raw)}
-    if before_clicked := _clicked_before(bundle):
-        facts["clicked"] = before_clicked
+    used = {video: clicked.get(video, []) for video in videos}
+    if recorded := to_record(bundle.manifest, used):
+        facts["clicked"] = recorded
     if clicks:
-        used = _digests(clicked, videos)
-        if twice := len(used.intersection(before_clicked)):
+        facts["videos_without_clicks"] = sum(not points for points in used.values())
+        if twice := calibrated_by(bundle.manifest, used):
             _log.warning(
-                "the clicks of %s are in the calibration of this bundle already and count twice; "
+                "clicks of %s are in the calibration of this bundle already and count twice; "
                 "calibrate the bundle as it was before",
-                counted(twice, "video"),
+                counted(len(twice), "video"),
             )
-        facts["clicked"] = sorted(used.union(before_clicked))[:MOST_RECORDED]
         calibration = _by_clicks(footage, bundle, facts)
     elif before is not None:
         _check_events(judged, hours, actions_per_hour)
+        actions = (actions_per_hour or 0.0) * hours
         known = float(_scores(before, judged).sum())
-        calibration, shift = calibrate_by_rate(footage, before, actions=(actions_per_hour or 0.0) * hours)
+        calibration, shift = calibrate_by_rate(footage, before, actions=actions)
         scores = _scores(calibration, judged)
         expected, least = float(scores.sum()), calibration.classes[0].min_score
         facts |= {"clicks": None, "shift": round(shift, 4), "expected_before": round(known, 2)}
+        facts["actions"] = round(actions, 2)
         facts |= {"expected": round(expected, 2), "min_score": least, "from_min_score": int((scores >= least).sum())}
     manifest = bundle.manifest
     draft = manifest.model_copy(
         update={"calibration": calibration, "provenance": {**manifest.provenance, "calibration": facts}}
     )
     return seal_bundle(draft, dict(bundle.content), bundle.source), facts
-
-
-def _digests(clicked: Mapping[str, Sequence[Point]], videos: Sequence[str]) -> set[str]:
-    """What identifies the videos and their clicks."""
-    texts = (f"{v} {[(p.label, round(p.time_s, 3)) for p in clicked[v]]}" for v in videos if clicked.get(v))
-    return {hashlib.sha256(text.encode()).hexdigest()[:12] for text in texts}
-
-
-def _clicked_before(bundle: Bundle) -> list[str]:
-    """The digests of videos and clicks by which the bundle was calibrated after its training."""
-    facts = bundle.manifest.provenance.get("calibration")
-    digests = facts.get("clicked") if isinstance(facts, Mapping) else None
-    return [each for each in digests if isinstance(each, str)] if isinstance(digests, list) else []
 
 
 def _check_events(judged: JudgedEvents, hours: float, actions_per_hour: float | None) -> None:
@@ -196,6 +183,11 @@ def _listed(
             "correct `classes` in dataset.json"
             if (dataset / "dataset.json").is_file()
             else "correct or leave out the clicks of other classes",
+        )
+    if may_have_trained_on(bundle.manifest, data, subset):
+        _log.warning(
+            "the bundle was trained on a data set of this name; on its training videos the scores are too high, and "
+            "probabilities learned from them do not hold on others: use other videos"
         )
     return data, videos
 

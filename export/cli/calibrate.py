@@ -83,8 +83,8 @@ def calibrate(
     where = f"{counted(facts['events'], 'event')} in {facts['hours']:.2g} h of footage"
     if facts["clicks"] is None:
         echo(
-            f"{where}: log-odds shifted by {facts['shift']:+.2f}, {facts['expected']:.1f} actions expected "
-            f"({facts['expected_before']:.1f} before)"
+            f"{where}, {facts['actions']:.1f} actions by the rate: log-odds shifted by {facts['shift']:+.2f}, "
+            f"{facts['expected']:.1f} right events expected ({facts['expected_before']:.1f} before)"
         )
         echo(
             f"the default minimum score stays {facts['min_score']:.2f}; "
@@ -93,8 +93,12 @@ def calibrate(
         if abs(facts["shift"]) > LARGE_SHIFT:
             say("warning: the shift is large: check the rate of actions, and that nearly all of them have an event")
     else:
+        empty = facts["videos_without_clicks"]
+        videos = f"{counted(facts['videos'], 'video')} with {counted(facts['clicks'], 'click')}"
+        if empty:
+            videos += f" ({empty} without any, as footage in which nothing happens)"
         echo(
-            f"{where}, {counted(facts['clicks'], 'click')}: on these same videos, from a minimum score of "
+            f"{where}, {videos}: on these same videos, from a minimum score of "
             f"{facts['min_score']:.2f} on, recall {facts['recall']:.0%} and precision {facts['precision']:.0%}; on "
             "others it may be worse (punctum eval)"
         )
@@ -104,4 +108,5 @@ def calibrate(
                 "needed for probabilities that hold elsewhere"
             )
     echo(f"wrote {result.id} to {out}")
-    say(f"Next: punctum run {quote(str(out))} VIDEO")
+    source = "VIDEO" if result.manifest.backbone else "FEATURES.npy"
+    say(f"Next: punctum run {quote(str(out))} {source}")

@@ -54,7 +54,9 @@ class OperatingPoint:
             if not (math.isfinite(value) and 0 <= value <= most):
                 allowed = "0 to 1" if most == 1.0 else "0 or more"
                 code = "min-score" if name == "min_score" else "operating-point"
-                raise InputError(code, f"`{name}` is {value}", allowed, f"change `{name}`")
+                percent = most == 1.0 and 1 < value <= 100
+                change = f"change `{name}`" + (f", to {value / 100:g} for {value:g} %" if percent else "")
+                raise InputError(code, f"`{name}` is {value}", allowed, change)
 
     def of(self, calibration: Calibration | None, labels: Sequence[str]) -> MinScore:
         """The minimum score for a bundle.

@@ -33,6 +33,7 @@ class Judged:
     min_score: MinScore | None
     meter: BrightnessMeter | None = None
     trained_on: bool = False  # whether the networks may have been trained on these clicks
+    seen: tuple[str, ...] = ()  # sentences on what the bundle has seen of these videos
     facts: dict[str, dict[str, dict[str, Any]]] = field(default_factory=dict)
     unjudged: frozenset[str] = frozenset()  # classes that the networks could not learn without the clicks to be judged
 
@@ -90,6 +91,7 @@ def run_bundle(
 ) -> Judged:
     """Run a bundle on the videos."""
     from ..bundle.operating_point import OperatingPoint
+    from ..datasets.known import may_have_trained_on, notes_on
     from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from ..diagnosis.brightness import BrightnessMeter
@@ -112,7 +114,8 @@ def run_bundle(
         events=dict(events),
         min_score=None if calibration is None else OperatingPoint().of(calibration, bundle.labels),
         meter=meter,
-        trained_on=subset == "train" and bundle.manifest.provenance.get("dataset") == data.name,
+        trained_on=may_have_trained_on(bundle.manifest, data, subset),
+        seen=tuple(notes_on(bundle.manifest, data, subset, clicks)),
         facts={
             "bundle": bundle_facts(bundle),
             "machine": machine_facts(

@@ -133,7 +133,7 @@ def fit(given: ScoredSegments, features: Features | None, file: Path, video: str
         raise InputError(
             "proposal-outside",
             f"{file}: results.{shown(video)} has {counted(len(fitted.outside), 'proposal')} outside of the recording, "
-            f"such as number {row + 1}, [{start:g}, {end:g}]",
+            f"such as [{row}] with the segment [{start:g}, {end:g}]",
             f"seconds from {start_s:g} s{until}",
             "check that times are in seconds and that the features are complete, or set `skip_unfit`",
         )

@@ -197,13 +197,9 @@ def _open_lists(folder: Path, **lists: Any) -> Dataset:
 def _notes(judged: Judged, clicks: dict[str, Any]) -> list[str]:
     from ..text.display import counted, some
 
-    notes = []
+    notes = list(judged.seen)
     if judged.trained_on:
-        notes.append(
-            "The bundle was trained on a data set of this name. On videos that it was trained on, it makes fewer "
-            "errors than on others, and its events do not show label errors; --run RUN judges by networks that have "
-            "not seen the videos."
-        )
+        notes.append("Its events do not show label errors; --run RUN judges by networks that have not seen the videos.")
     if judged.unjudged:
         notes.append(
             f"All clicks of {some(sorted(judged.unjudged), 5)} were held out at once, so the networks could not learn "

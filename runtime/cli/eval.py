@@ -116,8 +116,9 @@ def evaluate(
 
     Example: punctum eval bundle/ data/gtea --split split_1 --online --max-delay 0.5,1,2 --figure delay.svg
     """
-    from ..bundle.operating_point import OperatingPoint
+    from ..bundle.operating_point import OperatingPoint, minimum
     from ..datasets.dataset import Dataset
+    from ..datasets.known import notes_on
     from ..datasets.of_bundle import with_classes
     from ..datasets.recordings import open_recordings
     from ..errors import InputError
@@ -126,7 +127,7 @@ def evaluate(
     from ..evaluation.average_precision import evaluate as judge
     from ..evaluation.reliability import reliability
     from ..files.outputs import FIGURE, Output
-    from .eval_clicks import check_listed, clicked_videos, judge_by_clicks, print_clicks
+    from .eval_clicks import check_listed, clicked_videos, judge_by_clicks, print_clicks, print_notes
     from .eval_minimum import judge_at_minimum
     from .eval_online import eval_online, online_delays
 
@@ -154,10 +155,9 @@ def evaluate(
         raise InputError("subset", f"--subset {subset!r} is not a subset", "test or train", "set --subset")
     wanted = levels(tiou)
     point = OperatingPoint(min_score, target_precision, target_recall, false_alarms_per_hour)
-    if detections is not None or online:
-        how = "online" if online else "detections"
-        unfit = _TARGETS[1:] if online else _TARGETS
-        refuse(context, unfit, f"with --{how}", f"leave --{how} out", code="arguments")
+    if detections is not None:
+        unfit = _TARGETS[1:] if online else _TARGETS  # a file has no calibration
+        refuse(context, unfit, "with --detections", "leave --detections out", code="arguments")
     drawn = None
     if figure is not None:
         reads = [path for path in (bundle, dataset, detections) if path is not None]
@@ -179,12 +179,14 @@ def evaluate(
     check_listed(data, subset)
     if bundle is not None:
         data = with_classes(data, engine.load(bundle).labels)
-    clicks = {} if detections is not None or online else clicked_videos(data, subset)
+    clicks = {} if detections is not None else clicked_videos(data, subset)
+    notes = [] if bundle is None else notes_on(engine.load(bundle).manifest, data, subset, clicks)
+    clicks = {} if online else clicks
     truth = data.truth(subset) if data.truth_file.is_file() or not clicks else None
     if truth is not None:
         need_actions(truth)  # before the bundle runs
     timing: dict[str, float] = {}
-    head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset}
+    head: dict[str, Any] = {"dataset": data.name, "split": split, "subset": subset, "notes": notes}
     if truth is None:
         refuse(context, ("tiou", "aligned", "figure"), "without gt.json", "add gt.json", code="arguments")
         loaded, least = _choice(bundle or Path(), point, engine, quiet=as_json)
@@ -197,8 +199,11 @@ def evaluate(
             out = console()
             out.print(cell(least.text), soft_wrap=True)
             print_clicks(by_clicks, out, per_class=per_class)
+            print_notes(notes, out)
         return
     if online:
+        if bundle is not None and point != OperatingPoint():
+            min_score = minimum(choose(point, engine.load(bundle), quiet=as_json).min_score, "")  # one for all classes
         eval_online(
             bundle,
             data,
@@ -254,7 +259,10 @@ def evaluate(
     if as_json:
         echo_json(record)
     else:
-        _print(record, console(stderr=drawn is not None and drawn.is_stdout))
+        shown = console(stderr=drawn is not None and drawn.is_stdout)
+        _print(record, shown)
+        if drawn is not None and not drawn.is_stdout:
+            shown.print(cell(f"wrote {figure}"), soft_wrap=True)
 
 
 def _choice(path: Path, point: OperatingPoint, engine: EngineChoice, *, quiet: bool) -> tuple[Bundle, ChosenMinimum]:
@@ -301,7 +309,7 @@ def _events(
 def _print(record: dict[str, Any], shown: Console) -> None:
     from rich.table import Table
 
-    from .eval_clicks import print_clicks
+    from .eval_clicks import print_clicks, print_notes
     from .eval_minimum import print_at_minimum
     from .eval_reliability import print_reliability
 
@@ -344,3 +352,4 @@ def _print(record: dict[str, Any], shown: Console) -> None:
         print_clicks(record["clicks"], shown, per_class=False)
     if record["classes_without_truth"]:
         shown.print(cell(f"no truth for: {', '.join(record['classes_without_truth'])}"))
+    print_notes(record["notes"], shown)

@@ -128,3 +128,9 @@ def share_text(share: dict[str, Any]) -> str:
     if share["value"] is None:
         return "-"
     return f"{share['value']:.0%} ({share['low']:.0%} to {share['high']:.0%})"
+
+
+def print_notes(notes: Sequence[str], shown: Console) -> None:
+    """Print what a reader has to know of the figures, one line each."""
+    for note in notes:
+        shown.print(cell(f"note: {note}"), soft_wrap=True)

@@ -77,6 +77,7 @@ def eval_online(
     min_score: reports below it do not count, except in the mAP. None: that of the best F1 of the final events.
     """
     from ..evaluation.figures import draw_online
+    from .eval_clicks import print_notes
 
     if detections is not None:
         head |= {"detections": str(detections)}
@@ -101,8 +102,12 @@ def eval_online(
     }
     if as_json:
         echo_json(record)
-    else:
-        _print(record, console(stderr=figure is not None and figure.is_stdout))
+        return
+    shown = console(stderr=figure is not None and figure.is_stdout)
+    _print(record, shown)
+    print_notes(record["notes"], shown)
+    if figure is not None and not figure.is_stdout:
+        shown.print(cell(f"wrote {figure.path}"), soft_wrap=True)
 
 
 def _streamed(

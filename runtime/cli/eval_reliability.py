@@ -21,5 +21,6 @@ def print_reliability(record: dict[str, Any], shown: Console) -> None:
     if record["error"] is None:
         shown.print("calibration error: not defined, because there are scores below 0 or above 1", soft_wrap=True)
     else:
-        exact = f"scores that are exact probabilities would give {record['error_if_exact']:.3f} on average"
-        shown.print(f"calibration error: {record['error']:.3f}; with so many events, {exact}", soft_wrap=True)
+        exact = f"exact probabilities would give {record['error_if_exact']:.3f} on average"
+        number = f"by chance, with {record['events']} events"
+        shown.print(f"calibration error: {record['error']:.3f}; {exact} ({number})", soft_wrap=True)

@@ -272,12 +272,16 @@ def _not_found(judged: Judgment, chosen: Flags) -> dict[str, Flags]:
 
 
 def _confusions(judged: Judgment, chosen: Flags) -> tuple[Confusion, ...]:
-    """Every action once: as its own class, as the class of the best wrong event, or as not found; then background."""
+    """Every action once: as its own class, as the class of the best wrong event, or without event; then background.
+
+    Events with a wrong start or end count like others: they do report the action. So does the event that holds a click
+    but counts for another one.
+    """
     truth, found = judged.truth, judged.found
     reported = np.full(len(truth.label), -1)
-    own = is_found(judged, chosen)
+    own = is_found(judged, chosen) | _not_found(judged, chosen)["merged"]
     reported[own] = truth.label[own]
-    wrong = np.flatnonzero(chosen & np.isin(judged.kind, (CLASS, CONFUSION)))
+    wrong = np.flatnonzero(chosen & np.isin(judged.kind, (LOCALIZATION, CLASS, CONFUSION)))
     for k in wrong[np.argsort(-found.scores[wrong], kind="stable")]:
         if reported[judged.action[k]] < 0:
             reported[judged.action[k]] = found.label[k]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,10 @@ from ..backends.options import CPU, EngineSpec
 from ..errors import InputError
 from ..evaluation.alignment import alignment
 from ..evaluation.average_precision import THRESHOLDS, Detections, evaluate
-from ..evaluation.online import best_operating_point
+from ..evaluation.online import TIOU, best_operating_point
 from ..evaluation.reliability import reliability
 from ..events.event import Event
+from ..text.display import counted
 from ._model import Action, Curve, DatasetReport, EvaluatedRecording
 from .facts import Facts, bundle_facts, machine_facts
 from .footage import Footage, read_footage, run_footage
@@ -58,6 +60,7 @@ def report_dataset(
         InputError: The data set cannot be read or has other classes, or the engine cannot be opened.
     """
     from ..datasets.dataset import Dataset
+    from ..datasets.known import notes_on
     from ..datasets.of_bundle import check_classes, with_classes
     from ..localizer import Localizer
 
@@ -83,7 +86,7 @@ def report_dataset(
         for stage, seconds in (*footage.stages.items(), *spent.items()):
             stages[stage] = stages.get(stage, 0.0) + seconds
     name = f"{data.name} {split}" if split else data.name
-    return evaluate_events(
+    report = evaluate_events(
         truth,
         events,
         lengths,
@@ -94,6 +97,30 @@ def report_dataset(
         bundle=bundle_facts(bundle),
         machine=machine_facts(device=localizer.backend.actual, threads=spec.threads, precision=spec.precision),
     )
+    clicks = data.points() if data.points_file.is_file() else {}
+    seen = notes_on(bundle.manifest, data, subset, {video: clicks.get(video, []) for video in truth.videos})
+    return replace(report, notes=(*_at_default(bundle, truth, events), *seen))
+
+
+def _at_default(bundle: Bundle, truth: Truth, events: dict[str, list[Event]]) -> list[str]:
+    """A sentence on the default minimum score; the figures of the page have the one that is best here."""
+    from ..bundle.operating_point import OperatingPoint, minimum
+    from ..diagnosis.judge import RIGHT, judge_by_truth
+
+    if bundle.manifest.calibration is None:
+        return []
+    least = OperatingPoint().of(bundle.manifest.calibration, bundle.labels)
+    names = {minimum(least, label) for label in bundle.labels}
+    shown = {video: [e for e in made if e.score >= minimum(least, e.label)] for video, made in events.items()}
+    kind = judge_by_truth(truth, Detections.from_events(shown, truth), TIOU).kind
+    right, actions = int((kind == RIGHT).sum()), len(truth.label)
+    at = f", {names.pop():.3g}," if len(names) == 1 else ""
+    f1 = 2 * right / (len(kind) + actions) if len(kind) + actions else 0.0
+    return [
+        f"From the default minimum score of the bundle{at} on, {right} of {counted(actions, 'action')} are found and "
+        f"{right} of {counted(len(kind), 'event')} are right at tIoU {TIOU:g}: F1 {f1:.3f}. The figures of this page "
+        "count from the minimum that is best on these recordings."
+    ]
 
 
 def evaluate_events(

@@ -65,6 +65,31 @@ def test_clicks_that_count_twice_are_warned_of(plain, data, tmp_path, capsys):
     for before, out in ((first, second), (by_rate, third)):
         assert invoke(["calibrate", before, *words, out]) == 0
         assert "are in the calibration of this bundle already and count twice" in capsys.readouterr().err
+    more = [*words[:-1], "--points", "more.csv", "--out", str(tmp_path / "5")]
+    lines = (data / "points.csv").read_text().splitlines()
+    (data / "more.csv").write_text("\n".join([lines[0], *lines[2:]]) + "\n")  # without the first click
+    assert invoke(["calibrate", first, *more]) == 0
+    assert "and count twice" in capsys.readouterr().err
+
+
+def test_videos_of_the_training_are_warned_of(data, tmp_path, capsys):
+    assert invoke(["calibrate", DEMO, str(data), "--subset", "train", "--out", str(tmp_path / "a")]) == 0
+    assert "trained on a data set of this name" in capsys.readouterr().err
+    assert invoke(["calibrate", DEMO, str(data), "--out", str(tmp_path / "b")]) == 0
+    done = capsys.readouterr()
+    assert "trained on" not in done.err
+    assert "Next: punctum run" in done.err and "FEATURES.npy" in done.err  # this bundle takes no video
+
+
+def test_videos_without_a_click_are_counted(plain, tmp_path, capsys):
+    own = tmp_path / "data"
+    write_demo_dataset(own, videos=6, seed=9)
+    first = (own / "train.txt").read_text().split()[0]
+    lines = (own / "points.csv").read_text().splitlines()
+    (own / "points.csv").write_text("\n".join([lines[0], *(line for line in lines[1:] if first in line)]) + "\n")
+    videos = len((own / "train.txt").read_text().split())
+    assert invoke(["calibrate", plain, str(own), "--subset", "train", "--out", str(tmp_path / "b")]) == 0
+    assert f"({videos - 1} without any, as footage in which nothing happens)" in capsys.readouterr().out
 
 
 def test_maps_of_reduced_scoring_are_learned_where_a_calibrated_bundle_has_none(data, tmp_path):
@@ -113,7 +138,8 @@ def test_without_clicks_it_compares_and_warns(data, tmp_path, capsys):
     words = ["--no-points", "--actions-per-hour", "300", "--out", str(tmp_path / "b")]
     assert invoke(["calibrate", DEMO, str(data), *words]) == 0
     done = capsys.readouterr()
-    assert " actions expected (" in done.out and " before)" in done.out
+    assert " actions by the rate: " in done.out
+    assert " right events expected (" in done.out and " before)" in done.out
     words = ["--no-points", "--actions-per-hour", "2", "--out", str(tmp_path / "c")]
     assert invoke(["calibrate", DEMO, str(data), *words]) == 0
     assert "the shift is large" in capsys.readouterr().err

@@ -176,6 +176,13 @@ def test_wrong_values(asked, code):
     assert error.value.code == code
 
 
+def test_a_percentage_is_named_as_a_share():
+    with pytest.raises(InputError, match=r"target_precision`, to 0\.9 for 90 %"):
+        OperatingPoint(target_precision=90)
+    with pytest.raises(InputError, match=r"change `false_alarms_per_hour`\.$"):
+        OperatingPoint(false_alarms_per_hour=-1)
+
+
 @pytest.mark.parametrize(
     ("asked", "best"), [({"target_precision": 0.99}, "0.95"), ({"false_alarms_per_hour": 1.0}, "2")]
 )

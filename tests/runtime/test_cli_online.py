@@ -135,6 +135,12 @@ def test_demo_bundle(tmp_path, capsys):
     assert whole["map"]["average"] == pytest.approx(plain["map"]["average"], abs=1e-9)
     assert soon["detection_delay_s"]["median"] < whole["detection_delay_s"]["median"]
     assert 0 < soon["real_time_factor"] < 1
+    # A target of the bundle gives the minimum, as in punctum run.
+    words = ["eval", bundle, str(tmp_path / "data"), "--target-precision", "0.9", "--json"]
+    assert invoke(words) == 0
+    least = json.loads(capsys.readouterr().out)["clicks"]["at_minimum_score"]["min_score"]
+    assert invoke([*words, "--online", "--max-delay", "60"]) == 0
+    assert json.loads(capsys.readouterr().out)["score_floor"] == {"score": pytest.approx(least, abs=1e-4), "f1": None}
 
 
 def test_a_bundle_of_another_data_set(folder, capsys):

@@ -122,6 +122,24 @@ def test_mending_by_hand():
     assert by_name["class"].average_precision == pytest.approx((0.5 + 1.0) / 2)
 
 
+def test_an_action_with_wrong_bounds_is_reported_as_its_class():
+    """ "No event" in the table of confusions means that there is none of any class."""
+    actions = truth((0, 10, 20), (1, 40, 50), (1, 60, 70), (0, 80, 90))
+    events = [
+        event("jump", 18, 30, 0.9),  # a jump with wrong bounds: tIoU 2/20
+        event("fall", 49, 60, 0.6),  # tIoU below 0.1: nothing
+        event("jump", 60, 70, 0.8),  # wrong class, with a higher score than
+        event("fall", 66, 80, 0.7),  # the right class with wrong bounds
+    ]
+    result = diagnose({"v": events}, LABELS, truth=actions, min_score=0.1)
+    count = {(each.action, each.found): each.count for each in result.confusions}
+    assert count == {("jump", "jump"): 1, ("fall", "jump"): 1, ("fall", ""): 1, ("jump", ""): 1, ("", "fall"): 1}
+    clicks = {"v": [Point(0, 15.0), Point(0, 16.0), Point(1, 45.0)]}
+    merged = diagnose({"v": [event("jump", 14, 18, 0.9)]}, LABELS, clicks=clicks, min_score=0.3)
+    count = {(each.action, each.found): each.count for each in merged.confusions}
+    assert count == {("jump", "jump"): 2, ("fall", ""): 1}
+
+
 def random_case(seed: int) -> tuple[Truth, dict[str, list[Event]]]:
     rng = np.random.default_rng(seed)
     videos = ("a", "b", "c")

@@ -117,7 +117,9 @@ def test_finished_runs_are_not_repeated_and_a_budget_ends_early(training, tmp_pa
     assert whole[: len(first)] == first
 
 
-def test_the_record_of_a_curve(training, tmp_path):
+def test_the_record_of_a_curve(training, tmp_path, capsys):
+    from punctum.training.cli.learning_curve import _print as show_curve
+
     todo = plans(training, SHARES, 3, seed=0)
     results = run_all(todo, TrainConfig(), tmp_path, train=fake)
     counts = [40, 25, 3]
@@ -131,6 +133,14 @@ def test_the_record_of_a_curve(training, tmp_path):
     assert json.dumps(curve, allow_nan=False)
     part = learning_curve(results[:4], training.labels, counts)
     assert part["folds"] == 1 and part["complete"]  # only complete folds are compared
+    early = learning_curve(results[:2], training.labels, counts, planned=SHARES)
+    assert not early["complete"]  # the run on the largest part is missing in every fold
+    assert early["ap"] is not None
+    assert learning_curve(results[:3], training.labels, counts, planned=SHARES)["complete"]
+    show_curve(early, tmp_path)
+    assert "no fold has all its runs yet" in capsys.readouterr().out
+    show_curve(part, tmp_path)
+    assert "only one fold has all its runs" in capsys.readouterr().out
     one = learning_curve(results[:1], training.labels, counts)
     assert one["ap"] is None and one["classes"] == {}
     some = learning_curve([results[0], results[4]], training.labels, counts)

@@ -88,6 +88,7 @@ def show_run(summary: Record, out: Path, data: str) -> None:
             echo(f"  {name}: already trained")
     if "calibration" not in summary["stages"]:
         echo("  not calibrated: scores only rank events, and a bundle has no default minimum score")
+    say(f"Next: punctum export {quote(str(out))} --out BUNDLE")
 
 
 def calibration_line(facts: Record) -> str:

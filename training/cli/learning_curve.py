@@ -128,7 +128,7 @@ def learning_curve(
                 "interrupted", f"{out} holds the runs that are finished", "", "call again with the same `out` to go on"
             ) from error
         classes = [sum(int((s.clicks.label == c).sum()) for s in data.samples) for c in range(len(data.labels))]
-        curve = curve_of(results, data.labels, classes)
+        curve = curve_of(results, data.labels, classes, planned={plan.share for plan in todo})
         curve = {
             "dataset": data.name,
             "split": split,
@@ -216,7 +216,9 @@ def _print(curve: Record, out: Path) -> None:
         echo(f"no estimate for classes with fewer than {ENOUGH} clicks: {listed}")
     echo("AP by clicks is lenient (an event counts if it holds a click); mAP by intervals is lower")
     if not curve["complete"]:
-        echo("no fold has all its runs yet: the points are of different videos and hardly comparable")
+        echo("no fold has all its runs yet: points of different videos are hardly comparable, and estimates are rough")
+    elif curve["folds"] == 1 and curve["ap"] is not None:
+        echo("only one fold has all its runs, so that nothing shows how far the estimates can be trusted")
 
 
 def _progress(earlier: int, left: list[float]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -15,17 +15,25 @@ ENOUGH = 20
 """Clicks of a class in the training videos from which its curve is estimated."""
 
 
-def learning_curve(results: Sequence[Record], labels: Sequence[str], clicks_of_class: Sequence[int]) -> Record:
+def learning_curve(
+    results: Sequence[Record],
+    labels: Sequence[str],
+    clicks_of_class: Sequence[int],
+    *,
+    planned: Collection[float] | None = None,
+) -> Record:
     """The curve and its continuation, for JSON.
 
     Args:
         results: of the runs, as from `run_plan`; at least one.
         labels: class names.
         clicks_of_class: clicks of each class in all training videos.
+        planned: parts of the training videos of which each fold has a run in the end. None: those of the results.
     """
     shares = sorted({r["share"] for r in results})
     by_fold = {fold: {r["share"]: r for r in results if r["fold"] == fold} for fold in {r["fold"] for r in results}}
-    whole = sorted(fold for fold, rows in by_fold.items() if len(rows) == len(shares))
+    wanted = set(shares if planned is None else planned)
+    whole = sorted(fold for fold, rows in by_fold.items() if wanted <= rows.keys())
     # Folds differ more than parts of one fold, so that only complete ones are comparable.
     chosen = whole or sorted(by_fold)
     rows = [_row([by_fold[fold][share] for fold in chosen if share in by_fold[fold]], share) for share in shares]
