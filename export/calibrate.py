@@ -13,7 +13,7 @@ from punctum.runtime.bundle.reader import Bundle
 from punctum.runtime.bundle.writer import seal_bundle
 from punctum.runtime.cli.progress import track
 from punctum.runtime.datasets.dataset import Dataset, Point
-from punctum.runtime.datasets.known import calibrated_by, may_have_trained_on, to_record
+from punctum.runtime.datasets.known import calibrated_by, to_record, trained_videos
 from punctum.runtime.datasets.labeled import is_plain
 from punctum.runtime.datasets.layouts import find_points
 from punctum.runtime.datasets.of_bundle import open_footage, with_classes
@@ -184,10 +184,12 @@ def _listed(
             if (dataset / "dataset.json").is_file()
             else "correct or leave out the clicks of other classes",
         )
-    if may_have_trained_on(bundle.manifest, data, subset):
+    if seen := trained_videos(bundle.manifest, data, subset):
         _log.warning(
-            "the bundle was trained on a data set of this name; on its training videos the scores are too high, and "
-            "probabilities learned from them do not hold on others: use other videos"
+            "the bundle was trained on %d of these %s; there the scores are too high, and probabilities learned from "
+            "them do not hold on others: use other videos",
+            len(seen),
+            counted(len(videos), "video"),
         )
     return data, videos
 

@@ -91,7 +91,7 @@ def run_bundle(
 ) -> Judged:
     """Run a bundle on the videos."""
     from ..bundle.operating_point import OperatingPoint
-    from ..datasets.known import may_have_trained_on, notes_on
+    from ..datasets.known import notes_on, trained_videos
     from ..datasets.of_bundle import check_classes
     from ..datasets.recordings import feature_reader
     from ..diagnosis.brightness import BrightnessMeter
@@ -114,7 +114,7 @@ def run_bundle(
         events=dict(events),
         min_score=None if calibration is None else OperatingPoint().of(calibration, bundle.labels),
         meter=meter,
-        trained_on=may_have_trained_on(bundle.manifest, data, subset),
+        trained_on=bool(trained_videos(bundle.manifest, data, subset)),
         seen=tuple(notes_on(bundle.manifest, data, subset, clicks)),
         facts={
             "bundle": bundle_facts(bundle),

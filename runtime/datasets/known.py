@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..text.display import counted
@@ -13,12 +13,37 @@ if TYPE_CHECKING:
     from .dataset import Dataset, Point
 
 MOST_RECORDED = 10_000
-"""Clicks that the record of a calibration identifies at most."""
+"""Clicks that the record of a calibration identifies at most, and training videos that a bundle does."""
 
 
-def may_have_trained_on(manifest: Manifest, data: Dataset, subset: str) -> bool:
-    """Whether a bundle may have been trained on these videos: training videos of a data set of the same name."""
-    return subset == "train" and manifest.provenance.get("dataset") == data.name
+def video_digests(dataset: str, videos: Iterable[str]) -> list[str]:
+    """What identifies training videos in the provenance of a run and of its bundle: no names, because bundles are
+    shared.
+
+    Args:
+        dataset: Name of the data set.
+        videos: Names of its training videos.
+    """
+    return sorted({_video_digest(dataset, video) for video in videos})[:MOST_RECORDED]
+
+
+def trained_videos(manifest: Manifest, data: Dataset, subset: str) -> tuple[str, ...]:
+    """The videos that a bundle was trained on, or may have been, among those that are judged.
+
+    Bundles of earlier versions do not record their videos: there, all training videos of a data set of the same name.
+
+    Args:
+        manifest: Of the bundle.
+        data: The data set.
+        subset: The videos that are judged: test or train.
+    """
+    if manifest.provenance.get("dataset") != data.name:
+        return ()
+    recorded = manifest.provenance.get("training_videos")
+    if not isinstance(recorded, list):
+        return data.train if subset == "train" else ()
+    known = {each for each in recorded if isinstance(each, str)}
+    return tuple(v for v in (data.train if subset == "train" else data.test) if _video_digest(data.name, v) in known)
 
 
 def clicks_recorded(manifest: Manifest) -> frozenset[str]:
@@ -53,10 +78,11 @@ def notes_on(manifest: Manifest, data: Dataset, subset: str, clicks: Mapping[str
         clicks: Their clicks.
     """
     notes = []
-    if may_have_trained_on(manifest, data, subset):
+    if seen := trained_videos(manifest, data, subset):
+        number = len(data.train if subset == "train" else data.test)
         notes.append(
-            "The bundle was trained on a data set of this name. On videos that it was trained on, it makes fewer "
-            "errors than on others, and its scores are higher."
+            f"The bundle was trained on {len(seen)} of these {counted(number, 'video')} (the names of the data set and of "
+            "the videos are the same). There it makes fewer errors than on others, and its scores are higher."
         )
     if known := calibrated_by(manifest, clicks):
         notes.append(
@@ -64,6 +90,10 @@ def notes_on(manifest: Manifest, data: Dataset, subset: str, clicks: Mapping[str
             "There its probabilities and its default minimum score fit better than elsewhere."
         )
     return notes
+
+
+def _video_digest(dataset: str, video: str) -> str:
+    return hashlib.sha256(f"{dataset}\0{video}".encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 
 def _digest(video: str, point: Point) -> str:

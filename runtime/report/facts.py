@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 Facts = Mapping[str, Mapping[str, object]]
 """Sections of names and values."""
+_DIGESTS = ("training videos", "clicked")  # lists of what identifies videos and clicks, which nobody can read
 _LIBRARIES = ("numpy", "numba", "onnxruntime", "onnxruntime-gpu", "av", "pydantic", "jinja2")
 
 
@@ -41,7 +42,11 @@ def bundle_facts(bundle: Bundle) -> dict[str, dict[str, Any]]:
     if m.precision:
         sections["Precision"] = flatten({k: v.model_dump(exclude_defaults=True) for k, v in m.precision.items()})
     if m.provenance:
-        sections["Provenance"] = flatten({k: v for k, v in m.provenance.items() if v is not None})
+        facts = flatten({k: v for k, v in m.provenance.items() if v is not None})
+        sections["Provenance"] = {
+            name: f"{len(value)} recorded" if isinstance(value, list) and name.endswith(_DIGESTS) else value
+            for name, value in facts.items()
+        }
     sections["Files"] = {
         name: f"{record.size / 1024:,.1f} KiB, sha256 {record.sha256[:16]}…" for name, record in m.files.items()
     }

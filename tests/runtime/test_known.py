@@ -10,8 +10,8 @@ import pytest
 from punctum.runtime import Bundle
 from punctum.runtime.bundle.writer import save_bundle, seal_bundle
 from punctum.runtime.cli import invoke
-from punctum.runtime.datasets.dataset import Point
-from punctum.runtime.datasets.known import calibrated_by, to_record
+from punctum.runtime.datasets.dataset import Dataset, Point
+from punctum.runtime.datasets.known import calibrated_by, notes_on, to_record, trained_videos, video_digests
 from punctum.runtime.synthetic.sensors import write_demo_dataset
 
 DEMO = str(resources.files("punctum.runtime") / "assets" / "demo")
@@ -60,12 +60,28 @@ def test_a_click_that_was_added_later_does_not_hide_the_others():
     assert to_record(damaged, {}) == []
 
 
+def test_training_videos_are_known_also_in_the_test_list_of_another_split(data):
+    opened, manifest = Dataset.open(data), Bundle.load(DEMO).manifest
+    assert trained_videos(manifest, opened, "train") == tuple(opened.train)  # an earlier bundle: by the name alone
+    assert trained_videos(manifest, opened, "test") == ()
+    digests = video_digests(opened.name, [*opened.test, "elsewhere"])
+    assert digests == sorted(digests) and len(digests) == len(opened.test) + 1
+    facts = {"dataset": opened.name, "training_videos": digests}
+    of_another_split = manifest.model_copy(update={"provenance": facts})
+    assert trained_videos(of_another_split, opened, "test") == tuple(opened.test)
+    assert trained_videos(of_another_split, opened, "train") == ()
+    other = manifest.model_copy(update={"provenance": facts | {"dataset": "other"}})
+    assert trained_videos(other, opened, "test") == ()  # names of videos alone say nothing
+    (note,) = notes_on(of_another_split, opened, "test", {})
+    assert note.startswith("The bundle was trained on 2 of these 2 videos (")
+
+
 def test_eval_says_what_the_bundle_has_seen(data, seen, capsys):
     pytest.importorskip("onnxruntime", reason="running a bundle needs onnxruntime")
     assert invoke(["eval", DEMO, str(data)]) == 0
     assert "note:" not in capsys.readouterr().out
     assert invoke(["eval", DEMO, str(data), "--subset", "train"]) == 0
-    assert "note: The bundle was trained on a data set of this name." in capsys.readouterr().out
+    assert "note: The bundle was trained on 6 of these 6 videos" in capsys.readouterr().out
     assert invoke(["eval", seen, str(data), "--json"]) == 0
     record = json.loads(capsys.readouterr().out)
     assert len(record["notes"]) == 1 and "calibrated by clicks of 1 of these" in record["notes"][0]

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 from punctum.runtime.bundle.config import QUANTILES, FeatureSpec, Fingerprint
+from punctum.runtime.datasets.known import video_digests
 from punctum.runtime.errors import InputError
 from punctum.runtime.files.atomic import sha256_file
 
@@ -50,6 +51,7 @@ def describe(data: TrainingSet, config: TrainConfig, proposals: Path | None) -> 
     provenance: Record = {
         "dataset": data.name,
         "data_sha256": digest(parts),
+        "training_videos": video_digests(data.name, (sample.video for sample in (*data.samples, *data.held_out))),
         "versions": versions(),
         "proposals_sha256": None if proposals is None else sha256_file(proposals),
     }
