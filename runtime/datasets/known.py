@@ -81,8 +81,8 @@ def notes_on(manifest: Manifest, data: Dataset, subset: str, clicks: Mapping[str
     if seen := trained_videos(manifest, data, subset):
         number = len(data.train if subset == "train" else data.test)
         notes.append(
-            f"The bundle was trained on {len(seen)} of these {counted(number, 'video')} (the names of the data set and of "
-            "the videos are the same). There it makes fewer errors than on others, and its scores are higher."
+            f"The bundle was trained on {len(seen)} of these {counted(number, 'video')} (the names of the data set and "
+            "of the videos are the same). There it makes fewer errors than on others, and its scores are higher."
         )
     if known := calibrated_by(manifest, clicks):
         notes.append(
