@@ -199,7 +199,9 @@ def _notes(judged: Judged, clicks: dict[str, Any]) -> list[str]:
 
     notes = list(judged.seen)
     if judged.trained_on:
-        notes.append("Its events do not show label errors; --run RUN judges by networks that have not seen the videos.")
+        notes.append(
+            "Events of a bundle on its training videos do not show label errors; --run RUN judges by other networks."
+        )
     if judged.unjudged:
         notes.append(
             f"All clicks of {some(sorted(judged.unjudged), 5)} were held out at once, so the networks could not learn "

@@ -81,12 +81,12 @@ def notes_on(manifest: Manifest, data: Dataset, subset: str, clicks: Mapping[str
     if seen := trained_videos(manifest, data, subset):
         number = len(data.train if subset == "train" else data.test)
         notes.append(
-            f"The bundle was trained on {len(seen)} of these {counted(number, 'video')} (the names of the data set and "
-            "of the videos are the same). There it makes fewer errors than on others, and its scores are higher."
+            f"By the names of data set and videos, the bundle was trained on {len(seen)} of "
+            f"{counted(number, 'video')} here. On such videos it makes fewer errors than on others, and its scores are higher."
         )
     if known := calibrated_by(manifest, clicks):
         notes.append(
-            f"The bundle was calibrated by clicks of {len(known)} of these {counted(len(clicks), 'video')}. "
+            f"The bundle was calibrated by clicks of {len(known)} of {counted(len(clicks), 'video')} here. "
             "There its probabilities and its default minimum score fit better than elsewhere."
         )
     return notes

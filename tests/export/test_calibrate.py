@@ -74,7 +74,7 @@ def test_clicks_that_count_twice_are_warned_of(plain, data, tmp_path, capsys):
 
 def test_videos_of_the_training_are_warned_of(data, tmp_path, capsys):
     assert invoke(["calibrate", DEMO, str(data), "--subset", "train", "--out", str(tmp_path / "a")]) == 0
-    assert "there the scores are too high" in capsys.readouterr().err
+    assert "on such videos the scores are too high" in capsys.readouterr().err
     assert invoke(["calibrate", DEMO, str(data), "--out", str(tmp_path / "b")]) == 0
     done = capsys.readouterr()
     assert "trained on" not in done.err
