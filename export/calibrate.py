@@ -186,8 +186,8 @@ def _listed(
         )
     if seen := trained_videos(bundle.manifest, data, subset):
         _log.warning(
-            "by the names of data set and videos, the bundle was trained on %d of %s here; on such videos the scores are "
-            "too high, and probabilities learned from them do not hold on others: use other videos",
+            "by the names of data set and videos, the bundle was trained on %d of %s here; on such videos the scores "
+            "are too high, and probabilities learned from them do not hold on others: use other videos",
             len(seen),
             counted(len(videos), "video"),
         )
