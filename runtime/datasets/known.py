@@ -81,8 +81,8 @@ def notes_on(manifest: Manifest, data: Dataset, subset: str, clicks: Mapping[str
     if seen := trained_videos(manifest, data, subset):
         number = counted(len(data.train if subset == "train" else data.test), "video")
         notes.append(
-            f"By the names of data set and videos, the bundle was trained on {len(seen)} of {number} here. On such videos "
-            "it makes fewer errors than on others, and its scores are higher."
+            f"By the names of data set and videos, the bundle was trained on {len(seen)} of {number} here. On such "
+            "videos it makes fewer errors than on others, and its scores are higher."
         )
     if known := calibrated_by(manifest, clicks):
         notes.append(
