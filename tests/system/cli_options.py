@@ -352,11 +352,7 @@ REFUSED: list[tuple[str, str]] = [
     ),
     ("eval {bundle} {dataset} --tick 0.5", "--tick"),
     ("eval {dataset} --detections {events} --min-score 0.5", "--min-score"),
-    *(
-        (f"eval {bundle} {option} 0.5", option)
-        for bundle in ("{bundle} {dataset} --online", "{dataset} --detections {events}")
-        for option in TARGETS
-    ),
+    *((f"eval {{dataset}} --detections {{events}} {option} 0.5", option) for option in TARGETS),
     *(
         (f"rescore {{dataset}} {{proposals}} --out {{new}} {option}", option.split()[0])
         for option in ("--expect-sha256 0", "--device cpu", "--threads 1", "--fusion center=1", "--nms-iou 0.5")
