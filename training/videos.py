@@ -22,6 +22,7 @@ from .backbone.exporter import BackboneExporter
 from .backbone.footage import Footage, dataset_footage
 from .backbone.train import train_backbone
 from .candidates import (
+    AS_SHIPPED,
     CANDIDATES,
     CHOICE,
     Source,
@@ -181,7 +182,7 @@ def _train_one(
     if copies is None:
         clicks = sum(len(sample.clicks) for sample in training.samples)
         hours = sum(len(sample.features) for sample in training.samples) * training.stride_s / 3600
-        copies = default_copies(clicks, hours, clicks_seen=isinstance(source, BackboneConfig))
+        copies = default_copies(clicks, hours, shipped=source == AS_SHIPPED)
     if copies:
         training = add_copies(training, footage, folder / BACKBONE, folder / DATA, copies=copies, quiet=quiet)
     summary = train_run(training, recipe, folder / LOCATOR, resume=started, device=device, quiet=quiet, threads=threads)

@@ -105,9 +105,9 @@ def test_the_number_of_copies_depends_on_clicks_and_hours():
     assert recipes.default_copies(54, 0.1) == recipes.AUGMENTED_COPIES > 0
     assert recipes.default_copies(54, 1.1) == 0
     assert recipes.default_copies(200, 0.1) == 0
-    assert recipes.default_copies(54, 0.1, clicks_seen=True) == 0
-    stated = f"[{recipes.AUGMENTED_COPIES} with fewer than {recipes.MANY_CLICKS} clicks in at most"
-    assert f"{stated} {recipes.AUGMENTED_HOURS:g} hour of video, else 0]" in COPIES_HELP
+    assert recipes.default_copies(54, 0.1, shipped=False) == 0
+    few = f"with fewer than {recipes.MANY_CLICKS} clicks in at most {recipes.AUGMENTED_HOURS:g} hour of video"
+    assert f"[{recipes.AUGMENTED_COPIES} for the shipped backbone {few}, else 0]" in COPIES_HELP
 
 
 @pytest.mark.slow
@@ -126,8 +126,8 @@ def test_a_run_makes_copies_once_and_can_be_continued(clips: Path, tmp_path: Pat
     with pytest.raises(InputError) as refused:
         train_on_videos(data, recipe, AS_SHIPPED, run, exporter=exporter, resume=True, quiet=True, copies=0)
     assert refused.value.code == "resume-differs"
-    none = train_on_videos(data, recipe, AS_SHIPPED, tmp_path / "none", exporter=exporter, quiet=True, copies=0)
-    assert none["locator"]["copies"] == 0 and none["bundle"] != parts["bundle"]
+    none = train_on_videos(data, recipe, run / "backbone", tmp_path / "none", exporter=exporter, quiet=True)
+    assert none["locator"]["copies"] == 0 and none["bundle"] != parts["bundle"]  # a backbone that is given has none
     assert not (tmp_path / "none" / "data" / "augmented").exists()
     shutil.rmtree(run)
 

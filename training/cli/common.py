@@ -26,7 +26,8 @@ MINUTES_HELP = (
 )
 COPIES_HELP = (
     "With videos: copies of each video with other light, noise and compression, on which the networks are trained as "
-    "well. Each takes as long as the features [4 with fewer than 200 clicks in at most 1 hour of video, else 0]."
+    "well. Each takes as long as the features [4 for the shipped backbone with fewer than 200 clicks in at most 1 hour "
+    "of video, else 0]."
 )
 QUIET_HELP = "No progress and no summary."
 JSON_HELP = "Print the summary as JSON."
